@@ -1,0 +1,82 @@
+"""Every setting of a run, once: the sentence beside a field is its documentation and its command line help."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+
+def setting(default: Any, help: str) -> Any:
+    """A dataclass field with the sentence that explains it."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class _Config:
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Made from plain values, as they lie in a JSON file; a name that is not a setting is an error."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class DataConfig(_Config):
+    """How a video becomes a sample."""
+
+    frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
+    size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
+    channels: int = setting(3, "3 for colour, 1 for grey.")
+    mean: float = setting(0.5, "Subtracted from pixel values in [0, 1].")
+    std: float = setting(0.25, "Then divided by this.")
+    shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
+    zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
+    flip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames is {self.frames}, expected at least 1")
+        if self.size < 8:
+            raise ValueError(f"size is {self.size}, expected at least 8 pixels")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
+        if self.std <= 0:
+            raise ValueError(f"std is {self.std}, expected a positive number")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """How a model is fitted."""
+
+    epochs: int = setting(40, "Times that training goes through all clips, at most.")
+    batch: int = setting(16, "Clips in a batch.")
+    lr: float = setting(1e-3, "Highest learning rate of AdamW; it warms up, then falls to zero along a cosine.")
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.")
+    smoothing: float = setting(0.1, "Label smoothing.")
+    patience: int = setting(15, "Epochs without a better validation loss after which training stops; 0: never.")
+    seed: int = setting(0, "Seed of the weights, the order of the clips, and the augmentation.")
+    precision: str = setting("auto", "32, bf16, or auto: bf16 where the hardware computes in it.")
+    workers: int = setting(0, "Processes that read clips beside the training; 0: none.")
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(f"epochs is {self.epochs} and batch is {self.batch}, expected at least 1 of each")
+        if self.lr <= 0:
+            raise ValueError(f"lr is {self.lr}, expected a positive number")
+        if self.precision not in ("auto", "32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON to a temporary file beside `path`, then rename: a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""Sets of labelled clips, generated or on disk."""

@@ -1,0 +1,1 @@
+"""A frame to a feature map: `forward(frames: N C H W) -> N D h w`."""

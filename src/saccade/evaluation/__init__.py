@@ -1,0 +1,1 @@
+"""How good is it: figures, and the page that shows them."""

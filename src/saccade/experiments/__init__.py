@@ -1,0 +1,1 @@
+"""Published and comparative experiments, built only from the rooms below."""

@@ -1,0 +1,1 @@
+"""Encoder, cell and head together: a video to a class at every frame."""

@@ -1,0 +1,1 @@
+"""One step in time: `(features, state) -> (output, state)`, and the one loop that repeats it."""

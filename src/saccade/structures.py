@@ -1,0 +1,186 @@
+"""The records that pass between rooms: frozen, and checked when they are made.
+
+Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image height and width in
+pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Times are seconds, frame
+indices are 0-based, boxes are `x1 y1 x2 y2` in pixels of the original video.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+class ClipError(ValueError):
+    """A clip that cannot be used: which one, what was found there, and what to do about it."""
+
+    def __init__(self, path: Path | str, found: str, remedy: str) -> None:
+        super().__init__(f"{path}: {found}; {remedy}")
+        self.path, self.found, self.remedy = Path(path), found, remedy
+
+    def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
+        # Exceptions travel between worker processes by their arguments.
+        return type(self), (self.path, self.found, self.remedy)
+
+
+def _check(name: str, array: Array, ndim: int, length: int | None = None) -> None:
+    if array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions")
+    if length is not None and len(array) != length:
+        raise ValueError(f"{name} has {len(array)} entries for {length} frames")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled video: a file, or a folder of numbered pictures.
+
+    Args:
+        path: where it is.
+        label: the name of its class.
+        recording: what it was cut from (a person, a camera); clips of one recording stay on one side of a split.
+    """
+
+    path: Path
+    label: str
+    recording: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames.
+
+    Args:
+        pixels: `T H W 3`, uint8 RGB, upright (the rotation that the file asks for is applied).
+        times: `T`, when each frame is shown, in seconds from the first frame of the video.
+        indices: `T`, which frame of the video it is. An index stands twice where a short clip was padded.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        _check("pixels", self.pixels, 4)
+        if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] != 3:
+            raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3")
+        _check("times", self.times, 1, len(self.pixels))
+        _check("indices", self.indices, 1, len(self.pixels))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a model says at one frame of a stream.
+
+    Args:
+        index: which frame of the video.
+        time: when it is shown, seconds.
+        scores: `K` probabilities at this frame.
+        classes: the `K` class names.
+        attention: `h w`, sums to one; None for a model that does not attend.
+    """
+
+    index: int
+    time: float
+    scores: NDArray[np.float32]
+    classes: tuple[str, ...]
+    attention: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check("scores", self.scores, 1, len(self.classes))
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[int(self.scores.argmax())]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`."""
+        return float(self.scores.max())
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one video.
+
+    Args:
+        path: the video.
+        classes: the `K` class names.
+        frame_scores: `T K` probabilities at every frame that was looked at.
+        scores: `K` probabilities of the whole video.
+        times, indices: `T`, the frames that were looked at.
+        attention: `T h w`, sums to one over the places; None for a model that does not attend.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    frame_scores: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    attention: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check("frame_scores", self.frame_scores, 2, len(self.times))
+        _check("scores", self.scores, 1, len(self.classes))
+        if self.frame_scores.shape[1] != len(self.classes):
+            raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
+        _check("indices", self.indices, 1, len(self.times))
+        if self.attention is not None:
+            _check("attention", self.attention, 3, len(self.times))
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[int(self.scores.argmax())]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`."""
+        return float(self.scores.max())
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The same, one record a frame."""
+        maps = self.attention if self.attention is not None else [None] * len(self.times)
+        return tuple(
+            Step(int(index), float(time), scores, self.classes, attention)
+            for index, time, scores, attention in zip(self.indices, self.times, self.frame_scores, maps, strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on a set of videos, with the truth beside them.
+
+    Args:
+        names: `B`, what each video is called.
+        classes: the `K` class names.
+        targets: `B`, the true class of each video.
+        scores: `B K`, probabilities of each video.
+        frame_scores: for each video `T K`, probabilities at each of its frames.
+        skipped: clips that could not be used, and why.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    targets: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    frame_scores: tuple[NDArray[np.float32], ...]
+    skipped: tuple[ClipError, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _check("targets", self.targets, 1, len(self.names))
+        _check("scores", self.scores, 2, len(self.names))
+        if self.scores.shape[1] != len(self.classes):
+            raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
+        if len(self.frame_scores) != len(self.names):
+            raise ValueError(f"frame_scores of {len(self.frame_scores)} videos for {len(self.names)} names")
+        if len(self.targets) and not (0 <= self.targets.min() and self.targets.max() < len(self.classes)):
+            raise ValueError(f"targets from {self.targets.min()} to {self.targets.max()}, expected 0 to {len(self.classes) - 1}")
