@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all bench real-clips clean
 
 demo: $(READY)  ## train on moving digits, open the report
 	$(BIN)/saccade demo
@@ -26,3 +26,13 @@ $(READY): pyproject.toml constraints.txt
 
 clean:  ## the environment and the caches; runs/ and results/ stay
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# The comparison on real clips that results/real-clips.json holds: about an hour on two cores, resumable.
+DATA ?= ../shared/data
+COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --patience 0 --lr 0.002
+
+real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
+	$(call COMPARE,surveillance,surveillance) --frames 16 --epochs 40 --flip
+	$(call COMPARE,basketball,basketball) --frames 7 --epochs 40 --flip
+	$(call COMPARE,weizmann/frames,weizmann) --folds 3 --frames 12 --channels 1 --epochs 60 --batch 8 --flip
+	$(call COMPARE,hand_gestures,hand_gestures) --frames 12 --epochs 20

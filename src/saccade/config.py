@@ -34,8 +34,7 @@ class DataConfig(_Config):
     frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
     size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
     channels: int = setting(3, "3 for colour, 1 for grey.")
-    mean: float = setting(0.5, "Subtracted from pixel values in [0, 1].")
-    std: float = setting(0.25, "Then divided by this.")
+    normalization: str = setting("auto", "half, imagenet, or auto: imagenet for pretrained encoders, else half.")
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
     zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
     flip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
@@ -47,8 +46,30 @@ class DataConfig(_Config):
             raise ValueError(f"size is {self.size}, expected at least 8 pixels")
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
-        if self.std <= 0:
-            raise ValueError(f"std is {self.std}, expected a positive number")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """Which model."""
+
+    name: str = setting("convalstm", "The model, by its name in `saccade models`.")
+    encoder: str = setting("conv4", "conv4, lenet, any timm network such as vgg16, or NAME:vector.")
+    hidden: int = setting(64, "Units or channels of the recurrent part.")
+    head_units: int = setting(0, "Width of a tanh layer before the classes; 0: none.")
+    dropout: float = setting(0.5, "Dropout before the classes.")
+    pretrained: bool = setting(False, "Start the encoder from ImageNet weights (timm networks).")
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or self.head_units < 0:
+            raise ValueError(f"hidden is {self.hidden} and head_units is {self.head_units}, expected positive numbers")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, expected at least 0 and below 1")
+
+    def settings(self) -> dict[str, Any]:
+        """All but the name: the arguments of `create_model` that differ from the named recipe."""
+        values = self.to_dict()
+        del values["name"]
+        return values
 
 
 @dataclass(frozen=True)

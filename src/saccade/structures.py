@@ -182,5 +182,7 @@ class Evaluation:
             raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
         if len(self.frame_scores) != len(self.names):
             raise ValueError(f"frame_scores of {len(self.frame_scores)} videos for {len(self.names)} names")
-        if len(self.targets) and not (0 <= self.targets.min() and self.targets.max() < len(self.classes)):
-            raise ValueError(f"targets from {self.targets.min()} to {self.targets.max()}, expected 0 to {len(self.classes) - 1}")
+        if len(self.targets) and not (self.targets.min() >= 0 and self.targets.max() < len(self.classes)):
+            raise ValueError(
+                f"targets from {self.targets.min()} to {self.targets.max()}, expected 0 to {len(self.classes) - 1}"
+            )

@@ -1,0 +1,171 @@
+"""Reading 30 equally spaced frames of a clip: saccade beside OpenCV and decord, short and long, three containers."""
+
+import argparse
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+import av
+import cv2
+import harness
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from saccade.video.read import read
+from saccade.video.sample import equally_spaced
+
+COUNT, FPS, WIDTH, HEIGHT = 30, 25, 320, 240
+# Seconds that are encoded, and how often they are shown: a prime length, so that the frames looked at lie anywhere
+# between two keyframes. Encoding ten minutes four times would take longer than measuring.
+LENGTHS = {"short": (10, 1), "long": (47, 13)}
+KINDS = {
+    "mp4": (".mp4", "libx264", {"preset": "veryfast"}),  # x264's own default: a keyframe every 250 frames
+    "mp4-gop30": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),
+    "avi": (".avi", "mpeg4", {"b": "600k"}),  # FFmpeg's default: a keyframe every 12 frames
+    "webm": (".webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "b": "400k", "g": "128"}),
+}
+SEED = 0
+
+
+def scene(index: int, ground: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A camera that sways over a textured ground, three things that move, and the noise of a sensor."""
+    time = index / FPS
+    turn = cv2.getRotationMatrix2D((320, 240), 8 * np.sin(time / 3), 1 + 0.15 * np.sin(time / 5))
+    turn[:, 2] += -160 + 90 * np.sin(time / 7), -120 + 60 * np.cos(time / 4)
+    frame = cv2.warpAffine(ground, turn, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+    for thing in range(3):
+        x = WIDTH / 2 + (60 + 30 * thing) * np.sin(time * (0.7 + 0.3 * thing) + thing)
+        y = HEIGHT / 2 + 80 * np.cos(time * (1.1 - 0.2 * thing))
+        cv2.circle(
+            frame, (round(x), round(y)), 14 + 6 * thing, (60 * thing + 40, 220 - 70 * thing, 90), -1, cv2.LINE_AA
+        )
+    noise = rng.integers(-4, 5, (HEIGHT // 2, WIDTH // 2, 1), np.int16).repeat(2, 0).repeat(2, 1)
+    return np.clip(frame + noise, 0, 255).astype(np.uint8)
+
+
+def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: int) -> Path:
+    """Encode the scene and show it so many times in one file, unless a run before left that there."""
+    if path.exists():
+        return path
+    rng = np.random.default_rng(SEED)
+    ground = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 5)
+    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
+    part = path.with_name(f"part-{path.name}")
+    with av.open(str(part), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(FPS), options={k: v for k, v in options.items() if k != "b"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        if "b" in options:
+            stream.bit_rate = int(options["b"].replace("k", "000"))
+        for index in range(seconds * FPS):
+            container.mux(stream.encode(VideoFrame.from_ndarray(scene(index, ground, rng), format="rgb24")))
+        container.mux(stream.encode(None))
+    return again(part, path, seconds, times) if times > 1 else part.replace(path)
+
+
+def again(once: Path, path: Path, seconds: int, times: int) -> Path:
+    """The packets of a video so many times one after the other, in one file."""
+    part = path.with_name(f"again-{path.name}")
+    with av.open(str(part), "w") as out:
+        stream = None
+        for turn in range(times):
+            with av.open(str(once)) as source:
+                video = source.streams.video[0]
+                stream = stream or out.add_stream_from_template(video)
+                for packet in source.demux(video):
+                    if packet.size:
+                        shift = round(seconds * turn / packet.time_base)
+                        packet.pts = None if packet.pts is None else packet.pts + shift
+                        packet.dts = None if packet.dts is None else packet.dts + shift
+                        packet.stream = stream
+                        out.mux(packet)
+    once.unlink()
+    return part.replace(path)
+
+
+def by_saccade(path: Path) -> NDArray[np.uint8]:
+    return read(path, COUNT).pixels
+
+
+def by_opencv(path: Path) -> NDArray[np.uint8]:
+    """Grab every frame, convert the wanted ones: the fast one of OpenCV's two ways."""
+    video = cv2.VideoCapture(str(path))
+    wanted = equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), COUNT).tolist()
+    frames = []
+    for index in range(wanted[-1] + 1):
+        video.grab()
+        if index == wanted[len(frames)]:
+            frames.append(cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
+
+
+def by_opencv_seeking(path: Path) -> NDArray[np.uint8]:
+    """Set the position before each frame."""
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    for index in equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), COUNT).tolist():
+        video.set(cv2.CAP_PROP_POS_FRAMES, index)
+        frames.append(cv2.cvtColor(video.read()[1], cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
+
+
+def by_decord(path: Path) -> NDArray[np.uint8]:
+    """The batch call of its documentation; decord seeks by itself. Where its threads fail (VP9, at times), with one."""
+    from decord import DECORDError, VideoReader
+
+    for threads in (0, 1):
+        try:
+            video = VideoReader(str(path), num_threads=threads)
+            return video.get_batch(equally_spaced(len(video), COUNT).tolist()).asnumpy()
+        except DECORDError:
+            if threads == 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
+    """The same frames: converted to RGB a little differently, but each much nearer than the frame beside it."""
+    return ours.shape == theirs.shape and bool(np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3)
+
+
+PEERS = {"opencv": by_opencv, "opencv-seeking": by_opencv_seeking, "decord": by_decord}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=7)
+    arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; nothing is recorded then")
+    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "saccade-bench-read")
+    options = arguments.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    ratios, seconds, differing, rows = {}, {}, [], []
+    for length, (duration, times) in LENGTHS.items():
+        for kind, (suffix, codec, settings) in KINDS.items():
+            case = f"{length} {kind}"
+            if options.only and case not in options.only:
+                continue
+            path = make(options.folder / f"{length}-{kind}{suffix}", codec, settings, duration, times)
+            ours = by_saccade(path)
+            works = {}
+            for name, peer in PEERS.items():
+                if not same(ours, peer(path)):
+                    differing.append(f"{case} {name}")
+                works[name] = lambda peer=peer, path=path: peer(path)
+            measured = harness.interleaved(
+                {"saccade": lambda path=path: by_saccade(path), **works}, options.repetitions
+            )
+            found = harness.ratios(measured)
+            ratios |= {f"{case} {name}": ratio for name, ratio in found.items()}
+            seconds |= {f"{case} {name}": median(times) for name, times in measured.items()}
+            rows.append([case, 1e3 * median(measured["saccade"]), *found.values()])
+    harness.show("30 frames of a clip", ["clip", "ms", *(f"{name} / ours" for name in PEERS)], rows)
+    if differing:
+        print("Other frames than ours:", ", ".join(differing))
+    if not options.only:
+        figures = {"ratios": ratios, "seconds": seconds, "other_frames": differing}
+        print(harness.record("bench-read", __doc__, figures, [SEED], ["decord"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The command line: each command is a few lines around one function of the library."""
+
+import dataclasses
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from saccade.config import DataConfig, ModelConfig, TrainConfig
+
+app = typer.Typer(
+    help="Video classification that shows what happens, where and when, learned from one label a video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
+Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
+Folds = Annotated[int, typer.Option(help="Test on each of so many parts in turn; recordings stay whole. 0: one split.")]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command: config parameters become one option a field, errors become one line."""
+    hints = get_type_hints(function, include_extras=True)
+    configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in configs:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        for field in dataclasses.fields(configs[name]):
+            option = typer.Option(_flag(name, field.name), help=field.metadata["help"])
+            kind = inspect.Parameter.KEYWORD_ONLY
+            annotation: Any = Annotated.__class_getitem__((field.type, option))  # type: ignore[attr-defined]
+            parameters.append(
+                inspect.Parameter(f"{name}_{field.name}", kind, default=field.default, annotation=annotation)
+            )
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        try:
+            for name, config in configs.items():
+                fields = [field.name for field in dataclasses.fields(config)]
+                given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
+            function(**given)
+        except typer.Exit:
+            raise
+        except (ValueError, OSError, RuntimeError) as error:
+            if os.environ.get("SACCADE_TRACEBACK"):
+                raise
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
+    )
+    return app.command(function.__name__)(run)
+
+
+def _flag(config: str, field: str) -> str:
+    name = config if field == "name" else field.replace("_", "-")
+    return f"--{name}/--no-{name}" if field in ("flip", "pretrained") else f"--{name}"
+
+
+@_command
+def demo(
+    run: Annotated[Path, typer.Option(help="Where the demo's run goes.")] = Path("runs/demo"),
+) -> None:
+    """Train on moving digits, compare with and without attention, and write a report with pictures."""
+    from saccade.experiments.demo import demo as run_demo
+
+    typer.echo(f"report: {run_demo(run)}")
+
+
+@_command
+def train(
+    clips: Clips,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    run: Annotated[Path | None, typer.Option(help="A new folder for the run. [default: runs/CLIPS-MODEL]")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off, as it was set up.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")] = False,
+    folds: Folds = 0,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="Test on each recording in turn (needs recordings.csv).")
+    ] = False,
+) -> None:
+    """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
+
+    A clip is a video file, or a folder of numbered pictures. Where a recordings.csv (columns clip, recording) lies
+    beside the classes, clips of one recording (a person, a camera) stay on one side of the split.
+    """
+    from saccade.experiments.clips import train as train_on
+
+    run = run or Path("runs") / f"{_name(clips)}-{model.name}"
+    if folds or leave_one_out:
+        _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
+        return
+    measured = train_on(clips, run, model, data, training, resume=resume, strict=strict)
+    _say(measured, run)
+
+
+@_command
+def evaluate(
+    run: Run,
+    clips: Annotated[
+        Path | None, typer.Option(help="Another folder of clips; without it, the run's test side.")
+    ] = None,
+) -> None:
+    """Accuracy by video and by frame, confusions, calibration, and a report page."""
+    from saccade.experiments.clips import evaluate as evaluate_run
+
+    measured = evaluate_run(run, clips)
+    _say(measured, run if clips is None else run / f"evaluation-{clips.resolve().name}")
+
+
+@_command
+def predict(
+    run: Run,
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files, or folders of numbered pictures.", show_default=False)
+    ],
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Write the clip with what the model saw: .mp4 or .gif; a folder for several clips."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write scores and attention of every frame here.")] = None,
+) -> None:
+    """What happens in a clip, at every frame; clips that cannot be read are named, and the others still answered."""
+    from saccade.experiments.predict import predict_clips
+
+    failed = predict_clips(run, clips, overlay, json)
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command
+def compare(
+    clips: Clips,
+    data: DataConfig,
+    training: TrainConfig,
+    models: Annotated[str, typer.Option(help="Names of models, with commas.")] = "convnet,lstm,alstm,convalstm",
+    encoder: Annotated[str, typer.Option(help="The encoder that all of them share.")] = "conv4",
+    seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
+    folds: Folds = 0,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
+    run: Annotated[Path | None, typer.Option(help="Where the runs go. [default: runs/CLIPS-compared]")] = None,
+    jobs: Annotated[int, typer.Option(help="Trainings side by side, a core each; 0: one for every core.")] = 0,
+    name: Annotated[str | None, typer.Option(help="What the set is called in --results. [default: its folder]")] = None,
+    results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
+) -> None:
+    """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
+    run = run or Path("runs") / f"{_name(clips)}-compared"
+    configs = [ModelConfig(name=model.strip(), encoder=encoder) for model in models.split(",")]
+    chosen = list(range(training.seed, training.seed + seeds))
+    figures = _compare(clips, run, configs, chosen, folds, leave_one_out, data, training, jobs or None)
+    if results:
+        from saccade.experiments.compare import add_results
+
+        add_results(results, name or _name(clips), figures, data, training, " ".join(["saccade", *sys.argv[1:]]))
+
+
+@_command
+def models() -> None:
+    """The models, with their parameters and what they are for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from saccade.models.build import MODELS, create_model
+    from saccade.models.classifier import count_parameters
+
+    table = Table("model", "parameters", "what for", caption="parameters: encoder conv4, 10 classes")
+    for name, recipe in MODELS.items():
+        table.add_row(name, f"{count_parameters(create_model(name, 10)):,}", recipe.summary)
+    Console().print(table)
+
+
+def _name(clips: Path) -> str:
+    return clips.resolve().name
+
+
+def _say(measured: dict[str, Any], run: Path) -> None:
+    for error in measured["skipped"]:
+        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    typer.echo(
+        f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos, "
+        f"{100 * measured['frame_accuracy']:.1f} % of frames (majority class {100 * measured['majority_share']:.1f} %)"
+    )
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+def _compare(
+    clips: Path,
+    run: Path,
+    models: list[ModelConfig],
+    seeds: list[int],
+    folds: int,
+    leave_one_out: bool,
+    data: DataConfig,
+    training: TrainConfig,
+    jobs: int | None,
+) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.table import Table
+
+    from saccade.data import folder
+    from saccade.experiments import compare
+
+    found = folder.find_clips(clips)
+    if leave_one_out:
+        splits = {f"without-{name}": split for name, split in folder.leave_one_out(found).items()}
+    elif folds:
+        splits = {f"fold{i}": split for i, split in enumerate(folder.fold_clips(found, folds))}
+    else:
+        splits = {"split": folder.split_clips(found)}
+    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs)
+    columns, rows = compare.table(figures)
+    shown = Table(*columns)
+    for row in rows:
+        shown.add_row(*row)
+    Console().print(shown)
+    for error in figures["skipped"]:
+        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    typer.echo(f"report: {run / 'report.html'}")
+    return figures
+
+
+def main() -> None:
+    """The `saccade` command."""
+    app()

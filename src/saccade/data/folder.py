@@ -1,0 +1,163 @@
+"""A folder of clips, one class a sub-folder: what is in it, and which clips learn, choose and test."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saccade.structures import Clip, ClipError
+from saccade.video.read import is_video
+
+RECORDINGS = "recordings.csv"
+
+
+def find_clips(folder: Path) -> list[Clip]:
+    """All clips of a folder, sorted; a clip is a video file, or a folder of numbered pictures.
+
+    Where `recordings.csv` (columns clip, recording) lies beside the classes, each clip carries its recording.
+
+    Raises:
+        ClipError: no such folder, fewer than two classes with clips in them, or recordings that do not fit the clips.
+    """
+    if not folder.is_dir():
+        raise ClipError(folder, "no such folder", "give a folder with one class a sub-folder")
+    clips = [
+        Clip(path, label.name)
+        for label in sorted(folder.iterdir())
+        if label.is_dir() and not label.name.startswith(".") and not is_video(label)
+        for path in sorted(label.iterdir())
+        if not path.name.startswith(".") and is_video(path)
+    ]
+    classes = sorted({clip.label for clip in clips})
+    if len(classes) < 2:
+        found = f"{len(clips)} clips in {len(classes)} classes"
+        raise ClipError(folder, found, "expected at least two sub-folders, each with the clips of one class")
+    if (folder / RECORDINGS).exists():
+        recordings = _read_recordings(folder / RECORDINGS)
+        missing = [name for clip in clips if (name := clip.path.relative_to(folder).as_posix()) not in recordings]
+        if missing:
+            found = f"{len(missing)} of {len(clips)} clips are not listed, such as {missing[0]}"
+            raise ClipError(folder / RECORDINGS, found, "add a row for each, or remove the file")
+        clips = [Clip(c.path, c.label, recordings[c.path.relative_to(folder).as_posix()]) for c in clips]
+    return clips
+
+
+def _read_recordings(path: Path) -> dict[str, str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not {"clip", "recording"} <= set(rows.fieldnames or ()):
+            raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
+        return {row["clip"]: row["recording"] for row in rows}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which clips learn, which choose the best epoch, which test. No clip and no recording is on two sides."""
+
+    training: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        sides = {"training": self.training, "validation": self.validation, "test": self.test}
+        for name, side in sides.items():
+            if not side:
+                raise ValueError(f"no clips for {name}: {', '.join(f'{k} {len(v)}' for k, v in sides.items())}")
+        seen: dict[str, str] = {}
+        for name, side in sides.items():
+            for group in {_group(clip) for clip in side}:
+                if group in seen:
+                    raise ValueError(f"{group} is in {seen[group]} and in {name}; a split must keep them apart")
+                seen[group] = name
+
+    def to_dict(self, folder: Path) -> dict[str, list[str]]:
+        """Paths relative to `folder`, for JSON."""
+        sides = {"training": self.training, "validation": self.validation, "test": self.test}
+        return {name: [clip.path.relative_to(folder).as_posix() for clip in side] for name, side in sides.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list[str]], folder: Path) -> "Split":
+        """What `to_dict` wrote, found again in `folder`.
+
+        Raises:
+            ClipError: a clip of the split is not there any more.
+        """
+        clips = {clip.path.relative_to(folder).as_posix(): clip for clip in find_clips(folder)}
+        for name in (name for side in values.values() for name in side if name not in clips):
+            raise ClipError(folder / name, "not found", "the split of the run names it; restore it, or train again")
+        return cls(*(tuple(clips[name] for name in values[side]) for side in ("training", "validation", "test")))
+
+
+def _group(clip: Clip) -> str:
+    return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
+
+
+def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """A fifth for testing, a sixth of the rest for validation, stratified by class, recordings kept whole."""
+    return fold_clips(clips, 5, seed)[0]
+
+
+def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
+    """`folds` splits whose test sides are disjoint and together all clips; recordings are kept whole.
+
+    Raises:
+        ValueError: fewer recordings (or clips of a class) than folds.
+    """
+    if folds < 2:
+        raise ValueError(f"folds is {folds}, expected at least 2")
+    return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
+
+
+def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
+    """For each recording the split that tests on it and learns from all others.
+
+    Raises:
+        ValueError: the clips carry no recordings.
+    """
+    recordings = sorted({clip.recording for clip in clips if clip.recording is not None}, key=_natural)
+    if len(recordings) < 3 or any(clip.recording is None for clip in clips):
+        raise ValueError(
+            f"{len(recordings)} recordings are known; leaving one out needs {RECORDINGS} (columns clip, recording) "
+            "beside the classes, with at least 3"
+        )
+    return {
+        name: _with_validation(clips, np.array([i for i, clip in enumerate(clips) if clip.recording == name]), seed)
+        for name in recordings
+    }
+
+
+def _natural(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (10**9, name)
+
+
+def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
+    # sklearn takes a second to import, and only splitting needs it.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = [clip.label for clip in clips], [_group(clip) for clip in clips]
+    label, fewest = min(
+        Counter(label for label, _ in set(zip(labels, groups, strict=True))).items(), key=lambda x: x[1]
+    )
+    if fewest < folds:
+        unit = "recordings" if any(clip.recording is not None for clip in clips) else "clips"
+        raise ValueError(f"class {label} has {fewest} {unit}, {folds} parts need at least {folds}")
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [test for _, test in splitter.split(labels, labels, groups)]
+
+
+def _with_validation(clips: Sequence[Clip], test: Any, seed: int) -> Split:
+    tested = set(test.tolist())
+    rest = [clip for i, clip in enumerate(clips) if i not in tested]
+    labels = {clip.label for clip in rest}
+    groups = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in rest})
+    parts = min(6, min(groups[label] for label in labels))
+    validation = set(_folds(rest, max(parts, 2), seed)[0].tolist())
+    return Split(
+        tuple(clip for i, clip in enumerate(rest) if i not in validation),
+        tuple(clip for i, clip in enumerate(rest) if i in validation),
+        tuple(clips[i] for i in sorted(tested)),
+    )

@@ -1,0 +1,131 @@
+"""Decoded, resized clips on disk: every clip is read once, whatever the number of epochs, models and runs."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from saccade.config import DataConfig
+from saccade.structures import Clip, ClipError
+from saccade.video.read import read
+from saccade.video.resize import resize
+
+# Part of every key: raise it when reading or resizing changes what comes out.
+_VERSION = 1
+
+
+def default_cache() -> Path:
+    """`$SACCADE_CACHE`, else `saccade` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SACCADE_CACHE") or Path(base) / "saccade")
+
+
+def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
+    """The `.npy` file (`T H W C`, uint8) of a clip, made now where it is not there yet.
+
+    The key is what the clip is (its place, size and time of change) and how it is sampled, so that a changed file or
+    setting is read anew. The file is written under another name and renamed: half a file is never found.
+
+    Raises:
+        ClipError: the clip cannot be read.
+    """
+    target = cache / "frames" / f"{_key(path, config)}.npy"
+    if not target.exists():
+        pixels = resize(read(path, config.frames).pixels, config.size, config.channels)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}.part")
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, pixels)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def _key(path: Path, config: DataConfig) -> str:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    try:
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except FileNotFoundError as error:
+        raise ClipError(path, "no such file", "check the path") from error
+    what = (_VERSION, str(path.resolve()), states, config.frames, config.size, config.channels)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+
+
+def _try(path: Path, config: DataConfig, cache: Path) -> Path | ClipError:
+    try:
+        return cached_frames(path, config, cache)
+    except ClipError as error:
+        return error
+
+
+class ClipFrames(Dataset[tuple[Tensor, int, int]]):
+    """Clips as samples: `(frames T H W C uint8, target, index)`.
+
+    Args:
+        clips: those whose frames are in `files`.
+        files: their cached frames.
+        classes: the `K` class names; a target is a place in it.
+    """
+
+    def __init__(self, clips: Sequence[Clip], files: Sequence[Path], classes: Sequence[str]) -> None:
+        self.clips, self.files = tuple(clips), tuple(files)
+        places = {label: i for i, label in enumerate(classes)}
+        self.targets = [places[clip.label] for clip in clips]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return torch.from_numpy(np.load(self.files[index])), self.targets[index], index
+
+
+def prepare(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    config: DataConfig,
+    cache: Path | None = None,
+    processes: int = 1,
+    progress: Callable[[Iterable[Path | ClipError], int], Iterable[Path | ClipError]] = lambda items, total: items,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """Read every clip once, and go on without those that cannot be read.
+
+    Args:
+        clips: what to read.
+        classes: the `K` class names.
+        config: how to sample and resize.
+        cache: where the frames are kept; None: `default_cache()`.
+        processes: how many read side by side.
+        progress: wraps the results as they come, to show how far it is.
+
+    Returns:
+        The samples, and an error for each clip that could not be used.
+
+    Raises:
+        ClipError: not one clip could be read.
+    """
+    folder = cache or default_cache()
+    paths, n = [clip.path for clip in clips], len(clips)
+    if processes > 1 and n > 1:
+        # spawn: a forked child would inherit the threads' locks of PyTorch and FFmpeg.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            results = list(progress(pool.map(_try, paths, [config] * n, [folder] * n, chunksize=4), n))
+    else:
+        results = list(progress((_try(path, config, folder) for path in paths), n))
+    good = [(clip, result) for clip, result in zip(clips, results, strict=True) if isinstance(result, Path)]
+    errors = tuple(result for result in results if isinstance(result, ClipError))
+    if not good:
+        raise (
+            errors[0]
+            if len(errors) == 1
+            else ClipError(paths[0].parent, f"none of {n} clips can be read", str(errors[0]))
+        )
+    return ClipFrames([clip for clip, _ in good], [file for _, file in good], classes), errors

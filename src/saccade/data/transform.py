@@ -1,0 +1,48 @@
+"""Bytes to what a model sees: normalised, and in training moved a little."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# name -> mean and deviation that pixel values in [0, 1] are normalised with. `half` needs nothing known of the data;
+# `imagenet` is what pretrained encoders were trained on.
+NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+def to_video(frames: Tensor, normalization: str) -> Tensor:
+    """Frames `… H W C` uint8 to a video `… C H W`, float, normalised.
+
+    Raises:
+        ValueError: no normalisation of that name.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"no normalization is called {normalization!r}; there are {', '.join(NORMALIZATIONS)}")
+    mean, std = (torch.tensor(v, device=frames.device)[: frames.shape[-1]] for v in NORMALIZATIONS[normalization])
+    return ((frames.float() / 255 - mean) / std).movedim(-1, -3)
+
+
+def augment(video: Tensor, shift: float, zoom: float, flip: bool, generator: torch.Generator | None = None) -> Tensor:
+    """Each video of `B T C H W` shifted, zoomed and mirrored by its own chance, the same in all its frames.
+
+    Args:
+        video: what to move.
+        shift: largest shift, as a share of the side; pixels from outside repeat the border.
+        zoom: largest change of scale: the factor is between `1 - zoom` and `1 + zoom`.
+        flip: mirror half of the videos.
+        generator: where the chance comes from, on the CPU.
+    """
+    if not (shift or zoom or flip):
+        return video
+    B, T = video.shape[:2]
+    chance = torch.rand(B, 4, generator=generator)
+    theta = torch.zeros(B, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 + zoom * (2 * chance[:, 0] - 1)
+    theta[:, :, 2] = 2 * shift * (2 * chance[:, 1:3] - 1)
+    if flip:
+        theta[:, 0, 0] *= torch.where(chance[:, 3] < 0.5, -1.0, 1.0)
+    flat = video.flatten(1, 2)  # one transform a video: its frames are channels to the sampler
+    grid = F.affine_grid(theta, list(flat.shape), align_corners=False).to(video)
+    return F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(1, (T, -1))

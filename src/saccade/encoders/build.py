@@ -1,0 +1,62 @@
+"""The table of encoders, and the promise that each of them keeps."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from saccade.encoders.backbone import Backbone, BackboneVector
+from saccade.encoders.conv4 import Conv4
+from saccade.encoders.lenet import LeNet
+
+
+class Encoder(Protocol):
+    """What an encoder promises: how many features (`num_features`, D), on which grid, and `N C H W -> N D h w`."""
+
+    num_features: int
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """`(h, w)` for frames of that height and width."""
+        ...
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """`N C H W -> N D h w`."""
+        ...
+
+
+# name -> build(in_channels, size, pretrained). Besides these, any timm network by its own name, and
+# `NAME:vector` for the vector before its classifier.
+ENCODERS: dict[str, Callable[[int, int, bool], Encoder]] = {
+    "conv4": lambda in_channels, size, pretrained: Conv4(in_channels),
+    "lenet": lambda in_channels, size, pretrained: LeNet(in_channels, size),
+    "vgg16": lambda in_channels, size, pretrained: Backbone("vgg16", in_channels, pretrained),
+    "vgg16:vector": lambda in_channels, size, pretrained: BackboneVector("vgg16", in_channels, pretrained),
+}
+
+
+def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = False) -> Encoder:
+    """An encoder by its name.
+
+    Args:
+        name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
+        in_channels: C of the frames.
+        size: height and width of the frames.
+        pretrained: load ImageNet weights (timm networks only).
+
+    Raises:
+        ValueError: no encoder of that name, or pretrained weights asked of one that has none.
+    """
+    if name in ("conv4", "lenet") and pretrained:
+        raise ValueError(f"{name} has no pretrained weights; use a timm network such as vgg16, or pretrained=False")
+    if name in ENCODERS:
+        return ENCODERS[name](in_channels, size, pretrained)
+    base, _, kind = name.partition(":")
+    if kind not in ("", "vector"):
+        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector")
+    try:
+        return (BackboneVector if kind else Backbone)(base, in_channels, pretrained)
+    except ValueError as error:
+        known = ", ".join(ENCODERS)
+        raise ValueError(
+            f"no encoder is called {name!r}; there are {known} and every timm network ({error})"
+        ) from error

@@ -1,0 +1,71 @@
+"""A measurement as a small JSON file: what, by which command, when, on what machine, with which seeds."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from saccade.config import write_json
+
+_PACKAGES = ("saccade", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
+
+
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, cores, memory, versions; nothing that names the place."""
+    versions = {}
+    for name in (*_PACKAGES, *packages):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if os.name == "posix" else None
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": None if memory is None else round(memory / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def write_results(
+    path: Path,
+    what: str,
+    command: str,
+    figures: dict[str, Any],
+    seeds: Sequence[int] = (),
+    packages: Sequence[str] = (),
+) -> Path:
+    """Write figures as all results are written.
+
+    Args:
+        path: the JSON file.
+        what: one sentence.
+        command: what made it, to be run again.
+        figures: plain builtins.
+        seeds: of what was trained or drawn.
+        packages: whose versions matter beside those of the library.
+    """
+    values = {
+        "what": what,
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(packages),
+        "seeds": list(seeds),
+        "figures": figures,
+    }
+    write_json(path, values)
+    return path
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

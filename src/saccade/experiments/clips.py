@@ -1,0 +1,209 @@
+"""Train and evaluate on a folder of clips: from files to a run that explains itself."""
+
+import dataclasses
+import json
+import random
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+import saccade
+from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+from saccade.data.folder import Split, find_clips, split_clips
+from saccade.data.frame_cache import ClipFrames, prepare
+from saccade.evaluation.accuracy import measure, write_scores
+from saccade.evaluation.report import Tone
+from saccade.evaluation.summary import summary_page
+from saccade.models.build import create_model
+from saccade.pictures.samples import sheet, write_png
+from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
+from saccade.structures import Clip, ClipError, Evaluation
+from saccade.training.fit import Curves, fit
+from saccade.video.read import read
+from saccade.video.write import encode_mp4
+
+Drawn = tuple[NDArray[np.uint8], str, Tone, float]
+
+# Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
+_SHOWN = 12
+_SHOWN_SIDE = 320
+
+
+def train(
+    folder: Path,
+    run: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    split: Split | None = None,
+    resume: bool = False,
+    strict: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
+
+    Args:
+        folder: the clips, one class a sub-folder.
+        run: a new folder for the run; with `resume`, one whose training was cut off.
+        model, data, training: settings.
+        split: which clips learn, choose and test; None: `split_clips`.
+        resume: go on where the run was cut off; settings and split are then those of the run.
+        strict: stop at the first clip that cannot be read.
+        quiet: no progress bars.
+
+    Returns:
+        The figures of the test side (`accuracy.measure`).
+
+    Raises:
+        FileExistsError: the run is there already and `resume` was not asked for.
+        ClipError: the folder does not fit, or not one clip of a side can be read.
+    """
+    config = run / "config.json"
+    if config.exists():
+        if not resume:
+            raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
+        model, data, training, split = _read_run(run, folder)
+    data = resolve_normalization(data, model.pretrained)
+    clips = find_clips(folder)
+    classes = sorted({clip.label for clip in clips})
+    split = split or split_clips(clips, training.seed)
+    write_json(run / "split.json", split.to_dict(folder))
+    settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
+    write_json(config, {"saccade": saccade.__version__, "clips": str(folder.resolve()), "classes": classes, **settings})
+
+    sides: dict[str, ClipFrames] = {}
+    skipped: list[ClipError] = []
+    for name in ("training", "validation", "test"):
+        sides[name], errors = _prepare(getattr(split, name), classes, data, f"reading {name} clips", quiet)
+        skipped += errors
+        if strict and errors:
+            raise errors[0]
+    torch.manual_seed(training.seed)
+    net = create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
+    curves = fit(net, sides["training"], sides["validation"], data, training, run, None if quiet else model.name)
+    recognizer = Recognizer(net, classes, data)
+    _save(recognizer, run / "model")
+    return _report(run, recognizer, sides["test"], skipped, curves, settings)
+
+
+def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
+    """Evaluate a run on its test side, or on all clips of another folder with the same classes.
+
+    Writes evaluation.json, scores.csv, attention.png and report.html into the run (for another folder: into
+    `evaluation-NAME` in it).
+
+    Raises:
+        FileNotFoundError: no trained model there.
+        ClipError: clips that are missing, or not one that can be read.
+    """
+    recognizer = load(run)
+    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    if clips is None:
+        source = Path(stored["clips"])
+        sides = json.loads((run / "split.json").read_text(encoding="utf-8"))
+        test: Sequence[Clip] = Split.from_dict(sides, source).test
+        out = run
+    else:
+        test = find_clips(clips)
+        if unknown := sorted({clip.label for clip in test} - set(recognizer.classes)):
+            remedy = f"the model knows {', '.join(recognizer.classes)}"
+            raise ClipError(clips, f"classes {', '.join(unknown)}", remedy)
+        out = run / f"evaluation-{clips.resolve().name}"
+    samples, skipped = _prepare(test, recognizer.classes, recognizer.data, "reading clips", quiet=False)
+    settings = {name: stored[name] for name in ("model", "data", "training")}
+    return _report(out, recognizer, samples, skipped, read_curves(run), settings)
+
+
+def read_curves(run: Path) -> Curves | None:
+    """Loss and accuracy of each epoch, from a run's `curves.csv`; None where there is none."""
+    if not (run / "curves.csv").exists():
+        return None
+    table = np.genfromtxt(run / "curves.csv", delimiter=",", names=True, ndmin=1)
+    return {
+        side: {name: table[f"{side}_{name}"].tolist() for name in ("loss", "accuracy")}
+        for side in ("training", "validation")
+    }
+
+
+def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split]:
+    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    sides = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return (
+        ModelConfig.from_dict(stored["model"]),
+        DataConfig.from_dict(stored["data"]),
+        TrainConfig.from_dict(stored["training"]),
+        Split.from_dict(sides, folder),
+    )
+
+
+def _prepare(
+    clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str, quiet: bool
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
+        return items if quiet else track(items, title, total)
+
+    return prepare(clips, classes, data, progress=progress)
+
+
+def _save(recognizer: Recognizer, folder: Path) -> None:
+    """Write a model's folder under another name, then rename: a reader never sees half of it."""
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    recognizer.save(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _report(
+    out: Path,
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    skipped: Sequence[ClipError],
+    curves: Curves | None,
+    settings: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    out.mkdir(parents=True, exist_ok=True)
+    evaluation = recognizer.evaluate(samples, skipped=skipped)
+    measured = measure(evaluation)
+    write_scores(out / "scores.csv", evaluation)
+    drawn = list(_drawn_clips(recognizer, samples, evaluation))
+    write_png(out / "attention.png", sheet([(f"{name}\n{tone}", frames) for frames, name, tone, _ in drawn]))
+    name = f"{settings['model']['name']} · {settings['model']['encoder']}"
+    counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
+    clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
+    summary_page(name, counts, evaluation, measured, curves, clips, settings).write(out / "report.html")
+    write_json(out / "evaluation.json", measured)
+    return measured
+
+
+def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation) -> Iterable[Drawn]:
+    """Half of them clips that the model got wrong, where there are so many; drawn by lot, always the same."""
+    right = evaluation.scores.argmax(1) == evaluation.targets
+    order = random.Random(0).sample(range(len(samples)), len(samples))
+    wrong_ones = [i for i in order if not right[i]][: _SHOWN // 2]
+    right_ones = [i for i in order if right[i]][: _SHOWN - len(wrong_ones)]
+    for i in right_ones + wrong_ones:
+        clip = samples.clips[i]
+        frames = read(clip.path, recognizer.data.frames)
+        seen = recognizer.predict_frames(frames, clip.path)
+        small = dataclasses.replace(frames, pixels=_shrunk(frames.pixels))
+        seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
+        fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+        caption = f"{clip.label} · {clip.path.stem}\nsaid {seen.label}, {100 * seen.score:.0f} %"
+        yield draw_clip(small.pixels, seen), caption, "right" if right[i] else "wrong", fps
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[1:3]
+    scale = _SHOWN_SIDE / min(height, width)
+    if scale >= 1:
+        return pixels
+    size = (2 * round(width * scale / 2), 2 * round(height * scale / 2))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in pixels])

@@ -1,0 +1,166 @@
+"""Several models, seeds and splits on one folder of clips, side by side in one table."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+from saccade.data.folder import Split, find_clips
+from saccade.data.frame_cache import prepare
+from saccade.evaluation.report import Page
+from saccade.evaluation.results import write_results
+from saccade.evaluation.summary import percent
+from saccade.experiments.clips import train
+from saccade.recognizer import resolve_normalization
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a model, a seed, a split."""
+
+    model: ModelConfig
+    seed: int
+    split_name: str
+    split: Split
+
+    @property
+    def name(self) -> str:
+        """The name of its run inside the comparison."""
+        return f"{self.model.name}/{self.split_name}-seed{self.seed}"
+
+
+def compare(
+    folder: Path,
+    out: Path,
+    models: Sequence[ModelConfig],
+    splits: Mapping[str, Split],
+    seeds: Sequence[int],
+    data: DataConfig,
+    training: TrainConfig,
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """Train every model with every seed on every split; a cell that is done is not computed again.
+
+    Args:
+        folder: the clips, one class a sub-folder.
+        out: gets a run for every cell, comparison.json and report.html.
+        models: what to compare.
+        splits: by name. Each seed's accuracy counts the test videos of all splits together.
+        seeds: of weights, order and augmentation; the splits stay.
+        data, training: settings, the same for all models.
+        jobs: trainings side by side, one thread each; None: one for every core.
+
+    Returns:
+        `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `majority`:
+        the share of test videos whose class is the commonest one of their training side; and the counts.
+    """
+    cells = [Cell(model, seed, name, split) for model in models for seed in seeds for name, split in splits.items()]
+    todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
+    clips = find_clips(folder)
+    classes = sorted({clip.label for clip in clips})
+    jobs = jobs or _cores()
+    with Progress() as progress:
+        reading = progress.add_task("reading clips", total=len(clips))
+        kept = resolve_normalization(data, models[0].pretrained)
+        _, skipped = prepare(
+            clips, classes, kept, processes=jobs, progress=lambda items, _: progress.track(items, task_id=reading)
+        )
+        bar = progress.add_task("training", total=len(cells), completed=len(cells) - len(todo))
+        # spawn: a forked child would inherit the threads' locks of PyTorch.
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+            futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
+            for future in as_completed(futures):
+                accuracy = percent(future.result()["accuracy"])
+                progress.console.print(f"{futures[future].name}: {accuracy}")
+                progress.advance(bar)
+    results = _gather(out, models, splits, seeds)
+    results["skipped"] = [str(error) for error in skipped]
+    write_json(out / "comparison.json", results)
+    _page(folder.resolve().name, results, data, training).write(out / "report.html")
+    return results
+
+
+def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: a row a model, the majority class first."""
+    columns = ["model", "videos right", "± over seeds", "frames right"]
+    rows = [["majority class", percent(results["majority"]), "", ""]]
+    for name, accuracy in results["accuracy"].items():
+        spread = results["spread"][name]
+        frames = percent(results["frame_accuracy"][name])
+        rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", frames])
+    return columns, rows
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _train_cell(folder: Path, out: Path, cell: Cell, data: DataConfig, training: TrainConfig) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    run, settings = out / cell.name, replace(training, seed=cell.seed)
+    return train(folder, run, cell.model, data, settings, cell.split, resume=True, quiet=True)
+
+
+def _gather(
+    out: Path, models: Sequence[ModelConfig], splits: Mapping[str, Split], seeds: Sequence[int]
+) -> dict[str, Any]:
+    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
+    for model in models:
+        by_seed, frames_by_seed = [], []
+        for seed in seeds:
+            paths = [out / model.name / f"{name}-seed{seed}" / "evaluation.json" for name in splits]
+            parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            by_seed.append(sum(p["accuracy"] * p["videos"] for p in parts) / sum(p["videos"] for p in parts))
+            frames_by_seed.append(
+                sum(p["frame_accuracy"] * p["frames"] for p in parts) / sum(p["frames"] for p in parts)
+            )
+        results["accuracy"][model.name] = mean(by_seed)
+        results["spread"][model.name] = stdev(by_seed) if len(by_seed) > 1 else None
+        results["frame_accuracy"][model.name] = mean(frames_by_seed)
+        results["per_seed"][model.name] = by_seed
+    hits = total = 0
+    for split in splits.values():
+        common = Counter(clip.label for clip in split.training).most_common(1)[0][0]
+        hits += sum(clip.label == common for clip in split.test)
+        total += len(split.test)
+    results.update(majority=hits / total, test_videos=total, splits=len(splits), seeds=list(seeds))
+    return results
+
+
+def _page(name: str, results: Mapping[str, Any], data: DataConfig, training: TrainConfig) -> Page:
+    columns, rows = table(results)
+    parts = f"{results['splits']} split(s), {results['test_videos']} test videos, seeds {results['seeds']}"
+    page = Page(f"Models side by side: {name}", parts)
+    page.table(rows, columns, "Means over seeds; every model saw the same clips, in the same number of epochs at most.")
+    if results["skipped"]:
+        page.heading("Clips left out").table([[text] for text in results["skipped"]], ["what was found"])
+    with page.details("Settings"):
+        values = {**data.to_dict(), **training.to_dict()}
+        page.table([[key, str(value)] for key, value in values.items()], ["setting", "value"])
+    return page
+
+
+def add_results(
+    path: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
+) -> None:
+    """Put one set's figures into a file of results, beside those of other sets; the command stands with each set."""
+    known = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
+    known[name] = {"command": command, "budget": budget, "weights": "from scratch", **figures}
+    write_results(
+        path,
+        "accuracy on real clips by model, trained from scratch: means over seeds, test videos of all folds together",
+        "make real-clips",
+        known,
+        figures["seeds"],
+    )

@@ -1,0 +1,230 @@
+"""Figures of a run: learning curves, confusion, reliability, class probabilities in time. One look for all of them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008 without the yellow, which is lost on white: told apart with any colour vision.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
+INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
+    """The look: two quiet axes, faint lines across, words instead of ornament."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#b9bfc7")
+    axes.tick_params(colors=QUIET, labelsize=9, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x, color=QUIET, fontsize=9.5)
+    axes.set_ylabel(y, color=QUIET, fontsize=9.5)
+    if title:
+        axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+
+
+def _legend(axes: "Axes", **where: Any) -> None:
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
+
+
+def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
+    """Every measure against the epoch: a panel a measure, a line a part of the data or a run.
+
+    Args:
+        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`. Values are
+            one an epoch, NaN where there was none. Shares (a name with "accuracy") are drawn from 0 to 1.
+    """
+    measures = list(dict.fromkeys(name for line in curves.values() for name in line))
+    if not measures:
+        raise ValueError("no curves given, expected at least one line with one measure")
+    figure = _figure(4.6 * len(measures), 3.3)
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        for k, (name, line) in enumerate(curves.items()):
+            if measure in line:
+                values = np.asarray(line[measure], dtype=np.float64)
+                marker = "o" if len(values) < 3 else ""
+                colour = COLOURS[k % len(COLOURS)]
+                axes.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.8, marker=marker, label=name)
+        _plain(axes, "epoch", "", measure)
+        axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
+        axes.xaxis.set_major_locator(_whole_numbers())
+        if "accuracy" in measure:
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter(_percent())
+        else:
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        if len(curves) > 1:
+            _legend(axes)
+    return figure
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=8, integer=True)
+
+
+def _percent() -> Any:
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(xmax=1, decimals=0)
+
+
+def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
+    """What was taken for what, readable from 2 to 60 classes. Colour deepens with the share of a true class (its
+    0.6th power), numbers are videos; more than 30 classes have no room for numbers.
+
+    Args:
+        matrix: `K K` counts, truth down, prediction across.
+        classes: the `K` names.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    K = len(classes)
+    if counts.shape != (K, K):
+        raise ValueError(f"the matrix has shape {counts.shape} for {K} classes, expected {K} {K}")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cell = float(np.interp(K, [2, 10, 20, 60], [0.95, 0.55, 0.4, 0.185]))
+    letters = float(np.interp(K, [2, 10, 20, 60], [10, 9.5, 9, 6.5]))
+    names = [name if len(name) <= 28 else name[:27] + "…" for name in classes]
+    longest = max(len(name) for name in names) * letters * 0.0085  # inches, about
+    margin = 0.6 + longest
+    figure = _figure(K * cell + margin + 0.2, K * cell + margin)
+    axes = figure.subplots()
+    # A root, so that one clip gone astray among many is still seen.
+    depth = shares**0.6
+    axes.imshow(depth, cmap=_white_to_blue(), vmin=0, vmax=1)
+    _plain(axes, "predicted", "true")
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
+    axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
+    # White gaps between the cells, no frame around them.
+    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5 if K <= 20 else 0.6)
+    axes.tick_params(which="both", length=0)
+    if K <= 30:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if depth[row, column] > 0.55 else INK
+            label = f"{counts[row, column]:g}"
+            size = letters if len(label) < 4 else letters * 0.75
+            axes.text(column, row, label, ha="center", va="center", fontsize=size, color=colour)
+    return figure
+
+
+def _white_to_blue() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("saccade", ["#f3f5f8", "#bcd7ea", "#5aa2d0", "#0072b2", "#00426b"])
+
+
+def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figure":
+    """How far its probabilities can be trusted: the share that is right against the confidence (Guo et al. 2017).
+
+    Args:
+        scores: `B K` probabilities of each video.
+        targets: `B` true classes.
+        bins: equal bins of the confidence; empty ones are left out.
+    """
+    probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
+        raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
+    confidence, share, count = _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, bins)
+    figure = _figure(4.4, 4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
+    upper.vlines(confidence, confidence, share, color=COLOURS[1], linewidth=2.5, alpha=0.35)
+    upper.scatter(confidence, share, s=26, color=COLOURS[0], zorder=3)
+    upper.set_xlim(0, 1)
+    upper.set_ylim(-0.02, 1.02)
+    _plain(upper, "", "share right")
+    upper.text(0.97, 0.05, "too sure below the line", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes)
+    lower.bar(confidence, count, width=0.8 / bins, color="#9db8cc")
+    _plain(lower, "confidence", "videos")
+    for axes in (upper, lower):
+        axes.xaxis.set_major_formatter(_percent())
+    upper.yaxis.set_major_formatter(_percent())
+    return figure
+
+
+def _binned(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean confidence, share right and count of every bin that is not empty."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    kept = count > 0
+    sure = np.bincount(place, confidence, minlength=bins)[kept] / count[kept]
+    share = np.bincount(place, right, minlength=bins)[kept] / count[kept]
+    return sure, share, count[kept]
+
+
+def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], top: int = 5) -> "Figure":
+    """Class probabilities in time, of the classes that rise highest.
+
+    Args:
+        times: `T` seconds.
+        frame_scores: `T K` probabilities.
+        classes: the `K` names.
+        top: how many classes are drawn, at most.
+    """
+    seconds, scores = np.asarray(times, dtype=np.float64), np.asarray(frame_scores, dtype=np.float64)
+    if scores.shape != (len(seconds), len(classes)) or not len(seconds):
+        raise ValueError(
+            f"frame_scores have shape {scores.shape}, expected T K: {len(seconds)} times by {len(classes)} classes"
+        )
+    # Highest at the end first, so that the names stand in the order of the lines' ends.
+    highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
+    drawn = sorted(highest, key=lambda k: -scores[-1, k])
+    figure = _figure(7.6, 2.9)
+    axes = figure.subplots()
+    # Colours belong to ranks by height, so that the class that matters most has the first one.
+    colours = {k: COLOURS[rank % len(COLOURS)] for rank, k in enumerate(highest)}
+    for k in drawn:
+        axes.plot(
+            seconds,
+            scores[:, k],
+            color=colours[k],
+            linewidth=2,
+            marker="o" if len(seconds) < 3 else "",
+            label=classes[k],
+        )
+    _plain(axes, "seconds", "probability")
+    axes.set_ylim(0, 1.02)
+    axes.margins(x=0.01)
+    axes.yaxis.set_major_formatter(_percent())
+    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def to_png(figure: "Figure", dpi: int = 160) -> bytes:
+    """The figure as a PNG file's bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()
+
+
+def to_svg(figure: "Figure") -> str:
+    """The figure as an SVG file's text: letters as outlines, no date; the same figure gives the same text."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "saccade"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()

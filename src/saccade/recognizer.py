@@ -1,0 +1,191 @@
+"""A trained model with all it needs to be used: how clips become samples, what the classes are called."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+import saccade
+from saccade.config import DataConfig, write_json
+from saccade.data.frame_cache import ClipFrames
+from saccade.data.transform import to_video
+from saccade.models.classifier import Classifier
+from saccade.pictures.overlay import caption, enlarge, full_strength, overlay, probability_bar
+from saccade.structures import ClipError, Evaluation, Frames, Prediction
+from saccade.video.read import read, stream
+from saccade.video.resize import resize
+from saccade.video.write import write
+
+_FILE = "recognizer.json"
+
+
+class Recognizer:
+    """Pixels in, classes and places out.
+
+    Args:
+        model: a trained classifier; it is put into evaluation mode.
+        classes: the `K` class names.
+        data: how clips are sampled, resized and normalised.
+
+    Raises:
+        ValueError: names, sizes or channels that do not fit the model.
+    """
+
+    def __init__(self, model: Classifier, classes: Sequence[str], data: DataConfig) -> None:
+        if len(classes) != model.num_classes:
+            raise ValueError(f"{len(classes)} class names for a model of {model.num_classes} classes")
+        if (data.size, data.channels) != (model.size, model.in_channels):
+            raise ValueError(
+                f"frames of {data.size} pixels and {data.channels} channels for a model of {model.size} pixels and "
+                f"{model.in_channels} channels"
+            )
+        self.model, self.classes, self.data = model.eval(), tuple(classes), data
+
+    @torch.inference_mode()
+    def classify(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Frames `B T H W C` uint8, already resized, to probabilities `B T K` and attention `B T h w`, on the CPU."""
+        device = next(self.model.parameters()).device
+        logits, attention = self.model(to_video(frames.to(device), self.data.normalization))
+        return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
+
+    def predict(self, path: Path | str) -> Prediction:
+        """What happens in a clip: a video file, or a folder of numbered pictures.
+
+        Raises:
+            ClipError: the clip cannot be read.
+        """
+        return self.predict_frames(read(path, self.data.frames), path)
+
+    def predict_frames(self, frames: Frames, path: Path | str) -> Prediction:
+        """The same, of frames that are read already."""
+        small = torch.from_numpy(resize(frames.pixels, self.data.size, self.data.channels))
+        scores, attention = self.classify(small[None])
+        return Prediction(
+            path=Path(path),
+            classes=self.classes,
+            frame_scores=scores[0].numpy(),
+            scores=scores[0].mean(0).numpy(),
+            times=frames.times,
+            indices=frames.indices,
+            attention=None if attention is None else attention[0].numpy(),
+        )
+
+    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
+        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.
+
+        The model looked at `frames` of its frames; between two of them the attention is blended, and the class is that
+        of the last one it has seen.
+
+        Raises:
+            ClipError: the clip cannot be read.
+            ValueError: `out` is neither .mp4 nor .gif.
+        """
+        seen = prediction or self.predict(path)
+        rate = _frame_rate(seen)
+        return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix == ".gif" else rate)
+
+    def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
+        """Answers on a set of clips, with the truth beside them."""
+        frame_scores: list[NDArray[np.float32]] = []
+        for frames, _, _ in DataLoader(samples, batch):
+            frame_scores += list(self.classify(frames)[0].numpy())
+        return Evaluation(
+            names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
+            classes=self.classes,
+            targets=np.array(samples.targets, dtype=np.int64),
+            scores=np.stack([scores.mean(0) for scores in frame_scores]),
+            frame_scores=tuple(frame_scores),
+            skipped=tuple(skipped),
+        )
+
+    def save(self, folder: Path | str) -> Path:
+        """Write config.json, model.safetensors and recognizer.json; the folder can be sent to a model hub as it is."""
+        folder = Path(folder)
+        self.model.save_pretrained(folder)
+        values = {"saccade": saccade.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
+        write_json(folder / _FILE, values)
+        return folder
+
+
+def load(run: Path | str) -> Recognizer:
+    """A recognizer from a run's folder, or from its `model` folder alone.
+
+    Only JSON and safetensors are read, so a folder from a stranger cannot run code.
+
+    Raises:
+        FileNotFoundError: no trained model there.
+        ValueError: files that do not fit each other.
+    """
+    folder = Path(run)
+    if not (folder / _FILE).exists():
+        folder = folder / "model"
+    if not (folder / _FILE).exists():
+        state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
+        raise FileNotFoundError(f"{run}: {state}; expected one that `saccade train` has finished")
+    try:
+        values = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        # The weights are in the file; those of ImageNet, which training may have started from, are not needed.
+        model = Classifier(**{**settings, "pretrained": False})
+        data, classes = DataConfig.from_dict(values["data"]), values["classes"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}: its JSON files are not those of a saccade model ({error!r}); train again"
+        ) from error
+    _load_weights(model, folder / "model.safetensors")
+    return Recognizer(model, classes, data)
+
+
+def _load_weights(model: Classifier, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    try:
+        load_model(model, path)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
+
+
+def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:
+    """`auto` replaced by what the encoder was trained on."""
+    if data.normalization != "auto":
+        return data
+    return replace(data, normalization="imagenet" if pretrained else "half")
+
+
+def _frame_rate(seen: Prediction) -> float:
+    """Frames a second between the first and last frame that the model saw; 10 for a single picture or no times."""
+    frames, seconds = seen.indices[-1] - seen.indices[0], seen.times[-1] - seen.times[0]
+    return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
+
+
+def _drawn(frames: Iterable[tuple[int, float, NDArray[np.uint8]]], seen: Prediction) -> Iterator[NDArray[np.uint8]]:
+    places, first = np.unique(seen.indices, return_index=True)
+    strength = full_strength(seen.attention) if seen.attention is not None else None
+    for index, _, pixels in frames:
+        picture: Any = pixels[None]
+        position = float(np.interp(index, places, np.arange(len(places))))
+        before = first[int(position)]
+        if seen.attention is not None:
+            after = first[min(int(position) + 1, len(places) - 1)]
+            share = position - int(position)
+            attention = (1 - share) * seen.attention[before] + share * seen.attention[after]
+            picture = overlay(picture, attention[None], scale=strength)
+        scores = seen.frame_scores[before]
+        best = int(scores.argmax())
+        picture = caption(enlarge(picture), [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
+        yield probability_bar(picture, scores[best : best + 1])[0]
+
+
+def draw_clip(frames: NDArray[np.uint8], seen: Prediction) -> NDArray[np.uint8]:
+    """The frames `T H W 3` that a prediction was made from, with class, probability and attention drawn on them."""
+    numbered: Iterable[Any] = zip(seen.indices, itertools.repeat(0.0), frames, strict=False)
+    return np.stack(list(_drawn(numbered, seen)))

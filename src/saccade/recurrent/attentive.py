@@ -1,0 +1,54 @@
+"""A cell that first chooses where to look: attention, a glimpse, then any other cell."""
+
+import torch
+from torch import Tensor, nn
+
+from saccade.attention.build import Attention
+from saccade.recurrent.cell import Cell, CellOutput, Grid, State
+
+GLIMPSES = ("sum", "product", "scaled")
+
+
+class AttentiveCell(nn.Module):
+    """`A_t` from the features and the previous hidden state, a glimpse of the features through it, one step on that.
+
+    ALSTM, ConvALSTM and the HMDB-51 report's model are settings of this cell.
+
+    Args:
+        attention: gives a map `B h w` from features and hidden state.
+        cell: what remembers.
+        glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM of Li et al. 2016);
+            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the features' size: where the map is even, the cell sees exactly
+            what it would see without attention, while `product` divides it by `h*w`.
+    """
+
+    def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
+        super().__init__()
+        if glimpse not in GLIMPSES:
+            raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")
+        self.attention, self.cell, self.glimpse = attention, cell, glimpse
+        self.num_hidden = cell.num_hidden
+
+    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+        """That of the cell inside."""
+        return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
+
+    def project(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The features `N D h w` themselves, and what the attention makes of them without a state."""
+        return features, self.attention.project(features)
+
+    def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
+        """Look, then step."""
+        features, keys = projected
+        attention = self.attention(keys, state.hidden)
+        glimpse = features * attention[:, None]
+        if self.glimpse == "sum":
+            glimpse = glimpse.sum((2, 3), keepdim=True)
+        elif self.glimpse == "scaled":
+            glimpse = glimpse * attention[0].numel()
+        output, state = self.cell(glimpse, state)
+        return CellOutput(output.hidden, attention), state
+
+    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
+        """One step on features `B D h w`."""
+        return self.recur(self.project(features), state)

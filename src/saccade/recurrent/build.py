@@ -1,0 +1,49 @@
+"""The table of cells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from saccade.attention.build import build_attention
+from saccade.recurrent.attentive import AttentiveCell
+from saccade.recurrent.cell import Cell, Grid
+from saccade.recurrent.conv_lstm import ConvLSTM
+from saccade.recurrent.lstm import LSTM
+from saccade.recurrent.memoryless import Memoryless
+
+# name -> build(num_features, hidden)
+CELLS: dict[str, Callable[[int, int], Cell]] = {
+    "memoryless": lambda num_features, hidden: Memoryless(num_features),
+    "lstm": LSTM,
+    "convlstm": ConvLSTM,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an attentive cell looks: which attention, and what the cell gets to see through it."""
+
+    attention: str
+    glimpse: str
+
+
+def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look | None = None) -> Cell:
+    """A cell by its name, behind an attention where `look` is given.
+
+    Args:
+        name: one of `CELLS`.
+        num_features: D of the features.
+        hidden: units or channels of its state.
+        grid: `(h, w)` of the features.
+        look: the attention and its glimpse; None for a cell that sees everything.
+
+    Raises:
+        ValueError: no cell, attention or glimpse of that name.
+    """
+    if name not in CELLS:
+        raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
+    cell = CELLS[name](num_features, hidden)
+    if look is None:
+        return cell
+    if name == "memoryless":
+        raise ValueError("a memoryless cell cannot attend: it has no state to ask with; use lstm or convlstm")
+    return AttentiveCell(build_attention(look.attention, num_features, hidden, hidden, grid), cell, look.glimpse)

@@ -1,0 +1,268 @@
+"""Fit a model to a set of clips, on Lightning: curves, early stop, and resuming with equal results."""
+
+import csv
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from saccade.config import DataConfig, TrainConfig
+from saccade.data.transform import augment, to_video
+from saccade.models.classifier import Classifier, video_scores
+from saccade.training.checkpointing import AtomicCheckpointIO
+from saccade.training.losses import frame_cross_entropy
+
+Curves = dict[str, dict[str, list[float]]]
+
+
+class Fitting(L.LightningModule):
+    """A classifier while it learns.
+
+    Args:
+        model: what learns.
+        data: normalisation and augmentation.
+        train: optimiser, loss and seed.
+    """
+
+    def __init__(self, model: Classifier, data: DataConfig, train: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.data, self.train_config = model, data, train
+        self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
+        self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
+
+    def on_train_epoch_start(self) -> None:
+        """Make chance a function of the seed and the epoch, so that a resumed run goes on as if never stopped."""
+        torch.manual_seed(self.train_config.seed * 100_003 + self.current_epoch)
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
+        """One batch: frames `B T H W C` uint8, targets `B`, indices `B`."""
+        frames, targets, _ = batch
+        video = to_video(frames, self.data.normalization)
+        video = augment(video, self.data.shift, self.data.zoom, self.data.flip)
+        return self._measure("training", video, targets, self.train_config.smoothing)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+        """One batch, neither augmented nor smoothed."""
+        frames, targets, _ = batch
+        self._measure("validation", to_video(frames, self.data.normalization), targets, 0.0)
+
+    def _measure(self, side: str, video: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        logits = self.model(video).logits
+        loss = frame_cross_entropy(logits, targets, smoothing)
+        hits = (video_scores(logits.detach()).argmax(1) == targets).sum()
+        self._sums[side].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        """Close both sides of the curves: validation is the last thing an epoch does, before checkpoints."""
+        for side in ("training", "validation"):
+            loss, accuracy = self._close(side)
+            self.log(f"{side}_loss", loss)
+            self.log(f"{side}_accuracy", accuracy)
+
+    def _close(self, side: str) -> tuple[float, float]:
+        loss, hits, count = torch.stack(self._sums[side]).sum(0).tolist()
+        self._sums[side].clear()
+        self.curves[side]["loss"].append(loss / count)
+        self.curves[side]["accuracy"].append(hits / count)
+        return loss / count, hits / count
+
+    def configure_optimizers(self) -> Any:
+        """AdamW without decay on biases and norms; one warm-up, then a cosine to zero."""
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.train_config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, self.train_config.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.train_config.lr, total_steps=steps, pct_start=0.15
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curves travel with the weights, so that a resumed run keeps its past."""
+        checkpoint["curves"] = self.curves
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the curves where they were."""
+        self.curves = checkpoint["curves"]
+
+
+class EpochOrder(Sampler[int]):
+    """A new order every epoch, which is a function of the seed and the epoch alone."""
+
+    def __init__(self, data: Sized, seed: int) -> None:
+        self.length, self.seed, self.epoch = len(data), seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning says which epoch it is."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        return iter(torch.randperm(self.length, generator=generator).tolist())
+
+
+class CurvesFile(Callback):
+    """`curves.csv`, written anew after every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Write all epochs up to now, then rename."""
+        assert isinstance(fitting, Fitting)
+        text = io.StringIO()
+        writer = csv.writer(text)
+        columns = {f"{side}_{name}": values for side, part in fitting.curves.items() for name, values in part.items()}
+        writer.writerow(["epoch", *columns])
+        writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=False)))
+        temporary = self.path.with_name(f".{self.path.name}.part")
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        os.replace(temporary, self.path)
+
+
+class EpochBar(Callback):
+    """One progress bar over the whole training, with the latest figures and the time left."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Show the bar, as far as a resumed run has come."""
+        assert isinstance(trainer.num_training_batches, int)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns)
+        total = trainer.num_training_batches * (trainer.max_epochs or 1)
+        self.task = self.progress.add_task(self.title, total=total, completed=trainer.global_step, note="")
+        self.progress.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """One step on."""
+        self.progress.update(self.task, completed=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """The figures of this epoch."""
+        assert isinstance(fitting, Fitting)
+        sides = fitting.curves
+        note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        note += "".join(
+            f" · {side} {100 * sides[side]['accuracy'][-1]:.1f} %" for side in sides if sides[side]["accuracy"]
+        )
+        self.progress.update(self.task, note=note)
+
+    def on_train_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+    def on_exception(self, trainer: L.Trainer, fitting: L.LightningModule, exception: BaseException) -> None:
+        """Leave the terminal as it was."""
+        if hasattr(self, "progress"):
+            self.progress.stop()
+
+
+def choose_precision(wanted: str) -> Any:
+    """`32`, `bf16` or `auto` in Lightning's words; auto is bf16 where the processor multiplies in it."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        wanted = "bf16" if fast else "32"
+    return {"32": "32-true", "bf16": "bf16-mixed"}[wanted]
+
+
+def fit(
+    model: Classifier,
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    data: DataConfig,
+    train: TrainConfig,
+    folder: Path,
+    title: str | None = "training",
+) -> Curves:
+    """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
+
+    `folder` gets `curves.csv`, TensorBoard files, and `checkpoints/`; where these hold a `last.ckpt`, training goes on
+    from there, and ends with the same numbers as a training that was never stopped.
+
+    Args:
+        model: trained in place.
+        training, validation: samples `(frames T H W C uint8, target, index)`.
+        data: normalisation and augmentation.
+        train: how long and how.
+        folder: the run.
+        title: beside the progress bar; None: no bar.
+
+    Returns:
+        Loss and accuracy of each epoch, by side.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fitting = Fitting(model, data, train)
+    checkpoint = ModelCheckpoint(
+        folder / "checkpoints",
+        "best",
+        monitor="validation_loss",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [checkpoint, CurvesFile(folder / "curves.csv")]
+    if title is not None:
+        callbacks.append(EpochBar(title))
+    if train.patience:
+        callbacks.append(EarlyStopping("validation_loss", patience=train.patience))
+    order = EpochOrder(training, train.seed)  # type: ignore[arg-type] # a Dataset here has a length
+    learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
+    choose = DataLoader(validation, train.batch, num_workers=train.workers)
+    last = folder / "checkpoints" / "last.ckpt"
+    with _quiet():
+        trainer = L.Trainer(
+            max_epochs=train.epochs,
+            precision=choose_precision(train.precision),
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(folder, "tensorboard", version=""),
+            plugins=[AtomicCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    fitting.load_state_dict(best["state_dict"])
+    model.eval()
+    return fitting.curves
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - a context, used like a function
+    """Without Lightning's banners and its advice on workers and log intervals."""
+
+    def __enter__(self) -> Any:
+        entered = super().__enter__()
+        warnings.filterwarnings("ignore", module="lightning")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        return entered

@@ -1,0 +1,178 @@
+"""Real video files for tests, made on the spot: every frame carries its number, to tell which came out."""
+
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+BITS = 10
+CODECS = {
+    ".mp4": "libx264",
+    ".mkv": "libx264",
+    ".mov": "libx264",
+    ".avi": "mpeg4",
+    ".webm": "libvpx-vp9",
+    ".gif": "gif",
+}
+FORMATS = {"gif": "bgr8", "mjpeg": "yuvj420p", "ffv1": "yuv420p"}
+DAMAGES = (
+    "truncated",
+    "overwritten",
+    "zero bytes",
+    "zeroed",
+    "text",
+    "audio only",
+    "one frame",
+    "missing moov",
+    "huge claim",
+    "shuffled",
+)
+
+
+def paint(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
+    """A frame `H W 3`: its number in black and white blocks along the top, below them a moving gradient."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    frame = np.stack([(2 * x + 7 * number) % 256, (2 * y + 3 * number) % 256, (x + y) % 256], -1).astype(np.uint8)
+    for bit in range(BITS):
+        left, right = bit * width // BITS, (bit + 1) * width // BITS
+        frame[: height // 3, left:right] = 255 if number >> bit & 1 else 0
+    return frame
+
+
+def painted_number(frame: NDArray[np.uint8]) -> int:
+    """The number that `paint` wrote, read from the middle of each block."""
+    height, width = frame.shape[:2]
+    row = frame[height // 6].mean(-1)
+    return sum(int(row[(2 * bit + 1) * width // (2 * BITS)] > 127) << bit for bit in range(BITS))
+
+
+def make_clip(
+    path: Path,
+    frames: int = 20,
+    size: tuple[int, int] = (64, 48),
+    fps: float = 10,
+    codec: str | None = None,
+    rotation: int = 0,
+    pts: Sequence[int] | None = None,
+    pix_fmt: str | None = None,
+    options: dict[str, str] | None = None,
+    audio: bool = False,
+) -> Path:
+    """Write a video of painted frames.
+
+    Args:
+        path: where to; the suffix chooses the container and, unless `codec` is given, the codec.
+        frames: how many.
+        size: width and height.
+        fps: frames a second.
+        codec: an FFmpeg encoder.
+        rotation: degrees counter-clockwise that the file asks a player to turn it by.
+        pts: the time of each frame in milliseconds, for a variable frame rate.
+        pix_fmt: FFmpeg's name of the pixel format in the file.
+        options: of the encoder, such as {"g": "5"}.
+        audio: put a second of silence beside it.
+    """
+    codec = codec or CODECS[path.suffix]
+    rate = Fraction(fps).limit_denominator(1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt or FORMATS.get(codec, "yuv420p")
+        if pts is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = container.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000) if audio else None
+        for number in range(frames):
+            frame = VideoFrame.from_ndarray(paint(number, size), format="rgb24")
+            if pts is not None:
+                frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound is not None:
+            _silence(container, sound)
+    return path
+
+
+def make_sound(path: Path) -> Path:
+    """Write a file with a second of silence and no video stream."""
+    with av.open(str(path), "w", format="mp4") as container:
+        _silence(container, container.add_stream("aac", rate=48000))
+    return path
+
+
+def _silence(container: av.container.OutputContainer, stream: av.AudioStream) -> None:
+    for start in range(0, 48000, 960):
+        block = av.AudioFrame.from_ndarray(np.zeros((2, 960), np.float32), format="fltp", layout="stereo")
+        block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
+        container.mux(stream.encode(block))
+    container.mux(stream.encode(None))
+
+
+def all_frames(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
+    """Every frame and its time by PyAV's own loop: the plain version that readers are compared with."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        decoded = [(np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90), f.pts) for f in container.decode(stream)]
+        return [pixels for pixels, _ in decoded], [
+            float((pts - decoded[0][1]) * stream.time_base) for _, pts in decoded
+        ]
+
+
+def damage(path: Path, kind: str, seed: int) -> Path:
+    """Damage a video in place, in one of the ways of DAMAGES; the same seed does the same damage."""
+    rng, data = random.Random(seed), bytearray(path.read_bytes())
+    if kind == "truncated":
+        del data[rng.randrange(1, len(data)) :]
+    elif kind == "overwritten":
+        for _ in range(rng.choice((1, 10, 100, 1000))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif kind == "zero bytes":
+        data.clear()
+    elif kind == "zeroed":  # a download that never came
+        start = rng.randrange(len(data))
+        data[start:] = bytes(len(data) - start)
+    elif kind == "text":
+        data = bytearray("".join(rng.choice("#EXTM3U file://etc/passwd\nhttp: 0123") for _ in range(5000)), "ascii")
+    elif kind == "audio only":
+        data = bytearray(make_sound(path).read_bytes())
+    elif kind == "one frame":
+        data = bytearray(make_clip(path, frames=1).read_bytes())
+    elif kind == "missing moov":
+        start = data.find(b"moov")
+        del data[start - 4 if start > 4 else len(data) // 2 :]
+    elif kind == "huge claim":
+        data = _claim_huge(data, rng)
+    elif kind == "shuffled":  # blocks of a disk in the wrong order
+        block = max(len(data) // 16, 1)
+        blocks = [data[i : i + block] for i in range(0, len(data), block)]
+        rng.shuffle(blocks)
+        data = bytearray(b"".join(blocks))
+    else:
+        raise ValueError(f"damage {kind!r} is not one of {', '.join(DAMAGES)}")
+    path.write_bytes(data)
+    return path
+
+
+def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
+    """Absurd numbers where the container writes the size of the picture, or anywhere in the tables of an mp4."""
+    boxes = {b"avc1": 28, b"mp4v": 28, b"tkhd": 80, b"stsz": 12, b"stts": 8, b"mdhd": 16}
+    places = [data.rfind(name) + offset for name, offset in boxes.items() if name in data]
+    if data.startswith(b"GIF8"):
+        data[6:10] = b"\xff\xff\xff\xff"
+    elif data.startswith(b"RIFF"):
+        at = data.find(b"strf") + 12
+        data[at : at + 8] = b"\xff\xff\x00\x00" * 2
+    elif places:
+        for at in places if rng.random() < 0.5 else [rng.choice(places)]:
+            data[at : at + 4] = b"\x7f\xff\xff\xff"
+    else:
+        at = rng.randrange(16, 256)
+        data[at : at + 4] = b"\xff\xff\xff\xff"
+    return data

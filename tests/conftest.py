@@ -1,0 +1,29 @@
+"""Fixtures for all tests: videos made on the spot, and the real data where they are at hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import clips
+import pytest
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> Callable[..., Path]:
+    """`clips.make_clip`; a relative path lies in the test's own folder."""
+
+    def make(path: Path | str = "clip.mp4", **settings: object) -> Path:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return clips.make_clip(target, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets (SACCADE_DATA, else ../shared/data); skips where there is none."""
+    folder = Path(os.environ.get("SACCADE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data here: set SACCADE_DATA to a folder with mnist/ and clips/")
+    return folder

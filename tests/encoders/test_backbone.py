@@ -1,0 +1,87 @@
+"""timm networks as encoders: any number of channels, clear errors, and nothing changed by asking for the grid."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+
+from saccade.encoders.backbone import Backbone, BackboneVector
+from saccade.encoders.build import build_encoder
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+    with pytest.raises(ValueError, match=r"no encoder is called 'resnet1e6'; there are conv4, lenet, vgg16.*close to"):
+        build_encoder("resnet1e6", 3, 32)
+    with pytest.raises(ValueError, match="timm has no network 'qqqqqqq'$"):
+        Backbone("qqqqqqq")
+
+
+def test_an_unknown_ending_is_an_error():
+    with pytest.raises(ValueError, match="encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"):
+        build_encoder("vgg16:map", 3, 32)
+
+
+def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
+    # In a process of its own: the hub reads its environment once, on import.
+    code = "from saccade.encoders.build import build_encoder; build_encoder('test_resnet', 3, 64, True)"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    last = result.stderr[result.stderr.rindex("\nRuntimeError: ") :]
+    assert "the ImageNet weights of test_resnet cannot be loaded (" in last
+    assert "connect to the network once, point HF_HOME to a cache that has them, or train from scratch" in last
+
+
+@pytest.mark.parametrize("channels", [1, 20])
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@torch.no_grad()
+def test_frames_of_any_number_of_channels(kind, channels):
+    torch.manual_seed(0)
+    encoder = kind("test_resnet", channels).eval()
+    frames = torch.rand(1, channels, 40, 56)
+    features = encoder(frames)
+    assert features.shape == (1, encoder.num_features, *encoder.grid(40, 56))
+    frames[:, -1] = 0
+    assert not torch.equal(features, encoder(frames)), "the last channel is not looked at"
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_mambaout"])  # mambaout gives N h w D
+@pytest.mark.parametrize(("row", "column"), [(0, 5), (3, 0)])
+@torch.no_grad()
+def test_a_place_of_the_map_is_a_place_of_the_frame(name, row, column):
+    torch.manual_seed(0)
+    encoder = Backbone(name).eval()
+    frames = torch.zeros(1, 3, 128, 192)
+    before = encoder(frames)
+    frames[:, :, 32 * row + 12 : 32 * row + 20, 32 * column + 12 : 32 * column + 20] = 1
+    change = (encoder(frames) - before)[0].abs().sum(0)
+    assert change.shape == (4, 6)
+    assert divmod(int(change.argmax()), 6) == (row, column)
+
+
+def test_the_vector_is_what_the_classifier_of_the_network_gets():
+    torch.manual_seed(0)
+    encoder = BackboneVector("test_resnet").eval()
+    network = timm.create_model("test_resnet", pretrained=False).eval()
+    missing, unexpected = network.load_state_dict(encoder.net.state_dict(), strict=False)
+    assert set(missing) <= {"fc.weight", "fc.bias"}
+    assert unexpected == []
+    frames = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.fc(encoder(frames)[:, :, 0, 0]), network(frames), atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_asking_for_the_grid_changes_nothing(training):
+    encoder = Backbone("test_resnet").train(training)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    random_state = torch.get_rng_state()
+    encoder.grid(48, 48)
+    assert encoder.training is training
+    assert all(module.training is training for module in encoder.modules())
+    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)

@@ -1,0 +1,33 @@
+"""Conv4 keeps its grid for every size, counts as computed by hand, and sees the whole neighbourhood of a place."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saccade.encoders.conv4 import Conv4
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+@torch.no_grad()
+def test_the_grid_is_an_eighth_rounded_up(height, width):
+    net = Conv4(1).eval()
+    assert net.grid(height, width) == (-(-height // 8), -(-width // 8))
+    assert net(torch.zeros(1, 1, height, width)).shape == (1, 64, *net.grid(height, width))
+
+
+def test_parameters_counted_by_hand():
+    convolutions = 3 * 16 * 25 + 16 * 32 * 9 + 32 * 64 * 9 + 64 * 64 * 9
+    norms = 2 * (16 + 32 + 64 + 64)
+    assert sum(p.numel() for p in Conv4(3).parameters()) == convolutions + norms
+
+
+def test_a_place_sees_its_neighbourhood_and_no_more():
+    torch.manual_seed(0)
+    frame = torch.rand(1, 1, 136, 136, requires_grad=True)
+    Conv4(1).eval()(frame)[0, :, 8, 8].sum().backward()
+    rows = frame.grad[0, 0].abs().sum(1).nonzero()[:, 0]
+    # 5 pixels; 3×3 at a step of 2: +4, pool +2; 3×3 at 4: +8, pool +4; 3×3 at 8: +16. Max pools pass one of two.
+    assert rows.max() - rows.min() + 1 <= 5 + 4 + 2 + 8 + 4 + 16
+    assert rows.max() - rows.min() + 1 > 16
+    assert rows.min() <= 8 * 8 + 4 <= rows.max()

@@ -1,0 +1,184 @@
+"""Overlays put colour where the attention is, keep the picture elsewhere, and each annotator draws its one thing."""
+
+import cv2
+import numpy as np
+import pytest
+
+from saccade.pictures.overlay import (
+    boxes,
+    caption,
+    enlarge,
+    full_strength,
+    overlay,
+    probability_bar,
+    time_bar,
+)
+
+
+def grey(T=3, H=70, W=90, level=128):
+    return np.full((T, H, W, 3), level, np.uint8)
+
+
+def peaked(T, h, w, row, column):
+    maps = np.full((T, h, w), 0.01, np.float32)
+    maps[:, row, column] = 1
+    return maps / maps.sum((1, 2), keepdims=True)
+
+
+def colourfulness(frame):
+    return np.ptp(frame.astype(int), axis=-1)
+
+
+@pytest.mark.parametrize(("h", "w", "row", "column"), [(7, 7, 1, 5), (5, 9, 4, 0), (1, 3, 0, 1)])
+def test_colour_is_strongest_at_the_attended_cell(h, w, row, column):
+    H, W = 70, 90
+    colour = colourfulness(overlay(grey(H=H, W=W), peaked(3, h, w, row, column))[1])
+    y, x = int((row + 0.5) * H / h), int((column + 0.5) * W / w)
+    assert colour[y, x] > 0.8 * colour.max()
+    ys, xs = np.mgrid[:H, :W]
+    # Nothing coloured farther away than a cell and a half: cubic enlargement stays local.
+    far = (abs(ys - y) > 1.6 * H / h) | (abs(xs - x) > 1.6 * W / w)
+    assert colour[far].max(initial=0) < 0.15 * colour.max()
+
+
+def test_the_picture_stays_readable_under_the_peak_and_away_from_it():
+    stripes = grey(1, 64, 64)
+    stripes[:, :, ::8] = 255
+    drawn = overlay(stripes, peaked(1, 4, 4, 1, 1))[0].astype(int)
+    for y in (20, 60):
+        assert np.ptp(drawn[y].sum(-1)) > 80
+
+
+def test_a_uniform_map_looks_uniform_and_pale():
+    rng = np.random.default_rng(0)
+    noisy = 1 / 49 * (1 + 0.01 * rng.standard_normal((3, 7, 7)))
+    drawn = overlay(grey(), noisy)
+    assert np.ptp(drawn.reshape(-1, 3).astype(int), axis=0).max() <= 3
+    strongest = colourfulness(overlay(grey(), peaked(3, 7, 7, 3, 3))).max()
+    assert colourfulness(drawn).max() < 0.4 * strongest
+
+
+def test_full_strength_follows_the_clip_with_a_floor():
+    assert full_strength(np.full((4, 5, 5), 1 / 25)) == pytest.approx(4 / 25)
+    assert full_strength(peaked(4, 5, 5, 0, 0)) == pytest.approx(1 / 1.24)
+    # One sharp frame among many does not dim the rest.
+    maps = np.concatenate([np.full((19, 10, 10), 0.01), peaked(1, 10, 10, 0, 0)])
+    assert full_strength(maps) == pytest.approx(0.04)
+
+
+def test_one_scale_serves_a_stream_frame_by_frame():
+    rng = np.random.default_rng(1)
+    frames, maps = rng.integers(0, 256, (4, 40, 60, 3), dtype=np.uint8), rng.dirichlet(np.ones(20), 4).reshape(4, 4, 5)
+    whole = overlay(frames, maps)
+    singles = [overlay(frames[t : t + 1], maps[t : t + 1], scale=full_strength(maps)) for t in range(4)]
+    np.testing.assert_array_equal(whole, np.concatenate(singles))
+
+
+def test_no_strength_changes_nothing_and_the_input_is_never_written_to():
+    frames = np.random.default_rng(2).integers(0, 256, (2, 33, 47, 3), dtype=np.uint8)
+    kept = frames.copy()
+    np.testing.assert_array_equal(overlay(frames, peaked(2, 3, 3, 1, 1), strength=0), frames)
+    caption(time_bar(probability_bar(boxes(frames, np.full((2, 4), 9.0)), [0.5, 1])), ["a", "b"])
+    np.testing.assert_array_equal(frames, kept)
+
+
+@pytest.mark.parametrize("side", [64, 144, 480, 1080])
+def test_a_caption_can_be_read_at_every_size(side):
+    drawn = caption(grey(1, side, side * 16 // 9), [["walking", "93 %"]])[0]
+    changed = (drawn != 128).any(-1)
+    ys, xs = np.nonzero(changed)
+    assert 18 <= np.ptp(ys) < 0.45 * side
+    assert xs.max() < drawn.shape[1] - 1
+    assert drawn.max() > 200  # bright letters
+    assert drawn.min() < 40  # a dark rim
+
+
+def test_a_long_caption_stays_inside_the_frame():
+    drawn = caption(grey(1, 64, 64), ["standing up from a chair and walking away"])[0]
+    assert not (drawn[:, -2:] != 128).any()
+
+
+def test_each_frame_gets_its_own_caption():
+    drawn = caption(grey(2), ["left", "right"])
+    np.testing.assert_array_equal(drawn[0], caption(grey(1), ["left"])[0])
+    np.testing.assert_array_equal(drawn[1], caption(grey(1), ["right"])[0])
+
+
+def test_the_probability_bar_is_as_long_as_the_probability():
+    def length(frame):
+        return (frame == 255).all(-1).any(0).sum()
+
+    drawn = probability_bar(grey(3, 200, 220), [0, 0.5, 1])
+    none, half, full = map(length, drawn)
+    assert none == 0
+    assert 190 < full <= 220
+    assert half == pytest.approx(full / 2, abs=1)
+
+
+def test_the_time_bar_follows_the_times():
+    def length(frame):
+        return (frame[-1] == (110, 180, 255)).all(-1).sum()
+
+    assert [length(f) for f in time_bar(grey(4, 100, 200), [2, 3, 3, 6])] == pytest.approx([0, 50, 50, 200], abs=1)
+    assert length(time_bar(grey(1, 100, 200))[0]) == 200
+
+
+def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
+    corners = np.array([[10, 20, 40, 60], [np.nan] * 4])
+    drawn = boxes(grey(2, 100, 80, 0), corners)
+    ys, xs = np.nonzero(drawn[0].any(-1))
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (10, 20, 40, 60)
+    assert not drawn[0][30:50, 20:30].any()
+    assert not drawn[1].any()
+    larger = boxes(grey(2, 200, 160, 0), corners, size=(100, 80))
+    ys, xs = np.nonzero((larger[0] == 255).all(-1))
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((20, 40, 80, 120), abs=1)
+
+
+def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
+    large = grey(1, 300, 400)
+    assert enlarge(large) is large
+    tiny = np.random.default_rng(0).integers(0, 256, (2, 28, 40, 3), dtype=np.uint8)
+    grown = enlarge(tiny, 256)
+    assert grown.shape == (2, 280, 400, 3)
+    np.testing.assert_array_equal(grown[:, 5::10, 5::10], tiny)
+    middle = enlarge(grey(1, 144, 181), 256)
+    assert middle.shape == (1, 256, 322, 3)
+    assert (middle == 128).all()
+
+
+def test_wrong_input_is_named():
+    frames = grey(3)
+    with pytest.raises(ValueError, match=r"attention has shape \(2, 4, 4\) for 3 frames"):
+        overlay(frames, np.ones((2, 4, 4)))
+    with pytest.raises(ValueError, match="not finite"):
+        overlay(frames, np.full((3, 4, 4), np.nan))
+    with pytest.raises(ValueError, match="strength is 2"):
+        overlay(frames, np.ones((3, 4, 4)), strength=2)
+    with pytest.raises(ValueError, match=r"frames are float64 \(3, 70, 90, 3\), expected uint8 T H W 3"):
+        overlay(frames / 255, np.ones((3, 4, 4)))
+    with pytest.raises(ValueError, match="captions for 1 frames, there are 3"):
+        caption(frames, ["a"])
+    with pytest.raises(ValueError, match="expected T probabilities"):
+        probability_bar(frames, [0.1, 0.2, 1.3])
+    with pytest.raises(ValueError, match="times have shape"):
+        time_bar(frames, [0.0])
+    with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 5\)"):
+        boxes(frames, np.ones((3, 5)))
+
+
+def test_on_real_frames_the_attended_person_gains_colour_and_keeps_contrast(real_data):
+    folder = real_data / "clips" / "weizmann"
+    sequence = sorted((folder / "frames" / "walk").iterdir())[0]
+    paths = sorted(sequence.glob("*.jpg"))
+    frames = np.stack([cv2.imread(str(path))[..., ::-1] for path in paths])
+    masks = np.stack([cv2.imread(str(folder / "masks" / "walk" / sequence.name / p.name), 0) > 128 for p in paths])
+    seen = masks.any((1, 2))
+    frames, masks = frames[seen], masks[seen]
+    maps = np.stack([cv2.resize(m.astype(np.float32), (7, 7), interpolation=cv2.INTER_AREA) for m in masks])
+    maps /= maps.sum((1, 2), keepdims=True)
+    drawn = overlay(frames, maps)
+    gained = colourfulness(drawn) - colourfulness(frames)
+    assert gained[masks].mean() > 4 * abs(gained[~masks].mean())
+    luma = drawn.mean(-1)
+    assert luma[masks].mean() < luma[~masks].mean()  # the dark figure is still darker than the wall

@@ -1,0 +1,177 @@
+"""The promise of cells, for every cell and every way of looking: a step in time whose state is a value outside of it."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saccade.attention.build import ATTENTIONS
+from saccade.recurrent.attentive import GLIMPSES
+from saccade.recurrent.build import CELLS, Look, build_cell
+from saccade.recurrent.cell import State
+from saccade.recurrent.unroll import unroll
+
+# What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
+ASKS = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context")}
+LOOKS = [(cell, Look(*look)) for cell in ASKS for look in itertools.product(ASKS[cell], GLIMPSES)]
+SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
+NAMES = ["-".join([cell, *([look.attention, look.glimpse] if look else [])]) for cell, look in SETTINGS]
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
+few = settings(max_examples=8, deadline=None)
+sizes = {"T": st.integers(2, 6), "h": st.integers(1, 4), "w": st.integers(1, 4), "seed": st.integers(0, 99)}
+
+D, HIDDEN = 5, 4
+
+
+def test_every_cell_and_attention_is_tested():
+    assert list(ASKS) == list(CELLS)
+    assert {name for names in ASKS.values() for name in names} == set(ATTENTIONS)
+
+
+def made(setting, B, T, h, w, seed):
+    """A cell in double precision, features, and a state that something was seen in."""
+    torch.manual_seed(seed)
+    cell = build_cell(setting[0], D, HIDDEN, (h, w), setting[1]).double()
+    state = cell.initial_state(B, (h, w), torch.device("cpu"), torch.double)
+    state = State(*(torch.randn_like(part) for part in state))
+    return cell, torch.randn(B, T, D, h, w, dtype=torch.double), state
+
+
+def same(a, b):
+    """Two results: tensors, None, or tuples of them."""
+    if a is None or b is None:
+        return a is b
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a.shape == b.shape and torch.allclose(a, b, atol=1e-12)
+
+
+def join(a, b, dim):
+    return None if a is None else torch.cat([a, b], dim)
+
+
+@every_setting
+@few
+@given(**sizes, t=st.integers(1, 5))
+@torch.no_grad()
+def test_unrolling_t_then_the_rest_equals_all_at_once(setting, T, h, w, seed, t):
+    t = min(t, T - 1)
+    cell, features, state = made(setting, 2, T, h, w, seed)
+    first = unroll(cell, features[:, :t], state)
+    second = unroll(cell, features[:, t:], first[2])
+    joined = (join(first[0], second[0], 1), join(first[1], second[1], 1), second[2])
+    assert same(unroll(cell, features, state), joined)
+
+
+@every_setting
+@few
+@given(**sizes)
+@torch.no_grad()
+def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
+    cell, features, state = made(setting, 2, T, h, w, seed)
+    apart = [unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state))) for n in range(2)]
+    joined = (
+        join(apart[0][0], apart[1][0], 0),
+        join(apart[0][1], apart[1][1], 0),
+        State(*(torch.cat(parts) for parts in zip(apart[0][2], apart[1][2], strict=True))),
+    )
+    assert same(unroll(cell, features, state), joined)
+
+
+@every_setting
+@few
+@given(**sizes)
+@torch.no_grad()
+def test_one_call_a_frame_equals_the_loop(setting, T, h, w, seed):
+    cell, features, state = made(setting, 2, T, h, w, seed)
+    hidden, attention, last = unroll(cell, features, state)
+    for t in range(T):
+        assert same(cell(features[:, t], state), cell.recur(cell.project(features[:, t]), state))
+        output, state = cell(features[:, t], state)
+        assert same(tuple(output), (hidden[:, t], None if attention is None else attention[:, t]))
+    assert same(state, last)
+
+
+@every_setting
+@torch.no_grad()
+def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
+    cell, features, state = made(setting, 2, 5, 3, 2, 0)
+    weights = copy.deepcopy(cell.state_dict())
+    alone = [unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state))) for n in range(2)]
+    states = [State(*(part[n : n + 1].clone() for part in state)) for n in range(2)]
+    for t in range(5):
+        for n in (0, 1):
+            kept = copy.deepcopy(states[n])
+            output, after = cell(features[n : n + 1, t], states[n])
+            assert all(torch.equal(a, b) for a, b in zip(kept, states[n], strict=True)), (
+                "the state was changed in place"
+            )
+            assert same(output.hidden, alone[n][0][:, t])
+            # A copied state is the stream at that moment: stepping it again says the same.
+            assert same((output, after), cell(features[n : n + 1, t], kept))
+            states[n] = after
+    assert all(torch.equal(value, weights[key]) for key, value in cell.state_dict().items())
+    assert not list(cell.buffers()), "a cell keeps nothing but weights"
+    for module in cell.modules():
+        assert not [key for key, value in vars(module).items() if isinstance(value, torch.Tensor | State)]
+
+
+@every_setting
+@torch.no_grad()
+def test_what_comes_later_changes_nothing_before(setting):
+    cell, features, state = made(setting, 1, 5, 3, 2, 1)
+    before = unroll(cell, features, state)
+    features[:, 3:] += 1
+    after = unroll(cell, features, state)
+    assert same(before[0][:, :3], after[0][:, :3])
+    assert not same(before[0][:, 3:], after[0][:, 3:])
+    assert before[1] is None or same(before[1][:, :3], after[1][:, :3])
+
+
+@every_setting
+@torch.no_grad()
+def test_shapes_and_attention(setting):
+    cell, features, _ = made(setting, 2, 3, 4, 6, 2)
+    state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.double)
+    assert not any(part.any() for part in state), "a stream starts from nothing"
+    hidden, attention, last = unroll(cell, features, state)
+    assert hidden.shape[:3] == (2, 3, cell.num_hidden)
+    assert [part.shape for part in last] == [part.shape for part in state]
+    assert all(part.dtype == torch.double for part in (*state, *last, hidden))
+    if setting[1] is None:
+        assert attention is None
+    else:
+        assert attention.shape == (2, 3, 4, 6)
+        assert (attention >= 0).all()
+        assert torch.allclose(attention.sum((2, 3)), torch.ones(2, 3, dtype=torch.double), atol=1e-12)
+
+
+@every_setting
+def test_gradients_reach_every_weight_and_every_frame(setting):
+    cell, features, state = made(setting, 2, 3, 3, 4, 3)
+    features.requires_grad_()
+    hidden, _, _ = unroll(cell, features, state)
+    (hidden[:, -1] * torch.randn_like(hidden[:, -1])).sum().backward()
+    assert [key for key, p in cell.named_parameters() if p.grad is None or not p.grad.any()] == []
+    reached = features.grad.flatten(2).any(2).all(0)
+    assert reached.tolist() == ([False, False, True] if setting[0] == "memoryless" else [True] * 3)
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm"):
+        build_cell("gurke", D, HIDDEN, (2, 2))
+    with pytest.raises(ValueError, match="no attention is called 'hard'; there are soft, conv, context"):
+        build_cell("lstm", D, HIDDEN, (2, 2), Look("hard", "sum"))
+    with pytest.raises(ValueError, match="glimpse is 'peek', expected one of sum, product, scaled"):
+        build_cell("lstm", D, HIDDEN, (2, 2), Look("soft", "peek"))
+
+
+@pytest.mark.parametrize(("cell", "attention"), [(c, a) for c in ASKS for a in ATTENTIONS if a not in ASKS[c]])
+def test_an_attention_that_cannot_ask_with_the_cells_state_is_an_error_at_once(cell, attention):
+    with pytest.raises(
+        ValueError, match=f"a {cell} cell cannot attend" if cell == "memoryless" else f"{attention}.*{cell}"
+    ):
+        build_cell(cell, D, HIDDEN, (2, 2), Look(attention, "scaled"))

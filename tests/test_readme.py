@@ -1,0 +1,83 @@
+"""The README and the docs are run as they stand: commands on a small folder of clips, Python blocks, links, targets."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from clips import make_clip
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Training commands run as written, but for a moment only.
+BRIEF = "--epochs 1 --frames 4 --size 16 --batch 4"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    lines = "\n".join(blocks(page, "console")).splitlines()
+    return [line.removeprefix("$ ").split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the docs speak of it: `clips/` with two classes, and `clip.mp4`."""
+    folder = tmp_path_factory.mktemp("reader")
+    for label in ("jump", "wave"):
+        for i in range(6):
+            clip = folder / "clips" / label / f"{i}.mp4"
+            clip.parent.mkdir(parents=True, exist_ok=True)
+            make_clip(clip, frames=6 + i)
+    make_clip(folder / "clip.mp4", frames=6)
+    return folder
+
+
+def run(command: str, place: Path) -> None:
+    words = shlex.split(command)
+    if words[1] in ("train", "compare") and "--resume" not in words:
+        words += shlex.split(BRIEF)
+    done = subprocess.run(
+        [sys.executable, "-c", "from saccade.cli import main; main()", *words[1:]],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
+def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setenv("SACCADE_CACHE", str(place / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(place)
+    for command in commands(page):
+        if command.startswith("saccade "):
+            run(command, place)
+    for block in blocks(page, "python"):
+        exec(compile(block, f"{page.name}", "exec"), {})
+
+
+def test_every_command_and_target_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = {c.split()[1] for c in commands(page) if c.startswith("make ")}
+        named |= set(re.findall(r"`make ([\w-]+)`", page.read_text(encoding="utf-8")))
+        assert named <= targets, f"{page.name} names targets that do not exist: {named - targets}"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
+
+
+def test_readme_fits_a_few_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 80

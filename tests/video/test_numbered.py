@@ -1,0 +1,89 @@
+"""Folders of numbered pictures as clips."""
+
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.structures import ClipError
+from saccade.video import numbered
+from saccade.video.read import is_video, read, stream
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(1, 13):
+        Image.fromarray(clips.paint(number)).save(tmp_path / f"frame_{number}.png")
+    (tmp_path / "recordings.csv").write_text("not a picture")
+    Image.fromarray(clips.paint(500)).save(tmp_path / "cover.png")
+    return tmp_path
+
+
+def test_natural_order_and_exact_pixels(folder: Path) -> None:
+    assert is_video(folder)
+    frames = read(folder, 12)
+    assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
+    assert frames.indices.tolist() == list(range(12))
+    assert frames.times == pytest.approx(np.arange(12) / numbered.RATE)
+    assert [(index, clips.painted_number(pixels)) for index, _, pixels in stream(folder)] == list(
+        zip(range(12), range(1, 13), strict=True)
+    )
+
+
+def test_equally_spaced_and_padded(folder: Path) -> None:
+    assert read(folder, 3).indices.tolist() == [2, 6, 10]
+    assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]
+    with pytest.raises(ClipError, match="12 frames decoded, the model needs at least 15"):
+        read(folder, 15, pad=False)
+
+
+def test_broken_pictures_are_left_out(folder: Path) -> None:
+    (folder / "frame_3.png").write_bytes(b"")
+    whole = (folder / "frame_7.png").read_bytes()
+    (folder / "frame_7.png").write_bytes(whole[: len(whole) // 2])
+    frames = read(folder, 10)
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [1, 2, 4, 5, 6, 8, 9, 10, 11, 12]
+    assert [clips.painted_number(pixels) for _, _, pixels in stream(folder)] == [1, 2, 4, 5, 6, 8, 9, 10, 11, 12]
+
+
+def test_only_broken_pictures(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"\xff\xd8 not a picture")
+    with pytest.raises(ClipError, match="no frame could be decoded"):
+        read(tmp_path)
+    with pytest.raises(ClipError, match="no frame could be decoded"):
+        list(stream(tmp_path))
+
+
+def test_other_sizes_are_scaled_to_the_first(folder: Path) -> None:
+    Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
+    frames = read(folder, 12)
+    assert frames.pixels.shape == (12, 48, 64, 3)
+    assert clips.painted_number(frames.pixels[4]) == 5
+
+
+def test_grey_and_turned_pictures_become_upright_rgb(tmp_path: Path) -> None:
+    grey = clips.paint(9)[..., 0]
+    turned = Image.fromarray(np.rot90(grey, 1))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+    turned.save(tmp_path / "1.png", exif=exif)
+    pixels = read(tmp_path, 1).pixels
+    assert (pixels == grey[None, :, :, None]).all()
+
+
+def test_absurd_sizes_are_left_out(tmp_path: Path) -> None:
+    Image.fromarray(clips.paint(1)).save(tmp_path / "1.bmp")
+    data = bytearray((tmp_path / "1.bmp").read_bytes())
+    data[18:26] = (60000).to_bytes(4, "little") * 2
+    (tmp_path / "2.bmp").write_bytes(data)
+    assert [clips.painted_number(pixels) for _, _, pixels in stream(tmp_path)] == [1]
+
+
+def test_real_folders(real_data: Path) -> None:
+    folder = real_data / "clips/weizmann/frames/bend/01"
+    frames = read(folder, 5)
+    assert is_video(folder)
+    assert frames.pixels.shape[1:] == (144, 180, 3)

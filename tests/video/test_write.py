@@ -1,0 +1,109 @@
+"""Writing, by reading back; and that nothing half written is left."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+
+from saccade.video.read import read
+from saccade.video.write import encode_mp4, write
+
+
+def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray]:
+    return (clips.paint(number, size) for number in range(count))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "A.MP4"])
+def test_written_frames_are_read_back(tmp_path: Path, name: str) -> None:
+    pixels = np.stack(list(painted(20)))
+    path = write(tmp_path / "new folder" / name, pixels, 12.5)
+    frames = read(path, 20)
+    assert frames.pixels.shape == pixels.shape
+    assert [clips.painted_number(frame) for frame in frames.pixels] == list(range(20))
+    assert np.abs(frames.pixels.astype(float) - pixels).mean() < 10
+    assert frames.times == pytest.approx([i / 12.5 for i in range(20)], abs=1e-3)
+    assert [file.name for file in path.parent.iterdir()] == [name]
+
+
+def test_every_browser_plays_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", painted(10), 30)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == Fraction(30)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # plays before it is all there
+
+
+def test_odd_sizes_repeat_the_last_column_and_row(tmp_path: Path) -> None:
+    frames = read(write(tmp_path / "a.mp4", painted(5, (65, 49)), 10), 5).pixels
+    assert frames.shape == (5, 50, 66, 3)
+    assert np.abs(frames[:, 48].astype(float) - frames[:, 49]).mean() < 12
+    assert read(write(tmp_path / "a.gif", painted(5, (65, 49)), 10), 5).pixels.shape == (5, 49, 65, 3)
+    assert read(write(tmp_path / "one.mp4", painted(1, (1, 1)), 10), 1).pixels.shape == (1, 2, 2, 3)
+
+
+def test_ntsc_rate(tmp_path: Path) -> None:
+    frames = read(write(tmp_path / "a.mp4", painted(30), 30000 / 1001), 30)
+    assert frames.times[-1] == pytest.approx(29 * 1001 / 30000, abs=1e-4)
+
+
+def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
+    ahead = 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal ahead
+        for number in range(300):
+            frame = clips.paint(number)
+            references.append(frame.ctypes.data)
+            ahead = max(ahead, len(set(references[-3:])))
+            yield frame
+
+    references: list[int] = []
+    write(tmp_path / "a.mp4", watched(), 30)
+    # The allocator gives the same few places again and again: no frame was kept.
+    assert len(set(references)) < 30
+
+
+def test_encode_mp4_gives_the_bytes_of_a_file(tmp_path: Path) -> None:
+    data = encode_mp4(painted(10), 10)
+    (tmp_path / "b.mp4").write_bytes(data)
+    assert [clips.painted_number(frame) for frame in read(tmp_path / "b.mp4", 10).pixels] == list(range(10))
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", painted(3), 10)
+    before = path.read_bytes()
+
+    def failing() -> Iterator[np.ndarray]:
+        yield from painted(3)
+        raise RuntimeError("the camera fell down")
+
+    with pytest.raises(RuntimeError, match="the camera fell down"):
+        write(path, failing(), 10)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "fps", "message"),
+    [
+        ("a.avi", np.zeros((2, 8, 8, 3), np.uint8), 10, r"a.avi: cannot write .avi, expected .mp4 or .gif"),
+        ("a", np.zeros((2, 8, 8, 3), np.uint8), 10, r"cannot write a name without suffix, expected .mp4 or .gif"),
+        ("a.mp4", np.zeros((0, 8, 8, 3), np.uint8), 10, "there are no frames to write, expected at least one"),
+        ("a.mp4", np.zeros((2, 8, 8), np.uint8), 10, r"frame 0 is uint8 \(8, 8\), expected uint8 H W 3"),
+        ("a.mp4", np.zeros((2, 8, 8, 3)), 10, r"frame 0 is float64 \(8, 8, 3\), expected uint8 H W 3"),
+        ("a.mp4", [clips.paint(0), clips.paint(1, (32, 32))], 10, r"frame 1 has shape \(32, 32, 3\), the first one"),
+        ("a.mp4", np.zeros((2, 8, 8, 3), np.uint8), 0, "fps is 0, expected a positive number"),
+        ("a.mp4", np.zeros((2, 8, 8, 3), np.uint8), float("nan"), "fps is nan, expected a positive number"),
+        ("a.gif", np.zeros((2, 8, 8, 3), np.uint8), 60, "a GIF shows at most 50 frames a second"),
+    ],
+)
+def test_errors(tmp_path: Path, name: str, frames: np.ndarray, fps: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / name, frames, fps)
+    assert list(tmp_path.iterdir()) == []
