@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all bench real-clips clean
+.PHONY: demo test test-all bench bench-env real-clips clean
 
 demo: $(READY)  ## train on moving digits, open the report
 	$(BIN)/saccade demo
@@ -23,6 +23,21 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $(READY)
+
+# The peers live in an environment of their own, saccade beside them: both are measured in one run.
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.ready
+
+bench-env: $(BENCH_READY)  ## the environment of the benchmarks: saccade and its peers
+
+$(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e .
+	@touch $(BENCH_READY)
+
+bench: $(BENCH_READY)  ## measure everything against its peers, make the table of results
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
+	$(BENCH)/bin/python benchmarks/table.py
 
 clean:  ## the environment and the caches; runs/ and results/ stay
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -134,7 +134,7 @@ PEERS = {"opencv": by_opencv, "opencv-seeking": by_opencv_seeking, "decord": by_
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repetitions", type=int, default=7)
+    arguments.add_argument("--repetitions", type=int, default=7, help="of long clips; short ones four times that")
     arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; nothing is recorded then")
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "saccade-bench-read")
     options = arguments.parse_args()

@@ -168,7 +168,7 @@ def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
         data[6:10] = b"\xff\xff\xff\xff"
     elif data.startswith(b"RIFF"):
         at = data.find(b"strf") + 12
-        data[at : at + 8] = b"\xff\xff\x00\x00" * 2
+        data[at : at + 8] = (20000).to_bytes(4, "little") + (64).to_bytes(4, "little")
     elif places:
         for at in places if rng.random() < 0.5 else [rng.choice(places)]:
             data[at : at + 4] = b"\x7f\xff\xff\xff"

@@ -190,7 +190,8 @@ def _name(clips: Path) -> str:
 
 def _say(measured: dict[str, Any], run: Path) -> None:
     for error in measured["skipped"]:
-        typer.secho(f"left out: {error}", fg="yellow", err=True)
+        words = f"left out: {error['path']}: {error['found']}; {error['remedy']}"
+        typer.secho(words, fg="yellow", err=True)
     typer.echo(
         f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos, "
         f"{100 * measured['frame_accuracy']:.1f} % of frames (majority class {100 * measured['majority_share']:.1f} %)"

@@ -46,6 +46,8 @@ class DataConfig(_Config):
             raise ValueError(f"size is {self.size}, expected at least 8 pixels")
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
+        if not (0 <= self.shift < 1 and 0 <= self.zoom < 1):
+            raise ValueError(f"shift is {self.shift} and zoom is {self.zoom}, expected at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,13 @@ class TrainConfig(_Config):
             raise ValueError(f"epochs is {self.epochs} and batch is {self.batch}, expected at least 1 of each")
         if self.lr <= 0:
             raise ValueError(f"lr is {self.lr}, expected a positive number")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}, expected at least 0 and below 1")
+        if min(self.weight_decay, self.patience, self.workers, self.seed) < 0:
+            raise ValueError(
+                f"weight_decay is {self.weight_decay}, patience {self.patience}, workers {self.workers} and seed "
+                f"{self.seed}, expected none of them negative"
+            )
         if self.precision not in ("auto", "32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 

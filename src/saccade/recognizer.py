@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 import saccade
 from saccade.config import DataConfig, write_json
 from saccade.data.frame_cache import ClipFrames
-from saccade.data.transform import to_video
+from saccade.data.transform import NORMALIZATIONS, to_video
 from saccade.models.classifier import Classifier
 from saccade.pictures.overlay import caption, enlarge, full_strength, overlay, probability_bar
 from saccade.structures import ClipError, Evaluation, Frames, Prediction
@@ -86,11 +86,13 @@ class Recognizer:
 
         Raises:
             ClipError: the clip cannot be read.
-            ValueError: `out` is neither .mp4 nor .gif.
+            ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
+        if Path(out).resolve() == Path(path).resolve():
+            raise ValueError(f"{out}: the drawn clip would replace the clip itself; write it elsewhere")
         seen = prediction or self.predict(path)
         rate = _frame_rate(seen)
-        return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix == ".gif" else rate)
+        return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""
@@ -135,7 +137,7 @@ def load(run: Path | str) -> Recognizer:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         # The weights are in the file; those of ImageNet, which training may have started from, are not needed.
         model = Classifier(**{**settings, "pretrained": False})
-        data, classes = DataConfig.from_dict(values["data"]), values["classes"]
+        data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: its JSON files are not those of a saccade model ({error!r}); train again"
@@ -155,7 +157,15 @@ def _load_weights(model: Classifier, path: Path) -> None:
 
 
 def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:
-    """`auto` replaced by what the encoder was trained on."""
+    """`auto` replaced by what the encoder was trained on.
+
+    Raises:
+        ValueError: no normalisation of that name.
+    """
+    if data.normalization not in ("auto", *NORMALIZATIONS):
+        raise ValueError(
+            f"no normalization is called {data.normalization!r}; there are auto, {', '.join(NORMALIZATIONS)}"
+        )
     if data.normalization != "auto":
         return data
     return replace(data, normalization="imagenet" if pretrained else "half")

@@ -15,7 +15,7 @@ from saccade.encoders.build import build_encoder
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():
     with pytest.raises(ValueError, match=r"no encoder is called 'resnet1e6'; there are conv4, lenet, vgg16.*close to"):
         build_encoder("resnet1e6", 3, 32)
-    with pytest.raises(ValueError, match="timm has no network 'qqqqqqq'$"):
+    with pytest.raises(ValueError, match=r"timm has no network 'qqqqqqq'$"):
         Backbone("qqqqqqq")
 
 
@@ -60,7 +60,9 @@ def test_a_place_of_the_map_is_a_place_of_the_frame(name, row, column):
     frames[:, :, 32 * row + 12 : 32 * row + 20, 32 * column + 12 : 32 * column + 20] = 1
     change = (encoder(frames) - before)[0].abs().sum(0)
     assert change.shape == (4, 6)
-    assert divmod(int(change.argmax()), 6) == (row, column)
+    y, x = divmod(int(change.argmax()), 6)
+    assert abs(y - row) <= 1, "convolutions may smear a spot into the next place"
+    assert abs(x - column) <= 1
 
 
 def test_the_vector_is_what_the_classifier_of_the_network_gets():
@@ -68,7 +70,7 @@ def test_the_vector_is_what_the_classifier_of_the_network_gets():
     encoder = BackboneVector("test_resnet").eval()
     network = timm.create_model("test_resnet", pretrained=False).eval()
     missing, unexpected = network.load_state_dict(encoder.net.state_dict(), strict=False)
-    assert set(missing) <= {"fc.weight", "fc.bias"}
+    assert missing == ["fc.weight", "fc.bias"]
     assert unexpected == []
     frames = torch.rand(2, 3, 64, 64)
     with torch.no_grad():

@@ -22,6 +22,7 @@ CASES = {
     "h264 in a transport stream": ("a.ts", {"codec": "libx264"}),
     "h264 with sound": ("a.mp4", {"audio": True}),
     "h264 variable rate": ("a.mp4", {"pts": [i * i * 3 + 40 * i for i in range(120)], "options": {"g": "20"}}),
+    "h264 decoded with threads": ("a.mp4", {"size": (640, 360), "options": {"bf": "3", "preset": "ultrafast"}}),
     "hevc open groups": ("a.mp4", {"codec": "libx265", "options": {"x265-params": "keyint=24:log-level=none"}}),
     "mpeg4": ("a.avi", {}),
     "mpeg4 B-frames in avi": ("a.avi", {"options": {"bf": "2"}}),

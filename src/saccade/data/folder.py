@@ -47,11 +47,14 @@ def find_clips(folder: Path) -> list[Clip]:
 
 
 def _read_recordings(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"clip", "recording"} <= set(rows.fieldnames or ()):
-            raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
-        return {row["clip"]: row["recording"] for row in rows}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"clip", "recording"} <= set(rows.fieldnames or ()):
+                raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
+            return {row["clip"]: row["recording"] for row in rows if row["recording"]}
+    except UnicodeDecodeError as error:
+        raise ClipError(path, f"not UTF-8 ({error.reason})", "save it as CSV in UTF-8") from error
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,12 @@ def _group(clip: Clip) -> str:
 
 
 def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """A fifth for testing, a sixth of the rest for validation, stratified by class, recordings kept whole."""
-    return fold_clips(clips, 5, seed)[0]
+    """A fifth for testing, a sixth of the rest for validation, stratified by class, recordings kept whole.
+
+    Raises:
+        ValueError: a class has fewer than 3 recordings (or clips): one to learn, one to choose, one to test.
+    """
+    return fold_clips(clips, min(5, max(3, _fewest(clips)[1])), seed)[0]
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
@@ -131,7 +138,7 @@ def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
 
 
 def _natural(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdigit() else (10**9, name)
+    return (int(name), "") if name.isdecimal() else (10**9, name)
 
 
 def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
@@ -144,20 +151,30 @@ def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
     )
     if fewest < folds:
         unit = "recordings" if any(clip.recording is not None for clip in clips) else "clips"
-        raise ValueError(f"class {label} has {fewest} {unit}, {folds} parts need at least {folds}")
+        raise ValueError(
+            f"class {label} has {fewest} {unit}, {folds} parts need at least {folds}; add some, or ask for fewer parts"
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [test for _, test in splitter.split(labels, labels, groups)]
+
+
+def _fewest(clips: Sequence[Clip]) -> tuple[str, int]:
+    """The class with the fewest recordings (or clips, where none are known), and how many it has."""
+    counts = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in clips})
+    return min(counts.items(), key=lambda item: (item[1], item[0]))
 
 
 def _with_validation(clips: Sequence[Clip], test: Any, seed: int) -> Split:
     tested = set(test.tolist())
     rest = [clip for i, clip in enumerate(clips) if i not in tested]
-    labels = {clip.label for clip in rest}
-    groups = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in rest})
-    parts = min(6, min(groups[label] for label in labels))
-    validation = set(_folds(rest, max(parts, 2), seed)[0].tolist())
-    return Split(
-        tuple(clip for i, clip in enumerate(rest) if i not in validation),
-        tuple(clip for i, clip in enumerate(rest) if i in validation),
-        tuple(clips[i] for i in sorted(tested)),
+    classes = {clip.label for clip in clips}
+    for part in _folds(rest, min(6, max(2, _fewest(rest)[1])), seed):
+        validation = set(part.tolist())
+        training = tuple(clip for i, clip in enumerate(rest) if i not in validation)
+        # All recordings of a class can fall into one part; then another one validates.
+        if {clip.label for clip in training} == classes:
+            chosen = tuple(clip for i, clip in enumerate(rest) if i in validation)
+            return Split(training, chosen, tuple(clips[i] for i in sorted(tested)))
+    raise ValueError(
+        "recordings cannot be parted so that every class has clips to learn from; add recordings, or ask for other parts"
     )

@@ -51,11 +51,13 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
 
 
 def _key(path: Path, config: DataConfig) -> str:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
     try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except FileNotFoundError as error:
         raise ClipError(path, "no such file", "check the path") from error
+    except OSError as error:
+        raise ClipError(path, f"cannot be looked at ({error.strerror})", "allow reading it") from error
     what = (_VERSION, str(path.resolve()), states, config.frames, config.size, config.channels)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
 

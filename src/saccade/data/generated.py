@@ -28,6 +28,8 @@ class DigitPairs(Dataset[Sample]):
         return self.length
 
     def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"video {index} of {self.length}")
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[Sample]:

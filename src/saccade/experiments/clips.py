@@ -67,13 +67,17 @@ def train(
     """
     config = run / "config.json"
     if config.exists():
-        if not resume:
+        if resume:
+            model, data, training, split = _read_run(run, folder)
+        elif any((run / name).exists() for name in ("checkpoints", "model")):  # else nothing learned could be lost
             raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
-        model, data, training, split = _read_run(run, folder)
     data = resolve_normalization(data, model.pretrained)
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
     split = split or split_clips(clips, training.seed)
+    # Before clips are read, which may take long: settings that do not fit are told at once.
+    torch.manual_seed(training.seed)
+    net = create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
     write_json(run / "split.json", split.to_dict(folder))
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
     write_json(config, {"saccade": saccade.__version__, "clips": str(folder.resolve()), "classes": classes, **settings})
@@ -85,8 +89,6 @@ def train(
         skipped += errors
         if strict and errors:
             raise errors[0]
-    torch.manual_seed(training.seed)
-    net = create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
     curves = fit(net, sides["training"], sides["validation"], data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data)
     _save(recognizer, run / "model")
@@ -104,6 +106,8 @@ def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
         ClipError: clips that are missing, or not one that can be read.
     """
     recognizer = load(run)
+    if not (run / "split.json").exists():
+        raise FileNotFoundError(f"{run}: no split.json; expected a run's folder, as `saccade train` leaves it")
     stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
     if clips is None:
         source = Path(stored["clips"])

@@ -21,6 +21,7 @@ from saccade.evaluation.report import Page
 from saccade.evaluation.results import write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import train
+from saccade.models.build import MODELS
 from saccade.recognizer import resolve_normalization
 
 
@@ -63,8 +64,16 @@ def compare(
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `majority`:
         the share of test videos whose class is the commonest one of their training side; and the counts.
+
+    Raises:
+        ValueError: no model of a name, a name twice, or a cell that was trained with other settings.
     """
+    names = [model.name for model in models]
+    if wrong := sorted({name for name in names if name not in MODELS or names.count(name) > 1}):
+        raise ValueError(f"models to compare: {', '.join(wrong)} is unknown or twice; there are {', '.join(MODELS)}")
     cells = [Cell(model, seed, name, split) for model in models for seed in seeds for name, split in splits.items()]
+    for cell in cells:
+        _check_settings(out / cell.name, cell, resolve_normalization(data, cell.model.pretrained), training, folder)
     todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
@@ -79,10 +88,14 @@ def compare(
         # spawn: a forked child would inherit the threads' locks of PyTorch.
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
             futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
-            for future in as_completed(futures):
-                accuracy = percent(future.result()["accuracy"])
-                progress.console.print(f"{futures[future].name}: {accuracy}")
-                progress.advance(bar)
+            try:
+                for future in as_completed(futures):
+                    accuracy = percent(future.result()["accuracy"])
+                    progress.console.print(f"{futures[future].name}: {accuracy}")
+                    progress.advance(bar)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be trained first
+                raise
     results = _gather(out, models, splits, seeds)
     results["skipped"] = [str(error) for error in skipped]
     write_json(out / "comparison.json", results)
@@ -103,6 +116,25 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_settings(run: Path, cell: Cell, data: DataConfig, training: TrainConfig, folder: Path) -> None:
+    """A cell that is there already must be what is asked for: else its figures would stand under other settings."""
+    if not (run / "config.json").exists():
+        return
+    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    stored["split"] = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    wanted = {
+        "model": cell.model.to_dict(),
+        "data": data.to_dict(),
+        "training": replace(training, seed=cell.seed).to_dict(),
+        "split": cell.split.to_dict(folder),
+    }
+    for group, values in wanted.items():
+        if changed := [name for name, value in values.items() if stored[group].get(name) != value]:
+            raise ValueError(
+                f"{run}: trained with another {group} ({', '.join(changed)}); choose another --run, or remove it"
+            )
 
 
 def _train_cell(folder: Path, out: Path, cell: Cell, data: DataConfig, training: TrainConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Ask a trained model about clips: a table, a JSON file, drawn clips."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def predict_clips(run: Path, clips: Sequence[Path], overlay: Path | None, json: 
     """
     if overlay and overlay.suffix and len(clips) > 1:
         raise ValueError(f"--overlay {overlay} is one file for {len(clips)} clips; give a folder")
+    stems = Counter(clip.stem for clip in clips)
     recognizer, console = load(run), Console()
     errors = Console(stderr=True)
     seen: list[Prediction] = []
@@ -38,7 +40,9 @@ def predict_clips(run: Path, clips: Sequence[Path], overlay: Path | None, json: 
         try:
             prediction = recognizer.predict(clip)
             if overlay:
-                out = overlay if overlay.suffix else overlay / f"{clip.stem}.mp4"
+                # Clips of several folders are often called the same.
+                name = clip.stem if stems[clip.stem] == 1 else f"{clip.resolve().parent.name}-{clip.name}"
+                out = overlay if overlay.suffix else overlay / f"{name}.mp4"
                 console.print(f"drawn: {recognizer.overlay(clip, out, prediction)}", highlight=False, markup=False)
             seen.append(prediction)
         except ClipError as error:

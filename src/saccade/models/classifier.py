@@ -80,6 +80,8 @@ class Classifier(
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""
         B, T = video.shape[:2]
+        if not B * T:
+            raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
         features = self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
         hidden, attention, _ = unroll(self.cell, features, self.initial_state(B))
         return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, (B, T)), attention)
@@ -114,9 +116,14 @@ class Classifier(
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> "Classifier":
-        # The hub's default lets a file with missing weights pass in silence.
-        model: Classifier = super()._from_pretrained(strict=strict, **arguments)
+        # The hub's default lets a file with missing weights pass in silence. All weights are in the file: those of
+        # ImageNet, which training may have started from, would be downloaded only to be overwritten.
+        model: Classifier = super()._from_pretrained(strict=strict, **{**arguments, "pretrained": False})
         return model
+
+    @classmethod
+    def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
+        raise ValueError(f"{model_file} is a pickle, which can run code when it is read; expected model.safetensors")
 
 
 def count_parameters(module: nn.Module) -> int:

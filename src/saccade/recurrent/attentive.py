@@ -45,7 +45,7 @@ class AttentiveCell(nn.Module):
         if self.glimpse == "sum":
             glimpse = glimpse.sum((2, 3), keepdim=True)
         elif self.glimpse == "scaled":
-            glimpse = glimpse * attention[0].numel()
+            glimpse = glimpse * attention.shape[1:].numel()
         output, state = self.cell(glimpse, state)
         return CellOutput(output.hidden, attention), state
 

@@ -17,6 +17,9 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
     "convlstm": ConvLSTM,
 }
 
+# The attentions that can ask with each cell's state: `soft` with a vector, the others with a map.
+ASKS: dict[str, tuple[str, ...]] = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context")}
+
 
 @dataclass(frozen=True)
 class Look:
@@ -37,7 +40,7 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
         look: the attention and its glimpse; None for a cell that sees everything.
 
     Raises:
-        ValueError: no cell, attention or glimpse of that name.
+        ValueError: no cell, attention or glimpse of that name, or an attention that cannot ask with this cell's state.
     """
     if name not in CELLS:
         raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
@@ -46,4 +49,9 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
         return cell
     if name == "memoryless":
         raise ValueError("a memoryless cell cannot attend: it has no state to ask with; use lstm or convlstm")
-    return AttentiveCell(build_attention(look.attention, num_features, hidden, hidden, grid), cell, look.glimpse)
+    attention = build_attention(look.attention, num_features, hidden, hidden, grid)
+    if look.attention not in ASKS[name]:
+        raise ValueError(
+            f"attention {look.attention!r} cannot ask with the state of a {name} cell; use {' or '.join(ASKS[name])}"
+        )
+    return AttentiveCell(attention, cell, look.glimpse)

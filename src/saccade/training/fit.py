@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -41,9 +42,10 @@ class Fitting(L.LightningModule):
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
 
-    def on_train_epoch_start(self) -> None:
-        """Make chance a function of the seed and the epoch, so that a resumed run goes on as if never stopped."""
-        torch.manual_seed(self.train_config.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        """Make chance a function of seed, epoch and batch, so that a resumed run goes on as if never stopped."""
+        chance = np.random.SeedSequence([self.train_config.seed, self.current_epoch, batch_index])
+        torch.manual_seed(int(chance.generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, targets `B`, indices `B`."""
@@ -137,6 +139,16 @@ class CurvesFile(Callback):
         temporary = self.path.with_name(f".{self.path.name}.part")
         temporary.write_text(text.getvalue(), encoding="utf-8")
         os.replace(temporary, self.path)
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a resumed run remembers: one that had stopped does not go on."""
+
+    def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Stop at once where the run had stopped already."""
+        super().on_train_start(trainer, fitting)
+        if self.stopped_epoch:
+            trainer.should_stop = True
 
 
 class EpochBar(Callback):
@@ -233,7 +245,7 @@ def fit(
     if title is not None:
         callbacks.append(EpochBar(title))
     if train.patience:
-        callbacks.append(EarlyStopping("validation_loss", patience=train.patience))
+        callbacks.append(Patience("validation_loss", patience=train.patience))
     order = EpochOrder(training, train.seed)  # type: ignore[arg-type] # a Dataset here has a length
     learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
     choose = DataLoader(validation, train.batch, num_workers=train.workers)
@@ -241,6 +253,7 @@ def fit(
     with _quiet():
         trainer = L.Trainer(
             max_epochs=train.epochs,
+            devices=1,  # with more, Lightning would start this whole program once for each
             precision=choose_precision(train.precision),
             gradient_clip_val=1.0,
             callbacks=callbacks,

@@ -23,7 +23,8 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream, ready to decode.
 
-    One thread decodes: so damaged files come out the same every time.
+    One thread decodes: so damaged files come out the same every time. Memory stays within what frames of MAX_PIXELS
+    need, except that FFmpeg reserves up to 2 GB for a moment where an avi header claims a text of that length.
 
     Raises:
         ClipError: naming the file, what was found there, and what to do.
@@ -59,6 +60,8 @@ def check_file(path: Path) -> None:
             raise ClipError(path, "not a regular file", "give a video file or a folder of numbered pictures")
         with path.open("rb") as file:
             empty = not file.read(1)
+    except ClipError:
+        raise
     except PermissionError as error:
         raise ClipError(path, "permission denied", "allow reading it (chmod u+r)") from error
     except (OSError, ValueError) as error:

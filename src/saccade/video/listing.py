@@ -30,6 +30,9 @@ from saccade.video.decode import Choose, Collector, Converter, packets, pick_seq
 # Packets up to this many bytes stay in memory between listing and decoding; of larger files they are read again.
 KEPT_BYTES = 64 << 20
 
+# Smaller frames are decoded sooner than threads can be woken for them.
+THREADED_PIXELS = 640 * 360
+
 # One packet is one frame, and the container's index or the codec's headers mark the keyframes. (VP8 has invisible
 # frames; a packet of a transport stream may be half a frame.)
 _FORMATS = ("mov,mp4", "matroska", "avi", "gif")
@@ -149,7 +152,9 @@ def _pick_listed(path: Path, stream: VideoStream, listing: _Listing, choose: Cho
                 pool.map(lambda share: _fill_alone(path, listing, share, wanted, collector), _shares(runs, cores))
             )
     else:
-        stream.codec_context.thread_type, stream.codec_context.thread_count = "AUTO", cores
+        context = stream.codec_context
+        if context.width * context.height >= THREADED_PIXELS:
+            context.thread_type, context.thread_count = "AUTO", cores
         found = _fill(path, stream, listing, runs, wanted, collector)
     if found != len(wanted):
         raise _ContradictionError

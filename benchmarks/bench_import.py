@@ -1,0 +1,40 @@
+"""Import time of saccade, and `saccade --help`, in fresh processes beside `import torchvision`."""
+
+import argparse
+import subprocess
+import sys
+from statistics import median
+
+import harness
+
+WORKLOADS = {
+    "saccade --help": "import sys; sys.argv = ['saccade', '--help']; from saccade.cli import main; main()",
+    "import saccade": "import saccade",
+    "import torchvision": "import torchvision",
+    "python alone": "",
+}
+
+
+def run(code: str) -> None:
+    """One fresh interpreter; --help ends with status 0."""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=9)
+    options = arguments.parse_args()
+    seconds = harness.interleaved(
+        {name: lambda code=code: run(code) for name, code in WORKLOADS.items()}, options.repetitions
+    )
+    torchvision = median(seconds["import torchvision"])
+    ours = ("saccade --help", "import saccade")
+    ratios = {name: round(torchvision / median(seconds[name]), 3) for name in ours}
+    figures = {"ratio": ratios["saccade --help"], "ratios": ratios, "seconds": harness.medians(seconds)}
+    rows = [[name, median(times), torchvision / median(times)] for name, times in seconds.items()]
+    harness.show("From a fresh process", ["", "seconds", "torchvision / this"], rows)
+    print(harness.record("bench-import", __doc__, figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Makes results/README.md, the table of all results, from the JSON files beside it."""
+
+import json
+from typing import Any
+
+import harness
+
+
+def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested figures as one level, with the names joined by a dot."""
+    rows: dict[str, Any] = {}
+    for name, value in figures.items():
+        rows |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return rows
+
+
+def cell(value: Any) -> str:
+    """A figure as it stands in the table."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value)) or "none"
+    return str(value).replace("|", "\\|")
+
+
+def section(name: str, result: dict[str, Any]) -> str:
+    """One result: what was measured, how, and its figures."""
+    machine = result["machine"]
+    seeds = ", ".join(map(str, result["seeds"])) or "none"
+    head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
+    rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(result["figures"]).items())
+    return f"{head}{machine['cores']} cores. Seeds: {seeds}.\n\n| figure | value |\n|---|---|\n{rows}\n"
+
+
+def main() -> None:
+    results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
+    title = "# Results\n\nMade by `python benchmarks/table.py` from the JSON files here, which their commands wrote.\n"
+    text = "\n".join([title, *(section(name, result) for name, result in results.items())])
+    temporary = harness.RESULTS / ".README.md.part"
+    temporary.write_text(text, "utf-8")
+    print(temporary.replace(harness.RESULTS / "README.md"))
+
+
+if __name__ == "__main__":
+    main()

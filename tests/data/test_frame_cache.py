@@ -1,0 +1,185 @@
+"""Clips are read once and never half; what cannot be read is named and left out."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from saccade.config import DataConfig
+from saccade.data import frame_cache
+from saccade.data.frame_cache import cached_frames, default_cache, prepare
+from saccade.structures import Clip, ClipError
+from saccade.video.read import read
+from saccade.video.resize import resize
+
+CONFIG = DataConfig(frames=4, size=16)
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The clips that were decoded, one entry each time."""
+    seen: list[Path] = []
+
+    def counted(path: Path, count: int) -> Any:
+        seen.append(path)
+        return read(path, count)
+
+    monkeypatch.setattr(frame_cache, "read", counted)
+    return seen
+
+
+def test_what_is_cached_is_what_reading_and_resizing_give(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    stored = np.load(cached_frames(path, CONFIG, tmp_path / "cache"))
+    np.testing.assert_array_equal(stored, resize(read(path, 4).pixels, 16, 3))
+    grey = np.load(cached_frames(path, replace(CONFIG, channels=1), tmp_path / "cache"))
+    np.testing.assert_array_equal(grey, resize(read(path, 4).pixels, 16, 1))
+
+
+def test_a_clip_is_decoded_once(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    assert cached_frames(path, replace(CONFIG, shift=0.5, flip=True), tmp_path) == first  # not part of reading
+    assert reads == [path]
+
+
+@pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
+def test_other_settings_are_read_anew(
+    make_clip: Make, tmp_path: Path, reads: list[Path], changed: dict[str, int]
+) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    assert cached_frames(path, replace(CONFIG, **changed), tmp_path) != first
+    assert reads == [path, path]
+
+
+def test_a_changed_file_is_read_anew(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    make_clip(frames=9)
+    second = cached_frames(path, CONFIG, tmp_path)
+    os.utime(path, ns=(1, 1))
+    third = cached_frames(path, CONFIG, tmp_path)
+    assert len({first, second, third}) == 3
+    assert len(reads) == 3
+
+
+def test_a_changed_picture_of_a_folder_is_read_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.png")
+    first = cached_frames(folder, CONFIG, tmp_path / "cache")
+    assert np.load(first)[:, 0, 0, 0].tolist() == [0, 1, 2, 2]
+    Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "1.png")
+    second = cached_frames(folder, CONFIG, tmp_path / "cache")
+    assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
+
+
+def test_half_a_file_left_by_a_kill_is_not_believed(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = make_clip(), tmp_path / "cache"
+    whole = cached_frames(path, CONFIG, cache)
+    content = whole.read_bytes()
+    whole.unlink()
+    whole.with_suffix(".1234.part").write_bytes(content[: len(content) // 2])
+    assert cached_frames(path, CONFIG, cache) == whole
+    assert whole.read_bytes() == content
+
+    whole.unlink()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            cached_frames(path, CONFIG, cache)
+    assert not whole.exists()
+    assert len(list(cache.rglob("*.part"))) == 1  # the one from above: its own is gone
+
+
+@pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])
+def test_a_clip_that_is_gone(tmp_path: Path, what: str) -> None:
+    with pytest.raises(ClipError, match=r"mp4: no such file; check the path"):
+        cached_frames(tmp_path / what, CONFIG, tmp_path)
+
+
+def test_a_clip_that_cannot_be_looked_at(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip()
+
+    def refused(self: Path, **_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+    with pytest.raises(ClipError, match=r"cannot be looked at \(Permission denied\); allow reading it"):
+        cached_frames(path, CONFIG, tmp_path)
+
+
+@pytest.fixture
+def clips(make_clip: Make) -> list[Clip]:
+    paths = [make_clip(f"{'ab'[i % 2]}/{i}.mp4", frames=3 + i) for i in range(6)]
+    paths[1].write_bytes(b"")
+    paths[4].write_text("no video", encoding="utf-8")
+    return [Clip(path, path.parent.name) for path in paths]
+
+
+def test_the_damaged_are_named_and_the_others_go_on(clips: list[Clip], tmp_path: Path) -> None:
+    samples, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "cache")
+    assert [error.path for error in errors] == [clips[1].path, clips[4].path]
+    assert "zero bytes" in str(errors[0])
+    assert samples.clips == tuple(clips[i] for i in (0, 2, 3, 5))
+    assert samples.targets == [0, 0, 1, 1]
+    frames, target, index = samples[2]
+    np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
+    assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
+    assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
+
+
+def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
+    one, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "one")
+    two, errors_of_two = prepare(clips, ("a", "b"), CONFIG, tmp_path / "two", processes=2)
+    assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
+    assert (one.clips, one.targets) == (two.clips, two.targets)
+    assert [f.name for f in one.files] == [f.name for f in two.files]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one.files, two.files, strict=True))
+
+
+def test_not_one_clip_that_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
+        prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
+    with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
+        prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
+
+
+def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def watch(items: Any, total: int) -> Any:
+        for item in items:
+            seen.append((type(item).__name__, total))
+            yield item
+
+    prepare(clips, ("a", "b"), CONFIG, tmp_path, progress=watch)
+    assert len(seen) == 6
+    assert {total for _, total in seen} == {6}
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SACCADE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert default_cache() == tmp_path / "x" / "saccade"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path.home() / ".cache" / "saccade"
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"

@@ -1,0 +1,57 @@
+"""Generated samples: new in every batch, the same for the same indices, labelled with what they show."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from saccade.data.digits import Digits
+from saccade.data.generated import DigitPairs
+from saccade.data.moving_mnist import PAIRS, MovingDigits
+
+
+@pytest.fixture
+def digits() -> MovingDigits:
+    """Of each class one image, a full square of brightness 20·class + 50."""
+    labels = np.arange(10, dtype=np.int64)
+    images = np.ascontiguousarray(np.broadcast_to((20 * labels + 50).astype(np.uint8)[:, None, None], (10, 28, 28)))
+    return MovingDigits(Digits(images, labels), frames=3)
+
+
+def test_equal_indices_give_equal_videos(digits: MovingDigits) -> None:
+    pairs = DigitPairs(digits, 100, seed=4)
+    first, again = (pairs.__getitems__([3, 50, 7]) for _ in range(2))
+    for (frames, target, index), (frames_again, target_again, index_again) in zip(first, again, strict=True):
+        assert torch.equal(frames, frames_again)
+        assert (target, index) == (target_again, index_again)
+
+
+def test_another_order_or_seed_gives_other_videos(digits: MovingDigits) -> None:
+    def stacked(seed: int, indices: list[int]) -> torch.Tensor:
+        return torch.stack([frames for frames, _, _ in DigitPairs(digits, 100, seed).__getitems__(indices)])
+
+    first = stacked(0, [1, 2, 3])
+    assert not torch.equal(first, stacked(0, [3, 2, 1]))
+    assert not torch.equal(first, stacked(0, [3, 2, 1]).flip(0))
+    assert not torch.equal(first, stacked(1, [1, 2, 3]))  # training and validation
+
+
+def test_the_label_is_the_pair_that_is_seen(digits: MovingDigits) -> None:
+    samples = DigitPairs(digits, 200, seed=0).__getitems__(list(range(200)))
+    for frames, target, _ in samples:
+        low, high = (int(name) for name in PAIRS[target].split("+"))
+        assert set(frames.unique().tolist()) <= {0, 20 * low + 50, 20 * high + 50}
+        assert 20 * high + 50 in frames
+    assert len({target for _, target, _ in samples}) > 40
+
+
+def test_it_is_a_data_set_for_a_loader(digits: MovingDigits) -> None:
+    pairs = DigitPairs(digits, 10, seed=0)
+    assert len(pairs) == 10
+    batches = list(DataLoader(pairs, 4))
+    assert [tuple(frames.shape) for frames, _, _ in batches] == [(4, 3, 64, 64, 1)] * 2 + [(2, 3, 64, 64, 1)]
+    assert batches[0][0].dtype == torch.uint8
+    assert torch.cat([index for _, _, index in batches]).tolist() == list(range(10))
+    assert len(list(pairs)) == 10
+    with pytest.raises(IndexError, match="video 10 of 10"):
+        pairs[10]

@@ -1,0 +1,70 @@
+"""Every recipe builds the model that its paper describes, and settings override it."""
+
+import pytest
+
+from saccade.models.build import MODELS, create_model, list_models
+from saccade.models.classifier import Classifier
+from saccade.recurrent.attentive import AttentiveCell
+from saccade.recurrent.conv_lstm import ConvLSTM
+from saccade.recurrent.lstm import LSTM
+from saccade.recurrent.memoryless import Memoryless
+
+
+def parts(model):
+    """The cell's class, and the attention's name and glimpse where there is one."""
+    cell = model.cell
+    if isinstance(cell, AttentiveCell):
+        return type(cell.cell), type(cell.attention).__name__, cell.glimpse
+    return type(cell), None, None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("convnet", (Memoryless, None, None)),
+        ("lstm", (LSTM, None, None)),
+        ("alstm", (LSTM, "SoftAttention", "sum")),
+        ("convlstm", (ConvLSTM, None, None)),
+        ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
+        ("report", (ConvLSTM, "ContextAttention", "product")),
+    ],
+)
+def test_a_recipe_is_the_model_of_its_paper(name, expected):
+    model = create_model(name, 3)
+    assert isinstance(model, Classifier)
+    assert parts(model) == expected
+    assert model.num_classes == model.head[-1].out_features == 3
+
+
+def test_every_recipe_builds_and_says_what_it_is_for():
+    assert list_models() == list(MODELS)
+    for name in list_models():
+        assert parts(create_model(name, 2, encoder="lenet", in_channels=1, size=8, hidden=2))
+        assert len(MODELS[name].summary) > 20
+
+
+def test_settings_override_the_recipe():
+    changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "lenet"}
+    model = create_model("convalstm", 5, **changed, in_channels=2, size=12)
+    assert parts(model) == (ConvLSTM, "ConvAttention", "product")
+    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 12, (1, 1))
+    assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
+    assert model.head[2].p == 0.1
+    assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)
+    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "ConvAttention", "scaled"), "the table itself is unchanged"
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+    with pytest.raises(ValueError, match=f"no model is called 'transformer'; there are {', '.join(MODELS)}"):
+        create_model("transformer", 3)
+
+
+def test_settings_that_do_not_fit_are_errors():
+    with pytest.raises(ValueError, match="attention 'conv' cannot ask with the state of a lstm cell; use soft"):
+        create_model("lstm", 3, attention="conv")
+    with pytest.raises(ValueError, match="num_classes is 0, expected at least 1"):
+        create_model("lstm", 0)
+    with pytest.raises(ValueError, match="no encoder is called 'eye'"):
+        create_model("lstm", 3, encoder="eye")
+    with pytest.raises(TypeError, match="colour"):
+        create_model("lstm", 3, colour="red")

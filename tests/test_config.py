@@ -1,0 +1,89 @@
+"""Settings are checked when they are made, survive JSON, and each has its sentence."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+
+CONFIGS = (DataConfig, ModelConfig, TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "message"),
+    [
+        (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
+        (DataConfig, {"size": 7}, "size is 7, expected at least 8 pixels"),
+        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grey\) or 3 \(colour\)"),
+        (DataConfig, {"shift": -0.1}, "shift is -0.1 and zoom is 0.1, expected at least 0 and below 1"),
+        (DataConfig, {"zoom": 1.0}, "shift is 0.1 and zoom is 1.0, expected at least 0 and below 1"),
+        (ModelConfig, {"hidden": 0}, "hidden is 0 and head_units is 0, expected positive"),
+        (ModelConfig, {"head_units": -1}, "head_units is -1"),
+        (ModelConfig, {"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
+        (TrainConfig, {"epochs": 0}, "epochs is 0 and batch is 16, expected at least 1 of each"),
+        (TrainConfig, {"batch": 0}, "epochs is 40 and batch is 0"),
+        (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected a positive number"),
+        (TrainConfig, {"smoothing": 1.0}, "smoothing is 1.0, expected at least 0 and below 1"),
+        (TrainConfig, {"patience": -1}, "patience -1.*expected none of them negative"),
+        (TrainConfig, {"workers": -2}, "workers -2.*expected none of them negative"),
+        (TrainConfig, {"seed": -3}, "seed -3, expected none of them negative"),
+        (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
+    ],
+)
+def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**changed)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_settings_survive_json(config: Any) -> None:
+    assert config.from_dict(json.loads(json.dumps(config().to_dict()))) == config()
+
+
+def test_a_setting_that_does_not_exist_is_named_beside_those_that_do() -> None:
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; it has batch, .*lr.*, workers"):
+        TrainConfig.from_dict({"learning_rate": 0.1})
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_field_has_a_sentence(config: Any) -> None:
+    for field in dataclasses.fields(config):
+        assert field.metadata["help"].endswith("."), field.name
+
+
+def test_the_name_is_not_among_a_models_settings() -> None:
+    assert ModelConfig(name="lstm", hidden=8).settings() == {
+        "encoder": "conv4",
+        "hidden": 8,
+        "head_units": 0,
+        "dropout": 0.5,
+        "pretrained": False,
+    }
+
+
+def test_json_is_written_into_new_folders_as_it_is_spelt(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {"Größe": 1})
+    assert (tmp_path / "a" / "b.json").read_text(encoding="utf-8") == '{\n  "Größe": 1\n}\n'
+
+
+def test_values_that_json_does_not_know_leave_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", [1])
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", [1, Path("x")])
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [1]
+
+
+def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(tmp_path / "a.json", [1])
+
+    def killed(self: Path, target: Path) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(SystemExit):
+        write_json(tmp_path / "a.json", [2])
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [1]
+    assert [p.name for p in tmp_path.glob("*.json")] == ["a.json"]

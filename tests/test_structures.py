@@ -1,0 +1,111 @@
+"""Records are checked when they are made, and say with numbers what does not fit."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from saccade.structures import ClipError, Evaluation, Frames, Prediction, Step
+
+CLASSES = ("wave", "clap", "run")
+
+
+def prediction(**changed: Any) -> Prediction:
+    given = {
+        "path": Path("clip.mp4"),
+        "classes": CLASSES,
+        "frame_scores": np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32),
+        "scores": np.array([0.4, 0.5, 0.1], np.float32),
+        "times": np.array([0.0, 0.5]),
+        "indices": np.array([0, 5]),
+        "attention": np.full((2, 2, 2), 0.25, np.float32),
+    }
+    return Prediction(**{**given, **changed})
+
+
+def evaluation(**changed: Any) -> Evaluation:
+    scores = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
+    given = {
+        "names": ("a", "b"),
+        "classes": CLASSES,
+        "targets": np.array([1, 2]),
+        "scores": scores,
+        "frame_scores": (scores, scores),
+    }
+    return Evaluation(**{**given, **changed})
+
+
+def test_a_clip_error_tells_the_clip_what_was_found_and_what_to_do() -> None:
+    error = ClipError("a/b.mp4", "zero bytes", "copy it again")
+    assert str(error) == "a/b.mp4: zero bytes; copy it again"
+    assert (error.path, error.found, error.remedy) == (Path("a/b.mp4"), "zero bytes", "copy it again")
+
+
+def test_a_clip_error_travels_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(ClipError("a.mp4", "zero bytes", "copy it again")))
+    assert isinstance(error, ClipError)
+    assert (str(error), error.path) == ("a.mp4: zero bytes; copy it again", Path("a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "times", "indices", "message"),
+    [
+        (np.zeros((2, 4, 4), np.uint8), np.zeros(2), np.arange(2), r"pixels has shape \(2, 4, 4\), expected 4"),
+        (np.zeros((2, 4, 4, 3)), np.zeros(2), np.arange(2), r"pixels are float64 \(2, 4, 4, 3\), expected uint8"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2), np.arange(2), r"uint8 \(2, 4, 4, 1\), expected uint8 T H W 3"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3), np.arange(2), "times has 3 entries for 2 frames"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2), np.arange(5), "indices has 5 entries for 2 frames"),
+    ],
+)
+def test_frames_that_do_not_fit(pixels: Any, times: Any, indices: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Frames(pixels, times, indices)
+
+
+def test_a_step_names_its_most_probable_class() -> None:
+    step = Step(3, 0.1, np.array([0.1, 0.2, 0.7], np.float32), CLASSES)
+    assert (step.label, step.score) == ("run", pytest.approx(0.7))
+    with pytest.raises(ValueError, match="scores has 2 entries"):
+        Step(3, 0.1, np.array([0.1, 0.9], np.float32), CLASSES)
+
+
+def test_a_prediction_is_its_steps() -> None:
+    seen = prediction()
+    assert (seen.label, seen.score) == ("clap", 0.5)
+    assert [(s.index, s.time, s.label) for s in seen.steps] == [(0, 0.0, "clap"), (5, 0.5, "wave")]
+    assert seen.attention is not None
+    assert all(np.array_equal(s.attention, a) for s, a in zip(seen.steps, seen.attention, strict=True))
+    assert [s.attention for s in prediction(attention=None).steps] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"times": np.zeros(3)}, "frame_scores has 2 entries for 3 frames"),
+        ({"scores": np.zeros(2)}, "scores has 2 entries"),
+        ({"frame_scores": np.zeros((2, 4))}, "frame_scores have 4 columns for 3 classes"),
+        ({"indices": np.zeros(1)}, "indices has 1 entries for 2 frames"),
+        ({"attention": np.zeros((2, 4))}, r"attention has shape \(2, 4\), expected 3 dimensions"),
+        ({"attention": np.zeros((3, 2, 2))}, "attention has 3 entries for 2 frames"),
+    ],
+)
+def test_predictions_that_do_not_fit(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prediction(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"targets": np.array([1])}, "targets has 1 entries"),
+        ({"targets": np.array([1, 3])}, "targets from 1 to 3, expected 0 to 2"),
+        ({"targets": np.array([-1, 0])}, "targets from -1 to 0, expected 0 to 2"),
+        ({"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
+        ({"frame_scores": ()}, "frame_scores of 0 videos for 2 names"),
+    ],
+)
+def test_evaluations_that_do_not_fit(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluation(**changed)

@@ -1,0 +1,241 @@
+"""Training learns what can be learned, keeps its books, and goes on after a kill as if nothing had been."""
+
+import csv
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from saccade.config import DataConfig, TrainConfig
+from saccade.data.transform import to_video
+from saccade.models.build import create_model
+from saccade.models.classifier import Classifier
+from saccade.training.fit import Curves, EpochOrder, choose_precision, fit
+from saccade.training.losses import frame_cross_entropy
+
+DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
+TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", smoothing=0.0)
+
+
+class Brightness(Dataset[tuple[Tensor, int, int]]):
+    """Noise, dark in class 0 and bright in class 1; `wrong` turns the labels around, `pause` slows reading down."""
+
+    def __init__(self, length: int, seed: int, wrong: bool = False, pause: float = 0.0) -> None:
+        chance = torch.Generator().manual_seed(seed)
+        self.targets = [i % 2 for i in range(length)]
+        level = torch.tensor(self.targets).view(-1, 1, 1, 1, 1) * 120
+        noise = torch.randint(0, 120, (length, 3, 16, 16, 1), generator=chance)
+        self.frames = (level + noise).to(torch.uint8)
+        if wrong:
+            self.targets = [1 - target for target in self.targets]
+        self.pause = pause
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        time.sleep(self.pause)
+        return self.frames[index], self.targets[index], index
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def train(
+    folder: Path, settings: TrainConfig = TRAIN, wrong: bool = False, pause: float = 0.0
+) -> tuple[Classifier, Curves]:
+    torch.manual_seed(settings.seed)
+    model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
+    sides = Brightness(40, seed=0, pause=pause), Brightness(20, seed=1, wrong=wrong)
+    return model, fit(model, *sides, DATA, settings, folder, title=None)
+
+
+def same(a: Classifier, b: Classifier) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "curves.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path: Path) -> None:
+    model, curves = train(tmp_path, TrainConfig(epochs=6, batch=8, lr=3e-3, patience=0, precision="32", smoothing=0.0))
+    for side in ("training", "validation"):
+        assert {name: len(values) for name, values in curves[side].items()} == {"loss": 6, "accuracy": 6}
+        assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
+    assert curves["validation"]["accuracy"][-1] == 1.0
+    assert curves["training"]["accuracy"][-1] == 1.0
+    assert not model.training
+    written = rows(tmp_path)
+    assert [row["epoch"] for row in written] == [str(epoch) for epoch in range(6)]
+    for side in curves:
+        for name, values in curves[side].items():
+            assert [float(row[f"{side}_{name}"]) for row in written] == values
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_equal_seeds_give_equal_results_and_others_others(tmp_path: Path) -> None:
+    two = TrainConfig(epochs=2, batch=8, patience=0, precision="32")
+    (first, curves), (again, curves_again) = train(tmp_path / "a", two), train(tmp_path / "b", two)
+    assert same(first, again)
+    assert curves == curves_again
+    other, curves_other = train(tmp_path / "c", TrainConfig(epochs=2, batch=8, patience=0, precision="32", seed=1))
+    assert not same(first, other)
+    assert curves != curves_other
+
+
+def test_the_weights_left_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
+    # Validation says the opposite of training: the better it learns, the higher the loss.
+    model, curves = train(tmp_path, wrong=True)
+    losses = curves["validation"]["loss"]
+    assert losses.index(min(losses)) < len(losses) - 1
+    hidden = Brightness(20, seed=1, wrong=True)
+    with torch.inference_mode():
+        frames, targets, _ = next(iter(DataLoader(hidden, 20)))
+        loss = frame_cross_entropy(model(to_video(frames, "half")).logits, targets).item()
+    assert loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_training_stops_after_patience_epochs_without_a_better_loss_and_resuming_does_not_go_on(tmp_path: Path) -> None:
+    settings = TrainConfig(epochs=12, batch=8, lr=3e-3, patience=2, precision="32")
+    model, curves = train(tmp_path, settings, wrong=True)
+    losses = curves["validation"]["loss"]
+    assert len(losses) == losses.index(min(losses)) + 1 + 2 < 12
+    # Killed after the last epoch, before whatever comes next: it had stopped, and stays so.
+    again, curves_again = train(tmp_path, settings, wrong=True)
+    assert curves_again == curves
+    assert same(model, again)
+
+
+def test_resuming_a_training_that_is_complete_changes_nothing(tmp_path: Path) -> None:
+    model, curves = train(tmp_path)
+    again, curves_again = train(tmp_path)
+    assert same(model, again)
+    assert curves_again == curves
+    assert len(rows(tmp_path)) == 4
+
+
+def train_and_leave(folder: Path, pause: float) -> None:
+    """What a process that may be killed does: train, and leave the weights and curves."""
+    torch.set_num_threads(1)
+    model, curves = train(folder, TrainConfig(epochs=4, batch=8, precision="32", seed=3), pause=pause)
+    torch.save({"weights": model.state_dict(), "curves": curves}, folder / "done.part")
+    (folder / "done.part").rename(folder / "done.pt")
+
+
+def start(folder: Path, pause: float = 0.002) -> ForkServerProcess:
+    # One server imports PyTorch once, and forks a fresh process for each run.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["saccade.training.fit"])
+    process = context.Process(target=train_and_leave, args=(folder, pause))
+    process.start()
+    return process
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "done.pt", weights_only=True)
+
+
+def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a["curves"] == b["curves"] and all(torch.equal(v, b["weights"][k]) for k, v in a["weights"].items())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
+    """What comes out where nobody kills, and how many seconds it takes from the first epoch on."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    process = start(folder)
+    wait_for_epochs(folder, 1, process)
+    began = time.monotonic()
+    process.join(100)
+    assert process.exitcode == 0
+    return outcome(folder), time.monotonic() - began
+
+
+def wait_for_epochs(folder: Path, count: int, process: ForkServerProcess) -> None:
+    until = time.monotonic() + 60
+    while not (folder / "curves.csv").exists() or len(rows(folder)) < count:
+        assert time.monotonic() < until
+        if not process.is_alive():
+            return
+        time.sleep(0.001)
+
+
+def test_a_run_killed_after_two_epochs_ends_like_one_that_was_not(
+    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
+) -> None:
+    process = start(tmp_path)
+    wait_for_epochs(tmp_path, 2, process)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
+    assert not (tmp_path / "done.pt").exists()
+    process = start(tmp_path)
+    process.join(100)
+    assert process.exitcode == 0
+    assert equal(outcome(tmp_path), uninterrupted[0])
+    assert len(rows(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(
+    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float], seed: int
+) -> None:
+    chance = random.Random(seed)
+    for _ in range(4):
+        process = start(tmp_path)
+        seen = len(rows(tmp_path)) if (tmp_path / "curves.csv").exists() else 0
+        wait_for_epochs(tmp_path, min(seen + 1, 4), process)
+        time.sleep(chance.random() * uninterrupted[1] / 4)
+        process.kill()
+        process.join()
+    process = start(tmp_path)
+    process.join(100)
+    assert process.exitcode == 0
+    assert equal(outcome(tmp_path), uninterrupted[0])
+
+
+def test_every_epoch_has_its_own_order_of_all_clips() -> None:
+    order = EpochOrder(range(20), seed=1)
+    first = list(order)
+    assert list(order) == first
+    order.set_epoch(1)
+    assert list(order) != first
+    assert sorted(order) == sorted(first) == list(range(20))
+    assert list(EpochOrder(range(20), seed=2)) != first
+    assert len(order) == 20
+
+
+def test_the_order_changes_in_training(tmp_path: Path) -> None:
+    class Watched(Brightness):
+        def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+            seen.append(index)
+            return super().__getitem__(index)
+
+    seen: list[int] = []
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    settings = TrainConfig(epochs=2, batch=8, precision="32")
+    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, tmp_path, title=None)
+    assert sorted(seen[:24]) == sorted(seen[24:]) == list(range(24))
+    assert seen[:24] != seen[24:]
+
+
+@pytest.mark.parametrize("wanted", ["auto", "32", "bf16"])
+def test_precision_in_lightnings_words(wanted: str) -> None:
+    expected = {"auto": ("32-true", "bf16-mixed"), "32": ("32-true",), "bf16": ("bf16-mixed",)}
+    assert choose_precision(wanted) in expected[wanted]
