@@ -129,7 +129,11 @@ def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
     return ours.shape == theirs.shape and bool(np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3)
 
 
-PEERS = {"opencv": by_opencv, "opencv-seeking": by_opencv_seeking, "decord": by_decord}
+PEERS = {
+    "opencv": by_opencv,
+    "opencv-seeking": by_opencv_seeking,
+    "decord": by_decord,
+}
 
 
 def main() -> None:

@@ -208,14 +208,27 @@ def test_recordings_that_cannot_be_left_out(recordings: tuple[str | None, ...]) 
 
 
 def test_too_few_for_so_many_parts() -> None:
-    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(4 if label == "b" else 9)]
-    with pytest.raises(ValueError, match="class b has 4 clips, 5 parts need at least 5; add some, or ask for fewer"):
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(2 if label == "b" else 9)]
+    with pytest.raises(ValueError, match="class b has 2 clips, 3 parts need at least 3; add some, or ask for fewer"):
         split_clips(clips)
+    clips += [Clip(Path(f"b/{i}.mp4"), "b") for i in range(2, 9)]
     clips = [Clip(c.path, c.label, f"person {i % 3}") for i, c in enumerate(clips)]
     with pytest.raises(ValueError, match=r"class [ab] has 3 recordings, 4 parts need at least 4"):
         fold_clips(clips, 4)
     with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
         fold_clips(clips, 1)
+
+
+def test_a_class_of_three_clips_is_on_all_sides() -> None:
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(3)]
+    assert [len(side) for side in sides(split_clips(clips))] == [2, 2, 2]
+
+
+def test_recordings_that_hold_all_of_a_class_cannot_be_parted() -> None:
+    clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
+    clips += [Clip(Path("c/p.mp4"), "c", "p")]
+    with pytest.raises(ValueError, match="class c has 1 recordings, 2 parts need at least 2|cannot be parted so that"):
+        leave_one_out(clips)
 
 
 def test_a_split_refuses_empty_sides_and_what_is_on_two() -> None:

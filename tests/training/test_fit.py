@@ -73,12 +73,12 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path: Path) -> None:
-    model, curves = train(tmp_path, TrainConfig(epochs=6, batch=8, lr=3e-3, patience=0, precision="32", smoothing=0.0))
+    model, curves = train(tmp_path, TrainConfig(epochs=6, batch=8, lr=1e-2, patience=0, precision="32", smoothing=0.0))
     for side in ("training", "validation"):
         assert {name: len(values) for name, values in curves[side].items()} == {"loss": 6, "accuracy": 6}
         assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
     assert curves["validation"]["accuracy"][-1] == 1.0
-    assert curves["training"]["accuracy"][-1] == 1.0
+    assert curves["training"]["accuracy"][-1] > 0.9  # with dropout and augmentation
     assert not model.training
     written = rows(tmp_path)
     assert [row["epoch"] for row in written] == [str(epoch) for epoch in range(6)]
@@ -128,6 +128,16 @@ def test_resuming_a_training_that_is_complete_changes_nothing(tmp_path: Path) ->
     assert same(model, again)
     assert curves_again == curves
     assert len(rows(tmp_path)) == 4
+
+
+def test_a_run_that_was_moved_keeps_its_best_weights(tmp_path: Path) -> None:
+    model, curves = train(tmp_path / "here", wrong=True)
+    losses = curves["validation"]["loss"]
+    assert losses.index(min(losses)) < len(losses) - 1
+    (tmp_path / "here").rename(tmp_path / "there")
+    again, curves_again = train(tmp_path / "there", wrong=True)
+    assert same(model, again)
+    assert curves_again == curves
 
 
 def train_and_leave(folder: Path, pause: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -71,6 +72,23 @@ def test_listed_files_do_not_take_the_slow_way(make_clip: Callable[..., Path], m
             if name == "a.avi" and settings.get("options"):
                 continue  # B-frames in avi have no times
             read(make_clip(name, frames=60, **{k: v for k, v in settings.items() if k != "pts"}), 7)
+
+
+def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    whole, cut = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"}), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
+        video = source.streams.video[0]
+        copy = out.add_stream_from_template(video)
+        for packet in source.demux(video):
+            if packet.size:
+                shift = round(2.5 / packet.time_base)  # the container then says: begin at zero
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                out.mux(packet)
+    reference, _ = clips.all_frames(cut)
+    assert clips.painted_number(reference[0]) == 25
+    frames = read(cut, 7)
+    assert frames.indices.tolist() == equally_spaced(35, 7).tolist()
+    assert all((mine == reference[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
 
 
 def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

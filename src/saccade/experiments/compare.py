@@ -86,7 +86,7 @@ def compare(
         )
         bar = progress.add_task("training", total=len(cells), completed=len(cells) - len(todo))
         # spawn: a forked child would inherit the threads' locks of PyTorch.
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
             try:
                 for future in as_completed(futures):

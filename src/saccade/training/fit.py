@@ -141,6 +141,20 @@ class CurvesFile(Callback):
         os.replace(temporary, self.path)
 
 
+class Checkpoints(ModelCheckpoint):
+    """The best and the last epoch; a run that was moved keeps its best, which Lightning would forget."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what was known, with the paths of where the run lies now."""
+        here = Path(str(self.dirpath))
+        moved = {
+            name: str(here / Path(value).name) if isinstance(value, str) and name.endswith("_path") and value else value
+            for name, value in state_dict.items()
+        }
+        best = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**moved, "best_k_models": best, "dirpath": self.dirpath})
+
+
 class Patience(EarlyStopping):
     """Early stopping that a resumed run remembers: one that had stopped does not go on."""
 
@@ -233,7 +247,7 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
-    checkpoint = ModelCheckpoint(
+    checkpoint = Checkpoints(
         folder / "checkpoints",
         "best",
         monitor="validation_loss",

@@ -1,0 +1,234 @@
+"""The commands as a person types them: the whole way on a tiny set of clips, and errors in one line."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import clips as painted
+import moving_squares
+import pytest
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from saccade.cli import app
+
+TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
+COMMANDS = ("demo", "train", "evaluate", "predict", "compare", "models")
+
+
+def call(*words: object, ok: bool = True) -> Result:
+    torch.set_num_threads(1)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert (result.exit_code == 0) == ok, result.output
+    return result
+
+
+def fails(*words: object) -> str:
+    """The one line that a wrong call says."""
+    result = call(*words, ok=False)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SACCADE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
+    """A run, and what training it said."""
+    run = tmp_path_factory.mktemp("runs") / "squares"
+    return run, call("train", squares, "--run", run, "--model", "alstm", "--hidden", 8, *TINY).output
+
+
+def test_help_is_there_before_one_gets_impatient() -> None:
+    command = str(Path(sys.executable).with_name("saccade"))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert all(name in done.stdout for name in COMMANDS)
+    assert min(seconds) < 0.5, seconds
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = call(command, "--help")
+    assert "Usage" in result.output
+
+
+def test_every_setting_is_an_option_with_its_sentence_and_default() -> None:
+    text = " ".join(call("train", "--help").output.replace("│", " ").split())
+    for words in ("--frames", "--encoder", "--flip", "--no-pretrained", "--lr", "Label smoothing.", "[default: 0.001]"):
+        assert words in text, words
+
+
+def test_models_are_listed_with_their_parameters() -> None:
+    output = call("models").output
+    assert "convalstm" in output
+    assert "Li et al. 2016" in output
+
+
+def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]) -> None:
+    run, output = trained
+    assert f"report: {run / 'report.html'}" in output
+    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos" in output
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert config["model"]["name"] == "alstm"
+    assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (8, 16, 2)
+
+
+def test_evaluating_again_gives_the_same(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    before = (run / "evaluation.json").read_bytes()
+    (run / "evaluation.json").unlink()
+    call("evaluate", run)
+    assert (run / "evaluation.json").read_bytes() == before
+    other = moving_squares.make_set(tmp_path / "others", clips=2, seed=1)
+    output = call("evaluate", run, "--clips", other).output
+    assert "of 8 videos" in output
+    assert (run / "evaluation-others" / "report.html").exists()
+    assert (run / "evaluation.json").read_bytes() == before
+    (other / "left").rename(other / "sideways")
+    assert "classes sideways; the model knows down, left, right, up" in fails("evaluate", run, "--clips", other)
+
+
+def test_predicting_one_clip_frame_by_frame(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    path = squares / "left" / "00.mp4"
+    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "seen.gif"
+    output = call("predict", trained[0], path, "--json", out, "--overlay", drawn).output
+    values = json.loads(out.read_text(encoding="utf-8"))
+    (clip,) = values["clips"]
+    assert values["failed"] == []
+    assert clip["path"] == str(path)
+    assert clip["label"] == max(clip["scores"], key=clip["scores"].get)
+    assert sum(clip["scores"].values()) == pytest.approx(1, abs=1e-5)
+    assert clip["indices"] == [1, 4, 7, 10]
+    assert [len(clip[key]) for key in ("times", "frame_scores", "attention")] == [4, 4, 4]
+    assert f"00.mp4: {clip['label']}, {100 * clip['score']:.1f} %" in output
+    assert output.count(" %") >= 5
+    assert len(painted.all_frames(drawn)[0]) == 12
+
+
+def test_predicting_many_clips_names_the_broken_and_answers_the_others(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"")
+    good = [squares / way / "00.mp4" for way in moving_squares.WAYS]
+    result = call(
+        "predict", trained[0], *good, broken, "--overlay", tmp_path / "seen", "--json", tmp_path / "a.json", ok=False
+    )
+    assert result.exit_code == 1
+    assert f"error: {broken}: zero bytes; copy or record it again, or remove it" in result.stderr
+    values = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [clip["path"] for clip in values["clips"]] == [str(path) for path in good]
+    assert len(values["failed"]) == 1
+    # All are called 00.mp4, and none is drawn over another.
+    assert sorted(p.name for p in (tmp_path / "seen").iterdir()) == [
+        f"{w}-00.mp4.mp4" for w in sorted(moving_squares.WAYS)
+    ]
+    message = fails("predict", trained[0], *good, "--overlay", tmp_path / "one.mp4")
+    assert "one.mp4 is one file for 4 clips; give a folder" in message
+
+
+def test_comparing_models_and_keeping_the_results(squares: Path, tmp_path: Path) -> None:
+    words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
+    result = call(*words, *TINY, "--results", tmp_path / "results.json", "--name", "four ways")
+    assert "majority class" in result.output
+    figures = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["four ways"]
+    assert set(figures["accuracy"]) == {"convnet", "lstm"}
+    assert (tmp_path / "compared" / "report.html").exists()
+    message = fails(*words, *TINY, "--epochs", 3)
+    assert "trained with another training (epochs); choose another --run, or remove it" in message
+
+
+def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(squares, tmp_path / "squares")
+    (folder / "up" / "00.mp4").write_text("text", encoding="utf-8")
+    result = call("train", folder, "--run", tmp_path / "run", "--model", "convnet", *TINY)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
+    assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
+    assert "; encode it again" in line
+    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", *TINY)
+    assert "00.mp4: not a video file" in message
+    # Nothing was learned yet: after mending the folder the same command works.
+    (folder / "up" / "00.mp4").unlink()
+    call("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
+
+
+def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    message = fails("train", squares, "--run", run, *TINY)
+    assert f"{run}: holds a run already; go on with it by --resume, or choose another --run" in message
+    before = (run / "evaluation.json").read_bytes()
+    shutil.rmtree(run / "model")
+    (run / "evaluation.json").unlink()
+    call("train", squares, "--run", run, "--resume", "--epochs", 9, "--model", "convnet")  # as it was set up
+    assert (run / "evaluation.json").read_bytes() == before
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == "alstm"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "{tmp}/nowhere"), "nowhere: no such folder; give a folder with one class a sub-folder"),
+        (("train", "{tmp}"), "0 clips in 0 classes; expected at least two sub-folders"),
+        (("train", "{squares}", "--run", "{tmp}/r", "--size", "4"), "size is 4, expected at least 8 pixels"),
+        (
+            ("train", "{squares}", "--run", "{tmp}/r", "--model", "magic"),
+            "no model is called 'magic'; there are convnet",
+        ),
+        (
+            ("train", "{squares}", "--run", "{tmp}/r", "--encoder", "magic"),
+            "no encoder is called 'magic'; there are conv4",
+        ),
+        (("train", "{squares}", "--run", "{tmp}/r", "--normalization", "x"), "no normalization is called 'x'"),
+        (("train", "{squares}", "--run", "{tmp}/r", "--folds", "1"), "folds is 1, expected at least 2"),
+        (
+            ("train", "{squares}", "--run", "{tmp}/r", "--leave-one-out"),
+            "0 recordings are known; leaving one out needs",
+        ),
+        (
+            ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,magic"),
+            "magic is unknown or twice; there are",
+        ),
+        (("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,lstm"), "lstm is unknown or twice"),
+        (("evaluate", "{tmp}/nowhere"), "nowhere: no such folder; expected one that `saccade train` has finished"),
+        (("evaluate", "{run}/model"), "model: no split.json; expected a run's folder"),
+        (("predict", "{tmp}", "a.mp4"), "the folder holds no trained model; expected one that `saccade train`"),
+        (("predict", "{run}", "a.mp4"), "a.mp4: no such file; check the path"),
+    ],
+)
+def test_errors_are_one_line(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    given = [word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in words]
+    assert message in fails(*given)
+
+
+def test_a_traceback_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACCADE_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="no such folder"):
+        call("train", tmp_path / "nowhere")

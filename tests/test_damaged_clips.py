@@ -1,0 +1,105 @@
+"""Two hundred damaged files: none crashes or stops anything, each that cannot be used is named, the good ones are used."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import clips as painted
+import pytest
+import torch
+
+from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.data.folder import find_clips
+from saccade.experiments.clips import train
+from saccade.experiments.predict import predict_clips
+from saccade.models.build import create_model
+from saccade.recognizer import Recognizer
+from saccade.structures import ClipError
+from saccade.video.read import read
+
+DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
+SUFFIXES = (".mp4", ".avi", ".mkv", ".webm")
+COUNTS = [40, pytest.param(200, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """An undamaged clip in each container."""
+    folder = tmp_path_factory.mktemp("whole")
+    return [painted.make_clip(folder / f"clip{suffix}", frames=24, options={"g": "8"}) for suffix in SUFFIXES]
+
+
+def damaged(folder: Path, whole: list[Path], count: int) -> list[Path]:
+    """Every kind of damage in every container in turn, each with its own seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for seed in range(count):
+        kind, source = painted.DAMAGES[seed % len(painted.DAMAGES)], whole[seed // len(painted.DAMAGES) % len(whole)]
+        path = folder / f"{seed:03} {kind}{source.suffix}"
+        shutil.copy(source, path)
+        files.append(painted.damage(path, kind, seed))
+    return files
+
+
+def usable(path: Path) -> bool:
+    try:
+        read(path, 4)
+    except ClipError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_predicting(tmp_path: Path, whole: list[Path], count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    files = damaged(tmp_path / "files", whole, count)
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    Recognizer(model, ("a", "b"), DATA).save(tmp_path / "run")
+    failed = predict_clips(tmp_path / "run", [whole[0], *files, whole[1]], None, tmp_path / "out.json")
+
+    values = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    answered = [clip["path"] for clip in values["clips"]]
+    assert answered[0] == str(whole[0])
+    assert answered[-1] == str(whole[1])
+    assert sorted([*answered[1:-1], *(str(error.path) for error in failed)]) == sorted(map(str, files))
+    assert {error.path for error in failed} == {path for path in files if not usable(path)}
+    said = capsys.readouterr().err
+    for error in failed:
+        assert str(error.path) in said
+        assert error.found
+        assert error.remedy
+    for kind in ("zero bytes", "text", "audio only"):  # nothing of these can be used
+        ruined = [path for path in files if kind in path.name]
+        assert ruined
+        assert not set(map(str, ruined)) & set(answered)
+    assert all(str(path) in answered for path in files if "one frame" in path.name)
+    assert any("truncated" in path for path in answered)  # what is there of them is used
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_training(tmp_path: Path, whole: list[Path], count: int) -> None:
+    folder = tmp_path / "clips"
+    files = [file for label in "ab" for file in damaged(folder / label, whole, count // 2)]
+    good = [folder / label / f"good{i}.mp4" for label in "ab" for i in range(6)]
+    for path in good:
+        shutil.copy(whole[0], path)
+    training = TrainConfig(epochs=1, batch=16, precision="32")
+    measured = train(folder, tmp_path / "run", ModelConfig("convnet"), DATA, training, quiet=True)
+
+    named = {Path(error["path"]) for error in measured["skipped"]}
+    assert named == {path for path in files if not usable(path)}
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert all(str(path) in page for path in named)
+    split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
+    assert sum(map(len, split.values())) == len(find_clips(folder)) == len(files) + len(good)
+    tested = {folder / name for name in split["test"]}
+    assert measured["videos"] == len(tested - named)

@@ -1,0 +1,298 @@
+"""A saved recognizer gives the same answers when it is loaded, reads nothing that can run code, and draws what it saw."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import clips as painted
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saccade.config import DataConfig, ModelConfig
+from saccade.data.frame_cache import prepare
+from saccade.models.build import create_model
+from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
+from saccade.structures import Clip, ClipError, Prediction
+from saccade.video.read import read
+from saccade.video.resize import resize
+from saccade.video.write import write
+
+CLASSES = ("clap", "run", "wave")
+DATA = DataConfig(frames=6, size=16, normalization="half")
+Make = Callable[..., Path]
+
+
+def recognizer(name: str = "convalstm", data: DataConfig = DATA, classes: tuple[str, ...] = CLASSES) -> Recognizer:
+    torch.manual_seed(0)
+    model = create_model(name, len(classes), in_channels=data.channels, size=data.size, hidden=8)
+    return Recognizer(model, classes, data)
+
+
+def equal(a: Prediction, b: Prediction) -> bool:
+    names = ("frame_scores", "scores", "times", "indices", "attention")
+    return a.classes == b.classes and all(np.array_equal(getattr(a, n), getattr(b, n)) for n in names)
+
+
+@pytest.mark.parametrize("name", ["convalstm", "convnet"])
+def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: Make, name: str) -> None:
+    saved, path = recognizer(name, DataConfig(frames=5, size=24, channels=1, normalization="imagenet")), make_clip()
+    run = tmp_path / "run"
+    saved.save(run / "model")
+    for folder in (run, run / "model"):
+        loaded = load(folder)
+        assert (loaded.classes, loaded.data) == (saved.classes, saved.data)
+        assert not loaded.model.training
+        a, b = saved.predict(path), loaded.predict(str(path))
+        assert np.array_equal(a.frame_scores, b.frame_scores)
+        if name == "convalstm":
+            assert equal(a, b)
+
+
+def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> None:
+    path, of = make_clip(frames=20), recognizer()
+    seen, frames = of.predict(path), read(path, 6)
+    assert seen.indices.tolist() == frames.indices.tolist() == [1, 5, 8, 11, 15, 18]
+    assert seen.times.tolist() == frames.times.tolist()
+    pixels = torch.from_numpy(resize(frames.pixels, 16, 3)).float()
+    video = ((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)[None]
+    with torch.no_grad():
+        logits, attention = of.model(video)
+    np.testing.assert_allclose(seen.frame_scores, logits[0].softmax(-1).numpy(), atol=1e-6)
+    np.testing.assert_allclose(seen.scores, logits[0].softmax(-1).mean(0).numpy(), atol=1e-6)
+    np.testing.assert_allclose(seen.attention, attention[0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, atol=1e-5)
+
+
+def test_clips_of_every_kind(make_clip: Make, tmp_path: Path) -> None:
+    of = recognizer()
+    assert of.predict(make_clip("one.mp4", frames=1)).indices.tolist() == [0] * 6
+    assert of.predict(make_clip("short.mp4", frames=4)).indices.tolist() == [0, 1, 2, 3, 3, 3]
+    assert of.predict(make_clip("turned.mp4", rotation=90)).frame_scores.shape == (6, 3)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(8):
+        Image.fromarray(painted.paint(number)).save(folder / f"{number}.png")
+    frames = np.stack([painted.paint(number) for number in (0, 2, 3, 4, 6, 7)])
+    expected, _ = of.classify(torch.from_numpy(resize(frames, 16, 3))[None])
+    np.testing.assert_allclose(of.predict(folder).frame_scores, expected[0], atol=1e-6)
+
+
+def test_a_turned_clip_is_seen_upright(make_clip: Make) -> None:
+    path = make_clip(rotation=90)
+    frames, _ = painted.all_frames(path)
+    pixels = np.stack(frames)[read(path, 6).indices]
+    assert pixels.shape[1:3] == (64, 48)
+    expected, _ = recognizer().classify(torch.from_numpy(resize(pixels, 16, 3))[None])
+    np.testing.assert_allclose(recognizer().predict(path).frame_scores, expected[0], atol=1e-6)
+
+
+def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
+        recognizer().predict(tmp_path / "gone.mp4")
+
+
+def test_evaluating_is_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
+    of = recognizer()
+    labels = ("run", "clap", "run", "wave", "run")
+    clips = [Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)]
+    samples, _ = prepare(clips, CLASSES, DATA, tmp_path / "cache")
+    error = ClipError("x.mp4", "zero bytes", "remove it")
+    evaluation = of.evaluate(samples, batch=2, skipped=[error])
+    assert evaluation.names == ("run/0.mp4", "clap/1.mp4", "run/2.mp4", "wave/3.mp4", "run/4.mp4")
+    assert evaluation.targets.tolist() == [1, 0, 1, 2, 1]
+    assert evaluation.skipped == (error,)
+    for i, clip in enumerate(clips):
+        seen = of.predict(clip.path)
+        np.testing.assert_allclose(evaluation.scores[i], seen.scores, atol=1e-5)
+        np.testing.assert_allclose(evaluation.frame_scores[i], seen.frame_scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_the_drawn_clip_has_as_many_frames_and_as_many_seconds(make_clip: Make, tmp_path: Path, suffix: str) -> None:
+    path = make_clip(frames=23, fps=8)
+    out = recognizer().overlay(path, tmp_path / f"seen{suffix}")
+    frames, times = painted.all_frames(out)
+    assert len(frames) == 23
+    assert times[-1] == pytest.approx(22 / 8, rel=0.05)
+    assert min(frames[0].shape[:2]) >= 256
+    assert frames[0].shape[1] / frames[0].shape[0] == pytest.approx(64 / 48, rel=0.01)
+
+
+def test_the_picture_changes_where_the_attention_is(make_clip: Make, tmp_path: Path) -> None:
+    path, of = make_clip(frames=6), recognizer()
+    seen = of.predict(path)
+    attention = np.zeros((6, 2, 2), np.float32)
+    attention[:, 1, 0] = 1  # lower left
+    looked = Prediction(**{**vars(seen), "attention": attention})
+    nowhere = Prediction(**{**vars(seen), "attention": None})
+    drawn, plain = (
+        np.stack(painted.all_frames(of.overlay(path, tmp_path / "seen.mp4", prediction))[0]).astype(int)
+        for prediction in (looked, nowhere)
+    )
+    change = np.abs(drawn - plain).mean((0, 3))
+    height, width = change.shape
+    peak, far = (
+        change[height * 5 // 8 : height * 7 // 8, width // 8 : width * 3 // 8],
+        change[: height // 2, width // 2 :],
+    )
+    assert peak.mean() > 2 * far.mean()
+
+
+def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) -> None:
+    path = write(tmp_path / "grey.mp4", np.full((5, 256, 256, 3), 128, np.uint8), fps=10)
+    # A model that looked at frames 0 and 4 of five, left and then right.
+    attention = np.zeros((2, 1, 2), np.float32)
+    attention[0, 0, 0] = attention[1, 0, 1] = 1
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    seen = Prediction(path, ("a", "b"), scores, scores.mean(0), np.array([0.0, 0.4]), np.array([0, 4]), attention)
+    frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
+    middle = np.stack(frames)[:, 100:150].astype(int)
+    colour = middle.max(-1) - middle.min(-1)  # grey where there is no attention
+    left, right = colour[:, :, 20:60].mean((1, 2)), colour[:, :, 196:236].mean((1, 2))
+    assert left[0] > 4 * right[0]
+    assert right[4] > 4 * left[4]
+    assert left[0] > left[1] > left[3] > left[4]
+    assert left[2] == pytest.approx(right[2], rel=0.2)
+
+
+def test_frames_seen_twice_are_drawn_twice(make_clip: Make) -> None:
+    of, path = recognizer(), make_clip(frames=4)
+    frames = read(path, 6)
+    drawn = draw_clip(frames.pixels, of.predict(path))
+    assert len(drawn) == 6
+    assert np.array_equal(drawn[3], drawn[5])
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+def test_a_drawn_clip_never_replaces_the_clip(make_clip: Make) -> None:
+    path = make_clip()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"would replace the clip itself; write it elsewhere"):
+        recognizer().overlay(path, path.parent / "." / path.name)
+    assert path.read_bytes() == before
+
+
+def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot write .avi, expected .mp4 or .gif"):
+        recognizer().overlay(make_clip(), tmp_path / "seen.avi")
+
+
+def test_parts_that_do_not_fit_each_other() -> None:
+    model = create_model("convnet", 3, size=16)
+    with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):
+        Recognizer(model, ("a", "b"), DATA)
+    with pytest.raises(ValueError, match="frames of 32 pixels and 3 channels for a model of 16 pixels and 3 channels"):
+        Recognizer(model, CLASSES, DataConfig(size=32))
+    with pytest.raises(ValueError, match="frames of 16 pixels and 1 channels"):
+        Recognizer(model, CLASSES, DataConfig(size=16, channels=1))
+
+
+def test_auto_normalization_is_that_of_the_encoder() -> None:
+    assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
+    assert resolve_normalization(DataConfig(), ModelConfig().pretrained).normalization == "half"
+    assert resolve_normalization(DataConfig(normalization="half"), pretrained=True).normalization == "half"
+    with pytest.raises(ValueError, match="no normalization is called 'vgg'; there are auto, half, imagenet"):
+        resolve_normalization(DataConfig(normalization="vgg"), pretrained=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    recognizer().save(tmp_path / "run" / "model")
+    return tmp_path / "run"
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder; expected one that `saccade train`"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"the folder holds no trained model; expected one that"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '"text"', '{"data": {"frames": 3}}', '{"classes": 3, "data": {}}']
+)
+@pytest.mark.parametrize("name", ["recognizer.json", "config.json"])
+def test_foreign_json(run: Path, name: str, content: str) -> None:
+    (run / "model" / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"model: its JSON files are not those of a saccade model .*; train again"):
+        load(run)
+
+
+def test_a_setting_of_a_newer_version(run: Path) -> None:
+    values = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))
+    values["data"]["crop"] = 3
+    (run / "model" / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ValueError, match="DataConfig has no setting crop"):
+        load(run)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_weights(run: Path, share: float) -> None:
+    path = run / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ValueError, match=r"model.safetensors: these are not the weights of this model .*; train again"):
+        load(run)
+
+
+def test_weights_that_are_gone(run: Path) -> None:
+    (run / "model" / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="model.safetensors"):
+        load(run)
+
+
+def test_weights_of_another_model(run: Path, tmp_path: Path) -> None:
+    recognizer("lstm").save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "model.safetensors", run / "model")
+    with pytest.raises(ValueError, match="these are not the weights of this model"):
+        load(run)
+
+
+def test_names_for_another_number_of_classes(run: Path) -> None:
+    path = run / "model" / "recognizer.json"
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    values["classes"] = ["clap", "run"]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):
+        load(run)
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(Path(os.environ["BOMB"])),)
+
+
+def test_nothing_pickled_is_read(run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
+    bomb = pickle.dumps(Bomb())
+    names = (
+        "model.pkl",
+        "model.pt",
+        "pytorch_model.bin",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "model.npy",
+    )
+    for folder in (run, run / "model"):
+        (folder / "checkpoints").mkdir()
+        for name in names:
+            (folder / name).write_bytes(bomb)
+    of = load(run)
+    of.predict(make_clip())
+    assert not (tmp_path / "exploded").exists()
+    pickle.loads(bomb)  # it would have
+    assert (tmp_path / "exploded").exists()
+
+
+def test_a_network_that_started_from_imagenet_is_loaded_without_its_weights(run: Path) -> None:
+    path = run / "model" / "config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**values, "pretrained": True}), encoding="utf-8")
+    assert load(run).classes == CLASSES  # conv4 has no ImageNet weights: asking for them would raise
