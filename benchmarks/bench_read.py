@@ -21,8 +21,8 @@ COUNT, FPS, WIDTH, HEIGHT = 30, 25, 320, 240
 # between two keyframes. Encoding ten minutes four times would take longer than measuring.
 LENGTHS = {"short": (10, 1), "long": (47, 13)}
 KINDS = {
-    "mp4": (".mp4", "libx264", {"preset": "veryfast"}),  # x264's own default: a keyframe every 250 frames
-    "mp4-gop30": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),
+    "mp4": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),  # regular keyframes, as cameras write them
+    "mp4-gop250": (".mp4", "libx264", {"preset": "veryfast"}),  # x264's own default: a keyframe every 250 frames
     "avi": (".avi", "mpeg4", {"b": "600k"}),  # FFmpeg's default: a keyframe every 12 frames
     "webm": (".webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "b": "400k", "g": "128"}),
 }
