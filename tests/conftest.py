@@ -20,6 +20,12 @@ def make_clip(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded clips of tests stay out of the user's cache."""
+    os.environ["SACCADE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets (SACCADE_DATA, else ../shared/data); skips where there is none."""

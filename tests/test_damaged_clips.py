@@ -1,4 +1,4 @@
-"""Two hundred damaged files: none crashes or stops anything, each that cannot be used is named, the good ones are used."""
+"""Damaged files by the hundred: nothing crashes or stops, each that cannot be used is named, the good ones are used."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from saccade.video.read import read
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm")
-COUNTS = [40, pytest.param(200, marks=pytest.mark.slow)]
+COUNT = 200
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,8 @@ def usable(path: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_predicting(tmp_path: Path, whole: list[Path], count: int, capsys: pytest.CaptureFixture[str]) -> None:
-    files = damaged(tmp_path / "files", whole, count)
+def test_predicting(tmp_path: Path, whole: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    files = damaged(tmp_path / "files", whole, COUNT)
     model = create_model("convnet", 2, in_channels=1, size=16)
     Recognizer(model, ("a", "b"), DATA).save(tmp_path / "run")
     failed = predict_clips(tmp_path / "run", [whole[0], *files, whole[1]], None, tmp_path / "out.json")
@@ -85,10 +84,9 @@ def test_predicting(tmp_path: Path, whole: list[Path], count: int, capsys: pytes
     assert any("truncated" in path for path in answered)  # what is there of them is used
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_training(tmp_path: Path, whole: list[Path], count: int) -> None:
+def test_training(tmp_path: Path, whole: list[Path]) -> None:
     folder = tmp_path / "clips"
-    files = [file for label in "ab" for file in damaged(folder / label, whole, count // 2)]
+    files = [file for label in "ab" for file in damaged(folder / label, whole, COUNT // 2)]
     good = [folder / label / f"good{i}.mp4" for label in "ab" for i in range(6)]
     for path in good:
         shutil.copy(whole[0], path)

@@ -1,4 +1,4 @@
-"""A saved recognizer gives the same answers when it is loaded, reads nothing that can run code, and draws what it saw."""
+"""A recognizer answers the same after saving and loading, reads nothing that can run code, and draws what it saw."""
 
 import json
 import os
@@ -242,7 +242,7 @@ def test_truncated_weights(run: Path, share: float) -> None:
 
 def test_weights_that_are_gone(run: Path) -> None:
     (run / "model" / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="model.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         load(run)
 
 

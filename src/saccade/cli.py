@@ -22,7 +22,9 @@ app = typer.Typer(
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
-Folds = Annotated[int, typer.Option(help="Test on each of so many parts in turn; recordings stay whole. 0: one split.")]
+Folds = Annotated[
+    int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
+]
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -91,7 +93,7 @@ def train(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")] = False,
     folds: Folds = 0,
     leave_one_out: Annotated[
-        bool, typer.Option("--leave-one-out", help="Test on each recording in turn (needs recordings.csv).")
+        bool, typer.Option("--leave-one-out", help="Test on each recording in turn, resumable (needs recordings.csv).")
     ] = False,
 ) -> None:
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
@@ -103,9 +105,17 @@ def train(
 
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
     if folds or leave_one_out:
+        if strict:
+            raise ValueError(
+                "--strict is for one training; with --folds or --leave-one-out unreadable clips are listed"
+            )
         _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
         return
-    measured = train_on(clips, run, model, data, training, resume=resume, strict=strict)
+    try:
+        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.secho(f"stopped; to go on: saccade train {clips} --run {run} --resume", fg="yellow", err=True)
+        raise typer.Exit(130) from None
     _say(measured, run)
 
 
@@ -150,6 +160,7 @@ def compare(
     training: TrainConfig,
     models: Annotated[str, typer.Option(help="Names of models, with commas.")] = "convnet,lstm,alstm,convalstm",
     encoder: Annotated[str, typer.Option(help="The encoder that all of them share.")] = "conv4",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start it from ImageNet weights.")] = False,
     seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
     folds: Folds = 0,
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
@@ -160,7 +171,7 @@ def compare(
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
     run = run or Path("runs") / f"{_name(clips)}-compared"
-    configs = [ModelConfig(name=model.strip(), encoder=encoder) for model in models.split(",")]
+    configs = [ModelConfig(name=model.strip(), encoder=encoder, pretrained=pretrained) for model in models.split(",")]
     chosen = list(range(training.seed, training.seed + seeds))
     figures = _compare(clips, run, configs, chosen, folds, leave_one_out, data, training, jobs or None)
     if results:

@@ -227,7 +227,7 @@ def test_a_class_of_three_clips_is_on_all_sides() -> None:
 def test_recordings_that_hold_all_of_a_class_cannot_be_parted() -> None:
     clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
     clips += [Clip(Path("c/p.mp4"), "c", "p")]
-    with pytest.raises(ValueError, match="class c has 1 recordings, 2 parts need at least 2|cannot be parted so that"):
+    with pytest.raises(ValueError, match="cannot be parted so that every class has clips"):
         leave_one_out(clips)
 
 

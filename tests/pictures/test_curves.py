@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from saccade.pictures.curves import confusion, loss_and_accuracy, reliability, timeline, to_png, to_svg
+from saccade.pictures.curves import confusion, loss_and_accuracy, reliability, side_by_side, timeline, to_png, to_svg
 
 
 def curves():
@@ -101,3 +101,15 @@ def test_wrong_shapes_are_named():
         reliability(np.ones(3), [0, 0, 0])
     with pytest.raises(ValueError, match="2 times by 3 classes"):
         timeline([0, 1], np.ones((2, 2)), ["a", "b", "c"])
+
+
+def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
+    figure = side_by_side({"lstm": [0.5, 0.7], "alstm": [0.8]}, 0.25, "majority class")
+    (axes,) = figure.axes
+    dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
+    assert {(0.0, 0.5), (0.0, 0.7), (1.0, 0.8)} <= {(float(x), float(y)) for x, y in dots}
+    means = [path.vertices[0][1] for c in axes.collections for path in c.get_paths() if len(path.vertices) == 2]
+    assert means == pytest.approx([0.6, 0.8])
+    assert any(list(line.get_ydata()) == [0.25, 0.25] for line in axes.lines)
+    with pytest.raises(ValueError, match="at least one model with one seed"):
+        side_by_side({"lstm": []}, 0.25, "majority class")

@@ -146,9 +146,7 @@ def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels, groups = [clip.label for clip in clips], [_group(clip) for clip in clips]
-    label, fewest = min(
-        Counter(label for label, _ in set(zip(labels, groups, strict=True))).items(), key=lambda x: x[1]
-    )
+    label, fewest = _fewest(clips)
     if fewest < folds:
         unit = "recordings" if any(clip.recording is not None for clip in clips) else "clips"
         raise ValueError(
@@ -176,5 +174,5 @@ def _with_validation(clips: Sequence[Clip], test: Any, seed: int) -> Split:
             chosen = tuple(clip for i, clip in enumerate(rest) if i in validation)
             return Split(training, chosen, tuple(clips[i] for i in sorted(tested)))
     raise ValueError(
-        "recordings cannot be parted so that every class has clips to learn from; add recordings, or ask for other parts"
+        "recordings cannot be parted so that every class has clips to learn from; add some, or ask for other parts"
     )

@@ -23,6 +23,7 @@ def summary_page(
     curves: Curves | None,
     clips: Iterable[tuple[bytes, str, Tone | None]],
     settings: Mapping[str, Mapping[str, Any]],
+    attends: bool,
 ) -> Page:
     """A page for one evaluation.
 
@@ -33,6 +34,7 @@ def summary_page(
         curves: loss and accuracy of each epoch by side, where training is known.
         clips: drawn clips as mp4 bytes, with caption and tone.
         settings: what the run was made with, by group.
+        attends: whether the clips show attention.
     """
     low, high = measured["accuracy_interval"]
     page = Page(title, subtitle)
@@ -50,9 +52,12 @@ def summary_page(
     )
     shown = list(clips)
     if shown:
-        page.heading("What it saw, and where it looked")
-        page.text("Colour shows the attention: the warmer, the more the model relied on that place. Clips of the test "
-                  "side, drawn by lot: the model has not learned from them.")  # fmt: skip
+        page.heading("What it saw, and where it looked" if attends else "What it saw")
+        colour = "Colour shows the attention: the warmer, the more weight a place had. " if attends else ""
+        page.text(
+            f"{colour}Clips of the test side, drawn by lot (half of them wrong ones, where there are so many): the "
+            "model has not learned from them."
+        )
         page.clips(shown)
     page.heading("Where it errs")
     page.figure(to_svg(confusion(measured["confusion"], evaluation.classes)), "Truth down, prediction across.")

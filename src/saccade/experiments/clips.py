@@ -182,7 +182,9 @@ def _report(
     name = f"{settings['model']['name']} · {settings['model']['encoder']}"
     counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
     clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
-    summary_page(name, counts, evaluation, measured, curves, clips, settings).write(out / "report.html")
+    summary_page(name, counts, evaluation, measured, curves, clips, settings, recognizer.model.attends).write(
+        out / "report.html"
+    )
     write_json(out / "evaluation.json", measured)
     return measured
 

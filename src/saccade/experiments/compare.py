@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from saccade.evaluation.results import write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import train
 from saccade.models.build import MODELS
+from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import resolve_normalization
 
 
@@ -62,8 +62,8 @@ def compare(
         jobs: trainings side by side, one thread each; None: one for every core.
 
     Returns:
-        `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `majority`:
-        the share of test videos whose class is the commonest one of their training side; and the counts.
+        `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
+        `majority`: the share of test videos in the commonest class of their split's test side; and the counts.
 
     Raises:
         ValueError: no model of a name, a name twice, or a cell that was trained with other settings.
@@ -99,7 +99,7 @@ def compare(
     results = _gather(out, models, splits, seeds)
     results["skipped"] = [str(error) for error in skipped]
     write_json(out / "comparison.json", results)
-    _page(folder.resolve().name, results, data, training).write(out / "report.html")
+    _page(out, folder.resolve().name, results, next(iter(splits)), data, training).write(out / "report.html")
     return results
 
 
@@ -160,20 +160,33 @@ def _gather(
         results["spread"][model.name] = stdev(by_seed) if len(by_seed) > 1 else None
         results["frame_accuracy"][model.name] = mean(frames_by_seed)
         results["per_seed"][model.name] = by_seed
-    hits = total = 0
-    for split in splits.values():
-        common = Counter(clip.label for clip in split.training).most_common(1)[0][0]
-        hits += sum(clip.label == common for clip in split.test)
-        total += len(split.test)
-    results.update(majority=hits / total, test_videos=total, splits=len(splits), seeds=list(seeds))
+    # The parts of the last model and seed: the test videos are the same in all of them.
+    total = sum(p["videos"] for p in parts)
+    results["majority"] = sum(p["majority_share"] * p["videos"] for p in parts) / total
+    results.update(test_videos=total, splits=len(splits), seeds=list(seeds))
+    results["weights"] = "ImageNet" if models[0].pretrained else "from scratch"
     return results
 
 
-def _page(name: str, results: Mapping[str, Any], data: DataConfig, training: TrainConfig) -> Page:
+def _page(
+    out: Path, name: str, results: Mapping[str, Any], first: str, data: DataConfig, training: TrainConfig
+) -> Page:
+    """The page of a comparison in `out`; `first` is the name of its first split."""
     columns, rows = table(results)
-    parts = f"{results['splits']} split(s), {results['test_videos']} test videos, seeds {results['seeds']}"
-    page = Page(f"Models side by side: {name}", parts)
+    splits, seeds = results["splits"], results["seeds"]
+    parts = f"{'one split' if splits == 1 else f'{splits} splits'} · {results['test_videos']} test videos"
+    page = Page(f"Models side by side: {name}", f"{parts} · seeds {', '.join(map(str, seeds))}")
     page.table(rows, columns, "Means over seeds; every model saw the same clips, in the same number of epochs at most.")
+    page.figure(
+        to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
+    )
+    sheets = {model: out / model / f"{first}-seed{seeds[0]}" / "attention.png" for model in results["accuracy"]}
+    attentive = {model: sheet for model, sheet in sheets.items() if MODELS[model].settings["attention"]}
+    if attentive:
+        page.heading("What they looked at")
+        page.text("Test clips drawn by lot, half of them clips that the model got wrong where there are so many.")
+        for model, sheet in attentive.items():
+            page.figure(sheet.read_bytes(), f"{model}, {first}, seed {seeds[0]}", wide=True)
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["what was found"])
     with page.details("Settings"):
@@ -188,10 +201,10 @@ def add_results(
     """Put one set's figures into a file of results, beside those of other sets; the command stands with each set."""
     known = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
-    known[name] = {"command": command, "budget": budget, "weights": "from scratch", **figures}
+    known[name] = {"command": command, "budget": budget, **figures}
     write_results(
         path,
-        "accuracy on real clips by model, trained from scratch: means over seeds, test videos of all folds together",
+        "accuracy on real clips by model: means over seeds, test videos of all folds together",
         "make real-clips",
         known,
         figures["seeds"],

@@ -69,6 +69,7 @@ class Classifier(
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = build_encoder(encoder, in_channels, size, pretrained)
         self.grid: tuple[int, int] = self.encoder.grid(size, size)
+        self.attends = attention is not None
         look = Look(attention, glimpse) if attention else None
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)
         width = self.cell.num_hidden

@@ -213,6 +213,32 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], 
     return figure
 
 
+def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
+    """A column a model: a dot for each seed, a line at their mean, and a dashed line for what needs no model.
+
+    Args:
+        shares: by model, one share (0 to 1) a seed.
+        baseline: a share.
+        baseline_name: what it is.
+    """
+    if not shares or not all(len(values) for values in shares.values()):
+        raise ValueError("no shares given, expected at least one model with one seed")
+    figure = _figure(max(3.6, 1.4 + 1.1 * len(shares)), 3.3)
+    axes = figure.subplots()
+    for k, values in enumerate(shares.values()):
+        axes.scatter([k] * len(values), values, color=COLOURS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
+        axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLOURS[0], linewidth=2.4)
+    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.annotate(baseline_name, (1, baseline), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                  textcoords="offset points", ha="right", fontsize=8.5, color=QUIET)  # fmt: skip
+    _plain(axes, "", "videos right")
+    axes.set_xticks(range(len(shares)), list(shares))
+    axes.set_xlim(-0.6, len(shares) - 0.4)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(_percent())
+    return figure
+
+
 def to_png(figure: "Figure", dpi: int = 160) -> bytes:
     """The figure as a PNG file's bytes."""
     stream = io.BytesIO()
