@@ -149,7 +149,9 @@ def main() -> None:
             case = f"{length} {kind}"
             if options.only and case not in options.only:
                 continue
-            path = make(options.folder / f"{length}-{kind}{suffix}", codec, settings, duration, times)
+            # The settings stand in the name: a file from a run with others is not taken for this one.
+            name = "-".join([length, *(f"{key}_{value}" for key, value in settings.items())])
+            path = make(options.folder / f"{name}-{codec}{suffix}", codec, settings, duration, times)
             ours = by_saccade(path)
             works = {}
             for name, peer in PEERS.items():

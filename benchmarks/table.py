@@ -23,13 +23,36 @@ def cell(value: Any) -> str:
     return str(value).replace("|", "\\|")
 
 
+def compared(name: str, figures: dict[str, Any]) -> str:
+    """One set of clips on which models were compared: a row a model."""
+    rows = [f"| majority class | {share(figures['majority'])} | | |"]
+    for model, accuracy in figures["accuracy"].items():
+        spread = figures["spread"][model]
+        deviation = "" if spread is None else f"± {100 * spread:.1f}"
+        rows.append(f"| {model} | {share(accuracy)} | {deviation} | {share(figures['frame_accuracy'][model])} |")
+    budget = ", ".join(f"{key} {value}" for key, value in figures["budget"].items())
+    counts = f"{figures['test_videos']} test videos, splits: {figures['splits']}, weights {figures['weights']}"
+    head = f"### {name}\n\n`{figures['command']}`\n\n{counts}; {budget}.\n\n"
+    return (
+        head + "| model | videos right | over seeds | frames right |\n|---|---:|---:|---:|\n" + "\n".join(rows) + "\n"
+    )
+
+
+def share(value: float) -> str:
+    """A share as per cent."""
+    return f"{100 * value:.1f} %"
+
+
 def section(name: str, result: dict[str, Any]) -> str:
     """One result: what was measured, how, and its figures."""
-    machine = result["machine"]
+    machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
     head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
-    rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(result["figures"]).items())
-    return f"{head}{machine['cores']} cores. Seeds: {seeds}.\n\n| figure | value |\n|---|---|\n{rows}\n"
+    head += f"{machine['cores']} cores. Seeds: {seeds}.\n\n"
+    if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
+        return head + "\n".join(compared(key, value) for key, value in figures.items())
+    rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(figures).items())
+    return f"{head}| figure | value |\n|---|---|\n{rows}\n"
 
 
 def main() -> None:

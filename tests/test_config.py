@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 
 CONFIGS = (DataConfig, ModelConfig, TrainConfig)
 
@@ -87,3 +87,11 @@ def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatc
         write_json(tmp_path / "a.json", [2])
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [1]
     assert [p.name for p in tmp_path.glob("*.json")] == ["a.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "\xff"])
+def test_json_that_is_cut_off_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"config\.json: not a whole JSON file .*; restore it, or make it again"):
+        read_json(path)

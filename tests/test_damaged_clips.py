@@ -11,7 +11,7 @@ import torch
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig
 from saccade.data.folder import find_clips
-from saccade.experiments.clips import train
+from saccade.experiments.clips import evaluate, train
 from saccade.experiments.predict import predict_clips
 from saccade.models.build import create_model
 from saccade.recognizer import Recognizer
@@ -98,6 +98,8 @@ def test_training(tmp_path: Path, whole: list[Path]) -> None:
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(str(path) in page for path in named)
     split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
-    assert sum(map(len, split.values())) == len(find_clips(folder)) == len(files) + len(good)
-    tested = {folder / name for name in split["test"]}
-    assert measured["videos"] == len(tested - named)
+    parted = {folder / name for side in split.values() for name in side}
+    assert parted == {clip.path for clip in find_clips(folder)} - named  # only clips that can be read are parted
+    assert measured["videos"] == len(split["test"])
+    again = evaluate(tmp_path / "run")
+    assert again["skipped"] == measured["skipped"]  # evaluating once more forgets none of them

@@ -109,3 +109,9 @@ def test_predictions_that_do_not_fit(changed: dict[str, Any], message: str) -> N
 def test_evaluations_that_do_not_fit(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluation(**changed)
+
+
+def test_the_best_class_of_a_step_and_of_a_video() -> None:
+    step = Step(0, 0.0, np.array([0.2, 0.7, 0.1], np.float32), CLASSES)
+    assert (step.label, step.score) == ("clap", pytest.approx(0.7))
+    assert (prediction().label, prediction().score) == ("clap", pytest.approx(0.5))

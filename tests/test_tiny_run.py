@@ -118,7 +118,11 @@ def test_the_demo_trains_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     budget = replace(TRAINING, epochs=1, precision="32")
-    page = demo(tmp_path, budget, videos=64, tests=32)
+    results = tmp_path / "results" / "demo.json"
+    page = demo(tmp_path, budget, videos=64, tests=32, results=results)
+    stored = json.loads(results.read_text(encoding="utf-8"))
+    assert stored["figures"]["budget"]["videos"] == 64
+    assert {"accuracy", "peak_on_digit", "uniform_on_digit"} <= set(stored["figures"]["alstm"])
     assert page == tmp_path / "report.html"
     elements = self_contained(page)
     assert elements["video"] == 12
@@ -134,6 +138,8 @@ def test_the_demo_trains_once(
     monkeypatch.setattr(demo_module, "fit", again)
     assert demo(tmp_path, budget, videos=64, tests=32) == page
     assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8")) == measured
+    with pytest.raises(ValueError, match="holds a demo with another budget; choose another --run"):
+        demo(tmp_path, replace(budget, epochs=2), videos=64, tests=32)
 
 
 def test_no_digit_is_on_two_sides() -> None:

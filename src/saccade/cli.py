@@ -73,11 +73,12 @@ def _flag(config: str, field: str) -> str:
 @_command
 def demo(
     run: Annotated[Path, typer.Option(help="Where the demo's run goes.")] = Path("runs/demo"),
+    results: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Train on moving digits, compare with and without attention, and write a report with pictures."""
     from saccade.experiments.demo import demo as run_demo
 
-    typer.echo(f"report: {run_demo(run)}")
+    typer.echo(f"report: {run_demo(run, results=results)}")
 
 
 @_command
@@ -88,7 +89,7 @@ def train(
     training: TrainConfig,
     run: Annotated[Path | None, typer.Option(help="A new folder for the run. [default: runs/CLIPS-MODEL]")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was cut off, as it was set up.")
+        bool, typer.Option("--resume", help="Go on with a run that was cut off; all settings are those of the run.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")] = False,
     folds: Folds = 0,
@@ -104,6 +105,8 @@ def train(
     from saccade.experiments.clips import train as train_on
 
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
+    if resume and not (run / "config.json").exists() and not (folds or leave_one_out):
+        raise FileNotFoundError(f"{run}: no run to go on with; check --run, or leave out --resume")
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -143,12 +146,15 @@ def predict(
         Path | None,
         typer.Option(help="Write the clip with what the model saw: .mp4 or .gif; a folder for several clips."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write scores and attention of every frame here.")] = None,
+    timeline: Annotated[
+        Path | None, typer.Option(help="Draw the classes' probabilities against time: .png or .svg, for one clip.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write scores and attention of each frame looked at here.")] = None,
 ) -> None:
-    """What happens in a clip, at every frame; clips that cannot be read are named, and the others still answered."""
+    """What happens in a clip, at each frame looked at; those that cannot be read are named, the others answered."""
     from saccade.experiments.predict import predict_clips
 
-    failed = predict_clips(run, clips, overlay, json)
+    failed = predict_clips(run, clips, overlay, json, timeline)
     if failed:
         raise typer.Exit(1)
 
@@ -224,16 +230,12 @@ def _compare(
     from rich.console import Console
     from rich.table import Table
 
-    from saccade.data import folder
+    from saccade.data.folder import make_splits
     from saccade.experiments import compare
 
-    found = folder.find_clips(clips)
-    if leave_one_out:
-        splits = {f"without-{name}": split for name, split in folder.leave_one_out(found).items()}
-    elif folds:
-        splits = {f"fold{i}": split for i, split in enumerate(folder.fold_clips(found, folds))}
-    else:
-        splits = {"split": folder.split_clips(found)}
+    if folds and leave_one_out:
+        raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
+    splits = functools.partial(make_splits, folds=folds, leave_out=leave_one_out)
     figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs)
     columns, rows = compare.table(figures)
     shown = Table(*columns)

@@ -1,7 +1,6 @@
 """A trained model with all it needs to be used: how clips become samples, what the classes are called."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import saccade
-from saccade.config import DataConfig, write_json
+from saccade.config import DataConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames
 from saccade.data.transform import NORMALIZATIONS, to_video
 from saccade.models.classifier import Classifier
@@ -117,10 +116,14 @@ class Recognizer:
         return folder
 
 
-def load(run: Path | str) -> Recognizer:
+def load(run: Path | str, device: str = "auto") -> Recognizer:
     """A recognizer from a run's folder, or from its `model` folder alone.
 
     Only JSON and safetensors are read, so a folder from a stranger cannot run code.
+
+    Args:
+        run: the folder.
+        device: where the model runs, in PyTorch's words; auto: a GPU where there is one.
 
     Raises:
         FileNotFoundError: no trained model there.
@@ -133,17 +136,18 @@ def load(run: Path | str) -> Recognizer:
         state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
         raise FileNotFoundError(f"{run}: {state}; expected one that `saccade train` has finished")
     try:
-        values = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
         # The weights are in the file; those of ImageNet, which training may have started from, are not needed.
         model = Classifier(**{**settings, "pretrained": False})
         data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: its JSON files are not those of a saccade model ({error!r}); train again"
         ) from error
     _load_weights(model, folder / "model.safetensors")
-    return Recognizer(model, classes, data)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Recognizer(model.to(device), classes, data)
 
 
 def _load_weights(model: Classifier, path: Path) -> None:

@@ -73,8 +73,25 @@ class Frames:
         return len(self.pixels)
 
 
+class _Scored:
+    """What has a score for each class has a best one."""
+
+    scores: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[int(self.scores.argmax())]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`."""
+        return float(self.scores.max())
+
+
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(_Scored):
     """What a model says at one frame of a stream.
 
     Args:
@@ -94,19 +111,9 @@ class Step:
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
 
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.classes[int(self.scores.argmax())]
-
-    @property
-    def score(self) -> float:
-        """The probability of `label`."""
-        return float(self.scores.max())
-
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(_Scored):
     """What a model says of one video.
 
     Args:
@@ -134,16 +141,6 @@ class Prediction:
         _check("indices", self.indices, 1, len(self.times))
         if self.attention is not None:
             _check("attention", self.attention, 3, len(self.times))
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.classes[int(self.scores.argmax())]
-
-    @property
-    def score(self) -> float:
-        """The probability of `label`."""
-        return float(self.scores.max())
 
     @property
     def steps(self) -> tuple[Step, ...]:

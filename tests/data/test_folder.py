@@ -2,6 +2,7 @@
 
 import csv
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from saccade.data.folder import Split, find_clips, fold_clips, leave_one_out, split_clips
+from saccade.data.folder import Split, find_clips, fold_clips, leave_one_out, make_splits, split_clips
 from saccade.structures import Clip, ClipError
 
 
@@ -75,16 +76,38 @@ def test_what_is_hidden_or_no_clip_is_left_alone(tmp_path: Path) -> None:
     two_classes(tmp_path)
     touch(tmp_path / ".git" / "a.mp4", tmp_path / "clap" / ".a.mp4", tmp_path / "clap" / "notes.txt")
     touch(tmp_path / "loose.mp4", tmp_path / "clap" / "deeper" / "e.mp4")
-    (tmp_path / "empty").mkdir()
-    pictures(tmp_path / "looks_like_a_clip")
+    touch(tmp_path / "wave" / "thumb1.jpg")  # one picture does not make a class a clip
     assert len(find_clips(tmp_path)) == 3
+
+
+def test_a_class_without_clips_is_not_lost_in_silence(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    touch(tmp_path / "jump" / "deeper" / "e.mp4")
+    with pytest.raises(ClipError, match=r"jump: no clips; a class holds video files, or a folder of numbered pictures"):
+        find_clips(tmp_path)
+
+
+def test_pictures_loose_in_a_class(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    pictures(tmp_path / "jump")
+    with pytest.raises(ClipError, match=r"jump: numbered pictures but no clips; .* a folder .* for each clip"):
+        find_clips(tmp_path)
+
+
+def test_names_of_recordings_cannot_lead_out_of_the_run() -> None:
+    clips = [
+        Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("../../x", "..\\..\\x", "/etc", "b c")
+    ]
+    splits = make_splits(clips, leave_out=True)
+    assert len(splits) == 4
+    assert all(re.fullmatch(r"[\w-]+", name) for name in splits)
 
 
 @pytest.mark.parametrize("names", [(), ("clap/a.mp4",), ("a.mp4", "b.mp4")])
 def test_fewer_than_two_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     touch(*(tmp_path / name for name in names))
     count = sum("/" in name for name in names)
-    with pytest.raises(ClipError, match=rf"{count} clips in {count} classes; expected at least two sub-folders"):
+    with pytest.raises(ClipError, match=rf"{count} sub-folders?; expected at least 2, each with"):
         find_clips(tmp_path)
 
 

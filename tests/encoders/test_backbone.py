@@ -87,3 +87,32 @@ def test_asking_for_the_grid_changes_nothing(training):
     assert all(module.training is training for module in encoder.modules())
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@pytest.mark.parametrize(
+    ("name", "size", "reason"),
+    [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")],
+)
+def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, name, size, reason):
+    encoder = kind(name, size=size)
+    expected = (
+        rf"{name} cannot take frames of {size}x{size} pixels \(.*{reason}.*; use another size.*own \(--size 224\)"
+    )
+    with pytest.raises(ValueError, match=expected):
+        encoder.grid(size, size)
+    assert encoder.training, "as before"
+
+
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@torch.no_grad()
+def test_transformers_take_the_size_that_they_are_built_for(kind):
+    encoder = kind("vit_tiny_patch16_224", 1, size=48).eval()
+    features = encoder(torch.rand(2, 1, 48, 48))
+    grid = (3, 3) if kind is Backbone else (1, 1)
+    assert features.shape == (2, 192, *grid)
+    assert encoder.grid(48, 48) == grid
+
+
+def test_a_transformer_by_its_name_at_any_multiple_of_its_patch():
+    assert build_encoder("vit_tiny_patch16_224", 3, 32).grid(32, 32) == (2, 2)

@@ -9,8 +9,14 @@ from saccade.encoders.build import ENCODERS, build_encoder
 
 # Beside the table: a timm network with channels first, one with channels last, and two vectors.
 NAMES = [*ENCODERS, "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
-# lenet is built for one square size; all others take what they are given.
-SIZES = {"lenet": [(8, 8), (20, 20)]}
+# The encoders of digits are built for one square size; all others take what they are given.
+SIZES = {
+    "lenet": [(8, 8), (20, 20)],
+    "stn": [(28, 28), (45, 45)],
+    "dcn": [(8, 8), (15, 15)],
+    "dcn:tap": [(8, 8), (15, 15)],
+    "dcn:modulated": [(8, 8), (15, 15)],
+}
 ANY_SIZE = [(32, 32), (45, 70)]
 CASES = [(name, size) for name in NAMES for size in SIZES.get(name, ANY_SIZE)]
 
@@ -71,6 +77,9 @@ def test_gradients_reach_every_parameter(name):
     for key, parameter in encoder.named_parameters():
         if parameter.ndim == 1 and not key.endswith("bias"):
             torch.nn.init.uniform_(parameter, 0.5, 1)
+        # So do layers that begin at zero, with what lies before them.
+        if parameter.ndim > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.01)
     features = encoder(torch.rand(4, 3, 32, 32))
     (features * torch.randn_like(features)).sum().backward()
     without = [key for key, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
@@ -99,7 +108,7 @@ def test_vgg16_is_that_of_the_papers(name, grid, features, parameters):
     assert sum(p.numel() for p in encoder.parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["conv4", "lenet"])
+@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "dcn", "dcn:tap"])
 def test_no_pretrained_weights_is_an_error(name):
     with pytest.raises(ValueError, match=f"{name} has no pretrained weights; use a timm network such as vgg16"):
         build_encoder(name, 3, 32, pretrained=True)

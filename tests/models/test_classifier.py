@@ -49,7 +49,7 @@ def stepped(model, video):
 
 
 @every_model
-@pytest.mark.parametrize("changes", [{}, {"encoder": "lenet", "in_channels": 1}, {"head_units": 5}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"in_channels": 1}, {"head_units": 5}], ids=str)
 @torch.no_grad()
 def test_step_equals_forward(name, changes):
     model = made(name, **changes)
@@ -182,7 +182,7 @@ def test_a_saved_model_comes_back_bit_for_bit(name, tmp_path):
 
 
 def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
-    made("report", encoder="lenet", in_channels=1, dropout=0.25).save_pretrained(tmp_path)
+    made("report", encoder="conv4", in_channels=1, dropout=0.25).save_pretrained(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {
@@ -190,7 +190,7 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "cell": "convlstm",
         "attention": "context",
         "glimpse": "product",
-        "encoder": "lenet",
+        "encoder": "conv4",
         "hidden": 8,
         "head_units": 0,
         "dropout": 0.25,
@@ -277,3 +277,13 @@ def test_a_video_without_frames_is_an_error() -> None:
 def test_weights_in_a_pickle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is a pickle, which can run code"):
         Classifier._load_as_pickle(create_model("lstm", 3, size=16), str(tmp_path / "pytorch_model.bin"))
+
+
+@pytest.mark.parametrize(("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str)
+def test_attention_over_a_single_place_is_an_error(name, changes):
+    expected = (
+        r"encoder '\w+' makes one place of a frame of \d+ pixels, where attention '\w+' could only ever give it the"
+    )
+    with pytest.raises(ValueError, match=expected):
+        create_model(name, 3, **changes)
+    assert create_model(name, 3, **changes, attention=None).grid == (1, 1), "without attention there is nothing to say"

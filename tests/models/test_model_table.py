@@ -39,15 +39,15 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
 def test_every_recipe_builds_and_says_what_it_is_for():
     assert list_models() == list(MODELS)
     for name in list_models():
-        assert parts(create_model(name, 2, encoder="lenet", in_channels=1, size=8, hidden=2))
+        assert parts(create_model(name, 2, in_channels=1, size=16, hidden=2))
         assert len(MODELS[name].summary) > 20
 
 
 def test_settings_override_the_recipe():
-    changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "lenet"}
-    model = create_model("convalstm", 5, **changed, in_channels=2, size=12)
+    changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "test_resnet"}
+    model = create_model("convalstm", 5, **changed, in_channels=2, size=64)
     assert parts(model) == (ConvLSTM, "ConvAttention", "product")
-    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 12, (1, 1))
+    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 64, (2, 2))
     assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
     assert model.head[2].p == 0.1
     assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)

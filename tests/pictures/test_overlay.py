@@ -11,7 +11,6 @@ from saccade.pictures.overlay import (
     full_strength,
     overlay,
     probability_bar,
-    time_bar,
 )
 
 
@@ -78,7 +77,7 @@ def test_no_strength_changes_nothing_and_the_input_is_never_written_to():
     frames = np.random.default_rng(2).integers(0, 256, (2, 33, 47, 3), dtype=np.uint8)
     kept = frames.copy()
     np.testing.assert_array_equal(overlay(frames, peaked(2, 3, 3, 1, 1), strength=0), frames)
-    caption(time_bar(probability_bar(boxes(frames, np.full((2, 4), 9.0)), [0.5, 1])), ["a", "b"])
+    caption(probability_bar(boxes(frames, np.full((2, 4), 9.0)), [0.5, 1]), ["a", "b"])
     np.testing.assert_array_equal(frames, kept)
 
 
@@ -113,14 +112,6 @@ def test_the_probability_bar_is_as_long_as_the_probability():
     assert none == 0
     assert 190 < full <= 220
     assert half == pytest.approx(full / 2, abs=1)
-
-
-def test_the_time_bar_follows_the_times():
-    def length(frame):
-        return (frame[-1] == (110, 180, 255)).all(-1).sum()
-
-    assert [length(f) for f in time_bar(grey(4, 100, 200), [2, 3, 3, 6])] == pytest.approx([0, 50, 50, 200], abs=1)
-    assert length(time_bar(grey(1, 100, 200))[0]) == 200
 
 
 def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
@@ -161,8 +152,6 @@ def test_wrong_input_is_named():
         caption(frames, ["a"])
     with pytest.raises(ValueError, match="expected T probabilities"):
         probability_bar(frames, [0.1, 0.2, 1.3])
-    with pytest.raises(ValueError, match="times have shape"):
-        time_bar(frames, [0.0])
     with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 5\)"):
         boxes(frames, np.ones((3, 5)))
 

@@ -12,6 +12,8 @@ from saccade.attention.build import ATTENTIONS
 from saccade.recurrent.attentive import GLIMPSES
 from saccade.recurrent.build import CELLS, Look, build_cell
 from saccade.recurrent.cell import State
+from saccade.recurrent.conv_lstm import ConvLSTM
+from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
@@ -180,3 +182,15 @@ def test_an_attention_that_cannot_ask_with_the_cells_state_is_an_error_at_once(c
 def test_a_cell_without_memory_cannot_attend(attention):
     with pytest.raises(ValueError, match="a memoryless cell cannot attend: it has no state to ask with; use lstm or"):
         build_cell("memoryless", D, HIDDEN, (2, 2), Look(attention, "sum"))
+
+
+def test_a_cell_that_someone_added_attends_by_the_kind_of_its_state(monkeypatch):
+    # Its state is wider than it was asked for: what the attention asks with is the state, not the setting.
+    monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden: ConvLSTM(num_features, 2 * hidden))
+    monkeypatch.setitem(CELLS, "my vectors", LSTM)
+    cell, features, state = made(("mine", Look("conv", "sum")), 1, 2, 3, 3, 0)
+    assert unroll(cell, features, state)[1].shape == (1, 2, 3, 3)
+    with pytest.raises(ValueError, match="attention 'soft' cannot ask with the state of a mine cell; use conv or con"):
+        build_cell("mine", D, HIDDEN, (3, 3), Look("soft", "sum"))
+    with pytest.raises(ValueError, match=r"attention 'conv' cannot ask with the state of a my vectors cell; use soft$"):
+        build_cell("my vectors", D, HIDDEN, (3, 3), Look("conv", "sum"))

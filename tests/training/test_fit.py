@@ -1,6 +1,7 @@
 """Training learns what can be learned, keeps its books, and goes on after a kill as if nothing had been."""
 
 import csv
+import logging
 import multiprocessing
 import random
 import time
@@ -249,3 +250,20 @@ def test_the_order_changes_in_training(tmp_path: Path) -> None:
 def test_precision_in_lightnings_words(wanted: str) -> None:
     expected = {"auto": ("32-true", "bf16-mixed"), "32": ("32-true",), "bf16": ("bf16-mixed",)}
     assert choose_precision(wanted) in expected[wanted]
+
+
+def test_a_training_that_diverges_says_so_in_its_epoch(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the \w+ loss became (nan|inf) in epoch 1; lower --lr"):
+        train(tmp_path, TrainConfig(epochs=2, batch=8, lr=1e36, patience=0, precision="32"))
+    assert not list(tmp_path.glob("checkpoints/*.ckpt")), "no weights that are not numbers"
+
+
+def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        train(tmp_path, TrainConfig(epochs=1, batch=8, precision="32"))
+        assert logger.level == logging.WARNING
+    finally:
+        logger.setLevel(before)

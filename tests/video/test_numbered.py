@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import clips
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from saccade.structures import ClipError
 from saccade.video import numbered
@@ -87,3 +88,60 @@ def test_real_folders(real_data: Path) -> None:
     frames = read(folder, 5)
     assert is_video(folder)
     assert frames.pixels.shape[1:] == (144, 180, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
+def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(tmp_path: Path, suffix: str) -> None:
+    grey = clips.paint(9)[..., 0].astype(np.uint16)
+    grey = np.minimum(grey, 200)  # the brightest pixel is not white, and does not become it
+    Image.fromarray(grey * 257).save(tmp_path / f"1.{suffix}")
+    assert (read(tmp_path, 1).pixels == grey[None, :, :, None]).all()
+
+
+def test_sixteen_bits_in_integers_of_thirty_two(tmp_path: Path) -> None:
+    grey = clips.paint(9)[..., 0].astype(np.int32)
+    Image.fromarray(grey * 257).save(tmp_path / "1.tif")
+    assert (read(tmp_path, 1).pixels == grey[None, :, :, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_grey_tiffs_that_are_turned_become_upright(tmp_path: Path, kind: str) -> None:
+    grey = clips.paint(9)[..., 0].astype(kind)
+    turned = np.rot90(grey * (np.iinfo(kind).max // 255))
+    Image.fromarray(turned).save(tmp_path / "1.tif", tiffinfo={0x0112: 6})
+    assert (read(tmp_path, 1).pixels == grey[None, :, :, None]).all()
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("float32", 0, 1), ("int32", -5, 9), ("int32", 0, 65536)])
+def test_pixels_without_a_black_and_a_white_are_an_error(tmp_path: Path, kind: str, low: int, high: int) -> None:
+    Image.fromarray(clips.paint(1)).save(tmp_path / "1.png")
+    Image.fromarray(np.array([[low, high]], kind)).save(tmp_path / "2.tif")
+    found = f"2.tif: {kind} pixels from {low} to {high:g}, which do not say what is black.*; save it with 8 or 16 bits"
+    with pytest.raises(ClipError, match=found):
+        read(tmp_path, 2)
+    with pytest.raises(ClipError, match=found):
+        list(stream(tmp_path))
+
+
+def test_several_pictures_in_one_file_are_an_error(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(clips.paint(number)) for number in (1, 2))
+    first.save(tmp_path / "1.tif", save_all=True, append_images=[second])
+    with pytest.raises(ClipError, match=r"1\.tif: 2 pictures in one file; save each of them as a file of its own"):
+        read(tmp_path, 1)
+
+
+def test_colour_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
+    colour = clips.paint(3)
+    cv2.imwrite(str(tmp_path / "1.png"), colour[..., ::-1].astype(np.uint16) * 257)
+    clear = np.full((*colour.shape[:2], 1), 7, np.uint8)
+    Image.fromarray(np.concatenate([colour, clear], -1)).save(tmp_path / "2.png")
+    assert (read(tmp_path, 2).pixels == colour).all()
+
+
+def test_a_file_is_never_handed_to_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
+    (tmp_path / "0001.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as a picture \(JPEG, PNG, BMP, TIFF\); save the"):
+        read(tmp_path, 1)
+    assert not called

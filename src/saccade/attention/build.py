@@ -13,8 +13,11 @@ from saccade.attention.soft import SoftAttention
 class Attention(Protocol):
     """What an attention promises: features and a hidden state to a map that sums to one over the places.
 
-    Like a cell it is cut in two, so that what no state enters runs once over all frames.
+    Like a cell it is cut in two, so that what no state enters runs once over all frames. `hidden_ndim` says what
+    state it can ask with: 2 for a vector `B D`, 4 for a map `B D h w`.
     """
+
+    hidden_ndim: int
 
     def project(self, features: Tensor) -> Tensor:
         """Features `N D h w` to what the call takes, `N … h w`."""

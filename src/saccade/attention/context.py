@@ -15,6 +15,8 @@ class ContextAttention(nn.Module):
         grid: `(h, w)` of the features; the context has one number for each place.
     """
 
+    hidden_ndim = 4
+
     def __init__(self, hidden: int, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid = grid

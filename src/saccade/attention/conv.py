@@ -15,6 +15,8 @@ class ConvAttention(nn.Module):
         units: channels of the inner map.
     """
 
+    hidden_ndim = 4
+
     def __init__(self, num_features: int, hidden: int, units: int) -> None:
         super().__init__()
         self.from_features = nn.Conv2d(num_features, units, 1)

@@ -15,6 +15,8 @@ class SoftAttention(nn.Module):
         units: width of the MLP.
     """
 
+    hidden_ndim = 2
+
     def __init__(self, num_features: int, hidden: int, units: int) -> None:
         super().__init__()
         self.from_features = nn.Conv2d(num_features, units, 1)

@@ -1,6 +1,7 @@
 """A folder of clips, one class a sub-folder: what is in it, and which clips learn, choose and test."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,27 +16,33 @@ from saccade.video.read import is_video
 RECORDINGS = "recordings.csv"
 
 
-def find_clips(folder: Path) -> list[Clip]:
+def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
     """All clips of a folder, sorted; a clip is a video file, or a folder of numbered pictures.
+
+    Hidden files and folders, and files of other kinds, are passed over.
 
     Where `recordings.csv` (columns clip, recording) lies beside the classes, each clip carries its recording.
 
     Raises:
-        ClipError: no such folder, fewer than two classes with clips in them, or recordings that do not fit the clips.
+        ClipError: no such folder, a sub-folder without clips, fewer than `classes` sub-folders, or recordings that do
+            not fit the clips.
     """
     if not folder.is_dir():
         raise ClipError(folder, "no such folder", "give a folder with one class a sub-folder")
-    clips = [
-        Clip(path, label.name)
-        for label in sorted(folder.iterdir())
-        if label.is_dir() and not label.name.startswith(".") and not is_video(label)
-        for path in sorted(label.iterdir())
-        if not path.name.startswith(".") and is_video(path)
-    ]
-    classes = sorted({clip.label for clip in clips})
-    if len(classes) < 2:
-        found = f"{len(clips)} clips in {len(classes)} classes"
-        raise ClipError(folder, found, "expected at least two sub-folders, each with the clips of one class")
+    labels = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    if len(labels) < classes:
+        found = f"{len(labels)} sub-folder{'' if len(labels) == 1 else 's'}"
+        raise ClipError(folder, found, f"expected at least {classes}, each with the clips of one class")
+    clips = []
+    for label in labels:
+        paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".") and is_video(path)]
+        if not paths:
+            loose = "numbered pictures but no clips" if is_video(label) else "no clips"
+            remedy = (
+                "a class holds video files, or a folder of numbered pictures for each clip; move it away if it is none"
+            )
+            raise ClipError(label, loose, remedy)
+        clips += [Clip(path, label.name) for path in paths]
     if (folder / RECORDINGS).exists():
         recordings = _read_recordings(folder / RECORDINGS)
         missing = [name for clip in clips if (name := clip.path.relative_to(folder).as_posix()) not in recordings]
@@ -117,6 +124,20 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
     if folds < 2:
         raise ValueError(f"folds is {folds}, expected at least 2")
     return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
+
+
+def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) -> dict[str, Split]:
+    """Splits by names that can be names of folders: one, `folds`, or one for each recording."""
+    if leave_out:
+        names: dict[str, Split] = {}
+        for recording, split in leave_one_out(clips).items():
+            # A recording's name may hold anything, also a path.
+            name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
+            names[name if name not in names else f"{name}-{len(names)}"] = split
+        return names
+    if folds:
+        return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
+    return {"split": split_clips(clips)}
 
 
 def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:

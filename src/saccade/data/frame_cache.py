@@ -17,8 +17,11 @@ from saccade.structures import Clip, ClipError
 from saccade.video.read import read
 from saccade.video.resize import resize
 
+# Wraps results as they come, of which there will be so many, to show how far it is.
+Progress = Callable[[Iterable[Path | ClipError], int], Iterable[Path | ClipError]]
+
 # Part of every key: raise it when reading or resizing changes what comes out.
-_VERSION = 1
+_VERSION = 2
 
 
 def default_cache() -> Path:
@@ -79,12 +82,24 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     """
 
     def __init__(self, clips: Sequence[Clip], files: Sequence[Path], classes: Sequence[str]) -> None:
-        self.clips, self.files = tuple(clips), tuple(files)
+        self.clips, self.files, self.classes = tuple(clips), tuple(files), tuple(classes)
         places = {label: i for i, label in enumerate(classes)}
         self.targets = [places[clip.label] for clip in clips]
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def only(self, clips: Sequence[Clip]) -> "ClipFrames":
+        """These of the clips, in the order given.
+
+        Raises:
+            ClipError: a clip that is not among them.
+        """
+        files = {clip.path: file for clip, file in zip(self.clips, self.files, strict=True)}
+        for clip in clips:
+            if clip.path not in files:
+                raise ClipError(clip.path, "cannot be read any more", "the split of the run names it; restore it")
+        return ClipFrames(clips, [files[clip.path] for clip in clips], self.classes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return torch.from_numpy(np.load(self.files[index])), self.targets[index], index
@@ -96,7 +111,7 @@ def prepare(
     config: DataConfig,
     cache: Path | None = None,
     processes: int = 1,
-    progress: Callable[[Iterable[Path | ClipError], int], Iterable[Path | ClipError]] = lambda items, total: items,
+    progress: Progress = lambda items, total: items,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Read every clip once, and go on without those that cannot be read.
 

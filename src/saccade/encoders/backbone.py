@@ -1,5 +1,6 @@
 """Any timm network as an encoder: its last feature map, or the vector before its classifier."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -13,29 +14,28 @@ class Backbone(nn.Module):
         name: a timm model that offers `features_only`.
         in_channels: C of the frames; filters of other than 3 channels are adapted by timm.
         pretrained: load timm's ImageNet weights, from the local cache or the network.
+        size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: their own.
 
     Raises:
         ValueError: timm has no network of that name.
         RuntimeError: the weights cannot be had.
     """
 
-    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False) -> None:
+    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None) -> None:
         super().__init__()
-        self.net: Any = _create(name, in_channels, pretrained, features_only=True, out_indices=(-1,))
-        self.in_channels = in_channels
+        self.net: Any = _create(name, in_channels, pretrained, size, features_only=True, out_indices=(-1,))
+        self.name, self.in_channels = name, in_channels
         self.num_features: int = self.net.feature_info.channels()[-1]
         # Swin and its kin give N h w D.
         self.features_last: bool = getattr(self.net, "output_fmt", None) == "NHWC"
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Found by running one empty frame, because timm's networks round in different ways."""
-        training = self.training
-        weight = next(self.parameters())
-        with torch.no_grad():
-            frame = torch.zeros(1, self.in_channels, height, width, device=weight.device, dtype=weight.dtype)
-            shape = self.eval()(frame).shape
-        self.train(training)
-        return shape[-2], shape[-1]
+        """Found by running one empty frame, because timm's networks round in different ways.
+
+        Raises:
+            ValueError: the network cannot take frames of that size.
+        """
+        return _probe(self, self.name, self.in_channels, height, width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`."""
@@ -50,21 +50,27 @@ class BackboneVector(nn.Module):
         name: a timm model.
         in_channels: C of the frames.
         pretrained: load timm's ImageNet weights, from the local cache or the network.
+        size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: their own.
 
     Raises:
         ValueError: timm has no network of that name.
         RuntimeError: the weights cannot be had.
     """
 
-    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False) -> None:
+    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None) -> None:
         super().__init__()
         # No classes: the layer behind the vector would lie in every file and optimiser, and never be used.
-        self.net: Any = _create(name, in_channels, pretrained, num_classes=0)
+        self.net: Any = _create(name, in_channels, pretrained, size, num_classes=0)
+        self.name, self.in_channels = name, in_channels
         self.num_features: int = self.net.head_hidden_size
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """One vector a frame: `(1, 1)`."""
-        return 1, 1
+        """One vector a frame: `(1, 1)`.
+
+        Raises:
+            ValueError: the network cannot take frames of that size.
+        """
+        return _probe(self, self.name, self.in_channels, height, width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D 1 1`."""
@@ -72,16 +78,42 @@ class BackboneVector(nn.Module):
         return self.net.forward_head(features, pre_logits=True).flatten(1)[:, :, None, None]
 
 
-def _create(name: str, in_channels: int, pretrained: bool, **options: Any) -> Any:
+def _create(name: str, in_channels: int, pretrained: bool, size: int | None, **options: Any) -> Any:
     import timm  # here, because it takes a second to import and small models never need it
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name[:5]}*")[:8]
         raise ValueError(f"timm has no network {name!r}" + (f"; close to it are {', '.join(close)}" if close else ""))
+    options |= {"pretrained": pretrained, "in_chans": in_channels}
     try:
-        return timm.create_model(name, pretrained=pretrained, in_chans=in_channels, **options)
+        if size is not None:
+            # Networks that take frames of any size have no such option, others cannot be built for this one: then the
+            # network is as it comes, and `grid` says whether the size will do.
+            with suppress(TypeError, AssertionError, ArithmeticError, RuntimeError, ValueError):
+                return timm.create_model(name, img_size=size, **options)
+        return timm.create_model(name, **options)
     except OSError as error:  # what huggingface_hub and urllib raise without a network
         raise RuntimeError(
             f"the ImageNet weights of {name} cannot be loaded ({error}); connect to the network once, "
             "point HF_HOME to a cache that has them, or train from scratch with pretrained=False"
         ) from error
+
+
+def _probe(encoder: nn.Module, name: str, in_channels: int, height: int, width: int) -> tuple[int, int]:
+    training = encoder.training
+    weight = next(encoder.parameters())
+    frame = torch.zeros(1, in_channels, height, width, device=weight.device, dtype=weight.dtype)
+    try:
+        with torch.no_grad():
+            shape = encoder.eval()(frame).shape
+    except (AssertionError, ArithmeticError, RuntimeError, ValueError) as error:
+        import timm
+
+        config = timm.get_pretrained_cfg(name)
+        own = f", such as its own (--size {config.input_size[-1]})" if config else ""
+        raise ValueError(
+            f"{name} cannot take frames of {height}x{width} pixels ({error}); use another size{own}"
+        ) from error
+    finally:
+        encoder.train(training)
+    return shape[-2], shape[-1]

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from saccade.encoders.backbone import Backbone, BackboneVector
 from saccade.encoders.conv4 import Conv4
+from saccade.encoders.dcn import DCN
 from saccade.encoders.lenet import LeNet
+from saccade.encoders.stn import STN
 
 
 class Encoder(Protocol):
@@ -24,6 +26,9 @@ class Encoder(Protocol):
         ...
 
 
+# Small networks that nobody has trained on ImageNet.
+_FROM_SCRATCH = ("conv4", "lenet", "stn", "dcn", "dcn:tap", "dcn:modulated")
+
 # name -> build(in_channels, size, pretrained). Besides these, any timm network by its own name, and
 # `NAME:vector` for the vector before its classifier.
 ENCODERS: dict[str, Callable[[int, int, bool], Encoder]] = {
@@ -31,6 +36,10 @@ ENCODERS: dict[str, Callable[[int, int, bool], Encoder]] = {
     "lenet": lambda in_channels, size, pretrained: LeNet(in_channels, size),
     "vgg16": lambda in_channels, size, pretrained: Backbone("vgg16", in_channels, pretrained),
     "vgg16:vector": lambda in_channels, size, pretrained: BackboneVector("vgg16", in_channels, pretrained),
+    "stn": lambda in_channels, size, pretrained: STN(in_channels, size),
+    "dcn": lambda in_channels, size, pretrained: DCN(in_channels, size),
+    "dcn:tap": lambda in_channels, size, pretrained: DCN(in_channels, size, "tap"),
+    "dcn:modulated": lambda in_channels, size, pretrained: DCN(in_channels, size, "modulated"),
 }
 
 
@@ -46,7 +55,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     Raises:
         ValueError: no encoder of that name, or pretrained weights asked of one that has none.
     """
-    if name in ("conv4", "lenet") and pretrained:
+    if name in _FROM_SCRATCH and pretrained:
         raise ValueError(f"{name} has no pretrained weights; use a timm network such as vgg16, or pretrained=False")
     if name in ENCODERS:
         return ENCODERS[name](in_channels, size, pretrained)
@@ -54,7 +63,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     if kind not in ("", "vector"):
         raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector")
     try:
-        return (BackboneVector if kind else Backbone)(base, in_channels, pretrained)
+        return (BackboneVector if kind else Backbone)(base, in_channels, pretrained, size)
     except ValueError as error:
         known = ", ".join(ENCODERS)
         raise ValueError(

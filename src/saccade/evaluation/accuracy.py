@@ -1,6 +1,7 @@
 """How good a model's answers are, and how often it looked at the right place: numbers ready for JSON, and a CSV."""
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
+from saccade.config import write_bytes
 from saccade.structures import Evaluation
 
 CALIBRATION_BINS = 15
@@ -125,16 +127,13 @@ def _frames_right(evaluation: Evaluation) -> NDArray[np.bool_]:
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     """Write a CSV with a row a video: name, truth, predicted, and `p(class)` of every class."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)])
-        for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
-            classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
-            writer.writerow([name, *classes, *(f"{float(score):.6g}" for score in scores)])
-    temporary.replace(path)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)])
+    for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
+        classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
+        writer.writerow([name, *classes, *(f"{float(score):.6g}" for score in scores)])
+    write_bytes(Path(path), text.getvalue().encode())
 
 
 def _cells_in_boxes(boxes: NDArray[np.float64], grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -1,7 +1,6 @@
 """Train and evaluate on a folder of clips: from files to a run that explains itself."""
 
 import dataclasses
-import json
 import random
 import shutil
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 import saccade
-from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips, split_clips
 from saccade.data.frame_cache import ClipFrames, prepare
 from saccade.evaluation.accuracy import measure, write_scores
@@ -49,9 +48,11 @@ def train(
 ) -> dict[str, Any]:
     """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
 
+    All clips are read first, and split without those that cannot be read.
+
     Args:
         folder: the clips, one class a sub-folder.
-        run: a new folder for the run; with `resume`, one whose training was cut off.
+        run: a new or empty folder for the run; with `resume`, one whose training was cut off.
         model, data, training: settings.
         split: which clips learn, choose and test; None: `split_clips`.
         resume: go on where the run was cut off; settings and split are then those of the run.
@@ -62,8 +63,8 @@ def train(
         The figures of the test side (`accuracy.measure`).
 
     Raises:
-        FileExistsError: the run is there already and `resume` was not asked for.
-        ClipError: the folder does not fit, or not one clip of a side can be read.
+        FileExistsError: the run is there already and `resume` was not asked for, or the folder holds other files.
+        ClipError: the folder does not fit, or not one clip can be read.
     """
     config = run / "config.json"
     if config.exists():
@@ -71,58 +72,81 @@ def train(
             model, data, training, split = _read_run(run, folder)
         elif any((run / name).exists() for name in ("checkpoints", "model")):  # else nothing learned could be lost
             raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
+    elif run.exists() and any(path.name != "split.json" for path in run.iterdir()):
+        raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder by --run")
     data = resolve_normalization(data, model.pretrained)
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
-    split = split or split_clips(clips, training.seed)
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)
     net = create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
+    samples, skipped = read_clips(clips, classes, data, strict, quiet)
+    split = split or split_clips(samples.clips, training.seed)
     write_json(run / "split.json", split.to_dict(folder))
+    write_json(run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in skipped])
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
     write_json(config, {"saccade": saccade.__version__, "clips": str(folder.resolve()), "classes": classes, **settings})
 
-    sides: dict[str, ClipFrames] = {}
-    skipped: list[ClipError] = []
-    for name in ("training", "validation", "test"):
-        sides[name], errors = _prepare(getattr(split, name), classes, data, f"reading {name} clips", quiet)
-        skipped += errors
-        if strict and errors:
-            raise errors[0]
-    curves = fit(net, sides["training"], sides["validation"], data, training, run, None if quiet else model.name)
+    learn, choose = samples.only(split.training), samples.only(split.validation)
+    curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data)
     _save(recognizer, run / "model")
-    return _report(run, recognizer, sides["test"], skipped, curves, settings)
+    return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 
 
 def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
     """Evaluate a run on its test side, or on all clips of another folder with the same classes.
 
     Writes evaluation.json, scores.csv, attention.png and report.html into the run (for another folder: into
-    `evaluation-NAME` in it).
+    `evaluation-NAME` in it). Clips of another folder that the model has learned from are left out.
 
     Raises:
         FileNotFoundError: no trained model there.
-        ClipError: clips that are missing, or not one that can be read.
+        ClipError: clips that are missing, or not one that can be read and is new to the model.
     """
     recognizer = load(run)
     if not (run / "split.json").exists():
         raise FileNotFoundError(f"{run}: no split.json; expected a run's folder, as `saccade train` leaves it")
-    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    stored = read_json(run / "config.json")
+    split = Split.from_dict(read_json(run / "split.json"), Path(stored["clips"]))
     if clips is None:
-        source = Path(stored["clips"])
-        sides = json.loads((run / "split.json").read_text(encoding="utf-8"))
-        test: Sequence[Clip] = Split.from_dict(sides, source).test
+        test: Sequence[Clip] = split.test
+        skipped = [ClipError(**error) for error in read_json(run / "skipped.json")]
         out = run
     else:
-        test = find_clips(clips)
+        test = find_clips(clips, classes=1)
         if unknown := sorted({clip.label for clip in test} - set(recognizer.classes)):
             remedy = f"the model knows {', '.join(recognizer.classes)}"
             raise ClipError(clips, f"classes {', '.join(unknown)}", remedy)
+        learned = {clip.path.resolve() for clip in (*split.training, *split.validation)}
+        known = [clip for clip in test if clip.path.resolve() in learned]
+        if len(known) == len(test):
+            raise ClipError(clips, "the model has learned from all of these clips", "give clips that are new to it")
+        skipped = [ClipError(clip.path, "the model has learned from it", "it cannot test it") for clip in known]
+        test = [clip for clip in test if clip.path.resolve() not in learned]
         out = run / f"evaluation-{clips.resolve().name}"
-    samples, skipped = _prepare(test, recognizer.classes, recognizer.data, "reading clips", quiet=False)
+    samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     settings = {name: stored[name] for name in ("model", "data", "training")}
-    return _report(out, recognizer, samples, skipped, read_curves(run), settings)
+    return _report(out, recognizer, samples, [*skipped, *unreadable], read_curves(run), settings)
+
+
+def read_clips(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    data: DataConfig,
+    strict: bool = False,
+    quiet: bool = False,
+    processes: int = 1,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """`frame_cache.prepare` with a progress bar, unless `quiet`; with `strict` the first bad clip is an error."""
+
+    def progress(items: Iterable[Path | ClipError], total: int) -> Iterable[Path | ClipError]:
+        for item in items if quiet else track(items, "reading clips", total):
+            if strict and isinstance(item, ClipError):
+                raise item
+            yield item
+
+    return prepare(clips, classes, data, processes=processes, progress=progress)
 
 
 def read_curves(run: Path) -> Curves | None:
@@ -137,23 +161,13 @@ def read_curves(run: Path) -> Curves | None:
 
 
 def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split]:
-    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    sides = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    stored, sides = read_json(run / "config.json"), read_json(run / "split.json")
     return (
         ModelConfig.from_dict(stored["model"]),
         DataConfig.from_dict(stored["data"]),
         TrainConfig.from_dict(stored["training"]),
         Split.from_dict(sides, folder),
     )
-
-
-def _prepare(
-    clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str, quiet: bool
-) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-        return items if quiet else track(items, title, total)
-
-    return prepare(clips, classes, data, progress=progress)
 
 
 def _save(recognizer: Recognizer, folder: Path) -> None:

@@ -1,8 +1,6 @@
 """Several models, seeds and splits on one folder of clips, side by side in one table."""
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -10,19 +8,20 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import Progress
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig, write_json
+from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips
-from saccade.data.frame_cache import prepare
 from saccade.evaluation.report import Page
-from saccade.evaluation.results import write_results
+from saccade.evaluation.results import machine, write_results
 from saccade.evaluation.summary import percent
-from saccade.experiments.clips import train
-from saccade.models.build import MODELS
+from saccade.experiments.clips import read_clips, train
+from saccade.models.build import MODELS, create_model
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import resolve_normalization
+from saccade.structures import Clip
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def compare(
     folder: Path,
     out: Path,
     models: Sequence[ModelConfig],
-    splits: Mapping[str, Split],
+    make_splits: Callable[[Sequence[Clip]], Mapping[str, Split]],
     seeds: Sequence[int],
     data: DataConfig,
     training: TrainConfig,
@@ -56,14 +55,15 @@ def compare(
         folder: the clips, one class a sub-folder.
         out: gets a run for every cell, comparison.json and report.html.
         models: what to compare.
-        splits: by name. Each seed's accuracy counts the test videos of all splits together.
+        make_splits: from the clips that can be read to splits by name. Each seed's accuracy counts the test videos of
+            all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         data, training: settings, the same for all models.
         jobs: trainings side by side, one thread each; None: one for every core.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
-        `majority`: the share of test videos in the commonest class of their split's test side; and the counts.
+        `majority`: what always saying one and the same class can reach on the test videos; and the counts.
 
     Raises:
         ValueError: no model of a name, a name twice, or a cell that was trained with other settings.
@@ -71,31 +71,19 @@ def compare(
     names = [model.name for model in models]
     if wrong := sorted({name for name in names if name not in MODELS or names.count(name) > 1}):
         raise ValueError(f"models to compare: {', '.join(wrong)} is unknown or twice; there are {', '.join(MODELS)}")
+    if not models or not seeds:
+        raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
+    jobs = jobs or machine()["cores"]
+    clips = find_clips(folder)
+    classes = sorted({clip.label for clip in clips})
+    for model in models:  # settings that do not fit are told before clips are read
+        create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
+    samples, skipped = read_clips(clips, classes, resolve_normalization(data, models[0].pretrained), processes=jobs)
+    splits = make_splits(samples.clips)
     cells = [Cell(model, seed, name, split) for model in models for seed in seeds for name, split in splits.items()]
     for cell in cells:
         _check_settings(out / cell.name, cell, resolve_normalization(data, cell.model.pretrained), training, folder)
-    todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
-    clips = find_clips(folder)
-    classes = sorted({clip.label for clip in clips})
-    jobs = jobs or _cores()
-    with Progress() as progress:
-        reading = progress.add_task("reading clips", total=len(clips))
-        kept = resolve_normalization(data, models[0].pretrained)
-        _, skipped = prepare(
-            clips, classes, kept, processes=jobs, progress=lambda items, _: progress.track(items, task_id=reading)
-        )
-        bar = progress.add_task("training", total=len(cells), completed=len(cells) - len(todo))
-        # spawn: a forked child would inherit the threads' locks of PyTorch.
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
-            try:
-                for future in as_completed(futures):
-                    accuracy = percent(future.result()["accuracy"])
-                    progress.console.print(f"{futures[future].name}: {accuracy}")
-                    progress.advance(bar)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be trained first
-                raise
+    _train_cells(cells, folder, out, data, training, jobs)
     results = _gather(out, models, splits, seeds)
     results["skipped"] = [str(error) for error in skipped]
     write_json(out / "comparison.json", results)
@@ -114,16 +102,29 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _train_cells(
+    cells: Sequence[Cell], folder: Path, out: Path, data: DataConfig, training: TrainConfig, jobs: int
+) -> None:
+    todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
+    # spawn: a forked child would inherit the threads' locks of PyTorch.
+    with Progress() as progress, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        bar = progress.add_task("training", total=len(cells), completed=len(cells) - len(todo))
+        futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
+        try:
+            for future in as_completed(futures):
+                accuracy = percent(future.result()["accuracy"])
+                progress.console.print(f"{futures[future].name}: {accuracy}", markup=False)
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be trained first
+            raise
 
 
 def _check_settings(run: Path, cell: Cell, data: DataConfig, training: TrainConfig, folder: Path) -> None:
     """A cell that is there already must be what is asked for: else its figures would stand under other settings."""
     if not (run / "config.json").exists():
         return
-    stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    stored["split"] = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    stored = {**read_json(run / "config.json"), "split": read_json(run / "split.json")}
     wanted = {
         "model": cell.model.to_dict(),
         "data": data.to_dict(),
@@ -151,7 +152,7 @@ def _gather(
         by_seed, frames_by_seed = [], []
         for seed in seeds:
             paths = [out / model.name / f"{name}-seed{seed}" / "evaluation.json" for name in splits]
-            parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            parts = [read_json(path) for path in paths]
             by_seed.append(sum(p["accuracy"] * p["videos"] for p in parts) / sum(p["videos"] for p in parts))
             frames_by_seed.append(
                 sum(p["frame_accuracy"] * p["frames"] for p in parts) / sum(p["frames"] for p in parts)
@@ -161,9 +162,9 @@ def _gather(
         results["frame_accuracy"][model.name] = mean(frames_by_seed)
         results["per_seed"][model.name] = by_seed
     # The parts of the last model and seed: the test videos are the same in all of them.
-    total = sum(p["videos"] for p in parts)
-    results["majority"] = sum(p["majority_share"] * p["videos"] for p in parts) / total
-    results.update(test_videos=total, splits=len(splits), seeds=list(seeds))
+    shown = np.sum([p["confusion"] for p in parts], axis=(0, 2))
+    results["majority"] = float(shown.max() / shown.sum())
+    results.update(test_videos=int(shown.sum()), splits=len(splits), seeds=list(seeds))
     results["weights"] = "ImageNet" if models[0].pretrained else "from scratch"
     return results
 
@@ -198,14 +199,11 @@ def _page(
 def add_results(
     path: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
 ) -> None:
-    """Put one set's figures into a file of results, beside those of other sets; the command stands with each set."""
-    known = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    """Put one set's figures into a file of results, beside those of other sets; its command stands with each set."""
+    known = read_json(path)["figures"] if path.exists() else {}
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
     known[name] = {"command": command, "budget": budget, **figures}
-    write_results(
-        path,
-        "accuracy on real clips by model: means over seeds, test videos of all folds together",
-        "make real-clips",
-        known,
-        figures["seeds"],
-    )
+    commands = " && ".join(entry["command"] for entry in known.values())
+    seeds = sorted({seed for entry in known.values() for seed in entry["seeds"]})
+    what = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
+    write_results(path, what, commands, known, seeds)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from saccade.config import DataConfig, TrainConfig, write_json
+from saccade.config import DataConfig, TrainConfig, read_json, write_json
 from saccade.data.digits import Digits, load_digits
 from saccade.data.generated import DigitPairs
 from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.evaluation.accuracy import measure, peak_in_box, uniform_in_box
 from saccade.evaluation.report import Page, Tone
+from saccade.evaluation.results import write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_curves
 from saccade.models.build import MODELS, create_model
@@ -47,7 +48,13 @@ class Sides:
     test: Digits
 
 
-def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EPOCH, tests: int = TEST_VIDEOS) -> Path:
+def demo(
+    run: Path,
+    training: TrainConfig = TRAINING,
+    videos: int = VIDEOS_AN_EPOCH,
+    tests: int = TEST_VIDEOS,
+    results: Path | None = None,
+) -> Path:
     """Train, test on unseen digits and paths, and write `report.html`; what is there already is not done again.
 
     Args:
@@ -55,10 +62,18 @@ def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EP
         training: the budget of each model.
         videos: new videos in an epoch.
         tests: test videos.
+        results: a JSON file for the figures, written as all results are.
 
     Returns:
         The report's path.
+
+    Raises:
+        ValueError: the folder holds a demo with another budget.
     """
+    budget = {"videos": videos, "frames": FRAMES, **training.to_dict()}
+    if (run / "budget.json").exists() and read_json(run / "budget.json") != budget:
+        raise ValueError(f"{run}: holds a demo with another budget; choose another --run, or remove it")
+    write_json(run / "budget.json", budget)
     sides = split_digits()
     test = MovingDigits(sides.test, frames=FRAMES).batch(tests, seed=2)
     measured = {}
@@ -69,6 +84,12 @@ def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EP
         measured[name] = _evaluate(load(folder), folder, test)
         Console().print(f"{name}: {percent(measured[name]['accuracy'])} of unseen videos right", highlight=False)
     write_json(run / "demo.json", measured)
+    if results:
+        kept = ("accuracy", "accuracy_interval", "frame_accuracy", "peak_on_digit", "uniform_on_digit", "parameters")
+        figures = {name: {key: m[key] for key in kept if key in m} for name, m in measured.items()}
+        what = "pairs of moving digits, unseen digits and paths: with attention, without, and single frames"
+        command = f"saccade demo --results results/{results.name}"
+        write_results(results, what, command, {"budget": budget, **figures}, [training.seed])
     write_png(
         run / "attention.png", sheet([(words, frames) for frames, words, _ in draw(load(run / COMPARED[0]), test, 4)])
     )

@@ -47,6 +47,9 @@ class Classifier(
         in_channels: C of the frames.
         size: height and width of the frames.
         pretrained: start the encoder from ImageNet weights (timm networks).
+
+    Raises:
+        ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.
     """
 
     def __init__(
@@ -69,6 +72,12 @@ class Classifier(
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = build_encoder(encoder, in_channels, size, pretrained)
         self.grid: tuple[int, int] = self.encoder.grid(size, size)
+        if attention and self.grid == (1, 1):
+            raise ValueError(
+                f"encoder {encoder!r} makes one place of a frame of {size} pixels, where attention {attention!r} could "
+                "only ever give it the weight 1; use an encoder with a map (such as conv4 or vgg16), larger frames, "
+                "or a model without attention (such as lstm)"
+            )
         self.attends = attention is not None
         look = Look(attention, glimpse) if attention else None
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from saccade.pictures.lettering import BLACK, WHITE, Colour, line_height, shortened, text_width, write
 
 Pixels = NDArray[np.uint8]
-GREEN: Colour = (86, 214, 130)
-RED: Colour = (255, 107, 92)
 # A map is shown at full strength from this many times the uniform weight on: noise around uniform stays pale.
 CONTRAST_FLOOR = 4.0
 
@@ -148,7 +146,7 @@ def _bar(frame: Pixels, left: float, top: int, width: float, height: int, colour
 
 
 def probability_bar(frames: Pixels, scores: ArrayLike, colour: Colour = WHITE) -> Pixels:
-    """A thin bar just above the time bar, as long as the probability at each frame.
+    """A thin bar near the lower edge, as long as the probability at each frame.
 
     Args:
         frames: `T H W 3`, uint8 RGB.
@@ -169,28 +167,6 @@ def probability_bar(frames: Pixels, scores: ArrayLike, colour: Colour = WHITE) -
         _bar(frame, margin, top, room, thick, (90, 90, 90))
         if share > 0:
             _bar(frame, margin, top, room * share, thick, colour)
-    return drawn
-
-
-def time_bar(frames: Pixels, times: ArrayLike | None = None, colour: Colour = (110, 180, 255)) -> Pixels:
-    """A line along the lower edge that grows with time.
-
-    Args:
-        frames: `T H W 3`, uint8 RGB.
-        times: `T`, in seconds; None: equally spaced.
-        colour: of the line.
-    """
-    count = len(_checked(frames))
-    shown = np.arange(count, dtype=np.float64) if times is None else np.asarray(times, dtype=np.float64)
-    if shown.shape != (count,):
-        raise ValueError(f"times have shape {shown.shape} for {count} frames, expected T seconds")
-    H, W = frames.shape[1:3]
-    thick = max(1, round(min(H, W) / 100))
-    length = shown[-1] - shown[0] if count else 0.0
-    drawn = frames.copy()
-    for frame, time in zip(drawn, shown, strict=True):
-        _bar(frame, 0, H - thick, W, thick, (40, 40, 40))
-        _bar(frame, 0, H - thick, W * ((time - shown[0]) / length if length > 0 else 1.0), thick, colour)
     return drawn
 
 

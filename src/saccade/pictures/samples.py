@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.config import write_bytes
 from saccade.pictures.lettering import INK, line_height, text_width, wrapped, write
 
 Pixels = NDArray[np.uint8]
@@ -62,10 +63,7 @@ def write_png(path: Path, picture: Pixels) -> Path:
     written, content = cv2.imencode(".png", picture[..., ::-1])
     if not written:
         raise ValueError(f"{path}: a picture of shape {picture.shape} cannot be written as PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content.tobytes())
-    temporary.replace(path)
+    write_bytes(path, content.tobytes())
     return path
 
 

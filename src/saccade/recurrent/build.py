@@ -3,22 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saccade.attention.build import build_attention
+import torch
+
+from saccade.attention.build import ATTENTIONS, Attention, build_attention
 from saccade.recurrent.attentive import AttentiveCell
 from saccade.recurrent.cell import Cell, Grid
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
 
-# name -> build(num_features, hidden)
+# name -> build(num_features, hidden). Which attentions can ask with its state, the state itself tells.
 CELLS: dict[str, Callable[[int, int], Cell]] = {
     "memoryless": lambda num_features, hidden: Memoryless(num_features),
     "lstm": LSTM,
     "convlstm": ConvLSTM,
 }
-
-# The attentions that can ask with each cell's state: `soft` with a vector, the others with a map.
-ASKS: dict[str, tuple[str, ...]] = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context")}
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,18 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     cell = CELLS[name](num_features, hidden)
     if look is None:
         return cell
-    if name == "memoryless":
-        raise ValueError("a memoryless cell cannot attend: it has no state to ask with; use lstm or convlstm")
-    attention = build_attention(look.attention, num_features, hidden, hidden, grid)
-    if look.attention not in ASKS[name]:
+    state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
+    if not state.numel():
+        raise ValueError(f"a {name} cell cannot attend: it has no state to ask with; use lstm or convlstm")
+
+    def build(attention: str) -> Attention:
+        return build_attention(attention, num_features, state.shape[1], hidden, grid)
+
+    attention = build(look.attention)
+    if attention.hidden_ndim != state.ndim:
+        fitting = [other for other in ATTENTIONS if build(other).hidden_ndim == state.ndim]
         raise ValueError(
-            f"attention {look.attention!r} cannot ask with the state of a {name} cell; use {' or '.join(ASKS[name])}"
+            f"attention {look.attention!r} cannot ask with the state of a {name} cell; "
+            f"use {' or '.join(fitting) or 'none'}"
         )
     return AttentiveCell(attention, cell, look.glimpse)

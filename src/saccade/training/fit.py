@@ -3,9 +3,10 @@
 import csv
 import io
 import logging
-import os
+import math
 import warnings
 from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from saccade.config import DataConfig, TrainConfig
+from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_video
 from saccade.models.classifier import Classifier, video_scores
 from saccade.training.checkpointing import AtomicCheckpointIO
@@ -76,6 +77,9 @@ class Fitting(L.LightningModule):
     def _close(self, side: str) -> tuple[float, float]:
         loss, hits, count = torch.stack(self._sums[side]).sum(0).tolist()
         self._sums[side].clear()
+        # Here and not at every step, where asking would make the CPU wait for a GPU.
+        if not math.isfinite(loss):
+            raise ValueError(f"the {side} loss became {loss} in epoch {self.current_epoch + 1}; lower --lr")
         self.curves[side]["loss"].append(loss / count)
         self.curves[side]["accuracy"].append(hits / count)
         return loss / count, hits / count
@@ -136,9 +140,7 @@ class CurvesFile(Callback):
         columns = {f"{side}_{name}": values for side, part in fitting.curves.items() for name, values in part.items()}
         writer.writerow(["epoch", *columns])
         writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=False)))
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_bytes(self.path, text.getvalue().encode())
 
 
 class Checkpoints(ModelCheckpoint):
@@ -175,9 +177,9 @@ class EpochBar(Callback):
         """Show the bar, as far as a resumed run has come."""
         assert isinstance(trainer.num_training_batches, int)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(),
         )
         self.progress = Progress(*columns)
@@ -244,40 +246,18 @@ def fit(
 
     Returns:
         Loss and accuracy of each epoch, by side.
+
+    Raises:
+        ValueError: the loss is no longer a finite number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
-    checkpoint = Checkpoints(
-        folder / "checkpoints",
-        "best",
-        monitor="validation_loss",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [checkpoint, CurvesFile(folder / "curves.csv")]
-    if title is not None:
-        callbacks.append(EpochBar(title))
-    if train.patience:
-        callbacks.append(Patience("validation_loss", patience=train.patience))
     order = EpochOrder(training, train.seed)  # type: ignore[arg-type] # a Dataset here has a length
     learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
     choose = DataLoader(validation, train.batch, num_workers=train.workers)
     last = folder / "checkpoints" / "last.ckpt"
     with _quiet():
-        trainer = L.Trainer(
-            max_epochs=train.epochs,
-            devices=1,  # with more, Lightning would start this whole program once for each
-            precision=choose_precision(train.precision),
-            gradient_clip_val=1.0,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(folder, "tensorboard", version=""),
-            plugins=[AtomicCheckpointIO()],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
+        trainer = _trainer(train, folder, title)
         trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     fitting.load_state_dict(best["state_dict"])
@@ -285,11 +265,44 @@ def fit(
     return fitting.curves
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - a context, used like a function
-    """Without Lightning's banners and its advice on workers and log intervals."""
+def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        "best",
+        monitor="validation_loss",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [checkpoints, CurvesFile(folder / "curves.csv")]
+    if title is not None:
+        callbacks.append(EpochBar(title))
+    if train.patience:
+        callbacks.append(Patience("validation_loss", patience=train.patience))
+    return L.Trainer(
+        max_epochs=train.epochs,
+        devices=1,  # with more, Lightning would start this whole program once for each
+        precision=choose_precision(train.precision),
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder, "tensorboard", version=""),
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
 
-    def __enter__(self) -> Any:
-        entered = super().__enter__()
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's banners and its advice on workers and log intervals."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        return entered
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,4 +1,8 @@
-"""A folder of numbered pictures is a clip too: people keep their frames so."""
+"""A folder of numbered pictures is a clip too: people keep their frames so.
+
+Pictures of 16 bits are scaled to 8 by the range of their type, never by what is in them: equal light stays equal from
+frame to frame. Transparency is dropped, as it is from videos.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +14,11 @@ from PIL import Image, ImageOps
 
 from saccade.structures import ClipError, Frames
 from saccade.video.container import check_size
-from saccade.video.decode import Choose, Collector, nothing
+from saccade.video.decode import Choose, Collector
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+# Whatever the name says: left free, Pillow would hand a file that turns out to be EPS to Ghostscript, a program.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 RATE = 25.0  # frames a second: pictures do not say when they were taken
 
 
@@ -30,9 +36,11 @@ def pick(folder: Path, choose: Choose) -> Frames:
     """The pictures that `choose` asks for; a broken picture is left out as if it were not there.
 
     Raises:
-        ClipError: naming the folder, if it has no numbered pictures or none can be read.
+        ClipError: naming the folder, if it has no numbered pictures or none can be read; naming the picture, if it is
+            whole but of a kind that is not read.
     """
     paths = _pictures(folder)
+    first = paths[0]
     while paths:
         indices = choose(len(paths))
         collector, size, broken = Collector(folder, indices), None, set()
@@ -46,20 +54,21 @@ def pick(folder: Path, choose: Choose) -> Frames:
             return collector.frames(np.arange(len(paths)) / RATE)
         # Which of the others are broken is not known either: look at all once.
         paths = [path for path in paths if path not in broken and _load(path, None) is not None]
-    raise nothing(folder)
+    raise _nothing(first)
 
 
 def stream(folder: Path) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
     """All pictures, one by one: index, seconds at 25 pictures a second, `H W 3`, in the size of the first."""
     size: tuple[int, int] | None = None
     index = 0
-    for path in _pictures(folder):
+    paths = _pictures(folder)
+    for path in paths:
         if (pixels := _load(path, size)) is not None:
             size = size or (pixels.shape[1], pixels.shape[0])
             yield index, index / RATE, pixels
             index += 1
     if not index:
-        raise nothing(folder)
+        raise _nothing(paths[0])
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -73,12 +82,34 @@ def _pictures(folder: Path) -> list[Path]:
     return paths
 
 
+def _nothing(first: Path) -> ClipError:
+    found = f"no frame could be decoded: {first.name} cannot be read as a picture ({', '.join(_FORMATS)})"
+    return ClipError(first.parent, found, "save the pictures again, or remove the folder")
+
+
 def _load(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] | None:
     """`H W 3`, upright, of `size` (width, height) if given; None for a file that is no whole picture."""
     try:
-        with Image.open(path) as picture:
+        # Opened here, because Pillow 13 maps a grey TIFF into memory by its name, and mixes up one turned on its side.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as picture:
             check_size(path, *picture.size)
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
+            pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
+            upright = ImageOps.exif_transpose(picture)
+            deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
+            upright = upright if deep else upright.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+    if pages > 1:
+        raise ClipError(path, f"{pages} pictures in one file", "save each of them as a file of its own")
+    if deep:
+        upright = _eight_bits(path, upright)
     return np.asarray(upright if size in (None, upright.size) else upright.resize(size))
+
+
+def _eight_bits(path: Path, picture: Image.Image) -> Image.Image:
+    values = np.asarray(picture)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" or low < 0 or high > 65535:
+        found = f"{values.dtype} pixels from {low:g} to {high:g}, which do not say what is black and what is white"
+        raise ClipError(path, found, "save it with 8 or 16 bits a channel")
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")

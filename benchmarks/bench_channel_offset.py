@@ -1,0 +1,93 @@
+"""Maps whose every channel is resampled at places of its own, forward and backward: saccade beside grid_sample."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import harness
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saccade.layers.channel_offset import channel_offset
+
+SIDE, SEED = 64, 0
+CHANNELS = (20, 50)
+SPREADS = {"near": 0.25, "far": 3.0}  # standard deviation of the offsets in pixels: as training begins, and wide
+
+
+def grid(offsets: Tensor) -> Tensor:
+    """`P 2 H W` to what grid_sample takes, clipped to the border."""
+    H, W = offsets.shape[2:]
+    y = (offsets[:, 0] + torch.arange(H)[:, None]).clamp(0, H - 1)
+    x = (offsets[:, 1] + torch.arange(W)).clamp(0, W - 1)
+    return torch.stack((x * (2 / (W - 1)) - 1, y * (2 / (H - 1)) - 1), -1)
+
+
+def channel_by_channel(features: Tensor, offsets: Tensor) -> Tensor:
+    """One grid_sample for each channel."""
+    N, C, H, W = features.shape
+    moves = offsets.view(N, C, 2, H, W)
+    maps = [
+        F.grid_sample(features[:, c : c + 1], grid(moves[:, c]), padding_mode="border", align_corners=True)
+        for c in range(C)
+    ]
+    return torch.cat(maps, 1)
+
+
+def channels_as_pictures(features: Tensor, offsets: Tensor) -> Tensor:
+    """One grid_sample, to which every channel is a picture."""
+    N, C, H, W = features.shape
+    pictures, moves = features.view(N * C, 1, H, W), offsets.view(N * C, 2, H, W)
+    return F.grid_sample(pictures, grid(moves), padding_mode="border", align_corners=True).view(features.shape)
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "saccade": channel_offset,
+    "channel by channel": channel_by_channel,
+    "channels as pictures": channels_as_pictures,
+}
+
+
+def run(way: Callable[[Tensor, Tensor], Tensor], given: list[Tensor], pull: Tensor) -> list[Tensor]:
+    out = way(*given)
+    return [out, *torch.autograd.grad(out, given, pull)]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=7)
+    arguments.add_argument("--count", type=int, default=50, help="maps (N); nothing is recorded for others than 50")
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    ratios, seconds, rows, differences = {}, {}, [], {}
+    for channels in CHANNELS:
+        for reach, spread in SPREADS.items():
+            case = f"{channels} {reach}"
+            torch.manual_seed(SEED)
+            features = torch.randn(options.count, channels, SIDE, SIDE, requires_grad=True)
+            offsets = (torch.randn(options.count, 2 * channels, SIDE, SIDE) * spread).requires_grad_()
+            given, pull = [features, offsets], torch.randn_like(features)
+            pairs = list(zip(run(channel_offset, given, pull), run(channels_as_pictures, given, pull), strict=True))
+            # grid_sample rounds coordinates: near a whole one it may take the slope of the other side. Gradients of
+            # offsets are compared in the mean.
+            exact = max(((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs[:2])
+            mean = ((pairs[2][0] - pairs[2][1]).abs().mean() / pairs[2][1].abs().max()).item()
+            differences[case] = {"output and maps, largest": exact, "offsets, mean": mean}
+            works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
+            measured = harness.interleaved(works, options.repetitions)
+            found = harness.ratios(measured)
+            ratios |= {f"{case} {way}": ratio for way, ratio in found.items()}
+            seconds |= {f"{case} {way}": median(times) for way, times in measured.items()}
+            rows.append([case, 1e3 * median(measured["saccade"]), *found.values(), exact, mean])
+    columns = ["channels, offsets", "ms", *(f"{way} / ours" for way in WAYS if way != "saccade"), "largest", "mean"]
+    harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
+    if options.count == 50:
+        figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}
+        print(harness.record("bench-channel-offset", __doc__, figures, [SEED], ["torch"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Deformable convolution, forward and backward on the processor: saccade beside torchvision and a plain convolution."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import harness
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor
+
+from saccade.layers.deformable import deformable_conv2d, deformable_conv2d_by_autograd
+
+SIDE, KERNEL, SPREAD, SEED = 64, 5, 1.0, 0  # offsets are normal with that standard deviation, in pixels
+LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}
+
+
+def by_torchvision(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torchvision.ops.deform_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
+
+
+def by_saccade(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return deformable_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
+
+
+def by_autograd(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Gather and interpolate, written down plainly."""
+    return deformable_conv2d_by_autograd(input, offset, weight, bias, padding=KERNEL // 2)
+
+
+def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """An ordinary convolution, which has no offsets: what deforming costs."""
+    return F.conv2d(input, weight, bias, padding=KERNEL // 2)
+
+
+WAYS = {"saccade": by_saccade, "torchvision": by_torchvision, "autograd": by_autograd, "plain convolution": plain}
+
+
+def tensors(count: int, channels: int, width: int) -> tuple[list[Tensor], Tensor]:
+    torch.manual_seed(SEED)
+    shapes = ((count, channels, SIDE, SIDE), (count, 2 * KERNEL**2, SIDE, SIDE), (width, channels, KERNEL, KERNEL))
+    given = [torch.randn(shape) for shape in (*shapes, (width,))]
+    given[1] *= SPREAD
+    return [t.requires_grad_() for t in given], torch.randn(count, width, SIDE, SIDE)
+
+
+def run(way: Callable[..., Tensor], given: list[Tensor], pull: Tensor) -> list[Tensor | None]:
+    """The output and all gradients; None for what has no part in it."""
+    out = way(*given)
+    return [out, *torch.autograd.grad(out, given, pull, allow_unused=True)]
+
+
+def difference(given: list[Tensor], pull: Tensor) -> float:
+    """The largest one between torchvision's numbers and ours, as a share of the largest number of each tensor."""
+    pairs = zip(run(by_saccade, given, pull), run(by_torchvision, given, pull), strict=True)
+    return max(((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=5)
+    arguments.add_argument("--count", type=int, default=50, help="pictures (N); nothing is recorded for others than 50")
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    ratios, seconds, rows, differences = {}, {}, [], {}
+    for layer, (channels, width) in LAYERS.items():
+        given, pull = tensors(options.count, channels, width)
+        differences[layer] = difference(given, pull)
+        works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
+        measured = harness.interleaved(works, options.repetitions)
+        found = harness.ratios(measured)
+        ratios |= {f"{layer} {name}": ratio for name, ratio in found.items()}
+        seconds |= {f"{layer} {name}": median(times) for name, times in measured.items()}
+        rows.append([layer, median(measured["saccade"]), *found.values(), differences[layer]])
+    columns = ["channels", "seconds", *(f"{name} / ours" for name in WAYS if name != "saccade"), "difference"]
+    harness.show(f"{options.count} pictures of 64×64, 5×5 taps, forward and backward", columns, rows)
+    if options.count == 50:
+        figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}
+        print(harness.record("bench-deformable", __doc__, figures, [SEED], ["torch", "torchvision"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tensor mathematics without files or tables: sampling where a network says."""

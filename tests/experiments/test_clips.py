@@ -1,0 +1,88 @@
+"""Training touches no file that is not its own, and no clip tests what it has taught."""
+
+import json
+from pathlib import Path
+
+import moving_squares
+import pytest
+import torch
+
+from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.data.folder import find_clips, make_splits
+from saccade.experiments.clips import evaluate, train
+from saccade.experiments.compare import compare
+from saccade.structures import ClipError
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=8, precision="32")
+MODEL = ModelConfig("convnet")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(squares, folder, MODEL, DATA, TINY, quiet=True)
+    return folder
+
+
+def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "model" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder by --run"):
+        train(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
+    assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=3)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+    with pytest.raises(ClipError, match=r"broken\.mp4: zero bytes"):
+        train(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
+
+
+def test_clips_that_taught_do_not_test(run: Path, squares: Path) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    figures = evaluate(run, squares)
+    assert figures["videos"] == len(split["test"])
+    left_out = {Path(error["path"]).relative_to(squares).as_posix() for error in figures["skipped"]}
+    assert left_out == set(split["training"] + split["validation"])
+    assert (run / "evaluation-squares" / "report.html").exists()
+
+
+def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "more", clips=2, seed=7)
+    for other in ("down", "left", "right"):
+        (folder / other).rename(tmp_path / other)
+    assert evaluate(run, folder)["videos"] == 2
+
+
+def test_nothing_new_to_test_on(run: Path, squares: Path, tmp_path: Path) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    (tmp_path / "known" / "up").mkdir(parents=True)
+    for name in split["training"]:
+        if name.startswith("up/"):
+            (tmp_path / "known" / name).symlink_to(squares / name)
+    with pytest.raises(ClipError, match="the model has learned from all of these clips"):
+        evaluate(run, tmp_path / "known")
+
+
+def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    (folder / "up" / "03.mp4").write_bytes(b"")  # the only clip of its recording
+    rows = [f"{clip.label}/{clip.path.name},{clip.path.stem}" for clip in find_clips(folder)]
+    rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
+    (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
+    figures = compare(
+        folder, tmp_path / "out", [MODEL], lambda clips: make_splits(clips, leave_out=True), [0], DATA, TINY, jobs=1
+    )
+    assert figures["splits"] == 4
+    assert figures["test_videos"] == 15
+    (skipped,) = figures["skipped"]
+    assert "03.mp4: zero bytes" in skipped

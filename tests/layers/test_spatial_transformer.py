@@ -1,0 +1,52 @@
+"""The affine window against scipy's affine transform, and where it changes nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform
+
+from saccade.layers.spatial_transformer import spatial_transform
+
+IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+
+
+def test_the_identity_changes_nothing():
+    image = torch.rand(2, 3, 6, 9)
+    assert torch.allclose(spatial_transform(image, IDENTITY.expand(2, 2, 3), (6, 9)), image, atol=1e-6)
+
+
+def test_the_identity_at_half_the_size_is_the_mean_of_four():
+    image = torch.rand(1, 1, 8, 8)
+    small = spatial_transform(image, IDENTITY[None], (4, 4))
+    assert torch.allclose(small, torch.nn.functional.avg_pool2d(image, 2), atol=1e-6)
+
+
+def test_rotation_and_scale_equal_those_of_scipy():
+    image = torch.rand(2, 1, 12, 12, dtype=torch.float64)
+    angle, zoom, shift = 0.6, 1.7, (0.25, -0.1)  # shift in x and y, as a share of half the side
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    theta = torch.tensor([[cos, -sin, shift[0]], [sin, cos, shift[1]]], dtype=torch.float64)
+    seen = spatial_transform(image, theta.expand(2, 2, 3), (12, 12))
+    # scipy's matrix takes (row, column): x and y change places.
+    matrix = np.array([[cos, sin], [-sin, cos]])
+    centre = np.array([5.5, 5.5])
+    offset = centre - matrix @ centre + 6 * np.array([shift[1], shift[0]])
+    for n in range(2):
+        expected = affine_transform(image[n, 0].numpy(), matrix, offset, order=1, mode="grid-constant")
+        assert np.allclose(seen[n, 0].numpy(), expected, atol=1e-10)
+
+
+def test_gradients_reach_picture_and_window():
+    image = torch.rand(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    theta = torch.tensor([[[0.71, 0.13, 0.05], [-0.22, 0.83, 0.11]]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda image, theta: spatial_transform(image, theta, (3, 4)), (image, theta))
+
+
+@pytest.mark.parametrize(
+    ("image", "theta"), [((3, 4, 4), (3, 2, 3)), ((2, 1, 4, 4), (1, 2, 3)), ((1, 1, 4, 4), (1, 6))]
+)
+def test_shapes_that_do_not_fit_are_an_error(image, theta):
+    with pytest.raises(ValueError, match=r"image is \(.*\) and theta \(.*\), expected N C H W and N 2 3"):
+        spatial_transform(torch.ones(image), torch.ones(theta), (2, 2))
