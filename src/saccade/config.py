@@ -56,7 +56,7 @@ class ModelConfig(_Config):
     """Which model."""
 
     name: str = setting("convalstm", "The model, by its name in `saccade models`.")
-    encoder: str = setting("conv4", "conv4, lenet, any timm network such as vgg16, or NAME:vector.")
+    encoder: str = setting("conv4", "conv4, lenet, stn, dcn, any timm network such as vgg16, or NAME:vector.")
     hidden: int = setting(64, "Units or channels of the recurrent part.")
     head_units: int = setting(0, "Width of a tanh layer before the classes; 0: none.")
     dropout: float = setting(0.5, "Dropout before the classes.")
