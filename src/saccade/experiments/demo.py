@@ -168,6 +168,12 @@ def _page(
         f"{percent(low)} to {percent(high)}. Always saying the commonest pair: {percent(figures['majority_share'])}. "
         f"Each model learned from {training.epochs} epochs of {videos} new videos of {FRAMES} frames.",
     )
+    if measured["convnet"]["accuracy"] >= figures["accuracy"]:
+        page.text(
+            "Both digits can be seen in every frame, so single looks, averaged, are hard to beat in this task: memory "
+            "is needed where the class lies in the motion. What attention adds here shows against the same memory "
+            "without it, and in the maps."
+        )
     page.heading("How they learned")
     for name in COMPARED:
         if curves := read_curves(run / name):
