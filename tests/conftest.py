@@ -6,6 +6,11 @@ from pathlib import Path
 
 import clips
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine: a failure can be seen again, and does not come by chance.
+settings.register_profile("reproducible", derandomize=True)
+settings.load_profile("reproducible")
 
 
 @pytest.fixture

@@ -1,54 +1,25 @@
-"""The whole way in one: clips to a run with a page that shows everything by itself, and the demo."""
+"""The whole way in one: clips to a run with a page that shows everything by itself."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import moving_squares
 import pytest
 import torch
+from pages import self_contained
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig
-from saccade.experiments import demo as demo_module
 from saccade.experiments.clips import evaluate, read_curves, train
-from saccade.experiments.demo import TRAINING, demo, split_digits
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
     "videos", "frames", "classes", "accuracy", "accuracy_interval", "frame_accuracy", "mean_class_accuracy",
     "class_accuracy", "log_loss", "calibration_error", "brier", "majority_share", "confusion", "skipped",
 }  # fmt: skip
-
-
-class Loads(HTMLParser):
-    """What a page fetches by itself, and how many videos and pictures it shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.seen: dict[str, int] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen[tag] = self.seen.get(tag, 0) + 1
-        names = ("src", "srcset", "poster", "data") if tag == "a" else ("src", "srcset", "poster", "data", "href")
-        self.fetched += [value for name, value in attrs if name in names and value and not value.startswith("#")]
-
-
-def self_contained(path: Path) -> dict[str, int]:
-    """Checks that a page needs nothing but itself; counts its elements."""
-    text, page = path.read_text(encoding="utf-8"), Loads()
-    page.feed(text)
-    assert page.fetched
-    assert all(value.startswith("data:") for value in page.fetched), [v[:60] for v in page.fetched if v[:5] != "data:"]
-    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
-    assert "@import" not in style
-    assert not re.search(r"url\((?!['\"]?data:)", style)
-    return page.seen
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -112,39 +83,3 @@ def test_a_run_that_was_killed_while_reporting_goes_on(
     (run / ".model.part" / "rest").touch()
     resumed = train(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)
     assert resumed == train(squares, tmp_path / "other", model, data, TINY, quiet=True)
-
-
-def test_the_demo_trains_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    budget = replace(TRAINING, epochs=1, precision="32")
-    results = tmp_path / "results" / "demo.json"
-    page = demo(tmp_path, budget, videos=64, tests=32, results=results)
-    stored = json.loads(results.read_text(encoding="utf-8"))
-    assert stored["figures"]["budget"]["videos"] == 64
-    assert {"accuracy", "peak_on_digit", "uniform_on_digit"} <= set(stored["figures"]["alstm"])
-    assert page == tmp_path / "report.html"
-    elements = self_contained(page)
-    assert elements["video"] == 12
-    measured = json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))
-    assert set(measured) == {"alstm", "lstm", "convnet"}
-    assert 0 < measured["alstm"]["uniform_on_digit"] < 1
-    assert "peak_on_digit" not in measured["lstm"]
-    assert capsys.readouterr().out.count("of unseen videos right") == 3
-
-    def again(*_: object, **__: object) -> None:
-        raise AssertionError("the demo trains again")
-
-    monkeypatch.setattr(demo_module, "fit", again)
-    assert demo(tmp_path, budget, videos=64, tests=32) == page
-    assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8")) == measured
-    with pytest.raises(ValueError, match="holds a demo with another budget; choose another --run"):
-        demo(tmp_path, replace(budget, epochs=2), videos=64, tests=32)
-
-
-def test_no_digit_is_on_two_sides() -> None:
-    sides = split_digits()
-    counts = [len(sides.training), len(sides.validation), len(sides.test)]
-    assert counts == [3600, 400, 1000]
-    pixels = [image.tobytes() for side in (sides.training, sides.validation, sides.test) for image in side.images]
-    assert len(set(pixels)) == len(pixels)

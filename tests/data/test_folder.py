@@ -165,7 +165,8 @@ def test_folds_are_disjoint_complete_and_keep_recordings_whole(
     try:
         splits = fold_clips(clips, folds, seed)
     except ValueError as error:
-        assert "need at least" in str(error) or "no clips for" in str(error)  # noqa: PT017 - or there are no splits
+        known = ("need at least", "no clips for", "cannot be parted")
+        assert any(words in str(error) for words in known)  # noqa: PT017 - or there are no splits
         return
     assert len(splits) == folds
     for split in splits:

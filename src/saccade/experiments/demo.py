@@ -34,7 +34,7 @@ from saccade.video.write import encode_mp4
 COMPARED = ("alstm", "lstm", "convnet")
 FRAMES = 10
 DATA = DataConfig(frames=FRAMES, size=64, channels=1, normalization="half", shift=0.0, zoom=0.0)
-TRAINING = TrainConfig(epochs=8, batch=32, lr=3e-3, smoothing=0.0, patience=0)
+TRAINING = TrainConfig(epochs=10, batch=32, lr=3e-3, smoothing=0.0, patience=0)
 VIDEOS_AN_EPOCH = 60 * 32
 TEST_VIDEOS = 1000
 
