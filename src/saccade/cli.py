@@ -39,7 +39,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
         for field in dataclasses.fields(configs[name]):
             option = typer.Option(_flag(name, field.name), help=field.metadata["help"])
             kind = inspect.Parameter.KEYWORD_ONLY
-            annotation: Any = Annotated.__class_getitem__((field.type, option))  # type: ignore[attr-defined]
+            annotation: Any = Annotated[field.type, option]
             parameters.append(
                 inspect.Parameter(f"{name}_{field.name}", kind, default=field.default, annotation=annotation)
             )
