@@ -30,8 +30,9 @@ from saccade.video.decode import Choose, Collector, Converter, packets, pick_seq
 # Packets up to this many bytes stay in memory between listing and decoding; of larger files they are read again.
 KEPT_BYTES = 64 << 20
 
-# Smaller frames are decoded sooner than threads can be woken for them.
+# Smaller frames are decoded sooner than threads can be woken for them, but for codecs that take long for each.
 THREADED_PIXELS = 640 * 360
+_THREADED_CODECS = frozenset({"vp9"})
 
 # One packet is one frame, and the container's index or the codec's headers mark the keyframes. (VP8 has invisible
 # frames; a packet of a transport stream may be half a frame.)
@@ -145,15 +146,16 @@ def _pick_listed(path: Path, stream: VideoStream, listing: _Listing, choose: Cho
     collector = Collector(path, indices)
     runs = listing.runs(shown[unique])
     cores = _cores()
-    if listing.kept is not None and len(runs) >= cores > 1:
+    shares = _shares(runs, cores) if runs else [[]]
+    # The longest share is what is waited for: where one run is nearly all of it, threads inside a decoder do better.
+    longest = max(sum(map(len, share)) for share in shares) / max(1, sum(map(len, runs)))
+    if listing.kept is not None and cores > 1 and longest < 0.8:
         # Runs do not depend on each other: a decoder for each core beats one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
-            found = sum(
-                pool.map(lambda share: _fill_alone(path, listing, share, wanted, collector), _shares(runs, cores))
-            )
+            found = sum(pool.map(lambda share: _fill_alone(path, listing, share, wanted, collector), shares))
     else:
         context = stream.codec_context
-        if context.width * context.height >= THREADED_PIXELS:
+        if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
             context.thread_type, context.thread_count = "AUTO", cores
         found = _fill(path, stream, listing, runs, wanted, collector)
     if found != len(wanted):
