@@ -30,6 +30,8 @@ CONFIGS = (DataConfig, ModelConfig, TrainConfig)
         (TrainConfig, {"patience": -1}, "patience -1.*expected none of them negative"),
         (TrainConfig, {"workers": -2}, "workers -2.*expected none of them negative"),
         (TrainConfig, {"seed": -3}, "seed -3, expected none of them negative"),
+        (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
+        (TrainConfig, {"clip": -1.0}, "clip -1.0"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
     ],
 )

@@ -81,8 +81,10 @@ class TrainConfig(_Config):
 
     epochs: int = setting(40, "Times that training goes through all clips, at most.")
     batch: int = setting(16, "Clips in a batch.")
-    lr: float = setting(1e-3, "Highest learning rate of AdamW; it warms up, then falls to zero along a cosine.")
+    optimizer: str = setting("adamw", "adamw; or, as papers of 2016 have it, rmsprop or adadelta at a constant rate.")
+    lr: float = setting(1e-3, "Learning rate; AdamW's highest: it warms up, then falls to zero along a cosine.")
     weight_decay: float = setting(0.01, "Weight decay of AdamW.")
+    clip: float = setting(1.0, "Largest norm of the gradient, which is shortened to it; 0: any.")
     smoothing: float = setting(0.1, "Label smoothing.")
     patience: int = setting(15, "Epochs without a better validation loss after which training stops; 0: never.")
     seed: int = setting(0, "Seed of the weights, the order of the clips, and the augmentation.")
@@ -96,11 +98,13 @@ class TrainConfig(_Config):
             raise ValueError(f"lr is {self.lr}, expected a positive number")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing is {self.smoothing}, expected at least 0 and below 1")
-        if min(self.weight_decay, self.patience, self.workers, self.seed) < 0:
+        if min(self.weight_decay, self.clip, self.patience, self.workers, self.seed) < 0:
             raise ValueError(
-                f"weight_decay is {self.weight_decay}, patience {self.patience}, workers {self.workers} and seed "
-                f"{self.seed}, expected none of them negative"
+                f"weight_decay is {self.weight_decay}, clip {self.clip}, patience {self.patience}, workers "
+                f"{self.workers} and seed {self.seed}, expected none of them negative"
             )
+        if self.optimizer not in ("adamw", "rmsprop", "adadelta"):
+            raise ValueError(f"optimizer is {self.optimizer!r}, expected adamw, rmsprop or adadelta")
         if self.precision not in ("auto", "32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 

@@ -6,8 +6,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from saccade.data.digits import Digits
-from saccade.data.generated import DigitPairs
+from saccade.data.generated import DigitPairs, SingleDigits
 from saccade.data.moving_mnist import PAIRS, MovingDigits
+from saccade.data.scaled_mnist import ScaledDigits
 
 
 @pytest.fixture
@@ -55,3 +56,31 @@ def test_it_is_a_data_set_for_a_loader(digits: MovingDigits) -> None:
     assert len(list(pairs)) == 10
     with pytest.raises(IndexError, match="video 10 of 10"):
         pairs[10]
+
+
+def test_one_moving_digit_is_labelled_with_itself_and_three_with_nothing(digits: MovingDigits) -> None:
+    alone = MovingDigits(digits.digits, num_digits=1, frames=2)
+    for frames, target, _ in DigitPairs(alone, 50, seed=0).__getitems__(list(range(50))):
+        assert set(frames.unique().tolist()) == {0, 20 * target + 50}
+    with pytest.raises(ValueError, match="videos of 3 digits, expected 1 or 2"):
+        DigitPairs(MovingDigits(digits.digits, num_digits=3, frames=2), 10, seed=0)
+
+
+def test_single_digits_are_the_pictures_of_scaled_mnist_in_8_bits() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (10, 28, 28)).astype(np.uint8)
+    scaled = ScaledDigits(Digits(images, np.arange(10, dtype=np.int64)))
+    singles = SingleDigits(scaled, seed=3)
+    assert len(singles) == 10
+    samples = singles.__getitems__([7, 2])
+    seed = int(np.random.SeedSequence([3, 7, 2]).generate_state(1)[0])
+    pictures, labels = scaled.batch(torch.tensor([7, 2]), seed=seed)
+    for (frames, target, index), picture, label, expected in zip(samples, pictures, labels, [7, 2], strict=True):
+        assert (frames.shape, frames.dtype) == ((1, 64, 64, 1), torch.uint8)
+        assert (target, index) == (label, expected)
+        level = frames[0, :, :, 0] / 255 - scaled.level / 255
+        assert (level - picture[0]).abs().max() <= 0.5 / 255 + 1e-6
+    again = singles.__getitems__([7, 2])
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(samples, again, strict=True))
+    assert not torch.equal(samples[0][0], SingleDigits(scaled, seed=4).__getitems__([7, 2])[0][0])
+    with pytest.raises(IndexError, match="digit 10 of 10"):
+        singles[10]

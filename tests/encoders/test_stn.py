@@ -25,7 +25,9 @@ def test_it_has_the_parameters_that_its_docstring_counts():
 def test_it_starts_with_the_whole_frame_at_half_its_size():
     torch.manual_seed(0)
     frames = torch.rand(3, 2, 64, 64)
-    assert torch.allclose(STN(2, 64).transform(frames), F.avg_pool2d(frames, 2), atol=1e-5)
+    net = STN(2, 64)
+    assert torch.equal(net.windows(frames), torch.eye(2, 3).expand(3, 2, 3))
+    assert torch.allclose(net.transform(frames), F.avg_pool2d(frames, 2), atol=1e-5)
 
 
 @torch.no_grad()
@@ -40,6 +42,7 @@ def test_it_is_its_layers_one_after_the_other():
     theta = (x.flatten(1) @ third.weight.T + third.bias).clamp(min=0) @ net.theta.weight.T + net.theta.bias
     line = (torch.arange(32).double() * 2 + 1) / 32 - 1
     points = torch.stack((line.expand(32, 32), line[:, None].expand(32, 32), torch.ones(32, 32).double()), -1)
+    assert torch.allclose(net.windows(frames), theta.view(3, 2, 3), atol=1e-12)
     window = F.grid_sample(frames, torch.einsum("nij,hwj->nhwi", theta.view(3, 2, 3), points), align_corners=False)
     assert torch.allclose(net.transform(frames), window, atol=1e-12)
     x = window

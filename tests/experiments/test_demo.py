@@ -9,8 +9,9 @@ import pytest
 import torch
 from pages import self_contained
 
+from saccade.data.digits import split_digits
 from saccade.experiments import demo as demo_module
-from saccade.experiments.demo import TRAINING, demo, split_digits
+from saccade.experiments.demo import TRAINING, demo
 
 
 @pytest.fixture(scope="module", autouse=True)

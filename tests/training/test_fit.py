@@ -19,7 +19,7 @@ from saccade.config import DataConfig, TrainConfig
 from saccade.data.transform import to_video
 from saccade.models.build import create_model
 from saccade.models.classifier import Classifier
-from saccade.training.fit import Curves, EpochOrder, choose_precision, fit
+from saccade.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
 from saccade.training.losses import frame_cross_entropy
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
@@ -230,6 +230,95 @@ def test_every_epoch_has_its_own_order_of_all_clips() -> None:
     assert sorted(order) == sorted(first) == list(range(20))
     assert list(EpochOrder(range(20), seed=2)) != first
     assert len(order) == 20
+
+
+def test_the_parts_of_a_pass_are_its_order_cut_into_pieces() -> None:
+    parts = EpochOrder(range(23), seed=1, parts=4)
+    seen = []
+    for epoch in range(4):
+        parts.set_epoch(epoch)
+        assert len(list(parts)) == len(parts) == 5
+        seen += list(parts)
+    assert seen == list(EpochOrder(range(23), seed=1))[:20]  # the three that are left over come in another order
+    parts.set_epoch(4)
+    assert list(parts) != seen[:5]
+    for wrong in (0, 24):
+        with pytest.raises(ValueError, match=f"parts is {wrong}, expected from 1 to the 23 samples"):
+            EpochOrder(range(23), seed=1, parts=wrong)
+
+
+def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
+    class Watched(Brightness):
+        def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+            seen.append(index)
+            return super().__getitem__(index)
+
+    seen: list[int] = []
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    settings = TrainConfig(epochs=3, batch=4, precision="32")
+    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, tmp_path, title=None, parts=3)
+    assert sorted(seen) == list(range(24))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "constants"),
+    [
+        (TrainConfig(optimizer="rmsprop", lr=1e-3), torch.optim.RMSprop, {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7}),
+        (TrainConfig(optimizer="adadelta", lr=1.0), torch.optim.Adadelta, {"lr": 1.0, "rho": 0.95, "eps": 1e-7}),
+    ],
+)
+def test_optimizers_of_papers_have_the_constants_of_keras(
+    settings: TrainConfig, kind: type[torch.optim.Optimizer], constants: dict[str, float]
+) -> None:
+    optimizer = Fitting(create_model("lstm", 2, size=16), DATA, settings).configure_optimizers()
+    assert isinstance(optimizer, kind)
+    (group,) = optimizer.param_groups
+    assert {name: group[name] for name in constants} == constants
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adadelta"])
+def test_optimizers_of_papers_learn(tmp_path: Path, optimizer: str) -> None:
+    lr = {"rmsprop": 3e-3, "adadelta": 1.0}[optimizer]
+    settings = TrainConfig(epochs=8, batch=8, optimizer=optimizer, lr=lr, patience=0, precision="32", smoothing=0.0)
+    _, curves = train(tmp_path, settings)
+    assert curves["validation"]["loss"][-1] < 0.6 * curves["validation"]["loss"][0]
+
+
+def test_the_gradient_is_cut_to_the_norm_and_only_then(tmp_path: Path) -> None:
+    norms: dict[float, float] = {}
+    for clip in (0.0, 1e-3):
+        fitting = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(clip=clip))
+        for p in fitting.model.parameters():
+            p.grad = torch.ones_like(p)
+        fitting.configure_gradient_clipping(None)
+        norms[clip] = torch.cat([p.grad.flatten() for p in fitting.model.parameters()]).norm().item()
+    assert norms[0.0] > 100
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
+    class Stops(Brightness):
+        def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+            calls.append(index)
+            if len(calls) == 60:
+                raise RuntimeError("unplugged")
+            return super().__getitem__(index)
+
+    def run() -> None:
+        fit(create_model("lstm", 2, in_channels=1, size=16), learn, Brightness(8, 1), DATA, TRAIN, tmp_path, title=None)
+
+    calls: list[int] = []
+    learn = Stops(24, 0, pause=0.005)
+    with pytest.raises(RuntimeError, match="unplugged"):
+        run()
+    first = [float(row["seconds"]) for row in rows(tmp_path)]
+    assert len(first) == 2
+    assert 0.1 <= first[0] < first[1]
+    run()
+    seconds = [float(row["seconds"]) for row in rows(tmp_path)]
+    assert len(seconds) == 4
+    assert seconds[:2] == first
+    assert first[1] < seconds[2] < seconds[3]
 
 
 def test_the_order_changes_in_training(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ class Digits:
         return len(self.images)
 
 
+@dataclass(frozen=True)
+class Sides:
+    """The digits of each side of an experiment; no image is on two of them."""
+
+    training: Digits
+    validation: Digits
+    test: Digits
+
+
+def split_digits(folder: Path | None = None) -> Sides:
+    """Training digits, of which every tenth is kept for validation, and test digits; `folder` as in `load_digits`."""
+    learn, test = load_digits(folder)
+    kept = np.arange(len(learn)) % 10 == 0
+    training, validation = (Digits(learn.images[part], learn.labels[part]) for part in (~kept, kept))
+    return Sides(training, validation, test)
+
+
 def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
     """MNIST (LeCun, Cortes, Burges), for training and for testing.
 

@@ -1,16 +1,20 @@
 """Generated videos as samples for training: new ones in every batch of every epoch."""
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.data.moving_mnist import MovingDigits, pair_label
+from saccade.data.scaled_mnist import ScaledDigits
 
 Sample = tuple[Tensor, int, int]
 
 
 class DigitPairs(Dataset[Sample]):
-    """Two moving digits, labelled with their unordered pair (55 classes): `(frames T H W 1 uint8, target, index)`.
+    """Moving digits and their class: `(frames T H W 1 uint8, target, index)`.
+
+    Two digits are labelled with their unordered pair (55 classes), one with itself (10 classes).
 
     A batch is made at once, from a seed that is a function of `seed` and of the indices in it. In a new order every
     batch is new, and the same order gives the same videos again.
@@ -19,9 +23,16 @@ class DigitPairs(Dataset[Sample]):
         digits: how videos are made.
         length: videos in an epoch.
         seed: keeps apart what must not meet, such as training and validation.
+
+    Raises:
+        ValueError: videos of more digits, which have no name here.
     """
 
     def __init__(self, digits: MovingDigits, length: int, seed: int) -> None:
+        if digits.num_digits > 2:
+            raise ValueError(
+                f"videos of {digits.num_digits} digits, expected 1 or 2: only single digits and pairs have names"
+            )
         self.digits, self.length, self.seed = digits, length, seed
 
     def __len__(self) -> int:
@@ -37,4 +48,32 @@ class DigitPairs(Dataset[Sample]):
         seed = int(np.random.SeedSequence([self.seed, *indices]).generate_state(1)[0])
         batch = self.digits.batch(len(indices), seed=seed)
         frames = batch.video.movedim(2, -1)
-        return list(zip(frames, pair_label(batch.labels).tolist(), indices, strict=True))
+        targets = pair_label(batch.labels) if self.digits.num_digits == 2 else batch.labels[:, 0]
+        return list(zip(frames, targets.tolist(), indices, strict=True))
+
+
+class SingleDigits(Dataset[Sample]):
+    """Each digit of a data set as a video of one frame, zoomed and shifted anew in every batch (Scaled MNIST).
+
+    Args:
+        digits: how pictures are made; their 8 bits carry the level that `ScaledDigits` subtracts again.
+        seed: keeps apart what must not meet, such as training and validation.
+    """
+
+    def __init__(self, digits: ScaledDigits, seed: int) -> None:
+        self.digits, self.seed = digits, seed
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"digit {index} of {len(self)}")
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        """A whole batch at once."""
+        seed = int(np.random.SeedSequence([self.seed, *indices]).generate_state(1)[0])
+        pictures, labels = self.digits.batch(torch.tensor(indices), seed=seed)
+        levels = pictures.mul_(255).add_(self.digits.level).round_().clamp_(0, 255).to(torch.uint8)
+        return list(zip(levels[..., None], labels.tolist(), indices, strict=True))

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # name -> mean and deviation that pixel values in [0, 1] are normalised with. `half` needs nothing known of the data;
-# `imagenet` is what pretrained encoders were trained on.
+# `imagenet` is what pretrained encoders were trained on; `mnist` subtracts the mean of its training digits, no more.
 NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 

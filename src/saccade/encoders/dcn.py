@@ -7,6 +7,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from saccade.layers.channel_offset import ChannelOffset
 from saccade.layers.deformable import DeformableConv2d
+from saccade.layers.wide_linear import WideLinear
 
 OFFSETS = ("channel", "tap", "modulated")
 _FRAMES = 16  # that are recomputed together
@@ -48,7 +49,7 @@ class DCN(nn.Module):
                 layers += [deformable, nn.ReLU()]
             _start(conv)
         self.layers = nn.Sequential(*layers)
-        self.fc = nn.Linear(50 * size**2, self.num_features)
+        self.fc = WideLinear(50 * size**2, self.num_features)
         _start(self.fc)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:

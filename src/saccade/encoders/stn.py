@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saccade.layers.spatial_transformer import spatial_transform
+from saccade.layers.wide_linear import WideLinear
 
 _WINDOW = 32  # height and width of what the window shows
 
@@ -43,7 +44,7 @@ class STN(nn.Module):
         self.theta = nn.Linear(50, 6)
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
-        self.fc = nn.Linear(50 * _WINDOW**2, self.num_features)
+        self.fc = WideLinear(50 * _WINDOW**2, self.num_features)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -57,10 +58,14 @@ class STN(nn.Module):
         """One vector a frame: `(1, 1)`."""
         return 1, 1
 
+    def windows(self, frames: Tensor) -> Tensor:
+        """Where it looks in each frame, as `spatial_transform` takes it: `N C H W -> N 2 3`."""
+        theta: Tensor = self.theta(self.localization(frames))
+        return theta.view(-1, 2, 3)
+
     def transform(self, frames: Tensor) -> Tensor:
         """What the convolutions see of each frame: `N C H W -> N C 32 32`."""
-        theta = self.theta(self.localization(frames)).view(-1, 2, 3)
-        return spatial_transform(frames, theta, (_WINDOW, _WINDOW))
+        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

@@ -1,7 +1,6 @@
 """The demo: an attentive model, trained end to end on moving digits, beside the same without attention or memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from saccade.config import DataConfig, TrainConfig, read_json, write_json
-from saccade.data.digits import Digits, load_digits
+from saccade.data.digits import Sides, split_digits
 from saccade.data.generated import DigitPairs
 from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.evaluation.accuracy import measure, peak_in_box, uniform_in_box
@@ -37,15 +36,6 @@ DATA = DataConfig(frames=FRAMES, size=64, channels=1, normalization="half", shif
 TRAINING = TrainConfig(epochs=10, batch=32, lr=3e-3, smoothing=0.0, patience=0)
 VIDEOS_AN_EPOCH = 60 * 32
 TEST_VIDEOS = 1000
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The digits of each side; no image is on two of them."""
-
-    training: Digits
-    validation: Digits
-    test: Digits
 
 
 def demo(
@@ -94,14 +84,6 @@ def demo(
         run / "attention.png", sheet([(words, frames) for frames, words, _ in draw(load(run / COMPARED[0]), test, 4)])
     )
     return _page(run, measured, test, training, videos).write(run / "report.html")
-
-
-def split_digits(folder: Path | None = None) -> Sides:
-    """Training digits, of which every tenth is kept for validation, and test digits."""
-    learn, test = load_digits(folder)
-    kept = np.arange(len(learn)) % 10 == 0
-    training, validation = (Digits(learn.images[part], learn.labels[part]) for part in (~kept, kept))
-    return Sides(training, validation, test)
 
 
 def _train(name: str, folder: Path, sides: Sides, training: TrainConfig, videos: int) -> None:

@@ -4,8 +4,9 @@ import csv
 import io
 import logging
 import math
+import time
 import warnings
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ from saccade.training.losses import frame_cross_entropy
 
 Curves = dict[str, dict[str, list[float]]]
 
+# The optimisers of papers from Keras' time, with its constants.
+PUBLISHED: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
+    "rmsprop": lambda weights, lr: torch.optim.RMSprop(weights, lr, alpha=0.9, eps=1e-7),
+    "adadelta": lambda weights, lr: torch.optim.Adadelta(weights, lr, rho=0.95, eps=1e-7),
+}
+
 
 class Fitting(L.LightningModule):
     """A classifier while it learns.
@@ -41,7 +48,12 @@ class Fitting(L.LightningModule):
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
+        self.seconds: list[float] = []  # that training had taken by the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
+
+    def on_train_epoch_start(self) -> None:
+        """Look at the clock."""
+        self._started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Make chance a function of seed, epoch and batch, so that a resumed run goes on as if never stopped."""
@@ -73,6 +85,8 @@ class Fitting(L.LightningModule):
             loss, accuracy = self._close(side)
             self.log(f"{side}_loss", loss)
             self.log(f"{side}_accuracy", accuracy)
+        before = self.seconds[-1] if self.seconds else 0.0
+        self.seconds.append(before + time.perf_counter() - self._started)
 
     def _close(self, side: str) -> tuple[float, float]:
         loss, hits, count = torch.stack(self._sums[side]).sum(0).tolist()
@@ -85,45 +99,63 @@ class Fitting(L.LightningModule):
         return loss / count, hits / count
 
     def configure_optimizers(self) -> Any:
-        """AdamW without decay on biases and norms; one warm-up, then a cosine to zero."""
+        """AdamW without decay on biases and norms, one warm-up, then a cosine to zero; or a published constant rate."""
+        name, lr = self.train_config.optimizer, self.train_config.lr
+        if name in PUBLISHED:
+            return PUBLISHED[name]([p for p in self.model.parameters() if p.requires_grad], lr)
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": self.train_config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, self.train_config.lr)
+        # Fused: one pass through memory, which is what an update of a hundred million weights costs on a processor.
+        optimizer = torch.optim.AdamW(groups, lr, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.train_config.lr, total_steps=steps, pct_start=0.15
-        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.15)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """By PyTorch itself: Lightning's own way refuses fused optimisers."""
+        if self.train_config.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train_config.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The curves travel with the weights, so that a resumed run keeps its past."""
-        checkpoint["curves"] = self.curves
+        checkpoint["curves"], checkpoint["seconds"] = self.curves, self.seconds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the curves where they were."""
-        self.curves = checkpoint["curves"]
+        self.curves, self.seconds = checkpoint["curves"], checkpoint["seconds"]
 
 
 class EpochOrder(Sampler[int]):
-    """A new order every epoch, which is a function of the seed and the epoch alone."""
+    """A new order for every pass through the data, which is a function of the seed and the pass alone.
 
-    def __init__(self, data: Sized, seed: int) -> None:
-        self.length, self.seed, self.epoch = len(data), seed, 0
+    Args:
+        data: what is ordered.
+        seed: of all orders.
+        parts: epochs in a pass, so that the weights are saved more often than that.
+    """
+
+    def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
+        if not 1 <= parts <= len(data):
+            raise ValueError(f"parts is {parts}, expected from 1 to the {len(data)} samples")
+        self.length, self.seed, self.parts, self.epoch = len(data), seed, parts, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning says which epoch it is."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        # The parts of a pass are equally long: what is left over waits for the next order.
+        return self.length // self.parts
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        return iter(torch.randperm(self.length, generator=generator).tolist())
+        turn, part = divmod(self.epoch, self.parts)
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + turn)
+        order = torch.randperm(self.length, generator=generator).tolist()
+        return iter(order[part * len(self) : (part + 1) * len(self)])
 
 
 class CurvesFile(Callback):
@@ -138,8 +170,9 @@ class CurvesFile(Callback):
         text = io.StringIO()
         writer = csv.writer(text)
         columns = {f"{side}_{name}": values for side, part in fitting.curves.items() for name, values in part.items()}
-        writer.writerow(["epoch", *columns])
-        writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=False)))
+        writer.writerow(["epoch", *columns, "seconds"])
+        rows = zip(*columns.values(), (round(s, 1) for s in fitting.seconds), strict=False)
+        writer.writerows([epoch, *row] for epoch, row in enumerate(rows))
         write_bytes(self.path, text.getvalue().encode())
 
 
@@ -230,11 +263,13 @@ def fit(
     train: TrainConfig,
     folder: Path,
     title: str | None = "training",
+    parts: int = 1,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
     `folder` gets `curves.csv`, TensorBoard files, and `checkpoints/`; where these hold a `last.ckpt`, training goes on
-    from there, and ends with the same numbers as a training that was never stopped.
+    from there, and ends with the same numbers as a training that was never stopped. `seconds` in `curves.csv` count
+    from the first epoch, without the time between a kill and the resumption.
 
     Args:
         model: trained in place.
@@ -243,6 +278,7 @@ def fit(
         train: how long and how.
         folder: the run.
         title: beside the progress bar; None: no bar.
+        parts: epochs that make one pass through the training samples. What takes hours is so saved more often.
 
     Returns:
         Loss and accuracy of each epoch, by side.
@@ -252,7 +288,7 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
-    order = EpochOrder(training, train.seed)  # type: ignore[arg-type] # a Dataset here has a length
+    order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
     learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
     choose = DataLoader(validation, train.batch, num_workers=train.workers)
     last = folder / "checkpoints" / "last.ckpt"
@@ -283,7 +319,6 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
         max_epochs=train.epochs,
         devices=1,  # with more, Lightning would start this whole program once for each
         precision=choose_precision(train.precision),
-        gradient_clip_val=1.0,
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, "tensorboard", version=""),
         plugins=[AtomicCheckpointIO()],
