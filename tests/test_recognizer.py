@@ -197,7 +197,7 @@ def test_auto_normalization_is_that_of_the_encoder() -> None:
     assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
     assert resolve_normalization(DataConfig(), ModelConfig().pretrained).normalization == "half"
     assert resolve_normalization(DataConfig(normalization="half"), pretrained=True).normalization == "half"
-    with pytest.raises(ValueError, match="no normalization is called 'vgg'; there are auto, half, imagenet"):
+    with pytest.raises(ValueError, match="no normalization is called 'vgg'; there are auto, half, mnist, imagenet"):
         resolve_normalization(DataConfig(normalization="vgg"), pretrained=True)
 
 

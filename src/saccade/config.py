@@ -35,7 +35,7 @@ class DataConfig(_Config):
     frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
     size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
     channels: int = setting(3, "3 for colour, 1 for grey.")
-    normalization: str = setting("auto", "half, imagenet, or auto: imagenet for pretrained encoders, else half.")
+    normalization: str = setting("auto", "half, imagenet, mnist, or auto: imagenet for pretrained encoders, else half.")
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
     zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
     flip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
