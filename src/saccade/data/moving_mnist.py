@@ -1,26 +1,31 @@
-"""Augmented Moving MNIST: digits that bounce in a small canvas, made in whole batches as fast as memory can be filled.
+"""Augmented Moving MNIST: digits that bounce in a small canvas, made in whole batches, never in a loop over frames.
 
-What happens to a digit is a gather, never a loop over frames: its path has a closed form, its place in a frame is an
-offset into one flat picture of it, and a canvas transform is one bilinear resampling whose channels are the frames.
+A path has a closed form, and how digits are drawn along it is in `canvas.py`. Here is what videos there are.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from saccade.data.canvas import Scenes, draw_scenes, ink_boxes, paste
 from saccade.data.digits import SIDE, Digits
+from saccade.data.elastic import elastic_noise, smooth
 
 VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
 _STREAMS = {"digits": 0, "paths": 1}
-_CHUNK_BYTES = 1 << 22  # of digit layers that are worked on at a time, near the size of a processor's cache
+_CHUNK_BYTES = 1 << 22  # of video that are made at a time, near the size of a processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +137,7 @@ class MovingDigits:
         labels: Tensor | Sequence[Sequence[int]] | None = None,
         device: torch.device | str = "cpu",
     ) -> Batch:
-        """Make `size` videos. Equal arguments give equal videos, bit for bit on one device.
+        """Make `size` videos. Equal arguments give equal videos, bit for bit on one device, by any number of threads.
 
         All chance comes from the CPU, so that another device shows the same videos (its bilinear resampling may round
         a pixel differently by 1). For the same digits on new paths, keep `digits_seed` (and `labels`) and change
@@ -149,26 +154,32 @@ class MovingDigits:
         Raises:
             ValueError: `size` is missing or below 1, does not fit the labels, or a label has no image.
         """
-        chance = random_stream(seed if digits_seed is None else digits_seed, "digits")
-        classes, indices = self._choose(size, labels, chance)
-        images = torch.from_numpy(self.digits.images[indices.numpy()]).to(device)  # B k 28 28
-        chance = random_stream(seed if paths_seed is None else paths_seed, "paths")
-        motion = self.motion(len(classes), chance)
+        by_digits = random_stream(seed if digits_seed is None else digits_seed, "digits")
+        by_paths = random_stream(seed if paths_seed is None else paths_seed, "paths")
+        with _undivided_operations() as threads:
+            classes, indices = self._choose(size, labels, by_digits)
+            images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
+            ink, images = ink_boxes(images), images.to(device)
+            motion = self.motion(len(classes), by_paths)
 
-        B, k, T, side = len(classes), self.num_digits, self.frames, self.canvas
-        video = torch.empty(B, T, 1, side, side, dtype=torch.uint8, device=device)
-        boxes = torch.empty(B, T, k, 4, device=device)
-        # Layers that are resampled are floats.
-        width = 1 if self.variant == "normal" else 4
-        chunk = max(1, _CHUNK_BYTES // (k * T * side * side * width))
-        for first in range(0, B, chunk):
-            part = slice(first, min(first + chunk, B))
-            moves = Motion(motion.positions[part], motion.angles[part], motion.scales[part])
-            fields = None
-            if self.variant == "gesture":
-                fields = elastic_fields(moves.angles.numel(), side, chance, self.alpha, self.sigma, self.window)
-            self._draw(images[part], moves, fields, video[part], boxes[part])
-        return Batch(video, classes.to(device), boxes, indices.to(device))
+            B, T, side = len(classes), self.frames, self.canvas
+            video = torch.empty(B, T, 1, side, side, dtype=torch.uint8, device=device)
+            boxes = torch.empty(B, T, self.num_digits, 4, device=device)
+            workers = threads if images.device.type == "cpu" else 1
+            chunk = max(1, min(_CHUNK_BYTES // (T * side**2), math.ceil(B / workers)))
+
+            def parts() -> Iterator[tuple[slice, Tensor | None]]:
+                for first in range(0, B, chunk):
+                    part = slice(first, min(first + chunk, B))
+                    deformed = self.variant == "gesture"
+                    yield part, elastic_noise(len(video[part]) * self.settings, side, by_paths) if deformed else None
+
+            def draw(part: slice, noise: Tensor | None) -> None:
+                moves = Motion(motion.positions[part], motion.angles[part], motion.scales[part])
+                self._draw(images[part], ink[part], moves, noise, video[part], boxes[part])
+
+            _share(draw, parts(), min(workers, math.ceil(B / chunk)))
+            return Batch(video, classes.to(device), boxes, indices.to(device))
 
     def motion(self, size: int, generator: torch.Generator) -> Motion:
         """Draw how the digits of `size` videos move (B = size), on the CPU."""
@@ -193,12 +204,12 @@ class MovingDigits:
         self, size: int | None, labels: Tensor | Sequence[Sequence[int]] | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Classes `B k`, and for each the index of an image."""
-        present = np.unique(self.digits.labels)
+        by_class, counts = self._by_class
+        present = counts.nonzero()[:, 0]
         if labels is None:
             if size is None or size < 1:
                 raise ValueError(f"size is {size}, expected at least 1 video")
-            drawn = torch.randint(len(present), (size, self.num_digits), generator=generator)
-            classes = torch.from_numpy(present)[drawn]
+            classes = present[torch.randint(len(present), (size, self.num_digits), generator=generator)]
         else:
             classes = torch.as_tensor(labels, dtype=torch.int64).cpu()
             if classes.ndim != 2 or classes.shape[1] != self.num_digits or not len(classes):
@@ -207,33 +218,72 @@ class MovingDigits:
                 raise ValueError(f"size is {size} for {len(classes)} labels; leave size out")
             if missing := sorted(set(classes.flatten().tolist()) - set(present.tolist())):
                 raise ValueError(f"no image of {missing} in the digits, which show {present.tolist()}")
-        by_class = torch.from_numpy(np.argsort(self.digits.labels, kind="stable"))
-        counts = torch.from_numpy(np.bincount(self.digits.labels, minlength=10))
         first = counts.cumsum(0) - counts
         share = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
         return classes, by_class[first[classes] + (share * counts[classes]).long()]
 
-    def _draw(self, images: Tensor, motion: Motion, fields: Tensor | None, video: Tensor, boxes: Tensor) -> None:
+    @cached_property
+    def _by_class(self) -> tuple[Tensor, Tensor]:
+        """The indices of all images, ordered by class, and how many each class has."""
+        labels = self.digits.labels
+        return torch.from_numpy(np.argsort(labels, kind="stable")), torch.from_numpy(np.bincount(labels, minlength=10))
+
+    def _draw(
+        self, images: Tensor, ink: Tensor, motion: Motion, noise: Tensor | None, video: Tensor, boxes: Tensor
+    ) -> None:
         """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with the digits `images` (B k 28 28)."""
-        B, k, T, side, S = len(images), self.num_digits, self.frames, self.canvas, self.settings
-        positions = motion.positions.to(images.device)
-        # The frames of a setting beside each other, for they become the channels of one resampling.
-        by_setting = positions.view(B, k, S, T // S, 2).transpose(1, 2)  # B S k T/S 2
-        layers = place(images, by_setting, side)  # B S k T/S H W
         if self.variant == "normal":
-            box = ink_boxes(images)[:, :, None] + positions.repeat(1, 1, 1, 2)  # B k T 4
-            boxes.copy_(box.transpose(1, 2))
-        else:
-            grid = canvas_grid(motion.angles.flatten(), motion.scales.flatten(), side, fields, images.device)
-            sampled = F.grid_sample(layers.view(B * S, -1, side, side).float(), grid, align_corners=False)
-            levels = sampled.add_(0.5).floor_().view_as(layers)
-            boxes.copy_(ink_boxes(levels).permute(0, 1, 3, 2, 4).flatten(1, 2))
-            # By way of int32, for which there are vector instructions: three times as fast.
-            layers = levels.to(torch.int32).to(torch.uint8)
-        joined = video.view(B, S, T // S, side, side)
-        joined.copy_(layers[:, :, 0])
-        for digit in range(1, k):
-            torch.maximum(joined, layers[:, :, digit], out=joined)
+            positions = motion.positions.to(images.device)
+            paste(images[:, :, None], positions, video[:, :, 0])
+            boxes.copy_((ink.to(images.device)[:, :, None] + positions.repeat(1, 1, 1, 2)).transpose(1, 2))
+            return
+        of = torch.arange(len(images)).repeat_interleave(self.settings)
+        positions = motion.positions.unflatten(2, (self.settings, -1)).transpose(1, 2).flatten(0, 1)
+        fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
+        scenes = Scenes(images[of], ink[of], positions, motion.angles.flatten(), motion.scales.flatten(), fields)
+        shape = len(of), positions.shape[2]  # n F
+        draw_scenes(scenes, video.view(*shape, *video.shape[-2:]), boxes.view(*shape, *boxes.shape[-2:]))
+
+
+@contextmanager
+def _undivided_operations() -> Iterator[int]:
+    """Keep PyTorch from sharing each operation among threads, and tell how many it would have taken.
+
+    Ours are short: whole chunks are shared instead (`_share`). On a busy machine, threads that wait for each other at
+    the end of every operation wait longer than they work.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield 1
+        return
+    # Holds for this thread, and for those that begin later.
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers: int) -> None:
+    """Do the work of all parts, which are made in order, one whenever a worker is free."""
+    lock = Lock()
+    inference = torch.is_inference_mode_enabled()  # of this thread alone
+
+    def run() -> None:
+        with torch.inference_mode(inference):
+            while True:
+                with lock:
+                    part = next(parts, None)
+                if part is None:
+                    return
+                work(*part)
+
+    if workers == 1:
+        run()
+        return
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for done in [pool.submit(run) for _ in range(workers)]:
+            done.result()
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
@@ -264,116 +314,6 @@ def bounce(start: Tensor, velocity: Tensor, frames: int, room: float) -> Tensor:
     if room == 0:
         return torch.zeros_like(straight)
     return room - (room - torch.remainder(straight, 2 * room)).abs()
-
-
-def place(images: Tensor, positions: Tensor, canvas: int) -> Tensor:
-    """Each digit alone on a black canvas, at each of its places.
-
-    A digit in the far corner of a picture as wide as the canvas, stored row after row, moves by (x, y) when one reads
-    from y·canvas + x earlier on: a frame is one contiguous copy, whose start is all that a path decides. Eight copies,
-    shifted by a byte each, let it be made of eight-byte words.
-
-    Args:
-        images: `B k 28 28`, uint8.
-        positions: `B S k F 2`, int64, x and y of the upper left corner, within the canvas.
-        canvas: H and W.
-
-    Returns:
-        `B S k F H W`, uint8.
-    """
-    B, k = images.shape[:2]
-    size = canvas * canvas
-    dtype, width = (torch.int64, 8) if size % 8 == 0 else (torch.uint8, 1)
-    corner = (canvas - SIDE) * (canvas + 1)
-    length = (corner + size + width - 1) // width * width
-
-    strip = torch.zeros(B * k, length + width, dtype=torch.uint8, device=images.device)
-    rows = strip.as_strided((B * k, SIDE, SIDE), (length + width, canvas, 1), corner)
-    rows.copy_(images.flatten(0, 1))
-    shifted = strip.unfold(1, length, 1)[:, :width].contiguous().view(dtype).flatten()
-    windows = shifted.as_strided((len(shifted) - size // width + 1, size // width), (1, 1))
-
-    start = corner - positions[..., 1] * canvas - positions[..., 0]  # B S k F
-    digit = torch.arange(B * k, device=images.device).view(B, 1, k, 1)
-    word = (digit * width + start % width) * (length // width) + start // width
-    frames = windows.index_select(0, word.flatten())
-    return frames.view(torch.uint8).view(*word.shape, canvas, canvas)
-
-
-def canvas_grid(angles: Tensor, scales: Tensor, canvas: int, fields: Tensor | None, device: torch.device) -> Tensor:
-    """Where each pixel of a transformed canvas comes from, as `grid_sample` wants it (`align_corners=False`).
-
-    The pixel p shows the source at R(-angle)·(p + field(p) - centre) / scale + centre: the canvas is turned clockwise
-    and scaled about its centre, then deformed.
-
-    Args:
-        angles, scales: `n`.
-        canvas: H and W.
-        fields: `n 2 H W`, displacements in pixels, or None.
-        device: where the grid is made.
-
-    Returns:
-        `n H W 2`.
-    """
-    cos = (angles.cos() / scales).to(device)[:, None, None]
-    sin = (angles.sin() / scales).to(device)[:, None, None]
-    # From the centre of one border pixel to the other, in the units of grid_sample: the canvas is [-1, 1].
-    axis = torch.arange(1 - canvas, canvas, 2, device=device, dtype=torch.float32) / canvas
-    grid = torch.empty(len(angles), canvas, canvas, 2, device=device)
-    if fields is None:
-        x, y = axis, axis[:, None]
-    else:
-        x_shift, y_shift = (fields.to(device) * (2 / canvas)).unbind(1)
-        x, y = axis + x_shift, axis[:, None] + y_shift
-    torch.add(cos * x, sin * y, out=grid[..., 0])
-    torch.sub(cos * y, sin * x, out=grid[..., 1])
-    return grid
-
-
-def elastic_fields(
-    count: int, canvas: int, generator: torch.Generator, alpha: float = 300.0, sigma: float = 10.0, window: int = 7
-) -> Tensor:
-    """Random smooth displacements (Simard, Steinkraus, Platt 2003).
-
-    Noise, uniform in [-1, 1], is convolved with a Gaussian density cut to `window` × `window` pixels, zero beyond the
-    canvas, and multiplied by `alpha`. The density is not raised to sum to one over the window: with the paper's figures
-    (the defaults) displacements have a standard deviation of 1.8 pixels; normalised it would be 25, and digits dust.
-
-    Returns:
-        `count 2 H W`, float32, pixels, on the CPU.
-    """
-    noise = torch.rand(count, 2, canvas, canvas, generator=generator).mul_(2).sub_(1)
-    # The window is separable, and as a band of a matrix it runs at the speed of a matrix product.
-    pixel = torch.arange(canvas)
-    offset = (pixel[:, None] - pixel).abs()
-    band = torch.exp(-(offset**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
-    band = band.where(offset <= window // 2, 0)
-    return alpha * band @ (noise @ band)
-
-
-def ink_boxes(layers: Tensor) -> Tensor:
-    """The smallest rectangles around all pixels above 0.
-
-    Args:
-        layers: `… H W`, whole numbers from 0 to 255 of any type.
-
-    Returns:
-        `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
-    """
-    # A sum is above 0 where a pixel is, and a product with ones is the fastest sum along a row or a column.
-    levels = layers.float()
-    x1, x2 = _extent(levels.new_ones(levels.shape[-2]) @ levels)
-    y1, y2 = _extent(levels @ levels.new_ones(levels.shape[-1]))
-    return torch.stack((x1, y1, x2, y2), -1)
-
-
-def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each profile `… n` first rises above 0, and just behind where it last does; NaN where it never does."""
-    inked = profile > 0
-    seen = inked.any(-1)
-    first = inked.to(torch.uint8).argmax(-1)
-    last = profile.shape[-1] - inked.flip(-1).to(torch.uint8).argmax(-1)
-    return first.float().where(seen, torch.nan), last.float().where(seen, torch.nan)
 
 
 def pair_label(labels: Tensor) -> Tensor:

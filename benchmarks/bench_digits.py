@@ -1,0 +1,138 @@
+"""Videos of moving digits, every variant: saccade beside the usual loop over frames in NumPy and SciPy."""
+
+import argparse
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import harness
+import numpy as np
+import torch
+from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
+
+from saccade.data.digits import SIDE, Digits, load_digits
+from saccade.data.moving_mnist import VARIANTS, MovingDigits
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+SEED = 0
+FRAMES, FRAMES_PER_SETTING, CANVAS = 50, 5, 64
+CENTRE = (CANVAS - 1) / 2
+ALPHA, SIGMA, REACH = 300.0, 10.0, 3  # of the displacements; the window is 2·REACH + 1
+DENSITY = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2)) / (math.sqrt(2 * math.pi) * SIGMA)
+STRENGTH = ALPHA * DENSITY.sum() ** 2  # SciPy's window sums to one, the paper's does not
+
+
+class FrameByFrame:
+    """The loop that one finds in public code: a canvas a frame, digits put on it, the whole canvas transformed.
+
+    It is a fair one: no pixel is visited in Python, pixels are 8 bits, and what a setting's frames share is made once.
+
+    Args:
+        digits: the data set.
+        variant: one of `VARIANTS`.
+        joined: one resampling for all of `gesture`, not one to turn and scale, and one to deform.
+    """
+
+    def __init__(self, digits: Digits, variant: str, joined: bool = False) -> None:
+        self.digits, self.variant, self.joined = digits, variant, joined
+
+    def batch(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Videos `B T H W` and their labels."""
+        random = np.random.default_rng(seed)
+        chosen = random.integers(len(self.digits.labels), size=(size, 2))
+        videos = np.empty((size, FRAMES, CANVAS, CANVAS), np.uint8)
+        for video, indices in zip(videos, chosen, strict=True):
+            self.fill(video, self.digits.images[indices], random)
+        return videos, self.digits.labels[chosen]
+
+    def fill(self, video: np.ndarray, images: np.ndarray, random: np.random.Generator) -> None:
+        """Draw one video."""
+        room = CANVAS - SIDE
+        places = random.uniform(0, room, (len(images), 2))
+        direction, speed = random.uniform(0, 2 * math.pi, len(images)), random.uniform(4, 12, len(images))
+        steps = np.stack((np.cos(direction), np.sin(direction)), 1) * speed[:, None]
+        for t, frame in enumerate(video):
+            if t % FRAMES_PER_SETTING == 0:
+                transform = self.transform(random)
+            canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+            for d, image in enumerate(images):
+                x, y = round(places[d, 0]), round(places[d, 1])
+                part = canvas[y : y + SIDE, x : x + SIDE]
+                np.maximum(part, image, out=part)
+                for axis in (0, 1):
+                    places[d, axis] += steps[d, axis]
+                    if not 0 <= places[d, axis] <= room:
+                        steps[d, axis] = -steps[d, axis]
+                        places[d, axis] = -places[d, axis] if places[d, axis] < 0 else 2 * room - places[d, axis]
+            frame[:] = transform(canvas)
+
+    def transform(self, random: np.random.Generator) -> Transform:
+        """What happens to the canvas in one setting."""
+        if self.variant == "normal":
+            return lambda canvas: canvas
+        angle = 0.0 if self.variant == "scale" else random.uniform(0, 2 * math.pi)
+        factor = 1.0 if self.variant == "rotation" else random.uniform(0.4, 1)
+        cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
+        matrix = np.array([[cos, -sin], [sin, cos]])
+        turn: Transform = partial(affine_transform, matrix=matrix, offset=CENTRE - matrix @ (CENTRE, CENTRE), order=1)
+        if self.variant != "gesture":
+            return turn
+        noise = random.uniform(-1, 1, (2, CANVAS, CANVAS))
+        fields = [STRENGTH * gaussian_filter(plane, SIGMA, mode="constant", radius=REACH) for plane in noise]
+        points = np.mgrid[:CANVAS, :CANVAS] + fields
+        if self.joined:
+            points = np.tensordot(matrix, points - CENTRE, 1) + CENTRE
+            return lambda canvas: map_coordinates(canvas, points, order=1)
+        return lambda canvas: map_coordinates(turn(canvas), points, order=1)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=7)
+    arguments.add_argument("--videos", type=int, default=50, help="in a batch; nothing is recorded for others than 50")
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of saccade; a loop has one")
+    arguments.add_argument("--mnist", type=Path, help="folder of the full data set; without: 5,000 digits")
+    options = arguments.parse_args()
+    digits = load_digits(options.mnist)[0]
+    source = torch.randint(256, (options.videos, FRAMES, 1, CANVAS, CANVAS), dtype=torch.uint8)
+    ratios: dict[int, dict[str, float]] = {}
+    rates: dict[int, dict[str, dict[str, float]]] = {}
+    for threads in sorted({1, options.threads}):
+        torch.set_num_threads(threads)
+        ratios[threads], rates[threads], rows = {}, {}, []
+        for variant in VARIANTS:
+            works: dict[str, Callable[[], object]] = {
+                "saccade": partial(MovingDigits(digits, variant).batch, options.videos, seed=SEED),
+                "loop": partial(FrameByFrame(digits, variant).batch, options.videos, SEED),
+                "copy": source.clone,
+            }
+            if variant == "gesture":
+                works["joined"] = partial(FrameByFrame(digits, variant, joined=True).batch, options.videos, SEED)
+            seconds = harness.interleaved(works, options.repetitions)
+            rate = {name: options.videos / median(times) for name, times in seconds.items()}
+            rates[threads][variant] = rate
+            ratios[threads][variant] = harness.ratios(seconds)["loop"]
+            rows.append(
+                [variant, rate["saccade"], rate["loop"], ratios[threads][variant], rate["saccade"] / rate["copy"]]
+            )
+        columns = ["variant", "videos/s", "loop, videos/s", "loop / ours", "of a copy's speed"]
+        harness.show(f"videos of {FRAMES} frames, threads: {threads}", columns, rows)
+    if options.videos == 50:
+        gesture = rates[options.threads]["gesture"]
+        figures = {
+            "ratios": ratios[options.threads],
+            "ratios_one_thread": ratios[1],
+            "ratio_gesture_joined": round(gesture["saccade"] / gesture["joined"], 3),
+            "videos_per_second": rates[options.threads],
+            "videos_per_second_one_thread": rates[1],
+            "of_copy": {variant: rate["saccade"] / rate["copy"] for variant, rate in rates[options.threads].items()},
+            "threads": options.threads,
+        }
+        print(harness.record("bench-digits", __doc__, figures, [SEED], ["torch", "numpy", "scipy"]))
+
+
+if __name__ == "__main__":
+    main()
