@@ -7,8 +7,8 @@ import torch
 
 from saccade.encoders.build import ENCODERS, build_encoder
 
-# Beside the table: a timm network with channels first, one with channels last, and two vectors.
-NAMES = [*ENCODERS, "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
+# Beside the table: another number of glimpses, a timm network with channels first, one with channels last, two vectors.
+NAMES = [*ENCODERS, "stn:3", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
     "lenet": [(8, 8), (20, 20)],
@@ -108,7 +108,7 @@ def test_vgg16_is_that_of_the_papers(name, grid, features, parameters):
     assert sum(p.numel() for p in encoder.parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "dcn", "dcn:tap"])
+@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
 def test_no_pretrained_weights_is_an_error(name):
     with pytest.raises(ValueError, match=f"{name} has no pretrained weights; use a timm network such as vgg16"):
         build_encoder(name, 3, 32, pretrained=True)

@@ -6,7 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from saccade.evaluation.accuracy import measure, peak_in_box, uniform_in_box, wilson_interval, write_scores
+from saccade.evaluation.accuracy import (
+    boxes_with_a_window,
+    measure,
+    peak_in_box,
+    uniform_in_box,
+    wilson_interval,
+    write_scores,
+)
 from saccade.structures import ClipError, Evaluation
 
 
@@ -185,3 +192,61 @@ def test_boxes_of_other_frames_are_refused():
         peak_in_box(np.ones((1, 3, 2, 2)), np.ones((1, 4, 1, 4)), (8, 8))
     with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 4\), expected B T n 4"):
         uniform_in_box(np.ones((3, 1, 4)), (2, 2), (8, 8))
+
+
+def seen_through(x, y, width, height, angle=0.0, size=(100, 200)):
+    """The affine window of that middle, width and height in pixels, turned in pixels."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    to_share = np.diag([2 / size[1], 2 / size[0]])
+    turned = to_share @ np.array([[cos, -sin], [sin, cos]]) @ np.diag([width / 2, height / 2])
+    return np.column_stack((turned, to_share @ [x, y] - 1))
+
+
+def test_a_window_is_on_a_box_when_each_holds_the_middle_of_the_other():
+    box = [40, 20, 80, 60]  # middle (60, 40)
+    cases = [
+        (seen_through(60, 40, 2, 2), 1),  # inside it
+        (seen_through(60, 40, 150, 90), 1),  # around it
+        (seen_through(45, 25, 40, 40), 1),
+        (seen_through(45, 25, 20, 40), 0),  # too narrow to hold the box's middle
+        (seen_through(85, 40, 60, 40), 0),  # its own middle is outside
+        (seen_through(60, 40, 0, 0), 0),
+        # The box's middle is 14 away along the diagonal: in a long window that lies along it, not in one across.
+        (seen_through(50, 30, 40, 4, np.pi / 4), 1),
+        (seen_through(50, 30, 40, 4, -np.pi / 4), 0),
+        (seen_through(60, 40, 20, 20) * [-1, 1, 1], 1),  # mirrored
+    ]
+    windows = np.stack([window for window, _ in cases])[None, :, None]
+    boxes = np.tile(np.array(box, float), (1, len(cases), 1, 1))
+    found = boxes_with_a_window(windows, boxes, (100, 200))
+    np.testing.assert_array_equal(found[0], [on for _, on in cases])
+
+
+def test_each_box_wants_a_window_of_its_own():
+    left, right, absent = [0, 0, 40, 40], [20, 0, 60, 40], [np.nan] * 4
+    on_both = seen_through(30, 20, 40, 40)
+    on_left, nowhere = seen_through(10, 20, 30, 30), seen_through(150, 80, 30, 30)
+    cases = [
+        ([on_both, on_left], [left, right], 1),  # the first could take either, the second only the left one
+        ([on_left, on_both], [left, right], 1),
+        ([on_both, nowhere], [left, right], 0.5),
+        ([on_left, on_left], [left, right], 0.5),
+        ([on_both, on_both], [left, right], 1),
+        ([on_both, nowhere], [left, absent], 1),
+        ([on_both, on_left], [absent, absent], np.nan),
+    ]
+    windows, boxes = (np.array([case[i] for case in cases], float)[None] for i in (0, 1))
+    expected = [[share for *_, share in cases]]
+    np.testing.assert_array_equal(boxes_with_a_window(windows, boxes, (100, 200)), expected)
+    # More windows than boxes, and fewer.
+    more = np.concatenate((np.tile(nowhere, (1, len(cases), 1, 1, 1)), windows), axis=2)
+    np.testing.assert_array_equal(boxes_with_a_window(more, boxes, (100, 200)), expected)
+    one = boxes_with_a_window(windows[:, :, :1], boxes, (100, 200))
+    np.testing.assert_array_equal(one, [[0.5, 0.5, 0.5, 0.5, 0.5, 1, np.nan]])
+
+
+def test_windows_of_other_frames_are_refused():
+    with pytest.raises(ValueError, match=r"windows have shape \(1, 3, 2, 2, 3\) and boxes \(1, 4, 2, 4\), expected"):
+        boxes_with_a_window(np.ones((1, 3, 2, 2, 3)), np.ones((1, 4, 2, 4)), (8, 8))
+    with pytest.raises(ValueError, match="expected B T G 2 3 and B T n 4"):
+        boxes_with_a_window(np.ones((1, 3, 2, 3)), np.ones((1, 3, 2, 4)), (8, 8))

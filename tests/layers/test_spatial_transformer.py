@@ -38,6 +38,24 @@ def test_rotation_and_scale_equal_those_of_scipy():
         assert np.allclose(seen[n, 0].numpy(), expected, atol=1e-10)
 
 
+def test_several_windows_are_as_many_single_ones():
+    torch.manual_seed(0)
+    image, theta = torch.randn(3, 2, 9, 11), torch.randn(3, 4, 2, 3)
+    seen = spatial_transform(image, theta, (5, 7))
+    assert seen.shape == (3, 4, 2, 5, 7)
+    for g in range(4):
+        assert torch.allclose(seen[:, g], spatial_transform(image, theta[:, g], (5, 7)), atol=1e-6)
+
+
+def test_autocast_does_not_round_the_places():
+    ramp = ((torch.arange(64) * 2 + 1) / 64 - 1).expand(1, 1, 64, 64).contiguous()  # each pixel says where it is
+    theta = torch.tensor([[[0.29, 0, 0.3377], [0, 0.31, 0.11]]])
+    exact = spatial_transform(ramp, theta, (32, 32))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(spatial_transform(ramp, theta, (32, 32)), exact)
+    assert spatial_transform(ramp.bfloat16(), theta, (32, 32)).dtype == torch.bfloat16
+
+
 def test_gradients_reach_picture_and_window():
     image = torch.rand(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     theta = torch.tensor([[[0.71, 0.13, 0.05], [-0.22, 0.83, 0.11]]], dtype=torch.float64, requires_grad=True)
@@ -45,7 +63,8 @@ def test_gradients_reach_picture_and_window():
 
 
 @pytest.mark.parametrize(
-    ("image", "theta"), [((3, 4, 4), (3, 2, 3)), ((2, 1, 4, 4), (1, 2, 3)), ((1, 1, 4, 4), (1, 6))]
+    ("image", "theta"),
+    [((3, 4, 4), (3, 2, 3)), ((2, 1, 4, 4), (1, 2, 3)), ((1, 1, 4, 4), (1, 6)), ((2, 1, 4, 4), (1, 2, 2, 3))],
 )
 def test_shapes_that_do_not_fit_are_an_error(image, theta):
     with pytest.raises(ValueError, match=r"image is \(.*\) and theta \(.*\), expected N C H W and N 2 3"):

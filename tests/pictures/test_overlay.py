@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from saccade.pictures.overlay import (
+    RIMS,
     boxes,
     caption,
     enlarge,
     full_strength,
+    outlines,
     overlay,
     probability_bar,
 )
@@ -78,6 +80,7 @@ def test_no_strength_changes_nothing_and_the_input_is_never_written_to():
     kept = frames.copy()
     np.testing.assert_array_equal(overlay(frames, peaked(2, 3, 3, 1, 1), strength=0), frames)
     caption(probability_bar(boxes(frames, np.full((2, 4), 9.0)), [0.5, 1]), ["a", "b"])
+    outlines(frames, np.full((2, 1, 3, 2), 9.0))
     np.testing.assert_array_equal(frames, kept)
 
 
@@ -126,6 +129,46 @@ def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((20, 40, 80, 120), abs=1)
 
 
+def square(x1, y1, x2, y2):
+    return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+
+
+def near(frame, colour):
+    """The pixels of about that colour, `x y`: their smallest and largest."""
+    ys, xs = np.nonzero(abs(frame.astype(int) - colour).max(-1) < 60)
+    return xs.min(), ys.min(), xs.max(), ys.max()
+
+
+def test_each_outline_has_its_colour_and_place_also_in_an_enlarged_frame():
+    corners = np.array(
+        [[square(10, 20, 40, 60), square(30, 50, 70, 90)], [square(5, 5, 9, 9), np.full((4, 2), np.nan)]]
+    )
+    drawn = outlines(grey(2, 100, 80, 0), corners)
+    assert near(drawn[0], RIMS[0]) == pytest.approx((10, 20, 40, 60), abs=1)
+    assert near(drawn[0], RIMS[1]) == pytest.approx((30, 50, 70, 90), abs=1)
+    assert not drawn[0][30:45, 15:25].any()
+    assert near(drawn[1], RIMS[0]) == pytest.approx((5, 5, 9, 9), abs=1)
+    assert not drawn[1][20:].any()
+    larger = outlines(grey(2, 300, 240, 0), corners, size=(100, 80))
+    assert near(larger[0], RIMS[1]) == pytest.approx((90, 150, 210, 270), abs=2)
+
+
+def test_a_turned_outline_follows_its_corners():
+    diamond = np.array([[[[40, 10], [70, 40], [40, 70], [10, 40]]]])
+    drawn = outlines(grey(1, 80, 80, 0), diamond, [(255, 255, 255)])[0]
+    ys, xs = np.nonzero(drawn.max(-1) > 128)
+    np.testing.assert_allclose(abs(xs + 0.5 - 40) + abs(ys + 0.5 - 40), 30, atol=2.2)
+    assert {int(q) for q in 2 * (xs > 40) + (ys > 40)} == {0, 1, 2, 3}
+
+
+def test_outlines_beyond_the_frame_are_cut():
+    beyond = np.array([[square(-20, 10, 40, 1e9), square(-50, -50, -20, -20)]])
+    drawn = outlines(grey(1, 60, 60, 0), beyond)[0]
+    x1, y1, x2, y2 = near(drawn, RIMS[0])
+    assert (x1, y1, x2, y2) == pytest.approx((0, 10, 40, 59), abs=1)
+    assert not drawn[:8].any()
+
+
 def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
     large = grey(1, 300, 400)
     assert enlarge(large) is large
@@ -154,6 +197,8 @@ def test_wrong_input_is_named():
         probability_bar(frames, [0.1, 0.2, 1.3])
     with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 5\)"):
         boxes(frames, np.ones((3, 5)))
+    with pytest.raises(ValueError, match=r"outlines have shape \(3, 4, 2\) for 3 frames, expected T n m 2"):
+        outlines(frames, np.ones((3, 4, 2)))
 
 
 def test_on_real_frames_the_attended_person_gains_colour_and_keeps_contrast(real_data):

@@ -8,6 +8,7 @@ from torch import Tensor
 from saccade.encoders.backbone import Backbone, BackboneVector
 from saccade.encoders.conv4 import Conv4
 from saccade.encoders.dcn import DCN
+from saccade.encoders.glimpses import Glimpses
 from saccade.encoders.lenet import LeNet
 from saccade.encoders.stn import STN
 
@@ -27,16 +28,17 @@ class Encoder(Protocol):
 
 
 # Small networks that nobody has trained on ImageNet.
-_FROM_SCRATCH = ("conv4", "lenet", "stn", "dcn", "dcn:tap", "dcn:modulated")
+_FROM_SCRATCH = ("conv4", "lenet", "stn", "stn:2", "dcn", "dcn:tap", "dcn:modulated")
 
-# name -> build(in_channels, size, pretrained). Besides these, any timm network by its own name, and
-# `NAME:vector` for the vector before its classifier.
+# name -> build(in_channels, size, pretrained). Besides these, `stn:N` for N glimpses, any timm network by its own name,
+# and `NAME:vector` for the vector before its classifier.
 ENCODERS: dict[str, Callable[[int, int, bool], Encoder]] = {
     "conv4": lambda in_channels, size, pretrained: Conv4(in_channels),
     "lenet": lambda in_channels, size, pretrained: LeNet(in_channels, size),
     "vgg16": lambda in_channels, size, pretrained: Backbone("vgg16", in_channels, pretrained),
     "vgg16:vector": lambda in_channels, size, pretrained: BackboneVector("vgg16", in_channels, pretrained),
     "stn": lambda in_channels, size, pretrained: STN(in_channels, size),
+    "stn:2": lambda in_channels, size, pretrained: Glimpses(in_channels, 2),
     "dcn": lambda in_channels, size, pretrained: DCN(in_channels, size),
     "dcn:tap": lambda in_channels, size, pretrained: DCN(in_channels, size, "tap"),
     "dcn:modulated": lambda in_channels, size, pretrained: DCN(in_channels, size, "modulated"),
@@ -47,7 +49,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     """An encoder by its name.
 
     Args:
-        name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
+        name: one of `ENCODERS`, `stn:N` with N glimpses, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
         pretrained: load ImageNet weights (timm networks only).
@@ -55,13 +57,16 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     Raises:
         ValueError: no encoder of that name, or pretrained weights asked of one that has none.
     """
-    if name in _FROM_SCRATCH and pretrained:
+    base, _, kind = name.partition(":")
+    several = base == "stn" and kind.isdecimal()
+    if pretrained and (name in _FROM_SCRATCH or several):
         raise ValueError(f"{name} has no pretrained weights; use a timm network such as vgg16, or pretrained=False")
     if name in ENCODERS:
         return ENCODERS[name](in_channels, size, pretrained)
-    base, _, kind = name.partition(":")
+    if several:
+        return Glimpses(in_channels, int(kind))
     if kind not in ("", "vector"):
-        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector")
+        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector, or stn:N for N glimpses")
     try:
         return (BackboneVector if kind else Backbone)(base, in_channels, pretrained, size)
     except ValueError as error:

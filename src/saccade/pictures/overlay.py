@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from saccade.pictures.lettering import BLACK, WHITE, Colour, line_height, shortened, text_width, write
 
 Pixels = NDArray[np.uint8]
+# Of outlines, one after the other: those of figures that stand out on a picture (vermilion, sky, green, orange, pink).
+RIMS: tuple[Colour, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
 # A map is shown at full strength from this many times the uniform weight on: noise around uniform stays pale.
 CONTRAST_FLOOR = 4.0
 
@@ -193,4 +195,37 @@ def boxes(frames: Pixels, corners: ArrayLike, colour: Colour = WHITE, size: tupl
             x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, 0, [W - 1, H - 1] * 2)))
             cv2.rectangle(frame, (x1, y1), (x2, y2), BLACK, thick + 2)
             cv2.rectangle(frame, (x1, y1), (x2, y2), colour, thick)
+    return drawn
+
+
+def outlines(
+    frames: Pixels, corners: ArrayLike, colours: Sequence[Colour] = RIMS, size: tuple[int, int] | None = None
+) -> Pixels:
+    """Outlines that move with the video, turned or not, such as the windows of glimpses; a later one lies on top.
+
+    Args:
+        frames: `T H W 3`, uint8 RGB.
+        corners: `T n m 2`, n outlines a frame of m corners each, x and y in pixels; one with NaN is absent. What
+            lies outside the frame is not drawn. `window_corners` gives those of affine windows.
+        colours: of the first outline, the second, …; from the start again where there are more. Each has a dark edge.
+        size: height and width of the video that the corners are of; None: of `frames`. Give it for enlarged frames.
+    """
+    given = np.asarray(corners, dtype=np.float64)
+    if given.ndim != 4 or given.shape[-1] != 2 or len(given) != len(_checked(frames)):
+        raise ValueError(
+            f"outlines have shape {given.shape} for {len(frames)} frames, expected T n m 2: x y of corners"
+        )
+    H, W = frames.shape[1:3]
+    of_height, of_width = size or (H, W)
+    scaled = given * np.array([W / of_width, H / of_height])
+    # OpenCV takes sixteenths of a pixel as whole numbers of 32 bits; far outside is far enough.
+    fixed = np.rint(np.clip(scaled, -10 * max(H, W), 10 * max(H, W)) * 16)
+    thick = max(1, round(min(H, W) / 150))
+    drawn = frames.copy()
+    for frame, here in zip(drawn, fixed, strict=True):
+        for n, outline in enumerate(here):
+            if np.isfinite(outline).all():
+                points = [outline.astype(np.int32)]
+                cv2.polylines(frame, points, True, BLACK, thick + 2, cv2.LINE_AA, shift=4)
+                cv2.polylines(frame, points, True, colours[n % len(colours)], thick, cv2.LINE_AA, shift=4)
     return drawn
