@@ -296,6 +296,17 @@ def test_the_gradient_is_cut_to_the_norm_and_only_then(tmp_path: Path) -> None:
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_last_epoch_is_kept_where_it_is_not_the_best(tmp_path: Path) -> None:
+    _, curves = train(tmp_path, wrong=True)
+    losses = curves["validation"]["loss"]
+    assert losses.index(min(losses)) < len(losses) - 1
+    kept = {
+        name: torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert kept == {"best": losses.index(min(losses)), "last": len(losses) - 1}
+
+
 def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
     class Stops(Brightness):
         def __getitem__(self, index: int) -> tuple[Tensor, int, int]:

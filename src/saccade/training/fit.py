@@ -177,7 +177,7 @@ class CurvesFile(Callback):
 
 
 class Checkpoints(ModelCheckpoint):
-    """The best and the last epoch; a run that was moved keeps its best, which Lightning would forget."""
+    """The best or the last epoch; a run that was moved keeps its best, which Lightning would forget."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was known, with the paths of where the run lies now."""
@@ -302,15 +302,11 @@ def fit(
 
 
 def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
-    checkpoints = Checkpoints(
-        folder / "checkpoints",
-        "best",
-        monitor="validation_loss",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [checkpoints, CurvesFile(folder / "curves.csv")]
+    # Two of them, for with `save_last` Lightning saves the last epoch only where it is the best one too.
+    kept = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = Checkpoints(folder / "checkpoints", "best", monitor="validation_loss", **kept)
+    last = Checkpoints(folder / "checkpoints", "last", **kept)
+    callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv")]
     if title is not None:
         callbacks.append(EpochBar(title))
     if train.patience:
