@@ -1,8 +1,11 @@
-"""Makes results/README.md, the table of all results, from the JSON files beside it."""
+"""Makes results/README.md, the table of all results, and the tables in docs/, from the JSON files in results/."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+import digit_tables
 import harness
 
 
@@ -55,13 +58,32 @@ def section(name: str, result: dict[str, Any]) -> str:
     return f"{head}| figure | value |\n|---|---|\n{rows}\n"
 
 
+def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
+    """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{digit_tables.TABLES[match[2]](figures)}{match[3]}"
+
+    return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, page, flags=re.DOTALL)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write to a temporary file, then rename, where something has changed."""
+    if path.exists() and path.read_text("utf-8") == text:
+        return
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, "utf-8")
+    print(temporary.replace(path))
+
+
 def main() -> None:
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
     title = "# Results\n\nMade by `python benchmarks/table.py` from the JSON files here, which their commands wrote.\n"
     text = "\n".join([title, *(section(name, result) for name, result in results.items())])
-    temporary = harness.RESULTS / ".README.md.part"
-    temporary.write_text(text, "utf-8")
-    print(temporary.replace(harness.RESULTS / "README.md"))
+    write_text(harness.RESULTS / "README.md", text)
+    figures = {name: result["figures"] for name, result in results.items()}
+    for page in sorted((harness.ROOT / "docs").glob("*.md")):
+        write_text(page, filled(page.read_text("utf-8"), figures))
 
 
 if __name__ == "__main__":

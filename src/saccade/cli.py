@@ -20,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+reproduce = typer.Typer(help="Every table and figure of a published system, in one report.", no_args_is_help=True)
+app.add_typer(reproduce, name="reproduce")
+
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
 Folds = Annotated[
@@ -27,7 +30,7 @@ Folds = Annotated[
 ]
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
+def _command(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
     """Register a command: config parameters become one option a field, errors become one line."""
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
@@ -62,7 +65,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
     )
-    return app.command(function.__name__)(run)
+    return group.command(function.__name__)(run)
 
 
 def _flag(config: str, field: str) -> str:
@@ -184,6 +187,32 @@ def compare(
         from saccade.experiments.compare import add_results
 
         add_results(results, name or _name(clips), figures, data, training, " ".join(["saccade", *sys.argv[1:]]))
+
+
+@functools.partial(_command, group=reproduce)
+def digits(
+    quick: Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
+    protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
+    mnist: Annotated[
+        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+    ] = None,
+    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/digits-BUDGET]")] = None,
+    results: Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")] = None,
+) -> None:
+    """Digits in motion (Shan & Atanasov 2017): as published, what that measures, and on digits never seen."""
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    # Weights of hundreds of megabytes are written anew at every step: in large pages that takes half the time. PyTorch
+    # reads this when it is loaded.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from saccade.experiments.digits.reproduce import reproduce as reproduce_digits
+
+    budget = "quick" if quick else "full" if full else "standard"
+    typer.echo(
+        f"report: {reproduce_digits(run or Path('runs') / f'digits-{budget}', mnist, clips, budget, protocol, results)}"
+    )
 
 
 @_command

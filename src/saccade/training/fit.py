@@ -1,6 +1,7 @@
 """Fit a model to a set of clips, on Lightning: curves, early stop, and resuming with equal results."""
 
 import csv
+import functools
 import io
 import logging
 import math
@@ -303,9 +304,10 @@ def fit(
 
 def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
     # Two of them, for with `save_last` Lightning saves the last epoch only where it is the best one too.
-    kept = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = Checkpoints(folder / "checkpoints", "best", monitor="validation_loss", **kept)
-    last = Checkpoints(folder / "checkpoints", "last", **kept)
+    kept = functools.partial(
+        Checkpoints, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    best, last = kept("best", monitor="validation_loss"), kept("last")
     callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv")]
     if title is not None:
         callbacks.append(EpochBar(title))
