@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from saccade.cli import app
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
-COMMANDS = ("demo", "train", "evaluate", "predict", "compare", "models")
+COMMANDS = ("reproduce", "demo", "train", "evaluate", "predict", "compare", "models")
 
 
 def call(*words: object, ok: bool = True) -> Result:
@@ -225,6 +225,10 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("evaluate", "{run}/model"), "model: no split.json; expected a run's folder"),
         (("predict", "{tmp}", "a.mp4"), "the folder holds no trained model; expected one that `saccade train`"),
         (("predict", "{run}", "a.mp4"), "a.mp4: no such file; check the path"),
+        (("reproduce", "digits", "--quick", "--full"), "--quick and --full exclude each other"),
+        (("reproduce", "digits", "--run", "{tmp}/r", "--mnist", "{tmp}"), "train-images-idx3-ubyte"),
+        (("reproduce", "digits", "--run", "{tmp}/r", "--protocol", "fair"), "protocol is 'fair', expected one of all"),
+        (("reproduce", "digits", "--run", "{tmp}/r", "--clips", "{tmp}/none"), "none: no such folder"),
     ],
 )
 def test_errors_are_one_line(

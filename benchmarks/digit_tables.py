@@ -1,0 +1,139 @@
+"""The tables of docs/digits.md, made from the results of `saccade reproduce digits`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Results = dict[str, dict[str, Any]]  # figures by the name of their file
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    head = f"| {' | '.join(columns)} |\n|---|{'---:|' * (len(columns) - 1)}\n"
+    return head + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as per cent."""
+    return f"{100 * share:.{digits}f}"
+
+
+def digits_paper(results: Results) -> str:
+    """Table I: as published, and under four readings of the test videos."""
+    figures = results["digits-paper"]
+    rows = []
+    for variant, encoders in figures["cells"].items():
+        for encoder, models in encoders.items():
+            loss, accuracy = figures["published"][variant][encoder]
+            found = [models["lstm"][reading] for reading in figures["readings"]]
+            cells = [f"{f['loss']:.2f} · {percent(f['accuracy'])} ± {percent(f['accuracy_spread'])}" for f in found]
+            rows.append([variant, encoder, f"{loss:.2f} · {percent(accuracy, 2)}", *cells])
+    words = "; ".join(f"*{name}*: {meaning}" for name, meaning in figures["readings"].items())
+    note = f"Loss · accuracy in %, {figures['rounds']['lstm']} rounds, ± their spread. {words.capitalize()}."
+    return table(["variant", "encoder", "published", *figures["readings"]], rows) + f"\n{note}\n"
+
+
+def digits_honest(results: Results) -> str:
+    """Accuracy of every model in every variant, and the ceilings."""
+    figures = results["digits-honest"]
+    models, chosen = figures["models"], figures["chosen"]
+    names = list(dict.fromkeys(name for of_variant in models.values() for name in of_variant if name != "ceiling"))
+
+    def shown(variant: str, name: str) -> str:
+        if name not in models[variant]:
+            return "–"
+        value = percent(models[variant][name]["accuracy"])
+        return f"**{value}**" if chosen[variant] == name else value
+
+    def budget(name: str) -> str:
+        found = [of_variant[name] for of_variant in models.values() if name in of_variant]
+        return f"{found[0]['videos']:,} · {max(f['minutes'] for f in found):.0f}"
+
+    rows = [[f"`{name}`", *(shown(variant, name) for variant in models), budget(name)] for name in names]
+    if figures["ceilings"]:
+        tops = [percent(figures["ceilings"][v]["accuracy"]) if v in figures["ceilings"] else "–" for v in models]
+        rows.append(["*ceiling*", *tops, ""])
+    note = (
+        "Accuracy in % of whole videos; **recorded**. *two-stage*: the encoder stays as single digits made it; "
+        "*end-to-end*: everything learns. Minutes: the longest training, on one core that it shared with others."
+    )
+    return table(["model", *models, "training videos · minutes"], rows) + f"\n{note}\n"
+
+
+def glimpses(results: Results) -> str:
+    """One window against several."""
+    runs = results["glimpses"]["runs"]
+    names = {
+        "single": "one window (`stn`, pre-trained on single digits)",
+        "one-glimpse": "one window (`stn:1`)",
+        "several": "two windows (`stn:2`)",
+    }
+    rows = [
+        [words, percent(runs[name]["accuracy"]), percent(runs[name]["on_digits"]), f"{runs[name]['parameters']:,}"]
+        for name, words in names.items()
+    ]
+    note = (
+        f"Unseen digits and paths, `normal`, end to end on {runs['single']['videos']:,} videos each, frames averaged, "
+        "no LSTM. A window is on a digit if the middle of each lies inside the other; two windows need a digit each."
+    )
+    columns = ["encoder", "pairs right, %", "all windows on digits, % of frames", "parameters"]
+    return table(columns, rows) + f"\n{note}\n"
+
+
+def pretraining(results: Results) -> str:
+    """The encoders on single digits, beside what was published."""
+    published = {"lenet": "0.054 · 98.31", "stn": "0.026 · 99.14", "dcn": "0.072 · 97.62"}
+    rows = [
+        [
+            f"`{encoder}`",
+            f"{found['parameters']:,}",
+            published[encoder],
+            f"{recipe}, {found['passes']:g} passes",
+            f"{found['loss']:.3f} · {percent(found['accuracy'], 2)}",
+            f"{found['minutes']:.0f}",
+        ]
+        for encoder, recipes in results["pretraining"].items()
+        for recipe, found in recipes.items()
+    ]
+    note = (
+        "Loss · accuracy in % on the 10,000 test digits of MNIST, scaled. *published*: Adadelta at 1.0, batch 32 "
+        "(there 5 passes); *one-cycle*: AdamW up to .001 and back to 0 (`dcn` half of it), batch 64. Parameters with "
+        "`Linear(500, 10)`: the counts of `lenet` and `dcn` are the published ones."
+    )
+    return table(["encoder", "parameters", "published", "here", "loss · accuracy", "minutes"], rows) + f"\n{note}\n"
+
+
+def memory(results: Results) -> str:
+    """Peaks by encoder and way of training."""
+    peaks = results["digits-honest"]["memory_gib"]
+    ways = {"two_stage": "two-stage", "end_to_end": "end to end", "checkpointed": "end to end, checkpointed"}
+    rows = [[f"`{e}`", *(f"{of[way]:.2f}" if way in of else "–" for way in ways)] for e, of in peaks.items()]
+    return table(["encoder, GiB", *ways.values()], rows)
+
+
+def hands(results: Results) -> str:
+    """Hand gestures."""
+    found = results["digits-honest"]["hands"]
+    first = next(iter(found.values()))
+    rows = [
+        [
+            f"`{name}`",
+            percent(of["accuracy"]),
+            " to ".join(percent(end) for end in of["accuracy_interval"]),
+            f"{of['minutes']:.0f}",
+        ]
+        for name, of in found.items()
+    ]
+    rows.append(["*commonest class*", percent(first["majority_share"]), "", ""])
+    counts = f"{first['training']} training and {first['videos']} test clips"
+    note = f"{counts}, {first['epochs']} epochs each, five grey frames a clip."
+    return table(["model", "clips right, %", "95 % interval", "minutes"], rows) + f"\n{note}\n"
+
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    "digits-paper": digits_paper,
+    "digits-honest": digits_honest,
+    "glimpses": glimpses,
+    "pretraining": pretraining,
+    "memory": memory,
+    "hands": hands,
+}

@@ -1,0 +1,1 @@
+"""Digits in motion (Shan & Atanasov 2017): every table and figure, and what they left open."""

@@ -1,0 +1,138 @@
+"""How much of the digit experiments is computed: in minutes, in hours, or as published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from saccade.data.moving_mnist import VARIANTS
+from saccade.experiments.digits.contestants import Contestant
+
+ENCODERS = ("lenet", "stn", "dcn")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in the honest table.
+
+    Args:
+        who: the model.
+        videos: that it learns from, in each variant.
+        variants: that it is trained on.
+    """
+
+    who: Contestant
+    videos: int
+    variants: tuple[str, ...] = VARIANTS
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much.
+
+    Args:
+        name: in words, for the page.
+        passes: by encoder and recipe, passes of the pre-training through the training digits.
+        frozen: by encoder, the recipe of the one that the published protocol freezes.
+        frames: of a video of the published protocol; the paper's are 50.
+        rounds: by model, trainings anew in each cell of Table I, on all encoders.
+        baselines: the same for the paper's other recurrent parts, on LeNet.
+        slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
+        entries: the models of the honest protocol.
+        objects: videos that one window and several are compared on, on `normal`.
+        ceilings: videos that the classifier of single digits learns from; 0: no ceilings.
+        tests: test videos of the honest protocol.
+        memory: encoders whose memory in training is measured.
+        hands: models on hand gestures.
+        epochs: passes through the hand gestures.
+    """
+
+    name: str
+    passes: Mapping[str, Mapping[str, float]]
+    frozen: Mapping[str, str]
+    frames: int
+    rounds: Mapping[str, int]
+    baselines: Mapping[str, int]
+    slow: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    objects: int
+    ceilings: int
+    tests: int
+    memory: tuple[str, ...]
+    hands: tuple[Contestant, ...]
+    epochs: int
+
+
+GLIMPSES = Contestant("stn:2", model="convnet", head_units=128, lr=2e-3)
+# On the other variants it goes on from `normal`, where its windows found their digits.
+TURNED = replace(GLIMPSES, start="normal", lr=1e-3)
+# What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
+# starts from single ones; and its own form with one window.
+OBJECTS = {
+    "single": Contestant("stn", model="convnet", head_units=128, lr=3e-4, start="one-cycle"),
+    "one-glimpse": Contestant("stn:1", model="convnet", head_units=128, lr=2e-3),
+    "several": GLIMPSES,
+}
+
+
+def _both(encoder: str, start: str = "one-cycle") -> tuple[Contestant, Contestant]:
+    """As published, in two stages, and end to end from there on."""
+    return Contestant(encoder, 2, start=start), Contestant(encoder, 1, start=start, lr=3e-4)
+
+
+QUICK = Budget(
+    name="quick: minutes, to see that everything runs",
+    passes={"lenet": {"one-cycle": 4.0}, "stn": {"one-cycle": 3.0}, "dcn": {"one-cycle": 0.5}},
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
+    frames=10,
+    rounds={"lstm": 10},
+    baselines={"gru": 3, "mlp": 3},
+    slow=("normal",),
+    entries=(Entry(GLIMPSES, 3_200, ("normal",)),),
+    objects=1_600,
+    ceilings=0,
+    tests=300,
+    memory=("lenet", "stn"),
+    hands=(),
+    epochs=1,
+)
+STANDARD = Budget(
+    name="standard: about five hours on two cores",
+    passes={"lenet": {"published": 3.0, "one-cycle": 2.0}, "stn": {"one-cycle": 2.0}, "dcn": {"one-cycle": 1.5}},
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
+    frames=50,
+    rounds={"lstm": 300},
+    baselines={"gru": 30, "mlp": 30},
+    slow=VARIANTS,
+    entries=(
+        Entry(GLIMPSES, 40_000, ("normal",)),
+        Entry(TURNED, 40_000, VARIANTS[1:]),
+        *(Entry(_both(encoder)[0], 1_600) for encoder in ENCODERS),
+        *(Entry(_both(encoder)[1], 1_600, ("normal",)) for encoder in ENCODERS),
+    ),
+    objects=6_400,
+    ceilings=9_600,
+    tests=2000,
+    memory=ENCODERS,
+    hands=(*_both("lenet"), *_both("stn"), *_both("dcn")),
+    epochs=6,
+)
+FULL = Budget(
+    name="full: as published, half a week on two cores or an evening on a GPU",
+    passes={encoder: {"published": 5.0, "one-cycle": 5.0} for encoder in ENCODERS},
+    frozen=dict.fromkeys(ENCODERS, "published"),
+    frames=50,
+    rounds={"lstm": 300},
+    baselines={"gru": 300, "mlp": 300},
+    slow=VARIANTS,
+    entries=(
+        Entry(GLIMPSES, 160_000, ("normal",)),
+        Entry(TURNED, 480_000, VARIANTS[1:]),
+        Entry(Contestant("conv4", model="alstm", lr=3e-3), 160_000),
+        *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
+    ),
+    objects=160_000,
+    ceilings=48_000,
+    tests=5000,
+    memory=ENCODERS,
+    hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),
+    epochs=20,
+)

@@ -1,0 +1,111 @@
+"""The digit models as they are trained end to end or in two stages, on whatever videos."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from saccade.config import DataConfig, TrainConfig
+from saccade.data.moving_mnist import VARIANTS
+from saccade.experiments.digits.pretraining import pretrained, seconds
+from saccade.models.build import create_model
+from saccade.models.classifier import count_parameters
+from saccade.recognizer import Recognizer, load
+from saccade.training.fit import fit
+
+STAGES = {1: "end-to-end", 2: "two-stage"}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model and how it learns.
+
+    Args:
+        encoder: its encoder, by name.
+        stages: 2: the encoder is pre-trained on single digits and stays as it is, as published; 1: everything learns.
+        model: its recipe in `MODELS`.
+        hidden: units of the recurrent part.
+        head_units: width of a tanh layer before the classes; 0: none.
+        lr: highest learning rate.
+        start: recipe of the pre-training that the encoder comes from; or a variant of the moving digits, on which the
+            whole model was trained before; None: random weights.
+    """
+
+    encoder: str
+    stages: int = 1
+    model: str = "lstm"
+    hidden: int = 128
+    head_units: int = 0
+    lr: float = 1e-3
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.stages not in STAGES:
+            raise ValueError(f"stages is {self.stages}, expected 1 (end to end) or 2 (the encoder is frozen)")
+        if self.stages == 2 and self.start is None:
+            raise ValueError("an encoder that stays as it is must come from a pre-training; give start")
+
+    @property
+    def name(self) -> str:
+        """Of its folder and cell."""
+        return f"{self.encoder.replace(':', '-')}-{self.model}-{STAGES[self.stages]}"
+
+
+def train(
+    who: Contestant,
+    classes: tuple[str, ...],
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    data: DataConfig,
+    how: TrainConfig,
+    folder: Path,
+    encoders: Path,
+    title: str,
+) -> tuple[Recognizer, dict[str, Any]]:
+    """Train a contestant, resumable, and save it to `folder/model`.
+
+    Args:
+        who: the model.
+        classes: names of the K classes.
+        training, validation: samples.
+        data, how: settings; the rate is that of the contestant.
+        folder: of this training.
+        encoders: where `pretrain` left its models.
+        title: beside the progress bar.
+
+    Returns:
+        The trained model, and `minutes`, `parameters` (all), `trained` (those that learned), `validation` (accuracy).
+    """
+    torch.manual_seed(how.seed)
+    model = create_model(
+        who.model,
+        len(classes),
+        encoder=who.encoder,
+        hidden=who.hidden,
+        head_units=who.head_units,
+        dropout=0.0,
+        in_channels=data.channels,
+        size=data.size,
+    )
+    encoder = cast(nn.Module, model.encoder)
+    if who.start in VARIANTS:
+        model.load_state_dict(load(folder.parents[1] / who.start / who.name).model.state_dict())
+    elif who.start:
+        start = pretrained(encoders, who.encoder, who.start)
+        encoder.load_state_dict(cast(nn.Module, start.encoder).state_dict())
+    parameters = count_parameters(model)
+    if who.stages == 2:
+        encoder.requires_grad_(False)
+    trained = count_parameters(model)
+    curves = fit(model, training, validation, data, replace(how, lr=who.lr), folder, title)
+    recognizer = Recognizer(model, classes, data)
+    recognizer.save(folder / "model")
+    return recognizer, {
+        "minutes": round(seconds(folder) / 60, 1),
+        "parameters": parameters,
+        "trained": trained,
+        "validation": max(curves["validation"]["accuracy"]),
+    }

@@ -1,0 +1,66 @@
+"""How much memory a training step takes, each measured in a process of its own."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from saccade.config import TrainConfig
+from saccade.data.moving_mnist import PAIRS
+from saccade.encoders.dcn import DCN
+from saccade.experiments.digits.pretraining import SIZE
+from saccade.models.build import create_model
+from saccade.training.fit import choose_precision
+from saccade.training.losses import frame_cross_entropy
+
+_STEPS = 3  # the optimiser's state is there from the second on
+
+
+def peak_memory(encoder: str, stages: int, videos: int = 16, frames: int = 10, checkpoint: bool = False) -> float:
+    """Largest resident memory in GiB of a process that trains an LSTM on an encoder, libraries included.
+
+    Args:
+        encoder: by its name.
+        stages: 1: end to end; 2: the encoder is frozen.
+        videos, frames: B and T of a step.
+        checkpoint: of `dcn`, see there.
+    """
+    # A new process, not a forked one: that would begin with this one's peak.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_peak, encoder, stages, videos, frames, checkpoint).result()
+
+
+def _peak(encoder: str, stages: int, videos: int, frames: int, checkpoint: bool) -> float:
+    torch.set_num_threads(1)
+    model = create_model("lstm", len(PAIRS), encoder=encoder, hidden=128, dropout=0.0, in_channels=1, size=SIZE)
+    if checkpoint:
+        assert isinstance(model.encoder, DCN)
+        model.encoder.checkpoint = True
+    if stages == 2:
+        cast(nn.Module, model.encoder).requires_grad_(False)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    half = choose_precision(TrainConfig().precision) == "bf16-mixed"
+    for _ in range(_STEPS):
+        video, targets = torch.randn(videos, frames, 1, SIZE, SIZE), torch.randint(len(PAIRS), (videos,))
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = frame_cross_entropy(model(video).logits, targets)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def memory_table(encoders: Sequence[str]) -> dict[str, Any]:
+    """Peaks in GiB by encoder: `two_stage`, `end_to_end`, and for `dcn` also `checkpointed`."""
+    table: dict[str, Any] = {}
+    for encoder in encoders:
+        table[encoder] = {"two_stage": peak_memory(encoder, 2), "end_to_end": peak_memory(encoder, 1)}
+        if encoder == "dcn":
+            table[encoder]["checkpointed"] = peak_memory(encoder, 1, checkpoint=True)
+    return table

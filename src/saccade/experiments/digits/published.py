@@ -1,0 +1,139 @@
+"""The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what "test" may mean."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress, TaskID
+from torch import Tensor
+
+from saccade.data.digits import Digits
+from saccade.data.moving_mnist import Batch, MovingDigits, ordered_label
+from saccade.data.transform import to_video
+from saccade.experiments.cells import cell
+from saccade.experiments.digits.pretraining import DATA, pretrained
+from saccade.models.classifier import Classifier
+from saccade.training.fit import choose_precision
+from saccade.training.rounds import Rounds, train_rounds
+
+READINGS = {
+    "same-videos": "the training videos themselves",
+    "same-digits": "the same digits, new paths",
+    "same-paths": "new digits, the same paths",
+    "new": "new digits, new paths",
+}
+# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. That the STN's figures for `gesture` are those of
+# LeNet is how the paper has it.
+PUBLISHED = {
+    "normal": {"lenet": (1.44, 0.9796), "stn": (1.98, 0.8726), "dcn": (1.27, 0.9962)},
+    "rotation": {"lenet": (1.42, 0.9843), "stn": (1.97, 0.9047), "dcn": (1.29, 0.9970)},
+    "scale": {"lenet": (1.52, 0.9628), "stn": (1.99, 0.8690), "dcn": (1.28, 0.9941)},
+    "rotation+scale": {"lenet": (1.51, 0.9682), "stn": (1.99, 0.8910), "dcn": (1.25, 0.9946)},
+    "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
+}
+FRAMES = 50
+_AT_ONCE = 50  # frames that are encoded together
+
+
+def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -> dict[str, Batch]:
+    """One video for each ordered pair of digits, for training (`training`) and for each of `READINGS`.
+
+    New digits come from MNIST's test set; those of the training videos come from its training set.
+    """
+    labels = torch.cartesian_prod(torch.arange(10), torch.arange(10))
+
+    def make(digits: Digits, digits_seed: int, paths_seed: int) -> Batch:
+        moving = MovingDigits(digits, variant, frames=frames)
+        return moving.batch(labels=labels, digits_seed=digits_seed, paths_seed=paths_seed)
+
+    learn = make(training, 0, 0)
+    return {
+        "training": learn,
+        "same-videos": learn,
+        "same-digits": make(training, 0, 1),
+        "same-paths": make(test, 1, 0),
+        "new": make(test, 1, 1),
+    }
+
+
+@torch.inference_mode()
+def encode(model: Classifier, video: Tensor) -> Tensor:
+    """What a frozen encoder says of videos `B T 1 H W` uint8: `B T D`, float32, on the encoder's device.
+
+    It is computed in bfloat16 where the hardware does so.
+    """
+    device = next(model.parameters()).device
+    flat = video.flatten(0, 1).movedim(1, -1).to(device)
+    half = choose_precision("auto") == "bf16-mixed"
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        parts = [model.encode(to_video(frames, DATA.normalization)).flatten(1) for frames in flat.split(_AT_ONCE)]
+    return torch.cat(parts).float().unflatten(0, video.shape[:2])
+
+
+def table_cell(
+    run: Path,
+    encoders: Path,
+    variant: str,
+    encoder: str,
+    recipe: str,
+    rounds: Mapping[str, int],
+    training: Digits,
+    test: Digits,
+    frames: int = FRAMES,
+) -> dict[str, Any]:
+    """One cell of Table I: an LSTM(8) over a frozen encoder, trained anew many times, under all four readings.
+
+    Args:
+        run: gets the cell's file.
+        encoders: where `pretrain` left its models.
+        variant: of the moving digits.
+        encoder, recipe: which of these models.
+        rounds: how many trainings of each of the models of `train_rounds`: `lstm` is the paper's, `gru` and `mlp` are
+            its other baselines.
+        training, test: digits.
+        frames: of a video.
+
+    Returns:
+        For each of the models, for each of `READINGS`: `loss`, `accuracy`, and their spreads between rounds.
+    """
+    settings = {
+        "variant": variant,
+        "encoder": encoder,
+        "recipe": recipe,
+        "rounds": dict(rounds),
+        "digits": len(training),
+        "frames": frames,
+    }
+
+    def compute() -> dict[str, Any]:
+        model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
+        sets = videos(training, test, variant, frames)
+        features = {name: encode(model, batch.video) for name, batch in sets.items() if name != "same-videos"}
+        features["same-videos"] = features["training"]
+        tests = {name: (features[name], ordered_label(sets[name].labels)) for name in READINGS}
+        figures = {}
+        with Progress(transient=True) as progress:
+            for kind, count in rounds.items():
+                bar = progress.add_task(f"{variant}, {encoder}, {count} rounds of {kind}", total=count)
+
+                def show(done: int, total: int, bar: TaskID = bar) -> None:
+                    progress.update(bar, completed=done)
+
+                found = train_rounds(
+                    features["training"],
+                    ordered_label(sets["training"].labels),
+                    tests,
+                    model=kind,
+                    rounds=count,
+                    progress=show,
+                )
+                figures[kind] = {name: _summary(of) for name, of in found.items()}
+        return figures
+
+    return cell(run / f"{variant}-{encoder}.json", settings, compute)
+
+
+def _summary(rounds: Rounds) -> dict[str, float]:
+    (loss, accuracy), (loss_spread, accuracy_spread) = rounds.mean, rounds.spread
+    return {"loss": loss, "accuracy": accuracy, "loss_spread": loss_spread, "accuracy_spread": accuracy_spread}

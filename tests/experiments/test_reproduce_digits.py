@@ -1,0 +1,232 @@
+"""The digit experiments: what their parts promise, and a tiny run of the whole, resumed cell by cell."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from moving_squares import make_set
+
+from saccade.config import read_json
+from saccade.data.digits import Sides, split_digits
+from saccade.data.moving_mnist import PAIRS, VARIANTS, ordered_label
+from saccade.data.transform import to_video
+from saccade.experiments.digits import honest, pretraining, published, reproduce
+from saccade.experiments.digits.budget import FULL, GLIMPSES, QUICK, STANDARD, Entry
+from saccade.experiments.digits.contestants import Contestant
+from saccade.experiments.digits.honest import pair_posterior
+from saccade.experiments.digits.memory import peak_memory
+from saccade.models.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    return split_digits()
+
+
+# The published protocol.
+
+
+@pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
+def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: Sides, variant: str) -> None:
+    sets = published.videos(sides.training, sides.test, variant, frames=10)
+    learn = sets["training"]
+    assert list(published.READINGS) == [name for name in sets if name != "training"]
+    for batch in sets.values():
+        assert batch.video.shape == (100, 10, 1, 64, 64)
+        assert ordered_label(batch.labels).tolist() == list(range(100))
+    assert torch.equal(sets["same-videos"].video, learn.video)
+    assert torch.equal(sets["same-digits"].indices, learn.indices)
+    assert not torch.equal(sets["same-digits"].video, learn.video)
+    for name in ("same-paths", "new"):  # other digits: those of MNIST's test set
+        shown = sides.test.images[sets[name].indices.numpy()].reshape(-1, 28 * 28)
+        known = {image.tobytes() for image in sides.training.images}
+        assert not any(image.tobytes() in known for image in shown)
+
+    def centres(name: str) -> torch.Tensor:
+        return (sets[name].boxes[..., :2] + sets[name].boxes[..., 2:]) / 2
+
+    # Digits differ in shape, and so the middles of their boxes by some pixels; paths differ by much more.
+    assert (centres("same-paths") - centres("training")).abs().nanmean() < 3
+    for name in ("same-digits", "new"):
+        assert (centres(name) - centres("training")).abs().nanmean() > 6
+
+
+def test_encoding_is_what_the_encoder_says_frame_by_frame(sides: Sides) -> None:
+    model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
+    video = published.videos(sides.training, sides.test, "normal", frames=2)["new"].video[:30]
+    features = published.encode(model, video)
+    assert features.shape == (30, 2, 500)
+    assert not features.requires_grad
+    with torch.inference_mode():
+        one = model.encode(to_video(video[7, 1].movedim(0, -1)[None], "mnist")).flatten()
+    assert features.dtype == torch.float32
+    # Within the rounding of bfloat16, which the processor may compute in.
+    assert (features[7, 1] - one).abs().max() < 0.02 * one.abs().max()
+
+
+def test_the_published_table_is_whole() -> None:
+    assert tuple(published.PUBLISHED) == VARIANTS
+    for row in published.PUBLISHED.values():
+        assert tuple(row) == ("lenet", "stn", "dcn")
+        for loss, accuracy in row.values():
+            assert 1 < loss < 2
+            assert 0.8 < accuracy < 1
+
+
+# The honest protocol.
+
+
+def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None:
+    chance = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(5, 10, generator=chance).softmax(1) for _ in range(2))
+    pairs = pair_posterior(first, second)
+    for b in range(5):
+        for index, name in enumerate(PAIRS):
+            low, high = map(int, name.split("+"))
+            naive = first[b, low] * second[b, high]
+            if low != high:
+                naive = naive + first[b, high] * second[b, low]
+            torch.testing.assert_close(pairs[b, index], naive)
+    torch.testing.assert_close(pairs.sum(1), torch.ones(5))
+
+
+def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
+    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give start"):
+        Contestant("lenet", 2)
+    with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
+        Contestant("lenet", 3)
+    assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
+
+
+def test_validation_chooses_the_model_that_is_recorded() -> None:
+    models = {
+        "a": {"validation": 0.8, "accuracy": 0.7},
+        "b": {"validation": 0.7, "accuracy": 0.9},
+        "ceiling": {"validation": 1.0, "accuracy": 1.0},
+    }
+    assert reproduce.best(models) == "a"
+
+
+def test_no_digit_is_on_two_sides(sides: Sides) -> None:
+    parts = [{image.tobytes() for image in part.images} for part in (sides.training, sides.validation, sides.test)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 5000
+
+
+# The whole.
+
+TINY = replace(
+    QUICK,
+    name="tiny",
+    passes={"lenet": {"one-cycle": 0.1}, "stn": {"one-cycle": 0.1}},
+    frozen={"lenet": "one-cycle", "stn": "one-cycle"},
+    frames=5,
+    rounds={"lstm": 2},
+    baselines={"mlp": 1},
+    entries=(
+        Entry(GLIMPSES, 1, ("normal",)),
+        Entry(Contestant("lenet", 2, start="one-cycle"), 1, ("normal", "scale")),
+    ),
+    objects=1,
+    ceilings=1,
+    tests=20,
+    memory=("lenet",),
+    hands=(Contestant("lenet", start="one-cycle"),),
+    epochs=1,
+)
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Squares that move, in place of hands."""
+    return make_set(tmp_path_factory.mktemp("gestures") / "hands")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
+    """A tiny run of everything."""
+    folder = tmp_path_factory.mktemp("digits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reproduce.BUDGETS, "tiny", TINY)
+        patch.setattr(honest, "EPOCH", 32)
+        patch.setattr(honest, "_VALIDATION", 32)
+        reproduce.reproduce(folder / "run", clips=gestures, budget="tiny", results=folder / "results")
+    return folder
+
+
+def test_the_page_has_every_table_and_figure(run: Path) -> None:
+    page = (run / "run" / "report.html").read_text(encoding="utf-8")
+    headings = ("Table I, and what it measures", "Unseen digits on unseen paths", "From digits to hands")
+    for words in (*headings, "Figures 3, 4 and 5", "several glimpses", "6,431,080", "25,741,976"):
+        assert words in page
+    for name in ("figure-3", "figure-4", "figure-5", "glimpses"):
+        assert (run / "run" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
+    stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").iterdir()}
+    assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses"}
+    for values in stored.values():
+        assert values["command"].startswith("saccade reproduce digits")
+    assert set(stored["digits-honest"]["figures"]) >= {"normal", "scale"}
+    assert 0 <= stored["glimpses"]["figures"]["single"] <= 1
+    assert 0 <= stored["glimpses"]["figures"]["several"] <= 1
+    cells = stored["digits-paper"]["figures"]["cells"]
+    assert set(cells) == set(VARIANTS)
+    for cell in cells.values():
+        assert set(cell["stn"]["lstm"]) == set(published.READINGS)
+
+
+def test_finished_cells_are_read_and_lost_ones_computed_again(
+    run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    before = read_json(run / "run" / "figures.json")
+    lost = run / "run" / "paper" / "scale-lenet.json"
+    kept = lost.read_bytes()
+    lost.unlink()
+    trained: list[Any] = []
+    monkeypatch.setattr(pretraining, "fit", lambda *_: trained.append(1))
+    reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
+    assert not trained
+    assert lost.read_bytes() == kept  # the same seeds, the same figures
+    assert read_json(run / "run" / "figures.json") == before
+
+
+def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
+    with pytest.raises(ValueError, match=r"made with other settings \(rounds\); choose another --run"):
+        reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budget": "huge"}, "budget is 'huge', expected one of quick, standard, full"),
+        ({"protocol": "dishonest"}, "protocol is 'dishonest', expected one of all, paper, honest"),
+        ({"mnist": Path("nowhere")}, "nowhere"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_computed(
+    tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        reproduce.reproduce(tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_budgets_compute_every_cell_that_the_paper_has() -> None:
+    for budget in (STANDARD, FULL):
+        assert tuple(budget.slow) == VARIANTS
+        assert budget.rounds["lstm"] == 300
+        assert {entry.who.encoder for entry in budget.entries} >= {"lenet", "stn", "dcn", "stn:2"}
+    assert all(recipes["published"] == 5 for recipes in FULL.passes.values())
+
+
+def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
+    small, large = peak_memory("conv4", 1, videos=1, frames=1), peak_memory("conv4", 1, videos=64, frames=20)
+    assert 0.1 < small < 1.5
+    # 1,280 frames of 64×64 in float32 alone are 20 MiB; the first layer's 16 maps of 32×32 are 80.
+    assert large > small + 0.1
