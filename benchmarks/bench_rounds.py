@@ -155,10 +155,9 @@ def main() -> None:
         counts |= {"saccade, one thread": few, "torch, one thread": few}
         works["saccade, one thread"] = kept("saccade", by_saccade, *given, few, 1)
         works["torch, one thread"] = kept("torch", by_torch, *given, few, 1)
-    seconds = {
-        name: [time / counts[name] for time in times]
-        for name, times in harness.interleaved(works, options.repetitions).items()
-    }
+    with keras:
+        measured = harness.interleaved(works, options.repetitions)
+    seconds = {name: [time / counts[name] for time in times] for name, times in measured.items()}
     ratios = harness.ratios(seconds)
     limit = ratios.pop("products")
     one = ratios.pop("saccade, one thread", None)

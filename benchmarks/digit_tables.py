@@ -17,6 +17,12 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}"
 
 
+def with_interval(found: dict[str, Any]) -> str:
+    """An accuracy and half the width of its 95 % interval."""
+    low, high = found["accuracy_interval"]
+    return f"{percent(found['accuracy'])} ± {percent((high - low) / 2)}"
+
+
 def digits_paper(results: Results) -> str:
     """Table I: as published, and under four readings of the test videos."""
     figures = results["digits-paper"]
@@ -27,8 +33,11 @@ def digits_paper(results: Results) -> str:
             found = [models["lstm"][reading] for reading in figures["readings"]]
             cells = [f"{f['loss']:.2f} · {percent(f['accuracy'])} ± {percent(f['accuracy_spread'])}" for f in found]
             rows.append([variant, encoder, f"{loss:.2f} · {percent(accuracy, 2)}", *cells])
+    frozen = "Frozen encoders: " + ", ".join(
+        f"`{encoder}` {of['recipe']}, {of['passes']:g} passes" for encoder, of in figures["frozen"].items()
+    )
     words = "; ".join(f"*{name}*: {meaning}" for name, meaning in figures["readings"].items())
-    note = f"Loss · accuracy in %, {figures['rounds']['lstm']} rounds, ± their spread. {words.capitalize()}."
+    note = f"Loss · accuracy in %, {figures['rounds']['lstm']} rounds, ± their spread; {words}. {frozen}."
     return table(["variant", "encoder", "published", *figures["readings"]], rows) + f"\n{note}\n"
 
 
@@ -41,20 +50,22 @@ def digits_honest(results: Results) -> str:
     def shown(variant: str, name: str) -> str:
         if name not in models[variant]:
             return "–"
-        value = percent(models[variant][name]["accuracy"])
+        value = with_interval(models[variant][name])
         return f"**{value}**" if chosen[variant] == name else value
 
     def budget(name: str) -> str:
         found = [of_variant[name] for of_variant in models.values() if name in of_variant]
-        return f"{found[0]['videos']:,} · {max(f['minutes'] for f in found):.0f}"
+        counts = sorted({f["videos"] for f in found})
+        return f"{' or '.join(f'{count:,}' for count in counts)} · {max(f['minutes'] for f in found):.0f}"
 
     rows = [[f"`{name}`", *(shown(variant, name) for variant in models), budget(name)] for name in names]
     if figures["ceilings"]:
-        tops = [percent(figures["ceilings"][v]["accuracy"]) if v in figures["ceilings"] else "–" for v in models]
+        tops = [with_interval(figures["ceilings"][v]) if v in figures["ceilings"] else "–" for v in models]
         rows.append(["*ceiling*", *tops, ""])
     note = (
-        "Accuracy in % of whole videos; **recorded**. *two-stage*: the encoder stays as single digits made it; "
-        "*end-to-end*: everything learns. Minutes: the longest training, on one core that it shared with others."
+        "Accuracy in % of whole videos ± half of its 95 % interval; **recorded**. *two-stage*: the encoder stays as "
+        "single digits made it; *end-to-end*: everything learns. Videos and minutes (of the longest training) count "
+        "what a model had learned from before on another variant, not the encoders' pre-training."
     )
     return table(["model", *models, "training videos · minutes"], rows) + f"\n{note}\n"
 
@@ -95,7 +106,7 @@ def pretraining(results: Results) -> str:
         for recipe, found in recipes.items()
     ]
     note = (
-        "Loss · accuracy in % on the 10,000 test digits of MNIST, scaled. *published*: Adadelta at 1.0, batch 32 "
+        "Loss · accuracy in % on MNIST's test digits, scaled. *published*: Adadelta at 1.0, batch 32 "
         "(there 5 passes); *one-cycle*: AdamW up to .001 and back to 0 (`dcn` half of it), batch 64. Parameters with "
         "`Linear(500, 10)`: the counts of `lenet` and `dcn` are the published ones."
     )
@@ -113,6 +124,8 @@ def memory(results: Results) -> str:
 def hands(results: Results) -> str:
     """Hand gestures."""
     found = results["digits-honest"]["hands"]
+    if not found:
+        return "Not computed: `--clips` was not given.\n"
     first = next(iter(found.values()))
     rows = [
         [
@@ -137,3 +150,5 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "memory": memory,
     "hands": hands,
 }
+# table -> the results it is made from
+NEEDED = {name: {"digits-honest" if name in ("memory", "hands") else name} for name in TABLES}

@@ -62,6 +62,9 @@ def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
     """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
 
     def made(match: re.Match[str]) -> str:
+        if not digit_tables.NEEDED[match[2]] <= set(figures):
+            print(f"table {match[2]} left as it is: no results of {', '.join(digit_tables.NEEDED[match[2]])}")
+            return match[0]
         return f"{match[1]}\n{digit_tables.TABLES[match[2]](figures)}{match[3]}"
 
     return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, page, flags=re.DOTALL)

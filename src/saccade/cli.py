@@ -210,9 +210,12 @@ def digits(
     from saccade.experiments.digits.reproduce import reproduce as reproduce_digits
 
     budget = "quick" if quick else "full" if full else "standard"
-    typer.echo(
-        f"report: {reproduce_digits(run or Path('runs') / f'digits-{budget}', mnist, clips, budget, protocol, results)}"
-    )
+    run = run or Path("runs") / f"digits-{budget}"
+    try:
+        typer.echo(f"report: {reproduce_digits(run, mnist, clips, budget, protocol, results)}")
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
+        raise typer.Exit(130) from None
 
 
 @_command

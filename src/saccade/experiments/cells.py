@@ -13,22 +13,32 @@ def cell(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     Args:
         path: a JSON file.
         settings: what the figures depend on, as plain builtins.
-        compute: makes the figures, as plain builtins. Killed in its midst, it leaves no file.
+        compute: makes the figures, as plain builtins. Killed in its midst, it leaves its settings in `NAME.begun.json`.
 
     Raises:
-        ValueError: the file holds a cell that other settings made.
+        ValueError: the file holds a cell that other settings made, or one was begun under other settings.
     """
+    begun = path.with_suffix(".begun.json")
     if path.exists():
         stored = read_json(path)
-        if changed := _changed(stored["settings"], settings):
-            raise ValueError(
-                f"{path}: made with other settings ({', '.join(changed)}); choose another --run, or remove it"
-            )
+        if not {"settings", "figures"} <= set(stored):
+            raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
+        _check(path, stored["settings"], settings)
         return stored["figures"]
+    # A training that was cut off goes on from its checkpoints: under these settings or not at all.
+    if begun.exists():
+        _check(begun, read_json(begun), settings)
+    write_json(begun, dict(settings))
     figures = compute()
     write_json(path, {"settings": dict(settings), "figures": figures})
+    begun.unlink()
     return figures
 
 
-def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+def _check(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    changed = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+    if changed:
+        names = ", ".join(changed)
+        raise ValueError(
+            f"{path}: made with other settings ({names}); choose another --run, or remove it and its folder"
+        )

@@ -127,7 +127,7 @@ class Fitting(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the curves where they were."""
-        self.curves, self.seconds = checkpoint["curves"], checkpoint["seconds"]
+        self.curves, self.seconds = checkpoint["curves"], checkpoint.get("seconds", [])
 
 
 class EpochOrder(Sampler[int]):

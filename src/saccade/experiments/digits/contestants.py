@@ -92,7 +92,7 @@ def train(
     )
     encoder = cast(nn.Module, model.encoder)
     if who.start in VARIANTS:
-        model.load_state_dict(load(folder.parents[1] / who.start / who.name).model.state_dict())
+        model.load_state_dict(load(folder.parents[1] / who.start / who.name, device="cpu").model.state_dict())
     elif who.start:
         start = pretrained(encoders, who.encoder, who.start)
         encoder.load_state_dict(cast(nn.Module, start.encoder).state_dict())
@@ -101,11 +101,12 @@ def train(
         encoder.requires_grad_(False)
     trained = count_parameters(model)
     curves = fit(model, training, validation, data, replace(how, lr=who.lr), folder, title)
+    losses = curves["validation"]["loss"]
     recognizer = Recognizer(model, classes, data)
     recognizer.save(folder / "model")
     return recognizer, {
         "minutes": round(seconds(folder) / 60, 1),
         "parameters": parameters,
         "trained": trained,
-        "validation": max(curves["validation"]["accuracy"]),
+        "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
     }

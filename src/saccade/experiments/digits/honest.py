@@ -1,9 +1,11 @@
 """Pairs of moving digits that no training saw, on paths that no training saw: what the models really know."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.data.transform import to_video
 from saccade.encoders.glimpses import Glimpses
 from saccade.encoders.stn import STN
-from saccade.evaluation.accuracy import boxes_with_a_window, measure
+from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
 from saccade.experiments.cells import cell
 from saccade.experiments.demo import answers
 from saccade.experiments.digits.contestants import Contestant, train
@@ -76,13 +78,14 @@ def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     encoder = recognizer.model.encoder
     if not isinstance(encoder, STN | Glimpses):
         return {}
-    frames = to_video(videos.video.flatten(0, 1).movedim(1, -1), DATA.normalization)
-    thetas = torch.cat([encoder.windows(part) for part in frames.split(500)])
+    frames = videos.video.flatten(0, 1).movedim(1, -1)
+    thetas = torch.cat([encoder.windows(to_video(part, DATA.normalization)) for part in frames.split(500)])
     thetas = thetas.view(*videos.video.shape[:2], -1, 2, 3)
     shares = boxes_with_a_window(thetas, videos.boxes, (SIZE, SIZE))
     # Of two digits one window can be on one alone: its share is a half.
     wanted = min(1.0, thetas.shape[2] / videos.boxes.shape[2])
-    return {"on_digits": float((shares >= wanted).mean())}
+    seen = shares[np.isfinite(shares)]
+    return {"on_digits": float((seen >= wanted).mean())}
 
 
 def ceiling(run: Path, variant: str, videos: int, tests: int, sides: Sides) -> dict[str, Any]:
@@ -116,6 +119,7 @@ def ceiling(run: Path, variant: str, videos: int, tests: int, sides: Sides) -> d
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
         return {
             "accuracy": right.float().mean().item(),
+            "accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
             "digit_accuracy": torch.cat(hits).float().mean().item(),
             **figures,
         }
@@ -129,3 +133,9 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)
     return joint[:, low, high]
+
+
+def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
+    """The model with the best accuracy on validation digits, which test digits have no say in."""
+    models = {name: found for name, found in of_variant.items() if name != "ceiling"}
+    return max(models, key=lambda name: models[name]["validation"])

@@ -75,7 +75,7 @@ def pretrain(
 
 def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:
     """The model that `pretrain` left."""
-    return load(run / f"{encoder}-{recipe}").model
+    return load(run / f"{encoder}-{recipe}", device="cpu").model
 
 
 @torch.inference_mode()

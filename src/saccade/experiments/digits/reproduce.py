@@ -12,7 +12,7 @@ from saccade.evaluation.results import write_results
 from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from saccade.experiments.digits.hands import carry_over
-from saccade.experiments.digits.honest import ceiling, compete
+from saccade.experiments.digits.honest import best, ceiling, compete
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
@@ -52,6 +52,8 @@ def reproduce(
         raise ValueError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     chosen, sides = BUDGETS[budget], split_digits(mnist)
     if clips is not None:
+        if protocol == "paper":
+            raise ValueError("clips of hands belong to the honest protocol; leave out --clips, or --protocol paper")
         find_clips(clips)  # a folder that does not fit is told now, and not after hours
     encoders = run / "pretraining"
     figures: dict[str, Any] = {"pretraining": _pretraining(encoders, chosen, sides)}
@@ -99,8 +101,12 @@ def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str
             found.setdefault(variant, {})["ceiling"] = ceiling(run, variant, budget.ceilings, budget.tests, sides)
         for entry in budget.entries:
             if variant in entry.variants:
-                trained = compete(run, encoders, variant, entry.who, entry.videos, budget.tests, sides)
-                found.setdefault(variant, {})[entry.who.name] = trained
+                name, start = entry.who.name, entry.who.start
+                trained = dict(compete(run, encoders, variant, entry.who, entry.videos, budget.tests, sides))
+                if start in VARIANTS:  # what it learned there is part of its budget
+                    for figure in ("videos", "minutes"):
+                        trained[figure] += found[start][name][figure]
+                found.setdefault(variant, {})[name] = trained
     return found
 
 
@@ -110,12 +116,6 @@ def _glimpses(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[s
         name: compete(run, encoders, "normal", who, budget.objects, budget.tests, sides)
         for name, who in OBJECTS.items()
     }
-
-
-def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model with the best accuracy on validation digits, which test digits have no say in."""
-    models = {name: found for name, found in of_variant.items() if name != "ceiling"}
-    return max(models, key=lambda name: models[name]["validation"])
 
 
 def _write_results(
@@ -134,7 +134,16 @@ def _write_results(
         put(
             "digits-paper",
             "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos",
-            {"rounds": dict(budget.rounds), "readings": READINGS, "published": PUBLISHED, "cells": paper},
+            {
+                "rounds": dict(budget.rounds),
+                "frames": budget.frames,
+                "frozen": {
+                    e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()
+                },
+                "readings": READINGS,
+                "published": PUBLISHED,
+                "cells": paper,
+            },
         )
     if honest := figures.get("honest"):
         chosen = {variant: best(models) for variant, models in honest.items() if set(models) != {"ceiling"}}
