@@ -54,6 +54,8 @@ def section(name: str, result: dict[str, Any]) -> str:
     head += f"{machine['cores']} cores. Seeds: {seeds}.\n\n"
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
+    if name in digit_tables.TABLES:
+        return head + digit_tables.TABLES[name]({name: figures})
     rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(figures).items())
     return f"{head}| figure | value |\n|---|---|\n{rows}\n"
 

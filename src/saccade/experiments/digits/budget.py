@@ -108,7 +108,7 @@ STANDARD = Budget(
         *(Entry(who, 1_600, ("normal",)) for who in _both("lenet")),
     ),
     objects=6_400,
-    ceilings=9_600,
+    ceilings=0,
     tests=2000,
     memory=ENCODERS,
     hands=_both("lenet"),

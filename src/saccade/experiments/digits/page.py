@@ -89,7 +89,7 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
             rows.append(
                 [
                     variant,
-                    f"{encoder}-LSTM",
+                    encoder,
                     f"{loss:.2f} · {percent(accuracy)}",
                     *cells,
                     _honest_cell(figures, variant, encoder),
