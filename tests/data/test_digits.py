@@ -73,7 +73,6 @@ def test_files_are_read_back(tmp_path: Path, mark: str, zipped: bool) -> None:
     np.testing.assert_array_equal(test.labels, written["t10k_labels"])
 
 
-@pytest.mark.skipif(not FULL.is_dir(), reason=f"no MNIST in {FULL}")
 def test_files_are_found_where_torchvision_puts_them(tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -82,6 +81,7 @@ def test_files_are_found_where_torchvision_puts_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(train.images, arrays["train_images"])
 
 
+@pytest.mark.skipif(not FULL.is_dir(), reason=f"no MNIST in {FULL}")
 def test_the_whole_of_mnist() -> None:
     train, test = load_digits(FULL)
     # Counts of each class as they are known of the data set.
