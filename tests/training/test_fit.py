@@ -247,7 +247,9 @@ def test_the_parts_of_a_pass_are_its_order_cut_into_pieces() -> None:
             EpochOrder(range(23), seed=1, parts=wrong)
 
 
-def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
+def samples_seen(folder: Path, settings: TrainConfig, parts: int = 1) -> list[int]:
+    """Which of 24 training samples were taken, one after the other."""
+
     class Watched(Brightness):
         def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
             seen.append(index)
@@ -255,8 +257,12 @@ def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
 
     seen: list[int] = []
     model = create_model("convnet", 2, in_channels=1, size=16)
-    settings = TrainConfig(epochs=3, batch=4, precision="32")
-    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, tmp_path, title=None, parts=3)
+    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, folder, title=None, parts=parts)
+    return seen
+
+
+def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
+    seen = samples_seen(tmp_path, TrainConfig(epochs=3, batch=4, precision="32"), parts=3)
     assert sorted(seen) == list(range(24))
 
 
@@ -333,15 +339,7 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
 
 
 def test_the_order_changes_in_training(tmp_path: Path) -> None:
-    class Watched(Brightness):
-        def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-            seen.append(index)
-            return super().__getitem__(index)
-
-    seen: list[int] = []
-    model = create_model("convnet", 2, in_channels=1, size=16)
-    settings = TrainConfig(epochs=2, batch=8, precision="32")
-    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, tmp_path, title=None)
+    seen = samples_seen(tmp_path, TrainConfig(epochs=2, batch=8, precision="32"))
     assert sorted(seen[:24]) == sorted(seen[24:]) == list(range(24))
     assert seen[:24] != seen[24:]
 
