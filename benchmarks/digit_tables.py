@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from saccade.experiments.digits.honest import FRAMES, SHORT
+from saccade.experiments.digits.pretraining import PUBLISHED
+
 Results = dict[str, dict[str, Any]]  # figures by the name of their file
 
 
@@ -18,9 +21,10 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def with_interval(found: dict[str, Any]) -> str:
-    """An accuracy and half the width of its 95 % interval."""
+    """An accuracy, half the width of its 95 % interval, and that after the first frames alone."""
     low, high = found["accuracy_interval"]
-    return f"{percent(found['accuracy'])} ± {percent((high - low) / 2)}"
+    short = f" ({percent(found['short_accuracy'])})" if "short_accuracy" in found else ""
+    return f"{percent(found['accuracy'])} ± {percent((high - low) / 2)}{short}"
 
 
 def digits_paper(results: Results) -> str:
@@ -29,6 +33,8 @@ def digits_paper(results: Results) -> str:
     rows = []
     for variant, encoders in figures["cells"].items():
         for encoder, models in encoders.items():
+            if encoder not in figures["published"][variant]:
+                continue
             loss, accuracy = figures["published"][variant][encoder]
             found = [models["lstm"][reading] for reading in figures["readings"]]
             cells = [f"{f['loss']:.2f} · {percent(f['accuracy'])} ± {percent(f['accuracy_spread'])}" for f in found]
@@ -63,7 +69,8 @@ def digits_honest(results: Results) -> str:
         tops = [with_interval(figures["ceilings"][v]) if v in figures["ceilings"] else "–" for v in models]
         rows.append(["*ceiling*", *tops, ""])
     note = (
-        "Accuracy in % of whole videos ± half of its 95 % interval; **recorded**. *two-stage*: the encoder stays as "
+        f"Accuracy in % of whole videos of {FRAMES} frames ± half of its 95 % interval, in brackets after the first "
+        f"{SHORT}; **recorded**. *two-stage*: the encoder stays as "
         "single digits made it; *end-to-end*: everything learns. Videos and minutes (of the longest training) count "
         "what a model had learned from before on another variant, not the encoders' pre-training."
     )
@@ -92,12 +99,11 @@ def glimpses(results: Results) -> str:
 
 def pretraining(results: Results) -> str:
     """The encoders on single digits, beside what was published."""
-    published = {"lenet": "0.054 · 98.31", "stn": "0.026 · 99.14", "dcn": "0.072 · 97.62"}
     rows = [
         [
             f"`{encoder}`",
             f"{found['parameters']:,}",
-            published[encoder],
+            "{1:.3f} · {2:.2%}".format(*PUBLISHED[encoder]).rstrip("%"),
             f"{recipe}, {found['passes']:g} passes",
             f"{found['loss']:.3f} · {percent(found['accuracy'], 2)}",
             f"{found['minutes']:.0f}",

@@ -161,6 +161,48 @@ def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) 
     assert left[2] == pytest.approx(right[2], rel=0.2)
 
 
+@pytest.mark.parametrize(("encoder", "glimpses"), [("stn", 1), ("stn:2", 2)])
+def test_a_prediction_says_which_windows_its_encoder_looked_through(
+    make_clip: Make, encoder: str, glimpses: int
+) -> None:
+    data = DataConfig(frames=4, size=32, channels=1, normalization="half")
+    torch.manual_seed(0)
+    model = create_model("convnet", 3, encoder=encoder, in_channels=1, size=32)
+    path = make_clip(size=(64, 48))
+    seen, frames = Recognizer(model, CLASSES, data).predict(path), read(path, 4)
+    assert seen.size == frames.pixels.shape[1:3]
+    assert seen.windows is not None
+    assert seen.windows.shape == (4, glimpses, 4, 2)
+    pixels = torch.from_numpy(resize(frames.pixels, 32, 1)).float()
+    with torch.no_grad():
+        theta = model.encoder.windows(((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)).view(4, glimpses, 2, 3)
+    height, width = seen.size
+    for t in range(4):
+        for g in range(glimpses):
+            (a, b, x), (c, d, y) = theta[t, g].tolist()
+            # The upper left corner of a window is what its point (-1, -1) shows.
+            corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
+            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
+    assert recognizer().predict(path).windows is None
+
+
+def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:
+    path = write(tmp_path / "grey.mp4", np.full((5, 128, 256, 3), 128, np.uint8), fps=10)
+    square = np.array([[0, 0], [32, 0], [32, 32], [0, 32]], np.float32)
+    # A model that looked at frames 0 and 4 of five, through a window that goes from x = 16 to x = 176.
+    windows = np.stack([square + np.float32([x, 64]) for x in (16, 176)]).astype(np.float32)[:, None]
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    times, indices = np.array([0.0, 0.4]), np.array([0, 4])
+    seen = Prediction(path, ("a", "b"), scores, scores.mean(0), times, indices, windows=windows, size=(128, 256))
+    frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
+    for t, frame in enumerate(frames):  # enlarged twice
+        colour = np.ptp(frame[140:180].astype(int), axis=-1).max(0)  # of the columns that the upright sides cross
+        assert set(np.flatnonzero(colour > 60) // 2) <= {
+            x + d for x in (16 + 40 * t, 48 + 40 * t) for d in range(-3, 4)
+        }
+        assert colour.max() > 60
+
+
 def test_frames_seen_twice_are_drawn_twice(make_clip: Make) -> None:
     of, path = recognizer(), make_clip(frames=4)
     frames = read(path, 6)

@@ -16,8 +16,10 @@ import saccade
 from saccade.config import DataConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames
 from saccade.data.transform import NORMALIZATIONS, to_video
+from saccade.encoders.build import Windowed
+from saccade.layers.spatial_transformer import window_corners
 from saccade.models.classifier import Classifier
-from saccade.pictures.overlay import caption, enlarge, full_strength, overlay, probability_bar
+from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
 from saccade.structures import ClipError, Evaluation, Frames, Prediction
 from saccade.video.read import read, stream
 from saccade.video.resize import resize
@@ -65,6 +67,7 @@ class Recognizer:
 
     def predict_frames(self, frames: Frames, path: Path | str) -> Prediction:
         """The same, of frames that are read already."""
+        size = frames.pixels.shape[1], frames.pixels.shape[2]
         small = torch.from_numpy(resize(frames.pixels, self.data.size, self.data.channels))
         scores, attention = self.classify(small[None])
         return Prediction(
@@ -75,13 +78,26 @@ class Recognizer:
             times=frames.times,
             indices=frames.indices,
             attention=None if attention is None else attention[0].numpy(),
+            windows=self._windows(small, *size),
+            size=size,
         )
 
-    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
-        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.
+    @torch.inference_mode()
+    def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:
+        """Where the encoder's windows lie in the video, from its frames `T H W C` uint8, already resized."""
+        encoder = self.model.encoder
+        if not isinstance(encoder, Windowed):
+            return None
+        device = next(self.model.parameters()).device
+        theta = encoder.windows(to_video(frames.to(device), self.data.normalization))
+        corners = window_corners(theta.view(len(frames), -1, 2, 3), height, width)
+        return corners.numpy()
 
-        The model looked at `frames` of its frames; between two of them the attention is blended, and the class is that
-        of the last one it has seen.
+    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
+        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and where it looked on every frame.
+
+        Attention is drawn as colour, an encoder's windows as outlines. The model looked at `frames` of its frames;
+        between two of them attention is blended and windows glide, and the class is that of the last one it has seen.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -188,14 +204,18 @@ def _drawn(frames: Iterable[tuple[int, float, NDArray[np.uint8]]], seen: Predict
         picture: Any = pixels[None]
         position = float(np.interp(index, places, np.arange(len(places))))
         before = first[int(position)]
+        after = first[min(int(position) + 1, len(places) - 1)]
+        share = position - int(position)
         if seen.attention is not None:
-            after = first[min(int(position) + 1, len(places) - 1)]
-            share = position - int(position)
             attention = (1 - share) * seen.attention[before] + share * seen.attention[after]
             picture = overlay(picture, attention[None], scale=strength)
         scores = seen.frame_scores[before]
         best = int(scores.argmax())
-        picture = caption(enlarge(picture), [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
+        picture = enlarge(picture)
+        if seen.windows is not None:
+            corners = (1 - share) * seen.windows[before] + share * seen.windows[after]
+            picture = outlines(picture, corners[None], size=seen.size)
+        picture = caption(picture, [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
         yield probability_bar(picture, scores[best : best + 1])[0]
 
 

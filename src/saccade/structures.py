@@ -123,6 +123,9 @@ class Prediction(_Scored):
         scores: `K` probabilities of the whole video.
         times, indices: `T`, the frames that were looked at.
         attention: `T h w`, sums to one over the places; None for a model that does not attend.
+        windows: `T G 4 2`, the corners of the G windows that the encoder looks through, x and y in pixels of the video,
+            from the upper left one clockwise as the window sees itself; None for an encoder that sees the whole frame.
+        size: height and width of the video, which `windows` are in.
     """
 
     path: Path
@@ -132,6 +135,8 @@ class Prediction(_Scored):
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
     attention: NDArray[np.float32] | None = None
+    windows: NDArray[np.float32] | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check("frame_scores", self.frame_scores, 2, len(self.times))
@@ -141,6 +146,10 @@ class Prediction(_Scored):
         _check("indices", self.indices, 1, len(self.times))
         if self.attention is not None:
             _check("attention", self.attention, 3, len(self.times))
+        if self.windows is not None:
+            _check("windows", self.windows, 4, len(self.times))
+            if self.size is None:
+                raise ValueError("windows without the size of the video that they are in; give size, (height, width)")
 
     @property
     def steps(self) -> tuple[Step, ...]:

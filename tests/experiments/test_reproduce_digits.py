@@ -2,6 +2,11 @@
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +100,7 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 
 
 def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
-    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give start"):
+    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
         Contestant("lenet", 2)
     with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
         Contestant("lenet", 3)
@@ -126,15 +131,16 @@ TINY = replace(
     frames=5,
     rounds={"lstm": 2},
     baselines={"mlp": 1},
+    conv3d=0,
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
-        Entry(Contestant("lenet", 2, start="one-cycle"), 1, ("normal", "scale")),
+        Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
     ceilings=1,
     tests=20,
     memory=("lenet",),
-    hands=(Contestant("lenet", start="one-cycle"),),
+    hands=(Contestant("lenet", recipe="one-cycle"),),
     epochs=1,
 )
 
@@ -151,7 +157,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
-        patch.setattr(honest, "EPOCH", 32)
+        patch.setattr(honest, "_EPOCH", 2)
         patch.setattr(honest, "_VALIDATION", 32)
         reproduce.reproduce(folder / "run", clips=gestures, budget="tiny", results=folder / "results")
     return folder
@@ -203,6 +209,66 @@ def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
     with pytest.raises(ValueError, match=r"made with other settings \(rounds\); choose another --run"):
         reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
+
+
+def test_one_protocol_after_the_other_makes_one_page(
+    run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    shutil.copytree(run / "run", tmp_path / "run")
+    (tmp_path / "run" / "figures.json").unlink()
+
+    def page(protocol: str) -> str:
+        found = reproduce.reproduce(tmp_path / "run", budget="tiny", protocol=protocol)
+        return found.read_text(encoding="utf-8")
+
+    table, unseen = "Table I, and what it measures", "Unseen digits on unseen paths"
+    alone = page("paper")
+    assert table in alone
+    assert unseen not in alone
+    both = page("honest")
+    assert table in both
+    assert unseen in both
+
+
+def test_the_baseline_on_pixels_is_a_cell_of_its_own(sides: Sides, tmp_path: Path) -> None:
+    found = published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
+    assert set(found["conv3d"]) == set(published.READINGS)
+    chance = torch.tensor(100.0).log().item()
+    assert found["conv3d"]["same-videos"]["loss"] < chance - 0.2, "twenty steps on a hundred videos teach something"
+    assert found["conv3d"]["new"]["accuracy"] < 0.2
+    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == sides.digest
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from saccade.data.digits import split_digits
+from saccade.experiments.digits.pretraining import pretrain
+pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
+"""
+
+
+def test_a_training_killed_in_its_midst_goes_on_to_the_same_figures(tmp_path: Path) -> None:
+    def begin(folder: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path / folder)])
+
+    assert begin("whole").wait() == 0
+    process = begin("killed")
+    folder = tmp_path / "killed" / "lenet-one-cycle"
+    curves = folder / "curves.csv"
+    while process.poll() is None and not curves.exists():
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it was killed before it was done"
+    assert not (tmp_path / "killed" / "lenet-one-cycle.json").exists()
+    epochs = len(curves.read_text().splitlines())
+    assert begin("killed").wait() == 0
+    whole, again = (read_json(tmp_path / name / "lenet-one-cycle.json") for name in ("whole", "killed"))
+    for figure in ("accuracy", "loss"):
+        assert again["figures"][figure] == whole["figures"][figure]
+    assert len(curves.read_text().splitlines()) == 1 + 3 > epochs
+    assert not (folder / "checkpoints").exists(), "nobody needs them any more"
 
 
 @pytest.mark.parametrize(

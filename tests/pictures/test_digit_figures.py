@@ -12,7 +12,7 @@ from saccade.data.digits import load_digits
 from saccade.data.moving_mnist import VARIANTS, Batch, MovingDigits, random_stream
 from saccade.encoders.stn import STN
 from saccade.pictures.curves import to_png, to_svg
-from saccade.pictures.digit_figures import deformation, deformed, variants, window_corners, windows
+from saccade.pictures.digit_figures import deformation, deformed, variants, windows
 
 IDENTITY = torch.eye(2, 3)
 
@@ -114,7 +114,6 @@ def test_the_outline_lands_on_the_windows_pixels(theta, box):
     x1, y1, x2, y2 = box
     thetas = torch.tensor(theta).float()[None]
     expected = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
-    assert window_corners(thetas, 64, 64)[0].tolist() == expected
     figure = windows({"": (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), thetas)})
     outline = figure.axes[0].patches[-1]
     assert corners(outline) == expected
@@ -124,12 +123,6 @@ def test_the_outline_lands_on_the_windows_pixels(theta, box):
         assert set(np.flatnonzero(drawn[3 * y + 1]) // 3) <= {x1 - 1, x1, x1 + 1, x2 - 1, x2}
         assert drawn[3 * y + 1, max(3 * x1, 0)]
         assert drawn[3 * y + 1, 3 * x2 - 1]
-
-
-def test_corners_follow_a_frame_that_is_not_square_and_a_turn():
-    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
-    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
-    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)
 
 
 def test_what_it_sees_is_the_pixels_in_its_window():

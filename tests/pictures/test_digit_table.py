@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 from saccade.data.moving_mnist import VARIANTS
 from saccade.pictures.curves import to_svg
-from saccade.pictures.digit_table import READINGS, accuracies
+from saccade.pictures.digit_table import MARKS, accuracies
 
 
 def table():
@@ -45,12 +45,12 @@ def test_a_reading_has_its_own_place_and_colour_in_all_groups():
     looks = {(round(x - round(x), 6), line.get_color()) for axes in panels for line in axes.lines
              if line.get_label() == "same-videos" for x in line.get_xdata()}  # fmt: skip
     assert len(looks) == 1
-    full = accuracies({"m": {v: dict.fromkeys(READINGS, 0.5) for v in VARIANTS}}).axes[0]
-    assert len({line.get_color() for line in full.lines}) == len(READINGS)
+    full = accuracies({"m": {v: dict.fromkeys(MARKS, 0.5) for v in VARIANTS}}).axes[0]
+    assert len({line.get_color() for line in full.lines}) == len(MARKS)
     steps = [b.get_xdata()[0] - a.get_xdata()[0] for a, b in pairwise(full.lines)]
-    within = [step for k, step in enumerate(steps, 1) if k % len(READINGS)]
+    within = [step for k, step in enumerate(steps, 1) if k % len(MARKS)]
     assert min(within) > 0
-    assert min(steps[len(READINGS) - 1 :: len(READINGS)]) > 1.5 * max(within), "groups stand apart"
+    assert min(steps[len(MARKS) - 1 :: len(MARKS)]) > 1.5 * max(within), "groups stand apart"
 
 
 def test_numbers_stand_above_their_marks_and_a_group_without_any_has_a_dash():
@@ -75,8 +75,8 @@ def test_the_legend_names_what_is_drawn_once_in_the_papers_order():
 
 def test_words_do_not_touch_each_other_in_a_full_table():
     shares = {name: {"published": 0.9796, "same-videos": 0.98} for name in VARIANTS}
-    shares["gesture"] = dict.fromkeys(READINGS, 0.9996)
-    shares["normal"] = dict.fromkeys(READINGS, 0.88)
+    shares["gesture"] = dict.fromkeys(MARKS, 0.9996)
+    shares["normal"] = dict.fromkeys(MARKS, 0.88)
     figure = accuracies(dict.fromkeys(("LeNet-LSTM", "STN-LSTM", "DCN-LSTM"), shares))
     figure.draw_without_rendering()
     for axes in figure.axes:

@@ -1,9 +1,11 @@
 """The handwritten digits of every digit experiment: 5,000 that are always there, or a folder with all 70,000."""
 
 import gzip
+import hashlib
 import math
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,15 @@ class Sides:
     training: Digits
     validation: Digits
     test: Digits
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of every image and label, which tells these digits from all others."""
+        content = hashlib.sha256()
+        for side in (self.training, self.validation, self.test):
+            content.update(side.images.tobytes())
+            content.update(side.labels.tobytes())
+        return content.hexdigest()[:16]
 
 
 def split_digits(folder: Path | None = None) -> Sides:

@@ -1,7 +1,7 @@
 """The table of encoders, and the promise that each of them keeps."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -24,6 +24,15 @@ class Encoder(Protocol):
 
     def __call__(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`."""
+        ...
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """An encoder that sees parts of a frame, and says which: `stn` and `stn:N`."""
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """`N C H W` to affine windows `N 2 3` or `N G 2 3`, see `spatial_transform`."""
         ...
 
 

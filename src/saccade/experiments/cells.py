@@ -1,5 +1,6 @@
 """Cells of a table: each is computed once, kept as a small file, and believed only under the settings that made it."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 from saccade.config import read_json, write_json
 
 
-def cell(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cell(
+    path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]], training: Path | None = None
+) -> dict[str, Any]:
     """The figures in `path`, computed and written where they are not there yet.
 
     Args:
         path: a JSON file.
         settings: what the figures depend on, as plain builtins.
         compute: makes the figures, as plain builtins. Killed in its midst, it leaves its settings in `NAME.begun.json`.
+        training: folder of the training behind the cell. Once the cell is written nobody goes on from its checkpoints,
+            and they are removed.
 
     Raises:
         ValueError: the file holds a cell that other settings made, or one was begun under other settings.
@@ -24,6 +29,7 @@ def cell(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
         if not {"settings", "figures"} <= set(stored):
             raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
         _check(path, stored["settings"], settings)
+        _put_away(training)
         return stored["figures"]
     # A training that was cut off goes on from its checkpoints: under these settings or not at all.
     if begun.exists():
@@ -32,7 +38,13 @@ def cell(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     figures = compute()
     write_json(path, {"settings": dict(settings), "figures": figures})
     begun.unlink()
+    _put_away(training)
     return figures
+
+
+def _put_away(training: Path | None) -> None:
+    if training is not None:
+        shutil.rmtree(training / "checkpoints", ignore_errors=True)
 
 
 def _check(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

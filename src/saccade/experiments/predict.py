@@ -101,7 +101,6 @@ def _place(path: Path) -> tuple[int, int]:
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain builtins."""
-    attention = prediction.attention
     return {
         "path": str(prediction.path),
         "label": prediction.label,
@@ -111,7 +110,8 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         "times": prediction.times.tolist(),
         "indices": prediction.indices.tolist(),
         "frame_scores": prediction.frame_scores.tolist(),
-        "attention": None if attention is None else attention.tolist(),
+        "attention": None if prediction.attention is None else prediction.attention.tolist(),
+        "windows": None if prediction.windows is None else prediction.windows.tolist(),
     }
 
 

@@ -38,3 +38,19 @@ def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Te
         # The windows of a picture as one tall output, which spares a copy of the picture for each.
         seen = F.grid_sample(image.to(wide), grid.reshape(N, -1, size[1], 2), align_corners=False).to(image.dtype)
     return seen.unflatten(2, (-1, size[0])).transpose(1, 2) if several else seen
+
+
+def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
+    """Where the corners of windows lie in pictures of `height` × `width`.
+
+    Args:
+        theta: `… 2 3`, as `spatial_transform` takes it.
+        height, width: H and W.
+
+    Returns:
+        `… 4 2`, float32 on the CPU, x and y in pixels: the window's upper left, upper right, lower right and lower left
+        corner.
+    """
+    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
+    seen = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
+    return (seen + 1) / 2 * torch.tensor([float(width), float(height)])

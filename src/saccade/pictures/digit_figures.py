@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.data.moving_mnist import Batch
-from saccade.layers.spatial_transformer import spatial_transform
+from saccade.layers.spatial_transformer import spatial_transform, window_corners
 from saccade.pictures.curves import COLOURS, FAINT, INK, QUIET
+from saccade.pictures.overlay import RIMS
 
 if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for it
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ _NOTES = {
     "rotation+scale": "both",
     "gesture": "both, then elastic",
 }
-_RIMS = (COLOURS[1], COLOURS[4], COLOURS[2], COLOURS[5], COLOURS[3])  # those that stand out on black
+_RIMS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in RIMS)
 _EDGE = 0.1  # inches of white around a figure
 _BETWEEN = 0.05  # inches between the views of one frame
 
@@ -113,7 +114,7 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         _label(figure, y + heading + cell / 2, "frame", "and its window" if one else "and its windows", 11)
         note = f"{size} × {size} pixels" if one else f"{size} × {size} each"
         _label(figure, y + heading + cell + gap + below[title] / 2, "what it sees", note, 11)
-        corners = window_corners(thetas, *pictures.shape[-2:])
+        corners = window_corners(thetas, *pictures.shape[-2:]).numpy()
         border = _border(corners, *pictures.shape[-2:])
         for column, (picture, theta) in enumerate(zip(pictures, thetas, strict=True)):
             x = left + column * (cell + gap)
@@ -125,22 +126,6 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
             _views(figure, x, y + heading + cell + gap, cell, seen[:, 0], low, high)
         y += heading + cell + gap + below[title] + 2 * gap
     return figure
-
-
-def window_corners(thetas: Tensor, height: int, width: int) -> NDArray[np.float32]:
-    """Where the corners of windows lie in frames of `height` × `width`: x and y in pixels.
-
-    Args:
-        thetas: `… 2 3`, see `spatial_transform`.
-        height, width: H and W.
-
-    Returns:
-        `… 4 2`: the window's upper left, upper right, lower right and lower left corner.
-    """
-    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
-    seen = (thetas.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
-    pixels: NDArray[np.float32] = ((seen + 1) / 2 * torch.tensor([float(width), float(height)])).numpy()
-    return pixels
 
 
 def deformation(picture: Tensor, fields: Mapping[str, Tensor]) -> "Figure":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for
 
 # What an accuracy of table I can be of: the publication, our reproduction on four kinds of test videos, and a model
 # that is trained and tested on digits and paths of its own.
-READINGS = ("published", "same-videos", "same-paths", "same-digits", "new", "honest")
+MARKS = ("published", "same-videos", "same-paths", "same-digits", "new", "honest")
 _COLOURS = (INK, COLOURS[0], COLOURS[4], COLOURS[5], COLOURS[1], COLOURS[2])
 _REACH = 0.36  # from the middle of a group to its outer marks, where 1 is the way to the next group
 
@@ -26,7 +26,7 @@ def accuracies(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
     without any has a dash.
 
     Args:
-        cells: shares from 0 to 1 by model, variant (of `VARIANTS`) and reading (of `READINGS`).
+        cells: shares from 0 to 1 by model, variant (of `VARIANTS`) and reading (of `MARKS`).
 
     Raises:
         ValueError: there is nothing to draw, a name is not known, or a value is no share.
@@ -34,7 +34,7 @@ def accuracies(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
     _check(cells)
     groups = [group for row in cells.values() for group in row.values()]
     shown = [name for name in VARIANTS if any(name in row for row in cells.values())]
-    used = [name for name in READINGS if any(group.get(name) is not None for group in groups)]
+    used = [name for name in MARKS if any(group.get(name) is not None for group in groups)]
     if not used:
         raise ValueError("no accuracies given, expected at least one share for one model and variant")
     from matplotlib.figure import Figure
@@ -59,10 +59,10 @@ def accuracies(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
 def _check(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:
     given = [(m, v, r, share) for m, row in cells.items() for v, group in row.items() for r, share in group.items()]
     for model, variant, reading, share in given:
-        if variant not in VARIANTS or reading not in READINGS:
+        if variant not in VARIANTS or reading not in MARKS:
             raise ValueError(
                 f"{model}: {variant!r}, {reading!r}; expected a variant of {', '.join(VARIANTS)} "
-                f"and a reading of {', '.join(READINGS)}"
+                f"and a reading of {', '.join(MARKS)}"
             )
         if share is not None and not 0 <= share <= 1:
             raise ValueError(f"{model}, {variant}, {reading}: {share} is no share, expected 0 to 1; per cent / 100")
@@ -79,7 +79,7 @@ def _marks(axes: "Axes", place: int, group: Mapping[str, float | None], used: li
         share = group.get(reading)
         if share is None:
             continue
-        colour = _COLOURS[READINGS.index(reading)]
+        colour = _COLOURS[MARKS.index(reading)]
         axes.vlines(x, 0, share, color=colour, linewidth=2.5, alpha=0.35)
         marker = "D" if reading == "published" else "o"
         axes.plot([x], [share], marker, color=colour, markersize=6, label=reading, zorder=3, clip_on=False)

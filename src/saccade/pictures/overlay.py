@@ -206,7 +206,7 @@ def outlines(
     Args:
         frames: `T H W 3`, uint8 RGB.
         corners: `T n m 2`, n outlines a frame of m corners each, x and y in pixels; one with NaN is absent. What
-            lies outside the frame is not drawn. `window_corners` gives those of affine windows.
+            lies outside the frame is not drawn. `window_corners` of the spatial transformer gives those of its windows.
         colours: of the first outline, the second, …; from the start again where there are more. Each has a dark edge.
         size: height and width of the video that the corners are of; None: of `frames`. Give it for enlarged frames.
     """

@@ -9,7 +9,6 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig, TrainConfig
-from saccade.data.moving_mnist import VARIANTS
 from saccade.experiments.digits.pretraining import pretrained, seconds
 from saccade.models.build import create_model
 from saccade.models.classifier import count_parameters
@@ -30,8 +29,11 @@ class Contestant:
         hidden: units of the recurrent part.
         head_units: width of a tanh layer before the classes; 0: none.
         lr: highest learning rate.
-        start: recipe of the pre-training that the encoder comes from; or a variant of the moving digits, on which the
-            whole model was trained before; None: random weights.
+        recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
+        after: a variant of the moving digits, which the whole model learned before; None: random weights.
+        batch, frames: videos in a batch, and frames in each.
+        frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
+            its own, and sees five times as many.
     """
 
     encoder: str
@@ -40,13 +42,17 @@ class Contestant:
     hidden: int = 128
     head_units: int = 0
     lr: float = 1e-3
-    start: str | None = None
+    recipe: str | None = None
+    after: str | None = None
+    batch: int = 16
+    frames: int = 10
+    frames_per_setting: int = 5
 
     def __post_init__(self) -> None:
         if self.stages not in STAGES:
             raise ValueError(f"stages is {self.stages}, expected 1 (end to end) or 2 (the encoder is frozen)")
-        if self.stages == 2 and self.start is None:
-            raise ValueError("an encoder that stays as it is must come from a pre-training; give start")
+        if self.stages == 2 and self.recipe is None:
+            raise ValueError("an encoder that stays as it is must come from a pre-training; give recipe")
 
     @property
     def name(self) -> str:
@@ -71,7 +77,7 @@ def train(
         who: the model.
         classes: names of the K classes.
         training, validation: samples.
-        data, how: settings; the rate is that of the contestant.
+        data, how: settings; rate and batch are those of the contestant.
         folder: of this training.
         encoders: where `pretrain` left its models.
         title: beside the progress bar.
@@ -91,16 +97,16 @@ def train(
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
-    if who.start in VARIANTS:
-        model.load_state_dict(load(folder.parents[1] / who.start / who.name, device="cpu").model.state_dict())
-    elif who.start:
-        start = pretrained(encoders, who.encoder, who.start)
+    if who.after:
+        model.load_state_dict(load(folder.parents[1] / who.after / who.name, device="cpu").model.state_dict())
+    elif who.recipe:
+        start = pretrained(encoders, who.encoder, who.recipe)
         encoder.load_state_dict(cast(nn.Module, start.encoder).state_dict())
     parameters = count_parameters(model)
     if who.stages == 2:
         encoder.requires_grad_(False)
     trained = count_parameters(model)
-    curves = fit(model, training, validation, data, replace(how, lr=who.lr), folder, title)
+    curves = fit(model, training, validation, data, replace(how, lr=who.lr, batch=who.batch), folder, title)
     losses = curves["validation"]["loss"]
     recognizer = Recognizer(model, classes, data)
     recognizer.save(folder / "model")

@@ -44,4 +44,4 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: Contestant, epochs: 
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
-    return cell(folder.with_suffix(".json"), {"clips": clips.name, **how.to_dict(), **asdict(who)}, compute)
+    return cell(folder.with_suffix(".json"), {"clips": clips.name, **how.to_dict(), **asdict(who)}, compute, folder)

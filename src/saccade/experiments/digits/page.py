@@ -15,10 +15,11 @@ from saccade.data.scaled_mnist import ScaledDigits
 from saccade.data.transform import to_video
 from saccade.evaluation.report import Cell, Page
 from saccade.evaluation.summary import percent
+from saccade.experiments.digits import pretraining
 from saccade.experiments.digits.budget import ENCODERS, GLIMPSES, Budget
-from saccade.experiments.digits.honest import best
+from saccade.experiments.digits.honest import FRAMES, SHORT, best
 from saccade.experiments.digits.pretraining import DATA, RECIPES, pretrained
-from saccade.experiments.digits.published import PUBLISHED, READINGS
+from saccade.experiments.digits.published import PIXELS, PUBLISHED, READINGS
 from saccade.pictures import digit_figures
 from saccade.pictures.curves import to_png, to_svg
 from saccade.pictures.digit_table import accuracies
@@ -26,8 +27,6 @@ from saccade.recognizer import load
 
 Figures = Mapping[str, Any]
 
-_COUNTS = {"lenet": 6_431_080, "stn": None, "dcn": 102_483_280}  # as published, figure 1
-_PRETRAINED = {"lenet": (0.054, 0.9831), "stn": (0.026, 0.9914), "dcn": (0.072, 0.9762)}
 _WINDOWS = {
     "single": "one window (`stn`, pre-trained)",
     "one-glimpse": "one window (`stn:1`)",
@@ -115,20 +114,22 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
     )
     page.figure(to_svg(accuracies(_chart(figures))), "Table I as a chart.", wide=True)
     baselines = [
-        [variant, kind, *(_with_spread(paper[variant]["lenet"][kind][reading]) for reading in READINGS)]
+        [variant, kind, *(_with_spread(paper[variant][encoder][kind][reading]) for reading in READINGS)]
         for variant in VARIANTS
-        for kind in budget.baselines
-        if kind in paper.get(variant, {}).get("lenet", {})
+        for encoder, kind in [*(("lenet", kind) for kind in budget.baselines), (PIXELS, "conv3d")]
+        if kind in paper.get(variant, {}).get(encoder, {})
     ]
     if baselines:
-        page.text("The paper's other recurrent parts, on LeNet's features:")
-        counts = ", ".join(f"{count} of {kind}" for kind, count in budget.baselines.items())
+        page.text("The paper's other models: on LeNet's features, and 3-D convolutions on the pixels.")
+        counts = ", ".join(
+            f"{count} of {kind}" for kind, count in {**budget.baselines, "conv3d": budget.conv3d}.items()
+        )
         page.table(baselines, ["variant", "model", *READINGS], f"Rounds: {counts}.")
 
 
 def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
     """How many cells reach the published accuracy, by reading: from the figures, whatever they are."""
-    cells = [(variant, encoder) for variant in VARIANTS for encoder in paper.get(variant, {})]
+    cells = [(variant, encoder) for variant in VARIANTS for encoder in ENCODERS if encoder in paper.get(variant, {})]
 
     def reach(reading: str) -> tuple[int, float]:
         found = [paper[variant][encoder]["lstm"][reading]["accuracy"] for variant, encoder in cells]
@@ -189,9 +190,10 @@ def _honest(page: Page, figures: Figures) -> None:
     page.table(
         rows,
         ["model", *honest, "training videos · minutes"],
-        "Accuracy on whole videos of ten frames, ± half of its 95 % interval. *two-stage*: the encoder stays as single "
-        "digits made it; *end-to-end*: everything learns. Training videos and minutes count what a model had learned "
-        "from before on another variant (not the encoders' pre-training); minutes are those of the longest training.",
+        f"Accuracy on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
+        f"{SHORT}. *two-stage*: the encoder stays as single digits made it; *end-to-end*: everything learns. Training "
+        "videos and minutes count what a model had learned from before on another variant (not the encoders' "
+        "pre-training); minutes are those of the longest training.",
     )
     if any("ceiling" in models for models in honest.values()):
         page.text(
@@ -205,7 +207,8 @@ def _share(found: Mapping[str, Any] | None) -> str | None:
     if found is None:
         return None
     low, high = found["accuracy_interval"]
-    return f"{percent(found['accuracy'])} ± {50 * (high - low):.1f}"
+    short = f" ({percent(found['short_accuracy'])})" if "short_accuracy" in found else ""
+    return f"{percent(found['accuracy'])} ± {50 * (high - low):.1f}{short}"
 
 
 def _videos(honest: Mapping[str, Any], name: str) -> str:
@@ -304,8 +307,7 @@ def _encoders(page: Page, figures: Figures) -> None:
     page.heading("The encoders (figure 1), pre-trained on single digits")
     rows: list[list[Cell]] = []
     for encoder, recipes in figures["pretraining"].items():
-        published = _COUNTS[encoder]
-        loss, accuracy = _PRETRAINED[encoder]
+        published, loss, accuracy = pretraining.PUBLISHED[encoder]
         rows += [
             [
                 encoder,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.config import DataConfig, TrainConfig
-from saccade.data.digits import Digits
+from saccade.data.digits import Digits, Sides
 from saccade.data.generated import SingleDigits
 from saccade.data.scaled_mnist import ScaledDigits
 from saccade.data.transform import to_video
@@ -26,12 +26,16 @@ RECIPES = {
     "published": TrainConfig(optimizer="adadelta", lr=1.0, batch=32, clip=0.0, smoothing=0.0, patience=0),
     "one-cycle": TrainConfig(optimizer="adamw", lr=1e-3, batch=64, smoothing=0.0, patience=0),
 }
+# encoder -> parameters, loss, accuracy of Shan & Atanasov 2017. They do not give the parameters of `stn`.
+PUBLISHED: dict[str, tuple[int | None, float, float]] = {
+    "lenet": (6_431_080, 0.054, 0.9831),
+    "stn": (None, 0.026, 0.9914),
+    "dcn": (102_483_280, 0.072, 0.9762),
+}
 _GENTLER = {"dcn": 0.5}  # of the rate of one-cycle: each of its 500 features adds up 204,800 inputs
 
 
-def pretrain(
-    run: Path, encoder: str, recipe: str, passes: float, training: Digits, validation: Digits, test: Digits
-) -> dict[str, Any]:
+def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) -> dict[str, Any]:
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
     Args:
@@ -39,7 +43,7 @@ def pretrain(
         encoder: one of the digit encoders.
         recipe: one of `RECIPES`.
         passes: through the training digits, in steps of a tenth.
-        training, validation, test: no image in two of them. Validation chooses the epoch.
+        sides: the digits. Validation chooses the epoch.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
@@ -48,29 +52,29 @@ def pretrain(
     how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
     if recipe == "one-cycle":
         how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    settings = {"encoder": encoder, "digits": len(training), **how.to_dict()}
+    settings = {"encoder": encoder, "digits": sides.digest, **how.to_dict()}
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)
         model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
         parameters = count_parameters(model)
-        scaled = ScaledDigits(training)
+        scaled = ScaledDigits(sides.training)
         learn = SingleDigits(scaled, seed=0)
-        kept = Digits(validation.images[:_VALIDATION], validation.labels[:_VALIDATION])
+        kept = Digits(sides.validation.images[:_VALIDATION], sides.validation.labels[:_VALIDATION])
         choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
         fit(model, learn, choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
-        loss, accuracy = _test(model, ScaledDigits(test, mean=scaled.level))
+        loss, accuracy = _test(model, ScaledDigits(sides.test, mean=scaled.level))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
             "accuracy": accuracy,
             "loss": loss,
             "parameters": parameters,
             "passes": how.epochs / PARTS,
-            "digits": len(training),
+            "digits": len(sides.training),
             "minutes": round(seconds(folder) / 60, 1),
         }
 
-    return cell(run / f"{encoder}-{recipe}.json", settings, compute)
+    return cell(run / f"{encoder}-{recipe}.json", settings, compute, folder)
 
 
 def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:

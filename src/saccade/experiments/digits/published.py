@@ -8,10 +8,11 @@ import torch
 from rich.progress import Progress, TaskID
 from torch import Tensor
 
-from saccade.data.digits import Digits
+from saccade.data.digits import Digits, Sides
 from saccade.data.moving_mnist import Batch, MovingDigits, ordered_label
 from saccade.data.transform import to_video
 from saccade.experiments.cells import cell
+from saccade.experiments.digits.conv3d import train_conv3d
 from saccade.experiments.digits.pretraining import DATA, pretrained
 from saccade.models.classifier import Classifier
 from saccade.training.fit import choose_precision
@@ -33,6 +34,7 @@ PUBLISHED = {
     "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
 }
 FRAMES = 50
+PIXELS = "pixels"  # stands in an encoder's place where a model has none
 _AT_ONCE = 50  # frames that are encoded together
 
 
@@ -78,8 +80,7 @@ def table_cell(
     encoder: str,
     recipe: str,
     rounds: Mapping[str, int],
-    training: Digits,
-    test: Digits,
+    sides: Sides,
     frames: int = FRAMES,
 ) -> dict[str, Any]:
     """One cell of Table I: an LSTM(8) over a frozen encoder, trained anew many times, under all four readings.
@@ -91,7 +92,7 @@ def table_cell(
         encoder, recipe: which of these models.
         rounds: how many trainings of each of the models of `train_rounds`: `lstm` is the paper's, `gru` and `mlp` are
             its other baselines.
-        training, test: digits.
+        sides: the digits; validation has no part in this.
         frames: of a video.
 
     Returns:
@@ -102,13 +103,13 @@ def table_cell(
         "encoder": encoder,
         "recipe": recipe,
         "rounds": dict(rounds),
-        "digits": len(training),
+        "digits": sides.digest,
         "frames": frames,
     }
 
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
-        sets = videos(training, test, variant, frames)
+        sets = videos(sides.training, sides.test, variant, frames)
         features = {name: encode(model, batch.video) for name, batch in sets.items() if name != "same-videos"}
         features["same-videos"] = features["training"]
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in READINGS}
@@ -132,6 +133,34 @@ def table_cell(
         return figures
 
     return cell(run / f"{variant}-{encoder}.json", settings, compute)
+
+
+def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int = FRAMES) -> dict[str, Any]:
+    """The paper's baseline that sees the pixels themselves, under all four readings; returned as by `table_cell`.
+
+    Args:
+        run: gets the cell's file.
+        variant: of the moving digits.
+        rounds: how many trainings.
+        sides: the digits; validation has no part in this.
+        frames: of a video.
+    """
+    settings = {"variant": variant, "rounds": rounds, "digits": sides.digest, "frames": frames}
+
+    def compute() -> dict[str, Any]:
+        sets = {
+            name: (b.video, ordered_label(b.labels))
+            for name, b in videos(sides.training, sides.test, variant, frames).items()
+        }
+        learn = sets.pop("training")
+        with Progress(transient=True) as progress:
+            bar = progress.add_task(f"{variant}, {rounds} rounds of conv3d", total=rounds)
+            found = train_conv3d(
+                *learn, sets, rounds=rounds, progress=lambda done, _: progress.update(bar, completed=done)
+            )
+        return {"conv3d": {name: _summary(of) for name, of in found.items()}}
+
+    return cell(run / f"{variant}-conv3d.json", settings, compute)
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:

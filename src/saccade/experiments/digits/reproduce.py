@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saccade.config import write_json
+from saccade.config import read_json, write_json
 from saccade.data.digits import Sides, split_digits
 from saccade.data.folder import find_clips
 from saccade.data.moving_mnist import VARIANTS
@@ -16,7 +16,7 @@ from saccade.experiments.digits.honest import best, ceiling, compete
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
-from saccade.experiments.digits.published import PUBLISHED, READINGS, table_cell
+from saccade.experiments.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "honest")
@@ -56,7 +56,7 @@ def reproduce(
             raise ValueError("clips of hands belong to the honest protocol; leave out --clips, or --protocol paper")
         find_clips(clips)  # a folder that does not fit is told now, and not after hours
     encoders = run / "pretraining"
-    figures: dict[str, Any] = {"pretraining": _pretraining(encoders, chosen, sides)}
+    figures = _earlier(run, budget, sides) | {"pretraining": _pretraining(encoders, chosen, sides)}
     if protocol in ("all", "paper"):
         figures["paper"] = _table(run / "paper", encoders, chosen, sides)
     if protocol in ("all", "honest"):
@@ -67,17 +67,27 @@ def reproduce(
         if clips is not None and chosen.hands:
             hands = [(who, carry_over(run / "hands", encoders, clips, who, chosen.epochs)) for who in chosen.hands]
             figures["hands"] = {who.name: found for who, found in hands}
-    write_json(run / "figures.json", figures)
+    write_json(run / "figures.json", {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
         _write_results(results, figures, chosen, budget, mnist, clips)
     return write_page(run, figures, chosen, sides, encoders)
+
+
+def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:
+    """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
+    path = run / "figures.json"
+    if not path.exists():
+        return {}
+    stored = read_json(path)
+    same = stored.get("budget") == budget and stored.get("digits") == sides.digest
+    return dict(stored["figures"]) if same else {}
 
 
 def _pretraining(encoders: Path, budget: Budget, sides: Sides) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for encoder, recipes in budget.passes.items():
         for recipe, passes in recipes.items():
-            trained = pretrain(encoders, encoder, recipe, passes, sides.training, sides.validation, sides.test)
+            trained = pretrain(encoders, encoder, recipe, passes, sides)
             found.setdefault(encoder, {})[recipe] = trained
     return found
 
@@ -89,8 +99,11 @@ def _table(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str,
         for variant in budget.slow if encoder == "dcn" else VARIANTS:
             recipe = budget.frozen[encoder]
             found.setdefault(variant, {})[encoder] = table_cell(
-                run, encoders, variant, encoder, recipe, rounds, sides.training, sides.test, budget.frames
+                run, encoders, variant, encoder, recipe, rounds, sides, budget.frames
             )
+    if budget.conv3d:
+        for variant in VARIANTS:
+            found[variant][PIXELS] = conv3d_cell(run, variant, budget.conv3d, sides, budget.frames)
     return found
 
 
@@ -101,11 +114,11 @@ def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str
             found.setdefault(variant, {})["ceiling"] = ceiling(run, variant, budget.ceilings, budget.tests, sides)
         for entry in budget.entries:
             if variant in entry.variants:
-                name, start = entry.who.name, entry.who.start
+                name, after = entry.who.name, entry.who.after
                 trained = dict(compete(run, encoders, variant, entry.who, entry.videos, budget.tests, sides))
-                if start in VARIANTS:  # what it learned there is part of its budget
+                if after:  # what it learned there is part of its budget
                     for figure in ("videos", "minutes"):
-                        trained[figure] += found[start][name][figure]
+                        trained[figure] += found[after][name][figure]
                 found.setdefault(variant, {})[name] = trained
     return found
 
