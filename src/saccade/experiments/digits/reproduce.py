@@ -115,7 +115,9 @@ def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str
         for entry in budget.entries:
             if variant in entry.variants:
                 name, after = entry.who.name, entry.who.after
-                trained = dict(compete(run, encoders, variant, entry.who, entry.videos, budget.tests, sides))
+                trained = dict(
+                    compete(run, encoders, variant, entry.who, entry.videos, entry.tests or budget.tests, sides)
+                )
                 if after:  # what it learned there is part of its budget
                     for figure in ("videos", "minutes"):
                         trained[figure] += found[after][name][figure]
