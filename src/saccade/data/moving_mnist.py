@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -204,8 +203,7 @@ class MovingDigits:
         self, size: int | None, labels: Tensor | Sequence[Sequence[int]] | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Classes `B k`, and for each the index of an image."""
-        by_class, counts = self._by_class
-        present = counts.nonzero()[:, 0]
+        present = self.digits.classes
         if labels is None:
             if size is None or size < 1:
                 raise ValueError(f"size is {size}, expected at least 1 video")
@@ -216,17 +214,7 @@ class MovingDigits:
                 raise ValueError(f"labels have shape {tuple(classes.shape)}, expected (videos, {self.num_digits})")
             if size is not None and size != len(classes):
                 raise ValueError(f"size is {size} for {len(classes)} labels; leave size out")
-            if missing := sorted(set(classes.flatten().tolist()) - set(present.tolist())):
-                raise ValueError(f"no image of {missing} in the digits, which show {present.tolist()}")
-        first = counts.cumsum(0) - counts
-        share = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
-        return classes, by_class[first[classes] + (share * counts[classes]).long()]
-
-    @cached_property
-    def _by_class(self) -> tuple[Tensor, Tensor]:
-        """The indices of all images, ordered by class, and how many each class has."""
-        labels = self.digits.labels
-        return torch.from_numpy(np.argsort(labels, kind="stable")), torch.from_numpy(np.bincount(labels, minlength=10))
+        return classes, self.digits.draw(classes, generator)
 
     def _draw(
         self, images: Tensor, ink: Tensor, motion: Motion, noise: Tensor | None, video: Tensor, boxes: Tensor
