@@ -62,6 +62,7 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "hidden": 8,
         "head_units": 0,
         "dropout": 0.5,
+        "start": "zeros",
         "pretrained": False,
     }
 

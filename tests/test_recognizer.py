@@ -225,6 +225,18 @@ def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> Non
         recognizer().overlay(make_clip(), tmp_path / "seen.avi")
 
 
+def test_a_verdict_is_the_mean_or_the_last(tmp_path: Path, make_clip: Make) -> None:
+    by_mean, path = recognizer(), make_clip()
+    by_last = Recognizer(by_mean.model, CLASSES, DATA, verdict="last")
+    by_last.save(tmp_path / "model")
+    seen = by_mean.predict(path)
+    np.testing.assert_allclose(seen.scores, seen.frame_scores.mean(0))
+    for of in (by_last, load(tmp_path)):
+        np.testing.assert_allclose(of.predict(path).scores, seen.frame_scores[-1], atol=1e-6)
+    with pytest.raises(ValueError, match="verdict is 'loudest', expected mean or last"):
+        Recognizer(by_mean.model, CLASSES, DATA, verdict="loudest")
+
+
 def test_parts_that_do_not_fit_each_other() -> None:
     model = create_model("convnet", 3, size=16)
     with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):

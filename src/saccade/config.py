@@ -35,6 +35,9 @@ class DataConfig(_Config):
     frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
     size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
     channels: int = setting(3, "3 for colour, 1 for grey.")
+    streams: str = setting("rgb", "What the model sees: rgb (the picture), flow (optical flow), or both.")
+    flow: str = setting("dis", "Optical flow by dis, farneback, tvl1 or raft.")
+    flow_length: int = setting(1, "Fields of flow stacked at each frame, from it on; two-stream papers take 10.")
     normalization: str = setting("auto", "half, imagenet, mnist, or auto: imagenet for pretrained encoders, else half.")
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
     zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
@@ -47,8 +50,22 @@ class DataConfig(_Config):
             raise ValueError(f"size is {self.size}, expected at least 8 pixels")
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
+        if self.streams not in ("rgb", "flow", "both"):
+            raise ValueError(f"streams is {self.streams!r}, expected rgb, flow or both")
+        if self.flow_length < 1:
+            raise ValueError(f"flow_length is {self.flow_length}, expected at least 1")
         if not (0 <= self.shift < 1 and 0 <= self.zoom < 1):
             raise ValueError(f"shift is {self.shift} and zoom is {self.zoom}, expected at least 0 and below 1")
+
+    @property
+    def flow_channels(self) -> int:
+        """How many of a sample's channels, the last, are optical flow: x and y of each field."""
+        return 0 if self.streams == "rgb" else 2 * self.flow_length
+
+    @property
+    def in_channels(self) -> int:
+        """All channels of a sample (C): those of the picture, unless only flow is seen, then those of the flow."""
+        return (0 if self.streams == "flow" else self.channels) + self.flow_channels
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class ModelConfig(_Config):
     hidden: int = setting(64, "Units or channels of the recurrent part.")
     head_units: int = setting(0, "Width of a tanh layer before the classes; 0: none.")
     dropout: float = setting(0.5, "Dropout before the classes.")
+    start: str = setting("zeros", "State before the first frame: zeros, first-frame, or clip-mean (looks ahead).")
     pretrained: bool = setting(False, "Start the encoder from ImageNet weights (timm networks).")
 
     def __post_init__(self) -> None:
@@ -87,6 +105,8 @@ class TrainConfig(_Config):
     clip: float = setting(1.0, "Largest norm of the gradient, which is shortened to it; 0: any.")
     smoothing: float = setting(0.1, "Label smoothing.")
     patience: int = setting(15, "Epochs without a better validation loss after which training stops; 0: never.")
+    loss: str = setting("every", "Cross entropy at every frame, or at the last one alone: every or last.")
+    penalty: float = setting(0.0, "Weight of the doubly stochastic penalty: every place is to be looked at once.")
     seed: int = setting(0, "Seed of the weights, the order of the clips, and the augmentation.")
     precision: str = setting("auto", "32, bf16, or auto: bf16 where the hardware computes in it.")
     workers: int = setting(0, "Processes that read clips beside the training; 0: none.")
@@ -103,6 +123,10 @@ class TrainConfig(_Config):
                 f"weight_decay is {self.weight_decay}, clip {self.clip}, patience {self.patience}, workers "
                 f"{self.workers} and seed {self.seed}, expected none of them negative"
             )
+        if self.loss not in ("every", "last"):
+            raise ValueError(f"loss is {self.loss!r}, expected every or last")
+        if self.penalty < 0:
+            raise ValueError(f"penalty is {self.penalty}, expected 0 (none) or more")
         if self.optimizer not in ("adamw", "rmsprop", "adadelta"):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected adamw, rmsprop or adadelta")
         if self.precision not in ("auto", "32", "bf16"):

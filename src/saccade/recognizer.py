@@ -35,26 +35,36 @@ class Recognizer:
         model: a trained classifier; it is put into evaluation mode.
         classes: the `K` class names.
         data: how clips are sampled, resized and normalised.
+        verdict: a clip's probabilities are the `mean` over its frames, or those at the `last`.
 
     Raises:
-        ValueError: names, sizes or channels that do not fit the model.
+        ValueError: names, sizes or channels that do not fit the model, or an unknown verdict.
     """
 
-    def __init__(self, model: Classifier, classes: Sequence[str], data: DataConfig) -> None:
+    def __init__(self, model: Classifier, classes: Sequence[str], data: DataConfig, verdict: str = "mean") -> None:
+        if verdict not in ("mean", "last"):
+            raise ValueError(f"verdict is {verdict!r}, expected mean or last")
         if len(classes) != model.num_classes:
             raise ValueError(f"{len(classes)} class names for a model of {model.num_classes} classes")
-        if (data.size, data.channels) != (model.size, model.in_channels):
+        if (data.size, data.in_channels) != (model.size, model.in_channels):
             raise ValueError(
-                f"frames of {data.size} pixels and {data.channels} channels for a model of {model.size} pixels and "
+                f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
+        self.verdict = verdict
+
+    def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of a clip, `K`, from those at its frames, `T K`."""
+        scores: NDArray[np.float32] = frame_scores.mean(0) if self.verdict == "mean" else frame_scores[-1]
+        return scores
 
     @torch.inference_mode()
     def classify(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
         """Frames `B T H W C` uint8, already resized, to probabilities `B T K` and attention `B T h w`, on the CPU."""
         device = next(self.model.parameters()).device
-        logits, attention = self.model(to_video(frames.to(device), self.data.normalization))
+        video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
+        logits, attention = self.model(video)
         return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
 
     def predict(self, path: Path | str) -> Prediction:
@@ -74,7 +84,7 @@ class Recognizer:
             path=Path(path),
             classes=self.classes,
             frame_scores=scores[0].numpy(),
-            scores=scores[0].mean(0).numpy(),
+            scores=self.judge(scores[0].numpy()),
             times=frames.times,
             indices=frames.indices,
             attention=None if attention is None else attention[0].numpy(),
@@ -89,7 +99,7 @@ class Recognizer:
         if not isinstance(encoder, Windowed):
             return None
         device = next(self.model.parameters()).device
-        theta = encoder.windows(to_video(frames.to(device), self.data.normalization))
+        theta = encoder.windows(to_video(frames.to(device), self.data.normalization, self.data.flow_channels))
         corners = window_corners(theta.view(len(frames), -1, 2, 3), height, width)
         return corners.numpy()
 
@@ -118,7 +128,7 @@ class Recognizer:
             names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
             classes=self.classes,
             targets=np.array(samples.targets, dtype=np.int64),
-            scores=np.stack([scores.mean(0) for scores in frame_scores]),
+            scores=np.stack([self.judge(scores) for scores in frame_scores]),
             frame_scores=tuple(frame_scores),
             skipped=tuple(skipped),
         )
@@ -128,6 +138,7 @@ class Recognizer:
         folder = Path(folder)
         self.model.save_pretrained(folder)
         values = {"saccade": saccade.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
+        values["verdict"] = self.verdict
         write_json(folder / _FILE, values)
         return folder
 
@@ -163,7 +174,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     _load_weights(model, folder / "model.safetensors")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Recognizer(model.to(device), classes, data)
+    return Recognizer(model.to(device), classes, data, values.get("verdict", "mean"))
 
 
 def _load_weights(model: Classifier, path: Path) -> None:

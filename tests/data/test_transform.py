@@ -73,26 +73,49 @@ def test_a_zoom_by_half_shows_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_all_frames_of_a_video_move_alike_and_videos_do_not() -> None:
     still = noise(T=1).expand(-1, 5, -1, -1, -1)[:1].expand(4, -1, -1, -1, -1)
-    moved = augment(still, 0.2, 0.2, True, seeded())
+    moved = augment(still, 0.2, 0.2, True, generator=seeded())
     assert all(torch.equal(moved[:, 0], moved[:, t]) for t in range(5))
     assert all(not torch.allclose(moved[a], moved[b], atol=1e-3) for a in range(4) for b in range(a))
 
 
 def test_a_seed_gives_the_same_again() -> None:
     video = noise()
-    assert torch.equal(augment(video, 0.2, 0.2, True, seeded(1)), augment(video, 0.2, 0.2, True, seeded(1)))
-    assert not torch.equal(augment(video, 0.2, 0.2, True, seeded(1)), augment(video, 0.2, 0.2, True, seeded(2)))
+    assert torch.equal(
+        augment(video, 0.2, 0.2, True, generator=seeded(1)), augment(video, 0.2, 0.2, True, generator=seeded(1))
+    )
+    assert not torch.equal(
+        augment(video, 0.2, 0.2, True, generator=seeded(1)), augment(video, 0.2, 0.2, True, generator=seeded(2))
+    )
 
 
 def test_half_of_many_videos_are_mirrored() -> None:
     ramp = torch.arange(8.0).expand(400, 1, 1, 8, 8)
-    flipped = augment(ramp, 0.0, 0.0, True, seeded())[:, 0, 0, 0, 0] > 3.5
+    flipped = augment(ramp, 0.0, 0.0, True, generator=seeded())[:, 0, 0, 0, 0] > 3.5
     assert 160 < int(flipped.sum()) < 240
 
 
 def test_shifts_stay_within_what_was_asked() -> None:
     ramp = torch.arange(100.0).expand(300, 1, 1, 2, 100)
-    shifts = augment(ramp, 0.1, 0.0, False, seeded())[:, 0, 0, 0, 50] - 50
+    shifts = augment(ramp, 0.1, 0.0, False, generator=seeded())[:, 0, 0, 0, 50] - 50
     assert shifts.abs().max() <= 10.001
     assert shifts.min() < -8
     assert shifts.max() > 8
+
+
+def test_flow_behind_a_picture_is_normalised_about_no_displacement() -> None:
+    frames = torch.tensor([255, 0, 255, 0, 255], dtype=torch.uint8).expand(2, 4, 4, 5)
+    video = to_video(frames, "imagenet", flow_channels=2)
+    torch.testing.assert_close(video[:, :3], to_video(frames[..., :3], "imagenet"))
+    assert video[0, 3:, 0, 0].tolist() == [-2, 2]
+    assert to_video(frames[..., 1:], "half", flow_channels=4).shape == (2, 4, 4, 4)
+
+
+def test_displacements_are_mirrored_and_zoomed_with_their_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = noise(C=5)  # a grey picture and two fields
+    fix_chance(monkeypatch, [0.5, 0.5, 0.5, 0.1])
+    mirrored = video.flip(-1) * torch.tensor([1.0, -1, 1, -1, 1])[:, None, None]
+    torch.testing.assert_close(augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0)
+    fix_chance(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a zoom by half shows the middle twice as large
+    still = torch.ones(1, 1, 3, 8, 8)
+    grown = augment(still, 0.0, 0.5, False, flow_channels=2)
+    assert grown[0, 0, :, 4, 4].tolist() == pytest.approx([1, 2, 2])

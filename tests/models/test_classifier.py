@@ -49,7 +49,7 @@ def stepped(model, video):
 
 
 @every_model
-@pytest.mark.parametrize("changes", [{}, {"in_channels": 1}, {"head_units": 5}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"in_channels": 4}, {"head_units": 5}], ids=str)
 @torch.no_grad()
 def test_step_equals_forward(name, changes):
     model = made(name, **changes)
@@ -195,6 +195,8 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "head_units": 0,
         "dropout": 0.25,
         "in_channels": 1,
+        "flow_channels": 0,
+        "start": "zeros",
         "size": SIZE,
         "pretrained": False,
     }

@@ -39,7 +39,7 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
 def test_every_recipe_builds_and_says_what_it_is_for():
     assert list_models() == list(MODELS)
     for name in list_models():
-        assert parts(create_model(name, 2, in_channels=1, size=16, hidden=2))
+        assert parts(create_model(name, 2, in_channels=3, size=16, hidden=2))
         assert len(MODELS[name].summary) > 20
 
 

@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 
 from saccade.attention.build import ATTENTIONS
 from saccade.recurrent.attentive import GLIMPSES
-from saccade.recurrent.build import CELLS, Look, build_cell
+from saccade.recurrent.build import CELLS, MOTION, Look, build_cell
 from saccade.recurrent.cell import State
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
-ASKS = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context")}
-LOOKS = [(cell, Look(*look)) for cell in ASKS for look in itertools.product(ASKS[cell], GLIMPSES)]
+ASKS = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context", MOTION)}
+LOOKS = [
+    (cell, Look(*look)) for cell in ASKS for look in itertools.product(ASKS[cell], GLIMPSES) if look != (MOTION, "sum")
+]
 SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
 NAMES = ["-".join([cell, *([look.attention, look.glimpse] if look else [])]) for cell, look in SETTINGS]
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
@@ -30,7 +32,7 @@ D, HIDDEN = 5, 4
 
 def test_every_cell_and_attention_is_tested():
     assert list(ASKS) == list(CELLS)
-    assert {name for names in ASKS.values() for name in names} == set(ATTENTIONS)
+    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, MOTION}
 
 
 def made(setting, B, T, h, w, seed):

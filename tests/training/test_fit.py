@@ -365,3 +365,21 @@ def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
         assert logger.level == logging.WARNING
     finally:
         logger.setLevel(before)
+
+
+def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
+    torch.manual_seed(0)
+    model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
+    frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
+    logits, attention = model(to_video(frames, "half"))
+
+    def loss(**settings: Any) -> Tensor:
+        return Fitting(model, DATA, TrainConfig(smoothing=0.0, **settings))._measure(
+            "training", to_video(frames, "half"), targets, 0.0
+        )
+
+    last = loss(loss="last")
+    torch.testing.assert_close(last, frame_cross_entropy(logits[:, -1:], targets))
+    assert not torch.allclose(last, loss())
+    asked = (1 - attention.sum(1)).square().sum((1, 2)).mean()
+    torch.testing.assert_close(loss(penalty=0.5), loss() + 0.5 * asked)

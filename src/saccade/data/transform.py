@@ -11,28 +11,48 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+_OF_FLOW = (0.5, 0.25)  # mean and deviation of displacements in 8 bits
 
 
-def to_video(frames: Tensor, normalization: str) -> Tensor:
+def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tensor:
     """Frames `… H W C` uint8 to a video `… C H W`, float, normalised.
+
+    Args:
+        frames: pictures, with optical flow behind their channels or without.
+        normalization: of the pictures, one of `NORMALIZATIONS`.
+        flow_channels: how many of the channels, the last, are flow; no displacement becomes 0, the strongest 2.
 
     Raises:
         ValueError: no normalisation of that name.
     """
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"no normalization is called {normalization!r}; there are {', '.join(NORMALIZATIONS)}")
-    mean, std = (torch.tensor(v, device=frames.device)[: frames.shape[-1]] for v in NORMALIZATIONS[normalization])
+    of_picture = frames.shape[-1] - flow_channels
+    mean, std = (
+        torch.tensor([*of_colours[:of_picture], *[of_flow] * flow_channels], device=frames.device)
+        for of_colours, of_flow in zip(NORMALIZATIONS[normalization], _OF_FLOW, strict=True)
+    )
     return ((frames.float() / 255 - mean) / std).movedim(-1, -3)
 
 
-def augment(video: Tensor, shift: float, zoom: float, flip: bool, generator: torch.Generator | None = None) -> Tensor:
+def augment(
+    video: Tensor,
+    shift: float,
+    zoom: float,
+    flip: bool,
+    flow_channels: int = 0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Each video of `B T C H W` shifted, zoomed and mirrored by its own chance, the same in all its frames.
+
+    Displacements are zoomed and mirrored with the picture that they are of.
 
     Args:
         video: what to move.
         shift: largest shift, as a share of the side; pixels from outside repeat the border.
         zoom: largest change of scale: the factor is between `1 - zoom` and `1 + zoom`.
         flip: mirror half of the videos.
+        flow_channels: how many of the channels, the last, are flow: x, y, x, y, …
         generator: where the chance comes from, on the CPU.
     """
     if not (shift or zoom or flip):
@@ -46,4 +66,9 @@ def augment(video: Tensor, shift: float, zoom: float, flip: bool, generator: tor
         theta[:, 0, 0] *= torch.where(chance[:, 3] < 0.5, -1.0, 1.0)
     flat = video.flatten(1, 2)  # one transform a video: its frames are channels to the sampler
     grid = F.affine_grid(theta, list(flat.shape), align_corners=False).to(video)
-    return F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(1, (T, -1))
+    moved = F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(1, (T, -1))
+    if flow_channels:
+        # What the window widens, shrinks.
+        factors = 1 / theta[:, (0, 1), (0, 1)].repeat(1, flow_channels // 2).to(video)
+        moved[:, :, -flow_channels:] *= factors[:, None, :, None, None]
+    return moved

@@ -20,7 +20,7 @@ from saccade.data.frame_cache import ClipFrames, prepare
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
-from saccade.models.build import create_model
+from saccade.models.build import configured
 from saccade.pictures.samples import sheet, write_png
 from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation
@@ -79,7 +79,7 @@ def train(
     classes = sorted({clip.label for clip in clips})
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)
-    net = create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
+    net = configured(model, data, len(classes))
     samples, skipped = read_clips(clips, classes, data, strict, quiet)
     split = split or split_clips(samples.clips, training.seed)
     write_json(run / "split.json", split.to_dict(folder))
@@ -89,7 +89,7 @@ def train(
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
-    recognizer = Recognizer(net, classes, data)
+    recognizer = Recognizer(net, classes, data, "mean" if training.loss == "every" else "last")
     _save(recognizer, run / "model")
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 

@@ -18,7 +18,7 @@ from saccade.evaluation.report import Page
 from saccade.evaluation.results import machine, write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
-from saccade.models.build import MODELS, create_model
+from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import resolve_normalization
 from saccade.structures import Clip
@@ -77,7 +77,7 @@ def compare(
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
     for model in models:  # settings that do not fit are told before clips are read
-        create_model(model.name, len(classes), in_channels=data.channels, size=data.size, **model.settings())
+        configured(model, data, len(classes))
     samples, skipped = read_clips(clips, classes, resolve_normalization(data, models[0].pretrained), processes=jobs)
     splits = make_splits(samples.clips)
     cells = [Cell(model, seed, name, split) for model in models for seed in seeds for name, split in splits.items()]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from saccade.config import DataConfig, ModelConfig
 from saccade.models.classifier import Classifier
 
 
@@ -29,6 +30,10 @@ MODELS: dict[str, Recipe] = {
         "convolutional attention and a ConvLSTM (Li et al. 2016)",
         {"cell": "convlstm", "attention": "conv", "glimpse": "scaled"},
     ),
+    "motion": Recipe(
+        "VideoLSTM: a ConvLSTM over the flow says where a second one looks (Li et al. 2016)",
+        {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "flow_channels": 2},
+    ),
     "report": Recipe(
         "attention from the cube's average and the memory, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},
@@ -39,6 +44,24 @@ MODELS: dict[str, Recipe] = {
 def list_models() -> list[str]:
     """The names that `create_model` takes."""
     return list(MODELS)
+
+
+def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> Classifier:
+    """The model of a run's settings, for samples of its data.
+
+    Raises:
+        ValueError: as `create_model`, or a model whose attention follows the flow, for samples without picture or flow.
+    """
+    if model.name in MODELS and MODELS[model.name].settings.get("flow_channels"):
+        if data.streams != "both":
+            raise ValueError(
+                f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
+                "give --streams both"
+            )
+        settings = {**model.settings(), "flow_channels": data.flow_channels}
+    else:
+        settings = model.settings()
+    return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> Classifier:

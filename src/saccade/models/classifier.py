@@ -1,14 +1,16 @@
 """The model: an encoder for each frame, a cell over time, a class at every frame."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from saccade.encoders.build import build_encoder
-from saccade.recurrent.build import Look, build_cell
+from saccade.encoders.build import Encoder, build_encoder
+from saccade.encoders.paired import Paired
+from saccade.recurrent.build import MOTION, Look, build_cell
 from saccade.recurrent.cell import State
+from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
 
 
@@ -38,13 +40,17 @@ class Classifier(
     Args:
         num_classes: K.
         cell: `memoryless`, `lstm` or `convlstm`.
-        attention: `soft`, `conv`, `context`, or None.
+        attention: `soft`, `conv`, `context`, `motion`, or None.
         glimpse: what the cell sees through the attention: `sum`, `product` or `scaled`.
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
         dropout: before the classes.
+        start: the state before the first frame: `zeros`; `first-frame`, learned from its features; or `clip-mean`,
+            learned from the average of all frames, as published (Li et al. 2016), which looks ahead and cannot stream.
         in_channels: C of the frames.
+        flow_channels: how many of them, the last, are optical flow that has an encoder of its own: 2 for each field of
+            displacements. `motion` needs them; 0: one encoder sees all channels.
         size: height and width of the frames.
         pretrained: start the encoder from ImageNet weights (timm networks).
 
@@ -62,7 +68,9 @@ class Classifier(
         hidden: int = 64,
         head_units: int = 0,
         dropout: float = 0.5,
+        start: str = "zeros",
         in_channels: int = 3,
+        flow_channels: int = 0,
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
@@ -70,7 +78,9 @@ class Classifier(
         if num_classes < 1:
             raise ValueError(f"num_classes is {num_classes}, expected at least 1")
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
-        self.encoder = build_encoder(encoder, in_channels, size, pretrained)
+        if attention == MOTION and not flow_channels:
+            raise ValueError("attention 'motion' looks where the flow says, and flow_channels is 0; give 2 for a field")
+        self.encoder = _build_encoder(encoder, in_channels, flow_channels, size, pretrained)
         self.grid: tuple[int, int] = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
@@ -81,6 +91,12 @@ class Classifier(
         self.attends = attention is not None
         look = Look(attention, glimpse) if attention else None
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)
+        if start not in STARTS:
+            raise ValueError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
+        self.start = start
+        if start != "zeros":
+            state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
+            self.learned_start = LearnedStart(self.encoder.num_features, state)
         width = self.cell.num_hidden
         layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
         self.head = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
@@ -93,19 +109,40 @@ class Classifier(
         if not B * T:
             raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
         features = self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
-        hidden, attention, _ = unroll(self.cell, features, self.initial_state(B))
+        hidden, attention, _ = unroll(self.cell, features, self._begin(features))
         return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, (B, T)), attention)
 
-    def step(self, frame: Tensor, state: State) -> tuple[Output, State]:
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
         """One frame `B C H W` of a stream: the same numbers as `forward`, one frame at a time, in constant memory.
 
-        Start from `initial_state(B)` and pass on the state that comes back.
+        Begin with `state=None`, and pass on the state that comes back.
+
+        Raises:
+            ValueError: the first frame for a model with `start="clip-mean"`, which needs the whole clip.
         """
-        output, state = self.cell(self.encode(frame), state)
+        features = self.encode(frame)
+        if state is None:
+            if self.start == "clip-mean":
+                raise ValueError("start is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
+            state = self._begin(features[:, None])
+        output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention), state
 
+    def _begin(self, features: Tensor) -> State:
+        """The state before the first frame of features `B T D h w`."""
+        if self.start == "zeros":
+            return self.initial_state(len(features))
+        state: State = self.learned_start(features[:, 0] if self.start == "first-frame" else features.mean(1))
+        return state
+
     def initial_state(self, batch_size: int) -> State:
-        """The state before the first frame of `batch_size` videos or streams."""
+        """The state before the first frame of `batch_size` videos or streams.
+
+        Raises:
+            ValueError: the model learns it from the frames; `step` then begins without a state.
+        """
+        if self.start != "zeros":
+            raise ValueError(f"start is {self.start!r}: the first state is learned from frames; begin `step` with None")
         weight = next(self.head.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 
@@ -134,6 +171,18 @@ class Classifier(
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
         raise ValueError(f"{model_file} is a pickle, which can run code when it is read; expected model.safetensors")
+
+
+def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
+    if not flow_channels:
+        return build_encoder(name, in_channels, size, pretrained)
+    if not 0 < flow_channels < in_channels or flow_channels % 2:
+        raise ValueError(
+            f"flow_channels is {flow_channels} of {in_channels} channels, expected an even number that leaves a picture"
+        )
+    channels = in_channels - flow_channels, flow_channels
+    picture, flow = (build_encoder(name, count, size, pretrained) for count in channels)
+    return Paired(cast(nn.Module, picture), cast(nn.Module, flow), flow_channels)
 
 
 def count_parameters(module: nn.Module) -> int:

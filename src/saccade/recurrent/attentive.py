@@ -24,8 +24,7 @@ class AttentiveCell(nn.Module):
 
     def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
         super().__init__()
-        if glimpse not in GLIMPSES:
-            raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")
+        check_glimpse(glimpse)
         self.attention, self.cell, self.glimpse = attention, cell, glimpse
         self.num_hidden = cell.num_hidden
 
@@ -41,14 +40,23 @@ class AttentiveCell(nn.Module):
         """Look, then step."""
         features, keys = projected
         attention = self.attention(keys, state.hidden)
-        glimpse = features * attention[:, None]
-        if self.glimpse == "sum":
-            glimpse = glimpse.sum((2, 3), keepdim=True)
-        elif self.glimpse == "scaled":
-            glimpse = glimpse * attention.shape[1:].numel()
-        output, state = self.cell(glimpse, state)
+        output, state = self.cell(glimpsed(features, attention, self.glimpse), state)
         return CellOutput(output.hidden, attention), state
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""
         return self.recur(self.project(features), state)
+
+
+def glimpsed(features: Tensor, attention: Tensor, glimpse: str) -> Tensor:
+    """What a cell sees of features `B D h w` through a map `B h w`: `B D h w`, or `B D 1 1` for `sum`."""
+    seen = features * attention[:, None]
+    if glimpse == "sum":
+        return seen.sum((2, 3), keepdim=True)
+    return seen * attention.shape[1:].numel() if glimpse == "scaled" else seen
+
+
+def check_glimpse(glimpse: str) -> None:
+    """Raises a ValueError where it is none of `GLIMPSES`."""
+    if glimpse not in GLIMPSES:
+        raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")

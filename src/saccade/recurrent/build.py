@@ -11,7 +11,9 @@ from saccade.recurrent.cell import Cell, Grid
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
+from saccade.recurrent.motion import MotionCell
 
+MOTION = "motion"  # the attention that a flow asks for: a cell of its own, with a second memory
 # name -> build(num_features, hidden). Which attentions can ask with its state, the state itself tells.
 CELLS: dict[str, Callable[[int, int], Cell]] = {
     "memoryless": lambda num_features, hidden: Memoryless(num_features),
@@ -46,6 +48,10 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     cell = CELLS[name](num_features, hidden)
     if look is None:
         return cell
+    if look.attention == MOTION:
+        if not isinstance(cell, ConvLSTM):
+            raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
+        return MotionCell(num_features, hidden, look.glimpse)
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to ask with; use lstm or convlstm")
@@ -56,6 +62,7 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     attention = build(look.attention)
     if attention.hidden_ndim != state.ndim:
         fitting = [other for other in ATTENTIONS if build(other).hidden_ndim == state.ndim]
+        fitting += [MOTION] if isinstance(cell, ConvLSTM) else []
         raise ValueError(
             f"attention {look.attention!r} cannot ask with the state of a {name} cell; "
             f"use {' or '.join(fitting) or 'none'}"

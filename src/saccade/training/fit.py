@@ -25,7 +25,7 @@ from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_video
 from saccade.models.classifier import Classifier, video_scores
 from saccade.training.checkpointing import AtomicCheckpointIO
-from saccade.training.losses import frame_cross_entropy
+from saccade.training.losses import doubly_stochastic, frame_cross_entropy
 
 Curves = dict[str, dict[str, list[float]]]
 
@@ -64,19 +64,25 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, targets `B`, indices `B`."""
         frames, targets, _ = batch
-        video = to_video(frames, self.data.normalization)
-        video = augment(video, self.data.shift, self.data.zoom, self.data.flip)
+        video = self._video(frames)
+        video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
         return self._measure("training", video, targets, self.train_config.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
         frames, targets, _ = batch
-        self._measure("validation", to_video(frames, self.data.normalization), targets, 0.0)
+        self._measure("validation", self._video(frames), targets, 0.0)
+
+    def _video(self, frames: Tensor) -> Tensor:
+        return to_video(frames, self.data.normalization, self.data.flow_channels)
 
     def _measure(self, side: str, video: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        logits = self.model(video).logits
-        loss = frame_cross_entropy(logits, targets, smoothing)
-        hits = (video_scores(logits.detach()).argmax(1) == targets).sum()
+        logits, attention = self.model(video)
+        judged = logits if self.train_config.loss == "every" else logits[:, -1:]
+        loss = frame_cross_entropy(judged, targets, smoothing)
+        if self.train_config.penalty and attention is not None and side == "training":
+            loss = loss + self.train_config.penalty * doubly_stochastic(attention)
+        hits = (video_scores(judged.detach()).argmax(1) == targets).sum()
         self._sums[side].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
         return loss
 
