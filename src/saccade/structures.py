@@ -73,6 +73,36 @@ class Frames:
         return len(self.pixels)
 
 
+@dataclass(frozen=True, eq=False)
+class FlowStacks:
+    """Optical flow that begins at chosen frames of a video, as bytes.
+
+    Args:
+        stacks: `T H W 2L`, uint8: x_1, y_1, x_2, y_2, … of the L pairs of frames that follow one another; a byte is
+            round(255 (v + limit) / (2 limit)) for a displacement of v pixels of this `H W`.
+        times: `T`, when the first frame of each stack is shown, in seconds from the first frame of the video.
+        indices: `T`, which frame of the video that is. An index stands twice where a short clip was padded.
+        limit: the displacement in pixels that the bytes 0 and 255 stand for.
+    """
+
+    stacks: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    limit: float
+
+    def __post_init__(self) -> None:
+        _check("stacks", self.stacks, 4)
+        if self.stacks.dtype != np.uint8 or self.stacks.shape[-1] % 2 or not self.stacks.shape[-1]:
+            raise ValueError(f"stacks are {self.stacks.dtype} {self.stacks.shape}, expected uint8 T H W 2L")
+        _check("times", self.times, 1, len(self.stacks))
+        _check("indices", self.indices, 1, len(self.stacks))
+        if not self.limit > 0:
+            raise ValueError(f"limit is {self.limit}, expected a positive number of pixels")
+
+    def __len__(self) -> int:
+        return len(self.stacks)
+
+
 class _Scored:
     """What has a score for each class has a best one."""
 

@@ -1,4 +1,4 @@
-"""Decoded, resized clips on disk: every clip is read once, whatever the number of epochs, models and runs."""
+"""Decoded, resized clips and their optical flow on disk: made once, whatever the number of epochs, models and runs."""
 
 import hashlib
 import os
@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
 from saccade.structures import Clip, ClipError
+from saccade.video.flow import LIMIT, read_flow
 from saccade.video.read import read
 from saccade.video.resize import resize
 
@@ -33,15 +35,46 @@ def default_cache() -> Path:
 def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
     """The `.npy` file (`T H W C`, uint8) of a clip, made now where it is not there yet.
 
-    The key is what the clip is (its place, size and time of change) and how it is sampled, so that a changed file or
-    setting is read anew. The file is written under another name and renamed: half a file is never found.
-
     Raises:
         ClipError: the clip cannot be read.
     """
-    target = cache / "frames" / f"{_key(path, config)}.npy"
+    return _cached(
+        path,
+        cache / "frames",
+        (config.frames, config.size, config.channels),
+        lambda: resize(read(path, config.frames).pixels, config.size, config.channels),
+    )
+
+
+def cached_flow(
+    path: Path, cache: Path, count: int, size: int, length: int = 10, method: str = "dis", limit: float = LIMIT
+) -> Path:
+    """The `.npy` file (`T size size 2L`, uint8) of a clip's optical flow, made now where it is not there yet.
+
+    Its frames are those of `cached_frames` with the same count; see `read_flow` for the arguments.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame.
+        ValueError: a setting that does not fit.
+        RuntimeError: the method is not installed, or its weights cannot be had.
+    """
+    return _cached(
+        path,
+        cache / "flow",
+        (count, size, length, method, float(limit)),
+        lambda: read_flow(path, count, length, method, limit, size).stacks,
+    )
+
+
+def _cached(path: Path, folder: Path, settings: tuple[object, ...], make: Callable[[], NDArray[np.uint8]]) -> Path:
+    """What `make` gives of a clip, as a file of `folder`.
+
+    The key is what the clip is (its place, size and time of change) and how it is sampled, so that a changed file or
+    setting is read anew. The file is written under another name and renamed: half a file is never found.
+    """
+    target = folder / f"{_key(path, settings)}.npy"
     if not target.exists():
-        pixels = resize(read(path, config.frames).pixels, config.size, config.channels)
+        pixels = make()
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(f".{os.getpid()}.part")
         try:
@@ -53,7 +86,7 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
     return target
 
 
-def _key(path: Path, config: DataConfig) -> str:
+def _key(path: Path, settings: tuple[object, ...]) -> str:
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -61,7 +94,7 @@ def _key(path: Path, config: DataConfig) -> str:
         raise ClipError(path, "no such file", "check the path") from error
     except OSError as error:
         raise ClipError(path, f"cannot be looked at ({error.strerror})", "allow reading it") from error
-    what = (_VERSION, str(path.resolve()), states, config.frames, config.size, config.channels)
+    what = (_VERSION, str(path.resolve()), states, *settings)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
 
 

@@ -12,13 +12,14 @@ class Backbone(nn.Module):
 
     Args:
         name: a timm model that offers `features_only`.
-        in_channels: C of the frames; filters of other than 3 channels are adapted by timm.
+        in_channels: C of the frames. Pretrained filters of one channel are the sum of the three of RGB (timm), those of
+            any other number start from their mean (`first_filters`).
         pretrained: load timm's ImageNet weights, from the local cache or the network.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: their own.
 
     Raises:
         ValueError: timm has no network of that name.
-        RuntimeError: the weights cannot be had.
+        RuntimeError: the weights cannot be had, or their first filters cannot be adapted to `in_channels`.
     """
 
     def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None) -> None:
@@ -48,13 +49,13 @@ class BackboneVector(nn.Module):
 
     Args:
         name: a timm model.
-        in_channels: C of the frames.
+        in_channels: C of the frames; see `Backbone`.
         pretrained: load timm's ImageNet weights, from the local cache or the network.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: their own.
 
     Raises:
         ValueError: timm has no network of that name.
-        RuntimeError: the weights cannot be had.
+        RuntimeError: the weights cannot be had, or their first filters cannot be adapted to `in_channels`.
     """
 
     def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None) -> None:
@@ -84,7 +85,49 @@ def _create(name: str, in_channels: int, pretrained: bool, size: int | None, **o
     if not timm.is_model(name):
         close = timm.list_models(f"*{name[:5]}*")[:8]
         raise ValueError(f"timm has no network {name!r}" + (f"; close to it are {', '.join(close)}" if close else ""))
-    options |= {"pretrained": pretrained, "in_chans": in_channels}
+    if not pretrained or in_channels in (1, 3):
+        return _build(name, in_channels, pretrained, size, options)
+    return _started_from(_build(name, 3, True, size, options), _build(name, in_channels, False, size, options), name)
+
+
+def first_filters(colour: Tensor, channels: int) -> Tensor:
+    """Filters for `C` channels of flow from those for colour: their mean over the colours, for each channel.
+
+    The cross-modality initialisation of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream networks since. timm
+    would repeat red, green and blue in turn, so that x and y of the flow, and one time and the next, begin with the
+    filters of different colours; and it would scale them by 3/C, which the papers do not.
+
+    Args:
+        colour: `D 3 k k`, trained on RGB.
+        channels: C.
+
+    Returns:
+        `D C k k`.
+    """
+    return colour.mean(1, keepdim=True).repeat(1, channels, 1, 1)
+
+
+def _started_from(colour: nn.Module, net: nn.Module, name: str) -> nn.Module:
+    """`net` with the weights of `colour`, the same network for RGB; filters of another shape are `first_filters`."""
+    state = colour.state_dict()
+    for key, weight in net.state_dict().items():
+        shape = tuple(state[key].shape)
+        if shape == weight.shape:
+            continue
+        if len(shape) != 4 or shape[1] != 3:
+            raise RuntimeError(
+                f"the ImageNet weights of {name} do not begin with filters over three colours ({key} is {shape}): "
+                "use another network, or train from scratch with pretrained=False"
+            )
+        state[key] = first_filters(state[key], weight.shape[1])
+    net.load_state_dict(state)
+    return net
+
+
+def _build(name: str, in_channels: int, pretrained: bool, size: int | None, options: dict[str, Any]) -> Any:
+    import timm
+
+    options = options | {"pretrained": pretrained, "in_chans": in_channels}
     try:
         if size is not None:
             # Networks that take frames of any size have no such option, others cannot be built for this one: then the

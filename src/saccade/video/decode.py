@@ -18,6 +18,8 @@ from saccade.video.container import REENCODE, check_size, opened
 
 Choose = Callable[[int], NDArray[np.int64]]  # from the number of frames in a video to the indices wanted
 
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]  # of one frame, `H W 3`, before it is kept
+
 MAX_BYTES = 4 << 30  # of all the frames that one call returns
 _RATE = 25.0  # frames a second, assumed where a file does not say
 
@@ -61,15 +63,16 @@ class Clock:
 
 
 class Collector:
-    """Gathers converted frames one by one, within the memory that a call may take."""
+    """Gathers converted frames one by one, changed where asked, within the memory that a call may take."""
 
-    def __init__(self, path: Path, indices: NDArray[np.int64]) -> None:
-        self._path, self._indices, self._unique = path, indices, np.unique(indices)
+    def __init__(self, path: Path, indices: NDArray[np.int64], change: Change | None = None) -> None:
+        self._path, self._indices, self._unique, self._change = path, indices, np.unique(indices), change
         self._pixels: NDArray[np.uint8] | None = None
         self._lock = Lock()
 
     def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
         """Keep the pixels, `H W 3`, of the frame `index`. Threads may call this at once."""
+        pixels = self._change(pixels) if self._change else pixels
         with self._lock:
             store = self._pixels = self._pixels if self._pixels is not None else self._room(pixels)
         store[np.searchsorted(self._unique, index)] = pixels
@@ -132,13 +135,14 @@ def _until_end(container: InputContainer, stream: VideoStream) -> Iterator["Pack
     yield None  # asks the decoder for the frames that it still holds
 
 
-def pick_sequentially(path: Path, choose: Choose, guess: int) -> Frames:
+def pick_sequentially(path: Path, choose: Choose, guess: int, change: Change | None = None) -> Frames:
     """The chosen frames by decoding everything: for files whose packets do not tell what will come out of them.
 
     Args:
         path: the file.
         choose: from the number of frames to the indices wanted.
         guess: the number of frames to expect. Where it is wrong the file is decoded a second time.
+        change: what is done to each frame before it is kept.
 
     Raises:
         ClipError: if no frame can be decoded.
@@ -146,7 +150,7 @@ def pick_sequentially(path: Path, choose: Choose, guess: int) -> Frames:
     for _ in range(2):
         indices = choose(guess) if guess else np.zeros(0, np.int64)
         wanted = set(indices.tolist())
-        collector = Collector(path, indices)
+        collector = Collector(path, indices, change)
         times = []
         with opened(path) as (container, stream):
             convert, clock = Converter(), Clock(container, stream)

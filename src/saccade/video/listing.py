@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from saccade.structures import Frames
 from saccade.video.container import opened
-from saccade.video.decode import Choose, Collector, Converter, packets, pick_sequentially, shows_times
+from saccade.video.decode import Change, Choose, Collector, Converter, packets, pick_sequentially, shows_times
 
 # Packets up to this many bytes stay in memory between listing and decoding; of larger files they are read again.
 KEPT_BYTES = 64 << 20
@@ -90,8 +90,8 @@ class _Listing:
         return runs
 
 
-def pick(path: Path, choose: Choose) -> Frames:
-    """The frames of a video file that `choose` asks for, given the number of frames.
+def pick(path: Path, choose: Choose, change: Change | None = None) -> Frames:
+    """The frames of a video file that `choose` asks for, given the number of frames, each changed where asked.
 
     Raises:
         ClipError: naming the file, where nothing can be decoded from it.
@@ -100,10 +100,10 @@ def pick(path: Path, choose: Choose) -> Frames:
         listing, count = _list(container, stream)
         if listing is not None:
             try:
-                return _pick_listed(path, stream, listing, choose)
+                return _pick_listed(path, stream, listing, choose, change)
             except (_ContradictionError, av.error.FFmpegError):
                 pass  # the list was wrong: only decoding everything tells
-    return pick_sequentially(path, choose, count)
+    return pick_sequentially(path, choose, count, change)
 
 
 def _list(container: InputContainer, stream: VideoStream) -> tuple[_Listing | None, int]:
@@ -138,12 +138,12 @@ def _list(container: InputContainer, stream: VideoStream) -> tuple[_Listing | No
     return _Listing(np.array(pts, np.int64), np.array(key), np.array(hidden), kept or None), len(pts)
 
 
-def _pick_listed(path: Path, stream: VideoStream, listing: _Listing, choose: Choose) -> Frames:
+def _pick_listed(path: Path, stream: VideoStream, listing: _Listing, choose: Choose, change: Change | None) -> Frames:
     shown = listing.shown()
     indices = choose(len(shown))
     unique = np.unique(indices)
     wanted = dict(zip(listing.pts[shown[unique]].tolist(), unique.tolist(), strict=True))
-    collector = Collector(path, indices)
+    collector = Collector(path, indices, change)
     runs = listing.runs(shown[unique])
     cores = _cores()
     shares = _shares(runs, cores) if runs else [[]]

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from saccade.structures import ClipError, Frames
 from saccade.video.container import check_size
-from saccade.video.decode import Choose, Collector
+from saccade.video.decode import Change, Choose, Collector
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the name says: left free, Pillow would hand a file that turns out to be EPS to Ghostscript, a program.
@@ -32,8 +32,8 @@ def pictures(folder: Path) -> list[Path]:
     return [path for _, _, path in sorted(found)]
 
 
-def pick(folder: Path, choose: Choose) -> Frames:
-    """The pictures that `choose` asks for; a broken picture is left out as if it were not there.
+def pick(folder: Path, choose: Choose, change: Change | None = None) -> Frames:
+    """The pictures that `choose` asks for, changed where asked; a broken picture is left out as if it were not there.
 
     Raises:
         ClipError: naming the folder, if it has no numbered pictures or none can be read; naming the picture, if it is
@@ -43,7 +43,7 @@ def pick(folder: Path, choose: Choose) -> Frames:
     first = paths[0]
     while paths:
         indices = choose(len(paths))
-        collector, size, broken = Collector(folder, indices), None, set()
+        collector, size, broken = Collector(folder, indices, change), None, set()
         for index in np.unique(indices).tolist():
             if (pixels := _load(paths[index], size)) is None:
                 broken.add(paths[index])

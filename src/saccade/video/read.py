@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from saccade.structures import ClipError, Frames
 from saccade.video import decode, listing, numbered
 from saccade.video.container import opened
-from saccade.video.decode import Choose
+from saccade.video.decode import Change, Choose
 from saccade.video.sample import equally_spaced
 
 SUFFIXES = frozenset(
@@ -56,19 +56,21 @@ def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:
     return frames
 
 
-def pick(path: Path | str, choose: Choose) -> Frames:
+def pick(path: Path | str, choose: Choose, change: Change | None = None) -> Frames:
     """The frames that `choose` asks for; windows, say: `pick(path, lambda n: np.concatenate(windows(n, 16, 4)))`.
 
     Args:
         path: a video file, or a folder of numbered pictures.
         choose: from the number of frames in the video (at least 1) to `T` indices below it, in any order, with any
             repetition. It may be called more than once, where the container's count of frames turns out wrong.
+        change: what is done to each frame, `H W 3`, before it is kept, such as shrinking: then many large frames fit
+            in memory. It must give frames of one size, and may be called from several threads at once.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded.
     """
     path = Path(path)
-    return numbered.pick(path, choose) if path.is_dir() else listing.pick(path, choose)
+    return numbered.pick(path, choose, change) if path.is_dir() else listing.pick(path, choose, change)
 
 
 def stream(path: Path | str) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
