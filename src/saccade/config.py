@@ -58,6 +58,11 @@ class DataConfig(_Config):
             raise ValueError(f"shift is {self.shift} and zoom is {self.zoom}, expected at least 0 and below 1")
 
     @property
+    def flow_limit(self) -> float:
+        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as two-stream papers do."""
+        return 20 * self.size / 256
+
+    @property
     def flow_channels(self) -> int:
         """How many of a sample's channels, the last, are optical flow: x and y of each field."""
         return 0 if self.streams == "rgb" else 2 * self.flow_length

@@ -14,15 +14,14 @@ from torch.utils.data import DataLoader
 
 import saccade
 from saccade.config import DataConfig, read_json, write_json
-from saccade.data.frame_cache import ClipFrames
+from saccade.data.frame_cache import ClipFrames, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_video
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
 from saccade.models.classifier import Classifier
 from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
-from saccade.structures import ClipError, Evaluation, Frames, Prediction
-from saccade.video.read import read, stream
-from saccade.video.resize import resize
+from saccade.structures import ClipError, Evaluation, Prediction
+from saccade.video.read import stream
 from saccade.video.write import write
 
 _FILE = "recognizer.json"
@@ -73,12 +72,9 @@ class Recognizer:
         Raises:
             ClipError: the clip cannot be read.
         """
-        return self.predict_frames(read(path, self.data.frames), path)
-
-    def predict_frames(self, frames: Frames, path: Path | str) -> Prediction:
-        """The same, of frames that are read already."""
+        frames, sample = read_sample(Path(path), self.data)
         size = frames.pixels.shape[1], frames.pixels.shape[2]
-        small = torch.from_numpy(resize(frames.pixels, self.data.size, self.data.channels))
+        small = torch.from_numpy(sample)
         scores, attention = self.classify(small[None])
         return Prediction(
             path=Path(path),

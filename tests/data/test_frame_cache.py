@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from saccade.config import DataConfig
 from saccade.data import frame_cache
-from saccade.data.frame_cache import cached_frames, default_cache, prepare
+from saccade.data.frame_cache import cached_frames, default_cache, prepare, read_sample
 from saccade.structures import Clip, ClipError
+from saccade.video.flow import read_flow
 from saccade.video.read import read
 from saccade.video.resize import resize
 
@@ -151,8 +152,8 @@ def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
     two, errors_of_two = prepare(clips, ("a", "b"), CONFIG, tmp_path / "two", processes=2)
     assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
     assert (one.clips, one.targets) == (two.clips, two.targets)
-    assert [f.name for f in one.files] == [f.name for f in two.files]
-    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one.files, two.files, strict=True))
+    assert [f.name for (f,) in one.files] == [f.name for (f,) in two.files]
+    assert all(a.read_bytes() == b.read_bytes() for (a,), (b,) in zip(one.files, two.files, strict=True))
 
 
 def test_not_one_clip_that_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
@@ -183,3 +184,21 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == Path.home() / ".cache" / "saccade"
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "mine"))
     assert default_cache() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
+def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
+    make_clip: Make, tmp_path: Path, streams: str, channels: int
+) -> None:
+    path = make_clip(frames=9)
+    config = replace(CONFIG, streams=streams, flow_length=2)
+    assert config.in_channels == channels
+    frames, sample = read_sample(path, config)
+    assert sample.shape == (config.frames, config.size, config.size, channels)
+    samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path)
+    assert np.array_equal(samples[0][0].numpy(), sample)
+    if streams != "flow":
+        assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
+    if streams != "rgb":
+        stacks = read_flow(path, config.frames, 2, "dis", config.flow_limit, config.size).stacks
+        assert np.array_equal(sample[..., -4:], stacks)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import moving_squares
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,9 @@ from saccade.config import DataConfig, ModelConfig, TrainConfig
 from saccade.data.folder import find_clips, make_splits
 from saccade.experiments.clips import evaluate, train
 from saccade.experiments.compare import compare
+from saccade.recognizer import load
 from saccade.structures import ClipError
+from saccade.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=8, precision="32")
@@ -86,3 +89,35 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
     assert figures["test_videos"] == 15
     (skipped,) = figures["skipped"]
     assert "03.mp4: zero bytes" in skipped
+
+
+def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path: Path) -> None:
+    data = DataConfig(frames=4, size=32, streams="flow", shift=0.0, zoom=0.0)
+    training = TrainConfig(epochs=15, batch=4, lr=3e-3, precision="32")
+    figures = train(squares, tmp_path / "run", MODEL, data, training, quiet=True)
+    assert figures["accuracy"] == 1
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
+    data = DataConfig(frames=4, size=32, streams="both")
+    model = ModelConfig("motion", hidden=8)
+    figures = train(squares, tmp_path / "run", model, data, TINY, quiet=True)
+    assert figures["videos"] == 4
+    clip = next(squares.glob("*/*.mp4"))
+    recognizer = load(tmp_path / "run")
+    seen = recognizer.predict(clip)
+    assert seen.attention is not None
+    assert seen.attention.shape == (4, 4, 4)
+    assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
+    with pytest.raises(ValueError, match="where the flow says, and streams is 'rgb'; give --streams both"):
+        train(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
+
+
+def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    write(folder / "up" / "still.mp4", np.zeros((1, 32, 32, 3), np.uint8), fps=10)
+    data = DataConfig(frames=3, size=32, streams="flow")
+    figures = train(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
+    assert "no motion in one frame" in figures["skipped"][0]["found"]

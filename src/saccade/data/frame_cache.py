@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
-from saccade.structures import Clip, ClipError
+from saccade.structures import Clip, ClipError, Frames
 from saccade.video.flow import LIMIT, read_flow
 from saccade.video.read import read
 from saccade.video.resize import resize
 
 # Wraps results as they come, of which there will be so many, to show how far it is.
-Progress = Callable[[Iterable[Path | ClipError], int], Iterable[Path | ClipError]]
+Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
+Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]
 
 # Part of every key: raise it when reading or resizing changes what comes out.
 _VERSION = 2
@@ -98,9 +99,40 @@ def _key(path: Path, settings: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
 
 
-def _try(path: Path, config: DataConfig, cache: Path) -> Path | ClipError:
+def read_sample(path: Path, config: DataConfig) -> tuple[Frames, NDArray[np.uint8]]:
+    """A clip's chosen frames as they are, and what a model sees of the clip, `T H W C` uint8, without a cache.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+    """
+    frames = read(path, config.frames)
+    parts = []
+    if config.streams != "flow":
+        parts.append(resize(frames.pixels, config.size, config.channels))
+    if config.streams != "rgb":
+        c = config
+        parts.append(read_flow(path, c.frames, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
+    return frames, np.concatenate(parts, -1)
+
+
+def cached_sample(path: Path, config: DataConfig, cache: Path) -> Files:
+    """The files of what a model sees of a clip; behind each other by channels they are `read_sample`'s.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+    """
+    files = []
+    if config.streams != "flow":
+        files.append(cached_frames(path, config, cache))
+    if config.streams != "rgb":
+        c = config
+        files.append(cached_flow(path, cache, c.frames, c.size, c.flow_length, c.flow, c.flow_limit))
+    return tuple(files)
+
+
+def _try(path: Path, config: DataConfig, cache: Path) -> Files | ClipError:
     try:
-        return cached_frames(path, config, cache)
+        return cached_sample(path, config, cache)
     except ClipError as error:
         return error
 
@@ -110,11 +142,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips: those whose frames are in `files`.
-        files: their cached frames.
+        files: of each of them, as `cached_sample` gives them.
         classes: the `K` class names; a target is a place in it.
     """
 
-    def __init__(self, clips: Sequence[Clip], files: Sequence[Path], classes: Sequence[str]) -> None:
+    def __init__(self, clips: Sequence[Clip], files: Sequence[Files], classes: Sequence[str]) -> None:
         self.clips, self.files, self.classes = tuple(clips), tuple(files), tuple(classes)
         places = {label: i for i, label in enumerate(classes)}
         self.targets = [places[clip.label] for clip in clips]
@@ -135,7 +167,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return ClipFrames(clips, [files[clip.path] for clip in clips], self.classes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return torch.from_numpy(np.load(self.files[index])), self.targets[index], index
+        parts = [np.load(file) for file in self.files[index]]
+        return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, -1)), self.targets[index], index
 
 
 def prepare(
@@ -170,7 +203,7 @@ def prepare(
             results = list(progress(pool.map(_try, paths, [config] * n, [folder] * n, chunksize=4), n))
     else:
         results = list(progress((_try(path, config, folder) for path in paths), n))
-    good = [(clip, result) for clip, result in zip(clips, results, strict=True) if isinstance(result, Path)]
+    good = [(clip, result) for clip, result in zip(clips, results, strict=True) if not isinstance(result, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
     if not good:
         raise (
@@ -178,4 +211,4 @@ def prepare(
             if len(errors) == 1
             else ClipError(paths[0].parent, f"none of {n} clips can be read", str(errors[0]))
         )
-    return ClipFrames([clip for clip, _ in good], [file for _, file in good], classes), errors
+    return ClipFrames([clip for clip, _ in good], [files for _, files in good], classes), errors

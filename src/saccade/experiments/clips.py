@@ -16,7 +16,7 @@ from rich.progress import track
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips, split_clips
-from saccade.data.frame_cache import ClipFrames, prepare
+from saccade.data.frame_cache import ClipFrames, Files, prepare
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
@@ -140,7 +140,7 @@ def read_clips(
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """`frame_cache.prepare` with a progress bar, unless `quiet`; with `strict` the first bad clip is an error."""
 
-    def progress(items: Iterable[Path | ClipError], total: int) -> Iterable[Path | ClipError]:
+    def progress(items: Iterable[Files | ClipError], total: int) -> Iterable[Files | ClipError]:
         for item in items if quiet else track(items, "reading clips", total):
             if strict and isinstance(item, ClipError):
                 raise item
@@ -211,8 +211,7 @@ def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evalua
     right_ones = [i for i in order if right[i]][: _SHOWN - len(wrong_ones)]
     for i in right_ones + wrong_ones:
         clip = samples.clips[i]
-        frames = read(clip.path, recognizer.data.frames)
-        seen = recognizer.predict_frames(frames, clip.path)
+        seen, frames = recognizer.predict(clip.path), read(clip.path, recognizer.data.frames)
         small = dataclasses.replace(frames, pixels=_shrunk(frames.pixels))
         seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
