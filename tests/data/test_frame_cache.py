@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from saccade.config import DataConfig
 from saccade.data import frame_cache
-from saccade.data.frame_cache import cached_frames, default_cache, prepare, read_sample
+from saccade.data.frame_cache import cached_flow, cached_frames, default_cache, prepare, read_sample
 from saccade.structures import Clip, ClipError
 from saccade.video.flow import read_flow
 from saccade.video.read import read
@@ -107,6 +107,26 @@ def test_half_a_file_left_by_a_kill_is_not_believed(
             cached_frames(path, CONFIG, cache)
     assert not whole.exists()
     assert len(list(cache.rglob("*.part"))) == 1  # the one from above: its own is gone
+
+
+def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache, made = make_clip(), tmp_path / "cache", []
+
+    def counted(*settings: Any) -> Any:
+        made.append(settings)
+        return read_flow(*settings)
+
+    monkeypatch.setattr(frame_cache, "read_flow", counted)
+    first = cached_flow(path, cache, 4, 16, length=3)
+    np.testing.assert_array_equal(np.load(first), read_flow(path, 4, 3, size=16).stacks)
+    assert cached_flow(path, cache, 4, 16, length=3) == first
+    assert len(made) == 1
+    others = [{"length": 2}, {"method": "farneback"}, {"limit": 10}]
+    assert len({first, *(cached_flow(path, cache, 4, 16, **{"length": 3, **other}) for other in others)}) == 4
+    make_clip(frames=9)
+    assert cached_flow(path, cache, 4, 16, length=3) != first
+    assert len(made) == 5
+    assert not list(cache.rglob("*.part"))
 
 
 @pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])

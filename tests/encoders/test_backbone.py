@@ -7,8 +7,9 @@ import sys
 import pytest
 import timm
 import torch
+from torch import nn
 
-from saccade.encoders.backbone import Backbone, BackboneVector
+from saccade.encoders.backbone import Backbone, BackboneVector, first_filters
 from saccade.encoders.build import build_encoder
 
 
@@ -116,3 +117,73 @@ def test_transformers_take_the_size_that_they_are_built_for(kind):
 
 def test_a_transformer_by_its_name_at_any_multiple_of_its_patch():
     assert build_encoder("vit_tiny_patch16_224", 3, 32).grid(32, 32) == (2, 2)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Random weights stand for those of ImageNet, equal ones each time that they are asked for."""
+    create = timm.create_model
+
+    def from_nowhere(name, pretrained=False, **options):
+        if not pretrained:
+            return create(name, pretrained=False, **options)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            net = create(name, pretrained=False, **{**options, "in_chans": 3})
+        if options["in_chans"] != 3:  # what timm itself does
+            assert options["in_chans"] == 1
+            state = {k: v.sum(1, keepdim=True) if v.shape[1:2] == (3,) else v for k, v in net.state_dict().items()}
+            net = create(name, pretrained=False, **options)
+            net.load_state_dict(state)
+        return net
+
+    monkeypatch.setattr(timm, "create_model", from_nowhere)
+
+
+def test_first_filters_are_the_mean_over_the_colours_for_each_channel():
+    colour = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).reshape(2, 3, 2, 2)
+    filters = first_filters(colour, 5)
+    assert filters.shape == (2, 5, 2, 2)
+    for channel in range(5):
+        assert torch.equal(filters[:, channel], (colour[:, 0] + colour[:, 1] + colour[:, 2]) / 3)
+
+
+# A network with steps, one with patches, one that gives N h w D; single pairs and stacks of ten.
+@pytest.mark.parametrize("channels", [2, 20])
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
+def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colours(trained, name, kind, channels):
+    colour, adapted = kind(name, 3, True).state_dict(), kind(name, channels, True).state_dict()
+    assert colour.keys() == adapted.keys()
+    others = [key for key in colour if colour[key].shape != adapted[key].shape]
+    assert len(others) == 1
+    for key in colour:
+        if key in others:
+            assert adapted[key].shape == (len(colour[key]), channels, *colour[key].shape[2:])
+            for channel in range(channels):
+                torch.testing.assert_close(adapted[key][:, channel], colour[key].mean(1))
+        else:
+            assert torch.equal(colour[key], adapted[key])
+
+
+@torch.no_grad()
+def test_equal_channels_are_seen_as_grey_is(trained):
+    # 2 channels of the mean filter give 2/3 of what 3 colours give: multiplied by 3/2, the input is the same.
+    colour, adapted = Backbone("test_resnet", 3, True).eval(), Backbone("test_resnet", 2, True).eval()
+    grey = torch.rand(1, 1, 64, 64)
+    seen = adapted(1.5 * grey.expand(1, 2, 64, 64))
+    torch.testing.assert_close(seen, colour(grey.expand(1, 3, 64, 64)), atol=1e-5, rtol=1e-4)
+
+
+def test_one_channel_is_the_sum_of_the_colours_as_timm_has_it(trained):
+    colour, grey = Backbone("test_resnet", 3, True).state_dict(), Backbone("test_resnet", 1, True).state_dict()
+    (key,) = (key for key in colour if colour[key].shape != grey[key].shape)
+    torch.testing.assert_close(grey[key], colour[key].sum(1, keepdim=True))
+
+
+def test_networks_that_do_not_begin_with_filters_over_colours(monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4))
+    with pytest.raises(
+        RuntimeError, match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an"
+    ):
+        Backbone("test_resnet", 20, pretrained=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+from PIL import Image
 
 from saccade.structures import ClipError
 from saccade.video.container import MAX_PIXELS
@@ -128,6 +129,23 @@ def test_more_memory_than_allowed_is_an_error(make_clip: Maker, monkeypatch: pyt
     monkeypatch.setattr("saccade.video.decode.MAX_BYTES", 100_000)
     with pytest.raises(ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"):
         read(make_clip(), 30)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "pictures"])
+def test_frames_are_changed_one_by_one_before_they_are_kept(make_clip: Maker, tmp_path: Path, name: str) -> None:
+    if name == "pictures":
+        clip = tmp_path / name
+        clip.mkdir()
+        for number in range(6):
+            Image.fromarray(clips.paint(number)).save(clip / f"{number}.png")
+    else:
+        clip = make_clip(name, frames=6, **({"codec": "libx264"} if name.endswith("ts") else {}))
+    chosen = np.array([4, 1, 1, 5])
+    plain = pick(clip, lambda total: chosen)
+    changed = pick(clip, lambda total: chosen, lambda frame: frame[::2, ::4])
+    np.testing.assert_array_equal(changed.pixels, plain.pixels[:, ::2, ::4])
+    np.testing.assert_array_equal(changed.indices, chosen)
+    np.testing.assert_array_equal(changed.times, plain.times)
 
 
 def errors(path: Path) -> list[str]:

@@ -1,0 +1,400 @@
+"""Optical flow against known shifts, bytes against their bound, stacks and whole files against naive loops."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import clips
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from saccade.structures import ClipError, FlowStacks
+from saccade.video import flow as module
+from saccade.video.flow import FLOWS, flow, read_flow, stacks, to_bytes, to_pixels
+from saccade.video.raft import raft
+from saccade.video.read import pick, read
+from saccade.video.sample import equally_spaced
+from saccade.video.write import write
+
+Maker = Callable[..., Path]
+rng = np.random.default_rng
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth coloured pattern that looks different everywhere, `H W 3`."""
+    noise = rng(seed).integers(0, 256, (height, width, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def moving(height: int, width: int, shifts: list[tuple[int, int]], seed: int = 0) -> np.ndarray:
+    """`T H W 3`: a texture that moves by (dx, dy) from each frame to the next."""
+    places = np.cumsum([(0, 0), *shifts], axis=0)
+    edge = int(np.abs(places).max())
+    large = texture(height + 2 * edge, width + 2 * edge, seed)
+    return np.stack([large[edge - y : edge - y + height, edge - x : edge - x + width] for x, y in places])
+
+
+@pytest.fixture
+def make_moving(tmp_path: Path) -> Maker:
+    """A file of moving texture, lossless enough that flow is found in it."""
+
+    def make(frames: int = 20, size: tuple[int, int] = (64, 48), name: str = "moving.mp4", seed: int = 0) -> Path:
+        steps = rng(seed).integers(-2, 3, (frames - 1, 2)).tolist()
+        return write(tmp_path / name, moving(size[1], size[0], steps, seed), 10)
+
+    return make
+
+
+def whole(path: Path) -> np.ndarray:
+    return pick(path, np.arange).pixels
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+@pytest.mark.parametrize("shift", [(1, 0), (0, 2), (3, -2), (-4, -3)])
+def test_a_known_shift(method: str, shift: tuple[int, int]) -> None:
+    found = flow(moving(96, 128, [shift]), method)
+    assert found.shape == (1, 96, 128, 2)
+    assert found.dtype == np.float32
+    assert np.abs(found[0, 16:-16, 16:-16] - shift).max() < 0.1
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_each_pair_has_its_own_flow(method: str) -> None:
+    shifts = [(2, 0), (0, -3), (0, 0), (-2, 1)]
+    frames = moving(80, 96, shifts)
+    found = flow(frames, method)
+    for t, shift in enumerate(shifts):
+        assert np.abs(found[t, 16:-16, 16:-16] - shift).max() < 0.1
+        # Nothing is carried from pair to pair.
+        np.testing.assert_array_equal(found[t], flow(frames[t : t + 2], method)[0])
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_what_stands_still_does_not_move(method: str) -> None:
+    still = flow(np.stack([texture(40, 50)] * 3), method)
+    # Farnebäck's polynomials are a little off at the border.
+    assert np.abs(still[:, 8:-8, 8:-8]).max() < 1e-3
+    assert np.abs(still).max() < (1e-3 if method == "dis" else 0.2)
+    assert np.abs(flow(np.full((2, 40, 50, 3), 90, np.uint8), method)).max() < 1e-3
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_grey_is_what_moves(method: str) -> None:
+    frames = moving(48, 64, [(1, 1)])
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    np.testing.assert_array_equal(flow(frames, method), flow(grey[..., None].repeat(3, -1), method))
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 64), (4, 300), (8, 64), (9, 200), (11, 11), (12, 48), (15, 640), (16, 16)]
+)
+def test_tiny_frames(method: str, size: tuple[int, int]) -> None:
+    # OpenCV's DIS fails for these sizes or breaks the process.
+    for height, width in (size, size[::-1]):
+        frames = np.stack([texture(height, width, seed) for seed in range(3)])
+        found = flow(frames, method)
+        assert found.shape == (2, height, width, 2)
+        assert np.isfinite(found).all()
+
+
+def test_small_frames_still_tell_a_shift() -> None:
+    found = flow(moving(12, 40, [(1, 0)]))
+    assert np.abs(found[0, 3:-3, 3:-3] - (1, 0)).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((2, 8, 8), np.uint8), r"frames are uint8 \(2, 8, 8\), expected uint8 T H W 3"),
+        (np.zeros((2, 8, 8, 1), np.uint8), r"frames are uint8 \(2, 8, 8, 1\), expected uint8 T H W 3"),
+        (np.zeros((2, 8, 8, 3)), r"frames are float64 \(2, 8, 8, 3\), expected uint8 T H W 3"),
+        (np.zeros((2, 0, 8, 3), np.uint8), "expected at least 1x1 pixels"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "1 frame, expected at least 2: there is no motion in one frame"),
+    ],
+)
+def test_frames_without_flow(frames: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        flow(frames)
+
+
+def test_an_unknown_method_is_an_error_that_lists_what_there_is(tmp_path: Path) -> None:
+    expected = "no flow method is called 'horn'; there are dis, farneback, tvl1, raft, raft:large"
+    with pytest.raises(ValueError, match=expected):
+        flow(moving(16, 16, [(0, 0)]), "horn")
+    with pytest.raises(ValueError, match=expected):
+        read_flow(tmp_path / "any.mp4", method="horn")
+
+
+def test_tvl1_where_the_contrib_build_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "optflow", raising=False)
+    with pytest.raises(RuntimeError, match=r"contrib build.*breaks beside.*pip uninstall opencv-python-headless, then"):
+        flow(moving(16, 16, [(0, 0)]), "tvl1")
+
+
+def test_tvl1_is_that_of_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(cv2, "optflow"):
+        other = SimpleNamespace(calc=lambda a, b, start: np.stack([a, b], -1).astype(np.float32))
+        monkeypatch.setattr(cv2, "optflow", SimpleNamespace(DualTVL1OpticalFlow_create=lambda: other), raising=False)
+        grey = moving(8, 9, [(1, 0), (1, 0)])[..., :1].repeat(3, -1)
+        np.testing.assert_array_equal(flow(grey, "tvl1"), np.stack([grey[:-1, ..., 0], grey[1:, ..., 0]], -1))
+        return
+    found = flow(moving(64, 80, [(3, -2)]), "tvl1")
+    assert np.abs(found[0, 16:-16, 16:-16] - (3, -2)).max() < 0.1
+
+
+@pytest.mark.parametrize(("large", "size"), [(False, (40, 50)), (False, (129, 130)), (True, (20, 136))])
+def test_raft_gives_flow_of_any_size(large: bool, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    found = flow(moving(*size, [(1, 0), (0, 1)]), raft(None, large, device="cpu"))
+    assert found.shape == (2, *size, 2)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
+def test_raft_is_torchvisions(tmp_path: Path) -> None:
+    from torchvision.models.optical_flow import raft_small
+    from torchvision.transforms._presets import OpticalFlow
+
+    torch.manual_seed(0)
+    net = raft_small().eval()
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    frames = moving(128, 136, [(1, 0)] * 5)
+    first, second = OpticalFlow()(*(torch.from_numpy(part).permute(0, 3, 1, 2) for part in (frames[:-1], frames[1:])))
+    with torch.no_grad():
+        expected = net(first, second)[-1].permute(0, 2, 3, 1).numpy()
+    # Five pairs are more than go through at once.
+    found = flow(frames, raft(tmp_path / "weights.pth", device="cpu"))
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_weights_of_raft_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = moving(16, 16, [(0, 0)])
+    with pytest.raises(RuntimeError, match=r"gone.pth: no such file; give the weights of torchvision's raft_small"):
+        flow(frames, raft(tmp_path / "gone.pth"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(ValueError, match=r"text.pth: not the weights of torchvision's raft_small \("):
+        flow(frames, raft(tmp_path / "text.pth"))
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other.pth: not the weights of torchvision's raft_large \(Error.* loading"):
+        flow(frames, raft(tmp_path / "other.pth", large=True))
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models.optical_flow.raft_small", offline)
+    with pytest.raises(
+        RuntimeError, match=r"weights of raft_small cannot be loaded \(no network\); connect .* use dis"
+    ):
+        flow(frames, raft())
+
+
+def test_importing_flow_does_not_wait_for_torch() -> None:
+    code = "import sys, saccade.video.flow; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bytes_are_those_of_the_papers() -> None:
+    values = np.array([-1e9, -20, -10, -0.05, 0, 0.05, 10, 20, 21], np.float32)
+    assert to_bytes(values).tolist() == [0, 0, 64, 127, 128, 128, 191, 255, 255]
+    assert to_bytes(values, 10).tolist() == [0, 0, 0, 127, 128, 128, 255, 255, 255]
+    assert to_pixels(to_bytes(np.zeros(1, np.float32)))[0] == pytest.approx(20 / 255, abs=1e-5)
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=1), st.floats(0.5, 50))
+def test_the_bound_of_the_round_trip(values: list[float], limit: float) -> None:
+    given_flow = np.array(values, np.float32)
+    back = to_pixels(to_bytes(given_flow, limit), limit)
+    assert np.abs(back - np.clip(given_flow, -limit, limit)).max() <= limit / 255 + 1e-5 * limit
+    np.testing.assert_array_equal(to_bytes(back, limit), to_bytes(given_flow, limit))
+
+
+def test_bytes_and_pixels_of_the_wrong_kind() -> None:
+    with pytest.raises(ValueError, match="flow has values that are not finite"):
+        to_bytes(np.array([np.nan], np.float32))
+    with pytest.raises(ValueError, match="limit is 0, expected a positive number of pixels"):
+        to_bytes(np.zeros(1, np.float32), 0)
+    with pytest.raises(ValueError, match="limit is inf, expected a positive number of pixels"):
+        to_pixels(np.zeros(1, np.uint8), float("inf"))
+    with pytest.raises(ValueError, match="flow is float32, expected uint8 from to_bytes"):
+        to_pixels(np.zeros(1, np.float32))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize(("pairs", "length"), [(1, 1), (1, 10), (7, 1), (7, 3), (7, 10)])
+def test_stacks_are_those_of_a_naive_loop(kind: type, pairs: int, length: int) -> None:
+    moved = rng(0).integers(0, 256, (pairs, 4, 5, 2)).astype(kind)
+    found = stacks(moved, length)
+    assert found.shape == (pairs + 1, 4, 5, 2 * length)
+    assert found.dtype == kind
+    for t in range(pairs + 1):
+        for k in range(length):
+            for axis in range(2):
+                expected = moved[min(t + k, pairs - 1), :, :, axis]
+                np.testing.assert_array_equal(found[t, :, :, 2 * k + axis], expected)
+
+
+def test_stacks_of_the_wrong_kind() -> None:
+    with pytest.raises(ValueError, match=r"flow has shape \(3, 4, 4, 3\), expected P H W 2"):
+        stacks(np.zeros((3, 4, 4, 3), np.float32))
+    with pytest.raises(ValueError, match=r"flow of 0 pairs of frames.*no motion in one frame"):
+        stacks(np.zeros((0, 4, 4, 2), np.float32))
+    with pytest.raises(ValueError, match="length is 0, expected at least 1 pair"):
+        stacks(np.zeros((3, 4, 4, 2), np.float32), 0)
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+@pytest.mark.parametrize(
+    ("frames", "count", "length"),
+    [(20, 4, 1), (20, 4, 2), (20, 5, 10), (20, 1, 3), (40, 3, 10), (5, 8, 3), (2, 3, 2), (45, 2, 40)],
+)
+def test_a_file_is_that_of_every_pair_of_all_its_frames(
+    make_moving: Maker, method: str, frames: int, count: int, length: int
+) -> None:
+    clip = make_moving(frames)
+    chosen = equally_spaced(frames, count)
+    found = read_flow(clip, count, length, method)
+    np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip), method)), length)[chosen])
+    np.testing.assert_array_equal(found.indices, chosen)
+    np.testing.assert_array_equal(found.times, read(clip, count).times)
+    assert (len(found), found.limit) == (count, 20)
+
+
+@pytest.mark.parametrize(("count", "length"), [(4, 3), (8, 10), (2, 70)])
+def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, count: int, length: int) -> None:
+    seen: list[int] = []
+
+    def noted(frames: np.ndarray) -> np.ndarray:
+        numbers = [clips.painted_number(frame) for frame in frames]
+        assert (np.diff(numbers) == 1).all(), "frames that do not follow one another"
+        seen.extend(numbers[:-1])
+        return np.zeros((len(frames) - 1, *frames.shape[1:3], 2), np.float32)
+
+    read_flow(make_clip(frames=80), count, length, noted)
+    wanted = {min(int(t) + k, 78) for t in equally_spaced(80, count) for k in range(length)}
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_squashed_flow_is_in_pixels_of_the_squashed_frame(tmp_path: Path) -> None:
+    clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
+    found = read_flow(clip, 3, 2, size=30, limit=5)
+    assert found.stacks.shape == (3, 30, 30, 4)
+    inner = to_pixels(found.stacks, 5)[:, 8:-8, 8:-8]
+    # A quarter of the width, half of the height.
+    assert np.abs(inner - np.array([1, -1.5, 1, -1.5])).max() < 0.1
+
+
+def test_squashing_is_the_mean_over_areas(make_moving: Maker) -> None:
+    clip = make_moving(6, size=(64, 48))
+    moved = flow(whole(clip))[2]
+    mean = moved.reshape(16, 3, 16, 4, 2).mean((1, 3)) * (16 / 64, 16 / 48)
+    found = read_flow(clip, 6, 1, size=16).stacks[2]
+    assert np.abs(to_pixels(found) - mean).max() <= 20 / 255 + 1e-4
+
+
+def test_growing_keeps_the_picture_and_scales_the_motion(tmp_path: Path) -> None:
+    clip = write(tmp_path / "moving.mp4", moving(48, 48, [(2, 1)] * 3), 10)
+    inner = to_pixels(read_flow(clip, 2, 1, size=96).stacks)[:, 32:-32, 32:-32]
+    assert np.abs(inner - (4, 2)).max() < 0.2
+
+
+def test_large_frames_are_shrunk_before(tmp_path: Path) -> None:
+    clip = write(tmp_path / "moving.mp4", moving(96, 160, [(4, 2)] * 3), 10)
+    found = read_flow(clip, 2, 1, side=48)
+    assert found.stacks.shape == (2, 48, 80, 2)
+    assert np.abs(to_pixels(found.stacks)[:, 12:-12, 12:-12] - (2, 1)).max() < 0.2
+    small = [cv2.resize(frame, (80, 48), interpolation=cv2.INTER_AREA) for frame in whole(clip)]
+    expected = to_bytes(flow(np.stack(small)))
+    np.testing.assert_array_equal(
+        found.stacks, expected[[0, 2]] if found.indices.tolist() == [0, 2] else expected[[1, 2]]
+    )
+    assert (
+        read_flow(clip, 2, 1, side=None).stacks.shape == read_flow(clip, 2, 1, side=500).stacks.shape == (2, 96, 160, 2)
+    )
+
+
+def test_the_same_motion_in_a_larger_file_gives_the_same_bytes(tmp_path: Path) -> None:
+    frames = moving(64, 96, [(2, 1)] * 4)
+    large = np.stack([cv2.resize(frame, (192, 128), interpolation=cv2.INTER_CUBIC) for frame in frames])
+    found = [
+        read_flow(write(tmp_path / f"{i}.mp4", pixels, 10), 2, 2, size=32).stacks.astype(int)
+        for i, pixels in enumerate((frames, large))
+    ]
+    assert np.abs(found[0] - found[1])[:, 8:-8, 8:-8].max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["grey", "folder", "gif", "slow"])
+def test_clips_of_every_kind(kind: str, tmp_path: Path, make_clip: Maker) -> None:
+    frames = moving(48, 64, [(1, 1)] * 6)
+    if kind == "grey":
+        clip = make_clip("grey.mkv", frames=7, codec="ffv1", pix_fmt="gray")
+    elif kind == "folder":
+        clip = tmp_path / "clip"
+        clip.mkdir()
+        for t, frame in enumerate(frames):
+            Image.fromarray(frame[..., 0] if t % 2 else frame).save(clip / f"{t}.png")
+    elif kind == "gif":
+        clip = write(tmp_path / "clip.gif", frames, 10)
+    else:  # the packets of a transport stream do not list its frames
+        clip = make_clip("clip.ts", frames=7, codec="libx264")
+    every = whole(clip)
+    assert len(every) == 7
+    found = read_flow(clip, 3, 2, side=24)
+    small = np.stack([cv2.resize(frame, (32, 24), interpolation=cv2.INTER_AREA) for frame in every])
+    np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(small)), 2)[found.indices])
+
+
+def test_a_clip_of_one_frame(make_clip: Maker) -> None:
+    with pytest.raises(
+        ClipError, match=r"clip.mp4: 1 frame decoded, and there is no motion in one frame; give a video"
+    ):
+        read_flow(make_clip(frames=1), 4)
+
+
+def test_a_clip_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
+        read_flow(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize("name", ["count", "length", "size", "side"])
+def test_settings_must_be_positive(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0, expected at least 1"):
+        read_flow(tmp_path / "any.mp4", **{name: 0})
+
+
+def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
+    make_moving: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_moving(20, size=(128, 96))
+    monkeypatch.setattr("saccade.video.decode.MAX_BYTES", 20 * 24 * 32 * 3)
+    assert read_flow(clip, 10, 2, side=24).stacks.shape == (10, 24, 32, 4)
+    with pytest.raises(ClipError, match=r"19 frames of 128x96 pixels are 0.0 GB"):
+        read_flow(clip, 10, 2, side=None)
+
+
+def test_the_table_is_what_the_module_offers() -> None:
+    assert list(FLOWS) == ["dis", "farneback", "tvl1", "raft", "raft:large"]
+    assert FLOWS["dis"] is module.dis
+    assert flow.__defaults__ == ("dis",)
+
+
+@pytest.mark.parametrize(
+    ("stacks", "limit", "message"),
+    [
+        (np.zeros((2, 4, 4, 2)), 20, r"stacks are float64 \(2, 4, 4, 2\), expected uint8 T H W 2L"),
+        (np.zeros((2, 4, 4, 3), np.uint8), 20, r"stacks are uint8 \(2, 4, 4, 3\), expected uint8 T H W 2L"),
+        (np.zeros((3, 4, 4, 2), np.uint8), 20, "times has 2 entries for 3 frames"),
+        (np.zeros((2, 4, 4, 2), np.uint8), 0, "limit is 0, expected a positive number of pixels"),
+    ],
+)
+def test_the_record_is_checked(stacks: np.ndarray, limit: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FlowStacks(stacks, np.zeros(2), np.zeros(2, np.int64), limit)
