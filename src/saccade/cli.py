@@ -189,6 +189,20 @@ def compare(
         add_results(results, name or _name(clips), figures, data, training, " ".join(["saccade", *sys.argv[1:]]))
 
 
+@_command
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more runs of one split.", show_default=False)],
+    run: Annotated[Path, typer.Option(help="A new folder for what they are together.")],
+) -> None:
+    """Let several runs answer together (late fusion); validation clips choose their weights."""
+    from saccade.experiments.fuse import fuse as fuse_runs
+
+    measured = fuse_runs(runs, run)
+    for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
+        typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
+    typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
+
+
 @functools.partial(_command, group=reproduce)
 def digits(
     quick: Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")] = False,

@@ -24,7 +24,7 @@ from saccade.structures import ClipError, Evaluation, Prediction
 from saccade.video.read import stream
 from saccade.video.write import write
 
-_FILE = "recognizer.json"
+_FILE, _FUSED = "recognizer.json", "fused.json"
 
 
 class Recognizer:
@@ -109,11 +109,7 @@ class Recognizer:
             ClipError: the clip cannot be read.
             ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
-        if Path(out).resolve() == Path(path).resolve():
-            raise ValueError(f"{out}: the drawn clip would replace the clip itself; write it elsewhere")
-        seen = prediction or self.predict(path)
-        rate = _frame_rate(seen)
-        return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
+        return _write_drawn(path, out, prediction or self.predict(path))
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""
@@ -139,6 +135,85 @@ class Recognizer:
         return folder
 
 
+class Fused:
+    """Several recognizers that answer together: their probabilities, weighed and added (late fusion).
+
+    The two-stream models are two of them, one that sees the picture and one that sees the flow (Simonyan & Zisserman
+    2014, Li et al. 2016); `experiments.fuse` chooses the weights on validation clips.
+
+    Args:
+        members: that know the same classes and look at equally many frames.
+        weights: of each member, none negative, together 1.
+
+    Raises:
+        ValueError: members or weights that do not fit.
+    """
+
+    def __init__(self, members: Sequence[Recognizer], weights: Sequence[float]) -> None:
+        if len(members) < 2 or len(weights) != len(members):
+            raise ValueError(
+                f"{len(members)} members and {len(weights)} weights, expected a weight each for two or more"
+            )
+        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
+            raise ValueError(f"weights are {', '.join(map(str, weights))}, expected none below 0 and a sum of 1")
+        for name, values in (
+            ("classes", [member.classes for member in members]),
+            ("frames", [member.data.frames for member in members]),
+        ):
+            if len(set(values)) > 1:
+                raise ValueError(f"members have other {name}: {' and '.join(map(str, values))}; fuse those that agree")
+        self.members, self.weights, self.classes = tuple(members), tuple(weights), members[0].classes
+
+    def predict(self, path: Path | str) -> Prediction:
+        """What happens in a clip; where it looked is what the heaviest member that looks somewhere says.
+
+        Raises:
+            ClipError: the clip cannot be read.
+        """
+        seen = [member.predict(path) for member in self.members]
+        heaviest = sorted(range(len(seen)), key=lambda i: -self.weights[i])
+        looking = [seen[i] for i in heaviest if seen[i].attention is not None or seen[i].windows is not None]
+        frame_scores = fuse_scores([each.frame_scores for each in seen], self.weights)
+        scores = fuse_scores([each.scores for each in seen], self.weights)
+        return replace((looking or seen)[0], frame_scores=frame_scores, scores=scores)
+
+    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
+        """Write the whole clip to `out`, as `Recognizer.overlay`."""
+        return _write_drawn(path, out, prediction or self.predict(path))
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `fused.json`, and every member into a folder of its own."""
+        folder = Path(folder)
+        for number, member in enumerate(self.members):
+            member.save(folder / f"member-{number}")
+        write_json(folder / _FUSED, {"saccade": saccade.__version__, "weights": list(self.weights)})
+        return folder
+
+    @classmethod
+    def load(cls, run: Path | str, device: str = "auto") -> "Fused":
+        """What `save` wrote, from JSON and safetensors alone.
+
+        Raises:
+            FileNotFoundError: nothing fused is there.
+            ValueError: files that do not fit each other.
+        """
+        folder = Path(run)
+        if not is_fused(folder):
+            raise FileNotFoundError(f"{run}: no {_FUSED}; expected a folder that `saccade fuse` has written")
+        weights = read_json(folder / _FUSED)["weights"]
+        return cls([load(folder / f"member-{number}", device) for number in range(len(weights))], weights)
+
+
+def is_fused(run: Path) -> bool:
+    """Whether a folder holds fused models."""
+    return (run / _FUSED).exists()
+
+
+def fuse_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
+    """Arrays of probabilities, weighed and added."""
+    return sum(np.float32(weight) * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[return-value]
+
+
 def load(run: Path | str, device: str = "auto") -> Recognizer:
     """A recognizer from a run's folder, or from its `model` folder alone.
 
@@ -153,6 +228,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that do not fit each other.
     """
     folder = Path(run)
+    if (folder / _FUSED).exists():
+        raise ValueError(f"{run}: several models, fused; load them by Fused.load")
     if not (folder / _FILE).exists():
         folder = folder / "model"
     if not (folder / _FILE).exists():
@@ -202,6 +279,13 @@ def _frame_rate(seen: Prediction) -> float:
     """Frames a second between the first and last frame that the model saw; 10 for a single picture or no times."""
     frames, seconds = seen.indices[-1] - seen.indices[0], seen.times[-1] - seen.times[0]
     return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
+
+
+def _write_drawn(path: Path | str, out: Path | str, seen: Prediction) -> Path:
+    if Path(out).resolve() == Path(path).resolve():
+        raise ValueError(f"{out}: the drawn clip would replace the clip itself; write it elsewhere")
+    rate = _frame_rate(seen)
+    return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
 
 
 def _drawn(frames: Iterable[tuple[int, float, NDArray[np.uint8]]], seen: Prediction) -> Iterator[NDArray[np.uint8]]:

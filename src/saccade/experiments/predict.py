@@ -17,7 +17,7 @@ from rich.text import Text
 from saccade.config import write_bytes, write_json
 from saccade.pictures.curves import timeline as draw_timeline
 from saccade.pictures.curves import to_png, to_svg
-from saccade.recognizer import load
+from saccade.recognizer import Fused, is_fused, load
 from saccade.structures import ClipError, Prediction
 
 
@@ -48,7 +48,7 @@ def predict_clips(
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
         raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
     targets = _targets(clips, overlay) if overlay else [None] * len(clips)
-    recognizer, console = load(run), Console()
+    recognizer, console = Fused.load(run) if is_fused(run) else load(run), Console()
     errors = Console(stderr=True)
     seen: list[Prediction] = []
     failed: list[ClipError] = []
