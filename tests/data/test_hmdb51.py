@@ -1,6 +1,7 @@
 """HMDB-51: the layout as published, the official splits, the rar of rars, the report's ten classes."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from saccade.data import rar
 from saccade.data.folder import Split
 from saccade.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
 from saccade.structures import ClipError
+from saccade.video.read import read
 
 TWO = ("cartwheel", "wave")
 
@@ -204,7 +206,7 @@ def test_nothing_to_unpack(tmp_path: Path) -> None:
     lists = write_splits(tmp_path / "lists")
     with pytest.raises(ClipError, match=r"nowhere: no such folder; expected a folder with hmdb51_org.rar, or with one"):
         hmdb51(tmp_path / "nowhere", lists, classes=TWO)
-    expected = r"no cartwheel/, no cartwheel.rar \(1 other classes neither\), and no hmdb51_org.rar; put the archive"
+    expected = r"neither cartwheel/ nor cartwheel.rar \(the same for 1 more\), and no hmdb51_org.rar; put the archive"
     with pytest.raises(ClipError, match=expected):
         hmdb51(tmp_path, lists, classes=TWO)
 
@@ -236,6 +238,21 @@ def test_the_archives_as_shipped(tmp_path: Path) -> None:
     for name in shipped:
         (tmp_path / name).write_bytes(b"never opened again")
     assert hmdb51(tmp_path, classes=TWO) == split
+
+
+def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    pytest.importorskip("rarfile", reason="the extra rar is not installed")
+    pixels = make_clip("clip.avi", frames=6).read_bytes()
+    inner = {
+        f"{label}.rar": make_rar(
+            tmp_path / "inner.rar", {f"{label}/{name}": pixels for name in clip_names(label, 3)}
+        ).read_bytes()
+        for label in TWO
+    }
+    make_rar(tmp_path / "hmdb51_org.rar", inner)
+    split = hmdb10(tmp_path, TWO, complete=False)
+    assert sum(counts(split)) == 12
+    assert len(read(split.training[0].path, 6)) == 6
 
 
 def test_the_archive_of_the_splits_by_its_name(tmp_path: Path) -> None:
@@ -283,6 +300,19 @@ def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> Non
     make_rar(tmp_path / "hmdb51_org.rar", {"cartwheel.rar": b"<html>"})
     with pytest.raises(ClipError, match=r"hmdb51_org.rar/cartwheel.rar: cannot be unpacked \(NotRarFile"):
         hmdb51(tmp_path, classes=TWO)
+
+
+def test_ten_made_up_classes_of_the_published_sizes(tmp_path: Path) -> None:
+    for label in FIRST_TEN:
+        (tmp_path / label).mkdir()
+        for name in clip_names(label, 73)[: CLASSES[label]]:
+            (tmp_path / label / name).touch()
+    split = hmdb10(tmp_path)
+    assert sum(counts(split)) == 1150
+    assert all(abs(n - wanted) <= 9 for n, wanted in zip(counts(split), (817, 246, 87), strict=True))
+    # Film_3 is a source of all ten classes.
+    sources = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources)) == 73
 
 
 def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:

@@ -56,6 +56,13 @@ def test_a_class_in_one_piece() -> None:
         apportion(clips, of, SHARES)
 
 
+@pytest.mark.parametrize("few", [[[1, 1], [1, 1], [1, 1, 1]], [[1, 2], [2, 1], [1, 2, 2]]])
+def test_a_class_of_as_many_recordings_as_sides_is_on_all_of_them(few: list[list[int]]) -> None:
+    clips, of = made([*([[0]] * 20), *few])
+    for side in apportion(clips, of, SHARES).values():
+        assert {clip.label for clip in side} == {clip.label for clip in clips}
+
+
 def test_missing_clips_are_all_in_the_notes(tmp_path: Path) -> None:
     clips = [Clip(tmp_path / "wave" / f"{i}.avi", "wave") for i in range(9)]
     clips[0].path.parent.mkdir()

@@ -180,8 +180,8 @@ def unpack(root: Path, classes: Iterable[str] = tuple(CLASSES)) -> None:
     inner = [label for label in missing if not (root / f"{label}.rar").is_file()]
     archive = root / ARCHIVE
     if inner and not archive.is_file():
-        others = f" ({len(inner) - 1} other classes neither)" if len(inner) > 1 else ""
-        found = f"no {inner[0]}/, no {inner[0]}.rar{others}, and no {ARCHIVE}"
+        more = f" (the same for {len(inner) - 1} more)" if len(inner) > 1 else ""
+        found = f"neither {inner[0]}/ nor {inner[0]}.rar{more}, and no {ARCHIVE}"
         raise ClipError(root, found, "put the archive there, or unpack the classes there")
     for label in missing:
         if label not in inner:

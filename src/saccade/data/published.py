@@ -1,11 +1,11 @@
 """What published data sets have in common: lists with lines, clips that must be there, sides that are not given."""
 
-from collections import Counter
+import random
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from saccade.structures import Clip, ClipError
 
@@ -72,7 +72,7 @@ def check_present(clips: Sequence[Clip], root: Path, listed_in: Path) -> None:
     empty = [label for label in counts if lost[label] == counts[label]]
     if empty:
         folder = next(clip.path.parent for clip in missing if clip.label == empty[0])
-        others = f" (nor have {len(empty) - 1} other classes)" if len(empty) > 1 else ""
+        others = f" (nor have {len(empty) - 1} more)" if len(empty) > 1 else ""
         found = f"class {empty[0]} has none of the {counts[empty[0]]} clips that {listed_in} names{others}"
         error = ClipError(folder, found, "unpack its clips there, or leave the class out")
     else:
@@ -104,29 +104,51 @@ def apportion(
     Raises:
         ValueError: a class is so much of one piece that a side has none of its clips.
     """
-    labels, label_of = np.unique([clip.label for clip in clips], return_inverse=True)
-    names, group_of = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(names), len(labels)))
-    np.add.at(counts, (group_of, label_of), 1)
-    parts = np.array(list(shares.values()), dtype=float)
-    wanted = np.outer(parts / parts.sum(), counts.sum(0))
-    placed = np.zeros_like(wanted)
-    side_of = np.zeros(len(names), dtype=int)
-    order = np.random.default_rng(seed).permutation(len(names))
-    for group in order[np.argsort(-counts[order].sum(1), kind="stable")]:
-        grown = (placed + counts[group] - wanted) ** 2 - (placed - wanted) ** 2
-        side_of[group] = (grown / wanted).sum(1).argmin()
-        placed[side_of[group]] += counts[group]
-    for side, name in enumerate(shares):
-        if (absent := np.flatnonzero(placed[side] == 0)).size:
-            label = absent[0]
-            pieces = np.count_nonzero(counts[:, label])
-            raise ValueError(
-                f"no clip of class {labels[label]} for {name}: its {counts[:, label].sum():.0f} clips were cut from "
-                f"{pieces} recordings, which stay whole; leave the class out, or ask for other shares"
-            )
-    sides = side_of[group_of]
+    labels: dict[str, Counter[str]] = defaultdict(Counter)  # of the clips of each group
+    for clip, group in zip(clips, groups, strict=True):
+        labels[group][clip.label] += 1
+    total = Counter(clip.label for clip in clips)
+    parts = sum(shares.values())
+    wanted = {side: {label: share / parts * count for label, count in total.items()} for side, share in shares.items()}
+    placed: dict[str, Counter[str]] = {side: Counter() for side in shares}
+    side_of: dict[str, str] = {}
+
+    def growth(of: Counter[str], side: str) -> float:
+        # (p + n - w)² / w - (p - w)² / w, with p placed, n in the group, w wanted
+        has, wants = placed[side], wanted[side]
+        return sum(n * (2 * (has[label] - wants[label]) + n) / wants[label] for label, n in of.items())
+
+    order = sorted(labels)
+    random.Random(seed).shuffle(order)
+    for group in sorted(order, key=lambda name: -labels[name].total()):
+        side_of[group] = min(shares, key=partial(growth, labels[group]))
+        placed[side_of[group]].update(labels[group])
+    for side in shares:
+        for label in sorted(total):
+            if not placed[side][label]:
+                _fill_empty(side, label, labels, placed, side_of)
     return {
-        name: tuple(clip for clip, at in zip(clips, sides, strict=True) if at == side)
-        for side, name in enumerate(shares)
+        side: tuple(clip for clip, group in zip(clips, groups, strict=True) if side_of[group] == side)
+        for side in shares
     }
+
+
+def _fill_empty(
+    side: str,
+    label: str,
+    labels: Mapping[str, Counter[str]],
+    placed: Mapping[str, Counter[str]],
+    side_of: dict[str, str],
+) -> None:
+    """A small share of few groups can come out empty: it gets the smallest group that leaves nothing else empty."""
+    within = sorted(group for group, of in labels.items() if of[label])
+    spare = [g for g in within if all(placed[side_of[g]][one] > count for one, count in labels[g].items())]
+    if not spare:
+        raise ValueError(
+            f"no clip of class {label} for {side}: its {sum(labels[g][label] for g in within)} clips were cut from "
+            f"{len(within)} recordings, which stay whole; leave the class out, or ask for other shares"
+        )
+    group = min(spare, key=lambda name: labels[name].total())
+    placed[side_of[group]].subtract(labels[group])
+    placed[side].update(labels[group])
+    side_of[group] = side
