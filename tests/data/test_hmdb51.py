@@ -1,0 +1,355 @@
+"""HMDB-51: the layout as published, the official splits, the rar of rars, the report's ten classes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rar5 import make_rar
+
+from saccade.data import hmdb51 as module
+from saccade.data import rar
+from saccade.data.folder import Split
+from saccade.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
+from saccade.structures import ClipError
+from saccade.video.read import read
+
+TWO = ("cartwheel", "wave")
+
+
+def clip_names(label: str, sources: int, each: int = 2) -> list[str]:
+    return [f"Film_{s}_{label}_f_cm_np1_fr_med_{i}.avi" for s in range(sources) for i in range(each)]
+
+
+def write_splits(folder: Path, labels: tuple[str, ...] = TWO, sources: int = 60) -> Path:
+    """Per class 70 training, 30 test and the rest unused clips, sources apart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label in labels:
+        sides = [1] * 70 + [2] * 30 + [0] * (2 * sources - 100)
+        lines = [f"{name} {side} \n" for name, side in zip(clip_names(label, sources), sides, strict=True)]
+        for split in (1, 2, 3):
+            (folder / f"{label}_test_split{split}.txt").write_text("".join(lines))
+    return folder
+
+
+def write_clips(root: Path, labels: tuple[str, ...] = TWO, sources: int = 60) -> Path:
+    for label in labels:
+        (root / label).mkdir(parents=True)
+        for name in clip_names(label, sources):
+            (root / label / name).touch()
+    return root
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Path, Path]:
+    return write_clips(tmp_path / "clips"), write_splits(tmp_path / "lists")
+
+
+@pytest.fixture(scope="module")
+def official(real_data: Path) -> Path:
+    folder = real_data / "annotations" / "hmdb51"
+    if not folder.is_dir():
+        pytest.skip("no split files of HMDB-51 here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree as it is unpacked, of empty files."""
+    root = tmp_path_factory.mktemp("hmdb51")
+    for label in CLASSES:
+        (root / label).mkdir()
+        for name in read_split(official / f"{label}_test_split1.txt"):
+            (root / label / name).touch()
+    return root
+
+
+def counts(split: Split) -> tuple[int, int, int]:
+    return len(split.training), len(split.validation), len(split.test)
+
+
+def test_an_official_split_with_validation_from_its_training_clips(small: tuple[Path, Path]) -> None:
+    root, lists = small
+    split = hmdb51(root, lists, classes=TWO)
+    assert counts(split) == (128, 12, 60)
+    clip = split.test[0]
+    assert clip.path == root / "cartwheel" / "Film_35_cartwheel_f_cm_np1_fr_med_0.avi"
+    assert (clip.label, clip.recording) == ("cartwheel", "cartwheel/Film_35")
+    # Film_1 of cartwheel and Film_1 of wave are one source.
+    learned, chosen = ({source(c.path.name, c.label) for c in side} for side in (split.training, split.validation))
+    assert not learned & chosen
+    assert hmdb51(root, lists, classes=TWO) == split
+    assert hmdb51(root, lists, classes=TWO, seed=1) != split
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_official_splits(published: Path, official: Path, number: int) -> None:
+    sides = Counter(
+        side for label in CLASSES for side in read_split(official / f"{label}_test_split{number}.txt").values()
+    )
+    assert sides == {"1": 3570, "2": 1530, "0": 1666}
+    split = hmdb51(published, official, number)
+    assert len(split.training) + len(split.validation) == 3570
+    assert 340 <= len(split.validation) <= 375
+    assert set(Counter(clip.label for clip in split.test).values()) == {30}
+    assert {clip.label for clip in split.validation} == set(CLASSES)
+    learned, chosen = ({source(c.path.name, c.label) for c in side} for side in (split.training, split.validation))
+    assert not learned & chosen
+
+
+def test_a_source_is_on_both_official_sides_in_different_classes_only(official: Path) -> None:
+    of_class, over_all = defaultdict(set), defaultdict(set)
+    for label in CLASSES:
+        for name, side in read_split(official / f"{label}_test_split1.txt").items():
+            if side != "0":
+                of_class[label, source(name, label)].add(side)
+                over_all[source(name, label)].add(side)
+    assert sum(len(sides) > 1 for sides in of_class.values()) == 0
+    assert sum(len(sides) > 1 for sides in over_all.values()) == 133
+
+
+def test_class_counts_are_those_of_the_official_files(official: Path) -> None:
+    assert {label: len(read_split(official / f"{label}_test_split1.txt")) for label in CLASSES} == CLASSES
+    assert (len(CLASSES), sum(CLASSES.values())) == (51, 6766)
+
+
+def test_every_official_name_tells_its_source(official: Path) -> None:
+    sources = {source(name, label) for label in CLASSES for name in read_split(official / f"{label}_test_split1.txt")}
+    assert len(sources) == 1407
+    assert {"(Rad)Schlag_die_Bank!", "Veoh_Alpha_Dog_1", "#2_Gum"} <= sources
+
+
+def test_names_of_another_form() -> None:
+    assert source("A_wave_b_wave_f_nm_np2_le_goo_12.avi", "wave") == "A_wave_b"
+    for name in ("a.avi", "A_walk_f_nm_np2_le_goo_12.avi", "A_wave_x_nm_np2_le_goo_12.avi"):
+        with pytest.raises(ClipError, match=rf"{name}: not named as HMDB-51 .*; expected <source>_wave_<body>"):
+            source(name, "wave")
+
+
+def test_a_clip_is_missing(small: tuple[Path, Path]) -> None:
+    root, lists = small
+    (root / "wave" / "Film_40_wave_f_cm_np1_fr_med_0.avi").unlink()
+    (root / "wave" / "Film_59_wave_f_cm_np1_fr_med_1.avi").unlink()  # unused: nobody misses it
+    with pytest.raises(ClipError, match=r"clips: 1 of the 200 clips that .*lists names are missing: wave/Film_40_wav"):
+        hmdb51(root, lists, classes=TWO)
+
+
+def test_a_class_without_clips(small: tuple[Path, Path]) -> None:
+    root, lists = small
+    for path in (root / "wave").iterdir():
+        path.unlink()
+    with pytest.raises(ClipError, match=r"wave: class wave has none of the 100 clips .*; unpack its clips there"):
+        hmdb51(root, lists, classes=TWO)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda lines: [*lines, lines[4]], r"line 121: Film_2_wave.* stands in line 5 too; take the official file"),
+        (lambda lines: lines[1:], r"split1.txt: 69 training and 30 test clips; an official split has 70 and 30"),
+        (lambda lines: [lines[0], "a.avi 3"], r"line 2 is 'a.avi 3'; expected the name of a clip, a space, and 0, 1"),
+        (lambda lines: [lines[0], "1"], r"line 2 is '1'; expected the name of a clip"),
+        (lambda lines: [], r"wave_test_split1.txt: an empty file; copy the official split files there"),
+    ],
+)
+def test_split_files_that_are_not_as_published(small: tuple[Path, Path], edit: object, message: str) -> None:
+    root, lists = small
+    path = lists / "wave_test_split1.txt"
+    path.write_text("\n".join(edit(path.read_text().splitlines())))
+    with pytest.raises(ClipError, match=message):
+        hmdb51(root, lists, classes=TWO)
+
+
+def test_a_cut_down_copy(tmp_path: Path) -> None:
+    root, lists = write_clips(tmp_path, sources=3), tmp_path / "lists"
+    lists.mkdir()
+    for label in TWO:
+        rows = zip(clip_names(label, 3), (1, 1, 1, 1, 2, 2), strict=True)
+        (lists / f"{label}_test_split2.txt").write_text("".join(f"{name} {side}\n" for name, side in rows))
+    with pytest.raises(ClipError, match="4 training and 2 test clips; an official split has 70 and 30"):
+        hmdb51(root, lists, 2, TWO)
+    assert counts(hmdb51(root, lists, 2, TWO, validation=0.5, complete=False)) == (4, 4, 4)
+
+
+def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path) -> None:
+    root, lists = small
+    with pytest.raises(ClipError, match=r"clips: no split files; looked there for .*testTrainMulti_7030_splits/ and "):
+        hmdb51(root, classes=TWO)
+    with pytest.raises(ClipError, match=r"nowhere: no split files; .*test_train_splits.rar; give the folder"):
+        hmdb51(root, tmp_path / "nowhere", classes=TWO)
+    with pytest.raises(ClipError, match=r"brush_hair_test_split1.txt: no such file; copy the official split files"):
+        hmdb51(root, lists)
+    lists.rename(root / "testTrainMulti_7030_splits")
+    assert counts(hmdb51(root, classes=TWO)) == (128, 12, 60)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split": 4}, "split is 4, HMDB-51 has 1, 2 and 3"),
+        (
+            {"classes": ("cartwheel", "cartweel")},
+            "HMDB-51 has no class 'cartweel' among its 51; did you mean cartwheel",
+        ),
+        ({"classes": ("wave", "wave")}, "classes are wave, wave; expected at least 2, each once"),
+        ({"classes": ("wave",)}, "classes are wave; expected at least 2"),
+        ({"validation": 1.0}, "validation is 1.0, expected a share of the training clips between 0 and 1"),
+    ],
+)
+def test_wrong_settings(small: tuple[Path, Path], settings: dict[str, object], message: str) -> None:
+    root, lists = small
+    with pytest.raises(ValueError, match=message):
+        hmdb51(root, lists, **settings)
+
+
+def test_nothing_to_unpack(tmp_path: Path) -> None:
+    lists = write_splits(tmp_path / "lists")
+    with pytest.raises(ClipError, match=r"nowhere: no such folder; expected a folder with hmdb51_org.rar, or with one"):
+        hmdb51(tmp_path / "nowhere", lists, classes=TWO)
+    expected = r"neither cartwheel/ nor cartwheel.rar \(the same for 1 more\), and no hmdb51_org.rar; put the archive"
+    with pytest.raises(ClipError, match=expected):
+        hmdb51(tmp_path, lists, classes=TWO)
+
+
+def ship(root: Path, labels: tuple[str, ...] = TWO) -> Path:
+    """`hmdb51_org.rar` and `test_train_splits.rar` as they are shipped."""
+    pytest.importorskip("rarfile", reason="the extra rar is not installed")
+    inner = {}
+    for label in labels:
+        clips = {f"{label}/{name}": name.encode() for name in clip_names(label, 60)}
+        inner[f"{label}.rar"] = make_rar(root / "inner.rar", clips).read_bytes()
+    (root / "inner.rar").unlink()
+    make_rar(root / "hmdb51_org.rar", inner)
+    lists = write_splits(root / "lists", labels)
+    texts = {f"testTrainMulti_7030_splits/{path.name}": path.read_bytes() for path in lists.iterdir()}
+    for path in lists.iterdir():
+        path.unlink()
+    lists.rmdir()
+    make_rar(root / "test_train_splits.rar", texts)
+    return root
+
+
+def test_the_archives_as_shipped(tmp_path: Path) -> None:
+    split = hmdb51(ship(tmp_path), classes=TWO)
+    assert counts(split) == (128, 12, 60)
+    assert all(clip.path.read_bytes() == clip.path.name.encode() for clip in split.test)
+    shipped = {"hmdb51_org.rar", "test_train_splits.rar"}
+    assert {p.name for p in tmp_path.iterdir()} == {*shipped, "testTrainMulti_7030_splits", *TWO}
+    for name in shipped:
+        (tmp_path / name).write_bytes(b"never opened again")
+    assert hmdb51(tmp_path, classes=TWO) == split
+
+
+def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    pytest.importorskip("rarfile", reason="the extra rar is not installed")
+    pixels = make_clip("clip.avi", frames=6).read_bytes()
+    inner = {
+        f"{label}.rar": make_rar(
+            tmp_path / "inner.rar", {f"{label}/{name}": pixels for name in clip_names(label, 3)}
+        ).read_bytes()
+        for label in TWO
+    }
+    make_rar(tmp_path / "hmdb51_org.rar", inner)
+    split = hmdb10(tmp_path, TWO, complete=False)
+    assert sum(counts(split)) == 12
+    assert len(read(split.training[0].path, 6)) == 6
+
+
+def test_the_archive_of_the_splits_by_its_name(tmp_path: Path) -> None:
+    ship(tmp_path)
+    (tmp_path / "lists").mkdir()
+    archive = (tmp_path / "test_train_splits.rar").rename(tmp_path / "lists" / "splits.rar")
+    assert counts(hmdb51(tmp_path, archive, classes=TWO)) == (128, 12, 60)
+
+
+def test_unpacking_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ship(tmp_path)
+    extract = rar.extract
+
+    def interrupted(content: object, member: object, target: Path) -> None:
+        if "Film_7_wave" in target.name:
+            raise KeyboardInterrupt
+        extract(content, member, target)
+
+    monkeypatch.setattr(rar, "extract", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hmdb51(tmp_path, classes=TWO)
+    monkeypatch.setattr(rar, "extract", extract)
+    assert not (tmp_path / "wave").exists()
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    done = (tmp_path / "cartwheel").stat().st_mtime_ns
+    assert counts(hmdb51(tmp_path, classes=TWO)) == (128, 12, 60)
+    assert (tmp_path / "cartwheel").stat().st_mtime_ns == done
+
+
+def test_archives_of_single_classes(tmp_path: Path) -> None:
+    ship(tmp_path)
+    with rar.opened(tmp_path / "hmdb51_org.rar") as content:
+        for name, member in rar.files(content, ".rar").items():
+            rar.extract(content, member, tmp_path / name)
+    (tmp_path / "hmdb51_org.rar").unlink()
+    assert counts(hmdb51(tmp_path, classes=TWO)) == (128, 12, 60)
+
+
+def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> None:
+    ship(tmp_path)
+    write_splits(tmp_path / "lists", ("kiss",))
+    write_splits(tmp_path / "lists")
+    with pytest.raises(ClipError, match=r"hmdb51_org.rar: no kiss.rar inside; fetch it again"):
+        hmdb51(tmp_path, tmp_path / "lists", classes=("wave", "kiss"))
+    make_rar(tmp_path / "hmdb51_org.rar", {"cartwheel.rar": b"<html>"})
+    with pytest.raises(ClipError, match=r"hmdb51_org.rar/cartwheel.rar: cannot be unpacked \(NotRarFile"):
+        hmdb51(tmp_path, classes=TWO)
+
+
+def test_ten_made_up_classes_of_the_published_sizes(tmp_path: Path) -> None:
+    for label in FIRST_TEN:
+        (tmp_path / label).mkdir()
+        for name in clip_names(label, 73)[: CLASSES[label]]:
+            (tmp_path / label / name).touch()
+    split = hmdb10(tmp_path)
+    assert sum(counts(split)) == 1150
+    assert all(abs(n - wanted) <= 9 for n, wanted in zip(counts(split), (817, 246, 87), strict=True))
+    # Film_3 is a source of all ten classes.
+    sources = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources)) == 73
+
+
+def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
+    split = hmdb10(published)
+    assert counts(split) == (817, 246, 87)  # 1,150 clips times 730, 220 and 78 of 1,028
+    assert {clip.label for clip in split.training} == set(FIRST_TEN)
+    sources = [{source(c.path.name, c.label) for c in s} for s in (split.training, split.validation, split.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources))
+    for side, share in ((split.validation, 220 / 1028), (split.test, 78 / 1028)):
+        for label, count in Counter(clip.label for clip in side).items():
+            assert abs(count - share * CLASSES[label]) < 1
+    assert hmdb10(published, seed=1) != split
+
+
+def test_no_ten_whole_classes_are_those_of_the_report() -> None:
+    assert FIRST_TEN[:2] == ("brush_hair", "cartwheel")
+    assert sum(CLASSES[label] for label in FIRST_TEN) == 1150
+    assert sum(module.REPORT_CLIPS.values()) == sum(CLASSES[label] for label in SMALLEST_TEN) == 1028
+    # The eleventh is larger than the tenth: no other ten are as small.
+    tenth, eleventh = sorted(CLASSES.values())[9:11]
+    assert tenth < eleventh
+    others = sorted(count for label, count in CLASSES.items() if label not in ("brush_hair", "cartwheel"))[:8]
+    assert sum(others) + CLASSES["brush_hair"] + CLASSES["cartwheel"] == 1034
+
+
+def test_other_ten_classes(published: Path) -> None:
+    split = hmdb10(published, SMALLEST_TEN)
+    assert sum(counts(split)) == 1028
+    assert all(abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True))
+
+
+def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
+    root = write_clips(tmp_path, sources=52)  # 104 clips: as many as wave has
+    with pytest.raises(ClipError, match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive"):
+        hmdb10(root, TWO)
+    assert sum(counts(hmdb10(root, TWO, complete=False))) == 208
+    for path in (root / "wave").iterdir():
+        path.unlink()
+    with pytest.raises(ClipError, match=r"wave: 0 .avi files, the published class has 104"):
+        hmdb10(root, TWO, complete=False)

@@ -1,0 +1,166 @@
+"""UCF101: the layout as published, and the three official splits."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from saccade.data.ucf101 import COUNTS, read_index, read_list, ucf101
+from saccade.structures import ClipError
+
+CLASSES = ("Archery", "HandstandPushups", "YoYo")
+
+
+def entry(label: str, group: int, clip: int) -> str:
+    # As published: only the files of this class write it so.
+    written = "HandStandPushups" if label == "HandstandPushups" else label
+    return f"{label}/v_{written}_g{group:02}_c{clip:02}.avi"
+
+
+def small_tree(root: Path, groups: int = 12) -> Path:
+    """Three classes, of whose 12 groups 4 test, with lists that end their lines as published."""
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir()
+    rows = [(label, g, entry(label, g, c)) for label in CLASSES for g in range(1, groups + 1) for c in (1, 2, 3)]
+    numbers = {label: number for number, label in enumerate(CLASSES, 1)}
+    index = "".join(f"{number} {label}\r\n" for label, number in numbers.items())
+    (lists / "classInd.txt").write_bytes(index.encode())
+    learn = "".join(f"{name} {numbers[label]}\r\n" for label, g, name in rows if g > 4)
+    test = "".join(f"{name}\r\n" for _, g, name in rows if g <= 4)
+    for split in COUNTS:
+        (lists / f"trainlist0{split}.txt").write_bytes(learn.encode())
+        (lists / f"testlist0{split}.txt").write_bytes(test.encode())
+    for _, _, name in rows:
+        path = root / "UCF-101" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return small_tree(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def official(real_data: Path) -> Path:
+    folder = real_data / "annotations" / "ucf101"
+    if not folder.is_dir():
+        pytest.skip("no lists of UCF101 here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree as it is unpacked, of empty files."""
+    root = tmp_path_factory.mktemp("ucf101")
+    index = read_index(official / "classInd.txt")
+    for label in index:
+        (root / label).mkdir()
+    for name in ("trainlist01.txt", "testlist01.txt"):
+        for clip in read_list(official / name, index):
+            (root / clip).touch()
+    return root
+
+
+def test_a_split_in_the_published_layout(small: Path) -> None:
+    split = ucf101(small, complete=False, validation=0.25)
+    assert (len(split.training), len(split.validation), len(split.test)) == (54, 18, 36)
+    clip = split.test[0]
+    assert clip.path == small / "UCF-101" / "Archery" / "v_Archery_g01_c01.avi"
+    assert (clip.label, clip.recording) == ("Archery", "Archery_g01")
+    assert Counter(clip.label for clip in split.validation) == dict.fromkeys(CLASSES, 6)
+    groups = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 36
+    assert ucf101(small, complete=False, validation=0.25, seed=1) != split
+
+
+def test_the_class_that_is_written_in_two_ways(small: Path) -> None:
+    two = ucf101(small, classes=("HandstandPushups", "YoYo"), complete=False)
+    clips = [clip for clip in two.test if clip.label == "HandstandPushups"]
+    assert len(clips) == 12
+    assert clips[0].path.name == "v_HandStandPushups_g01_c01.avi"
+    # Copies are about whose folder, or files, or lists write it the other way.
+    (small / "UCF-101" / "HandstandPushups").rename(small / "UCF-101" / "HandStandPushups")
+    for path in (small / "UCF-101" / "HandStandPushups").iterdir():
+        path.rename(path.with_name(path.name.replace("HandStand", "Handstand")))
+    moved = ucf101(small, classes=("HandstandPushups", "YoYo"), complete=False)
+    assert all(clip.path.exists() for clip in moved.test)
+    assert {clip.label for clip in moved.test} == {"HandstandPushups", "YoYo"}
+    lists = small / "ucfTrainTestlist" / "testlist01.txt"
+    lists.write_text(lists.read_text().replace("HandstandPushups", "HandStandPushups"))
+    assert ucf101(small, classes=("HandstandPushups", "YoYo"), complete=False) == moved
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_official_splits(published: Path, official: Path, number: int) -> None:
+    split = ucf101(published, official, number)
+    assert len(split.training) + len(split.validation) == COUNTS[number][0]
+    assert len(split.test) == COUNTS[number][1]
+    assert 0.09 < len(split.validation) / COUNTS[number][0] < 0.11  # whole groups of four to seven
+    sides = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 101 * 25
+    assert all(len({clip.label for clip in side}) == 101 for side in (split.training, split.validation, split.test))
+
+
+def test_published_counts(official: Path) -> None:
+    assert COUNTS[1] == (9537, 3783)
+    index = read_index(official / "classInd.txt")
+    assert (len(index), index["ApplyEyeMakeup"], index["YoYo"]) == (101, 1, 101)
+    written = read_list(official / "trainlist01.txt", index)
+    assert written["HandstandPushups/v_HandStandPushups_g08_c01.avi"] == ("HandstandPushups", "08")
+
+
+def test_clips_that_are_missing(small: Path) -> None:
+    (small / "UCF-101" / "YoYo" / "v_YoYo_g05_c02.avi").unlink()
+    with pytest.raises(ClipError, match=r"UCF-101: 1 of the 108 clips that .* are missing: YoYo/v_YoYo_g05_c02.avi;"):
+        ucf101(small, complete=False)
+    for path in (small / "UCF-101" / "YoYo").iterdir():
+        path.unlink()
+    with pytest.raises(ClipError, match=r"UCF-101/YoYo: class YoYo has none of the 36 clips that .* names; unpack"):
+        ucf101(small, complete=False)
+    (small / "UCF-101").rename(small / "elsewhere")
+    assert ucf101(small / "elsewhere", small, classes=("Archery", "HandstandPushups"), complete=False)
+    with pytest.raises(ClipError, match=r"nowhere: no such folder; expected the class folders of UCF101 there"):
+        ucf101(small / "nowhere", small, complete=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "message"),
+    [
+        ("classInd.txt", lambda t: t + "3 Surfing\n", r"line 4: 3 Surfing stands there twice; take the official file"),
+        ("classInd.txt", lambda t: t + "Surfing\n", r"line 4 is 'Surfing'; expected the number of a class, a space"),
+        ("classInd.txt", lambda t: t.replace("3 YoYo", ""), r"trainlist01.txt: line 49: no class YoYo in classInd.txt"),
+        ("trainlist01.txt", lambda t: t + t.splitlines()[1], r"line 73: Archery/.*g05_c02.avi stands in line 2 too"),
+        ("trainlist01.txt", lambda t: t.replace("avi 3", "avi 1"), r"line 49: YoYo/.* is of class 1; .* says 3; take"),
+        ("trainlist01.txt", lambda t: t + "YoYo/g01.avi 3", r"line 73 is 'YoYo/g01.avi 3'; expected <Class>/v_<Class>"),
+        ("testlist01.txt", lambda t: t + entry("YoYo", 5, 1), r"testlist01.txt: YoYo/v_YoYo_g05_c01.avi stands in tra"),
+        ("testlist01.txt", lambda t: t + "YoYo/v_Archery_g05_c01.avi", r"line 37 is .*; expected <Class>/v_<Class>"),
+        ("testlist01.txt", lambda t: "", r"testlist01.txt: an empty file; copy the official lists there"),
+    ],
+)
+def test_lists_that_are_not_as_published(small: Path, file: str, edit: object, message: str) -> None:
+    path = small / "ucfTrainTestlist" / file
+    path.write_text(edit(path.read_text()))
+    with pytest.raises(ClipError, match=message):
+        ucf101(small, complete=False)
+
+
+def test_a_cut_down_copy_is_not_taken_for_the_whole(small: Path, official: Path) -> None:
+    with pytest.raises(ClipError, match=r"classInd.txt: 3 classes; UCF101 has 101; take the official file"):
+        ucf101(small)
+    (small / "ucfTrainTestlist" / "classInd.txt").write_bytes((official / "classInd.txt").read_bytes())
+    text = (official / "trainlist01.txt").read_text().splitlines(keepends=True)
+    (small / "ucfTrainTestlist" / "trainlist01.txt").write_text("".join(text[:-1]))
+    (small / "ucfTrainTestlist" / "testlist01.txt").write_bytes((official / "testlist01.txt").read_bytes())
+    with pytest.raises(ClipError, match=r"trainlist01.txt: 9536 clips; the published list has 9537"):
+        ucf101(small)
+
+
+def test_wrong_settings(small: Path) -> None:
+    with pytest.raises(ValueError, match="split is 0, UCF101 has 1, 2 and 3"):
+        ucf101(small, split=0)
+    with pytest.raises(ValueError, match="UCF101 has no class 'Archer' among its 3; did you mean Archery"):
+        ucf101(small, classes=("Archer", "YoYo"), complete=False)
+    with pytest.raises(ClipError, match=r"empty/classInd.txt: no such file; copy the official lists there"):
+        ucf101(small, small / "empty")
