@@ -232,6 +232,33 @@ def digits(
         raise typer.Exit(130) from None
 
 
+@functools.partial(_command, group=reproduce)
+def videolstm(
+    quick: Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="More clips and seeds.")] = False,
+    mnist: Annotated[
+        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/videolstm-BUDGET]")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="A folder for the JSON file of the figures.")] = None,
+) -> None:
+    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves."""
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
+
+    budget = "quick" if quick else "full" if full else "standard"
+    try:
+        typer.echo(
+            f"report: {reproduce_videolstm(run or Path('runs') / f'videolstm-{budget}', mnist, budget, results)}"
+        )
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
+        raise typer.Exit(130) from None
+
+
 @_command
 def models() -> None:
     """The models, with their parameters and what they are for."""

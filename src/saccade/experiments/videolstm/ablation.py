@@ -1,0 +1,166 @@
+"""Which digit moves? The ablation of VideoLSTM on a set that is generated, with the true boxes known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saccade.config import TrainConfig
+from saccade.data.digits import Sides
+from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
+from saccade.experiments.cells import cell
+from saccade.experiments.fuse import choose_weights
+from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
+from saccade.models.build import create_model
+from saccade.models.classifier import count_parameters
+from saccade.recognizer import Recognizer, fuse_scores, load
+from saccade.training.fit import fit
+
+TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, smoothing=0.0, patience=0)
+_AT_ONCE = 50  # clips that are classified together
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model of the ablation, and what it sees.
+
+    Args:
+        model: its recipe in `MODELS`.
+        streams: `rgb`, `flow` or `both`.
+        hidden: channels or units of the recurrent part.
+    """
+
+    model: str
+    streams: str = "rgb"
+    hidden: int = 32
+
+    @property
+    def name(self) -> str:
+        """Of its rows and folders."""
+        return self.model if self.streams in ("rgb", "both") else f"{self.model}-flow"
+
+
+PICTURE, FLOW = Entrant("convalstm"), Entrant("convlstm", "flow")
+MOTION = Entrant("motion", "both")
+# The order of Li et al. 2016; flow beside the picture, and the two streams together.
+ENTRANTS = (
+    *(Entrant(model) for model in ("convnet", "lstm", "alstm", "convlstm")),
+    PICTURE,
+    Entrant("convnet", "flow"),
+    FLOW,
+    MOTION,
+)
+FUSED = "fused"
+
+
+def compete(
+    run: Path, who: Entrant, clips: int, seed: int, sides: Sides, counts: Mapping[str, int], how: TrainConfig = TRAINING
+) -> dict[str, Any]:
+    """Train one model on so many clips, and test it on clips of unseen digits.
+
+    Args:
+        run: gets the training's folder with the model, and the cell's file beside it.
+        who: the model.
+        clips: that it learns from, in every epoch the same.
+        seed: of its weights, and of its clips.
+        sides: the digits.
+        counts: `validation` and `test` clips.
+        how: the budget of all models; `epochs` are those of the largest number of clips, `clips_an_epoch`.
+
+    Returns:
+        `accuracy`; `pointing`: the share of frames where the map's peak is in the true box; `uniform`: what a map
+        without a peak would have; `validation`, `parameters`, `minutes`.
+    """
+    folder = run / f"{who.name}-{clips}-seed{seed}"
+    settings = {"digits": sides.digest, "clips": clips, **counts, **replace(how, seed=seed).to_dict(), **asdict(who)}
+
+    def compute() -> dict[str, Any]:
+        learn = _clips(sides, "training", clips, seed).seen_as(who.streams)
+        choose = _clips(sides, "validation", counts["validation"], 0).seen_as(who.streams)
+        config = data(who.streams)
+        torch.manual_seed(seed)
+        flow_channels = config.flow_channels if who.streams == "both" else 0
+        model = create_model(
+            who.model, len(CLASSES), in_channels=config.in_channels, flow_channels=flow_channels, size=SIZE,
+            hidden=who.hidden, dropout=0.0,
+        )  # fmt: skip
+        curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, f"{who.name}, {clips} clips")
+        recognizer = Recognizer(model, CLASSES, config)
+        recognizer.save(folder / "model")
+        losses = curves["validation"]["loss"]
+        test = _clips(sides, "test", counts["test"], 0).seen_as(who.streams)
+        scores, attention = answers(recognizer, test)
+        return {
+            "accuracy": float((scores.argmax(1) == test.batch.targets.numpy()).mean()),
+            **_pointing(attention, test),
+            "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
+            "parameters": count_parameters(model),
+        }
+
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def compete_fused(run: Path, clips: int, seed: int, sides: Sides, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The picture's and the flow's model together, with weights that validation clips choose."""
+    settings = {"digits": sides.digest, "clips": clips, "seed": seed, **counts}
+
+    def compute() -> dict[str, Any]:
+        members = [load(run / f"{who.name}-{clips}-seed{seed}", device="cpu") for who in (PICTURE, FLOW)]
+        scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
+        targets = {}
+        for side, found in scores.items():
+            samples = _clips(sides, side, counts[side], 0)
+            targets[side] = samples.batch.targets.numpy()
+            for who, member in zip((PICTURE, FLOW), members, strict=True):
+                found.append(answers(member, samples.seen_as(who.streams))[0])
+        weights = choose_weights(scores["validation"], targets["validation"])
+        together = fuse_scores(scores["test"], weights)
+        return {"accuracy": float((together.argmax(1) == targets["test"]).mean()), "weights": list(weights)}
+
+    return cell(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
+
+
+def answers(recognizer: Recognizer, samples: TargetClips) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Probabilities of whole clips, `B K`, and attention `B T h w`."""
+    parts = [recognizer.classify(part) for part in samples.frames().split(_AT_ONCE)]
+    maps = [attention for _, attention in parts if attention is not None]
+    scores: NDArray[np.float32] = torch.cat([scores.mean(1) for scores, _ in parts]).numpy()
+    return scores, torch.cat(maps).numpy() if maps else None
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, and the spread of the accuracies."""
+    accuracies = [each["accuracy"] for each in found]
+    kept = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(found) > 1 else None, "each": accuracies}
+    for figure in ("pointing", "uniform", "parameters"):
+        if all(figure in each for each in found):
+            kept[figure] = mean(each[figure] for each in found)
+    return kept
+
+
+def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[str, float]:
+    if attention is None:
+        return {}
+    boxes = test.batch.boxes[:, :, :1].numpy()  # of the digit that moves
+    return {
+        "pointing": float(np.nanmean(peak_in_box(attention, boxes, (SIZE, SIZE)))),
+        "uniform": float(np.nanmean(uniform_in_box(boxes, attention.shape[-2:], (SIZE, SIZE)))),
+    }
+
+
+_KEPT: dict[tuple[str, str, int, int], TargetClips] = {}
+
+
+def _clips(sides: Sides, side: str, count: int, seed: int) -> TargetClips:
+    """Clips of one side's digits; made once in a process, for their flow takes a while."""
+    key = (sides.digest, side, count, seed)
+    if key not in _KEPT:
+        # No clip of one side is a clip of another, whatever the seeds.
+        apart = {"training": 0, "validation": 1, "test": 2}[side]
+        _KEPT[key] = TargetClips(getattr(sides, side), count, 3 * seed + apart)
+    return _KEPT[key]

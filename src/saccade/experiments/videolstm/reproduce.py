@@ -1,0 +1,191 @@
+"""`saccade reproduce videolstm`: the ablation on the moving target, cell by cell, and one page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saccade.config import TrainConfig, write_json
+from saccade.data.digits import Sides, split_digits
+from saccade.evaluation.report import Page
+from saccade.evaluation.results import write_results
+from saccade.evaluation.summary import percent
+from saccade.experiments.videolstm.ablation import (
+    ENTRANTS,
+    FLOW,
+    FUSED,
+    MOTION,
+    PICTURE,
+    TRAINING,
+    Entrant,
+    answers,
+    compete,
+    compete_fused,
+    summary,
+)
+from saccade.experiments.videolstm.target_clips import SIZE, TargetClips
+from saccade.pictures.curves import side_by_side, to_svg
+from saccade.pictures.overlay import boxes, caption, enlarge, overlay
+from saccade.pictures.samples import sheet, write_png
+from saccade.recognizer import load
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much.
+
+    Args:
+        name: in words, for the page.
+        clips: that every model learns from.
+        curve: other numbers of clips for `motion` and `convalstm`, in equally many steps.
+        seeds: of each.
+        counts: `validation` and `test` clips.
+        training: epochs and the rest.
+    """
+
+    name: str
+    clips: int
+    curve: tuple[int, ...]
+    seeds: tuple[int, ...]
+    counts: Mapping[str, int]
+    training: TrainConfig
+
+
+BUDGETS = {
+    "quick": Budget(
+        "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
+        replace(TRAINING, epochs=3),
+    ),
+    "standard": Budget(
+        "standard: some two hours on two cores", 1000, (250, 500), (0, 1, 2), {"validation": 300, "test": 1000},
+        replace(TRAINING, epochs=20),
+    ),
+    "full": Budget(
+        "full", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4), {"validation": 1000, "test": 2000}, TRAINING
+    ),
+}  # fmt: skip
+
+
+def reproduce(run: Path, mnist: Path | None = None, budget: str = "standard", results: Path | None = None) -> Path:
+    """Compute what is missing of the ablation, and write `report.html`.
+
+    Args:
+        run: the folder of everything; a cell that is there is not computed again, one that was cut off goes on.
+        mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
+        budget: one of `BUDGETS`.
+        results: a folder for `moving-target.json`; None: the figures are in `run/figures.json` alone.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ValueError: an unknown budget, or a run made with another one.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    chosen, sides = BUDGETS[budget], split_digits(mnist)
+    figures = _compute(run, chosen, sides)
+    write_json(run / "figures.json", figures)
+    if results is not None:
+        flags = {"--quick": budget == "quick", "--full": budget == "full", "--mnist MNIST": mnist}
+        given = " ".join(flag for flag, on in flags.items() if on)
+        write_results(
+            results / "moving-target.json",
+            "which of four digits moves: accuracy, and share of frames where attention's peak is in its box",
+            f"saccade reproduce videolstm {given} --results results".replace("  ", " "),
+            {
+                "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
+                "pointing_game": figures["models"][MOTION.name]["pointing"],
+                "clips": chosen.clips,
+                "epochs": chosen.training.epochs,
+                **figures,
+            },
+            seeds=chosen.seeds,
+        )
+    return _page(run, figures, chosen, sides)
+
+
+def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
+    def models(who: Entrant, clips: int) -> dict[str, Any]:
+        # As many steps, however few clips.
+        how = replace(budget.training, epochs=round(budget.training.epochs * budget.clips / clips))
+        return summary([compete(run, who, clips, seed, sides, budget.counts, how) for seed in budget.seeds])
+
+    found = {who.name: models(who, budget.clips) for who in ENTRANTS}
+    fused = [compete_fused(run, budget.clips, seed, sides, budget.counts) for seed in budget.seeds]
+    found[FUSED] = summary(fused)
+    curve = {
+        who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}
+        for who in (PICTURE, MOTION)
+    }
+    return {"models": found, "curve": curve}
+
+
+def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -> Path:
+    models = figures["models"]
+    seeds = "1 seed" if len(budget.seeds) == 1 else f"{len(budget.seeds)} seeds"
+    page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds}")
+    best = models[MOTION.name]
+    page.figures(
+        [
+            (percent(best["accuracy"]), "of unseen clips right: attention that follows motion", "chance: 10 %"),
+            (percent(models[PICTURE.name]["accuracy"]), "attention that sees the picture alone", "equal budget"),
+            (percent(best["pointing"]), "of frames: the map's peak is on the digit that moves",
+             f"a map without a peak: {percent(best['uniform'])}"),
+        ]
+    )  # fmt: skip
+    page.text(
+        "Four digits stand on a canvas, one of them moves. Its class is the label, and all that a model is told. No "
+        "single frame shows which one it is: whoever knows all four digits is right in one clip of four. Test clips "
+        "show digits that no training saw. Flow is estimated from the frames (DIS)."
+    )
+    rows = [
+        [
+            name,
+            f"{percent(of['accuracy'])}" + ("" if of["spread"] is None else f" ± {100 * of['spread']:.1f}"),
+            percent(of["pointing"]) if "pointing" in of else None,
+            of.get("parameters"),
+        ]
+        for name, of in models.items()
+    ]
+    page.table(
+        rows,
+        ["model", "clips right", "peak on the digit that moves", "parameters"],
+        f"Means over {seeds} ± their spread; {budget.training.epochs} epochs each. *flow* sees the optical flow alone; "
+        f"*motion* sees the picture where the flow says; *fused* adds {PICTURE.name} and {FLOW.name}.",
+    )
+    page.figure(
+        to_svg(side_by_side({n: of["each"] for n, of in models.items()}, 0.1, "chance")), "A dot for each seed."
+    )
+    if budget.curve:
+        columns = [*map(str, sorted((*budget.curve, budget.clips)))]
+        page.heading("How many clips it takes")
+        page.table(
+            [[name, *(percent(of[column]["accuracy"]) for column in columns)] for name, of in figures["curve"].items()],
+            ["model", *(f"{int(column):,} clips" for column in columns)],
+            "Equally many steps of training, however few clips.",
+        )
+    page.heading("Where it looked")
+    picture = run / "attention.png"
+    write_png(picture, sheet(_looks(run, budget, sides)))
+    page.figure(picture.read_bytes(), "Unseen clips; the box is the true place, which no model was told.", wide=True)
+    return page.write(run / "report.html")
+
+
+def _looks(run: Path, budget: Budget, sides: Sides) -> list[tuple[str, Any]]:
+    """The same test clips through both attentions."""
+    clips = TargetClips(sides.test, 2, 5)
+    rows = []
+    for who in (PICTURE, MOTION):
+        recognizer = load(run / f"{who.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
+        samples = clips.seen_as(who.streams)
+        scores, attention = answers(recognizer, samples)
+        assert attention is not None
+        for i in range(len(samples)):
+            frames = torch.from_numpy(clips.pictures[i]).expand(-1, -1, -1, 3).numpy()
+            seen = boxes(enlarge(overlay(frames, attention[i])), clips.batch.boxes[i, :, 0].numpy(), size=(SIZE, SIZE))
+            said = f"{scores[i].argmax()}, {100 * scores[i].max():.0f} %"
+            rows.append((f"{who.name}\n{int(clips.batch.targets[i])}: said {said}", caption(seen, [""] * len(seen))))
+    return rows

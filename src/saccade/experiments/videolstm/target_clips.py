@@ -1,0 +1,61 @@
+"""Clips of a moving target as samples: the picture, its optical flow, or both, for a fixed number of clips."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from saccade.config import DataConfig
+from saccade.data.digits import Digits
+from saccade.data.generated import Sample
+from saccade.data.moving_target import MovingTarget, TargetBatch
+from saccade.video.flow import flow, stacks, to_bytes
+
+CLASSES = tuple("0123456789")
+FRAMES = 10
+SIZE = 64
+
+
+def data(streams: str) -> DataConfig:
+    """How a clip is seen by a model of these streams."""
+    return DataConfig(frames=FRAMES, size=SIZE, channels=1, streams=streams, normalization="half", shift=0.0, zoom=0.0)
+
+
+class TargetClips(Dataset[Sample]):
+    """So many clips in which one of four digits moves all the time: `(frames T H W C uint8, target, index)`.
+
+    Flow is estimated from the frames, as for any video; nothing of the true motion is shown.
+
+    Args:
+        digits: where the digits come from.
+        count: clips (B).
+        seed: of the clips.
+        streams: `rgb` (here grey), `flow` or `both`.
+    """
+
+    def __init__(self, digits: Digits, count: int, seed: int, streams: str = "both") -> None:
+        self.streams = streams
+        self.batch: TargetBatch = MovingTarget(digits, frames=FRAMES, event=(1.0, 1.0)).batch(count, seed=seed)
+        self.pictures: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
+        limit = data(streams).flow_limit
+        fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.pictures]
+        self.flow: NDArray[np.uint8] = np.stack(fields)  # B T H W 2
+
+    def seen_as(self, streams: str) -> "TargetClips":
+        """The same clips for a model of other streams."""
+        other = object.__new__(TargetClips)
+        other.__dict__.update(self.__dict__, streams=streams)
+        return other
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        parts = [self.pictures[index]] if self.streams != "flow" else []
+        parts += [self.flow[index]] if self.streams != "rgb" else []
+        return torch.from_numpy(np.concatenate(parts, -1)), int(self.batch.targets[index]), index
+
+    def frames(self) -> Tensor:
+        """All clips: `B T H W C`, uint8."""
+        return torch.stack([self[index][0] for index in range(len(self))])

@@ -1,0 +1,107 @@
+"""VideoLSTM's ablation on a moving target: a tiny run of the whole, and what its parts promise."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.config import TrainConfig
+from saccade.data.digits import Sides, split_digits
+from saccade.experiments.videolstm import ablation, reproduce
+from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, compete, summary
+from saccade.experiments.videolstm.target_clips import TargetClips, data
+
+TINY = reproduce.Budget(
+    "tiny", 12, (6,), (0, 1), {"validation": 6, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)
+)
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    torch.set_num_threads(1)
+    return split_digits()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videolstm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reproduce.BUDGETS, "tiny", TINY)
+        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results")
+    return folder
+
+
+def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
+    clips = TargetClips(sides.test, 3, seed=0)
+    frames, target, index = clips[1]
+    assert (frames.shape, frames.dtype) == ((10, 64, 64, 3), torch.uint8)
+    assert (target, index) == (int(clips.batch.targets[1]), 1)
+    assert np.array_equal(frames[..., :1], clips.pictures[1])
+    for streams, part in (("rgb", frames[..., :1]), ("flow", frames[..., 1:])):
+        seen = clips.seen_as(streams)[1][0]
+        assert torch.equal(seen, part)
+        assert seen.shape[-1] == data(streams).in_channels
+    # The flow is where the target is, and points the way it goes.
+    moved = (clips.flow.astype(float) - 127.5) * (2 * data("flow").flow_limit / 255)  # B T H W 2
+    for b in range(3):
+        boxes = clips.batch.boxes[b, :, 0]
+        way = (boxes[1:] - boxes[:-1])[:, :2].double()
+        x1, y1, x2, y2 = boxes[4].int().tolist()
+        inside = moved[b, 4, y1:y2, x1:x2]
+        assert np.abs(inside).mean() > 2 * np.abs(moved[b, 4]).mean()
+        assert np.dot(inside.mean((0, 1)), way[4].numpy()) > 0
+
+
+def test_the_page_and_the_results_have_every_model(run: Path) -> None:
+    stored = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
+    names = {*(who.name for who in ENTRANTS), FUSED}
+    assert set(stored["accuracy"]) == names
+    assert len(names) == len(ENTRANTS) + 1
+    assert 0 <= stored["pointing_game"] <= 1
+    assert set(stored["curve"]["motion"]) == {"6", "12"}
+    page = (run / "run" / "report.html").read_text(encoding="utf-8")
+    for words in (*names, "How many clips it takes", "Where it looked"):
+        assert words in page
+
+
+def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    before = (run / "run" / "figures.json").read_bytes()
+    trained: list[Any] = []
+    monkeypatch.setattr(ablation, "fit", lambda *_: trained.append(1))
+    reproduce.reproduce(run / "run", budget="tiny")
+    assert not trained
+    assert (run / "run" / "figures.json").read_bytes() == before
+    other = replace(TINY, training=replace(TINY.training, lr=1.0))
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", other)
+    with pytest.raises(ValueError, match=r"made with other settings \(lr\)"):
+        reproduce.reproduce(run / "run", budget="tiny")
+
+
+def test_fewer_clips_get_as_many_steps(run: Path) -> None:
+    few = (run / "run" / "motion-6-seed0" / "curves.csv").read_text().splitlines()
+    all_of_them = (run / "run" / "motion-12-seed0" / "curves.csv").read_text().splitlines()
+    assert len(few) - 1 == 2 * (len(all_of_them) - 1)
+
+
+def test_a_summary_is_means_and_spread() -> None:
+    found = summary([{"accuracy": 0.5, "pointing": 0.2}, {"accuracy": 0.7, "pointing": 0.4}])
+    assert found["accuracy"] == pytest.approx(0.6)
+    assert found["spread"] == pytest.approx(0.02**0.5)
+    assert found["pointing"] == pytest.approx(0.3)
+    assert summary([{"accuracy": 0.5}])["spread"] is None
+
+
+def test_an_unknown_budget(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="budget is 'huge', expected one of quick, standard, full"):
+        reproduce.reproduce(tmp_path / "run", budget="huge")
+
+
+def test_a_cell_says_where_it_looked(sides: Sides, tmp_path: Path) -> None:
+    found = compete(tmp_path, ablation.MOTION, 6, 0, sides, TINY.counts, TINY.training)
+    assert set(found) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
+    assert 0.02 < found["uniform"] < 0.2
