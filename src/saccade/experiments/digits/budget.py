@@ -121,7 +121,7 @@ STANDARD = Budget(
     slow=VARIANTS,
     entries=(
         Entry(GLIMPSES, 96_000, ("normal",)),
-        *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 240_000}),
+        *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 320_000}),
         # Some five minutes each.
         *(
             Entry(who, videos, ("normal",), tests=400 if who.encoder == "dcn" else 2000)
