@@ -274,8 +274,9 @@ def test_a_split_is_found_again_where_the_folder_has_moved(tmp_path: Path) -> No
     split = Split.from_dict(values, tmp_path / "new")
     assert split.to_dict(tmp_path / "new") == values
     keeps_apart(split, find_clips(tmp_path / "new"))
-    (tmp_path / "new" / values["test"][0]).unlink()
-    with pytest.raises(ClipError, match=rf"{values['test'][0]}: not found; the split of the run names it; restore it"):
+    gone = str(values["test"][0]["path"])
+    (tmp_path / "new" / gone).unlink()
+    with pytest.raises(ClipError, match=rf"{gone}: not found; the split of the run names it; restore it"):
         Split.from_dict(values, tmp_path / "new")
 
 

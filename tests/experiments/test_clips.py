@@ -55,7 +55,7 @@ def test_clips_that_taught_do_not_test(run: Path, squares: Path) -> None:
     figures = evaluate(run, squares)
     assert figures["videos"] == len(split["test"])
     left_out = {Path(error["path"]).relative_to(squares).as_posix() for error in figures["skipped"]}
-    assert left_out == set(split["training"] + split["validation"])
+    assert left_out == {clip["path"] for clip in split["training"] + split["validation"]}
     assert (run / "evaluation-squares" / "report.html").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> No
 def test_nothing_new_to_test_on(run: Path, squares: Path, tmp_path: Path) -> None:
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
     (tmp_path / "known" / "up").mkdir(parents=True)
-    for name in split["training"]:
+    for name in (clip["path"] for clip in split["training"]):
         if name.startswith("up/"):
             (tmp_path / "known" / name).symlink_to(squares / name)
     with pytest.raises(ClipError, match="the model has learned from all of these clips"):

@@ -84,22 +84,32 @@ class Split:
                     raise ValueError(f"{group} is in {seen[group]} and in {name}; a split must keep them apart")
                 seen[group] = name
 
-    def to_dict(self, folder: Path) -> dict[str, list[str]]:
-        """Paths relative to `folder`, for JSON."""
+    def to_dict(self, folder: Path) -> dict[str, list[dict[str, str | None]]]:
+        """Clips with paths relative to `folder`, for JSON."""
         sides = {"training": self.training, "validation": self.validation, "test": self.test}
-        return {name: [clip.path.relative_to(folder).as_posix() for clip in side] for name, side in sides.items()}
+        return {
+            name: [
+                {"path": clip.path.relative_to(folder).as_posix(), "label": clip.label, "recording": clip.recording}
+                for clip in side
+            ]
+            for name, side in sides.items()
+        }
 
     @classmethod
-    def from_dict(cls, values: dict[str, list[str]], folder: Path) -> "Split":
+    def from_dict(cls, values: dict[str, list[dict[str, str | None]]], folder: Path) -> "Split":
         """What `to_dict` wrote, found again in `folder`.
 
         Raises:
             ClipError: a clip of the split is not there any more.
         """
-        clips = {clip.path.relative_to(folder).as_posix(): clip for clip in find_clips(folder)}
-        for name in (name for side in values.values() for name in side if name not in clips):
-            raise ClipError(folder / name, "not found", "the split of the run names it; restore it, or train again")
-        return cls(*(tuple(clips[name] for name in values[side]) for side in ("training", "validation", "test")))
+
+        def found(entry: dict[str, str | None]) -> Clip:
+            path = folder / str(entry["path"])
+            if not path.exists():
+                raise ClipError(path, "not found", "the split of the run names it; restore it, or train again")
+            return Clip(path, str(entry["label"]), entry["recording"])
+
+        return cls(*(tuple(map(found, values[side])) for side in ("training", "validation", "test")))
 
 
 def _group(clip: Clip) -> str:

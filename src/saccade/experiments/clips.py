@@ -54,7 +54,7 @@ def train(
         folder: the clips, one class a sub-folder.
         run: a new or empty folder for the run; with `resume`, one whose training was cut off.
         model, data, training: settings.
-        split: which clips learn, choose and test; None: `split_clips`.
+        split: which clips learn, choose and test, such as `hmdb51` gives; None: `split_clips` of all in the folder.
         resume: go on where the run was cut off; settings and split are then those of the run.
         strict: stop at the first clip that cannot be read.
         quiet: no progress bars.
@@ -75,7 +75,8 @@ def train(
     elif run.exists() and any(path.name != "split.json" for path in run.iterdir()):
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder by --run")
     data = resolve_normalization(data, model.pretrained)
-    clips = find_clips(folder)
+    # The published sets have layouts of their own, which `find_clips` does not know.
+    clips = find_clips(folder) if split is None else [*split.training, *split.validation, *split.test]
     classes = sorted({clip.label for clip in clips})
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)

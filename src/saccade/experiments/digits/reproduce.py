@@ -151,6 +151,7 @@ def _write_results(
             "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos",
             {
                 "rounds": dict(budget.rounds),
+                "baselines": {**budget.baselines, "conv3d": budget.conv3d},
                 "frames": budget.frames,
                 "frozen": {
                     e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()
