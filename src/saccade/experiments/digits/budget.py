@@ -68,6 +68,8 @@ class Budget:
 GLIMPSES = Contestant("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
 # On the other variants it goes on from an easier one, where its windows found their digits.
 _EASIER = {"scale": "normal", "rotation": "normal", "rotation+scale": "rotation", "gesture": "rotation+scale"}
+# Digits that are torn say so little that a higher rate loses what was known: validation falls from 22 % to 9 %.
+_GENTLER = {"gesture": 5e-4}
 # What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
 # starts from single ones; and its own form with one window.
 OBJECTS = {
@@ -80,7 +82,8 @@ OBJECTS = {
 def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
     """`GLIMPSES` on the other variants, with so many videos more in each."""
     return tuple(
-        Entry(replace(GLIMPSES, after=_EASIER[variant]), count, (variant,)) for variant, count in videos.items()
+        Entry(replace(GLIMPSES, after=_EASIER[variant], lr=_GENTLER.get(variant, GLIMPSES.lr)), count, (variant,))
+        for variant, count in videos.items()
     )
 
 
