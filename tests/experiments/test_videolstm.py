@@ -13,7 +13,7 @@ from saccade.config import TrainConfig
 from saccade.data.digits import Sides, split_digits
 from saccade.experiments.videolstm import ablation, reproduce
 from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, compete, summary
-from saccade.experiments.videolstm.target_clips import TargetClips, data
+from saccade.experiments.videolstm.target_clips import ClipsOf, TargetClips, data
 
 TINY = reproduce.Budget(
     "tiny", 12, (6,), (0, 1), {"validation": 6, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)
@@ -102,6 +102,6 @@ def test_an_unknown_budget(tmp_path: Path) -> None:
 
 
 def test_a_cell_says_where_it_looked(sides: Sides, tmp_path: Path) -> None:
-    found = compete(tmp_path, ablation.MOTION, 6, 0, sides, TINY.counts, TINY.training)
+    found = compete(tmp_path, ablation.MOTION, 6, 0, ClipsOf(sides), TINY.counts, TINY.training)
     assert set(found) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
     assert 0.02 < found["uniform"] < 0.2

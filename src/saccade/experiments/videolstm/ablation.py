@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.config import TrainConfig
-from saccade.data.digits import Sides
 from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
 from saccade.experiments.cells import cell
 from saccade.experiments.fuse import choose_weights
-from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
+from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 from saccade.models.build import create_model
 from saccade.models.classifier import count_parameters
 from saccade.recognizer import Recognizer, fuse_scores, load
@@ -59,7 +58,13 @@ FUSED = "fused"
 
 
 def compete(
-    run: Path, who: Entrant, clips: int, seed: int, sides: Sides, counts: Mapping[str, int], how: TrainConfig = TRAINING
+    run: Path,
+    who: Entrant,
+    clips: int,
+    seed: int,
+    clips_of: ClipsOf,
+    counts: Mapping[str, int],
+    how: TrainConfig = TRAINING,
 ) -> dict[str, Any]:
     """Train one model on so many clips, and test it on clips of unseen digits.
 
@@ -68,7 +73,7 @@ def compete(
         who: the model.
         clips: that it learns from, in every epoch the same.
         seed: of its weights, and of its clips.
-        sides: the digits.
+        clips_of: where clips come from.
         counts: `validation` and `test` clips.
         how: the budget of all models; `epochs` are those of the largest number of clips, `clips_an_epoch`.
 
@@ -77,11 +82,17 @@ def compete(
         without a peak would have; `validation`, `parameters`, `minutes`.
     """
     folder = run / f"{who.name}-{clips}-seed{seed}"
-    settings = {"digits": sides.digest, "clips": clips, **counts, **replace(how, seed=seed).to_dict(), **asdict(who)}
+    settings = {
+        "digits": clips_of.sides.digest,
+        "clips": clips,
+        **counts,
+        **replace(how, seed=seed).to_dict(),
+        **asdict(who),
+    }
 
     def compute() -> dict[str, Any]:
-        learn = _clips(sides, "training", clips, seed).seen_as(who.streams)
-        choose = _clips(sides, "validation", counts["validation"], 0).seen_as(who.streams)
+        learn = clips_of("training", clips, seed).seen_as(who.streams)
+        choose = clips_of("validation", counts["validation"], 0).seen_as(who.streams)
         config = data(who.streams)
         torch.manual_seed(seed)
         flow_channels = config.flow_channels if who.streams == "both" else 0
@@ -93,7 +104,7 @@ def compete(
         recognizer = Recognizer(model, CLASSES, config)
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]
-        test = _clips(sides, "test", counts["test"], 0).seen_as(who.streams)
+        test = clips_of("test", counts["test"], 0).seen_as(who.streams)
         scores, attention = answers(recognizer, test)
         return {
             "accuracy": float((scores.argmax(1) == test.batch.targets.numpy()).mean()),
@@ -105,16 +116,16 @@ def compete(
     return cell(folder.with_suffix(".json"), settings, compute, folder)
 
 
-def compete_fused(run: Path, clips: int, seed: int, sides: Sides, counts: Mapping[str, int]) -> dict[str, Any]:
+def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
     """The picture's and the flow's model together, with weights that validation clips choose."""
-    settings = {"digits": sides.digest, "clips": clips, "seed": seed, **counts}
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
 
     def compute() -> dict[str, Any]:
         members = [load(run / f"{who.name}-{clips}-seed{seed}", device="cpu") for who in (PICTURE, FLOW)]
         scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
         targets = {}
         for side, found in scores.items():
-            samples = _clips(sides, side, counts[side], 0)
+            samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
             for who, member in zip((PICTURE, FLOW), members, strict=True):
                 found.append(answers(member, samples.seen_as(who.streams))[0])
@@ -151,16 +162,3 @@ def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[
         "pointing": float(np.nanmean(peak_in_box(attention, boxes, (SIZE, SIZE)))),
         "uniform": float(np.nanmean(uniform_in_box(boxes, attention.shape[-2:], (SIZE, SIZE)))),
     }
-
-
-_KEPT: dict[tuple[str, str, int, int], TargetClips] = {}
-
-
-def _clips(sides: Sides, side: str, count: int, seed: int) -> TargetClips:
-    """Clips of one side's digits; made once in a process, for their flow takes a while."""
-    key = (sides.digest, side, count, seed)
-    if key not in _KEPT:
-        # No clip of one side is a clip of another, whatever the seeds.
-        apart = {"training": 0, "validation": 1, "test": 2}[side]
-        _KEPT[key] = TargetClips(getattr(sides, side), count, 3 * seed + apart)
-    return _KEPT[key]

@@ -25,7 +25,7 @@ from saccade.experiments.videolstm.ablation import (
     compete_fused,
     summary,
 )
-from saccade.experiments.videolstm.target_clips import SIZE, TargetClips
+from saccade.experiments.videolstm.target_clips import SIZE, ClipsOf, TargetClips
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.pictures.overlay import boxes, caption, enlarge, overlay
 from saccade.pictures.samples import sheet, write_png
@@ -108,13 +108,15 @@ def reproduce(run: Path, mnist: Path | None = None, budget: str = "standard", re
 
 
 def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
+    clips_of = ClipsOf(sides)
+
     def models(who: Entrant, clips: int) -> dict[str, Any]:
         # As many steps, however few clips.
         how = replace(budget.training, epochs=round(budget.training.epochs * budget.clips / clips))
-        return summary([compete(run, who, clips, seed, sides, budget.counts, how) for seed in budget.seeds])
+        return summary([compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds])
 
     found = {who.name: models(who, budget.clips) for who in ENTRANTS}
-    fused = [compete_fused(run, budget.clips, seed, sides, budget.counts) for seed in budget.seeds]
+    fused = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
     found[FUSED] = summary(fused)
     curve = {
         who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
-from saccade.data.digits import Digits
+from saccade.data.digits import Digits, Sides
 from saccade.data.generated import Sample
 from saccade.data.moving_target import MovingTarget, TargetBatch
 from saccade.video.flow import flow, stacks, to_bytes
@@ -59,3 +59,23 @@ class TargetClips(Dataset[Sample]):
     def frames(self) -> Tensor:
         """All clips: `B T H W C`, uint8."""
         return torch.stack([self[index][0] for index in range(len(self))])
+
+
+class ClipsOf:
+    """The clips of each side's digits, made once: their flow takes a while.
+
+    Args:
+        sides: the digits.
+    """
+
+    def __init__(self, sides: Sides) -> None:
+        self.sides = sides
+        self._made: dict[tuple[str, int, int], TargetClips] = {}
+
+    def __call__(self, side: str, count: int, seed: int) -> TargetClips:
+        """So many clips of `training`, `validation` or `test`; the three never share one, whatever the seeds."""
+        key = (side, count, seed)
+        if key not in self._made:
+            apart = {"training": 0, "validation": 1, "test": 2}[side]
+            self._made[key] = TargetClips(getattr(self.sides, side), count, 3 * seed + apart)
+        return self._made[key]
