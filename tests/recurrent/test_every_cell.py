@@ -17,7 +17,7 @@ from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
-ASKS = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context", MOTION)}
+ASKS = {"memoryless": (), "lstm": ("soft",), "convlstm": ("conv", "context", MOTION), "separable": ("conv",)}
 LOOKS = [
     (cell, Look(*look)) for cell in ASKS for look in itertools.product(ASKS[cell], GLIMPSES) if look != (MOTION, "sum")
 ]
@@ -165,7 +165,7 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
 
 
 def test_unknown_names_are_errors():
-    with pytest.raises(ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm"):
+    with pytest.raises(ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm, separable"):
         build_cell("gurke", D, HIDDEN, (2, 2))
     with pytest.raises(ValueError, match="no attention is called 'hard'; there are soft, conv, context"):
         build_cell("lstm", D, HIDDEN, (2, 2), Look("hard", "sum"))

@@ -19,6 +19,7 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
     "memoryless": lambda num_features, hidden: Memoryless(num_features),
     "lstm": LSTM,
     "convlstm": ConvLSTM,
+    "separable": lambda num_features, hidden: ConvLSTM(num_features, hidden, separable=True),
 }
 
 
@@ -49,7 +50,7 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     if look is None:
         return cell
     if look.attention == MOTION:
-        if not isinstance(cell, ConvLSTM):
+        if name != "convlstm":
             raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
         return MotionCell(num_features, hidden, look.glimpse)
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
@@ -62,7 +63,7 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     attention = build(look.attention)
     if attention.hidden_ndim != state.ndim:
         fitting = [other for other in ATTENTIONS if build(other).hidden_ndim == state.ndim]
-        fitting += [MOTION] if isinstance(cell, ConvLSTM) else []
+        fitting += [MOTION] if name == "convlstm" else []
         raise ValueError(
             f"attention {look.attention!r} cannot ask with the state of a {name} cell; "
             f"use {' or '.join(fitting) or 'none'}"

@@ -1,0 +1,199 @@
+"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: saccade beside the usual ways.
+
+Thirty steps of 4 videos on 7×7 maps of 512 channels, 512 hidden ones, kernels 3×3. The peer is the ConvLSTM that one
+finds in public code: a cell that joins input and state and convolves both at every step, with or without the same
+attention before it; and Keras' ConvLSTM2D. The limit is the time of the matrix products alone that these convolutions
+are, as large as they can be made.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+import harness
+import torch
+from torch import Tensor, nn
+
+from saccade.recurrent.build import Look, build_cell
+from saccade.recurrent.cell import Cell, State
+from saccade.recurrent.unroll import unroll
+
+STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
+ATTENTION = Look("conv", "product")
+
+
+class StepByStep(nn.Module):
+    """The widespread ConvLSTM: one convolution of input and state together, at every step."""
+
+    def __init__(self, channels: int, hidden: int, attends: bool) -> None:
+        super().__init__()
+        self.hidden, self.attends = hidden, attends
+        self.conv = nn.Conv2d(channels + hidden, 4 * hidden, 3, padding=1)
+        if attends:
+            self.from_features, self.from_hidden = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, hidden, 1)
+            self.score = nn.Conv2d(hidden, 1, 1)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """`B T D h w -> B T hidden h w`."""
+        B, T, _, height, width = video.shape
+        h = c = video.new_zeros(B, self.hidden, height, width)
+        outputs = []
+        for t in range(T):
+            x = video[:, t]
+            if self.attends:
+                scores = self.score(torch.tanh(self.from_features(x) + self.from_hidden(h)))
+                x = x * scores.flatten(1).softmax(1).view(B, 1, height, width)
+            i, f, o, g = self.conv(torch.cat([x, h], 1)).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+
+@cache
+def material() -> tuple[Tensor, Tensor]:
+    """Features `B T D h w`, rectified as those of a network, and what pulls at the hidden states."""
+    chance = torch.Generator().manual_seed(SEED)
+    video = torch.randn(VIDEOS, STEPS, CHANNELS, *GRID, generator=chance).relu()
+    return video, torch.randn(VIDEOS, STEPS, HIDDEN, *GRID, generator=chance)
+
+
+def by_saccade(cell: Cell, half: bool) -> list[Tensor]:
+    """Hidden states, and the gradients of features and weights."""
+    video, pull = material()
+    video = video.detach().requires_grad_()
+    state: State = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        hidden = unroll(cell, video, state)[0]
+    weights = [*cell.parameters()]  # type: ignore[attr-defined] # every cell is a module
+    return [hidden.detach(), *torch.autograd.grad(hidden.float(), [video, *weights], pull)]
+
+
+def by_peer(model: StepByStep) -> list[Tensor]:
+    video, pull = material()
+    video = video.detach().requires_grad_()
+    hidden = model(video)
+    return [hidden.detach(), *torch.autograd.grad(hidden, [video, *model.parameters()], pull)]
+
+
+def by_keras() -> None:
+    """In a process of its own: TensorFlow and PyTorch cannot both load their compilers."""
+    os.environ.update({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""})
+    _keras_step()()
+
+
+@cache
+def _keras_step() -> Callable[[], Any]:
+    import keras
+    import tensorflow as tf
+
+    layer = keras.layers.ConvLSTM2D(HIDDEN, 3, padding="same", return_sequences=True)
+    video, pull = (tf.constant(given.permute(0, 1, 3, 4, 2).contiguous().numpy()) for given in material())
+    layer(video)
+
+    @tf.function
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(video)
+            hidden = layer(video)
+        return tape.gradient(hidden, [video, *layer.trainable_variables], pull)
+
+    return step
+
+
+def products(half: bool) -> None:
+    """The products of forward and backward alone: input-to-state and state-to-state, each thrice."""
+    dtype = torch.bfloat16 if half else torch.float32
+    rows, width = VIDEOS * STEPS * GRID[0] * GRID[1], 4 * HIDDEN
+    for channels in (CHANNELS, HIDDEN):
+        a, b = torch.ones(rows, 9 * channels, dtype=dtype), torch.ones(9 * channels, width, dtype=dtype)
+        out = a @ b
+        out @ b.T
+        a.T @ out
+
+
+def difference(attends: bool) -> float:
+    """The largest one between the hidden states of the peer and ours, with the same weights."""
+    torch.manual_seed(SEED)
+    model = StepByStep(CHANNELS, HIDDEN, attends)
+    cell: Any = build_cell("convlstm", CHANNELS, HIDDEN, GRID, ATTENTION if attends else None)
+    inner = cell.cell if attends else cell
+    with torch.no_grad():
+        i, f, o, g = model.conv.weight.chunk(4)  # the peer's order; ours is i, f, g, o
+        weight, (bi, bf, bo, bg) = torch.cat((i, f, g, o)), model.conv.bias.chunk(4)
+        inner.from_features.weight.copy_(weight[:, :CHANNELS])
+        inner.from_hidden.weight.copy_(weight[:, CHANNELS:])
+        inner.from_features.bias.copy_(torch.cat((bi, bf, bg, bo)))
+        if attends:
+            for name in ("from_features", "from_hidden", "score"):
+                getattr(cell.attention, name).weight.copy_(getattr(model, name).weight)
+            cell.attention.from_features.bias.copy_(model.from_features.bias + model.from_hidden.bias)
+        video = material()[0]
+        state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
+        return (unroll(cell, video, state)[0] - model(video)).abs().max().item()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=5)
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--no-keras", action="store_true", help="leave Keras out; nothing is recorded")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(SEED)
+
+    def cell(name: str, look: Look | None = None) -> Any:
+        return build_cell(name, CHANNELS, HIDDEN, GRID, look).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
+
+    conv, alstm, separable = cell("convlstm"), cell("convlstm", ATTENTION), cell("separable")
+    works: dict[str, Callable[[], object]] = {
+        "fp32": partial(by_saccade, conv, False),
+        "bf16": partial(by_saccade, conv, True),
+        "separable": partial(by_saccade, separable, False),
+        "peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, False)),
+        "convalstm fp32": partial(by_saccade, alstm, False),
+        "convalstm bf16": partial(by_saccade, alstm, True),
+        "convalstm peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, True)),
+        "products fp32": partial(products, False),
+        "products bf16": partial(products, True),
+    }
+    keras = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    if not options.no_keras:
+        works["keras"] = lambda: keras.submit(by_keras).result()
+    with keras:
+        seconds = harness.interleaved(works, options.repetitions)
+    time = {name: median(times) for name, times in seconds.items()}
+    ratios = {name: round(time["peer"] / time[name], 3) for name in ("fp32", "bf16", "separable")}
+    ratios |= {
+        f"convalstm {name}": round(time["convalstm peer"] / time[f"convalstm {name}"], 3) for name in ("fp32", "bf16")
+    }
+    if "keras" in time:
+        ratios["keras"] = round(time["keras"] / time["fp32"], 3)
+    of_gemm = {name: round(time[f"products {name}"] / time[name], 3) for name in ("fp32", "bf16")}
+    exact, rough = by_saccade(conv, False)[0], by_saccade(conv, True)[0]
+    figures = {
+        "ratios": ratios,
+        "of_gemm": of_gemm,
+        "seconds": harness.medians(seconds),
+        "difference_from_peer": {"convlstm": difference(False), "convalstm": difference(True)},
+        "difference_of_bf16": (rough.float() - exact).abs().max().item(),
+        "threads": options.threads,
+    }
+    rows = [[name, seconds_of, time["peer"] / seconds_of] for name, seconds_of in time.items()]
+    harness.show(
+        f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, forward and backward, threads: {options.threads}",
+        ["", "seconds", "peer / this"],
+        rows,
+    )
+    print(figures)
+    if not options.no_keras:
+        print(harness.record("bench-cells", __doc__.partition("\n")[0], figures, [SEED], ["torch", "keras"]))
+
+
+if __name__ == "__main__":
+    main()
