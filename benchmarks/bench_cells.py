@@ -185,11 +185,8 @@ def main() -> None:
         "threads": options.threads,
     }
     rows = [[name, seconds_of, time["peer"] / seconds_of] for name, seconds_of in time.items()]
-    harness.show(
-        f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, forward and backward, threads: {options.threads}",
-        ["", "seconds", "peer / this"],
-        rows,
-    )
+    title = f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, threads: {options.threads}"
+    harness.show(title, ["", "seconds", "peer / this"], rows)
     print(figures)
     if not options.no_keras:
         print(harness.record("bench-cells", __doc__.partition("\n")[0], figures, [SEED], ["torch", "keras"]))
