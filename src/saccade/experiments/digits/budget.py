@@ -120,7 +120,7 @@ STANDARD = Budget(
     frames=50,
     rounds={"lstm": 300},
     baselines={"gru": 30, "mlp": 30},
-    conv3d=10,
+    conv3d=5,
     slow=VARIANTS,
     entries=(
         Entry(GLIMPSES, 96_000, ("normal",)),
