@@ -127,7 +127,7 @@ STANDARD = Budget(
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 320_000}),
         # Some five minutes each.
         *(
-            Entry(who, videos, ("normal",), tests=400 if who.encoder == "dcn" else 2000)
+            Entry(who, videos, ("normal",), {"lenet": 2000, "stn": 1000, "dcn": 400}[encoder])
             for encoder, budgets in {"lenet": (32_000, 11_200), "stn": (16_000, 4_800), "dcn": (3_200, 960)}.items()
             for who, videos in zip(_both(encoder), budgets, strict=True)
         ),
