@@ -79,7 +79,8 @@ def digits_honest(results: Results) -> str:
     def budget(name: str) -> str:
         found = [of_variant[name] for of_variant in models.values() if name in of_variant]
         counts = sorted({f["videos"] for f in found})
-        return f"{' or '.join(f'{count:,}' for count in counts)} · {max(f['minutes'] for f in found):.0f}"
+        videos = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        return f"{videos} · {max(f['minutes'] for f in found):.0f}"
 
     rows = [[f"`{name}`", *(shown(variant, name) for variant in models), budget(name)] for name in names]
     if figures["ceilings"]:

@@ -20,6 +20,7 @@ Tone = Literal["right", "wrong"]
 
 # A number with a sign, a unit, an interval: it begins with a digit, and its words have three letters at most.
 _NUMBER = re.compile(r"^\W{0,2}\d(?:[\W\d_]|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))*$")
+_MANY = 7  # columns from which on a table is set closer, to stand on a page without scrolling
 _TONES = {"right": "✓ right", "wrong": "✗ wrong"}
 
 
@@ -126,8 +127,9 @@ class Page:
             for row in kept
         )
         caption = f'<p class="note">{_inline(note)}</p>' if note else ""
+        kind = "table dense" if len(columns) >= _MANY else "table"
         self._blocks.append(
-            f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{caption}'
+            f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{caption}'
         )
         return self
 

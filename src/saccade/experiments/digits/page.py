@@ -89,7 +89,7 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
                 [
                     variant,
                     encoder,
-                    f"{loss:.2f} · {percent(accuracy)}",
+                    f"{loss:.2f} · {100 * accuracy:.1f}",
                     *cells,
                     _honest_cell(figures, variant, encoder),
                 ]
@@ -102,7 +102,7 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
     page.table(
         rows,
         columns,
-        f"Loss · accuracy, means over {budget.rounds['lstm']} rounds ± their spread, videos of {budget.frames} frames. "
+        f"Loss · accuracy in %, means over {budget.rounds['lstm']} rounds ± their spread, {budget.frames} frames. "
         f"The test videos are — {words}. *honest*: another protocol, with 55 unordered pairs (below); the same "
         "encoder, end to end where that was computed, else frozen, after the few training videos of its budget. "
         f"Frozen encoders: {frozen}.",
@@ -124,7 +124,7 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
         counts = ", ".join(
             f"{count} of {kind}" for kind, count in {**budget.baselines, "conv3d": budget.conv3d}.items()
         )
-        page.table(baselines, ["variant", "model", *READINGS], f"Rounds: {counts}.")
+        page.table(baselines, ["variant", "model", *READINGS], f"Loss · accuracy in % ± spread. Rounds: {counts}.")
 
 
 def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
@@ -146,7 +146,7 @@ def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _with_spread(found: Mapping[str, float]) -> str:
-    return f"{found['loss']:.2f} · {percent(found['accuracy'])} ± {100 * found['accuracy_spread']:.1f}"
+    return f"{found['loss']:.2f} · {100 * found['accuracy']:.1f} ± {100 * found['accuracy_spread']:.1f}"
 
 
 def _of_encoder(figures: Figures, variant: str, encoder: str) -> Mapping[str, Any] | None:
@@ -156,7 +156,7 @@ def _of_encoder(figures: Figures, variant: str, encoder: str) -> Mapping[str, An
 
 def _honest_cell(figures: Figures, variant: str, encoder: str) -> str | None:
     found = _of_encoder(figures, variant, encoder)
-    return None if found is None else percent(found["accuracy"])
+    return None if found is None else f"{100 * found['accuracy']:.1f}"
 
 
 def _chart(figures: Figures) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -190,7 +190,7 @@ def _honest(page: Page, figures: Figures) -> None:
     page.table(
         rows,
         ["model", *honest, "training videos · minutes"],
-        f"Accuracy on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
+        f"Accuracy in % on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
         f"{SHORT}. *two-stage*: the encoder stays as single digits made it; *end-to-end*: everything learns. Training "
         "videos and minutes count what a model had learned from before on another variant (not the encoders' "
         "pre-training); minutes are those of the longest training.",
@@ -207,14 +207,15 @@ def _share(found: Mapping[str, Any] | None) -> str | None:
     if found is None:
         return None
     low, high = found["accuracy_interval"]
-    short = f" ({percent(found['short_accuracy'])})" if "short_accuracy" in found else ""
-    return f"{percent(found['accuracy'])} ± {50 * (high - low):.1f}{short}"
+    short = f" ({100 * found['short_accuracy']:.1f})" if "short_accuracy" in found else ""
+    return f"{100 * found['accuracy']:.1f} ± {50 * (high - low):.1f}{short}"
 
 
 def _videos(honest: Mapping[str, Any], name: str) -> str:
     trained = [models[name] for models in honest.values() if name in models]
     counts = sorted({found["videos"] for found in trained})
-    return f"{' or '.join(f'{count:,}' for count in counts)} · {max(found['minutes'] for found in trained):.0f}"
+    videos = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return f"{videos} · {max(found['minutes'] for found in trained):.0f}"
 
 
 def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
