@@ -137,7 +137,7 @@ TINY = replace(
         Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
-    ceilings=1,
+    ceilings={"normal": 1},
     tests=20,
     memory=("lenet",),
     hands=(Contestant("lenet", recipe="one-cycle"),),

@@ -41,7 +41,7 @@ class Budget:
         slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
         entries: the models of the honest protocol.
         objects: videos that one window and several are compared on, on `normal`.
-        ceilings: videos that the classifier of single digits learns from; 0: no ceilings.
+        ceilings: by variant, videos that the classifier of single digits learns from.
         tests: test videos of the honest protocol.
         memory: encoders whose memory in training is measured.
         hands: models on hand gestures.
@@ -58,7 +58,7 @@ class Budget:
     slow: tuple[str, ...]
     entries: tuple[Entry, ...]
     objects: int
-    ceilings: int
+    ceilings: Mapping[str, int]
     tests: int
     memory: tuple[str, ...]
     hands: tuple[Contestant, ...]
@@ -103,7 +103,7 @@ QUICK = Budget(
     slow=("normal",),
     entries=(Entry(GLIMPSES, 3_200, ("normal",)),),
     objects=1_600,
-    ceilings=0,
+    ceilings={},
     tests=300,
     memory=("lenet", "stn"),
     hands=(_both("lenet")[0],),
@@ -133,7 +133,7 @@ STANDARD = Budget(
         ),
     ),
     objects=12_800,
-    ceilings=200_000,
+    ceilings=dict.fromkeys(("rotation", "rotation+scale", "gesture"), 200_000),
     tests=2000,
     memory=ENCODERS,
     hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),
@@ -155,7 +155,7 @@ FULL = Budget(
         *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
     ),
     objects=160_000,
-    ceilings=480_000,
+    ceilings=dict.fromkeys(VARIANTS, 480_000),
     tests=5000,
     memory=ENCODERS,
     hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),

@@ -110,8 +110,9 @@ def _table(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str,
 def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for variant in VARIANTS:
-        if budget.ceilings:
-            found.setdefault(variant, {})["ceiling"] = ceiling(run, variant, budget.ceilings, budget.tests, sides)
+        if variant in budget.ceilings:
+            videos = budget.ceilings[variant]
+            found.setdefault(variant, {})["ceiling"] = ceiling(run, variant, videos, budget.tests, sides)
         for entry in budget.entries:
             if variant in entry.variants:
                 name, after = entry.who.name, entry.who.after
