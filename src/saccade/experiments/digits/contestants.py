@@ -15,6 +15,7 @@ from saccade.models.classifier import count_parameters
 from saccade.recognizer import Recognizer, load
 from saccade.training.fit import fit
 
+SINGLE, CEILING = "single digits", "ceiling"
 STAGES = {1: "end-to-end", 2: "two-stage"}
 
 
@@ -30,7 +31,8 @@ class Contestant:
         head_units: width of a tanh layer before the classes; 0: none.
         lr: highest learning rate.
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
-        after: a variant of the moving digits, which the whole model learned before; None: random weights.
+        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: its encoder learned
+            single digits before, in videos of the same variant (the model of `honest.ceiling`); None: random weights.
         batch, frames: videos in a batch, and frames in each.
         frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
             its own, and sees five times as many.
@@ -97,7 +99,10 @@ def train(
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
-    if who.after:
+    if who.after == SINGLE:
+        alone = load(folder.parent / CEILING, device="cpu").model
+        encoder.load_state_dict(cast(nn.Module, alone.encoder).state_dict())
+    elif who.after:
         model.load_state_dict(load(folder.parents[1] / who.after / who.name, device="cpu").model.state_dict())
     elif who.recipe:
         start = pretrained(encoders, who.encoder, who.recipe)

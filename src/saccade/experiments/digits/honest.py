@@ -19,7 +19,7 @@ from saccade.encoders.stn import STN
 from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
 from saccade.experiments.cells import cell
 from saccade.experiments.demo import answers
-from saccade.experiments.digits.contestants import Contestant, train
+from saccade.experiments.digits.contestants import CEILING, Contestant, train
 from saccade.experiments.digits.pretraining import SIZE
 from saccade.recognizer import Recognizer
 from saccade.structures import Evaluation
@@ -126,7 +126,7 @@ def ceiling(run: Path, variant: str, videos: int, tests: int, sides: Sides) -> d
     Returns:
         `accuracy` of pairs, `digit_accuracy` of single digits, and what `train` returns.
     """
-    folder = run / variant / "ceiling"
+    folder = run / variant / CEILING
     how, settings = _settings(variant, ALONE, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
@@ -161,5 +161,5 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
     """The model with the best accuracy on validation digits, which test digits have no say in."""
-    models = {name: found for name, found in of_variant.items() if name != "ceiling"}
+    models = {name: found for name, found in of_variant.items() if name != CEILING}
     return max(models, key=lambda name: models[name]["validation"])

@@ -11,6 +11,7 @@ from saccade.data.moving_mnist import VARIANTS
 from saccade.evaluation.results import write_results
 from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
+from saccade.experiments.digits.contestants import CEILING, SINGLE
 from saccade.experiments.digits.hands import carry_over
 from saccade.experiments.digits.honest import best, ceiling, compete
 from saccade.experiments.digits.memory import memory_table
@@ -112,16 +113,20 @@ def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str
     for variant in VARIANTS:
         if variant in budget.ceilings:
             videos = budget.ceilings[variant]
-            found.setdefault(variant, {})["ceiling"] = ceiling(run, variant, videos, budget.tests, sides)
+            found.setdefault(variant, {})[CEILING] = ceiling(run, variant, videos, budget.tests, sides)
         for entry in budget.entries:
             if variant in entry.variants:
                 name, after = entry.who.name, entry.who.after
                 trained = dict(
                     compete(run, encoders, variant, entry.who, entry.videos, entry.tests or budget.tests, sides)
                 )
-                if after:  # what it learned there is part of its budget
-                    for figure in ("videos", "minutes"):
-                        trained[figure] += found[after][name][figure]
+                # What it learned from before is part of its budget.
+                if after == SINGLE:
+                    before = {**found[variant][CEILING], "videos": budget.ceilings[variant]}
+                else:
+                    before = found[after][name] if after else {"videos": 0, "minutes": 0}
+                for figure in ("videos", "minutes"):
+                    trained[figure] += before[figure]
                 found.setdefault(variant, {})[name] = trained
     return found
 
