@@ -21,7 +21,7 @@ from saccade.data.moving_mnist import PAIRS, VARIANTS, ordered_label
 from saccade.data.transform import to_video
 from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
 from saccade.experiments.digits.budget import FULL, GLIMPSES, QUICK, STANDARD, Entry
-from saccade.experiments.digits.contestants import Contestant
+from saccade.experiments.digits.contestants import SINGLE, Contestant
 from saccade.experiments.digits.honest import pair_posterior
 from saccade.experiments.digits.memory import peak_memory
 from saccade.models.classifier import Classifier
@@ -134,10 +134,11 @@ TINY = replace(
     conv3d=0,
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
+        Entry(replace(GLIMPSES, after=SINGLE), 1, ("scale",)),
         Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
-    ceilings={"normal": 1},
+    ceilings={"scale": 1},
     tests=20,
     memory=("lenet",),
     hands=(Contestant("lenet", recipe="one-cycle"),),
@@ -186,6 +187,14 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
     assert set(cells) == set(VARIANTS)
     for cell in cells.values():
         assert set(cell["stn"]["lstm"]) == set(published.READINGS)
+
+
+def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
+    honest_cells = run / "run" / "honest" / "scale"
+    of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
+    alone, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in ("ceiling", GLIMPSES.name))
+    assert of_scale[GLIMPSES.name]["videos"] == together["videos"] + TINY.ceilings["scale"]
+    assert of_scale[GLIMPSES.name]["minutes"] == pytest.approx(together["minutes"] + alone["minutes"])
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(
