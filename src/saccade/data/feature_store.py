@@ -145,6 +145,8 @@ class FeatureStore:
                     leftover.unlink()
                 part = folder / f"{_ENCODER}.part"
                 save(part)
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
                 os.replace(part, folder / _ENCODER)
                 write_json(folder / _FILE, {"version": VERSION, **origin.to_dict()})
         store = cls.open(folder)

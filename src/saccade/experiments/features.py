@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from saccade.config import DataConfig, ModelConfig
@@ -220,7 +220,8 @@ def _bar(title: str, quiet: bool) -> Iterator[extraction.Progress | None]:
 
 
 def _save_weights(net: nn.Module, path: Path) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path)
+    # Through memory: safetensors' own file could be read by its owner alone, and stores are shared.
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
 
 
 def _shard(shard: str) -> slice:
