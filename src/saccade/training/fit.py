@@ -64,23 +64,23 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` half; targets `B`, indices `B`."""
         samples, targets, _ = batch
-        return self._measure("training", samples, targets, self.train_config.smoothing)
+        return self._measure("training", self._answer(samples, moved=True), targets, self.train_config.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
         samples, targets, _ = batch
-        self._measure("validation", samples, targets, 0.0)
+        self._measure("validation", self._answer(samples, moved=False), targets, 0.0)
 
-    def _answer(self, side: str, samples: Tensor) -> Output:
+    def _answer(self, samples: Tensor, moved: bool) -> Output:
         if samples.dtype == torch.float16:  # features, which cannot be moved as frames are
             return self.model.forward_features(to_features(samples))
         video = to_video(samples, self.data.normalization, self.data.flow_channels)
-        if side == "training":
+        if moved:
             video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
         return self.model(video)
 
-    def _measure(self, side: str, samples: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        logits, attention = self._answer(side, samples)
+    def _measure(self, side: str, answer: Output, targets: Tensor, smoothing: float) -> Tensor:
+        logits, attention = answer
         judged = logits if self.train_config.loss == "every" else logits[:, -1:]
         loss = frame_cross_entropy(judged, targets, smoothing)
         if self.train_config.penalty and attention is not None and side == "training":
