@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from saccade.cli import app
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
-COMMANDS = ("reproduce", "demo", "train", "evaluate", "predict", "compare", "models")
+COMMANDS = ("reproduce", "demo", "train", "evaluate", "features", "predict", "compare", "models")
 
 
 def call(*words: object, ok: bool = True) -> Result:
@@ -164,6 +164,30 @@ def test_comparing_models_and_keeping_the_results(squares: Path, tmp_path: Path)
     assert (tmp_path / "compared" / "report.html").exists()
     message = fails(*words, *TINY, "--epochs", 3)
     assert "trained with another training (epochs); choose another --run, or remove it" in message
+
+
+def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+    store, run = tmp_path / "store", tmp_path / "run"
+    words = ["features", folder, "--store", store, "--encoder", "conv4", "--no-pretrained", *TINY[:6]]
+    result = call(*words, "--shard", "1/2")
+    assert f"features: {len(list((store / 'maps').iterdir()))} new, 0 there already, " in result.output
+    result = call(*words)
+    assert ", 1 failed; store: " in result.output
+    assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
+    assert "features: 0 new, 24 there already, 1 failed" in call(*words).output
+    assert "--shift changes nothing in a feature store; leave it out" in fails(*words, "--shift", "0.2")
+    assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
+    train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
+    assert "cannot be moved as frames are: leave out --zoom, --flip" in fails(*train, "--flip", "--zoom", "0.2")
+    assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
+    assert "--features is for one training; leave out --folds" in fails(*train, "--folds", 2)
+    assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")
+    result = call(*train, "--epochs", 2, "--frames", 4)
+    assert "broken.mp4: zero bytes" in result.stderr
+    assert f"report: {run / 'report.html'}" in result.output
+    assert "00.mp4: " in call("predict", run, folder / "left" / "00.mp4").output
 
 
 def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:

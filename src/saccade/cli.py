@@ -86,6 +86,7 @@ def demo(
 
 @_command
 def train(
+    context: typer.Context,
     clips: Clips,
     model: ModelConfig,
     data: DataConfig,
@@ -99,6 +100,10 @@ def train(
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="Test on each recording in turn, resumable (needs recordings.csv).")
     ] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Learn from this feature store: encoder and sampling are its own, nothing is augmented."),
+    ] = None,
 ) -> None:
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
 
@@ -110,6 +115,13 @@ def train(
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
     if resume and not (run / "config.json").exists() and not (folds or leave_one_out):
         raise FileNotFoundError(f"{run}: no run to go on with; check --run, or leave out --resume")
+    if features:
+        if folds or leave_one_out:
+            raise ValueError("--features is for one training; leave out --folds and --leave-one-out")
+        from saccade.data.feature_store import FeatureStore
+        from saccade.experiments.features import stored_settings
+
+        stored_settings(FeatureStore.open(features), model, data, _typed(context))
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -118,11 +130,47 @@ def train(
         _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
         return
     try:
-        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict)
+        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         typer.secho(f"stopped; to go on: saccade train {clips} --run {run} --resume", fg="yellow", err=True)
         raise typer.Exit(130) from None
     _say(measured, run)
+
+
+@_command
+def features(
+    context: typer.Context,
+    clips: Annotated[
+        Path, typer.Argument(help="A folder of clips, one class a sub-folder; or one clip.", show_default=False)
+    ],
+    store: Annotated[Path, typer.Option(help="The store's folder, made where there is none.", show_default=False)],
+    data: DataConfig,
+    encoder: Annotated[str, typer.Option(help="Any timm network such as vgg16, NAME:vector, conv4, ...")] = "vgg16",
+    pretrained: Annotated[bool, typer.Option(help="ImageNet weights (timm networks).")] = True,
+    every: Annotated[
+        bool, typer.Option("--every", help="All frames of each clip, in place of --frames: windows can share them.")
+    ] = False,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of the clips, for n processes.")] = "1/1",
+    precision: Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware computes in it.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of weights that are not pretrained.")] = 0,
+) -> None:
+    """Encode clips once: maps in half precision on disk, which `train --features` learns from.
+
+    What is stored already is passed over; killed at any moment, the same command goes on. Several processes may fill
+    one store, with --shard or without.
+    """
+    from saccade.experiments.features import make_features
+
+    if idle := _typed(context) & {"shift", "zoom", "flip", *(["frames"] if every else [])}:
+        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing in a feature store; leave it out")
+    try:
+        made = make_features(clips, store, encoder, data, pretrained, every, precision, seed, shard)
+    except KeyboardInterrupt:
+        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
+        raise typer.Exit(130) from None
+    for error in made.failed:
+        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    typer.echo(f"features: {made.new} new, {made.there} there already, {len(made.failed)} failed; store: {store}")
 
 
 @_command
@@ -272,6 +320,16 @@ def models() -> None:
     for name, recipe in MODELS.items():
         table.add_row(name, f"{count_parameters(create_model(name, 10)):,}", recipe.summary)
     Console().print(table)
+
+
+def _typed(context: typer.Context) -> set[str]:
+    """The settings that were given, by the names of their fields."""
+    given = {
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+    return given | {name.partition("_")[2] for name in given}
 
 
 def _name(clips: Path) -> str:

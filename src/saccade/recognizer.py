@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import saccade
 from saccade.config import DataConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames, read_sample
-from saccade.data.transform import NORMALIZATIONS, to_video
+from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
 from saccade.models.classifier import Classifier
@@ -59,11 +59,17 @@ class Recognizer:
         return scores
 
     @torch.inference_mode()
-    def classify(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Frames `B T H W C` uint8, already resized, to probabilities `B T K` and attention `B T h w`, on the CPU."""
-        device = next(self.model.parameters()).device
-        video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
-        logits, attention = self.model(video)
+    def classify(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Probabilities `B T K` and attention `B T h w`, on the CPU.
+
+        Args:
+            samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
+        """
+        samples = samples.to(next(self.model.parameters()).device)
+        if samples.dtype == torch.float16:
+            logits, attention = self.model.forward_features(to_features(samples))
+        else:
+            logits, attention = self.model(to_video(samples, self.data.normalization, self.data.flow_channels))
         return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
 
     def predict(self, path: Path | str) -> Prediction:
@@ -114,8 +120,8 @@ class Recognizer:
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""
         frame_scores: list[NDArray[np.float32]] = []
-        for frames, _, _ in DataLoader(samples, batch):
-            frame_scores += list(self.classify(frames)[0].numpy())
+        for seen, _, _ in DataLoader(samples, batch):
+            frame_scores += list(self.classify(seen)[0].numpy())
         return Evaluation(
             names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
             classes=self.classes,

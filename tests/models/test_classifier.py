@@ -113,6 +113,25 @@ def test_frames_of_another_size_or_number_of_channels_are_an_error(shape):
         model.step(torch.zeros(1, *shape), model.initial_state(1))
 
 
+@every_model
+@torch.no_grad()
+def test_features_made_before_give_the_same(name):
+    model, video = made(name), made_video()
+    features = model.encode(video.flatten(0, 1)).unflatten(0, (2, 6))
+    for given in (features, features.contiguous(), features.movedim(2, -1).contiguous().movedim(-1, 2)):
+        found, expected = model.forward_features(given), model(video)
+        assert (found.logits - expected.logits).abs().max() < 1e-5
+        if expected.attention is not None:
+            assert (found.attention - expected.attention).abs().max() < 1e-5
+
+
+def test_features_of_another_encoder_are_an_error():
+    with pytest.raises(
+        ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(\d+, 4, 4\) \(D h w\)"
+    ):
+        made("convalstm").forward_features(torch.zeros(1, 2, 9, 4, 4))
+
+
 def test_a_video_without_its_batch_is_an_error():
     with pytest.raises(ValueError, match=r"this model was built for \(3, 32, 32\)"):
         made("convalstm")(made_video()[0])

@@ -375,7 +375,7 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
 
     def loss(**settings: Any) -> Tensor:
         return Fitting(model, DATA, TrainConfig(smoothing=0.0, **settings))._measure(
-            "training", to_video(frames, "half"), targets, 0.0
+            "training", model(to_video(frames, "half")), targets, 0.0
         )
 
     last = loss(loss="last")

@@ -137,17 +137,30 @@ def _try(path: Path, config: DataConfig, cache: Path) -> Files | ClipError:
         return error
 
 
+def load_frames(files: Files) -> NDArray[np.generic]:
+    """The sample `T H W C` uint8 in the files of a clip: picture and flow behind each other by channels."""
+    parts = [np.load(file) for file in files]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
+
+
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):
-    """Clips as samples: `(frames T H W C uint8, target, index)`.
+    """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16 in place of frames.
 
     Args:
         clips: those whose frames are in `files`.
         files: of each of them, as `cached_sample` gives them.
         classes: the `K` class names; a target is a place in it.
+        load: from the files of a clip to its sample.
     """
 
-    def __init__(self, clips: Sequence[Clip], files: Sequence[Files], classes: Sequence[str]) -> None:
-        self.clips, self.files, self.classes = tuple(clips), tuple(files), tuple(classes)
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        files: Sequence[Files],
+        classes: Sequence[str],
+        load: Callable[[Files], NDArray[np.generic]] = load_frames,
+    ) -> None:
+        self.clips, self.files, self.classes, self.load = tuple(clips), tuple(files), tuple(classes), load
         places = {label: i for i, label in enumerate(classes)}
         self.targets = [places[clip.label] for clip in clips]
 
@@ -164,11 +177,10 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         for clip in clips:
             if clip.path not in files:
                 raise ClipError(clip.path, "cannot be read any more", "the split of the run names it; restore it")
-        return ClipFrames(clips, [files[clip.path] for clip in clips], self.classes)
+        return ClipFrames(clips, [files[clip.path] for clip in clips], self.classes, self.load)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        parts = [np.load(file) for file in self.files[index]]
-        return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, -1)), self.targets[index], index
+        return torch.from_numpy(self.load(self.files[index])), self.targets[index], index
 
 
 def prepare(

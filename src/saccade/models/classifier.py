@@ -108,9 +108,19 @@ class Classifier(
         B, T = video.shape[:2]
         if not B * T:
             raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
-        features = self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
+        return self.forward_features(self.encode(video.flatten(0, 1)).unflatten(0, (B, T)))
+
+    def forward_features(self, features: Tensor) -> Output:
+        """The same behind the encoder: its maps of a video, `B T D h w`, stored or just made, to `forward`'s output.
+
+        Raises:
+            ValueError: the maps are not those of this model's encoder.
+        """
+        expected = (self.encoder.num_features, *self.grid)
+        if features.ndim != 5 or tuple(features.shape[2:]) != expected:
+            raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
         hidden, attention, _ = unroll(self.cell, features, self._begin(features))
-        return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, (B, T)), attention)
+        return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, features.shape[:2]), attention)
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
         """One frame `B C H W` of a stream: the same numbers as `forward`, one frame at a time, in constant memory.

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from saccade.config import DataConfig, TrainConfig, write_bytes
-from saccade.data.transform import augment, to_video
-from saccade.models.classifier import Classifier, video_scores
+from saccade.data.transform import augment, to_features, to_video
+from saccade.models.classifier import Classifier, Output, video_scores
 from saccade.training.checkpointing import AtomicCheckpointIO
 from saccade.training.losses import doubly_stochastic, frame_cross_entropy
 
@@ -62,22 +62,25 @@ class Fitting(L.LightningModule):
         torch.manual_seed(int(chance.generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
-        """One batch: frames `B T H W C` uint8, targets `B`, indices `B`."""
-        frames, targets, _ = batch
-        video = self._video(frames)
-        video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
-        return self._measure("training", video, targets, self.train_config.smoothing)
+        """One batch: frames `B T H W C` uint8, or stored features `B T h w D` half; targets `B`, indices `B`."""
+        samples, targets, _ = batch
+        return self._measure("training", self._answer(samples, moved=True), targets, self.train_config.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
-        frames, targets, _ = batch
-        self._measure("validation", self._video(frames), targets, 0.0)
+        samples, targets, _ = batch
+        self._measure("validation", self._answer(samples, moved=False), targets, 0.0)
 
-    def _video(self, frames: Tensor) -> Tensor:
-        return to_video(frames, self.data.normalization, self.data.flow_channels)
+    def _answer(self, samples: Tensor, moved: bool) -> Output:
+        if samples.dtype == torch.float16:  # features, which cannot be moved as frames are
+            return self.model.forward_features(to_features(samples))
+        video = to_video(samples, self.data.normalization, self.data.flow_channels)
+        if moved:
+            video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
+        return self.model(video)
 
-    def _measure(self, side: str, video: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        logits, attention = self.model(video)
+    def _measure(self, side: str, answer: Output, targets: Tensor, smoothing: float) -> Tensor:
+        logits, attention = answer
         judged = logits if self.train_config.loss == "every" else logits[:, -1:]
         loss = frame_cross_entropy(judged, targets, smoothing)
         if self.train_config.penalty and attention is not None and side == "training":
@@ -128,12 +131,16 @@ class Fitting(L.LightningModule):
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train_config.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curves travel with the weights, so that a resumed run keeps its past."""
+        """The curves travel with the weights, so that a resumed run keeps its past; what is frozen stays behind."""
         checkpoint["curves"], checkpoint["seconds"] = self.curves, self.seconds
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                del checkpoint["state_dict"][name]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the curves where they were."""
+        """Take up the curves where they were, and the frozen weights as they are."""
         self.curves, self.seconds = checkpoint["curves"], checkpoint.get("seconds", [])
+        checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
 
 class EpochOrder(Sampler[int]):
@@ -280,7 +287,8 @@ def fit(
 
     Args:
         model: trained in place.
-        training, validation: samples `(frames T H W C uint8, target, index)`.
+        training, validation: samples `(frames T H W C uint8, target, index)`, or features `T h w D` float16 in place
+            of frames, which are not augmented.
         data: normalisation and augmentation.
         train: how long and how.
         folder: the run.
@@ -303,7 +311,7 @@ def fit(
         trainer = _trainer(train, folder, title)
         trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    fitting.load_state_dict(best["state_dict"])
+    fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
     model.eval()
     return fitting.curves
 

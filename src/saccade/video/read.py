@@ -90,3 +90,18 @@ def stream(path: Path | str) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
             yield index, clock(frame.pts), convert(frame)
     if index < 0:
         raise decode.nothing(path)
+
+
+def claimed_frames(path: Path | str) -> int:
+    """How many frames a video says that it has, without decoding any; 0 where it does not say. It may be wrong.
+
+    Raises:
+        ClipError: naming the clip, if it cannot be opened.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return len(numbered.pictures(path))
+    with opened(path) as (container, video):
+        rate = float(video.average_rate or 0)
+        seconds = (container.duration or 0) / 1e6  # FFmpeg's unit for whole files is a microsecond
+        return video.frames or max(0, round(seconds * rate))

@@ -1,0 +1,159 @@
+"""Clips to stored VGG-16 features, beside the backbone alone on ready tensors and a loop over single frames."""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import bench_read
+import cv2
+import harness
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saccade.config import DataConfig
+from saccade.data.feature_store import FeatureStore, load_maps
+from saccade.data.frame_cache import read_sample
+from saccade.data.transform import NORMALIZATIONS, to_video
+from saccade.encoders.build import build_encoder
+from saccade.experiments.features import make_features
+from saccade.video.sample import equally_spaced
+
+SEED, BATCH, SECONDS = 0, 16, 10
+
+
+def make_clips(folder: Path, count: int) -> list[Path]:
+    """Clips of 320x240 pixels as cameras write them; a comment behind the file makes each of them another one."""
+    suffix, codec, settings = bench_read.KINDS["mp4"]
+    folder.mkdir(parents=True, exist_ok=True)
+    once = bench_read.make(folder.parent / f"once{suffix}", codec, settings, SECONDS, 1)
+    paths = [folder / f"{number}{suffix}" for number in range(count)]
+    for number, path in enumerate(paths):
+        # An empty box of free space: players pass over it.
+        path.write_bytes(once.read_bytes() + (9).to_bytes(4, "big") + b"free" + bytes([number % 256]))
+    return paths
+
+
+def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
+    """What one writes first: every frame read, resized, normalised and encoded by itself, in single precision."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS["imagenet"])
+    folder.mkdir(exist_ok=True)
+    for path in paths:
+        video = cv2.VideoCapture(str(path))
+        wanted = set(equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), data.frames).tolist())
+        maps, index = [], 0
+        while True:
+            found, frame = video.read()
+            if not found:
+                break
+            if index in wanted:
+                picture = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (data.size, data.size))
+                with torch.no_grad():
+                    tensor = (torch.from_numpy(picture).permute(2, 0, 1).float() / 255 - mean) / deviation
+                    maps.append(encoder(tensor[None])[0].numpy())
+            index += 1
+        np.save(folder / f"{path.stem}.npy", np.stack(maps))
+
+
+def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable[[], None]:
+    """The backbone on ready tensors `N C H W`, as fast as the store runs it."""
+
+    @torch.inference_mode()
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            for video in batches:
+                encoder(video)
+
+    return run
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--clips", type=int, default=4)
+    arguments.add_argument("--frames", type=int, default=30, help="of each clip")
+    arguments.add_argument("--encoder", default="vgg16")
+    arguments.add_argument("--size", type=int, default=224, help="of the frames, in pixels")
+    arguments.add_argument("--repetitions", type=int, default=harness.MINIMUM)
+    options = arguments.parse_args()
+    # Speed does not depend on what the weights have learned, and these need no download.
+    data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
+    with tempfile.TemporaryDirectory() as temporary:
+        figures = measure(Path(temporary), options.clips, options.encoder, data, options.repetitions)
+    default = all(value == arguments.get_default(name) for name, value in vars(options).items())
+    if default:
+        print(harness.record("bench-features", __doc__, figures, [SEED]))
+
+
+def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int) -> dict[str, Any]:
+    paths = make_clips(folder / "clips" / "all", count)
+    store = folder / "store"
+
+    def extract() -> None:
+        shutil.rmtree(store, ignore_errors=True)
+        make_features(folder / "clips", store, encoder, data, pretrained=False, seed=SEED, quiet=True)
+
+    extract()
+    opened = FeatureStore.open(store)
+    files = [(opened.file(path),) for path in paths]
+    precision, frames = opened.origin.precision, count * data.frames
+
+    torch.manual_seed(SEED)
+    plain: Any = build_encoder(encoder, data.in_channels, data.size)
+    torch.manual_seed(SEED)
+    fast: Any = build_encoder(encoder, data.in_channels, data.size)
+    fast.eval().to(memory_format=torch.channels_last)
+    # As the store has them: the batches of a clip end with the clip.
+    videos = [to_video(torch.from_numpy(read_sample(path, data)[1]), "imagenet") for path in paths]
+    batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
+
+    def second_epoch() -> None:
+        for file in files:
+            torch.from_numpy(load_maps(file, data.frames)).float()
+
+    seconds = harness.interleaved(
+        {
+            "saccade": extract,
+            "backbone alone": alone(batches, fast, precision),
+            "frame by frame": lambda: naive(paths, plain.eval(), data, folder / "naive"),
+        },
+        repetitions,
+    )
+    seconds |= harness.interleaved({"second epoch": second_epoch}, repetitions)
+    check(files, folder / "naive", paths)
+    share = median(seconds["backbone alone"]) / median(seconds["saccade"])
+    rates = {name: round(frames / median(times), 2) for name, times in seconds.items()}
+    harness.show(
+        f"{count} clips to {encoder} features of {data.frames} frames, {precision}",
+        ["", "seconds", "frames a second"],
+        [[name, median(times), rates[name]] for name, times in seconds.items()],
+    )
+    faster = harness.ratios(seconds)["frame by frame"]
+    print(f"{100 * share:.0f} % of the backbone's own throughput; {faster:.2f} times the loop over single frames")
+    return {
+        "share_of_backbone": round(share, 3),
+        "ratios": {"frame by frame": faster},
+        "second_epoch_of_first": round(median(seconds["second epoch"]) / median(seconds["saccade"]), 5),
+        "frames_per_second": rates,
+        "seconds": harness.medians(seconds),
+        "precision": precision,
+        "clips": count,
+        "frames": data.frames,
+    }
+
+
+def check(files: list[tuple[Path]], folder: Path, paths: list[Path]) -> None:
+    """Both ways made the same maps, but for decoders, resizing and precision."""
+    for (file,), path in zip(files, paths, strict=True):
+        ours = np.load(file).astype(np.float32).transpose(0, 3, 1, 2)
+        theirs = np.load(folder / f"{path.stem}.npy")
+        likeness = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
+        assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+        assert likeness > 0.98, f"{path.name}: the two ways agree only to {likeness:.3f}"
+
+
+if __name__ == "__main__":
+    main()
