@@ -120,14 +120,14 @@ def _all(path: Path, data: DataConfig, size: int) -> Iterator[Batch]:
 def _blocks(path: Path, data: DataConfig) -> Iterator[Batch]:
     """`data.frames` equally spaced frames, as many in a block as fit in memory."""
     block = max(1, _PICKED_BYTES // (3 * data.size**2))
-    totals: list[int] = []
+    first = 0
     for start in range(0, data.frames, block):
-        counts, pixels = _pictures(path, data, slice(start, start + block))
-        totals.append(counts)
-        if counts != totals[0]:
-            raise ClipError(path, f"{totals[0]} frames decoded, and then {counts}", "encode it again, or remove it")
-        yield Batch(pixels, min(counts, data.frames))
-        if start + block >= counts:
+        total, pixels = _pictures(path, data, slice(start, start + block))
+        first = first or total
+        if total != first:
+            raise ClipError(path, f"{first} frames decoded, and then {total}", "encode it again, or remove it")
+        yield Batch(pixels, min(total, data.frames))
+        if start + block >= total:
             return
 
 
@@ -295,11 +295,12 @@ class _Extraction:
             return OSError(error.errno, f"{clip}: its features cannot be written ({error.strerror})", str(folder))
         free = disk_usage(folder).free
         left = len(self.clips) - self.new - self.there - len(self.failed)
-        missing = f", {_megabytes(needed - free)} are missing" if needed > free else ""
+        missing = f", {_megabytes(needed - free)} missing" if needed > free else ""
         return StoreFullError(
-            f"{clip}: no room for its features in {folder}: {_megabytes(needed)} needed, "
-            f"{_megabytes(free)} free{missing}; make room for the {left} clips that are left, or move the store to "
-            f"a larger disk, and run the same command again: the {self.new + self.there} that are stored stay"
+            f"{clip}: no room for its features in {folder}: {_megabytes(needed)} needed, {_megabytes(free)} free"
+            f"{missing}; make room for the {left} clips that are left ({_megabytes(left * needed)} if all are like "
+            "this one), or move the store to a larger disk, and run the same command again: the "
+            f"{self.new + self.there} that are stored stay"
         )
 
 

@@ -1,0 +1,47 @@
+"""A feature store whose encoder averages squares of pixels, so that its features can be worked out by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saccade.config import DataConfig
+from saccade.data.feature_store import FeatureStore, Origin
+
+DATA = DataConfig(frames=4, size=16, normalization="half")
+ORIGIN = Origin("pool", False, "0" * 32, "32", DATA)
+
+
+def pool(frames: Tensor) -> Tensor:
+    """Frames `N H W C` uint8 to the averages of squares of 4x4 pixels, `N C h w`."""
+    return torch.nn.functional.avg_pool2d(frames.permute(0, 3, 1, 2).float() / 255, 4)
+
+
+def pooled(frames: np.ndarray) -> np.ndarray:
+    """The same by hand: `T H W C` to `T h w C` in half precision."""
+    T, H, W, C = frames.shape
+    return (frames / np.float64(255)).reshape(T, H // 4, 4, W // 4, 4, C).mean((2, 4)).astype(np.float16)
+
+
+def made_store(folder: Path, **changes: Any) -> FeatureStore:
+    return FeatureStore.make(folder, replace(ORIGIN, **changes), lambda path: path.write_bytes(b"weights"))
+
+
+def files_of(store: FeatureStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (store.folder / "maps").iterdir()}
+
+
+def make_folders(folder: Path, clips: int) -> list[Path]:
+    """Clips of two pictures each, which no other holds."""
+    chance = np.random.default_rng(0)
+    for clip in range(clips):
+        (folder / f"{clip:02}").mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(chance.integers(0, 256, (16, 16, 3), np.uint8)).save(
+                folder / f"{clip:02}" / f"{number}.png"
+            )
+    return sorted(folder.iterdir())
