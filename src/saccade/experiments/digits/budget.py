@@ -138,7 +138,7 @@ STANDARD = Budget(
     tests=2000,
     memory=ENCODERS,
     hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),
-    epochs=8,
+    epochs=30,
 )
 FULL = Budget(
     name="full: as published, half a week on two cores or an evening on a GPU",
