@@ -15,9 +15,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from saccade.cli import app
+from saccade.data.folder import find_clips
+from saccade.video.read import read
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
-COMMANDS = ("reproduce", "demo", "train", "evaluate", "features", "predict", "compare", "models")
+COMMANDS = ("reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare", "fuse", "models")
 
 
 def call(*words: object, ok: bool = True) -> Result:
@@ -266,3 +268,22 @@ def test_a_traceback_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SACCADE_TRACEBACK", "1")
     with pytest.raises(ValueError, match="no such folder"):
         call("train", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("what", "classes"), [("figures", 14), ("target", 10)])
+def test_generated_folders_are_folders_of_clips(what: str, classes: int, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    said = call("generate", what, folder, "--clips", 1, "--seed", 3).output
+    assert f"saccade train {folder}" in said.replace("\n", "")
+    clips = find_clips(folder)
+    assert len(clips) == len({clip.label for clip in clips}) == classes
+    assert all(clip.recording for clip in clips)
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    assert truth["seed"] == 3
+    for clip in clips:
+        facts = truth["clips"][clip.path.relative_to(folder).as_posix()]
+        first, last = facts["event"]
+        assert 0 <= first < last < len(facts["boxes"])
+        assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
+    assert "holds something already" in fails("generate", what, folder)
+    assert "clips is 0, expected at least 1" in fails("generate", what, tmp_path / "other", "--clips", 0)

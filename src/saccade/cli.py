@@ -5,7 +5,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -23,8 +23,12 @@ app = typer.Typer(
 reproduce = typer.Typer(help="Every table and figure of a published system, in one report.", no_args_is_help=True)
 app.add_typer(reproduce, name="reproduce")
 
+generate = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
+app.add_typer(generate, name="generate")
+
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
+NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
 Folds = Annotated[
     int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
 ]
@@ -305,6 +309,43 @@ def videolstm(
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
         raise typer.Exit(130) from None
+
+
+@functools.partial(_command, group=generate)
+def figures(
+    folder: NewClips,
+    clips: Annotated[int, typer.Option(help="Clips of each action.")] = 20,
+    people: Annotated[int, typer.Option(help="How many persons perform; no one is on two sides of a split.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+) -> None:
+    """Stick figures that wave, jump, walk, kick, …: real video files, with truth.json (boxes, joints, events)."""
+    from saccade.data.stick_figures import StickFigures, write_set
+
+    write_set(folder, clips, seed=seed, figures=StickFigures(people=people), progress=_writing)
+    typer.echo(f"clips: {folder}; to learn from them: saccade train {folder}")
+
+
+@functools.partial(_command, group=generate)
+def target(
+    folder: NewClips,
+    clips: Annotated[int, typer.Option(help="Clips of each digit.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    mnist: Annotated[
+        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+    ] = None,
+) -> None:
+    """Digits of which one moves, and its class is the label: video files, with truth.json (boxes, events)."""
+    from saccade.data.digits import load_digits
+    from saccade.data.moving_target import MovingTarget, write_set
+
+    write_set(folder, clips, moving=MovingTarget(load_digits(mnist)[0]), seed=seed, progress=_writing)
+    typer.echo(f"clips: {folder}; to learn from them: saccade train {folder}")
+
+
+def _writing(items: Iterable[Any], total: int) -> Iterable[Any]:
+    from rich.progress import track
+
+    return track(items, "writing clips", total)
 
 
 @_command

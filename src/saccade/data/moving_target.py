@@ -5,9 +5,11 @@ known, it can be asked afterwards where it looked and when. It is the claim of V
 where to look), small enough for a laptop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from torch import Tensor
 from saccade.data.canvas import ink_boxes, paste
 from saccade.data.digits import SIDE, Digits
 from saccade.data.moving_mnist import bounce, random_stream
+from saccade.data.write_folder import GeneratedClip, write_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,3 +166,49 @@ class MovingTarget:
         changes = moved.diff(dim=1) > 0  # B T-1
         moving = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
         return corners.round().long(), moving
+
+
+def write_set(
+    folder: Path,
+    clips: int = 20,
+    *,
+    moving: MovingTarget,
+    seed: int = 0,
+    fps: float = 10.0,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+) -> Path:
+    """Write videos as a folder of clips: `folder/<digit>/NNN.mp4`, `recordings.csv` and `truth.json`.
+
+    The image of the digit that moves is a clip's recording, so that a split keeps it on one side. `truth.json` holds
+    for each clip `event` (the first and the last frame of the motion), `labels` of the digits (the first one moves) and
+    their `boxes` (`T k 4`), in pixels.
+
+    Args:
+        folder: new or empty.
+        clips: videos of each class.
+        moving: how they are made.
+        seed: of everything.
+        fps: frames a second.
+        progress: called with what is to be done and how much it is; gives the same back, one by one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: fewer than one clip.
+        FileExistsError: the folder holds something.
+    """
+    if clips < 1:
+        raise ValueError(f"clips is {clips}, expected at least 1 of each digit")
+
+    def made() -> Iterator[GeneratedClip]:
+        targets = moving.digits.classes.repeat_interleave(clips)
+        batch = moving.batch(targets=targets, seed=seed)
+        for b in progress(range(len(targets)), len(targets)):
+            event = batch.moving[b].nonzero().flatten().tolist()
+            truth = {"event": [event[0], event[-1]], "labels": batch.labels[b].tolist()}
+            truth["boxes"] = batch.boxes[b].tolist()
+            pixels = batch.video[b, :, 0, :, :, None].expand(-1, -1, -1, 3).contiguous().numpy()
+            yield GeneratedClip(str(int(targets[b])), f"digit-{int(batch.indices[b, 0])}", pixels, truth)
+
+    return write_folder(folder, made(), fps, {"generated": "moving target", "seed": seed})

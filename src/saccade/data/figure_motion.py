@@ -1,0 +1,334 @@
+"""How an articulated figure moves: limbs of constant length, joint angles as smooth functions of time.
+
+All is in one plane, x forward and y down, in units of the body's height, seen at three quarters: the far shoulder and
+hip stand a little before the near ones. A limb of length l at the angle a from straight down leads by l (sin a, cos a);
+an angle grows forward and adds to that of the limb before it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SIDES = ("near", "far")
+JOINTS = (
+    *("head", "neck", "pelvis"),
+    *(f"{side} {joint}" for side in SIDES for joint in ("shoulder", "elbow", "hand", "hip", "knee", "ankle", "toe")),
+)
+# Which joint a limb leads from and to, and whose length of a `Body` it has.
+LIMBS = (
+    ("pelvis", "neck", "trunk"),
+    ("neck", "head", "nape"),
+    *((f"{side} shoulder", f"{side} elbow", "upper_arm") for side in SIDES),
+    *((f"{side} elbow", f"{side} hand", "forearm") for side in SIDES),
+    *((f"{side} hip", f"{side} knee", "thigh") for side in SIDES),
+    *((f"{side} knee", f"{side} ankle", "shin") for side in SIDES),
+    *((f"{side} ankle", f"{side} toe", "foot") for side in SIDES),
+)
+
+# What a pose is made of: angles in radians, and last how high the lower foot is. One side acts, by handedness.
+ANGLES = (
+    *("trunk", "arm", "elbow", "other_arm", "other_elbow", "thigh", "knee", "other_thigh", "other_knee"),
+    "lift",
+)
+_STEPS = 8  # instants a frame at which the path of the feet is followed
+_BLEND = 0.0015  # of a height, within which both feet bear the body
+
+
+@dataclass(frozen=True)
+class Body:
+    """Lengths as shares of the body's height, as in Winter 1990; a hand belongs to its forearm."""
+
+    trunk: float = 0.288
+    nape: float = 0.115
+    upper_arm: float = 0.186
+    forearm: float = 0.19
+    thigh: float = 0.245
+    shin: float = 0.246
+    foot: float = 0.085
+    ankle_height: float = 0.039
+    shoulders: float = 0.05  # half the width that is seen of them
+    hips: float = 0.03
+
+
+def pose(**angles: float) -> Floats:
+    """A pose by its `ANGLES`; what is not named is that of standing, with hanging arms."""
+    values = {"arm": 0.06, "elbow": 0.14, "other_arm": -0.04, "other_elbow": 0.12, **angles}
+    return np.array([values.get(name, 0.0) for name in ANGLES])
+
+
+STAND = pose()
+
+
+def minimum_jerk(u: Floats) -> Floats:
+    """From 0 to 1 as hands move, at rest at both ends: 10 u³ - 15 u⁴ + 6 u⁵ (Flash & Hogan 1985)."""
+    u = np.clip(u, 0.0, 1.0)
+    return u**3 * (10 - 15 * u + 6 * u**2)
+
+
+@dataclass(frozen=True)
+class Gesture:
+    """Poses that follow one another, each reached and left at rest.
+
+    Args:
+        summary: what is to be seen.
+        keys: shares of the event, from 0 to 1, and the poses then.
+        flight: between which shares of the event both feet are off the ground.
+        height: of the flight, as a share of the body's; its parabola is 4 h s (1 - s).
+    """
+
+    summary: str
+    keys: tuple[tuple[float, Floats], ...]
+    flight: tuple[float, float] = (0.0, 1.0)
+    height: float = 0.0
+    handed: bool = True
+
+    def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
+        """At `n` times from the event's first to its last second: `n A`. The event's length alone is the tempo."""
+        u = np.clip(times / seconds, 0.0, 1.0)
+        places = np.array([place for place, _ in self.keys])
+        poses = np.stack([key for _, key in self.keys])
+        i = np.clip(np.searchsorted(places, u, "right") - 1, 0, len(places) - 2)
+        share = minimum_jerk((u - places[i]) / (places[i + 1] - places[i]))[:, None]
+        found: Floats = (1 - share) * poses[i] + share * poses[i + 1]
+        s = np.clip((u - self.flight[0]) / (self.flight[1] - self.flight[0]), 0.0, 1.0)
+        found[:, -1] += 4 * self.height * s * (1 - s)
+        return found
+
+    @property
+    def backward(self) -> tuple[tuple[float, Floats], ...]:
+        """The keys in reverse: the same frames in the other order."""
+        return tuple((1 - place, key) for place, key in reversed(self.keys))
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A pose that comes again and again, entered from standing and left to it.
+
+    Args:
+        summary: what is to be seen.
+        hertz: cycles a second.
+        turn: phases of `n` instants, radians, to `n A`: what is added to standing.
+        sense: -1: time runs backwards.
+    """
+
+    summary: str
+    hertz: float
+    turn: Callable[[Floats], Floats]
+    sense: int = 1
+    handed: bool = True
+    ramp: float = field(default=0.3)  # seconds
+
+    def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
+        """At `n` times from the event's first to its last second: `n A`."""
+        times = np.clip(times, 0.0, seconds)
+        ramp = min(self.ramp, seconds / 2)
+        strength = minimum_jerk(times / ramp) * minimum_jerk((seconds - times) / ramp)
+        turned = self.turn(phase + self.sense * 2 * math.pi * self.hertz * tempo * times)
+        return STAND + strength[:, None] * turned
+
+
+Action = Gesture | Cycle
+
+
+def _turn(**angles: Floats | float) -> Floats:
+    """`n A` from some of the `ANGLES`, the others 0."""
+    n = max(np.size(value) for value in angles.values())
+    return np.stack([np.broadcast_to(np.asarray(angles.get(name, 0.0)), n) for name in ANGLES], 1)
+
+
+def _wave(phase: Floats) -> Floats:
+    return _turn(arm=2.1 + 0.12 * np.sin(phase), elbow=0.6 + 0.65 * np.sin(phase))
+
+
+def _clap(phase: Floats) -> Floats:
+    apart = 0.5 * (1 + np.cos(phase))
+    return _turn(arm=1.1 + 0.5 * apart, elbow=-0.05, other_arm=0.8 - 0.5 * apart, other_elbow=0.9)
+
+
+def _jack(phase: Floats) -> Floats:
+    apart = 0.5 * (1 - np.cos(phase))
+    legs = 0.38 * apart
+    lift = 0.05 * np.sin(phase) ** 2
+    arms = {"arm": -2.65 * apart, "elbow": -0.4 * apart, "other_arm": 2.65 * apart, "other_elbow": 0.1 * apart}
+    return _turn(**arms, thigh=-legs, other_thigh=legs, lift=lift)
+
+
+def _gait(swing: float, bend: float, arms: float, elbows: float, lean: float, bounce: float) -> Callable[..., Floats]:
+    """Legs half a cycle apart: hip A sin φ; the knee bends while its leg comes forward, B ((1 + cos φ) / 2)²; arms
+    counter the legs. `bounce`: height of the flight, from when the legs are farthest apart."""
+
+    def turn(phase: Floats) -> Floats:
+        def leg(phase: Floats) -> tuple[Floats, Floats]:
+            knee = bend * (0.5 * (1 + np.cos(phase + 0.25))) ** 2
+            return swing * np.sin(phase) + 0.35 * knee, knee
+
+        (thigh, knee), (other_thigh, other_knee) = leg(phase), leg(phase + math.pi)
+        arm = arms * np.sin(phase)
+        return _turn(
+            trunk=lean,
+            arm=-arm,
+            elbow=elbows,
+            other_arm=arm,
+            other_elbow=elbows,
+            thigh=thigh,
+            knee=knee,
+            other_thigh=other_thigh,
+            other_knee=other_knee,
+            lift=bounce * np.sin(phase) ** 2,
+        )
+
+    return turn
+
+
+_CROUCH = pose(trunk=0.55, arm=-0.6, other_arm=-0.6, thigh=0.95, knee=1.55, other_thigh=0.95, other_knee=1.55)
+_STRETCHED = pose(trunk=0.03, arm=2.5, elbow=0.2, other_arm=2.35, other_elbow=0.2)
+_LANDED = pose(trunk=0.4, arm=0.7, other_arm=0.6, thigh=0.65, knee=1.1, other_thigh=0.65, other_knee=1.1)
+_HALF_SEATED = pose(trunk=0.62, arm=0.75, elbow=0.3, other_arm=0.7, other_elbow=0.3, thigh=0.9, knee=1.15,
+                    other_thigh=0.9, other_knee=1.15)  # fmt: skip
+SEATED = pose(trunk=0.05, arm=0.55, elbow=0.75, other_arm=0.5, other_elbow=0.75, thigh=1.42, knee=1.42,
+              other_thigh=1.42, other_knee=1.42)  # fmt: skip
+_WALK = _gait(swing=0.4, bend=0.95, arms=0.45, elbows=0.12, lean=0.05, bounce=0.0)
+_RUN = _gait(swing=0.5, bend=1.6, arms=0.75, elbows=1.35, lean=0.2, bounce=0.05)
+
+_raise = Gesture("one arm goes up and stays there", ((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
+_sit = Gesture("sits down on the stool", ((0.0, STAND), (0.5, _HALF_SEATED), (1.0, SEATED)))
+
+ACTIONS: dict[str, Action] = {
+    "bend": Gesture(
+        "bends down to the ground and comes up again",
+        (
+            (0.0, STAND),
+            (0.45, pose(trunk=1.55, arm=1.6, other_arm=1.5, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
+            (0.55, pose(trunk=1.6, arm=1.65, other_arm=1.55, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
+            (1.0, STAND),
+        ),
+    ),
+    "clap": Cycle("claps", 2.0, _clap, handed=False),
+    "jump": Gesture(
+        "jumps up once",
+        ((0.0, STAND), (0.27, _CROUCH), (0.5, _STRETCHED), (0.62, _STRETCHED), (0.83, _LANDED), (1.0, STAND)),
+        (0.46, 0.74),
+        0.17,
+    ),
+    "jumping_jack": Cycle("arms and legs apart and together", 1.25, _jack, handed=False),
+    "kick": Gesture(
+        "kicks with one leg",
+        (
+            (0.0, STAND),
+            (0.35, pose(trunk=0.12, thigh=-0.55, knee=1.3, other_knee=0.1, other_thigh=0.1, arm=0.6, other_arm=-0.5)),
+            (0.58, pose(trunk=-0.2, thigh=1.35, knee=0.1, other_thigh=-0.05, arm=-0.7, other_arm=0.9)),
+            (0.75, pose(trunk=-0.05, thigh=0.8, knee=0.9, arm=-0.2, other_arm=0.3)),
+            (1.0, STAND),
+        ),
+    ),
+    "lower_arm": Gesture("one arm, which was up, goes down", _raise.backward),
+    "raise_arm": _raise,
+    "run": Cycle("runs forward", 1.3, _RUN),
+    "sit_down": _sit,
+    "stand_up": Gesture("stands up from the stool", _sit.backward),
+    "throw": Gesture(
+        "throws something over the shoulder",
+        (
+            (0.0, STAND),
+            (0.42, pose(trunk=-0.22, arm=3.0, elbow=1.7, other_arm=1.3, other_elbow=0.3, thigh=-0.12, knee=0.25,
+                        other_thigh=0.22)),
+            (0.6, pose(trunk=0.28, arm=1.7, elbow=0.1, other_arm=-0.3, thigh=-0.35, knee=0.25, other_thigh=0.4,
+                       other_knee=0.3)),
+            (0.72, pose(trunk=0.4, arm=0.6, elbow=0.1, other_arm=-0.5, thigh=-0.35, knee=0.3, other_thigh=0.4,
+                        other_knee=0.35)),
+            (1.0, STAND),
+        ),
+    ),
+    "walk": Cycle("walks forward", 0.95, _WALK),
+    "walk_backward": Cycle("walks backward: the frames of a walk in the other order", 0.95, _WALK, sense=-1),
+    "wave": Cycle("waves with one hand", 1.8, _wave),
+}  # fmt: skip
+
+
+def limb_positions(poses: Floats, body: Body, near_acts: bool) -> Floats:
+    """Where the joints are, as seen from the pelvis: `n A` to `n J 2`."""
+    values = dict(zip(ANGLES, poses.T, strict=True))
+    trunk = values["trunk"]
+    place = {"pelvis": np.zeros((len(poses), 2))}
+    place["neck"] = -_along(-trunk, body.trunk)
+    place["head"] = place["neck"] - _along(-0.7 * trunk, body.nape)
+    for side in SIDES:
+        other = "" if (side == "near") == near_acts else "other_"
+        before = -1.0 if side == "near" else 1.0
+        across = np.stack((np.cos(trunk), np.sin(trunk)), 1) * before
+        arm = values[f"{other}arm"] - trunk
+        shoulder = place["neck"] + across * body.shoulders + _along(-trunk, 0.02)
+        elbow = shoulder + _along(arm, body.upper_arm)
+        hand = elbow + _along(arm + values[f"{other}elbow"], body.forearm)
+        thigh = values[f"{other}thigh"]
+        hip = np.broadcast_to([before * body.hips, 0.0], shoulder.shape)
+        knee = hip + _along(thigh, body.thigh)
+        ankle = knee + _along(thigh - values[f"{other}knee"], body.shin)
+        limbs = (shoulder, elbow, hand, hip, knee, ankle)
+        place |= {f"{side} {name}": at for name, at in zip(_LIMB_JOINTS, limbs, strict=True)}
+    ground = np.maximum(place["near ankle"], place["far ankle"])[:, 1] + values["lift"]
+    for side in SIDES:
+        # Flat on the ground, and the higher the more it hangs.
+        height = np.clip((ground - place[f"{side} ankle"][:, 1]) / 0.1, 0.0, 1.0)
+        place[f"{side} toe"] = place[f"{side} ankle"] + _along(math.pi / 2 - 0.4 * height, body.foot)
+    return np.stack([place[name] for name in JOINTS], 1)
+
+
+_LIMB_JOINTS = ("shoulder", "elbow", "hand", "hip", "knee", "ankle")
+
+
+def _along(angle: Floats, length: float) -> Floats:
+    return length * np.stack((np.sin(angle), np.cos(angle)), 1)
+
+
+def stand_on_ground(seen: Floats, lift: Floats) -> Floats:
+    """Move a figure so that the foot that bears it stays where it is: `n J 2` to `n J 2`, the ground at y = 0.
+
+    The lower ankle is `lift` above the ground. Between two instants the pelvis moves by -Σ w_i Δx_i, where x_i are the
+    ankles as seen from it and w = softmax(y / ε) says which bears the body: the standing foot does not slide.
+    """
+    ankles = seen[:, [JOINTS.index(f"{side} ankle") for side in SIDES]]  # n 2 2
+    lower = ankles[..., 1].max(1)
+    weights = np.exp((ankles[..., 1] - lower[:, None]) / _BLEND)
+    weights /= weights.sum(1, keepdims=True)
+    steps = -(0.5 * (weights[1:] + weights[:-1]) * np.diff(ankles[..., 0], axis=0)).sum(1)
+    x = np.concatenate(([0.0], np.cumsum(steps)))
+    moved: Floats = seen + np.stack((x, -lower - lift), 1)[:, None]
+    return moved
+
+
+def perform(
+    action: Action,
+    body: Body,
+    frames: int,
+    fps: float,
+    event: tuple[int, int],
+    *,
+    near_acts: bool = True,
+    tempo: float = 1.0,
+    vigour: float = 1.0,
+    phase: float = 0.0,
+) -> Floats:
+    """Joints at every frame, `T J 2`: x forward, y down, the soles on y = 0, in units of the body's height.
+
+    Args:
+        action: what is done.
+        body: who does it.
+        frames, fps: T, and frames a second.
+        event: the first and the last frame of the motion; before and after it the figure is still.
+        near_acts: which side does what one side does.
+        tempo: factor of the cycles a second.
+        vigour: factor of how far every pose is from standing.
+        phase: where a cycle begins, radians.
+    """
+    times = (np.arange((frames - 1) * _STEPS + 1) / _STEPS - event[0]) / fps
+    poses = action.poses(times, (event[1] - event[0]) / fps, tempo, phase)
+    poses = STAND + vigour * (poses - STAND)
+    seen = limb_positions(poses, body, near_acts or not action.handed)
+    placed = stand_on_ground(seen, poses[:, -1])[::_STEPS]
+    return placed - np.array([0.0, body.ankle_height])

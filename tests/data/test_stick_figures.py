@@ -1,0 +1,258 @@
+"""Figures whose limbs keep their lengths, whose boxes fit them, and whose files come back through the reading path."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from saccade.data.figure_motion import ACTIONS, JOINTS, LIMBS, Body, perform
+from saccade.data.folder import find_clips, split_clips
+from saccade.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
+from saccade.data.write_folder import GeneratedClip, write_folder
+from saccade.video.read import read
+
+PLAIN = StickFigures(frames=12, fps=6, size=(96, 128), background="plain", bystanders=0)
+SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
+every_action = pytest.mark.parametrize("action", list(ACTIONS))
+
+
+def joint(path: Any, name: str) -> Any:
+    return path[:, JOINTS.index(name)]
+
+
+def done(action: str, frames: int = 49, event: tuple[int, int] = (6, 42), **settings: Any) -> Any:
+    """Joints `T J 2` of a usual body, at 24 frames a second."""
+    return perform(ACTIONS[action], Body(), frames, 24.0, event, **settings)
+
+
+@every_action
+def test_limbs_keep_their_lengths(action: str) -> None:
+    person = make_person(3, seed=1)
+    path = perform(ACTIONS[action], person.body, 49, 24.0, (6, 42), near_acts=False, vigour=person.vigour)
+    for start, end, part in LIMBS:
+        lengths = np.linalg.norm(joint(path, start) - joint(path, end), axis=1)
+        np.testing.assert_allclose(lengths, getattr(person.body, part), atol=1e-9, err_msg=f"{start} to {end}")
+
+
+@every_action
+def test_it_moves_in_its_event_alone_and_smoothly(action: str) -> None:
+    steps = np.linalg.norm(np.diff(done(action), axis=0), axis=-1)  # T-1 J
+    assert steps[:6].max() == steps[42:].max() == 0
+    assert steps[6:42].max(1).min() > 0
+    assert 0.01 < steps.max() < 0.35, "in a 24th of a second a hand goes less than a third of a body's height"
+
+
+@every_action
+def test_feet_are_on_the_ground_and_nothing_is_under_it(action: str) -> None:
+    path = done(action)
+    ankles = np.stack([joint(path, "near ankle"), joint(path, "far ankle")], 1)[..., 1]
+    height = -Body().ankle_height - ankles.max(1)
+    assert path[..., 1].max() <= 1e-9
+    if action in ("jump", "jumping_jack", "run"):
+        assert 0.03 < height.max() < 0.2
+    else:
+        assert np.abs(height).max() < 1e-9
+
+
+@pytest.mark.parametrize("action", ["walk", "walk_backward", "sit_down", "kick", "bend", "throw"])
+def test_a_foot_that_stands_does_not_slide(action: str) -> None:
+    path = done(action)
+    feet = np.stack([joint(path, "near ankle"), joint(path, "far ankle")], 1)  # T 2 2
+    standing = np.abs(feet[..., 1] - feet[..., 1].max(1, keepdims=True)) < 1e-9
+    bears = standing[1:] & standing[:-1]
+    slid = np.abs(np.diff(feet[..., 0], axis=0))[bears]
+    swung = np.abs(np.diff(feet[..., 0], axis=0))[~bears]
+    assert slid.mean() < 0.003
+    assert swung.size == 0 or swung.max() > 10 * slid.mean()
+
+
+def test_gaits_go_the_right_way() -> None:
+    way = {action: np.diff(joint(done(action), "pelvis")[[0, -1], 0]).item() for action in ACTIONS}
+    assert way["walk"] > 0.5
+    assert way["walk_backward"] < -0.5
+    assert way["run"] > way["walk"]
+    still = ("bend", "clap", "jump", "lower_arm", "raise_arm", "wave")
+    assert max(abs(way[action]) for action in still) < 0.05
+
+
+def test_pairs_are_each_other_in_reverse() -> None:
+    for one, other in (("sit_down", "stand_up"), ("raise_arm", "lower_arm")):
+        there, back = done(one, 25, (0, 24)), done(other, 25, (0, 24))[::-1]
+        shift = there[0, 0, 0] - back[0, 0, 0]
+        np.testing.assert_allclose(there, back + np.array([shift, 0]), atol=1e-3)
+    forward, backward = (done(a, phase=0.0) for a in ("walk", "walk_backward"))
+    assert np.abs(forward - backward).max() > 0.1
+
+
+def test_what_is_done_is_seen_in_the_joints() -> None:
+    top = {action: -done(action)[..., 1].min() for action in ACTIONS}
+    assert min(top[a] for a in ("wave", "raise_arm", "jump", "jumping_jack", "throw")) > 1.05
+    assert max(top[a] for a in ("walk", "run", "sit_down", "kick", "bend")) < 1.05
+    low = {action: -joint(done(action), "head")[:, 1].max() for action in ACTIONS}
+    assert low["bend"] < 0.6
+    assert low["sit_down"] == pytest.approx(low["stand_up"], abs=1e-6)
+    assert low["sit_down"] < low["walk"] - 0.15
+    kicked = done("kick", near_acts=True)
+    assert -joint(kicked, "near toe")[:, 1].min() > 0.35
+    assert -joint(done("kick", near_acts=False), "far toe")[:, 1].min() > 0.35
+
+
+@every_action
+def test_boxes_hold_every_joint_and_fit_what_is_drawn(action: str) -> None:
+    for number in (0, 1):
+        made = PLAIN.video(action, number, seed=5)
+        drawn = (made.pixels != 128).any(-1)
+        assert made.boxes.shape == (12, 4)
+        for t, (x1, y1, x2, y2) in enumerate(made.boxes.tolist()):
+            rows, columns = np.flatnonzero(drawn[t].any(1)), np.flatnonzero(drawn[t].any(0))
+            tight = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+            # A pixel that is covered by less than a level of colour belongs to the box, too.
+            assert np.abs(np.subtract((x1, y1, x2, y2), tight)).max() <= 1
+            inside = (made.joints[t] >= (x1, y1)) & (made.joints[t] <= (x2, y2))
+            assert inside.all()
+            assert min(x1, y1) >= 0
+            assert x2 <= 128
+            assert y2 <= 96
+
+
+@every_action
+def test_the_event_is_when_pixels_change(action: str) -> None:
+    made = PLAIN.video(action, 2, seed=1)
+    first, last = np.flatnonzero(made.moving)[[0, -1]]
+    assert made.moving[first : last + 1].all()
+    changes = (np.diff(made.pixels.astype(int), axis=0) != 0).any((1, 2, 3))
+    assert not changes[:first].any()
+    assert not changes[last:].any()
+    assert changes[first:last].mean() > 0.8
+    assert 0.5 - 0.5 / 11 <= (last - first) / 11 <= 0.8 + 0.5 / 11
+
+
+def same(a: FigureVideo, b: FigureVideo) -> bool:
+    return np.array_equal(a.pixels, b.pixels) and np.array_equal(a.joints, b.joints) and a.bystander == b.bystander
+
+
+def test_equal_seeds_give_equal_videos_and_others_do_not() -> None:
+    first = SMALL.video("wave", 1, seed=4)
+    assert same(first, SMALL.video("wave", 1, seed=4))
+    assert not same(first, SMALL.video("wave", 1, seed=5))
+    assert not same(first, SMALL.video("wave", 2, seed=4))
+    assert not same(first, SMALL.video("walk", 1, seed=4))
+
+
+def test_a_person_is_the_same_in_every_video() -> None:
+    assert make_person(2, seed=1) == make_person(2, seed=1)
+    assert len({make_person(index).body for index in range(10)}) == 10
+    assert len({make_person(index).look for index in range(10)}) == 10
+    assert [SMALL.video("wave", number).person for number in range(5)] == [0, 1, 2, 0, 1]
+
+
+def test_a_bystander_stands_still_and_a_room_is_not_plain() -> None:
+    room = StickFigures(frames=6, fps=4, size=(72, 96), bystanders=1, noise=0)
+    made = room.video("raise_arm", 0, seed=3)
+    assert made.bystander is not None
+    x1, y1, x2, y2 = (int(v) for v in made.bystander)
+    assert 0 <= x1 < x2 <= 96
+    assert 0 <= y1 < y2 <= 72
+    before, after = np.flatnonzero(made.moving)[[0, -1]]
+    outside = np.ones((72, 96), bool)
+    for left, top, right, bottom in made.boxes[[before, after]].astype(int):
+        outside[top - 2 : bottom + 2, left - 2 : right + 2] = False
+    changed = (made.pixels[before] != made.pixels[after]).any(-1)
+    assert changed.any()
+    assert made.pixels[0][:20].std() > 5
+    assert StickFigures(bystanders=0, frames=4, size=(48, 64)).video("bend").bystander is None
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 200), (200, 40)])
+def test_a_figure_stays_in_frames_of_any_shape(size: tuple[int, int]) -> None:
+    figures = StickFigures(frames=6, fps=3, size=size, event=(1, 1), height=(1, 1))
+    for action in ("run", "jump", "jumping_jack", "bend"):
+        boxes = figures.video(action, 0, seed=2).boxes
+        assert boxes[:, :2].min() >= 0
+        assert (boxes[:, 2:] <= [size[1], size[0]]).all()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generated") / "figures"
+    return write_set(folder, 4, seed=7, figures=SMALL, actions=("sit_down", "stand_up"))
+
+
+def test_files_come_back_through_the_reading_path(written: Path) -> None:
+    truth = json.loads((written / "truth.json").read_text())
+    assert sorted(truth["clips"]) == [f"{a}/{n:03}.mp4" for a in ("sit_down", "stand_up") for n in range(4)]
+    for name, facts in truth["clips"].items():
+        action, number = name.removesuffix(".mp4").split("/")
+        made = SMALL.video(action, int(number), seed=7)
+        frames = read(written / name, 8)
+        assert frames.indices.tolist() == list(range(8))
+        np.testing.assert_allclose(frames.times, np.arange(8) / 4, atol=1e-6)
+        # H.264 keeps colour at half the size.
+        assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
+        moving = np.flatnonzero(made.moving)
+        assert facts["event"] == [moving[0], moving[-1]]
+        np.testing.assert_array_equal(np.array(facts["boxes"], np.float32), made.boxes)
+        np.testing.assert_allclose(facts["joints"], made.joints, atol=0.01)
+        assert facts["person"] == made.person
+    assert truth["joints"] == list(JOINTS)
+    assert (truth["fps"], truth["seed"], truth["settings"]["frames"]) == (4, 7, 8)
+
+
+def test_a_split_of_the_folder_keeps_people_together(written: Path) -> None:
+    clips = find_clips(written)
+    assert len(clips) == 8
+    assert {clip.recording for clip in clips} == {"person-00", "person-01", "person-02"}
+    with (written / "recordings.csv").open() as file:
+        assert {row["clip"]: row["recording"] for row in csv.DictReader(file)}["stand_up/003.mp4"] == "person-00"
+    split = split_clips(clips)
+    sides = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(len(side) for side in sides) == 3
+
+
+def test_a_folder_that_holds_something_is_left_alone(written: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="figures: holds something already; choose a new folder"):
+        write_set(written, 1, figures=SMALL)
+
+    def broken() -> Any:
+        yield GeneratedClip("wave", "a", SMALL.video("wave").pixels, {})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path / "new", broken(), 4, {})
+    assert not (tmp_path / "new").exists(), "what is not whole is not there"
+    (tmp_path / "new").mkdir()
+    write_set(tmp_path / "new", 1, figures=SMALL, actions=("wave",))
+    assert (tmp_path / "new" / "wave" / "000.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"frames": 3}, "frames is 3, expected at least 4: a motion takes time"),
+        ({"fps": 0}, "fps is 0, expected a positive number"),
+        ({"size": (31, 64)}, r"size is \(31, 64\), expected \(height, width\) of at least 32 pixels"),
+        ({"people": 0}, "people is 0, expected at least 1 person"),
+        ({"event": (0.5, 1.2)}, r"event is \(0.5, 1.2\), expected \(shortest, longest\)"),
+        ({"height": (0.0, 0.5)}, r"height is \(0.0, 0.5\), expected \(smallest, largest\)"),
+        ({"bystanders": 2}, "bystanders is 2, expected a share of the videos, 0 to 1"),
+        ({"background": "beach"}, "background is 'beach', expected one of room, plain"),
+        ({"noise": -1}, "noise is -1, expected 0 or more levels of 255"),
+    ],
+)
+def test_settings_that_make_no_video(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StickFigures(**settings)
+
+
+def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no action is called 'fly'; there are bend, clap, jump"):
+        SMALL.video("fly")
+    with pytest.raises(ValueError, match="number is -1, expected 0 or more"):
+        SMALL.video("wave", -1)
+    with pytest.raises(ValueError, match="clips is 0, expected at least 1 of each action"):
+        write_set(tmp_path / "x", 0)
+    with pytest.raises(ValueError, match="actions are fly; there are bend, clap"):
+        write_set(tmp_path / "x", 1, actions=("fly",))
