@@ -1,16 +1,15 @@
 """The command line: each command is a few lines around one function of the library."""
 
-import dataclasses
 import functools
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
+from saccade.command import command, stoppable, typed
 from saccade.config import DataConfig, ModelConfig, TrainConfig
 
 app = typer.Typer(
@@ -25,56 +24,20 @@ app.add_typer(reproduce, name="reproduce")
 
 generate = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
+_command = functools.partial(command, group=app)
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
+Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
+Mnist = Annotated[
+    Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+]
+Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
+Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
 Folds = Annotated[
     int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
 ]
-
-
-def _command(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
-    """Register a command: config parameters become one option a field, errors become one line."""
-    hints = get_type_hints(function, include_extras=True)
-    configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
-    parameters = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name not in configs:
-            parameters.append(parameter.replace(annotation=hints[name]))
-            continue
-        for field in dataclasses.fields(configs[name]):
-            option = typer.Option(_flag(name, field.name), help=field.metadata["help"])
-            kind = inspect.Parameter.KEYWORD_ONLY
-            annotation: Any = Annotated[field.type, option]
-            parameters.append(
-                inspect.Parameter(f"{name}_{field.name}", kind, default=field.default, annotation=annotation)
-            )
-
-    @functools.wraps(function)
-    def run(**given: Any) -> None:
-        try:
-            for name, config in configs.items():
-                fields = [field.name for field in dataclasses.fields(config)]
-                given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
-            function(**given)
-        except typer.Exit:
-            raise
-        except (ValueError, OSError, RuntimeError) as error:
-            if os.environ.get("SACCADE_TRACEBACK"):
-                raise
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(1) from error
-
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
-    )
-    return group.command(function.__name__)(run)
-
-
-def _flag(config: str, field: str) -> str:
-    name = config if field == "name" else field.replace("_", "-")
-    return f"--{name}/--no-{name}" if field in ("flip", "pretrained") else f"--{name}"
 
 
 @_command
@@ -125,7 +88,7 @@ def train(
         from saccade.data.feature_store import FeatureStore
         from saccade.experiments.features import stored_settings
 
-        stored_settings(FeatureStore.open(features), model, data, _typed(context))
+        stored_settings(FeatureStore.open(features), model, data, typed(context))
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -133,11 +96,8 @@ def train(
             )
         _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
         return
-    try:
+    with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
         measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features)
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        typer.secho(f"stopped; to go on: saccade train {clips} --run {run} --resume", fg="yellow", err=True)
-        raise typer.Exit(130) from None
     _say(measured, run)
 
 
@@ -165,13 +125,10 @@ def features(
     """
     from saccade.experiments.features import make_features
 
-    if idle := _typed(context) & {"shift", "zoom", "flip", *(["frames"] if every else [])}:
+    if idle := typed(context) & {"shift", "zoom", "flip", *(["frames"] if every else [])}:
         raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing in a feature store; leave it out")
-    try:
+    with stoppable("the same command goes on from here"):
         made = make_features(clips, store, encoder, data, pretrained, every, precision, seed, shard)
-    except KeyboardInterrupt:
-        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
-        raise typer.Exit(130) from None
     for error in made.failed:
         typer.secho(f"left out: {error}", fg="yellow", err=True)
     typer.echo(f"features: {made.new} new, {made.there} there already, {len(made.failed)} failed; store: {store}")
@@ -257,58 +214,41 @@ def fuse(
 
 @functools.partial(_command, group=reproduce)
 def digits(
-    quick: Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
-    mnist: Annotated[
-        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
-    ] = None,
+    mnist: Mnist = None,
     clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/digits-BUDGET]")] = None,
-    results: Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")] = None,
+    run: Reproduced = None,
+    results: Results = None,
 ) -> None:
     """Digits in motion (Shan & Atanasov 2017): as published, what that measures, and on digits never seen."""
-    if quick and full:
-        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    budget = _budget(quick, full)
     # Weights of hundreds of megabytes are written anew at every step: in large pages that takes half the time. PyTorch
     # reads this when it is loaded.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from saccade.experiments.digits.reproduce import reproduce as reproduce_digits
 
-    budget = "quick" if quick else "full" if full else "standard"
     run = run or Path("runs") / f"digits-{budget}"
-    try:
+    with stoppable("the same command goes on from here"):
         typer.echo(f"report: {reproduce_digits(run, mnist, clips, budget, protocol, results)}")
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
-        raise typer.Exit(130) from None
 
 
 @functools.partial(_command, group=reproduce)
 def videolstm(
-    quick: Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="More clips and seeds.")] = False,
-    mnist: Annotated[
-        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/videolstm-BUDGET]")
-    ] = None,
-    results: Annotated[Path | None, typer.Option(help="A folder for the JSON file of the figures.")] = None,
+    mnist: Mnist = None,
+    run: Reproduced = None,
+    results: Results = None,
 ) -> None:
     """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves."""
-    if quick and full:
-        raise ValueError("--quick and --full exclude each other; give one of them, or none")
     from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
 
-    budget = "quick" if quick else "full" if full else "standard"
-    try:
-        typer.echo(
-            f"report: {reproduce_videolstm(run or Path('runs') / f'videolstm-{budget}', mnist, budget, results)}"
-        )
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
-        raise typer.Exit(130) from None
+    budget = _budget(quick, full)
+    run = run or Path("runs") / f"videolstm-{budget}"
+    with stoppable("the same command goes on from here"):
+        typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")
 
 
 @functools.partial(_command, group=generate)
@@ -330,9 +270,7 @@ def target(
     folder: NewClips,
     clips: Annotated[int, typer.Option(help="Clips of each digit.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-    mnist: Annotated[
-        Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
-    ] = None,
+    mnist: Mnist = None,
 ) -> None:
     """Digits of which one moves, and its class is the label: video files, with truth.json (boxes, events)."""
     from saccade.data.digits import load_digits
@@ -363,14 +301,10 @@ def models() -> None:
     Console().print(table)
 
 
-def _typed(context: typer.Context) -> set[str]:
-    """The settings that were given, by the names of their fields."""
-    given = {
-        name
-        for name in context.params
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-    }
-    return given | {name.partition("_")[2] for name in given}
+def _budget(quick: bool, full: bool) -> str:
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    return "quick" if quick else "full" if full else "standard"
 
 
 def _name(clips: Path) -> str:

@@ -1,0 +1,74 @@
+"""How a function becomes a command: options from settings, errors in one line, Ctrl-C that says how to go on."""
+
+import dataclasses
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+
+def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., None]:
+    """Register a command: config parameters become one option a field, errors become one line."""
+    hints = get_type_hints(function, include_extras=True)
+    configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in configs:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        for field in dataclasses.fields(configs[name]):
+            option = typer.Option(_flag(name, field.name), help=field.metadata["help"])
+            kind = inspect.Parameter.KEYWORD_ONLY
+            annotation: Any = Annotated[field.type, option]
+            parameters.append(
+                inspect.Parameter(f"{name}_{field.name}", kind, default=field.default, annotation=annotation)
+            )
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        try:
+            for name, config in configs.items():
+                fields = [field.name for field in dataclasses.fields(config)]
+                given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
+            function(**given)
+        except typer.Exit:
+            raise
+        except (ValueError, OSError, RuntimeError) as error:
+            if os.environ.get("SACCADE_TRACEBACK"):
+                raise
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
+    )
+    return group.command(function.__name__)(run)
+
+
+def _flag(config: str, field: str) -> str:
+    name = config if field == "name" else field.replace("_", "-")
+    return f"--{name}/--no-{name}" if field in ("flip", "pretrained") else f"--{name}"
+
+
+def typed(context: typer.Context) -> set[str]:
+    """The settings that were given, by the names of their fields."""
+    given = {
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+    return given | {name.partition("_")[2] for name in given}
+
+
+@contextmanager
+def stoppable(words: str) -> Iterator[None]:
+    """Ctrl-C ends in a line that says how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.secho(f"stopped; {words}", fg="yellow", err=True)
+        raise typer.Exit(130) from None
