@@ -98,7 +98,7 @@ def test_training(tmp_path: Path, whole: list[Path]) -> None:
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(str(path) in page for path in named)
     split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
-    parted = {folder / name for side in split.values() for name in side}
+    parted = {folder / clip["path"] for side in split.values() for clip in side}
     assert parted == {clip.path for clip in find_clips(folder)} - named  # only clips that can be read are parted
     assert measured["videos"] == len(split["test"])
     again = evaluate(tmp_path / "run")

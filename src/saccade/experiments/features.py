@@ -102,7 +102,7 @@ def stored_settings(
     found_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
     found_data = replace(origin.data, frames=frames, shift=0.0, zoom=0.0, flip=False)
     asked, found = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (found_model, found_data)))
-    changed = [name for name in typed if name in found and asked[name] != found[name]]
+    changed = [name for name in found if name in typed and asked[name] != found[name]]
     if moved := [f"--{name}" for name in changed if name in _MOVED]:
         raise ValueError(
             f"stored features cannot be moved as frames are: leave out {', '.join(moved)}, or train without --features"
