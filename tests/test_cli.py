@@ -91,6 +91,10 @@ def test_models_are_listed_with_their_parameters() -> None:
     output = call("models").output
     assert "convalstm" in output
     assert "Li et al. 2016" in output
+    rows = {words[0]: words[1:3] for words in (line.replace("│", " ").split() for line in output.splitlines()) if words}
+    # torchvision's own count, 33,371,472, has 400 classes.
+    assert rows["torchvision:r3d_18"] == [f"{33_371_472 - 513 * 390:,}", "512"]
+    assert rows["c3d"][1] == rows["lstm"][1] == "64"
 
 
 def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]) -> None:

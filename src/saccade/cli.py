@@ -288,16 +288,26 @@ def _writing(items: Iterable[Any], total: int) -> Iterable[Any]:
 
 @_command
 def models() -> None:
-    """The models, with their parameters and what they are for."""
+    """The models, with their parameters, their features and what they are for."""
+    import torch
     from rich.console import Console
     from rich.table import Table
 
     from saccade.models.build import MODELS, create_model
-    from saccade.models.classifier import count_parameters
+    from saccade.models.video_model import count_parameters
 
-    table = Table("model", "parameters", "what for", caption="parameters: encoder conv4, 10 classes")
+    table = Table(
+        "model",
+        "parameters",
+        "features",
+        "what for",
+        caption="encoder conv4, 10 classes; features: numbers that the classes are told from; torchvision:NAME is any "
+        "other of its video networks",
+    )
     for name, recipe in MODELS.items():
-        table.add_row(name, f"{count_parameters(create_model(name, 10)):,}", recipe.summary)
+        with torch.device("meta"):  # to count them, weights need no memory
+            model = create_model(name, 10)
+        table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
     Console().print(table)
 
 

@@ -18,7 +18,8 @@ from saccade.data.frame_cache import ClipFrames, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
-from saccade.models.classifier import Classifier
+from saccade.models.build import rebuild
+from saccade.models.video_model import VideoModel
 from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
 from saccade.structures import ClipError, Evaluation, Prediction
 from saccade.video.read import stream
@@ -40,7 +41,7 @@ class Recognizer:
         ValueError: names, sizes or channels that do not fit the model, or an unknown verdict.
     """
 
-    def __init__(self, model: Classifier, classes: Sequence[str], data: DataConfig, verdict: str = "mean") -> None:
+    def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig, verdict: str = "mean") -> None:
         if verdict not in ("mean", "last"):
             raise ValueError(f"verdict is {verdict!r}, expected mean or last")
         if len(classes) != model.num_classes:
@@ -97,7 +98,7 @@ class Recognizer:
     @torch.inference_mode()
     def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:
         """Where the encoder's windows lie in the video, from its frames `T H W C` uint8, already resized."""
-        encoder = self.model.encoder
+        encoder: object = self.model.encoder
         if not isinstance(encoder, Windowed):
             return None
         device = next(self.model.parameters()).device
@@ -136,7 +137,7 @@ class Recognizer:
         folder = Path(folder)
         self.model.save_pretrained(folder)
         values = {"saccade": saccade.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
-        values["verdict"] = self.verdict
+        values |= {"model": type(self.model).__name__, "verdict": self.verdict}
         write_json(folder / _FILE, values)
         return folder
 
@@ -243,10 +244,10 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise FileNotFoundError(f"{run}: {state}; expected one that `saccade train` has finished")
     try:
         values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
-        # The weights are in the file; those of ImageNet, which training may have started from, are not needed.
-        model = Classifier(**{**settings, "pretrained": False})
+        # Files from before there was a choice do not say what they are.
+        model = rebuild(values.get("model", "Classifier"), settings)
         data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: its JSON files are not those of a saccade model ({error!r}); train again"
         ) from error
@@ -256,7 +257,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     return Recognizer(model.to(device), classes, data, values.get("verdict", "mean"))
 
 
-def _load_weights(model: Classifier, path: Path) -> None:
+def _load_weights(model: VideoModel, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_model
 

@@ -13,7 +13,7 @@ from saccade.models.build import create_model, list_models
 from saccade.models.classifier import Classifier, count_parameters, video_scores
 
 CLASSES, SIZE = 4, 32
-every_model = pytest.mark.parametrize("name", list_models())
+every_model = pytest.mark.parametrize("name", list_models(streaming=True))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,7 +93,7 @@ def test_one_model_serves_two_streams(name):
             assert (output.logits[0] - expected[n, t]).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name != "convnet"])
+@pytest.mark.parametrize("name", [name for name in list_models(streaming=True) if name != "convnet"])
 @torch.no_grad()
 def test_a_model_with_memory_tells_orders_apart(name):
     model, video = made(name), made_video()

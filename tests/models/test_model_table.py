@@ -38,9 +38,16 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
 
 def test_every_recipe_builds_and_says_what_it_is_for():
     assert list_models() == list(MODELS)
-    for name in list_models():
+    for name in list_models(streaming=True):
         assert parts(create_model(name, 2, in_channels=3, size=16, hidden=2))
+    for name in list_models():
         assert len(MODELS[name].summary) > 20
+
+
+def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
+    others = [name for name in list_models() if name not in list_models(streaming=True)]
+    assert others[:3] == ["single-frame", "feature-average", "c3d"]
+    assert all(name.startswith("torchvision:") for name in others[3:])
 
 
 def test_settings_override_the_recipe():

@@ -23,6 +23,7 @@ from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
 from saccade.experiments.features import stored_clips, stored_settings, use_encoder
 from saccade.models.build import configured
+from saccade.models.classifier import Classifier
 from saccade.pictures.samples import sheet, write_png
 from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation
@@ -92,6 +93,8 @@ def train(
     torch.manual_seed(training.seed)
     net = configured(dataclasses.replace(model, pretrained=model.pretrained and not store), data, len(classes))
     if store:
+        if not isinstance(net, Classifier):
+            raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
         use_encoder(net, store)
         samples, skipped = stored_clips(clips, classes, store, net, data.frames, strict, quiet)
     else:

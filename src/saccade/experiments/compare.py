@@ -182,7 +182,7 @@ def _page(
         to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
     )
     sheets = {model: out / model / f"{first}-seed{seeds[0]}" / "attention.png" for model in results["accuracy"]}
-    attentive = {model: sheet for model, sheet in sheets.items() if MODELS[model].settings["attention"]}
+    attentive = {model: sheet for model, sheet in sheets.items() if MODELS[model].settings.get("attention")}
     if attentive:
         page.heading("What they looked at")
         page.text("Test clips drawn by lot, half of them clips that the model got wrong where there are so many.")

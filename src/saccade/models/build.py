@@ -5,14 +5,23 @@ from typing import Any
 
 from saccade.config import DataConfig, ModelConfig
 from saccade.models.classifier import Classifier
+from saccade.models.clip_baselines import TORCHVISION, ClipClassifier
+from saccade.models.video_model import VideoModel
+
+# The classes of models, by the names that files know them by.
+KINDS: dict[str, type[Classifier] | type[ClipClassifier]] = {
+    "Classifier": Classifier,
+    "ClipClassifier": ClipClassifier,
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named setting of `Classifier`: what it is for, and its arguments."""
+    """A named setting of one of `KINDS`: what it is for, its arguments, and its class."""
 
     summary: str
     settings: dict[str, Any] = field(default_factory=dict)
+    kind: str = "Classifier"
 
 
 MODELS: dict[str, Recipe] = {
@@ -38,15 +47,39 @@ MODELS: dict[str, Recipe] = {
         "attention from the cube's average and the memory, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},
     ),
+    "single-frame": Recipe(
+        "the middle frame alone: what can be told without time", {"look": "middle-frame"}, "ClipClassifier"
+    ),
+    "feature-average": Recipe(
+        "features of all frames, averaged: frames in any order", {"look": "frame-average"}, "ClipClassifier"
+    ),
+    "c3d": Recipe("small 3-D convolutions from scratch (after Tran et al. 2015)", {"look": "c3d"}, "ClipClassifier"),
+}
+
+_NETWORKS = {
+    "r3d_18": "ResNet of 3-D convolutions (Tran et al. 2018), to fine-tune",
+    "mc3_18": "ResNet, 3-D convolutions first, then 2-D ones (Tran et al. 2018), to fine-tune",
+    "r2plus1d_18": "ResNet, space and time convolved in turn (Tran et al. 2018), to fine-tune",
+    "s3d": "separable 3-D Inception (Xie et al. 2018), to fine-tune",
+    "mvit_v2_s": "multiscale transformer over 16 frames (Li et al. 2022), to fine-tune",
+    "swin3d_t": "transformer of shifted windows (Liu et al. 2022), to fine-tune",
+}
+MODELS |= {
+    f"{TORCHVISION}{name}": Recipe(summary, {"look": f"{TORCHVISION}{name}"}, "ClipClassifier")
+    for name, summary in _NETWORKS.items()
 }
 
 
-def list_models() -> list[str]:
-    """The names that `create_model` takes."""
-    return list(MODELS)
+def list_models(streaming: bool = False) -> list[str]:
+    """The names that `create_model` takes, beside `torchvision:NAME` of any other of its video networks.
+
+    Args:
+        streaming: only models that answer frame by frame (`step`), not those that need the whole clip.
+    """
+    return [name for name, recipe in MODELS.items() if not streaming or recipe.kind == "Classifier"]
 
 
-def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> Classifier:
+def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
     """The model of a run's settings, for samples of its data.
 
     Raises:
@@ -64,18 +97,39 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> Classi
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
-def create_model(name: str, num_classes: int, **settings: Any) -> Classifier:
+def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """A model by its name.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`, or `torchvision:NAME`.
         num_classes: K.
-        settings: arguments of `Classifier` that differ from the named setting, such as `encoder="vgg16"`,
-            `size=224`, `pretrained=True`, `hidden=512`.
+        settings: arguments of `Classifier` (of `ClipClassifier` for a model that answers once a clip) that differ from
+            the named setting, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
 
     Raises:
         ValueError: no model of that name, or a setting that does not fit.
     """
-    if name not in MODELS:
+    if name in MODELS:
+        recipe = MODELS[name]
+    elif name.startswith(TORCHVISION):
+        recipe = Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
+    else:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    return Classifier(num_classes, **{**MODELS[name].settings, **settings})
+    return KINDS[recipe.kind](num_classes, **{**recipe.settings, **settings})
+
+
+def rebuild(kind: str, settings: dict[str, Any]) -> VideoModel:
+    """The model of a file's settings, its weights still random.
+
+    Args:
+        kind: its class, one of `KINDS`.
+        settings: all its arguments, as config.json has them.
+
+    Raises:
+        ValueError: no such class, or a setting that does not fit.
+        TypeError: settings of another class.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no class of models is called {kind!r}; there are {', '.join(KINDS)}")
+    # The weights are in the file; those that training may have started from are not needed.
+    return KINDS[kind](**{**settings, "pretrained": False})

@@ -1,37 +1,22 @@
 """The model: an encoder for each frame, a cell over time, a class at every frame."""
 
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from saccade.encoders.build import Encoder, build_encoder
 from saccade.encoders.paired import Paired
+from saccade.models.video_model import Output, VideoModel, count_parameters, make_head
 from saccade.recurrent.build import MOTION, Look, build_cell
 from saccade.recurrent.cell import State
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
 
-
-class Output(NamedTuple):
-    """Class scores and where the model looked.
-
-    Of a video: `logits` `B T K`, `attention` `B T h w`. Of one frame: `B K` and `B h w`. `attention` sums to one over
-    `h w`, and is None for a model that does not attend.
-    """
-
-    logits: Tensor
-    attention: Tensor | None
+__all__ = ["Classifier", "Output", "VideoModel", "count_parameters", "video_scores"]
 
 
-class Classifier(
-    nn.Module,
-    PyTorchModelHubMixin,
-    library_name="saccade",
-    tags=["video-classification", "visual-attention"],
-    license="apache-2.0",
-):
+class Classifier(VideoModel):
     """Encoder, cell and head.
 
     All arguments are plain values, so that `save_pretrained` can write them to config.json and `from_pretrained` can
@@ -58,6 +43,8 @@ class Classifier(
         ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.
     """
 
+    encoder: Encoder
+
     def __init__(
         self,
         num_classes: int,
@@ -74,10 +61,7 @@ class Classifier(
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1")
-        self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
+        super().__init__(num_classes, in_channels, size, attends=attention is not None)
         if attention == MOTION and not flow_channels:
             raise ValueError("attention 'motion' looks where the flow says, and flow_channels is 0; give 2 for a field")
         self.encoder = _build_encoder(encoder, in_channels, flow_channels, size, pretrained)
@@ -88,7 +72,6 @@ class Classifier(
                 "only ever give it the weight 1; use an encoder with a map (such as conv4 or vgg16), larger frames, "
                 "or a model without attention (such as lstm)"
             )
-        self.attends = attention is not None
         look = Look(attention, glimpse) if attention else None
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)
         if start not in STARTS:
@@ -97,17 +80,13 @@ class Classifier(
         if start != "zeros":
             state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
             self.learned_start = LearnedStart(self.encoder.num_features, state)
-        width = self.cell.num_hidden
-        layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
-        self.head = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
+        self.head = make_head(self.cell.num_hidden, head_units, dropout, num_classes)
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""
-        B, T = video.shape[:2]
-        if not B * T:
-            raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
+        B, T = self.check_video(video)
         return self.forward_features(self.encode(video.flatten(0, 1)).unflatten(0, (B, T)))
 
     def forward_features(self, features: Tensor) -> Output:
@@ -162,25 +141,12 @@ class Classifier(
         Raises:
             ValueError: the frames are not of the size and channels that the model was built for.
         """
-        expected = (self.in_channels, self.size, self.size)
-        if tuple(frames.shape[1:]) != expected:
-            raise ValueError(f"frames are {tuple(frames.shape[1:])}, this model was built for {expected} (C H W)")
+        self.check_frames(frames.shape[1:])
         return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the places) to logits `N K`."""
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
-
-    @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> "Classifier":
-        # The hub's default lets a file with missing weights pass in silence. All weights are in the file: those of
-        # ImageNet, which training may have started from, would be downloaded only to be overwritten.
-        model: Classifier = super()._from_pretrained(strict=strict, **{**arguments, "pretrained": False})
-        return model
-
-    @classmethod
-    def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
-        raise ValueError(f"{model_file} is a pickle, which can run code when it is read; expected model.safetensors")
 
 
 def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
@@ -193,11 +159,6 @@ def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, p
     channels = in_channels - flow_channels, flow_channels
     picture, flow = (build_encoder(name, count, size, pretrained) for count in channels)
     return Paired(cast(nn.Module, picture), cast(nn.Module, flow), flow_channels)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers of a module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def video_scores(logits: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_features, to_video
-from saccade.models.classifier import Classifier, Output, video_scores
+from saccade.models.classifier import video_scores
+from saccade.models.video_model import Output, VideoModel
 from saccade.training.checkpointing import AtomicCheckpointIO
 from saccade.training.losses import doubly_stochastic, frame_cross_entropy
 
@@ -45,7 +46,7 @@ class Fitting(L.LightningModule):
         train: optimiser, loss and seed.
     """
 
-    def __init__(self, model: Classifier, data: DataConfig, train: TrainConfig) -> None:
+    def __init__(self, model: VideoModel, data: DataConfig, train: TrainConfig) -> None:
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
@@ -270,7 +271,7 @@ def choose_precision(wanted: str) -> Any:
 
 
 def fit(
-    model: Classifier,
+    model: VideoModel,
     training: Dataset[Any],
     validation: Dataset[Any],
     data: DataConfig,

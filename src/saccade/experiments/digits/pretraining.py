@@ -79,7 +79,9 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) 
 
 def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:
     """The model that `pretrain` left."""
-    return load(run / f"{encoder}-{recipe}", device="cpu").model
+    model = load(run / f"{encoder}-{recipe}", device="cpu").model
+    assert isinstance(model, Classifier)
+    return model
 
 
 @torch.inference_mode()
