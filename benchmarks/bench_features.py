@@ -24,7 +24,7 @@ from saccade.encoders.build import build_encoder
 from saccade.experiments.features import encoding, make_features
 from saccade.video.sample import equally_spaced
 
-SEED, BATCH, SECONDS = 0, 16, 10
+SEED, BATCH, SECONDS = 0, 8, 10
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
