@@ -16,14 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from saccade.config import DataConfig
+from saccade.data.extraction import extract
 from saccade.data.feature_store import FeatureStore, load_maps
 from saccade.data.frame_cache import read_sample
 from saccade.data.transform import NORMALIZATIONS, to_video
 from saccade.encoders.build import build_encoder
-from saccade.experiments.features import make_features
+from saccade.experiments.features import encoding, make_features
 from saccade.video.sample import equally_spaced
 
-SEED, BATCH, SECONDS = 0, 16, 10
+SEED, BATCH, SECONDS = 0, 8, 10
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
@@ -90,16 +91,10 @@ def main() -> None:
 
 def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int) -> dict[str, Any]:
     paths = make_clips(folder / "clips" / "all", count)
-    store = folder / "store"
-
-    def extract() -> None:
-        shutil.rmtree(store, ignore_errors=True)
-        make_features(folder / "clips", store, encoder, data, pretrained=False, seed=SEED, quiet=True)
-
-    extract()
-    opened = FeatureStore.open(store)
-    files = [(opened.file(path),) for path in paths]
-    precision, frames = opened.origin.precision, count * data.frames
+    make_features(folder / "clips", folder / "store", encoder, data, pretrained=False, seed=SEED, quiet=True)
+    store = FeatureStore.open(folder / "store")
+    files = [(store.file(path),) for path in paths]
+    precision, frames = store.origin.precision, count * data.frames
 
     torch.manual_seed(SEED)
     plain: Any = build_encoder(encoder, data.in_channels, data.size)
@@ -110,13 +105,17 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     videos = [to_video(torch.from_numpy(read_sample(path, data)[1]), "imagenet") for path in paths]
     batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
 
+    def from_clips() -> None:
+        shutil.rmtree(store.folder / "maps")
+        assert extract(store, paths, encoding(fast, data, precision), BATCH).new == count
+
     def second_epoch() -> None:
         for file in files:
             torch.from_numpy(load_maps(file, data.frames)).float()
 
     seconds = harness.interleaved(
         {
-            "saccade": extract,
+            "saccade": from_clips,
             "backbone alone": alone(batches, fast, precision),
             "frame by frame": lambda: naive(paths, plain.eval(), data, folder / "naive"),
         },

@@ -250,7 +250,7 @@ def test_two_processes_share_the_work_of_one_store(tmp_path: Path) -> None:
     extract(whole := made_store(tmp_path / "whole"), paths, pool, batch=1)
     store = made_store(tmp_path / "store")
     processes = [begin(store, tmp_path / "clips") for _ in range(2)]
-    said = [process.communicate(timeout=250)[0].splitlines() for process in processes]
+    said = [process.communicate(timeout=900)[0].splitlines() for process in processes]
     counts = [[int(word) for word in lines[-1].split()] for lines in said]
     assert counts[0][0] + counts[1][0] == 12  # none twice
     assert all(new + there == 12 and failed == 0 for new, there, failed in counts)

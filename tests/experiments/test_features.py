@@ -125,7 +125,10 @@ def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:
         make(folder, tmp_path / "store")
 
 
-def test_a_run_on_features_is_complete_and_answers_about_clips(squares: Path, store: Path, run: Path) -> None:
+def test_a_run_on_features_is_complete_and_answers_about_clips(
+    squares: Path, store: Path, run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(run, tmp_path / "run"))  # evaluating writes into it
     opened, recognizer = FeatureStore.open(store), load(run)
     assert weights_digest(recognizer.model.encoder) == opened.origin.weights  # type: ignore[arg-type]
     d = recognizer.data

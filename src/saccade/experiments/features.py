@@ -29,8 +29,8 @@ from saccade.structures import Clip, ClipError
 from saccade.training.fit import choose_precision
 from saccade.video.read import is_video
 
-# Frames encoded at once. More are no faster, and of each VGG-16 holds two maps of 13 MB at 224 pixels.
-_BATCH, _BATCH_ON_GPU = 16, 64
+# Frames encoded at once. More are no faster on a processor, and take memory: a map of VGG-16 has 13 MB a frame.
+_BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode ahead. A processor that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 1, 8
 
