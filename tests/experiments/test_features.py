@@ -177,11 +177,7 @@ def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
         with pytest.raises(SystemExit):
             train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=store)
     resumed = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
-    whole = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    assert resumed["confusion"] == whole["confusion"]
-    # The last digits of a product depend on where its numbers lie in memory.
-    for figure in ("accuracy", "frame_accuracy", "log_loss", "brier"):
-        assert resumed[figure] == pytest.approx(whole[figure], rel=1e-5)
+    assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
 
 
 def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, store: Path, tmp_path: Path) -> None:
