@@ -1,5 +1,6 @@
 """What every model promises: a video to class scores at every frame, plain arguments, files without code in them."""
 
+from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
 from huggingface_hub import PyTorchModelHubMixin
@@ -59,13 +60,13 @@ class VideoModel(
         """
         raise ValueError("this model sees frames, not stored features; learn from clips, or use one with an encoder")
 
+    @abstractmethod
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
         """One frame `B C H W` of a stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first frame of `batch_size` videos or streams."""
-        raise NotImplementedError
 
     @property
     def num_features(self) -> int:
