@@ -8,12 +8,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from saccade.models.build import create_model, list_models
     from saccade.models.classifier import Classifier
+    from saccade.models.clip_baselines import ClipClassifier
     from saccade.recognizer import Fused, Recognizer, load
 
 # Public names and where they live. They are imported on first use, so that `import saccade` and `saccade --help`
 # do not wait for PyTorch.
 _PUBLIC = {
     "Classifier": "saccade.models.classifier",
+    "ClipClassifier": "saccade.models.clip_baselines",
     "Recognizer": "saccade.recognizer",
     "Fused": "saccade.recognizer",
     "create_model": "saccade.models.build",
@@ -21,7 +23,7 @@ _PUBLIC = {
     "load": "saccade.recognizer",
 }
 
-__all__ = ["Classifier", "Fused", "Recognizer", "__version__", "create_model", "list_models", "load"]
+__all__ = ["Classifier", "ClipClassifier", "Fused", "Recognizer", "__version__", "create_model", "list_models", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ an angle grows forward and adds to that of the limb before it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,7 @@ class Gesture:
         keys: shares of the event, from 0 to 1, and the poses then.
         flight: between which shares of the event both feet are off the ground.
         height: of the flight, as a share of the body's; its parabola is 4 h s (1 - s).
+        handed: whether one side acts by handedness; else it is always the near one.
     """
 
     summary: str
@@ -114,6 +115,8 @@ class Cycle:
         hertz: cycles a second.
         turn: phases of `n` instants, radians, to `n A`: what is added to standing.
         sense: -1: time runs backwards.
+        handed: whether one side acts by handedness; else it is always the near one.
+        ramp: seconds that it takes to enter, and to leave.
     """
 
     summary: str
@@ -121,7 +124,7 @@ class Cycle:
     turn: Callable[[Floats], Floats]
     sense: int = 1
     handed: bool = True
-    ramp: float = field(default=0.3)  # seconds
+    ramp: float = 0.3
 
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
         """At `n` times from the event's first to its last second: `n A`."""
