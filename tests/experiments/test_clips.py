@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig
-from saccade.data.folder import find_clips, make_splits
+from saccade.data.folder import find_clips, make_splits, split_clips
+from saccade.experiments import clips as clips_module
 from saccade.experiments.clips import evaluate, train
 from saccade.experiments.compare import compare
 from saccade.recognizer import load
@@ -121,3 +122,28 @@ def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
     figures = train(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
     assert "no motion in one frame" in figures["skipped"][0]["found"]
+
+
+def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+
+    def killed(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "_report", killed)
+        with pytest.raises(SystemExit):
+            train(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken.mp4"]
+
+
+def test_a_split_with_a_broken_clip_goes_on_without_it(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=5)
+    split = split_clips(find_clips(folder))
+    gone = split.training[0].path
+    gone.write_bytes(b"")
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True)
+    assert [Path(error["path"]) for error in figures["skipped"]] == [gone]
+    assert figures["videos"] == len(split.test)

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,15 @@ class Split:
                 if group in seen:
                     raise ValueError(f"{group} is in {seen[group]} and in {name}; a split must keep them apart")
                 seen[group] = name
+
+    def without(self, paths: Collection[Path]) -> "Split":
+        """The same, less the clips of these paths.
+
+        Raises:
+            ValueError: nothing is left of a side.
+        """
+        sides = (self.training, self.validation, self.test)
+        return Split(*(tuple(clip for clip in side if clip.path not in paths) for side in sides))
 
     def to_dict(self, folder: Path) -> dict[str, list[dict[str, str | None]]]:
         """Clips with paths relative to `folder`, for JSON."""

@@ -76,9 +76,11 @@ def train(
         ValueError: settings that do not fit, or a store of another version.
     """
     config = run / "config.json"
-    if config.exists():
+    known: list[ClipError] = []  # clips that the run has left out before
+    if resumed := config.exists():
         if resume:
             model, data, training, split, features = _read_run(run, folder)
+            known = [ClipError(**error) for error in read_json(run / "skipped.json")]
         elif any((run / name).exists() for name in ("checkpoints", "model")):  # else nothing learned could be lost
             raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
     elif run.exists() and any(path.name != "split.json" for path in run.iterdir()):
@@ -99,7 +101,11 @@ def train(
         samples, skipped = stored_clips(clips, classes, store, net, data.frames, strict, quiet)
     else:
         samples, skipped = read_clips(clips, classes, data, strict, quiet)
-    split = split or split_clips(samples.clips, training.seed)
+    skipped = (*known, *skipped)
+    if split is None:
+        split = split_clips(samples.clips, training.seed)
+    elif not resumed:
+        split = split.without({error.path for error in skipped})
     write_json(run / "split.json", split.to_dict(folder))
     write_json(run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in skipped])
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
