@@ -31,6 +31,7 @@ CONFIGS = (DataConfig, ModelConfig, TrainConfig)
         (TrainConfig, {"workers": -2}, "workers -2.*expected none of them negative"),
         (TrainConfig, {"seed": -3}, "seed -3, expected none of them negative"),
         (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
+        (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
         (TrainConfig, {"clip": -1.0}, "clip -1.0"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
     ],
@@ -63,6 +64,7 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "head_units": 0,
         "dropout": 0.5,
         "start": "zeros",
+        "grounded": False,
         "pretrained": False,
     }
 

@@ -83,6 +83,7 @@ class ModelConfig(_Config):
     head_units: int = setting(0, "Width of a tanh layer before the classes; 0: none.")
     dropout: float = setting(0.5, "Dropout before the classes.")
     start: str = setting("zeros", "State before the first frame: zeros, first-frame, or clip-mean (looks ahead).")
+    grounded: bool = setting(False, "In training, what is attended must tell the class by itself: steadier maps.")
     pretrained: bool = setting(False, "Start the encoder from ImageNet weights (timm networks).")
 
     def __post_init__(self) -> None:
@@ -104,8 +105,12 @@ class TrainConfig(_Config):
 
     epochs: int = setting(40, "Times that training goes through all clips, at most.")
     batch: int = setting(16, "Clips in a batch.")
-    optimizer: str = setting("adamw", "adamw; or, as papers of 2016 have it, rmsprop or adadelta at a constant rate.")
-    lr: float = setting(1e-3, "Learning rate; AdamW's highest: it warms up, then falls to zero along a cosine.")
+    optimizer: str = setting("adamw", "adamw; or, as papers of 2016 have it, rmsprop or adadelta.")
+    lr: float = setting(1e-3, "Learning rate, the highest of its schedule.")
+    schedule: str = setting(
+        "auto",
+        "one-cycle (up, then by a cosine to zero), cosine, constant; auto: one-cycle for adamw, else constant.",
+    )
     weight_decay: float = setting(0.01, "Weight decay of AdamW.")
     clip: float = setting(1.0, "Largest norm of the gradient, which is shortened to it; 0: any.")
     smoothing: float = setting(0.1, "Label smoothing.")
@@ -134,6 +139,8 @@ class TrainConfig(_Config):
             raise ValueError(f"penalty is {self.penalty}, expected 0 (none) or more")
         if self.optimizer not in ("adamw", "rmsprop", "adadelta"):
             raise ValueError(f"optimizer is {self.optimizer!r}, expected adamw, rmsprop or adadelta")
+        if self.schedule not in ("auto", "one-cycle", "cosine", "constant"):
+            raise ValueError(f"schedule is {self.schedule!r}, expected auto, one-cycle, cosine or constant")
         if self.precision not in ("auto", "32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 

@@ -309,3 +309,10 @@ def test_attention_over_a_single_place_is_an_error(name, changes):
     with pytest.raises(ValueError, match=expected):
         create_model(name, 3, **changes)
     assert create_model(name, 3, **changes, attention=None).grid == (1, 1), "without attention there is nothing to say"
+
+
+def test_only_what_attends_can_be_grounded():
+    with pytest.raises(ValueError, match="grounded asks what is attended for the class, and this model does not"):
+        create_model("convlstm", 3, grounded=True)
+    with pytest.raises(ValueError, match="no scores of what it attends to; build it with grounded=True"):
+        create_model("alstm", 3).seen(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

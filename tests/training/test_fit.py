@@ -6,8 +6,11 @@ import multiprocessing
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from saccade.config import DataConfig, TrainConfig
 from saccade.data.transform import to_video
 from saccade.models.build import create_model
 from saccade.models.classifier import Classifier
+from saccade.models.video_model import VideoModel
 from saccade.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
 from saccade.training.losses import frame_cross_entropy
 
@@ -367,6 +371,55 @@ def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
         logger.setLevel(before)
 
 
+def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:
+    """Of a batch that is not augmented."""
+    still = replace(DATA, shift=0.0, zoom=0.0)
+    return Fitting(model, still, settings).training_step((frames, targets, targets), 0)
+
+
+def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> None:
+    torch.manual_seed(0)
+    model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, grounded=True).eval()
+    frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
+    video = to_video(frames, "half")
+    logits, attention = model(video)
+    maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
+    attended = torch.einsum("btdhw,bthw->btd", maps, attention)
+    seen = attended @ model.ground.weight.T + model.ground.bias
+    torch.testing.assert_close(model.seen(maps, attention), seen)
+    wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
+    torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(smoothing=0.1)), wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "course"),
+    [
+        ({}, "rises first"),
+        ({"optimizer": "adadelta", "schedule": "one-cycle"}, "rises first"),
+        ({"schedule": "cosine"}, "falls"),
+        ({"optimizer": "adadelta", "schedule": "cosine"}, "falls"),
+        ({"schedule": "constant"}, "stays"),
+        ({"optimizer": "rmsprop"}, "stays"),
+    ],
+)
+def test_the_rate_follows_its_schedule(settings: dict[str, Any], course: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fitting, "trainer", SimpleNamespace(estimated_stepping_batches=20))
+    made = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(lr=0.5, **settings)).configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    rates = []
+    for _ in range(20):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if isinstance(made, dict):
+            made["lr_scheduler"]["scheduler"].step()
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.5, rel=0.02)
+    assert top == (2 if course == "rises first" else 0)
+    after = rates[top:]
+    assert all(a == b for a, b in pairwise(after)) if course == "stays" else all(a > b for a, b in pairwise(after))
+    assert rates[-1] == 0.5 if course == "stays" else rates[-1] < 0.01
+
+
 def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
     torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
@@ -374,9 +427,7 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
     logits, attention = model(to_video(frames, "half"))
 
     def loss(**settings: Any) -> Tensor:
-        return Fitting(model, DATA, TrainConfig(smoothing=0.0, **settings))._measure(
-            "training", model(to_video(frames, "half")), targets, 0.0
-        )
+        return first_loss(model, frames, targets, TrainConfig(smoothing=0.0, **settings))
 
     last = loss(loss="last")
     torch.testing.assert_close(last, frame_cross_entropy(logits[:, -1:], targets))

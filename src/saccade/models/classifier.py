@@ -10,6 +10,7 @@ from saccade.encoders.paired import Paired
 from saccade.models.video_model import Output, VideoModel, count_parameters, make_head
 from saccade.recurrent.build import MOTION, Look, build_cell
 from saccade.recurrent.cell import State
+from saccade.recurrent.motion import MotionCell
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
 
@@ -33,6 +34,9 @@ class Classifier(VideoModel):
         dropout: before the classes.
         start: the state before the first frame: `zeros`; `first-frame`, learned from its features; or `clip-mean`,
             learned from the average of all frames, as published (Li et al. 2016), which looks ahead and cannot stream.
+        grounded: in training, what is attended at a frame must also tell the class by itself, through a linear layer
+            of its own (attention pooling, Ilse et al. 2018). The memory then cannot take over, and the map stays where
+            the answer is.
         in_channels: C of the frames.
         flow_channels: how many of them, the last, are optical flow that has an encoder of its own: 2 for each field of
             displacements. `motion` needs them; 0: one encoder sees all channels.
@@ -56,6 +60,7 @@ class Classifier(VideoModel):
         head_units: int = 0,
         dropout: float = 0.5,
         start: str = "zeros",
+        grounded: bool = False,
         in_channels: int = 3,
         flow_channels: int = 0,
         size: int = 64,
@@ -72,6 +77,8 @@ class Classifier(VideoModel):
                 "only ever give it the weight 1; use an encoder with a map (such as conv4 or vgg16), larger frames, "
                 "or a model without attention (such as lstm)"
             )
+        if grounded and not attention:
+            raise ValueError("grounded asks what is attended for the class, and this model does not attend")
         look = Look(attention, glimpse) if attention else None
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)
         if start not in STARTS:
@@ -81,13 +88,20 @@ class Classifier(VideoModel):
             state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
             self.learned_start = LearnedStart(self.encoder.num_features, state)
         self.head = make_head(self.cell.num_hidden, head_units, dropout, num_classes)
+        # Of two encoders, motion looks at the picture's features, the first.
+        attended = self.cell.sizes[0] if isinstance(self.cell, MotionCell) else self.encoder.num_features
+        self.ground = nn.Linear(attended, num_classes) if grounded else None
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""
+        return self.forward_features(self.encode_video(video))
+
+    def encode_video(self, video: Tensor) -> Tensor:
+        """`B T C H W -> B T D h w`."""
         B, T = self.check_video(video)
-        return self.forward_features(self.encode(video.flatten(0, 1)).unflatten(0, (B, T)))
+        return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
     def forward_features(self, features: Tensor) -> Output:
         """The same behind the encoder: its maps of a video, `B T D h w`, stored or just made, to `forward`'s output.
@@ -100,6 +114,18 @@ class Classifier(VideoModel):
             raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
         hidden, attention, _ = unroll(self.cell, features, self._begin(features))
         return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, features.shape[:2]), attention)
+
+    def seen(self, features: Tensor, attention: Tensor) -> Tensor:
+        """What is attended, without a memory: features `B T D h w` through maps `B T h w` to class logits `B T K`.
+
+        Raises:
+            ValueError: the model is not grounded.
+        """
+        if self.ground is None:
+            raise ValueError("this model has no scores of what it attends to; build it with grounded=True")
+        attended = features[:, :, : self.ground.in_features] * attention[:, :, None]
+        logits: Tensor = self.ground(attended.sum((3, 4)))
+        return logits
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
         """One frame `B C H W` of a stream: the same numbers as `forward`, one frame at a time, in constant memory.

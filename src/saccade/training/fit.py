@@ -19,11 +19,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_features, to_video
-from saccade.models.classifier import video_scores
+from saccade.models.classifier import Classifier, video_scores
 from saccade.models.video_model import Output, VideoModel
 from saccade.training.checkpointing import AtomicCheckpointIO
 from saccade.training.losses import doubly_stochastic, frame_cross_entropy
@@ -31,7 +32,7 @@ from saccade.training.losses import doubly_stochastic, frame_cross_entropy
 Curves = dict[str, dict[str, list[float]]]
 
 # The optimisers of papers from Keras' time, with its constants.
-PUBLISHED: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
+PUBLISHED: dict[str, Callable[[list[Parameter], float], torch.optim.Optimizer]] = {
     "rmsprop": lambda weights, lr: torch.optim.RMSprop(weights, lr, alpha=0.9, eps=1e-7),
     "adadelta": lambda weights, lr: torch.optim.Adadelta(weights, lr, rho=0.95, eps=1e-7),
 }
@@ -65,27 +66,38 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` half; targets `B`, indices `B`."""
         samples, targets, _ = batch
-        return self._measure("training", self._answer(samples, moved=True), targets, self.train_config.smoothing)
+        answer, seen = self._answer(samples, moved=True)
+        smoothing = self.train_config.smoothing
+        loss = self._measure("training", answer.logits, targets, smoothing)
+        if self.train_config.penalty and answer.attention is not None:
+            loss = loss + self.train_config.penalty * doubly_stochastic(answer.attention)
+        return loss if seen is None else loss + frame_cross_entropy(seen, targets, smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
         samples, targets, _ = batch
-        self._measure("validation", self._answer(samples, moved=False), targets, 0.0)
+        self._measure("validation", self._answer(samples, moved=False)[0].logits, targets, 0.0)
 
-    def _answer(self, samples: Tensor, moved: bool) -> Output:
+    def _answer(self, samples: Tensor, moved: bool) -> tuple[Output, Tensor | None]:
+        """The model's answer, and that of what a grounded one attends to."""
+        model = self.model
         if samples.dtype == torch.float16:  # features, which cannot be moved as frames are
-            return self.model.forward_features(to_features(samples))
-        video = to_video(samples, self.data.normalization, self.data.flow_channels)
-        if moved:
-            video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
-        return self.model(video)
+            features = to_features(samples)
+        else:
+            video = to_video(samples, self.data.normalization, self.data.flow_channels)
+            if moved:
+                video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
+            if not isinstance(model, Classifier):
+                return model(video), None
+            features = model.encode_video(video)
+        answer = model.forward_features(features)
+        if not isinstance(model, Classifier) or model.ground is None or answer.attention is None:
+            return answer, None
+        return answer, model.seen(features, answer.attention)
 
-    def _measure(self, side: str, answer: Output, targets: Tensor, smoothing: float) -> Tensor:
-        logits, attention = answer
+    def _measure(self, side: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         judged = logits if self.train_config.loss == "every" else logits[:, -1:]
         loss = frame_cross_entropy(judged, targets, smoothing)
-        if self.train_config.penalty and attention is not None and side == "training":
-            loss = loss + self.train_config.penalty * doubly_stochastic(attention)
         hits = (video_scores(judged.detach()).argmax(1) == targets).sum()
         self._sums[side].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
         return loss
@@ -110,21 +122,38 @@ class Fitting(L.LightningModule):
         return loss / count, hits / count
 
     def configure_optimizers(self) -> Any:
-        """AdamW without decay on biases and norms, one warm-up, then a cosine to zero; or a published constant rate."""
+        """AdamW without decay on biases and norms, or an optimiser of `PUBLISHED`; and the course of its rate."""
+        optimizer = self._optimizer()
+        if (schedule := self._schedule(optimizer)) is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
         name, lr = self.train_config.optimizer, self.train_config.lr
+        learning = [p for p in self.model.parameters() if p.requires_grad]
         if name in PUBLISHED:
-            return PUBLISHED[name]([p for p in self.model.parameters() if p.requires_grad], lr)
-        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
+            return PUBLISHED[name](learning, lr)
         groups = [
-            {"params": decayed, "weight_decay": self.train_config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": [p for p in learning if p.ndim > 1], "weight_decay": self.train_config.weight_decay},
+            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
         ]
         # Fused: one pass through memory, which is what an update of a hundred million weights costs on a processor.
-        optimizer = torch.optim.AdamW(groups, lr, fused=True)
+        return torch.optim.AdamW(groups, lr, fused=True)
+
+    def _schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
+        course = self.train_config.schedule
+        if course == "constant" or (course == "auto" and self.train_config.optimizer in PUBLISHED):
+            return None
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.15)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        if course == "cosine":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.train_config.lr,
+            total_steps=steps,
+            pct_start=0.15,
+            cycle_momentum=isinstance(optimizer, torch.optim.AdamW),
+        )
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """By PyTorch itself: Lightning's own way refuses fused optimisers."""

@@ -324,12 +324,12 @@ def _encoders(page: Page, figures: Figures) -> None:
             ]
             for recipe, found in recipes.items()
         ]
-    old, own = (RECIPES[name] for name in ("published", "one-cycle"))
+    old, own = (RECIPES[name] for name in ("published", "annealed"))
     page.table(
         rows,
         ["encoder", "parameters", "as published", "published loss · accuracy", "recipe", "here", "minutes"],
         f"With `Linear(500, 10)` on top. *published*: Adadelta at {old.lr:g}, batch {old.batch}, there 5 passes. "
-        f"*one-cycle*: AdamW to {own.lr:g} and back (half of it for dcn), batch {own.batch}. Tested on unseen digits.",
+        f"*annealed*: the same, falling to 0 along a cosine, batch {own.batch}. Tested on unseen digits.",
     )
 
 

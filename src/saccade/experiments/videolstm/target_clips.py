@@ -19,7 +19,7 @@ SIZE = 64
 
 def data(streams: str) -> DataConfig:
     """How a clip is seen by a model of these streams."""
-    return DataConfig(frames=FRAMES, size=SIZE, channels=1, streams=streams, normalization="half", shift=0.0, zoom=0.0)
+    return DataConfig(frames=FRAMES, size=SIZE, channels=1, streams=streams, normalization="half")
 
 
 class TargetClips(Dataset[Sample]):
