@@ -216,6 +216,7 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "in_channels": 1,
         "flow_channels": 0,
         "start": "zeros",
+        "grounded": False,
         "size": SIZE,
         "pretrained": False,
     }
@@ -312,7 +313,8 @@ def test_attention_over_a_single_place_is_an_error(name, changes):
 
 
 def test_only_what_attends_can_be_grounded():
-    with pytest.raises(ValueError, match="grounded asks what is attended for the class, and this model does not"):
-        create_model("convlstm", 3, grounded=True)
+    for name in ("convlstm", "c3d"):
+        with pytest.raises(ValueError, match="grounded asks what is attended for the class, and this model does not"):
+            create_model(name, 3, grounded=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with grounded=True"):
         create_model("alstm", 3).seen(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

@@ -43,6 +43,7 @@ class ClipClassifier(VideoModel):
         head_units: width of a tanh layer before the classes; 0: none.
         dropout: before the classes.
         start: only `zeros`: there is no state.
+        grounded: only False: it attends to nothing.
         in_channels: C of the frames.
         size: height and width of the frames.
         pretrained: start from ImageNet weights (timm networks) or Kinetics weights (torchvision's).
@@ -60,6 +61,7 @@ class ClipClassifier(VideoModel):
         head_units: int = 0,
         dropout: float = 0.5,
         start: str = "zeros",
+        grounded: bool = False,
         in_channels: int = 3,
         size: int = 64,
         pretrained: bool = False,
@@ -67,6 +69,8 @@ class ClipClassifier(VideoModel):
         super().__init__(num_classes, in_channels, size, attends=False)
         if start != "zeros":
             raise ValueError(f"start is {start!r}, and a model that answers once a clip has no state; give zeros")
+        if grounded:
+            raise ValueError("grounded asks what is attended for the class, and this model does not attend")
         if look.startswith(TORCHVISION):
             made: Look = TorchvisionLook(look.removeprefix(TORCHVISION), in_channels, pretrained)
         elif look == "c3d":
