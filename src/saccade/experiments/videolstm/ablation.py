@@ -32,27 +32,33 @@ class Entrant:
         model: its recipe in `MODELS`.
         streams: `rgb`, `flow` or `both`.
         hidden: channels or units of the recurrent part.
+        grounded: what it attends to must tell the class by itself while it learns; as published, not.
     """
 
     model: str
     streams: str = "rgb"
     hidden: int = 32
+    grounded: bool = False
 
     @property
     def name(self) -> str:
         """Of its rows and folders."""
-        return self.model if self.streams in ("rgb", "both") else f"{self.model}-flow"
+        name = self.model if self.streams in ("rgb", "both") else f"{self.model}-flow"
+        return f"{name}-grounded" if self.grounded else name
 
 
 PICTURE, FLOW = Entrant("convalstm"), Entrant("convlstm", "flow")
 MOTION = Entrant("motion", "both")
-# The order of Li et al. 2016; flow beside the picture, and the two streams together.
+GROUNDED = tuple(replace(who, grounded=True) for who in (PICTURE, MOTION))
+BEST = GROUNDED[1]
+# The order of Li et al. 2016; flow beside the picture, the two streams together, and what grounding adds.
 ENTRANTS = (
     *(Entrant(model) for model in ("convnet", "lstm", "alstm", "convlstm")),
     PICTURE,
     Entrant("convnet", "flow"),
     FLOW,
     MOTION,
+    *GROUNDED,
 )
 FUSED = "fused"
 
@@ -98,7 +104,7 @@ def compete(
         flow_channels = config.flow_channels if who.streams == "both" else 0
         model = create_model(
             who.model, len(CLASSES), in_channels=config.in_channels, flow_channels=flow_channels, size=SIZE,
-            hidden=who.hidden, dropout=0.0,
+            hidden=who.hidden, dropout=0.0, grounded=who.grounded,
         )  # fmt: skip
         curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, f"{who.name}, {clips} clips")
         recognizer = Recognizer(model, CLASSES, config)
