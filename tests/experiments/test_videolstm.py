@@ -62,7 +62,7 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert set(stored["accuracy"]) == names
     assert len(names) == len(ENTRANTS) + 1
     assert 0 <= stored["pointing_game"] <= 1
-    assert set(stored["curve"]["motion"]) == {"6", "12"}
+    assert set(stored["curve"]["motion-grounded"]) == {"6", "12"}
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     for words in (*names, "How many clips it takes", "Where it looked"):
         assert words in page
@@ -83,8 +83,8 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
 
 
 def test_fewer_clips_get_as_many_steps(run: Path) -> None:
-    few = (run / "run" / "motion-6-seed0" / "curves.csv").read_text().splitlines()
-    all_of_them = (run / "run" / "motion-12-seed0" / "curves.csv").read_text().splitlines()
+    few = (run / "run" / "motion-grounded-6-seed0" / "curves.csv").read_text().splitlines()
+    all_of_them = (run / "run" / "motion-grounded-12-seed0" / "curves.csv").read_text().splitlines()
     assert len(few) - 1 == 2 * (len(all_of_them) - 1)
 
 
