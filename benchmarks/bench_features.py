@@ -102,7 +102,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     fast: Any = build_encoder(encoder, data.in_channels, data.size)
     fast.eval().to(memory_format=torch.channels_last)
     # As the store has them: the batches of a clip end with the clip.
-    videos = [to_video(torch.from_numpy(read_sample(path, data)[1]), "imagenet") for path in paths]
+    videos = [to_video(torch.from_numpy(read_sample(path, data).pixels), "imagenet") for path in paths]
     batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
 
     def from_clips() -> None:
@@ -111,7 +111,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def second_epoch() -> None:
         for file in files:
-            torch.from_numpy(load_maps(file, data.frames)).float()
+            torch.from_numpy(load_maps(file, lambda total: equally_spaced(total, data.frames))).float()
 
     seconds = harness.interleaved(
         {

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,41 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
         assert np.array_equal(a.frame_scores, b.frame_scores)
         if name == "convalstm":
             assert equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
+@pytest.mark.parametrize("verdict", ["mean", "last"])
+def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, verdict: str) -> None:
+    path, data = make_clip(frames=14), replace(DATA, windows=3)
+    of = Recognizer(recognizer(name, data).model, CLASSES, data, verdict)
+    seen, frames = of.predict(path), read(path, 14)
+    assert seen.indices.tolist() == list(range(14))
+    starts, whole = (0, 4, 8), torch.from_numpy(resize(frames.pixels, 16, 3))
+    answers = [of.classify(whole[None, start : start + 6]) for start in starts]
+    judged = [of.judge(scores[0].numpy()) for scores, _ in answers]
+    np.testing.assert_allclose(seen.scores, np.mean(judged, 0), rtol=1e-5)
+    for frame in range(14):
+        inside = [(w, frame - start) for w, start in enumerate(starts) if 0 <= frame - start < 6]
+        scores = np.mean([answers[w][0][0, t].numpy() for w, t in inside], 0)
+        np.testing.assert_allclose(seen.frame_scores[frame], scores, rtol=1e-4)
+        if seen.attention is not None:
+            maps = np.mean([answers[w][1][0, t].numpy() for w, t in inside], 0)
+            np.testing.assert_allclose(seen.attention[frame], maps, rtol=1e-4)
+    samples, _ = prepare([Clip(path, "run")], CLASSES, data)
+    again = of.evaluate(samples)
+    np.testing.assert_allclose(again.scores[0], seen.scores, rtol=1e-5)
+    np.testing.assert_allclose(again.frame_scores[0], seen.frame_scores, rtol=1e-5)
+    part = seen.at(np.array([2, 5]))
+    assert part.indices.tolist() == [2, 5]
+    assert np.array_equal(part.frame_scores, seen.frame_scores[[2, 5]])
+
+
+def test_a_frame_that_windows_share_is_encoded_once(make_clip: Make) -> None:
+    path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, windows=5))
+    encoded = []
+    of.model.encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))  # type: ignore[union-attr]
+    of.predict(path)
+    assert sum(encoded) == 14
 
 
 def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> None:

@@ -33,6 +33,10 @@ class DataConfig(_Config):
     """How a video becomes a sample."""
 
     frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
+    windows: int = setting(
+        0,
+        "Windows of consecutive frames that are averaged at test, 25 in VideoLSTM; training draws one. 0: none.",
+    )
     size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
     channels: int = setting(3, "3 for colour, 1 for grey.")
     streams: str = setting("rgb", "What the model sees: rgb (the picture), flow (optical flow), or both.")
@@ -46,6 +50,8 @@ class DataConfig(_Config):
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ValueError(f"frames is {self.frames}, expected at least 1")
+        if self.windows < 0:
+            raise ValueError(f"windows is {self.windows}, expected 0 (equally spaced frames) or more")
         if self.size < 8:
             raise ValueError(f"size is {self.size}, expected at least 8 pixels")
         if self.channels not in (1, 3):

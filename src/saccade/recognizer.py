@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,18 +14,28 @@ from torch.utils.data import DataLoader
 
 import saccade
 from saccade.config import DataConfig, read_json, write_json
-from saccade.data.frame_cache import ClipFrames, read_sample
+from saccade.data.frame_cache import ClipFrames, ClipWindows, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
 from saccade.models.build import rebuild
-from saccade.models.video_model import VideoModel
+from saccade.models.classifier import Classifier
+from saccade.models.video_model import Output, VideoModel
 from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
 from saccade.structures import ClipError, Evaluation, Prediction
 from saccade.video.read import stream
 from saccade.video.write import write
 
 _FILE, _FUSED = "recognizer.json", "fused.json"
+_AT_ONCE = 32  # frames that are encoded together
+
+
+class Seen(NamedTuple):
+    """Of one clip: probabilities at its frames, `U K`; of the whole, `K`; and attention `U h w`, if there is any."""
+
+    frame_scores: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
 
 
 class Recognizer:
@@ -66,12 +76,42 @@ class Recognizer:
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
-        samples = samples.to(next(self.model.parameters()).device)
+        samples = samples.to(self._device)
         if samples.dtype == torch.float16:
-            logits, attention = self.model.forward_features(to_features(samples))
+            return _probabilities(self.model.forward_features(to_features(samples)))
+        return _probabilities(self.model(to_video(samples, self.data.normalization, self.data.flow_channels)))
+
+    @torch.inference_mode()
+    def classify_windows(self, samples: Tensor, windows: NDArray[np.int64]) -> Seen:
+        """What is seen of one clip through windows; frames that they share are encoded once.
+
+        Args:
+            samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
+            windows: `W T`, places among the `U`.
+        """
+        if not isinstance(self.model, Classifier) or len(windows) == 1:
+            parts = [self.classify(samples[window][None]) for window in windows]
+            scores = torch.cat([scores for scores, _ in parts])
+            maps = [attention for _, attention in parts if attention is not None]
+            attention = torch.cat(maps) if maps else None
         else:
-            logits, attention = self.model(to_video(samples, self.data.normalization, self.data.flow_channels))
-        return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
+            features = torch.cat([self._encode(part) for part in samples.split(_AT_ONCE)])
+            scores, attention = _probabilities(self.model.forward_features(features[windows]))
+        judged = np.mean([self.judge(of_window) for of_window in scores.numpy()], 0)
+        looked = None if attention is None else _of_frames(attention.numpy(), windows, len(samples))
+        return Seen(_of_frames(scores.numpy(), windows, len(samples)), judged, looked)
+
+    def _encode(self, samples: Tensor) -> Tensor:
+        """Frames or stored features `N …` to features `N D h w`."""
+        assert isinstance(self.model, Classifier)
+        samples = samples.to(self._device)
+        if samples.dtype == torch.float16:
+            return to_features(samples)
+        return self.model.encode(to_video(samples, self.data.normalization, self.data.flow_channels))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     def predict(self, path: Path | str) -> Prediction:
         """What happens in a clip: a video file, or a folder of numbered pictures.
@@ -79,20 +119,18 @@ class Recognizer:
         Raises:
             ClipError: the clip cannot be read.
         """
-        frames, sample = read_sample(Path(path), self.data)
-        size = frames.pixels.shape[1], frames.pixels.shape[2]
-        small = torch.from_numpy(sample)
-        scores, attention = self.classify(small[None])
+        sample = read_sample(Path(path), self.data)
+        frame_scores, scores, attention = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
         return Prediction(
             path=Path(path),
             classes=self.classes,
-            frame_scores=scores[0].numpy(),
-            scores=self.judge(scores[0].numpy()),
-            times=frames.times,
-            indices=frames.indices,
-            attention=None if attention is None else attention[0].numpy(),
-            windows=self._windows(small, *size),
-            size=size,
+            frame_scores=frame_scores,
+            scores=scores,
+            times=sample.times,
+            indices=sample.indices,
+            attention=attention,
+            windows=self._windows(torch.from_numpy(sample.pixels), *sample.size),
+            size=sample.size,
         )
 
     @torch.inference_mode()
@@ -101,8 +139,7 @@ class Recognizer:
         encoder: object = self.model.encoder
         if not isinstance(encoder, Windowed):
             return None
-        device = next(self.model.parameters()).device
-        theta = encoder.windows(to_video(frames.to(device), self.data.normalization, self.data.flow_channels))
+        theta = encoder.windows(to_video(frames.to(self._device), self.data.normalization, self.data.flow_channels))
         corners = window_corners(theta.view(len(frames), -1, 2, 3), height, width)
         return corners.numpy()
 
@@ -121,13 +158,21 @@ class Recognizer:
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""
         frame_scores: list[NDArray[np.float32]] = []
-        for seen, _, _ in DataLoader(samples, batch):
-            frame_scores += list(self.classify(seen)[0].numpy())
+        scores: list[NDArray[np.float32]] = []
+        if isinstance(samples, ClipWindows):
+            for index in range(len(samples)):
+                seen = self.classify_windows(*samples.every_window(index))
+                frame_scores.append(seen.frame_scores)
+                scores.append(seen.scores)
+        else:
+            for frames, _, _ in DataLoader(samples, batch):
+                frame_scores += list(self.classify(frames)[0].numpy())
+            scores = [self.judge(of_clip) for of_clip in frame_scores]
         return Evaluation(
             names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
             classes=self.classes,
             targets=np.array(samples.targets, dtype=np.int64),
-            scores=np.stack([self.judge(scores) for scores in frame_scores]),
+            scores=np.stack(scores),
             frame_scores=tuple(frame_scores),
             skipped=tuple(skipped),
         )
@@ -166,6 +211,7 @@ class Fused:
         for name, values in (
             ("classes", [member.classes for member in members]),
             ("frames", [member.data.frames for member in members]),
+            ("windows", [member.data.windows for member in members]),
         ):
             if len(set(values)) > 1:
                 raise ValueError(f"members have other {name}: {' and '.join(map(str, values))}; fuse those that agree")
@@ -265,6 +311,19 @@ def _load_weights(model: VideoModel, path: Path) -> None:
         load_model(model, path)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
+
+
+def _probabilities(output: Output) -> tuple[Tensor, Tensor | None]:
+    logits, attention = output
+    return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
+
+
+def _of_frames(values: NDArray[np.float32], windows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """Values of windows, `W T …`, as those of `count` frames: the mean over the windows that a frame is in."""
+    summed = np.zeros((count, *values.shape[2:]), np.float32)
+    np.add.at(summed, windows, values)
+    often = np.bincount(windows.ravel(), minlength=count)
+    return np.divide(summed, often.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)
 
 
 def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:

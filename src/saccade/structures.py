@@ -5,7 +5,7 @@ pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K
 indices are 0-based, boxes are `x1 y1 x2 y2` in pixels of the original video.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +143,30 @@ class Step(_Scored):
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """What a model sees of one video.
+
+    Args:
+        pixels: `U H W C`, uint8, resized: the frames that are looked at; those that windows share stand there once.
+        times, indices: `U`, of these frames in the video.
+        windows: `W T`, places in `pixels`: the frames of each window; of equally spaced frames a single one, `U`.
+        size: height and width of the video itself.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _check("pixels", self.pixels, 4)
+        _check("times", self.times, 1, len(self.pixels))
+        _check("indices", self.indices, 1, len(self.pixels))
+        _check("windows", self.windows, 2)
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction(_Scored):
     """What a model says of one video.
 
@@ -180,6 +204,17 @@ class Prediction(_Scored):
             _check("windows", self.windows, 4, len(self.times))
             if self.size is None:
                 raise ValueError("windows without the size of the video that they are in; give size, (height, width)")
+
+    def at(self, places: NDArray[np.int64]) -> "Prediction":
+        """The same at some of its frames, given by their places among the `T`."""
+        return replace(
+            self,
+            frame_scores=self.frame_scores[places],
+            times=self.times[places],
+            indices=self.indices[places],
+            attention=None if self.attention is None else self.attention[places],
+            windows=None if self.windows is None else self.windows[places],
+        )
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -24,6 +24,7 @@ from saccade.data.frame_cache import read_sample
 from saccade.structures import ClipError
 from saccade.video.read import claimed_frames, read
 from saccade.video.resize import resize
+from saccade.video.sample import equally_spaced
 
 Make = Callable[..., Path]
 
@@ -35,7 +36,7 @@ def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Pat
     for path, file in zip(paths, made.files, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
         assert file is not None
-        found = load_maps((file,), 4)
+        found = load_maps((file,), lambda total: equally_spaced(total, 4))
         assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
         np.testing.assert_array_equal(store.maps(path), found)
@@ -58,7 +59,11 @@ def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make,
     assert file is not None
     assert len(np.load(file)) == 3
     expected = pooled(resize(read(path, 10).pixels, 16, 3))
-    np.testing.assert_allclose(load_maps((file,), 10).astype(np.float32), expected.astype(np.float32), atol=1e-3)
+    np.testing.assert_allclose(
+        load_maps((file,), lambda total: equally_spaced(total, 10)).astype(np.float32),
+        expected.astype(np.float32),
+        atol=1e-3,
+    )
 
 
 def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Path) -> None:
@@ -68,7 +73,11 @@ def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Pat
     assert len(store.maps(path)) == 23
     for count in (1, 7, 23, 30):
         expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
-        np.testing.assert_allclose(load_maps((file,), count).astype(np.float32), expected, atol=1e-3)
+        np.testing.assert_allclose(
+            load_maps((file,), lambda total, count=count: equally_spaced(total, count)).astype(np.float32),
+            expected,
+            atol=1e-3,
+        )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,7 @@ def test_a_clip_is_sampled_as_for_training(
     monkeypatch.setattr(extraction, "_PICKED_BYTES", block)
     path, data = make_clip(frames=11), replace(DATA, **changes)
     batches = list(samples(path, data, size=3))
-    expected = read_sample(path, data)[1][:11]
+    expected = read_sample(path, data).pixels[:11]
     assert {batch.expected for batch in batches} == {len(expected)}
     np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), expected)
 
@@ -200,6 +209,7 @@ from pathlib import Path
 import torch
 from saccade.data.extraction import extract
 from saccade.data.feature_store import FeatureStore
+from saccade.video.sample import equally_spaced
 
 def encode(frames):
     print("batch", flush=True)

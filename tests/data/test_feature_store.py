@@ -13,6 +13,7 @@ from pooling_store import DATA, ORIGIN, files_of, made_store, make_folders, pool
 
 from saccade.data.extraction import extract
 from saccade.data.feature_store import FeatureStore, content_digest, load_maps
+from saccade.video.sample import equally_spaced
 
 Make = Callable[..., Path]
 
@@ -97,7 +98,7 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     assert file is not None
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"not whole .*; remove it, and run `saccade features` again"):
-        load_maps((file,), 4)
+        load_maps((file,), lambda total: equally_spaced(total, 4))
     file.unlink()
     with pytest.raises(FileNotFoundError, match="no such features; run `saccade features` again"):
         store.maps(path)

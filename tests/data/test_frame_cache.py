@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from saccade.config import DataConfig
 from saccade.data import frame_cache
-from saccade.data.frame_cache import cached_flow, cached_frames, default_cache, prepare, read_sample
+from saccade.data.frame_cache import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
 from saccade.structures import Clip, ClipError
 from saccade.video.flow import read_flow
-from saccade.video.read import read
+from saccade.video.read import pick, read
 from saccade.video.resize import resize
 
 CONFIG = DataConfig(frames=4, size=16)
@@ -29,11 +29,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The clips that were decoded, one entry each time."""
     seen: list[Path] = []
 
-    def counted(path: Path, count: int) -> Any:
+    def counted(path: Path, *choice: Any) -> Any:
         seen.append(path)
-        return read(path, count)
+        return pick(path, *choice)
 
-    monkeypatch.setattr(frame_cache, "read", counted)
+    monkeypatch.setattr(frame_cache, "pick", counted)
     return seen
 
 
@@ -206,6 +206,50 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == tmp_path / "mine"
 
 
+@pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
+def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_path: Path, streams: str) -> None:
+    path = make_clip(frames=12)
+    config = replace(CONFIG, frames=5, windows=3, streams=streams, flow_length=1)
+    samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
+    assert isinstance(samples, ClipWindows)
+    every, _ = prepare([Clip(path, "a")], ["a"], replace(config, windows=0, frames=12), tmp_path)
+    whole = every[0][0]
+    assert torch.equal(samples[0][0], whole[3:8]), "the middle one, where nothing is drawn by lot"
+    seen, windows = samples.every_window(0)
+    assert torch.equal(seen, whole)
+    assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
+    read_now = read_sample(path, config)
+    assert np.array_equal(read_now.pixels, seen.numpy())
+    assert np.array_equal(read_now.windows, windows)
+    assert read_now.indices.tolist() == list(range(12))
+
+    drawn = samples.drawn(seed=1)
+
+    def starts(epoch: int) -> list[int]:
+        drawn.set_epoch(epoch)
+        found = []
+        for i in range(40):
+            (start,) = [s for s in range(8) if torch.equal(drawn[i][0], whole[s : s + 5])]
+            found.append(start)
+        return found
+
+    first, second = starts(0), starts(1)
+    assert set(first + second) == set(range(8)), "every window comes up"
+    assert first != second
+    assert starts(0) == first
+    assert torch.equal(samples[0][0], whole[3:8])
+    assert drawn.only(drawn.clips[:2]).drawn(1)[1][0].shape == whole[:5].shape
+
+
+def test_a_clip_shorter_than_a_window_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(frames=3)
+    samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, windows=2), tmp_path)
+    assert isinstance(samples, ClipWindows)
+    seen, windows = samples.every_window(0)
+    assert (len(seen), windows.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
+    assert torch.equal(samples.drawn(0)[0][0], seen[[0, 1, 2, 2, 2]])
+
+
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
 def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
     make_clip: Make, tmp_path: Path, streams: str, channels: int
@@ -213,7 +257,10 @@ def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
     path = make_clip(frames=9)
     config = replace(CONFIG, streams=streams, flow_length=2)
     assert config.in_channels == channels
-    frames, sample = read_sample(path, config)
+    read_now = read_sample(path, config)
+    frames, sample = read(path, config.frames), read_now.pixels
+    assert (read_now.size, read_now.windows.tolist()) == (frames.pixels.shape[1:3], [list(range(config.frames))])
+    assert np.array_equal(read_now.times, frames.times)
     assert sample.shape == (config.frames, config.size, config.size, channels)
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path)
     assert np.array_equal(samples[0][0].numpy(), sample)

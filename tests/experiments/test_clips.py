@@ -1,7 +1,9 @@
 """Training touches no file that is not its own, and no clip tests what it has taught."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import moving_squares
 import numpy as np
@@ -15,6 +17,7 @@ from saccade.experiments.clips import evaluate, train
 from saccade.experiments.compare import compare
 from saccade.recognizer import load
 from saccade.structures import ClipError
+from saccade.training.fit import CurvesFile
 from saccade.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -42,6 +45,33 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder by --run"):
         train(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
     assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windowed, three = replace(DATA, windows=2), replace(TINY, epochs=3, patience=0)
+    train(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
+
+    class KilledError(Exception):
+        pass
+
+    write = CurvesFile.on_train_epoch_end
+
+    def kill(self: CurvesFile, trainer: Any, fitting: Any) -> None:
+        write(self, trainer, fitting)
+        if trainer.current_epoch == 1:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CurvesFile, "on_train_epoch_end", kill)
+        with pytest.raises(KilledError):
+            train(squares, tmp_path / "cut", MODEL, windowed, three, quiet=True)
+    train(squares, tmp_path / "cut", MODEL, windowed, three, resume=True, quiet=True)
+    curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
+    assert np.array_equal(*curves)
+    page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    assert "windows" in page
 
 
 def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) ->
     encoder.eval()
     opened, path = FeatureStore.open(store), find_clips(squares)[5].path
     with torch.inference_mode():
-        expected = encoder(to_video(torch.from_numpy(read_sample(path, DATA)[1]), "half"))
+        expected = encoder(to_video(torch.from_numpy(read_sample(path, DATA).pixels), "half"))
     found = torch.from_numpy(np.array(opened.maps(path))).movedim(-1, 1).float()
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-4)
@@ -134,7 +134,7 @@ def test_a_run_on_features_is_complete_and_answers_about_clips(
     d = recognizer.data
     assert (d.frames, d.size, d.channels, d.shift, d.zoom, d.normalization) == (4, 16, 1, 0, 0, "half")
     # What was stored and what is seen of the clip give the same answers, within half precision.
-    samples, _ = stored_clips(find_clips(squares), recognizer.classes, opened, recognizer.model, 4, quiet=True)
+    samples, _ = stored_clips(find_clips(squares), recognizer.classes, opened, recognizer.model, d, quiet=True)
     stored = recognizer.evaluate(samples)
     seen = np.stack([recognizer.predict(clip.path).scores for clip in samples.clips])
     np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
@@ -206,10 +206,27 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
     assert data.frames == 7
     net = configured(model, data, 2)
     use_encoder(net, store)
-    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], store, net, 7, quiet=True)[0]
+    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], store, net, data, quiet=True)[0]
     with torch.inference_mode():
-        video = to_video(torch.from_numpy(read_sample(path, data)[1]), "half")
+        video = to_video(torch.from_numpy(read_sample(path, data).pixels), "half")
         torch.testing.assert_close(sample.float().movedim(-1, 1), net.eval().encode(video), rtol=2e-3, atol=1e-4)
+
+
+def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
+    windowed = replace(DATA, frames=3, windows=4)
+    make(squares, tmp_path / "store", every=True)
+    measured = train(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=tmp_path / "store")
+    recognizer = load(tmp_path / "run")
+    assert (recognizer.data.windows, recognizer.data.frames) == (4, 3)
+    test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
+    assert measured["videos"] <= len(test)
+    opened = FeatureStore.open(tmp_path / "store")
+    samples, _ = stored_clips(test[:2], recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
+    stored = recognizer.evaluate(samples)
+    seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
+    np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
+    with pytest.raises(ValueError, match=r"a store of 4 frames a clip, and windows are of consecutive ones"):
+        stored_settings(FeatureStore.open(store), MODEL, windowed)
 
 
 def test_settings_that_contradict_the_store(store: Path) -> None:

@@ -126,8 +126,8 @@ def test_no_digit_is_on_two_sides(sides: Sides) -> None:
 TINY = replace(
     QUICK,
     name="tiny",
-    passes={"lenet": {"annealed": 0.1}, "stn": {"annealed": 0.1}},
-    frozen={"lenet": "annealed", "stn": "annealed"},
+    passes={"lenet": {"one-cycle": 0.1}, "stn": {"one-cycle": 0.1}},
+    frozen={"lenet": "one-cycle", "stn": "one-cycle"},
     frames=5,
     rounds={"lstm": 2},
     baselines={"mlp": 1},
@@ -135,13 +135,13 @@ TINY = replace(
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
         Entry(replace(GLIMPSES, after=SINGLE), 1, ("scale",)),
-        Entry(Contestant("lenet", 2, recipe="annealed"), 1, ("normal", "scale")),
+        Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
     ceilings={"scale": 1},
     tests=20,
     memory=("lenet",),
-    hands=(Contestant("lenet", recipe="annealed"),),
+    hands=(Contestant("lenet", recipe="one-cycle"),),
     epochs=1,
 )
 
@@ -254,7 +254,7 @@ import sys
 from pathlib import Path
 from saccade.data.digits import split_digits
 from saccade.experiments.digits.pretraining import pretrain
-pretrain(Path(sys.argv[1]), "lenet", "annealed", 0.3, split_digits())
+pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
 """
 
 
@@ -264,16 +264,16 @@ def test_a_training_killed_in_its_midst_goes_on_to_the_same_figures(tmp_path: Pa
 
     assert begin("whole").wait() == 0
     process = begin("killed")
-    folder = tmp_path / "killed" / "lenet-annealed"
+    folder = tmp_path / "killed" / "lenet-one-cycle"
     curves = folder / "curves.csv"
     while process.poll() is None and not curves.exists():
         time.sleep(0.05)
     process.kill()
     assert process.wait() == -signal.SIGKILL, "it was killed before it was done"
-    assert not (tmp_path / "killed" / "lenet-annealed.json").exists()
+    assert not (tmp_path / "killed" / "lenet-one-cycle.json").exists()
     epochs = len(curves.read_text().splitlines())
     assert begin("killed").wait() == 0
-    whole, again = (read_json(tmp_path / name / "lenet-annealed.json") for name in ("whole", "killed"))
+    whole, again = (read_json(tmp_path / name / "lenet-one-cycle.json") for name in ("whole", "killed"))
     for figure in ("accuracy", "loss"):
         assert again["figures"][figure] == whole["figures"][figure]
     assert len(curves.read_text().splitlines()) == 1 + 3 > epochs

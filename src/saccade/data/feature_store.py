@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from saccade.config import DataConfig, read_json, write_json
 from saccade.structures import ClipError
 from saccade.video.container import check_file
+from saccade.video.decode import Choose
 from saccade.video.numbered import pictures
-from saccade.video.sample import equally_spaced
 
 Maps = NDArray[np.float16]  # `T h w D`
 
@@ -251,17 +251,18 @@ class Claim:
         return header.getvalue()
 
 
-def load_maps(files: tuple[Path, ...], frames: int) -> Maps:
-    """The maps `T h w D` of as many equally spaced frames, in the file of a clip.
+def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
+    """The maps `T h w D` of chosen frames, in the file of a clip.
 
-    From a store of every frame these are the frames that `video.read` gives; a store of `frames` holds no others.
+    From a store of every frame equally spaced ones are the frames that `video.read` gives; a store of so many frames
+    holds no others.
 
     Raises:
         FileNotFoundError: the file is gone.
         ValueError: it is damaged.
     """
     stored = _open(files[0])
-    return np.array(stored[equally_spaced(len(stored), frames)])
+    return np.array(stored[choose(len(stored))])
 
 
 def content_digest(clip: Path) -> str:

@@ -4,8 +4,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,17 +17,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
-from saccade.structures import Clip, ClipError, Frames
+from saccade.structures import Clip, ClipError, Frames, Sample
+from saccade.video.decode import Choose
 from saccade.video.flow import LIMIT, read_flow
-from saccade.video.read import read
+from saccade.video.read import pick
 from saccade.video.resize import resize
+from saccade.video.sample import equally_spaced, frames_of
+from saccade.video.sample import windows as spread_windows
 
 # Wraps results as they come, of which there will be so many, to show how far it is.
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]
+Load = Callable[[Files, Choose], NDArray[np.generic]]
 
 # Part of every key: raise it when reading or resizing changes what comes out.
 _VERSION = 2
+_EVERY = "every"  # frame of a clip, in a key
 
 
 def default_cache() -> Path:
@@ -36,23 +44,26 @@ def default_cache() -> Path:
 def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
     """The `.npy` file (`T H W C`, uint8) of a clip, made now where it is not there yet.
 
+    For windows these are all frames of the clip; others are `config.frames`, equally spaced.
+
     Raises:
         ClipError: the clip cannot be read.
     """
+    count = _EVERY if config.windows else config.frames
     return _cached(
         path,
         cache / "frames",
-        (config.frames, config.size, config.channels),
-        lambda: resize(read(path, config.frames).pixels, config.size, config.channels),
+        (count, config.size, config.channels),
+        lambda: _resized(path, _stored(config), config)[0],
     )
 
 
 def cached_flow(
-    path: Path, cache: Path, count: int, size: int, length: int = 10, method: str = "dis", limit: float = LIMIT
+    path: Path, cache: Path, count: int | None, size: int, length: int = 10, method: str = "dis", limit: float = LIMIT
 ) -> Path:
     """The `.npy` file (`T size size 2L`, uint8) of a clip's optical flow, made now where it is not there yet.
 
-    Its frames are those of `cached_frames` with the same count; see `read_flow` for the arguments.
+    It is the flow at `count` equally spaced frames, or at every frame (None); see `read_flow` for the other arguments.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame.
@@ -62,8 +73,8 @@ def cached_flow(
     return _cached(
         path,
         cache / "flow",
-        (count, size, length, method, float(limit)),
-        lambda: read_flow(path, count, length, method, limit, size).stacks,
+        (_EVERY if count is None else count, size, length, method, float(limit)),
+        lambda: read_flow(path, np.arange if count is None else count, length, method, limit, size).stacks,
     )
 
 
@@ -99,24 +110,49 @@ def _key(path: Path, settings: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:32]
 
 
-def read_sample(path: Path, config: DataConfig) -> tuple[Frames, NDArray[np.uint8]]:
-    """A clip's chosen frames as they are, and what a model sees of the clip, `T H W C` uint8, without a cache.
+def read_sample(path: Path, config: DataConfig) -> Sample:
+    """What a model sees of a clip, without a cache.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    frames = read(path, config.frames)
-    parts = []
-    if config.streams != "flow":
-        parts.append(resize(frames.pixels, config.size, config.channels))
+    windows = np.arange(config.frames)[None]
+
+    def choose(total: int) -> NDArray[np.int64]:
+        nonlocal windows  # the last call is the one that counts
+        if not config.windows:
+            return equally_spaced(total, config.frames)
+        chosen, windows = frames_of(spread_windows(total, config.frames, config.windows))
+        return chosen
+
+    pixels, frames, size = _resized(path, choose, config)
+    parts = [pixels] if config.streams != "flow" else []
     if config.streams != "rgb":
         c = config
-        parts.append(read_flow(path, c.frames, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
-    return frames, np.concatenate(parts, -1)
+        parts.append(read_flow(path, choose, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
+    return Sample(np.concatenate(parts, -1), frames.times, frames.indices, windows, size)
+
+
+def _resized(path: Path, choose: Choose, config: DataConfig) -> tuple[NDArray[np.uint8], Frames, tuple[int, int]]:
+    """Chosen frames as the model sees them; in colour, with their times; and the height and width of the video."""
+    size = (0, 0)
+
+    def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        nonlocal size
+        size = frame.shape[0], frame.shape[1]
+        return resize(frame[None], config.size, 3)[0]
+
+    frames = pick(path, choose, shrink)
+    return (frames.pixels if config.channels == 3 else resize(frames.pixels, config.size, 1)), frames, size
+
+
+def _stored(config: DataConfig) -> Choose:
+    """Which frames of a clip are kept: every one, where windows begin anywhere."""
+    return np.arange if config.windows else partial(equally_spaced, count=config.frames)
 
 
 def cached_sample(path: Path, config: DataConfig, cache: Path) -> Files:
-    """The files of what a model sees of a clip; behind each other by channels they are `read_sample`'s.
+    """The files of what a model sees of a clip: the frames, the flow at these frames, or both.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
@@ -126,7 +162,8 @@ def cached_sample(path: Path, config: DataConfig, cache: Path) -> Files:
         files.append(cached_frames(path, config, cache))
     if config.streams != "rgb":
         c = config
-        files.append(cached_flow(path, cache, c.frames, c.size, c.flow_length, c.flow, c.flow_limit))
+        count = None if config.windows else config.frames
+        files.append(cached_flow(path, cache, count, c.size, c.flow_length, c.flow, c.flow_limit))
     return tuple(files)
 
 
@@ -137,9 +174,11 @@ def _try(path: Path, config: DataConfig, cache: Path) -> Files | ClipError:
         return error
 
 
-def load_frames(files: Files) -> NDArray[np.generic]:
-    """The sample `T H W C` uint8 in the files of a clip: picture and flow behind each other by channels."""
-    parts = [np.load(file) for file in files]
+def load_frames(files: Files, choose: Choose) -> NDArray[np.generic]:
+    """Of the frames in the files of a clip those chosen, `T H W C` uint8: picture and flow behind each other."""
+    stored = [np.load(file, mmap_mode="r") for file in files]
+    chosen = choose(len(stored[0]))
+    parts = [part[chosen] for part in stored]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
 
@@ -150,7 +189,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         clips: those whose frames are in `files`.
         files: of each of them, as `cached_sample` gives them.
         classes: the `K` class names; a target is a place in it.
-        load: from the files of a clip to its sample.
+        load: from the files of a clip, and a choice among the frames stored there, to its sample.
+        choose: that choice, from their number.
     """
 
     def __init__(
@@ -158,16 +198,21 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         clips: Sequence[Clip],
         files: Sequence[Files],
         classes: Sequence[str],
-        load: Callable[[Files], NDArray[np.generic]] = load_frames,
+        load: Load = load_frames,
+        choose: Choose = np.arange,
     ) -> None:
-        self.clips, self.files, self.classes, self.load = tuple(clips), tuple(files), tuple(classes), load
-        places = {label: i for i, label in enumerate(classes)}
+        self.classes, self.load, self.choose = tuple(classes), load, choose
+        self._hold(clips, files)
+
+    def _hold(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
+        self.clips, self.files = tuple(clips), tuple(files)
+        places = {label: i for i, label in enumerate(self.classes)}
         self.targets = [places[clip.label] for clip in clips]
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def only(self, clips: Sequence[Clip]) -> "ClipFrames":
+    def only(self, clips: Sequence[Clip]) -> Self:
         """These of the clips, in the order given.
 
         Raises:
@@ -177,10 +222,66 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         for clip in clips:
             if clip.path not in files:
                 raise ClipError(clip.path, "cannot be read any more", "the split of the run names it; restore it")
-        return ClipFrames(clips, [files[clip.path] for clip in clips], self.classes, self.load)
+        part = copy(self)
+        part._hold(clips, [files[clip.path] for clip in clips])
+        return part
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return torch.from_numpy(self.load(self.files[index])), self.targets[index], index
+        return torch.from_numpy(self.load(self.files[index], self.choose)), self.targets[index], index
+
+
+class ClipWindows(ClipFrames):
+    """Clips as windows of consecutive frames (VideoLSTM): the middle one of each, or another one in every epoch.
+
+    Args:
+        clips, files, classes, load: as for `ClipFrames`, the files with every frame of a clip.
+        length: frames in a window (T).
+        count: windows at test (W).
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        files: Sequence[Files],
+        classes: Sequence[str],
+        length: int,
+        count: int,
+        load: Load = load_frames,
+    ) -> None:
+        super().__init__(clips, files, classes, load)
+        self.length, self.count = length, count
+        self._seed: int | None = None
+        self._epoch = 0
+
+    def drawn(self, seed: int) -> Self:
+        """The same clips with windows by lot, which `seed`, epoch and clip decide."""
+        part = copy(self)
+        part._seed = seed
+        return part
+
+    def set_epoch(self, epoch: int) -> None:
+        """The training says which epoch it is."""
+        self._epoch = epoch
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        def choose(total: int) -> NDArray[np.int64]:
+            if self._seed is None or total <= self.length:
+                return spread_windows(total, self.length, 1)[0]
+            chance = np.random.default_rng([self._seed, self._epoch, index])
+            return chance.integers(total - self.length + 1) + np.arange(self.length)
+
+        return torch.from_numpy(self.load(self.files[index], choose)), self.targets[index], index
+
+    def every_window(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
+        """What all windows of a clip see, `U …`, as a sample, and the windows as places in it, `W T`."""
+        windows = np.empty((0, self.length), np.int64)
+
+        def choose(total: int) -> NDArray[np.int64]:
+            nonlocal windows
+            chosen, windows = frames_of(spread_windows(total, self.length, self.count))
+            return chosen
+
+        return torch.from_numpy(self.load(self.files[index], choose)), windows
 
 
 def prepare(
@@ -223,4 +324,7 @@ def prepare(
             if len(errors) == 1
             else ClipError(paths[0].parent, f"none of {n} clips can be read", str(errors[0]))
         )
-    return ClipFrames([clip for clip, _ in good], [files for _, files in good], classes), errors
+    read = [clip for clip, _ in good], [files for _, files in good], classes
+    if config.windows:
+        return ClipWindows(*read, config.frames, config.windows), errors
+    return ClipFrames(*read), errors

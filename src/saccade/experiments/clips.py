@@ -17,7 +17,7 @@ import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split, find_clips, split_clips
-from saccade.data.frame_cache import ClipFrames, Files, prepare
+from saccade.data.frame_cache import ClipFrames, ClipWindows, Files, prepare
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
@@ -26,9 +26,10 @@ from saccade.models.build import configured
 from saccade.models.classifier import Classifier
 from saccade.pictures.samples import sheet, write_png
 from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
-from saccade.structures import Clip, ClipError, Evaluation
+from saccade.structures import Clip, ClipError, Evaluation, Frames
 from saccade.training.fit import Curves, fit
-from saccade.video.read import read
+from saccade.video.read import pick
+from saccade.video.sample import equally_spaced
 from saccade.video.write import encode_mp4
 
 Drawn = tuple[NDArray[np.uint8], str, Tone, float]
@@ -98,7 +99,7 @@ def train(
         if not isinstance(net, Classifier):
             raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
         use_encoder(net, store)
-        samples, skipped = stored_clips(clips, classes, store, net, data.frames, strict, quiet)
+        samples, skipped = stored_clips(clips, classes, store, net, data, strict, quiet)
     else:
         samples, skipped = read_clips(clips, classes, data, strict, quiet)
     skipped = (*known, *skipped)
@@ -113,6 +114,8 @@ def train(
     write_json(config, {"saccade": saccade.__version__, **places, "classes": classes, **settings})
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
+    if isinstance(learn, ClipWindows):
+        learn = learn.drawn(training.seed)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data, "mean" if training.loss == "every" else "last")
     _save(recognizer, run / "model")
@@ -238,12 +241,19 @@ def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evalua
     right_ones = [i for i in order if right[i]][: _SHOWN - len(wrong_ones)]
     for i in right_ones + wrong_ones:
         clip = samples.clips[i]
-        seen, frames = recognizer.predict(clip.path), read(clip.path, recognizer.data.frames)
+        seen = recognizer.predict(clip.path)
+        # Of windows many more were seen than are drawn.
+        seen = seen.at(equally_spaced(len(seen.times), min(recognizer.data.frames, len(seen.times))))
+        frames = _frames_at(clip.path, seen.indices)
         small = dataclasses.replace(frames, pixels=_shrunk(frames.pixels))
         seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         caption = f"{clip.label} · {clip.path.stem}\nsaid {seen.label}, {100 * seen.score:.0f} %"
         yield draw_clip(small.pixels, seen), caption, "right" if right[i] else "wrong", fps
+
+
+def _frames_at(path: Path, indices: NDArray[np.int64]) -> Frames:
+    return pick(path, lambda _: indices)
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +20,7 @@ from saccade.data import extraction
 from saccade.data.extraction import Encode, Extracted, extract
 from saccade.data.feature_store import FeatureStore, Origin, load_maps
 from saccade.data.folder import find_clips
-from saccade.data.frame_cache import ClipFrames
+from saccade.data.frame_cache import ClipFrames, ClipWindows
 from saccade.data.transform import to_video
 from saccade.encoders.build import build_encoder
 from saccade.models.classifier import Classifier
@@ -28,6 +28,7 @@ from saccade.recognizer import resolve_normalization
 from saccade.structures import Clip, ClipError
 from saccade.training.fit import choose_precision
 from saccade.video.read import is_video
+from saccade.video.sample import equally_spaced
 
 # Frames encoded at once. More are no faster on a processor, and take memory: a map of VGG-16 has 13 MB a frame.
 _BATCH, _BATCH_ON_GPU = 8, 64
@@ -98,9 +99,14 @@ def stored_settings(
         ValueError: one of them is.
     """
     origin = store.origin
-    frames = data.frames if origin.every else origin.data.frames
+    if data.windows and not origin.every:
+        raise ValueError(
+            f"{store.folder}: a store of {origin.data.frames} frames a clip, and windows are of consecutive ones; "
+            "make a store of every frame (`saccade features --every`), or leave out --windows"
+        )
+    sampling: dict[str, Any] = {"frames": data.frames, "windows": data.windows} if origin.every else {}
     found_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
-    found_data = replace(origin.data, frames=frames, shift=0.0, zoom=0.0, flip=False)
+    found_data = replace(origin.data, **sampling, shift=0.0, zoom=0.0, flip=False)
     asked, found = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (found_model, found_data)))
     changed = [name for name in found if name in typed and asked[name] != found[name]]
     if moved := [f"--{name}" for name in changed if name in _MOVED]:
@@ -136,7 +142,7 @@ def stored_clips(
     classes: Sequence[str],
     store: FeatureStore,
     net: Classifier,
-    frames: int,
+    data: DataConfig,
     strict: bool = False,
     quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
@@ -147,7 +153,7 @@ def stored_clips(
         classes: the `K` class names.
         store: their features.
         net: a model with the encoder of the store.
-        frames: T, of each clip.
+        data: how many frames of each clip, equally spaced or in windows.
         strict: stop where a clip cannot be read.
         quiet: no progress bar.
 
@@ -158,8 +164,10 @@ def stored_clips(
     if strict and made.failed:
         raise made.failed[0]
     good = [(clip, (file,)) for clip, file in zip(clips, made.files, strict=True) if file is not None]
-    load = partial(load_maps, frames=frames)
-    return ClipFrames([clip for clip, _ in good], [files for _, files in good], classes, load), made.failed
+    stored = [clip for clip, _ in good], [files for _, files in good], classes
+    if data.windows:
+        return ClipWindows(*stored, data.frames, data.windows, load_maps), made.failed
+    return ClipFrames(*stored, load_maps, partial(equally_spaced, count=data.frames)), made.failed
 
 
 def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
@@ -173,6 +173,14 @@ class Fitting(L.LightningModule):
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """Samples that are others in each epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch it is."""
+
+
 class EpochOrder(Sampler[int]):
     """A new order for every pass through the data, which is a function of the seed and the pass alone.
 
@@ -186,10 +194,13 @@ class EpochOrder(Sampler[int]):
         if not 1 <= parts <= len(data):
             raise ValueError(f"parts is {parts}, expected from 1 to the {len(data)} samples")
         self.length, self.seed, self.parts, self.epoch = len(data), seed, parts, 0
+        self.data = data
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning says which epoch it is."""
+        """Lightning says which epoch it is; samples that change with it are told."""
         self.epoch = epoch
+        if isinstance(self.data, Changing):
+            self.data.set_epoch(epoch)
 
     def __len__(self) -> int:
         # The parts of a pass are equally long: what is left over waits for the next order.

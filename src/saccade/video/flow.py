@@ -4,6 +4,7 @@ Letters besides those of `structures.py`: `P` pairs of consecutive frames (T −
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.structures import ClipError, FlowStacks
-from saccade.video.decode import Change
+from saccade.video.decode import Change, Choose
 from saccade.video.raft import raft
 from saccade.video.read import pick
 from saccade.video.sample import equally_spaced
@@ -163,7 +164,7 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
 
 def read_flow(
     path: Path | str,
-    count: int = 30,
+    count: int | Choose = 30,
     length: int = 10,
     method: str | Method = "dis",
     limit: float = LIMIT,
@@ -182,7 +183,8 @@ def read_flow(
 
     Args:
         path: a video file, or a folder of numbered pictures.
-        count: T, how many frames; a shorter video repeats its last one.
+        count: T, how many frames; a shorter video repeats its last one. Or which frames: from the number of frames in
+            the video to `T` indices below it.
         length: L, how many pairs from each of them on; the last pair of the video is repeated at its end.
         method: one of `FLOWS`, or a function of the same kind.
         limit: clips displacements, in pixels of what is returned; see `to_bytes`.
@@ -197,7 +199,9 @@ def read_flow(
         ValueError: a count, length, limit, size or side that is not positive, or a method that there is not.
         RuntimeError: the method is not installed, or its weights cannot be had.
     """
-    for name, value in (("count", count), ("length", length), ("size", size), ("side", side)):
+    wanted = count if callable(count) else partial(equally_spaced, count=count)
+    numbers = {"count": None if callable(count) else count, "length": length, "size": size, "side": side}
+    for name, value in numbers.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
     _check_limit(limit)
@@ -207,13 +211,13 @@ def read_flow(
     def choose(frames: int) -> NDArray[np.int64]:
         nonlocal total  # the last call is the one that counts
         total = frames
-        first = _pairs(equally_spaced(frames, count), frames, length)
+        first = _pairs(wanted(frames), frames, length)
         return np.unique(np.minimum([first, first + 1], frames - 1))
 
     found = pick(path, choose, None if side is None else _shrink(side))
     if total < 2:
         raise ClipError(path, "1 frame decoded, and there is no motion in one frame", "give a video of at least 2")
-    starts = equally_spaced(total, count)
+    starts = wanted(total)
     pairs = _pairs(starts, total, length)
     unique = np.unique(pairs)
     parts = []

@@ -1,5 +1,7 @@
 """Which frames of a video a model looks at: equally spaced over the whole, or windows of consecutive ones."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,16 @@ def windows(total: int, length: int, count: int) -> list[NDArray[np.int64]]:
     room = max(total - length, 0)
     starts = [i * room // (count - 1) for i in range(count)] if count > 1 else [room // 2]
     return [np.minimum(np.arange(start, start + length, dtype=np.int64), total - 1) for start in starts]
+
+
+def frames_of(windows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What several windows see, each frame once: its `U` indices, rising, and the windows as places among them, `W T`.
+
+    So a frame that windows share is read and encoded once.
+    """
+    together = np.stack(windows)
+    unique, places = np.unique(together, return_inverse=True)
+    return unique, places.reshape(together.shape)
 
 
 def _check(total: int, name: str, value: int) -> None:

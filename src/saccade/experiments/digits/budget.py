@@ -77,7 +77,7 @@ FURTHER = {
 # What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
 # starts from single ones; and its own form with one window.
 OBJECTS = {
-    "single": replace(GLIMPSES, encoder="stn", lr=3e-4, recipe="annealed"),
+    "single": replace(GLIMPSES, encoder="stn", lr=3e-4, recipe="one-cycle"),
     "one-glimpse": replace(GLIMPSES, encoder="stn:1"),
     "several": GLIMPSES,
 }
@@ -88,15 +88,15 @@ def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
     return tuple(Entry(FURTHER[variant], count, (variant,)) for variant, count in videos.items())
 
 
-def _both(encoder: str, recipe: str = "annealed") -> tuple[Contestant, Contestant]:
+def _both(encoder: str, recipe: str = "one-cycle") -> tuple[Contestant, Contestant]:
     """As published, in two stages, and end to end from there on."""
     return Contestant(encoder, 2, recipe=recipe), Contestant(encoder, 1, recipe=recipe, lr=3e-4)
 
 
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
-    passes={"lenet": {"annealed": 4.0}, "stn": {"annealed": 3.0}, "dcn": {"annealed": 0.5}},
-    frozen=dict.fromkeys(ENCODERS, "annealed"),
+    passes={"lenet": {"one-cycle": 4.0}, "stn": {"one-cycle": 3.0}, "dcn": {"one-cycle": 0.5}},
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
     frames=10,
     rounds={"lstm": 10},
     baselines={"gru": 3, "mlp": 3},
@@ -113,11 +113,11 @@ QUICK = Budget(
 STANDARD = Budget(
     name="standard: some four hours on two cores",
     passes={
-        "lenet": {"published": 5.0, "annealed": 2.0},
-        "stn": {"annealed": 2.0},
-        "dcn": {"annealed": 1.5},
+        "lenet": {"published": 5.0, "one-cycle": 2.0},
+        "stn": {"one-cycle": 2.0},
+        "dcn": {"one-cycle": 1.5},
     },
-    frozen=dict.fromkeys(ENCODERS, "annealed"),
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
     frames=50,
     rounds={"lstm": 300},
     baselines={"gru": 30, "mlp": 30},
@@ -140,7 +140,7 @@ STANDARD = Budget(
 )
 FULL = Budget(
     name="full: as published, half a week on two cores or an evening on a GPU",
-    passes={encoder: {"published": 5.0, "annealed": 5.0} for encoder in ENCODERS},
+    passes={encoder: {"published": 5.0, "one-cycle": 5.0, "annealed": 5.0} for encoder in ENCODERS},
     frozen=dict.fromkeys(ENCODERS, "published"),
     frames=50,
     rounds={"lstm": 300},
