@@ -21,7 +21,7 @@ def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., 
             parameters.append(parameter.replace(annotation=hints[name]))
             continue
         for field in dataclasses.fields(configs[name]):
-            option = typer.Option(_flag(name, field.name), help=field.metadata["help"])
+            option = typer.Option(_flag(name, field), help=field.metadata["help"])
             kind = inspect.Parameter.KEYWORD_ONLY
             annotation: Any = Annotated[field.type, option]
             parameters.append(
@@ -49,9 +49,9 @@ def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., 
     return group.command(function.__name__)(run)
 
 
-def _flag(config: str, field: str) -> str:
-    name = config if field == "name" else field.replace("_", "-")
-    return f"--{name}/--no-{name}" if field in ("flip", "pretrained") else f"--{name}"
+def _flag(config: str, field: dataclasses.Field[Any]) -> str:
+    name = config if field.name == "name" else field.name.replace("_", "-")
+    return f"--{name}/--no-{name}" if field.type is bool else f"--{name}"
 
 
 def typed(context: typer.Context) -> set[str]:
