@@ -42,9 +42,10 @@ bench: $(BENCH_READY)  ## measure everything against its peers, make the table o
 clean:  ## the environment and the caches; runs/ and results/ stay
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-# The comparison on real clips that results/real-clips.json holds: about an hour on two cores, resumable.
+# The comparison on real clips that results/real-clips.json holds, VideoLSTM's ablation: hours on two cores, resumable.
 DATA ?= ../shared/data
-COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --patience 0 --lr 0.002
+ABLATION := convnet,lstm,alstm,convlstm,convalstm,convnet:flow,convlstm:flow,motion,fused
+COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(ABLATION) --patience 0 --lr 0.002
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,surveillance,surveillance) --frames 16 --epochs 40 --flip

@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saccade.command import command, stoppable, typed
 from saccade.config import DataConfig, ModelConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from saccade.experiments.entrants import Entrant
 
 app = typer.Typer(
     help="Video classification that shows what happens, where and when, learned from one label a video.",
@@ -94,7 +97,9 @@ def train(
             raise ValueError(
                 "--strict is for one training; with --folds or --leave-one-out unreadable clips are listed"
             )
-        _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
+        from saccade.experiments.entrants import Entrant
+
+        _compare(clips, run, [Entrant(model)], [], [training.seed], folds, leave_one_out, data, training, None)
         return
     with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
         measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features)
@@ -176,9 +181,18 @@ def compare(
     clips: Clips,
     data: DataConfig,
     training: TrainConfig,
-    models: Annotated[str, typer.Option(help="Names of models, with commas.")] = "convnet,lstm,alstm,convalstm",
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Names of models, with commas; NAME:flow (rgb, both) sees other streams than --streams; fused: "
+            "convalstm and convlstm:flow together, or fused=NAME+NAME."
+        ),
+    ] = "convnet,lstm,alstm,convalstm",
     encoder: Annotated[str, typer.Option(help="The encoder that all of them share.")] = "conv4",
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start it from ImageNet weights.")] = False,
+    grounded: Annotated[
+        bool, typer.Option("--grounded", help="In training, what is attended must tell the class by itself.")
+    ] = False,
     seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
     folds: Folds = 0,
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
@@ -188,10 +202,13 @@ def compare(
     results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
+    from saccade.experiments.entrants import read_entrants
+
     run = run or Path("runs") / f"{_name(clips)}-compared"
-    configs = [ModelConfig(name=model.strip(), encoder=encoder, pretrained=pretrained) for model in models.split(",")]
+    shared = ModelConfig(encoder=encoder, pretrained=pretrained, grounded=grounded)
+    entrants, fused = read_entrants(models, shared, data)
     chosen = list(range(training.seed, training.seed + seeds))
-    figures = _compare(clips, run, configs, chosen, folds, leave_one_out, data, training, jobs or None)
+    figures = _compare(clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None)
     if results:
         from saccade.experiments.compare import add_results
 
@@ -335,7 +352,8 @@ def _say(measured: dict[str, Any], run: Path) -> None:
 def _compare(
     clips: Path,
     run: Path,
-    models: list[ModelConfig],
+    models: list["Entrant"],
+    fused: list["Entrant"],
     seeds: list[int],
     folds: int,
     leave_one_out: bool,
@@ -352,7 +370,7 @@ def _compare(
     if folds and leave_one_out:
         raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
     splits = functools.partial(make_splits, folds=folds, leave_out=leave_one_out)
-    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs)
+    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs, fused)
     columns, rows = compare.table(figures)
     shown = Table(*columns)
     for row in rows:

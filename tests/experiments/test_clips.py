@@ -15,6 +15,7 @@ from saccade.data.folder import find_clips, make_splits, split_clips
 from saccade.experiments import clips as clips_module
 from saccade.experiments.clips import evaluate, train
 from saccade.experiments.compare import compare
+from saccade.experiments.entrants import Entrant
 from saccade.recognizer import load
 from saccade.structures import ClipError
 from saccade.training.fit import CurvesFile
@@ -114,7 +115,7 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
     rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
     (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
     figures = compare(
-        folder, tmp_path / "out", [MODEL], lambda clips: make_splits(clips, leave_out=True), [0], DATA, TINY, jobs=1
+        folder, tmp_path / "out", [Entrant(MODEL)], lambda c: make_splits(c, leave_out=True), [0], DATA, TINY, jobs=1
     )
     assert figures["splits"] == 4
     assert figures["test_videos"] == 15

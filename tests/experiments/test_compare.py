@@ -1,4 +1,4 @@
-"""A comparison counts what it says, goes on where it was cut off, and never mixes settings."""
+"""A comparison counts what it says, goes on where it was cut off, never mixes settings, and fuses what it trained."""
 
 import json
 import shutil
@@ -10,16 +10,20 @@ from statistics import mean, stdev
 from typing import Any
 
 import moving_squares
+import numpy as np
 import pytest
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig
 from saccade.data.folder import Split, find_clips, make_splits
 from saccade.experiments import compare as compare_module
 from saccade.experiments.compare import add_results, compare, table
+from saccade.experiments.entrants import Entrant, read_entrants
+from saccade.experiments.fuse import choose_weights
+from saccade.recognizer import fuse_scores, load
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
-MODELS = [ModelConfig(name="convnet"), ModelConfig(name="lstm", hidden=8)]
+MODELS = [Entrant(ModelConfig(name="convnet")), Entrant(ModelConfig(name="lstm", hidden=8))]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,9 +121,12 @@ def test_nothing_is_computed_where_all_is_there(
     [
         ({"training": replace(TINY, epochs=2)}, r"trained with another training \(epochs\); choose another --run"),
         ({"data": replace(DATA, size=24, frames=2)}, r"trained with another data \(frames, size\)"),
-        ({"models": [MODELS[0], replace(MODELS[1], hidden=9)]}, r"lstm.fold0-seed5: .* another model \(hidden\)"),
+        (
+            {"models": [MODELS[0], Entrant(ModelConfig(name="lstm", hidden=9))]},
+            r"lstm.fold0-seed5: .* another model \(hidden\)",
+        ),
         ({"models": [*MODELS, MODELS[0]]}, "models to compare: convnet is unknown or twice; there are convnet, lstm"),
-        ({"models": [ModelConfig(name="magic")]}, "models to compare: magic is unknown or twice"),
+        ({"models": [Entrant(ModelConfig(name="magic"))]}, "models to compare: magic is unknown or twice"),
         ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
     ],
 )
@@ -185,3 +192,139 @@ def test_results_of_several_sets_stand_beside_each_other(tmp_path: Path) -> None
     assert (gestures["accuracy"], gestures["command"]) == ({"lstm": 0.7}, "saccade compare gestures --seeds 2")
     assert weizmann["accuracy"] == {"lstm": 0.6}
     assert weizmann["budget"] == {"epochs": 7, "frames": 3, "size": 16, "channels": 1}
+
+
+SHARED = ModelConfig(hidden=8, grounded=True)
+SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
+
+
+@pytest.mark.parametrize(
+    ("entries", "streams", "expected"),
+    [
+        ("convnet, motion", "rgb", {"convnet": "rgb", "motion": "both"}),
+        ("lstm:flow,lstm,lstm:both", "rgb", {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"}),
+        ("convlstm:flow,convlstm:rgb,motion", "flow", {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"}),
+        ("motion:both,convnet:rgb", "rgb", {"motion": "both", "convnet": "rgb"}),
+        ("torchvision:s3d,torchvision:s3d:flow", "rgb", {"torchvision:s3d": "rgb", "torchvision:s3d-flow": "flow"}),
+    ],
+)
+def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expected: dict[str, str]) -> None:
+    data = replace(SEEN, streams=streams)
+    entrants, fused = read_entrants(entries, ModelConfig(), data)
+    assert {each.name: each.seen(data).streams for each in entrants} == expected
+    assert [each.model.name for each in entrants] == [name.partition("-")[0] for name in expected]
+    assert fused == []
+
+
+def test_only_what_attends_is_grounded() -> None:
+    entrants, _ = read_entrants("convnet,alstm,convlstm:flow,convalstm,motion,c3d", SHARED, SEEN)
+    assert [each.name for each in entrants if each.model.grounded] == ["alstm", "convalstm", "motion"]
+    with pytest.raises(ValueError, match=r"grounded asks .* none of convnet,c3d attends; leave it out"):
+        read_entrants("convnet,c3d", SHARED, SEEN)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("convnet,convlstm:depth", "convlstm:depth is unknown or twice; .* each also with :rgb, :flow or :both"),
+        ("convnet,convnet:rgb", "models to compare: convnet is unknown or twice"),
+        ("motion,motion:both", "models to compare: motion is unknown or twice"),
+        ("motion:rgb,convnet", "looks at the picture where the flow says, and streams is 'rgb'; give --streams both"),
+        ("convnet,fused", r"add convalstm and convlstm:flow to the models, or name those to fuse: fused=MODEL\+MODEL"),
+        ("convalstm,convlstm,fused", "fused takes convalstm and convlstm:flow: add convlstm:flow to the models"),
+        ("convnet,lstm,fused=convnet", "fused takes convnet; expected two models or more, none of them twice"),
+        ("convnet,lstm,fused=convnet+convnet", "fused takes convnet and convnet; expected two models or more"),
+        ("fused,lstm,fused=convnet+lstm", r"models to compare: fused and fused=convnet\+lstm; expected one of them"),
+    ],
+)
+def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ablation(squares, tmp_path, entries, ModelConfig())
+
+
+ABLATION = "convalstm,convlstm:flow,motion,fused"
+
+
+def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED) -> dict[str, Any]:
+    entrants, fused = read_entrants(entries, shared, SEEN)
+    return compare(squares, out, entrants, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, fused=fused)
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("fused")
+    return out, ablation(squares, out)
+
+
+def test_picture_flow_and_both_stand_beside_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
+    out, figures = fused
+    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "fused"]
+    assert figures["streams"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
+    for name, streams in figures["streams"].items():
+        config = json.loads((out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8"))
+        assert config["data"]["streams"] == streams
+        assert config["model"]["grounded"] == (name != "convlstm-flow")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "fused: the answers of trained models together" in page
+    assert all(f"{name}, fold0, seed 0" in page for name in ("convalstm", "motion"))
+    assert "convlstm-flow, fold0, seed 0" not in page, "it attends to nothing"
+
+
+def test_the_fused_row_is_what_fusing_by_hand_gives(
+    fused: tuple[Path, dict[str, Any]], splits: dict[str, Split]
+) -> None:
+    out, figures = fused
+    right, weights = 0, []
+    for fold, split in splits.items():
+        members = [load(out / name / f"{fold}-seed0") for name in ("convalstm", "convlstm-flow")]
+        classes = members[0].classes
+        targets = np.array([classes.index(clip.label) for clip in split.validation])
+        chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
+        weights.append(choose_weights(chosen, targets))
+        for clip in split.test:
+            scores = fuse_scores([member.predict(clip.path).scores for member in members], weights[-1])
+            right += classes[scores.argmax()] == clip.label
+    assert figures["accuracy"]["fused"] == figures["per_seed"]["fused"][0] == pytest.approx(right / 16)
+    assert figures["spread"]["fused"] is None
+    expected = np.mean(weights, axis=0)
+    assert list(figures["fused_weights"]) == ["convalstm", "convlstm-flow"]
+    np.testing.assert_allclose(list(figures["fused_weights"].values()), expected)
+
+
+def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    shutil.rmtree(out / "fused" / "fold1-seed0")
+    (out / "fused" / ".fold1-seed0.part").mkdir()
+    (out / "fused" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    assert len(times) == 7
+    figures = ablation(squares, out)
+    assert figures == fused[1]
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert sorted(path.name for path in (out / "fused").iterdir()) == ["fold0-seed0", "fold1-seed0"]
+
+
+def test_a_fused_cell_of_other_models_is_not_mixed_in(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    with pytest.raises(ValueError, match=r"fused.fold0-seed0: trained with another fusion \(members, motion\)"):
+        ablation(squares, out, "convalstm,convlstm:flow,motion,fused=convalstm+motion")
+    for name in ("convalstm", "convlstm-flow", "motion"):
+        shutil.rmtree(out / name)
+    with pytest.raises(ValueError, match=r"trained with another fusion \(convalstm, convlstm-flow\)"):
+        ablation(squares, out, shared=replace(SHARED, hidden=4))
+
+
+def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(clips: Any, classes: Any, data: DataConfig, **how: Any) -> Any:
+        read.append(data.streams)
+        raise SystemExit
+
+    monkeypatch.setattr(compare_module, "read_clips", reading)
+    for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
+        with pytest.raises(SystemExit):
+            ablation(squares, tmp_path, entries, ModelConfig())
+    assert read == ["rgb", "flow", "both", "both"]

@@ -76,16 +76,10 @@ def train(
         ClipError: the folder does not fit, or not one clip can be read.
         ValueError: settings that do not fit, or a store of another version.
     """
-    config = run / "config.json"
     known: list[ClipError] = []  # clips that the run has left out before
-    if resumed := config.exists():
-        if resume:
-            model, data, training, split, features = _read_run(run, folder)
-            known = [ClipError(**error) for error in read_json(run / "skipped.json")]
-        elif any((run / name).exists() for name in ("checkpoints", "model")):  # else nothing learned could be lost
-            raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
-    elif run.exists() and any(path.name != "split.json" for path in run.iterdir()):
-        raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder by --run")
+    if goes_on := _goes_on(run, resume):
+        model, data, training, split, features = _read_run(run, folder)
+        known = _read_skipped(run)
     store = FeatureStore.open(features) if features else None
     model, data = stored_settings(store, model, data) if store else (model, data)
     data = resolve_normalization(data, model.pretrained)
@@ -105,13 +99,11 @@ def train(
     skipped = (*known, *skipped)
     if split is None:
         split = split_clips(samples.clips, training.seed)
-    elif not resumed:
+    elif not goes_on:
         split = split.without({error.path for error in skipped})
-    write_json(run / "split.json", split.to_dict(folder))
-    write_json(run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in skipped])
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
     places = {"clips": str(folder.resolve()), "features": str(features.resolve()) if features else None}
-    write_json(config, {"saccade": saccade.__version__, **places, "classes": classes, **settings})
+    _write_run(run, folder, {**places, "classes": classes, **settings}, split, skipped)
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
     if isinstance(learn, ClipWindows):
@@ -139,7 +131,7 @@ def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
     split = Split.from_dict(read_json(run / "split.json"), Path(stored["clips"]))
     if clips is None:
         test: Sequence[Clip] = split.test
-        skipped = [ClipError(**error) for error in read_json(run / "skipped.json")]
+        skipped = _read_skipped(run)
         out = run
     else:
         test = find_clips(clips, classes=1)
@@ -186,6 +178,28 @@ def read_curves(run: Path) -> Curves | None:
         side: {name: table[f"{side}_{name}"].tolist() for name in ("loss", "accuracy")}
         for side in ("training", "validation")
     }
+
+
+def _goes_on(run: Path, resume: bool) -> bool:
+    """Whether a run is there to go on with; raises where one that has learned, or other files, would be overwritten."""
+    if (run / "config.json").exists():
+        if not resume and any((run / name).exists() for name in ("checkpoints", "model")):
+            raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
+        return resume
+    if run.exists() and any(path.name != "split.json" for path in run.iterdir()):
+        raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder by --run")
+    return False
+
+
+def _write_run(run: Path, folder: Path, config: dict[str, Any], split: Split, skipped: Iterable[ClipError]) -> None:
+    """What `_read_run` reads; config.json comes last, for where it is a run has begun."""
+    write_json(run / "split.json", split.to_dict(folder))
+    write_json(run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in skipped])
+    write_json(run / "config.json", {"saccade": saccade.__version__, **config})
+
+
+def _read_skipped(run: Path) -> list[ClipError]:
+    return [ClipError(**error) for error in read_json(run / "skipped.json")]
 
 
 def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split, Path | None]:

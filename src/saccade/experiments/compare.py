@@ -1,5 +1,6 @@
 """Several models, seeds and splits on one folder of clips, side by side in one table."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -12,12 +13,15 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
+import saccade
+from saccade.config import DataConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips
 from saccade.evaluation.report import Page
 from saccade.evaluation.results import machine, write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
+from saccade.experiments.entrants import FUSED, Entrant, check_entrants
+from saccade.experiments.fuse import fuse
 from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import resolve_normalization
@@ -28,66 +32,142 @@ from saccade.structures import Clip
 class Cell:
     """One training: a model, a seed, a split."""
 
-    model: ModelConfig
-    seed: int
+    entrant: Entrant
+    data: DataConfig
+    training: TrainConfig
     split_name: str
     split: Split
 
     @property
+    def part(self) -> str:
+        """Which of its model's trainings."""
+        return _part(self.split_name, self.training.seed)
+
+    @property
     def name(self) -> str:
         """The name of its run inside the comparison."""
-        return f"{self.model.name}/{self.split_name}-seed{self.seed}"
+        return f"{self.entrant.name}/{self.part}"
+
+    def settings(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """What its figures depend on."""
+        groups = {"model": self.entrant.model, "data": self.data, "training": self.training}
+        return {**{name: group.to_dict() for name, group in groups.items()}, "split": self.split.to_dict(folder)}
+
+    def compute(self, folder: Path, out: Path) -> dict[str, Any]:
+        """Train it, or go on where it was cut off."""
+        return train(
+            folder, out / self.name, self.entrant.model, self.data, self.training, self.split, resume=True, quiet=True
+        )
+
+
+@dataclass(frozen=True)
+class FusedCell:
+    """Trained cells of one seed and split that answer together."""
+
+    members: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder inside the comparison."""
+        return f"{FUSED}/{self.members[0].part}"
+
+    def settings(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """What its figures depend on."""
+        of_members = {member.entrant.name: member.settings(folder) for member in self.members}
+        splits = [settings.pop("split") for settings in of_members.values()]  # which are one and the same
+        return {"fusion": {"members": list(of_members), **of_members}, "split": splits[0]}
+
+    def compute(self, folder: Path, out: Path) -> dict[str, Any]:
+        """Choose the weights on validation clips, and test; the folder is there when all of it is."""
+        run = out / self.name
+        temporary = run.with_name(f".{run.name}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        measured = fuse([out / member.name for member in self.members], temporary, quiet=True)
+        write_json(temporary / "config.json", {"saccade": saccade.__version__, **self.settings(folder)})
+        shutil.rmtree(run, ignore_errors=True)
+        temporary.rename(run)
+        return measured
+
+
+def _part(split_name: str, seed: int) -> str:
+    return f"{split_name}-seed{seed}"
 
 
 def compare(
     folder: Path,
     out: Path,
-    models: Sequence[ModelConfig],
+    models: Sequence[Entrant],
     make_splits: Callable[[Sequence[Clip]], Mapping[str, Split]],
     seeds: Sequence[int],
     data: DataConfig,
     training: TrainConfig,
     jobs: int | None = None,
+    fused: Sequence[Entrant] = (),
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
+
+    All models learn from the same clips: one that a single model cannot see, such as a clip of one frame where optical
+    flow is wanted, is left out for all.
 
     Args:
         folder: the clips, one class a sub-folder.
         out: gets a run for every cell, comparison.json and report.html.
-        models: what to compare.
+        models: what to compare; each may see other streams (`read_entrants`).
         make_splits: from the clips that can be read to splits by name. Each seed's accuracy counts the test videos of
             all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training: settings, the same for all models.
+        data, training: settings, the same for all models but for their streams.
         jobs: trainings side by side, one thread each; None: one for every core.
+        fused: those of the models whose answers are fused late, for each seed and split with weights that validation
+            clips choose: one more row, without training. None of them: no such row.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
+        `streams`: what each saw; `fused_weights`: of those that were fused, means over seeds and splits;
         `majority`: what always saying one and the same class can reach on the test videos; and the counts.
 
     Raises:
-        ValueError: no model of a name, a name twice, or a cell that was trained with other settings.
+        ValueError: no model of a name, a model twice, a fused one that is not among the models, or a cell that was
+            made with other settings.
     """
-    names = [model.name for model in models]
-    if wrong := sorted({name for name in names if name not in MODELS or names.count(name) > 1}):
-        raise ValueError(f"models to compare: {', '.join(wrong)} is unknown or twice; there are {', '.join(MODELS)}")
+    check_entrants(models, fused)
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     jobs = jobs or machine()["cores"]
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
-    for model in models:  # settings that do not fit are told before clips are read
-        configured(model, data, len(classes))
-    samples, skipped = read_clips(clips, classes, resolve_normalization(data, models[0].pretrained), processes=jobs)
+    seen = [resolve_normalization(each.seen(data), each.model.pretrained) for each in models]
+    for entrant, config in zip(models, seen, strict=True):  # what does not fit is told before clips are read
+        configured(entrant.model, config, len(classes))
+    streams = {config.streams for config in seen}
+    everything = replace(seen[0], streams=streams.pop() if len(streams) == 1 else "both")
+    samples, skipped = read_clips(clips, classes, everything, processes=jobs)
     splits = make_splits(samples.clips)
-    cells = [Cell(model, seed, name, split) for model in models for seed in seeds for name, split in splits.items()]
-    for cell in cells:
-        _check_settings(out / cell.name, cell, resolve_normalization(data, cell.model.pretrained), training, folder)
-    _train_cells(cells, folder, out, data, training, jobs)
-    results = _gather(out, models, splits, seeds)
+    cells = [
+        Cell(entrant, config, replace(training, seed=seed), name, split)
+        for entrant, config in zip(models, seen, strict=True)
+        for seed in seeds
+        for name, split in splits.items()
+    ]
+    # Of each model the cells are in one order, that of seeds and splits.
+    members = [[cell for cell in cells if cell.entrant == entrant] for entrant in fused]
+    together = [FusedCell(of_part) for of_part in zip(*members, strict=True)]
+    for cell in (*cells, *together):
+        _check_settings(out / cell.name, cell.settings(folder))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # forks inherit locks of PyTorch's threads
+        _compute_all(pool, "training", cells, folder, out)
+        _compute_all(pool, "fusing", together, folder, out)
+    names = [entrant.name for entrant in models]
+    results = _gather(out, [*names, *([FUSED] if fused else [])], splits, seeds)
+    results["weights"] = "ImageNet" if models[0].model.pretrained else "from scratch"
+    results["streams"] = {name: config.streams for name, config in zip(names, seen, strict=True)}
+    weights = [read_json(out / cell.name / "evaluation.json")["weights"] for cell in together]
+    means = [mean(of_member) for of_member in zip(*weights, strict=True)]
+    results["fused_weights"] = {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
     results["skipped"] = [str(error) for error in skipped]
     write_json(out / "comparison.json", results)
-    _page(out, folder.resolve().name, results, next(iter(splits)), data, training).write(out / "report.html")
+    page = _page(out, folder.resolve().name, models, results, next(iter(splits)), data, training)
+    page.write(out / "report.html")
     return results
 
 
@@ -102,35 +182,37 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def _train_cells(
-    cells: Sequence[Cell], folder: Path, out: Path, data: DataConfig, training: TrainConfig, jobs: int
+def _compute_all(
+    pool: ProcessPoolExecutor, what: str, cells: Sequence[Cell | FusedCell], folder: Path, out: Path
 ) -> None:
+    if not cells:
+        return
     todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
-    # spawn: a forked child would inherit the threads' locks of PyTorch.
-    with Progress() as progress, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        bar = progress.add_task("training", total=len(cells), completed=len(cells) - len(todo))
-        futures = {pool.submit(_train_cell, folder, out, cell, data, training): cell for cell in todo}
+    with Progress() as progress:
+        bar = progress.add_task(what, total=len(cells), completed=len(cells) - len(todo))
+        futures = {pool.submit(_compute, cell, folder, out): cell for cell in todo}
         try:
             for future in as_completed(futures):
                 accuracy = percent(future.result()["accuracy"])
                 progress.console.print(f"{futures[future].name}: {accuracy}", markup=False)
                 progress.advance(bar)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be trained first
+            pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be computed first
             raise
 
 
-def _check_settings(run: Path, cell: Cell, data: DataConfig, training: TrainConfig, folder: Path) -> None:
+def _compute(cell: Cell | FusedCell, folder: Path, out: Path) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    return cell.compute(folder, out)
+
+
+def _check_settings(run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     """A cell that is there already must be what is asked for: else its figures would stand under other settings."""
     if not (run / "config.json").exists():
         return
-    stored = {**read_json(run / "config.json"), "split": read_json(run / "split.json")}
-    wanted = {
-        "model": cell.model.to_dict(),
-        "data": data.to_dict(),
-        "training": replace(training, seed=cell.seed).to_dict(),
-        "split": cell.split.to_dict(folder),
-    }
+    stored = read_json(run / "config.json")
+    if (run / "split.json").exists():
+        stored["split"] = read_json(run / "split.json")
     for group, values in wanted.items():
         if changed := [name for name, value in values.items() if stored[group].get(name) != value]:
             raise ValueError(
@@ -138,39 +220,36 @@ def _check_settings(run: Path, cell: Cell, data: DataConfig, training: TrainConf
             )
 
 
-def _train_cell(folder: Path, out: Path, cell: Cell, data: DataConfig, training: TrainConfig) -> dict[str, Any]:
-    torch.set_num_threads(1)
-    run, settings = out / cell.name, replace(training, seed=cell.seed)
-    return train(folder, run, cell.model, data, settings, cell.split, resume=True, quiet=True)
-
-
-def _gather(
-    out: Path, models: Sequence[ModelConfig], splits: Mapping[str, Split], seeds: Sequence[int]
-) -> dict[str, Any]:
+def _gather(out: Path, names: Sequence[str], splits: Mapping[str, Split], seeds: Sequence[int]) -> dict[str, Any]:
     results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
-    for model in models:
+    for row in names:
         by_seed, frames_by_seed = [], []
         for seed in seeds:
-            paths = [out / model.name / f"{name}-seed{seed}" / "evaluation.json" for name in splits]
+            paths = [out / row / _part(name, seed) / "evaluation.json" for name in splits]
             parts = [read_json(path) for path in paths]
             by_seed.append(sum(p["accuracy"] * p["videos"] for p in parts) / sum(p["videos"] for p in parts))
             frames_by_seed.append(
                 sum(p["frame_accuracy"] * p["frames"] for p in parts) / sum(p["frames"] for p in parts)
             )
-        results["accuracy"][model.name] = mean(by_seed)
-        results["spread"][model.name] = stdev(by_seed) if len(by_seed) > 1 else None
-        results["frame_accuracy"][model.name] = mean(frames_by_seed)
-        results["per_seed"][model.name] = by_seed
+        results["accuracy"][row] = mean(by_seed)
+        results["spread"][row] = stdev(by_seed) if len(by_seed) > 1 else None
+        results["frame_accuracy"][row] = mean(frames_by_seed)
+        results["per_seed"][row] = by_seed
     # The parts of the last model and seed: the test videos are the same in all of them.
     shown = np.sum([p["confusion"] for p in parts], axis=(0, 2))
     results["majority"] = float(shown.max() / shown.sum())
     results.update(test_videos=int(shown.sum()), splits=len(splits), seeds=list(seeds))
-    results["weights"] = "ImageNet" if models[0].pretrained else "from scratch"
     return results
 
 
 def _page(
-    out: Path, name: str, results: Mapping[str, Any], first: str, data: DataConfig, training: TrainConfig
+    out: Path,
+    name: str,
+    models: Sequence[Entrant],
+    results: Mapping[str, Any],
+    first: str,
+    data: DataConfig,
+    training: TrainConfig,
 ) -> Page:
     """The page of a comparison in `out`; `first` is the name of its first split."""
     columns, rows = table(results)
@@ -178,20 +257,24 @@ def _page(
     parts = f"{'one split' if splits == 1 else f'{splits} splits'} · {results['test_videos']} test videos"
     page = Page(f"Models side by side: {name}", f"{parts} · seeds {', '.join(map(str, seeds))}")
     page.table(rows, columns, "Means over seeds; every model saw the same clips, in the same number of epochs at most.")
+    if weights := results["fused_weights"]:
+        shares = ", ".join(f"{percent(weight, 0)} {member}" for member, weight in weights.items())
+        page.text(f"fused: the answers of trained models together, by weights that validation clips chose ({shares}).")
     page.figure(
         to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
     )
-    sheets = {model: out / model / f"{first}-seed{seeds[0]}" / "attention.png" for model in results["accuracy"]}
-    attentive = {model: sheet for model, sheet in sheets.items() if MODELS[model].settings.get("attention")}
+    attentive = [entrant.name for entrant in models if MODELS[entrant.model.name].attends]
     if attentive:
         page.heading("What they looked at")
         page.text("Test clips drawn by lot, half of them clips that the model got wrong where there are so many.")
-        for model, sheet in attentive.items():
+        for model in attentive:
+            sheet = out / model / _part(first, seeds[0]) / "attention.png"
             page.figure(sheet.read_bytes(), f"{model}, {first}, seed {seeds[0]}", wide=True)
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["what was found"])
     with page.details("Settings"):
-        values = {**data.to_dict(), **training.to_dict()}
+        streams = ", ".join(f"{model} {seen}" for model, seen in results["streams"].items())
+        values = {**data.to_dict(), "streams": streams, **training.to_dict()}
         page.table([[key, str(value)] for key, value in values.items()], ["setting", "value"])
     return page
 

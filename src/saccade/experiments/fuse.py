@@ -18,7 +18,7 @@ from saccade.structures import Clip, ClipError, Evaluation
 _STEPS = 20  # of a weight between 0 and 1
 
 
-def fuse(runs: Sequence[Path], out: Path) -> dict[str, Any]:
+def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
     """Choose a weight for each of the runs, test them together, and write them to `out`.
 
     Every sum of weights in steps of a twentieth is tried on the validation clips; the one with the lowest log loss is
@@ -27,6 +27,7 @@ def fuse(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     Args:
         runs: two or more, trained on the same split of the same clips.
         out: a new folder.
+        quiet: no progress bars.
 
     Returns:
         The figures of the test side (`accuracy.measure`), `weights`, and `alone`: each run's own test accuracy.
@@ -45,8 +46,8 @@ def fuse(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     members = [load(run) for run in runs]
     Fused(members, [1 / len(members)] * len(members))  # which tells whether they fit
     split = Split.from_dict(splits[0], Path(folders[0]))
-    weights = choose_weights(*_answers(members, split.validation)[:2])
-    scores, targets, names, frame_scores, skipped = _answers(members, split.test)
+    weights = choose_weights(*_answers(members, split.validation, quiet)[:2])
+    scores, targets, names, frame_scores, skipped = _answers(members, split.test, quiet)
     together = [fuse_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]
     evaluation = Evaluation(
         names, members[0].classes, targets, fuse_scores(scores, weights), tuple(together), tuple(skipped)
@@ -78,7 +79,7 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
 
 
 def _answers(
-    members: Sequence[Recognizer], clips: Sequence[Clip]
+    members: Sequence[Recognizer], clips: Sequence[Clip], quiet: bool
 ) -> tuple[
     list[NDArray[np.float32]],
     NDArray[np.int64],
@@ -87,7 +88,7 @@ def _answers(
     tuple[ClipError, ...],
 ]:
     """Of every member the scores of all clips; targets and names; frame scores; and what could not be read."""
-    read = [read_clips(clips, member.classes, member.data) for member in members]
+    read = [read_clips(clips, member.classes, member.data, quiet=quiet) for member in members]
     unreadable = {error.path: error for _, errors in read for error in errors}
     good = [clip for clip in clips if clip.path not in unreadable]
     found = [member.evaluate(samples.only(good)) for member, (samples, _) in zip(members, read, strict=True)]

@@ -23,6 +23,16 @@ class Recipe:
     settings: dict[str, Any] = field(default_factory=dict)
     kind: str = "Classifier"
 
+    @property
+    def attends(self) -> bool:
+        """Whether its outputs carry attention."""
+        return bool(self.settings.get("attention"))
+
+    @property
+    def follows_flow(self) -> bool:
+        """Whether it looks at the picture where the flow says, and so needs both."""
+        return bool(self.settings.get("flow_channels"))
+
 
 MODELS: dict[str, Recipe] = {
     "convnet": Recipe(
@@ -85,7 +95,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     Raises:
         ValueError: as `create_model`, or a model whose attention follows the flow, for samples without picture or flow.
     """
-    if model.name in MODELS and MODELS[model.name].settings.get("flow_channels"):
+    if model.name in MODELS and MODELS[model.name].follows_flow:
         if data.streams != "both":
             raise ValueError(
                 f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "

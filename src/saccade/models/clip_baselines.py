@@ -5,6 +5,7 @@ without what they learned on Kinetics. All are one class, `ClipClassifier`, with
 """
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, cast
 
@@ -108,8 +109,8 @@ class ClipClassifier(VideoModel):
         self.step(torch.empty(0))
 
 
-class MiddleFrame(nn.Module):
-    """The frame T // 2 alone, through an encoder of frames: what can be told without time."""
+class FrameLook(nn.Module):
+    """A look at single frames, through an encoder of frames (see `Classifier` for the arguments)."""
 
     def __init__(self, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
         super().__init__()
@@ -117,28 +118,32 @@ class MiddleFrame(nn.Module):
         self.num_features = self.encoder.num_features
         self.to(memory_format=torch.channels_last)
 
+    @abstractmethod
     def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B D`: the frame's features, averaged over the places."""
-        frame = video[:, video.shape[1] // 2].contiguous(memory_format=torch.channels_last)
-        return self.encoder(frame).mean((2, 3))
+        """`B T C H W -> B D`."""
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """`N C H W -> N D`: features, averaged over the places."""
+        return self.encoder(frames.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
 
-class FrameAverage(nn.Module):
-    """All frames through an encoder of frames, their features averaged: what is told by the clip's parts in any order.
+class MiddleFrame(FrameLook):
+    """The frame T // 2 alone: what can be told without time."""
+
+    def forward(self, video: Tensor) -> Tensor:
+        """`B T C H W -> B D`: the features of that frame."""
+        return self.encode(video[:, video.shape[1] // 2])
+
+
+class FrameAverage(FrameLook):
+    """The features of all frames, averaged: what is told by the clip's parts in any order.
 
     `convnet` averages the probabilities of the frames instead.
     """
 
-    def __init__(self, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
-        super().__init__()
-        self.encoder = build_encoder(encoder, in_channels, size, pretrained)
-        self.num_features = self.encoder.num_features
-        self.to(memory_format=torch.channels_last)
-
     def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B D`: features averaged over the places and over time."""
-        features = self.encoder(video.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        return features.mean((2, 3)).unflatten(0, video.shape[:2]).mean(1)
+        """`B T C H W -> B D`: the mean over time."""
+        return self.encode(video.flatten(0, 1)).unflatten(0, video.shape[:2]).mean(1)
 
 
 FRAME_LOOKS: dict[str, Callable[[str, int, int, bool], Look]] = {

@@ -1,0 +1,95 @@
+"""Who competes on a folder of clips: a model each with what it sees, and which of them answer together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from saccade.config import DataConfig, ModelConfig
+from saccade.models.build import MODELS
+
+FUSED = "fused"
+_STREAMS = ("rgb", "flow", "both")
+# The two streams of VideoLSTM (Li et al. 2016): attention over the picture, a memory of the flow.
+_USUALLY_FUSED = "convalstm+convlstm:flow"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model of a comparison, and what it sees.
+
+    Args:
+        model: its settings.
+        streams: `rgb`, `flow` or `both`; None: those of the comparison, but `both` for a model that follows the flow.
+    """
+
+    model: ModelConfig
+    streams: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its row and its folder."""
+        return self.model.name if self.streams is None else f"{self.model.name}-{self.streams}"
+
+    @property
+    def entry(self) -> str:
+        """What `read_entrants` knows it by."""
+        return self.model.name if self.streams is None else f"{self.model.name}:{self.streams}"
+
+    def seen(self, data: DataConfig) -> DataConfig:
+        """The comparison's settings of a sample, with the streams of this model."""
+        recipe = MODELS.get(self.model.name)
+        usual = "both" if recipe and recipe.follows_flow else data.streams
+        return replace(data, streams=self.streams or usual)
+
+
+def read_entrants(entries: str, shared: ModelConfig, data: DataConfig) -> tuple[list[Entrant], list[Entrant]]:
+    """The models of a comparison, and those among them that are fused, from words with commas between them.
+
+    A word is a model's name, behind it `:rgb`, `:flow` or `:both` where it sees other streams than the comparison; or
+    `fused=MODEL+MODEL`, of which plain `fused` is the one with `convalstm` and `convlstm:flow`.
+
+    Args:
+        entries: such as `convalstm,convlstm:flow,fused`.
+        shared: settings of all models; `grounded` is that of those that attend.
+        data: settings of a sample, whose streams are the comparison's.
+
+    Raises:
+        ValueError: `fused` twice, or grounded models of which none attends.
+    """
+    words = [word.strip() for word in entries.split(",")]
+    together = [word for word in words if word.partition("=")[0] == FUSED]
+    if len(together) > 1:
+        raise ValueError(f"models to compare: {' and '.join(together)}; expected one of them")
+    members = (together[0].partition("=")[2] or _USUALLY_FUSED).split("+") if together else []
+    models = [_read_entrant(word, shared, data) for word in words if word not in together]
+    if shared.grounded and not any(entrant.model.grounded for entrant in models):
+        raise ValueError(f"grounded asks what is attended for the class, and none of {entries} attends; leave it out")
+    return models, [_read_entrant(member.strip(), shared, data) for member in members]
+
+
+def _read_entrant(entry: str, shared: ModelConfig, data: DataConfig) -> Entrant:
+    name, _, streams = entry.rpartition(":")
+    if streams not in _STREAMS:  # names hold colons too: torchvision:r3d_18
+        name, streams = entry, ""
+    attends = name in MODELS and MODELS[name].attends
+    usual = Entrant(replace(shared, name=name, grounded=shared.grounded and attends))
+    other = replace(usual, streams=streams or None)
+    # What changes nothing has no name of its own: a model that is there twice is found out, and one folder has it.
+    return usual if other.seen(data) == usual.seen(data) else other
+
+
+def check_entrants(models: Sequence[Entrant], fused: Sequence[Entrant]) -> None:
+    """Raise a ValueError unless every model is known and there once, and the fused ones are two or more of them."""
+    names = [entrant.name for entrant in models]
+    if wrong := sorted({each.entry for each in models if each.model.name not in MODELS or names.count(each.name) > 1}):
+        raise ValueError(
+            f"models to compare: {', '.join(wrong)} is unknown or twice; there are {', '.join(MODELS)}, "
+            f"each also with :rgb, :flow or :both behind it, and {FUSED}"
+        )
+    entries = [entrant.entry for entrant in fused]
+    if missing := [entrant.entry for entrant in fused if entrant not in models]:
+        raise ValueError(
+            f"fused takes {' and '.join(entries)}: add {' and '.join(missing)} to the models, or name those to fuse: "
+            "fused=MODEL+MODEL"
+        )
+    if fused and len(set(entries)) < max(2, len(entries)):
+        raise ValueError(f"fused takes {' and '.join(entries)}; expected two models or more, none of them twice")
