@@ -152,7 +152,8 @@ def compare(
     # Of each model the cells are in one order, that of seeds and splits.
     members = [[cell for cell in cells if cell.entrant == entrant] for entrant in fused]
     together = [FusedCell(of_part) for of_part in zip(*members, strict=True)]
-    for cell in (*cells, *together):
+    every: list[Cell | FusedCell] = [*cells, *together]
+    for cell in every:
         _check_settings(out / cell.name, cell.settings(folder))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # forks inherit locks of PyTorch's threads
         _compute_all(pool, "training", cells, folder, out)
