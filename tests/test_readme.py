@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from saccade.cli import app
 from saccade.experiments.digits import reproduce as digits
+from saccade.experiments.hmdb10 import reproduce as hmdb10
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,7 +64,8 @@ def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
     # Reproducing takes minutes to days, and has tests of its own: here its commands are understood, not carried out.
-    monkeypatch.setattr(digits, "reproduce", lambda *_: Path("report.html"))
+    for experiment in (digits, hmdb10):
+        monkeypatch.setattr(experiment, "reproduce", lambda *_: Path("report.html"))
     for command in commands(page):
         if command.startswith("saccade reproduce "):
             assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0, command

@@ -1,5 +1,6 @@
 """The command line: each command is a few lines around one function of the library."""
 
+import dataclasses
 import functools
 import os
 import sys
@@ -266,6 +267,37 @@ def videolstm(
     run = run or Path("runs") / f"videolstm-{budget}"
     with stoppable("the same command goes on from here"):
         typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")
+
+
+@functools.partial(_command, group=reproduce)
+def hmdb10(
+    hmdb51: Annotated[
+        Path | None, typer.Option(help="The folder of HMDB-51: hmdb51_org.rar, or a folder a class.")
+    ] = None,
+    clips: Annotated[Path | None, typer.Option(help="Other clips in its place, one class a sub-folder.")] = None,
+    classes: Annotated[
+        str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
+    ] = "",
+    epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
+    pretrained: Annotated[
+        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+    ] = True,
+    run: Annotated[
+        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
+    ] = None,
+    results: Results = None,
+) -> None:
+    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame."""
+    from saccade.experiments.hmdb10 import reproduce as hmdb10_run
+
+    budget = hmdb10_run.PUBLISHED
+    budget = dataclasses.replace(
+        budget, pretrained=pretrained, training=dataclasses.replace(budget.training, epochs=epochs)
+    )
+    run = run or Path("runs") / (f"hmdb10-{_name(clips)}" if clips else "hmdb10")
+    with stoppable("the same command goes on from here"):
+        names = [name.strip() for name in classes.split(",") if name.strip()]
+        typer.echo(f"report: {hmdb10_run.reproduce(run, hmdb51, clips, names, budget, results)}")
 
 
 @functools.partial(_command, group=generate)

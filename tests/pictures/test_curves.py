@@ -9,7 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from saccade.pictures.curves import confusion, loss_and_accuracy, reliability, side_by_side, timeline, to_png, to_svg
+from saccade.pictures.curves import (
+    accuracy_by_frame,
+    confusion,
+    loss_and_accuracy,
+    reliability,
+    side_by_side,
+    timeline,
+    to_png,
+    to_svg,
+)
 
 
 def curves():
@@ -33,6 +42,18 @@ def test_learning_curves_stand_against_epochs_from_one():
 def test_one_epoch_is_a_point():
     (axes,) = loss_and_accuracy({"training": {"loss": [1.5]}}).axes
     assert axes.lines[0].get_marker() == "o"
+
+
+def test_accuracy_stands_against_frames_from_one():
+    (axes,) = accuracy_by_frame({"a": [0.1, 0.4, 0.9], "b": [0.2, 0.2, 0.3]}, 0.25, "chance").axes
+    for line, name, shares in zip(axes.lines, "ab", ([0.1, 0.4, 0.9], [0.2, 0.2, 0.3]), strict=False):
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == [1, 2, 3]
+        np.testing.assert_array_equal(line.get_ydata(), shares)
+    assert axes.lines[2].get_label() == "chance"
+    assert set(axes.lines[2].get_ydata()) == {0.25}
+    with pytest.raises(ValueError, match="no shares given, expected at least one model with one frame"):
+        accuracy_by_frame({"a": []}, 0.25, "chance")
 
 
 def test_confusion_shows_the_counts_of_each_true_class():

@@ -28,12 +28,12 @@ def cell(
         stored = read_json(path)
         if not {"settings", "figures"} <= set(stored):
             raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
-        _check(path, stored["settings"], settings)
+        check_settings(path, stored["settings"], settings)
         _put_away(training)
         return stored["figures"]
     # A training that was cut off goes on from its checkpoints: under these settings or not at all.
     if begun.exists():
-        _check(begun, read_json(begun), settings)
+        check_settings(begun, read_json(begun), settings)
     write_json(begun, dict(settings))
     figures = compute()
     write_json(path, {"settings": dict(settings), "figures": figures})
@@ -42,15 +42,20 @@ def cell(
     return figures
 
 
-def _put_away(training: Path | None) -> None:
-    if training is not None:
-        shutil.rmtree(training / "checkpoints", ignore_errors=True)
+def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse what is stored in `path` unless the settings that made it are these.
 
-
-def _check(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    Raises:
+        ValueError: naming the settings that differ.
+    """
     changed = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
     if changed:
         names = ", ".join(changed)
         raise ValueError(
             f"{path}: made with other settings ({names}); choose another --run, or remove it and its folder"
         )
+
+
+def _put_away(training: Path | None) -> None:
+    if training is not None:
+        shutil.rmtree(training / "checkpoints", ignore_errors=True)

@@ -71,6 +71,27 @@ def make_features(
     """
     part = _shard(shard)
     found = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
+    store, net = make_store(folder, encoder, data, pretrained, every, precision, seed)
+    return _extract(store, found[part], net, quiet)
+
+
+def make_store(
+    folder: Path,
+    encoder: str = "vgg16",
+    data: DataConfig | None = None,
+    pretrained: bool = True,
+    every: bool = False,
+    precision: str = "auto",
+    seed: int = 0,
+) -> tuple[FeatureStore, nn.Module]:
+    """A feature store and its encoder, without clips as yet; the one that is there, if the same made it.
+
+    The arguments are those of `make_features`.
+
+    Raises:
+        ValueError: the store was made by something else, or a setting that does not fit.
+        RuntimeError: the ImageNet weights cannot be had.
+    """
     data = resolve_normalization(data or DataConfig(), pretrained)
     torch.manual_seed(seed)
     net = cast(nn.Module, build_encoder(encoder, data.in_channels, data.size, pretrained))
@@ -81,8 +102,7 @@ def make_features(
     elif precision not in ("32", "bf16"):
         raise ValueError(f"precision is {precision!r}, expected auto, 32 or bf16")
     origin = Origin(encoder, pretrained, weights_digest(net), precision, data, every)
-    store = FeatureStore.make(folder, origin, partial(_save_weights, net))
-    return _extract(store, found[part], net, quiet)
+    return FeatureStore.make(folder, origin, partial(_save_weights, net)), net
 
 
 def stored_settings(

@@ -213,6 +213,32 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], 
     return figure
 
 
+def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
+    """How much is known at each frame of a clip: a line a model, and a dashed line for what needs no model.
+
+    Args:
+        shares: by model, the share of clips (0 to 1) that it has right at each of `T` frames.
+        baseline: a share.
+        baseline_name: what it is.
+    """
+    if not shares or not all(len(values) for values in shares.values()):
+        raise ValueError("no shares given, expected at least one model with one frame")
+    figure = _figure(7.6, 3.1)
+    axes = figure.subplots()
+    for k, (name, values) in enumerate(shares.items()):
+        frames = np.arange(1, len(values) + 1)
+        colour = COLOURS[k % len(COLOURS)]
+        axes.plot(frames, values, color=colour, linewidth=2, marker="o" if len(values) < 3 else "", label=name)
+    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=baseline_name)
+    _plain(axes, "frame", "clips right")
+    axes.set_xlim(1, max(2, *map(len, shares.values())))
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(_whole_numbers())
+    axes.yaxis.set_major_formatter(_percent())
+    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
 def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
     """A column a model: a dot for each seed, a line at their mean, and a dashed line for what needs no model.
 
