@@ -188,9 +188,8 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     assert isinstance(recognizer.model, Classifier)
     # Without the clips that cannot be read.
     split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)
-    frames = budget.data.frames
     store = FeatureStore.open(features)
-    samples, _ = stored_clips(split.test, recognizer.classes, store, recognizer.model, frames, quiet=True)
+    samples, _ = stored_clips(split.test, recognizer.classes, store, recognizer.model, recognizer.data, quiet=True)
     if recognizer.model.attends:
         write_png(run / "attention.png", sheet(_looks(recognizer, samples), _COLUMNS))
     evaluation = recognizer.evaluate(samples)
