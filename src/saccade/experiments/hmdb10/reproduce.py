@@ -74,7 +74,7 @@ class ClipSet:
     """The clips that a run is about.
 
     Args:
-        name: `HMDB-51`, or that of another folder.
+        name: `HMDB-51`, or that of another folder, with a slash behind it to tell the two apart.
         folder: where they are.
         split: which of them learn, choose and test.
     """
@@ -155,7 +155,7 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
     chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
     kept = [clip for clip in found if clip.label in chosen]
     sides = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
-    return ClipSet(f"clips {name}", folder, Split(**sides))
+    return ClipSet(f"{name}/", folder, Split(**sides))
 
 
 def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: bool) -> None:
