@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
-from saccade.localization.parameters import LocalizationParameters, choose_parameters, saliency_metric
+from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 
 
 @pytest.mark.parametrize(
@@ -37,11 +36,13 @@ def test_the_lowest_criterion_is_chosen_and_the_first_of_equal_ones() -> None:
         choose_parameters(offered[:1], lambda each: criteria[each.threshold])
 
 
-def test_the_metric_wants_small_regions_that_are_enough() -> None:
-    assert saliency_metric(0.5, 1.0) == pytest.approx(np.log(0.5))
-    small, large, wrong = saliency_metric([0.1, 1.0, 0.1], [0.9, 0.9, 0.05])
-    assert small < large < wrong
-    assert saliency_metric(0.01, 0.5) == saliency_metric(0.05, 0.5)
-    assert np.isfinite(saliency_metric(0.1, 0.0))
-    with pytest.raises(ValueError, match="area is not within 0 and 1"):
-        saliency_metric(1.5, 0.5)
+def test_the_cost_is_least_for_the_smallest_region_that_the_class_needs_all_of() -> None:
+    names = ("exact", "too large", "a part", "elsewhere")
+    areas, kept, deleted = (0.04, 0.5, 0.02, 0.04), (0.95, 0.95, 0.9, 0.1), (0.05, 0.05, 0.4, 0.95)
+    costs = dict(zip(names, explanation_cost(areas, kept, deleted), strict=True))
+    assert min(costs, key=lambda name: costs[name]) == "exact"
+    assert costs["exact"] == pytest.approx(0.04 + 0.05 + 0.05)
+    assert max(costs, key=lambda name: costs[name]) == "elsewhere"
+    assert explanation_cost(1.0, 1.0, 0.0) == 1  # all of the frame
+    with pytest.raises(ValueError, match="kept is not within 0 and 1"):
+        explanation_cost(0.5, 1.5, 0.0)

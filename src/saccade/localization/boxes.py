@@ -128,7 +128,7 @@ def label_boxes(
         )
     found = []
     for here, scores, index in zip(candidates, frame_scores, indices, strict=True):
-        for k in np.flatnonzero(scores >= least):
+        for k in np.flatnonzero(scores >= least).tolist():
             for corners, share in zip(here.corners.tolist(), here.concentration.tolist(), strict=True):
                 found.append(Box(classes[k], int(index), tuple(corners), float(scores[k]) * share))
     return tuple(found)

@@ -4,6 +4,7 @@ A cell of an 8×8 map is larger than most things in a small video, so a box from
 not the thing's. A map multiplied by one of these has the thing's edges.
 """
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -23,9 +24,9 @@ def motion(frames: Pixels) -> Floats:
     motion estimation method using 3-successive video frames*, 1996). The first and the last frame have one neighbour;
     a single frame has no motion. It needs a camera that stands still.
     """
-    steps = np.stack([_distance(a, b) for a, b in zip(frames[1:], frames[:-1], strict=True)]) if len(frames) > 1 else []
-    if not len(steps):
+    if len(frames) < 2:
         return np.zeros(frames.shape[:3], np.float32)
+    steps = np.stack([_distance(a, b) for a, b in itertools.pairwise(frames)])
     return np.minimum(np.concatenate((steps[:1], steps)), np.concatenate((steps, steps[-1:])))
 
 

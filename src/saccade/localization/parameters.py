@@ -72,7 +72,7 @@ def choose_parameters(
     """The candidate with the lowest criterion, the first of equal ones; one whose criterion is NaN is never chosen.
 
     A criterion that looked at true boxes would make localisation learned from labels into something else. Honest is
-    what can be computed from clips and their labels, such as the mean `saliency_metric` over validation clips.
+    what can be computed from clips and their labels, such as the mean `explanation_cost` over validation clips.
 
     Raises:
         ValueError: no candidate with a criterion.
@@ -84,25 +84,26 @@ def choose_parameters(
     return min(fit, key=lambda one: one[0])[1]
 
 
-def saliency_metric(area: ArrayLike, probability: ArrayLike, least: float = 0.05) -> NDArray[np.float64]:
-    """How well a region explains the class: log(max(area, least)) - log(probability), low is good.
+def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:
+    """How badly a region explains a class: area + (1 - kept) + deleted, low is good.
 
-    The smallest region that is enough for the classifier to see the class: too large costs area, too small or misplaced
-    costs the class's probability (Dabkowski & Gal, *Real time image saliency for black box classifiers*, 2017, eq. 1;
-    there the region is cut out and enlarged, here the rest is blanked).
+    The smallest region that is enough for the class to be seen, and without which it is not: the preservation and the
+    deletion game of Fong & Vedaldi, *Interpretable explanations of black boxes by meaningful perturbation*, 2017, with
+    a share of the frame weighing as much as a share of the probability. Each term holds off one failure: `area` a box
+    that is too large, `kept` one in the wrong place, `deleted` one around a part of the thing, whose rest still tells
+    the class. The measure of Dabkowski & Gal (*Real time image saliency for black box classifiers*, 2017), log(area) -
+    log(kept), rewards parts: a digit is known from a piece.
 
     Args:
         area: the region's share of the frame.
-        probability: of the true class when nothing but the region is seen.
-        least: share below which smaller is not better; 0.05 is theirs.
+        kept: probability of the true class when nothing but the region is seen.
+        deleted: that when everything but the region is seen.
 
     Raises:
         ValueError: values that are no shares.
     """
-    areas, probabilities = np.asarray(area, dtype=np.float64), np.asarray(probability, dtype=np.float64)
-    for name, values in (("area", areas), ("probability", probabilities)):
+    terms = [np.asarray(each, dtype=np.float64) for each in (area, kept, deleted)]
+    for name, values in zip(("area", "kept", "deleted"), terms, strict=True):
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError(f"{name} is not within 0 and 1: from {values.min()} to {values.max()}")
-    if not 0 < least <= 1:
-        raise ValueError(f"least is {least}, expected a share above 0, at most 1")
-    return np.log(np.maximum(areas, least)) - np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return terms[0] + (1 - terms[1]) + terms[2]
