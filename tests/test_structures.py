@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saccade.structures import ClipError, Evaluation, Frames, Prediction, Step
+from saccade.structures import Box, ClipError, Evaluation, Frames, Prediction, Segment, Step, Tube
 
 CLASSES = ("wave", "clap", "run")
 
@@ -115,3 +115,47 @@ def test_the_best_class_of_a_step_and_of_a_video() -> None:
     step = Step(0, 0.0, np.array([0.2, 0.7, 0.1], np.float32), CLASSES)
     assert (step.label, step.score) == ("clap", pytest.approx(0.7))
     assert (prediction().label, prediction().score) == ("clap", pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"corners": (0, 0, 1)}, "a box of 3 numbers"),
+        ({"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
+        ({"corners": (0, 0, float("nan"), 1)}, "a box is not finite"),
+        ({"frame": -1}, "frame is -1"),
+        ({"score": float("inf")}, "score is inf"),
+    ],
+)
+def test_boxes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
+    assert Box(**given).score == 1
+    with pytest.raises(ValueError, match=message):
+        Box(**given | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"frames": np.array([3, 3])}, "frames of a tube are not ascending"),
+        ({"frames": np.array([-1, 0])}, "frames of a tube are not ascending"),
+        ({"frames": np.array([3])}, "boxes has 2 entries for 1 frames"),
+        ({"boxes": np.zeros((2, 5), np.float32)}, r"boxes have shape \(2, 5\), expected T 4"),
+        ({"boxes": np.full((2, 4), np.nan, np.float32)}, "a box is not finite"),
+        ({"boxes": np.array([[0, 0, 1, 1], [0, 2, 1, 1]], np.float32)}, "a box ends before it begins"),
+        ({"frames": np.zeros(0, np.int64), "boxes": np.zeros((0, 4), np.float32)}, "a tube without frames"),
+        ({"score": float("nan")}, "score is nan"),
+    ],
+)
+def test_tubes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"label": "wave", "frames": np.array([3, 5]), "boxes": np.zeros((2, 4), np.float32)}
+    assert Tube(**given).score == 1
+    with pytest.raises(ValueError, match=message):
+        Tube(**given | changed)
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)])
+def test_segments_that_cannot_be(start: float, end: float) -> None:
+    assert Segment("wave", 0, 1).score == 1
+    with pytest.raises(ValueError, match="expected 0 <= start < end"):
+        Segment("wave", start, end)

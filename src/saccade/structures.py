@@ -5,6 +5,7 @@ pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K
 indices are 0-based, boxes are `x1 y1 x2 y2` in pixels of the original video.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -140,6 +141,93 @@ class Step(_Scored):
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
+
+
+def _check_box(corners: NDArray[np.float32]) -> None:
+    if not np.isfinite(corners).all():
+        raise ValueError("a box is not finite, expected x1 y1 x2 y2 in pixels")
+    if not (corners[..., :2] <= corners[..., 2:]).all():
+        raise ValueError("a box ends before it begins; expected x1 <= x2 and y1 <= y2")
+
+
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise ValueError(f"score is {score}, expected a finite number")
+
+
+@dataclass(frozen=True)
+class Box:
+    """Something in one frame.
+
+    Args:
+        label: the name of its class.
+        frame: which frame of the video.
+        corners: x1 y1 x2 y2, in pixels of the original video.
+        score: how sure it is; 1 for a true one.
+    """
+
+    label: str
+    frame: int
+    corners: tuple[float, float, float, float]
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.corners) != 4:
+            raise ValueError(f"a box of {len(self.corners)} numbers, expected x1 y1 x2 y2")
+        if self.frame < 0:
+            raise ValueError(f"frame is {self.frame}, expected 0 or more")
+        _check_box(np.asarray(self.corners))
+        _check_score(self.score)
+
+
+@dataclass(frozen=True, eq=False)
+class Tube:
+    """Something that is followed from frame to frame.
+
+    Args:
+        label: the name of its class.
+        frames: `T`, which frames of the video, ascending.
+        boxes: `T 4`, x1 y1 x2 y2 in pixels of the original video.
+        score: how sure it is; 1 for a true one.
+    """
+
+    label: str
+    frames: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check("frames", self.frames, 1)
+        _check("boxes", self.boxes, 2, len(self.frames))
+        if self.boxes.shape[1] != 4:
+            raise ValueError(f"boxes have shape {self.boxes.shape}, expected T 4: x1 y1 x2 y2")
+        if not len(self.frames):
+            raise ValueError("a tube without frames, expected at least one")
+        if self.frames[0] < 0 or not (np.diff(self.frames) > 0).all():
+            raise ValueError("frames of a tube are not ascending from 0 or more")
+        _check_box(self.boxes)
+        _check_score(self.score)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Something that happens from one time to another.
+
+    Args:
+        label: the name of its class.
+        start, end: seconds from the first frame of the video.
+        score: how sure it is; 1 for a true one.
+    """
+
+    label: str
+    start: float
+    end: float
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end < math.inf:
+            raise ValueError(f"{self.label} from {self.start} to {self.end} s, expected 0 <= start < end")
+        _check_score(self.score)
 
 
 @dataclass(frozen=True, eq=False)

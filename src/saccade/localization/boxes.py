@@ -1,0 +1,154 @@
+"""Boxes around what is attended to: a threshold relative to the map's highest value, then connected pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from saccade.localization.foreground import FOREGROUNDS, NOISE
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.smooth import smooth, upsample
+from saccade.structures import Box
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The boxes of one frame before anything is said of their class, the surest first.
+
+    Args:
+        corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
+        concentration: `n`, the share of the map's mass that is in the box, less the box's share of the frame. A sharp
+            map has 1, a uniform one 0 however its box is cut, for a box says nothing if any other holds as much.
+    """
+
+    corners: Floats
+    concentration: Floats
+
+    def __post_init__(self) -> None:
+        if self.corners.shape != (len(self.concentration), 4):
+            raise ValueError(
+                f"corners have shape {self.corners.shape} for {len(self.concentration)} boxes, expected n 4"
+            )
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+
+def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
+    """The boxes of every frame.
+
+    The map is smoothed over time, brought to the size of the frame, and multiplied by how likely each pixel is of the
+    foreground. Where a frame shows no foreground (nothing moves), the map is used as it is.
+
+    Args:
+        attention: `T h w`, sums to one over `h w`.
+        frames: `T H W C`, uint8, the video as it was: boxes are in its pixels.
+        parameters: how.
+
+    Returns:
+        For each frame its candidates; none where the map is uniform.
+
+    Raises:
+        ValueError: frames of another kind, or another number of them than maps.
+    """
+    maps = np.asarray(attention, dtype=np.float32)
+    if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
+        raise ValueError(f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C")
+    steady = smooth(maps, parameters.smoothing, parameters.causal)
+    large = upsample(steady, (frames.shape[1], frames.shape[2]), parameters.upsampling)
+    # Rounding alone must not lift a part of a uniform map above the rest.
+    attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
+    foreground = FOREGROUNDS[parameters.foreground]
+    if foreground is not None:
+        large *= foreground(frames) + np.float32(NOISE)
+    return cut_boxes(large, parameters, attended)
+
+
+def cut_boxes(
+    weights: Floats, parameters: LocalizationParameters, attended: NDArray[np.bool_] | None = None
+) -> tuple[Candidates, ...]:
+    """The boxes around the heavy pixels of every frame, from maps that are already at the frame's size.
+
+    Args:
+        weights: `T H W`, not negative, of any scale.
+        parameters: `threshold`, `closing` and `most` are used.
+        attended: `T H W`, the pixels that can be in a box; None: all.
+    """
+    allowed = np.ones_like(weights, dtype=np.bool_) if attended is None else attended
+    return tuple(_cut(each, here, parameters) for each, here in zip(weights, allowed, strict=True))
+
+
+def _cut(weights: Floats, allowed: NDArray[np.bool_], parameters: LocalizationParameters) -> Candidates:
+    peak = weights.max(where=allowed, initial=0)
+    if not peak > 0:
+        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    heavy = ((weights >= parameters.threshold * peak) & allowed).astype(np.uint8)
+    reach = round(parameters.closing * min(weights.shape) / 2)
+    if reach:
+        heavy = cv2.morphologyEx(heavy, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)).astype(np.uint8)
+    count, parts, about, _ = cv2.connectedComponentsWithStats(heavy, connectivity=8)
+    mass = np.bincount(parts.ravel(), weights.ravel(), count)
+    heaviest = 1 + mass[1:].argsort(kind="stable")[::-1][: parameters.most]  # part 0 is the rest
+    x, y, width, height = about[heaviest, :4].T
+    within = [weights[top : top + high, left : left + wide].sum(dtype=np.float64)
+              for left, top, wide, high in about[heaviest, :4]]  # fmt: skip
+    share = np.array(within) / weights.sum(dtype=np.float64) - width * height / weights.size
+    order = share.argsort(kind="stable")[::-1]
+    corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)
+    return Candidates(corners[order], share[order].clip(0, 1).astype(np.float32))
+
+
+def label_boxes(
+    candidates: Sequence[Candidates],
+    frame_scores: NDArray[np.floating],
+    indices: NDArray[np.integer],
+    classes: Sequence[str],
+    least: float = 0.01,
+) -> tuple[Box, ...]:
+    """Each candidate once for each class; its score is the class's probability at that frame × its concentration.
+
+    Attention that is shared by all classes says where, not what, so the two are taken as independent.
+
+    Args:
+        candidates: of `T` frames.
+        frame_scores: `T K`, probabilities.
+        indices: `T`, which frame of the video each is.
+        classes: the `K` class names.
+        least: classes below this probability at a frame are left out there.
+    """
+    if frame_scores.shape != (len(candidates), len(classes)):
+        raise ValueError(
+            f"frame_scores have shape {frame_scores.shape} for {len(candidates)} frames and {len(classes)} classes, "
+            "expected T K"
+        )
+    found = []
+    for here, scores, index in zip(candidates, frame_scores, indices, strict=True):
+        for k in np.flatnonzero(scores >= least).tolist():
+            for corners, share in zip(here.corners.tolist(), here.concentration.tolist(), strict=True):
+                found.append(Box(classes[k], int(index), tuple(corners), float(scores[k]) * share))
+    return tuple(found)
+
+
+def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels whose centres are in any of a frame's boxes: for `T` arrays `n 4`, in pixels of H W, `T H W`."""
+    mask = np.zeros((len(corners), *size), np.bool_)
+    for inside, boxes in zip(mask, corners, strict=True):
+        for x1, y1, x2, y2 in np.rint(boxes).astype(int):
+            inside[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
+    return mask
+
+
+def blank_outside(samples: Pixels, mask: NDArray[np.bool_], blank: ArrayLike) -> Pixels:
+    """Samples in which nothing but the masked pixels is left, to ask a model whether they are enough.
+
+    Args:
+        samples: `T H W C`, uint8.
+        mask: `T H W`, what is kept.
+        blank: `C`, what stands elsewhere: a colour without contrast, 128 for channels of optical flow.
+    """
+    return np.where(mask[..., None], samples, np.asarray(blank, dtype=np.uint8))

@@ -1,0 +1,65 @@
+"""When it happens: where a class's score over time is high for this clip."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.smooth import smooth
+from saccade.structures import Segment
+
+
+def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, int]]:
+    """First and last frame of each stretch in which scores are at least `onset` times the highest one.
+
+    Relative to the clip, for a model is rarely equally sure of two clips, and a rise within one says more.
+    """
+    high = np.concatenate(([False], scores >= onset * scores.max(), [False]))
+    changes = np.flatnonzero(np.diff(high))
+    return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
+
+
+def find_segments(
+    frame_scores: NDArray[np.floating],
+    times: NDArray[np.floating],
+    classes: Sequence[str],
+    parameters: LocalizationParameters,
+    least: float = 0.01,
+) -> tuple[Segment, ...]:
+    """The segments of every class, the surest first; a segment's score is the mean probability of its class in it.
+
+    A frame speaks for the time from half way to the frame before it to half way to the one after.
+
+    Args:
+        frame_scores: `T K`, probabilities.
+        times: `T`, when each frame is shown, in seconds, never descending; frames of equal times (of a short clip that
+            was padded) count as one.
+        classes: the `K` class names.
+        parameters: `score_smoothing`, `onset`, `shortest` and `causal` are used.
+        least: classes whose probability stays below this are left out.
+
+    Raises:
+        ValueError: shapes that do not fit, or times that descend.
+    """
+    if frame_scores.shape != (len(times), len(classes)) or not len(times):
+        raise ValueError(
+            f"frame_scores have shape {frame_scores.shape} for {len(times)} times and {len(classes)} classes, "
+            "expected T K with T at least 1"
+        )
+    if not (np.diff(times) >= 0).all():
+        raise ValueError("times descend, expected seconds in the order of the frames")
+    apart, first_of = np.unique(np.asarray(times, dtype=np.float64), return_index=True)
+    if len(apart) < 2:
+        return ()  # a single picture has no duration
+    middles = (apart[1:] + apart[:-1]) / 2
+    ends = np.concatenate(([max(0.0, 2 * apart[0] - middles[0])], middles, [2 * apart[-1] - middles[-1]]))
+    scores = smooth(frame_scores[first_of], parameters.score_smoothing, parameters.causal)
+    found = [
+        Segment(name, float(ends[first]), float(ends[last + 1]), float(scores[first : last + 1, k].mean()))
+        for k, name in enumerate(classes)
+        if scores[:, k].max() >= least
+        for first, last in runs_above(scores[:, k], parameters.onset)
+        if last - first + 1 >= parameters.shortest
+    ]
+    return tuple(sorted(found, key=lambda segment: -segment.score))

@@ -1,0 +1,49 @@
+"""Foregrounds of a square that moves over a still picture: on the square, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from saccade.localization.foreground import FOREGROUNDS, background, contrast, motion, motion_so_far
+
+
+def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """A bright square before a still, textured picture, and the mask of it."""
+    still = np.random.default_rng(0).integers(0, 60, (12, 60, 3))
+    frames, mask = np.tile(still, (T, 1, 1, 1)), np.zeros((T, 12, 60), bool)
+    for t in range(T):
+        mask[t, 3 : 3 + side, step * t : step * t + side] = True
+    frames[mask] = 250
+    return frames.astype(np.uint8), mask
+
+
+@pytest.mark.parametrize("name", ["motion", "background"])
+def test_the_moving_square_and_nothing_else(name: str) -> None:
+    frames, mask = passing()
+    found = FOREGROUNDS[name](frames)  # type: ignore[misc]
+    assert (found.shape, found.dtype) == (mask.shape, np.float32)
+    inner = slice(1, -1) if name == "motion" else slice(None)  # at its ends a clip has two frames, not three
+    assert np.array_equal(found[inner] > 0.5, mask[inner])
+    assert found[inner][~mask[inner]].max() == 0
+
+
+def test_motion_so_far_knows_nothing_of_later_frames() -> None:
+    frames, mask = passing()
+    found = motion_so_far(frames)
+    np.testing.assert_array_equal(motion_so_far(frames[:4]), found[:4])
+    assert not found[0].any()
+    assert np.array_equal(found[1:] > 0.5, mask[1:] | mask[:-1])
+
+
+def test_contrast_needs_no_motion() -> None:
+    frames, mask = passing(T=1)
+    found = contrast(frames)
+    assert np.array_equal(found > 0.5, mask)
+    assert not motion(frames).any()
+    assert not background(frames).any()
+    assert not motion_so_far(frames).any()
+
+
+def test_colour_counts_as_much_as_brightness() -> None:
+    frames = np.zeros((1, 4, 4, 3), np.uint8)
+    frames[0, 1, 1, 2] = 255
+    assert contrast(frames)[0, 1, 1] == 1

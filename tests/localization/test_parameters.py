@@ -1,0 +1,48 @@
+"""Parameters are checked, and chosen by nothing but a criterion."""
+
+from typing import Any
+
+import pytest
+
+from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"upsampling": "nearest"}, "upsampling is 'nearest', expected one of bilinear, bicubic"),
+        ({"foreground": "depth"}, "foreground is 'depth', expected one of none, motion"),
+        ({"causal": True, "foreground": "motion"}, "looks at later frames; for causal take 'motion so far'"),
+        ({"threshold": 0.0}, "threshold is 0.0, expected a share"),
+        ({"threshold": 1.0}, "threshold is 1.0, expected a share"),
+        ({"onset": 1.1}, "onset is 1.1, expected a share from 0 to 1"),
+        ({"closing": 0.6}, "closing is 0.6, expected a share from 0 to 0.5"),
+        ({"smoothing": -1}, "smoothing is -1, expected 0 or more"),
+        ({"overlap_weight": float("nan")}, "overlap_weight is nan"),
+        ({"most": 0}, "most is 0, expected at least 1"),
+        ({"gap": -1}, "gap is -1, expected at least 0"),
+    ],
+)
+def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LocalizationParameters(**changed)
+
+
+def test_the_lowest_criterion_is_chosen_and_the_first_of_equal_ones() -> None:
+    offered = [LocalizationParameters(threshold=t) for t in (0.2, 0.3, 0.4, 0.5)]
+    criteria = {0.2: float("nan"), 0.3: 2.0, 0.4: 1.0, 0.5: 1.0}
+    assert choose_parameters(offered, lambda each: criteria[each.threshold]).threshold == 0.4
+    with pytest.raises(ValueError, match="1 candidates, and none has a criterion"):
+        choose_parameters(offered[:1], lambda each: criteria[each.threshold])
+
+
+def test_the_cost_is_least_for_the_smallest_region_that_the_class_needs_all_of() -> None:
+    names = ("exact", "too large", "a part", "elsewhere")
+    areas, kept, deleted = (0.04, 0.5, 0.02, 0.04), (0.95, 0.95, 0.9, 0.1), (0.05, 0.05, 0.4, 0.95)
+    costs = dict(zip(names, explanation_cost(areas, kept, deleted), strict=True))
+    assert min(costs, key=lambda name: costs[name]) == "exact"
+    assert costs["exact"] == pytest.approx(0.04 + 0.05 + 0.05)
+    assert max(costs, key=lambda name: costs[name]) == "elsewhere"
+    assert explanation_cost(1.0, 1.0, 0.0) == 1  # all of the frame
+    with pytest.raises(ValueError, match="kept is not within 0 and 1"):
+        explanation_cost(0.5, 1.5, 0.0)

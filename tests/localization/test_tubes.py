@@ -1,0 +1,140 @@
+"""Linking against every possible path, across gaps, in a stream; tubes trimmed by their class."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from saccade.localization.boxes import Candidates
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.tubes import Followed, box_iou, find_tubes, follow, interpolate, label_tubes, link
+
+LINK = LocalizationParameters(gap=2, onset=0.5)
+CAUSAL = replace(LINK, causal=True)
+
+
+def candidates(*boxes: tuple[float, float, float]) -> Candidates:
+    """Squares of 10 pixels at x and y, with their concentration."""
+    corners = np.array([[x, y, x + 10, y + 10] for x, y, _ in boxes], np.float32).reshape(-1, 4)
+    return Candidates(corners, np.array([share for *_, share in boxes], np.float32))
+
+
+def scattered(seed: int, T: int = 5, most: int = 4) -> list[Candidates]:
+    rng = np.random.default_rng(seed)
+    return [
+        candidates(*[tuple(rng.uniform(0, (20, 20, 1))) for _ in range(rng.integers(1, most + 1))]) for _ in range(T)
+    ]
+
+
+def test_iou_of_boxes() -> None:
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [3, 3, 3, 3]])
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]])
+    np.testing.assert_allclose(box_iou(a, b), [1, 1 / 3, 0, 0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("weight", [0.0, 1.0, 5.0])
+def test_the_best_track_is_the_best_of_all_paths(seed: int, weight: float) -> None:
+    frames = scattered(seed)
+
+    def worth(path: tuple[int, ...]) -> float:
+        total = sum(float(frames[t].concentration[i]) for t, i in enumerate(path))
+        for t, (i, j) in enumerate(itertools.pairwise(path)):
+            total += weight * float(box_iou(frames[t].corners[i], frames[t + 1].corners[j]))
+        return total
+
+    best = max(itertools.product(*(range(len(here)) for here in frames)), key=worth)
+    expected = np.stack([frames[t].corners[i] for t, i in enumerate(best)])
+    tracks = link(frames, replace(LINK, overlap_weight=weight))
+    assert any(len(track) == 5 and np.array_equal(track.corners, expected) for track in tracks)
+    # Every box is in one track.
+    assert sum(map(len, tracks)) >= sum(map(len, frames))
+
+
+@pytest.mark.parametrize("parameters", [LINK, CAUSAL])
+def test_two_things_that_pass_each_other_stay_two(parameters: LocalizationParameters) -> None:
+    frames = [candidates((4 * t, 0, 0.5), (36 - 4 * t, 12, 0.4)) for t in range(10)]
+    right, left = link(frames, parameters)
+    assert right.corners[:, 0].tolist() == [4 * t for t in range(10)]
+    assert left.corners[:, 0].tolist() == [36 - 4 * t for t in range(10)]
+
+
+def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
+    frames = [candidates((2 * t, 0, 0.5)) if t in (0, 1, 4, 9) else candidates() for t in range(10)]
+    tracks = sorted(link(frames, LINK), key=lambda track: track.first)
+    assert [(track.first, len(track)) for track in tracks] == [(0, 5), (9, 1)]
+    np.testing.assert_allclose(tracks[0].corners[:, 0], [0, 2, 4, 6, 8])
+    assert [track.first for track in link(frames, replace(LINK, shortest=2))] == [0]
+    online = sorted(link(frames, CAUSAL), key=lambda track: track.first)
+    assert [(track.first, len(track)) for track in online] == [(0, 5), (9, 1)]
+    np.testing.assert_allclose(online[0].corners[:, 0], [0, 2, 2, 2, 8])  # as last seen: what comes is not known
+
+
+def test_a_stream_knows_nothing_of_later_frames_and_does_not_grow() -> None:
+    frames = [candidates((t % 5, 0, 0.5), (60, 60, 0.3)) for t in range(300)]
+    state, seen = Followed(), []
+    for here in frames:
+        state = follow(state, here, CAUSAL)
+        seen.append([(track.number, track.corners.tolist()) for track in state.tracks])
+    assert {len(now) for now in seen} == {2}
+    assert [number for number, _ in seen[-1]] == [0, 1]
+    assert state.tracks[0].age == state.tracks[0].boxes == 300
+    again = Followed()
+    for t in range(7):
+        again = follow(again, frames[t], CAUSAL)
+    assert [(track.number, track.corners.tolist()) for track in again.tracks] == seen[6]
+
+
+def test_nothing_gives_no_track() -> None:
+    assert link([], LINK) == ()
+    assert link([candidates()] * 3, LINK) == ()
+    assert link([candidates()] * 3, CAUSAL) == ()
+
+
+def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() -> None:
+    tracks = link([candidates((2 * t, 0, 0.5)) for t in range(6)], LINK)
+    scores = np.array([[0.1, 0.5, 0.8, 0.8, 0.3, 0.1], [0.001] * 6], np.float32).T
+    (tube,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), LINK)
+    assert (tube.label, tube.frames.tolist()) == ("wave", [2, 3, 4, 5, 6])
+    np.testing.assert_allclose(tube.boxes[:, 0], [2, 3, 4, 5, 6])
+    assert tube.score == pytest.approx((0.5 + 0.8 + 0.8) / 3 * 0.5)
+    (whole,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0))
+    assert whole.frames.tolist() == list(range(11))
+    assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, shortest=4))
+
+
+def test_a_padded_clip_repeats_its_last_frame() -> None:
+    tracks = link([candidates((t, 0, 0.5)) for t in range(4)], LINK)
+    (tube,) = label_tubes(tracks, np.ones((4, 1), np.float32), np.array([0, 1, 2, 2]), ("wave",), LINK)
+    assert tube.frames.tolist() == [0, 1, 2]
+
+
+def test_tubes_are_the_surest_first() -> None:
+    tracks = link([candidates((0, 0, 0.5), (40, 40, 0.9))] * 3, LINK)
+    found = label_tubes(tracks, np.full((3, 2), 0.5, np.float32) * [1, 0.5], np.arange(3), ("a", "b"), LINK)
+    assert [(tube.label, float(tube.boxes[0, 0])) for tube in found] == [("a", 40), ("a", 0), ("b", 40), ("b", 0)]
+
+
+def test_from_attention_to_a_tube() -> None:
+    frames = np.zeros((6, 32, 64, 1), np.uint8)
+    maps = np.zeros((6, 4, 8))
+    for t in range(6):
+        frames[t, 9:15, 8 * t : 8 * t + 8] = 255
+        maps[t, 1, t] = 1
+    seen = LocalizationParameters(foreground="motion", threshold=0.1)
+    (tube,) = find_tubes(maps, frames, np.ones((6, 1), np.float32), np.arange(6), ("go",), seen)
+    np.testing.assert_array_equal(tube.boxes[1:-1], [[8 * t, 9, 8 * t + 8, 15] for t in range(1, 5)])
+
+
+def test_boxes_between_and_beyond_known_ones() -> None:
+    found = interpolate([0, 2, 3, 9], [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
+    assert found[:, 0].tolist() == [0, 0, 2, 4]
+
+
+def test_scores_of_other_frames_are_refused() -> None:
+    tracks = link([candidates((0, 0, 0.5))] * 3, LINK)
+    with pytest.raises(ValueError, match=r"frame_scores have shape \(3, 2\) for 3 frames and 1 classes"):
+        label_tubes(tracks, np.ones((3, 2)), np.arange(3), ("a",), LINK)
+    with pytest.raises(ValueError, match="a track until frame 2 of 2"):
+        label_tubes(tracks, np.ones((2, 1)), np.arange(2), ("a",), LINK)
