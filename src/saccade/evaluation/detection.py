@@ -95,9 +95,11 @@ def frame_map(
     Returns:
         `L`, the mean over classes at each threshold; NaN where nothing is true.
     """
-    places = [{video: _by_frame(boxes) for video, boxes in side.items()} for side in (found, true)]
-    by_frame = [{(video, t): here for video, frames in side.items() for t, here in frames.items()} for side in places]
-    return _mean_ap(*by_frame, _box_overlaps, thresholds, recalls)
+    guesses, truths = (
+        {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
+        for side in (found, true)
+    )
+    return _mean_ap(guesses, truths, _box_overlaps, thresholds, recalls)
 
 
 def video_map(

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,7 +99,7 @@ def _filled(path: Sequence[tuple[int, int]], candidates: Sequence[Candidates]) -
     return Track(places[0], interpolate(every, places, corners), np.interp(every, places, shares).astype(np.float32))
 
 
-def interpolate(frames: ArrayLike, known: ArrayLike, corners: NDArray[np.floating]) -> Floats:
+def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
     """Boxes `n 4` at `n` frames, on straight lines between those at the known ones, `m 4`; beyond them as the last."""
     return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(np.float32)
 

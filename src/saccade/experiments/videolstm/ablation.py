@@ -14,6 +14,7 @@ from saccade.config import TrainConfig
 from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
 from saccade.experiments.cells import cell
 from saccade.experiments.fuse import choose_weights
+from saccade.experiments.videolstm.localization import localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 from saccade.models.build import create_model
 from saccade.models.classifier import count_parameters
@@ -140,6 +141,20 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
         return {"accuracy": float((together.argmax(1) == targets["test"]).mean()), "weights": list(weights)}
 
     return cell(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
+
+
+def compete_localized(
+    run: Path, who: Entrant, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Where a trained model says that the target is: the figures of `localized`."""
+    name = f"{who.name}-{clips}-seed{seed}"
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who)}
+
+    def compute() -> dict[str, Any]:
+        sides = (clips_of(side, counts[side], 0).seen_as(who.streams) for side in ("validation", "test"))
+        return localized(load(run / name, device="cpu"), *sides)
+
+    return cell(run / f"{name}-localized.json", settings, compute)
 
 
 def answers(recognizer: Recognizer, samples: TargetClips) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

@@ -1,8 +1,9 @@
 """`saccade reproduce videolstm`: the ablation on the moving target, cell by cell, and one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ from saccade.experiments.videolstm.ablation import (
     FLOW,
     FUSED,
     GROUNDED,
+    MOTION,
     PICTURE,
     TRAINING,
     Entrant,
     answers,
     compete,
     compete_fused,
+    compete_localized,
     summary,
 )
 from saccade.experiments.videolstm.target_clips import SIZE, ClipsOf, TargetClips
@@ -100,6 +103,7 @@ def reproduce(run: Path, mnist: Path | None = None, budget: str = "standard", re
             {
                 "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
                 "pointing_game": figures["models"][BEST.name]["pointing"],
+                "video_map_50": figures["localized"][BEST.name]["video_map_50"],
                 "clips": chosen.clips,
                 "epochs": chosen.training.epochs,
                 **figures,
@@ -124,7 +128,25 @@ def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
         who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}
         for who in GROUNDED
     }
-    return {"models": found, "curve": curve}
+    placed = {
+        who.name: _means(
+            [compete_localized(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        )
+        for who in (MOTION, *GROUNDED)
+    }
+    return {"models": found, "curve": curve, "localized": placed}
+
+
+def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of whatever is a number, at any depth; what was chosen is listed."""
+    means: dict[str, Any] = {}
+    for name, value in found[0].items():
+        values = [each[name] for each in found]
+        if isinstance(value, Mapping):
+            means[name] = values if name == "localization" else _means(values)
+        else:
+            means[name] = mean(values)
+    return means
 
 
 def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -> Path:
@@ -172,11 +194,28 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
             ["model", *(f"{int(column):,} clips" for column in columns)],
             "Equally many steps of training, however few clips.",
         )
+    page.heading("Where, from labels only")
+    page.table(
+        _places(figures["localized"]),
+        ["boxes by", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
+        f"Means over {seeds}. A box is what of the attended region belongs to the foreground; threshold and foreground "
+        "are chosen on validation clips without their boxes, by what blanking a box does to the label's probability. "
+        "*map*: the attention alone, without a foreground. *motion*: the largest thing that moves, without attention: "
+        "where one thing moves and the camera stands still, it is as good a guess as any. *centre*, *frame*: boxes "
+        "that are always there. All of them have the classes of the model.",
+    )
     page.heading("Where it looked")
     picture = run / "attention.png"
     write_png(picture, sheet(_looks(run, budget, sides)))
     page.figure(picture.read_bytes(), "Unseen clips; the box is the true place, which no model was told.", wide=True)
     return page.write(run / "report.html")
+
+
+def _places(localized: Mapping[str, Any]) -> list[list[str]]:
+    columns = ("cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
+    rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
+    best = localized[BEST.name]["baselines"]
+    return rows + [[f"{name}, {BEST.name}", *(percent(of[column]) for column in columns)] for name, of in best.items()]
 
 
 def _looks(run: Path, budget: Budget, sides: Sides) -> list[tuple[str, Any]]:
