@@ -53,7 +53,7 @@ class Origin:
         every: all frames of a clip in place of `data.frames` equally spaced ones, for windows that share frames.
 
     Raises:
-        ValueError: every frame of optical flow, or a normalization that depends on something else.
+        ValueError: a normalization that depends on something else.
     """
 
     encoder: str
@@ -64,8 +64,6 @@ class Origin:
     every: bool = False
 
     def __post_init__(self) -> None:
-        if self.every and self.data.streams != "rgb":
-            raise ValueError(f"every frame is for streams rgb, and streams is {self.data.streams!r}; give a number")
         if self.data.normalization == "auto":
             raise ValueError("normalization is auto, expected the one that the encoder was trained with")
 
