@@ -68,8 +68,11 @@ def train(
         bool, typer.Option("--leave-one-out", help="Test on each recording in turn, resumable (needs recordings.csv).")
     ] = False,
     features: Annotated[
-        Path | None,
-        typer.Option(help="Learn from this feature store: encoder and sampling are its own, nothing is augmented."),
+        list[Path] | None,
+        typer.Option(
+            help="Learn from this feature store: encoder and sampling are its own, nothing is augmented. For motion "
+            "give two, of the picture and of the flow."
+        ),
     ] = None,
 ) -> None:
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
@@ -85,10 +88,9 @@ def train(
     if features:
         if folds or leave_one_out:
             raise ValueError("--features is for one training; leave out --folds and --leave-one-out")
-        from saccade.data.feature_store import FeatureStore
-        from saccade.experiments.features import stored_settings
+        from saccade.experiments.features import open_stores, stored_settings
 
-        stored_settings(FeatureStore.open(features), model, data, typed(context))
+        stored_settings(open_stores(features), model, data, typed(context))
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -97,7 +99,7 @@ def train(
         _compare(clips, run, [model], [training.seed], folds, leave_one_out, data, training, None)
         return
     with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
-        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features)
+        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features or ())
     _say(measured, run)
 
 

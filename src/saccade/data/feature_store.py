@@ -250,17 +250,18 @@ class Claim:
 
 
 def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
-    """The maps `T h w D` of chosen frames, in the file of a clip.
+    """The maps `T h w D` of chosen frames, in the file of a clip; of several files, their features behind each other.
 
     From a store of every frame equally spaced ones are the frames that `video.read` gives; a store of so many frames
     holds no others.
 
     Raises:
-        FileNotFoundError: the file is gone.
-        ValueError: it is damaged.
+        FileNotFoundError: a file is gone.
+        ValueError: one is damaged.
     """
-    stored = _open(files[0])
-    return np.array(stored[choose(len(stored))])
+    stored = [_open(file) for file in files]
+    chosen = choose(len(stored[0]))
+    return np.concatenate([maps[chosen] for maps in stored], -1)
 
 
 def content_digest(clip: Path) -> str:
