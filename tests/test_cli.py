@@ -259,6 +259,11 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("reproduce", "digits", "--run", "{tmp}/r", "--mnist", "{tmp}"), "train-images-idx3-ubyte"),
         (("reproduce", "digits", "--run", "{tmp}/r", "--protocol", "fair"), "protocol is 'fair', expected one of all"),
         (("reproduce", "digits", "--run", "{tmp}/r", "--clips", "{tmp}/none"), "none: no such folder"),
+        (("reproduce", "videolstm", "--ucf101", "{tmp}", "--hmdb51", "{tmp}"), "--hmdb51 exclude each other; give one"),
+        (("reproduce", "videolstm", "--split", "2"), "--split changes nothing here; leave it out"),
+        (("reproduce", "videolstm", "--ucf101", "{tmp}", "--mnist", "{tmp}"), "--mnist changes nothing here"),
+        (("reproduce", "videolstm", "--ucf101", "{tmp}", "--run", "{tmp}/r"), "classInd.txt: no such file; copy"),
+        (("reproduce", "videolstm", "--hmdb51", "{tmp}", "--run", "{tmp}/r"), "no split files; looked there for"),
     ],
 )
 def test_errors_are_one_line(

@@ -72,8 +72,11 @@ def train(
         bool, typer.Option("--leave-one-out", help="Test on each recording in turn, resumable (needs recordings.csv).")
     ] = False,
     features: Annotated[
-        Path | None,
-        typer.Option(help="Learn from this feature store: encoder and sampling are its own, nothing is augmented."),
+        list[Path] | None,
+        typer.Option(
+            help="Learn from this feature store: encoder and sampling are its own, nothing is augmented. For motion "
+            "give two, of the picture and of the flow."
+        ),
     ] = None,
 ) -> None:
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
@@ -89,10 +92,9 @@ def train(
     if features:
         if folds or leave_one_out:
             raise ValueError("--features is for one training; leave out --folds and --leave-one-out")
-        from saccade.data.feature_store import FeatureStore
-        from saccade.experiments.features import stored_settings
+        from saccade.experiments.features import open_stores, stored_settings
 
-        stored_settings(FeatureStore.open(features), model, data, typed(context))
+        stored_settings(open_stores(features), model, data, typed(context))
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -103,7 +105,7 @@ def train(
         _compare(clips, run, [Entrant(model)], [], [training.seed], folds, leave_one_out, data, training, None)
         return
     with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
-        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features)
+        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features or ())
     _say(measured, run)
 
 
@@ -254,16 +256,38 @@ def digits(
 
 @functools.partial(_command, group=reproduce)
 def videolstm(
+    context: typer.Context,
     quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="More clips and seeds.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
     mnist: Mnist = None,
+    ucf101: Annotated[Path | None, typer.Option(help="UCF101's folder: the published models on it.")] = None,
+    hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
+    split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves."""
+    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves.
+
+    With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
+    GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
+    """
+    budget = _budget(quick, full)
+    given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
+    if len(given) > 1:
+        raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
+    if idle := typed(context) & ({"mnist"} if given else {"splits", "split"}):
+        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
+    if given:
+        from saccade.experiments.videolstm.official import reproduce as reproduce_official
+
+        ((name, root),) = given.items()
+        run = run or Path("runs") / f"videolstm-{name}-{budget}"
+        with stoppable("the same command goes on from here"):
+            typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
+        return
     from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
 
-    budget = _budget(quick, full)
     run = run or Path("runs") / f"videolstm-{budget}"
     with stoppable("the same command goes on from here"):
         typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")

@@ -97,6 +97,21 @@ def test_a_clip_is_sampled_as_for_training(
     np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), expected)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"channels": 1}, {"streams": "flow"}, {"streams": "both", "flow_length": 3, "channels": 1}], ids=str
+)
+def test_every_frame_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
+    path, data = make_clip(frames=37), replace(DATA, frames=37, **changes)
+    batches = list(samples(path, data, every=True, size=5))
+    assert {batch.expected for batch in batches} == {37}
+    np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), read_sample(path, data).pixels)
+
+
+def test_every_frame_of_a_clip_without_motion(make_clip: Make) -> None:
+    with pytest.raises(ClipError, match="1 frame decoded, and there is no motion in one frame"):
+        list(samples(make_clip(frames=1), replace(DATA, streams="both"), every=True))
+
+
 def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
@@ -189,10 +204,11 @@ def test_progress_counts_work_and_not_what_was_there(make_clip: Make, tmp_path: 
     assert {done % 1 for done, _ in seen} >= {0, 0.5}
 
 
-def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, tmp_path: Path) -> None:
-    peaks = []
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, tmp_path: Path, streams: str) -> None:
+    peaks, data = [], replace(DATA, streams=streams)
     for name, frames in (("warm", 20), ("short", 60), ("long", 600)):
-        path, store = make_clip(f"{name}.mp4", frames=frames), made_store(tmp_path / name, every=True)
+        path, store = make_clip(f"{name}.mp4", frames=frames), made_store(tmp_path / name, every=True, data=data)
         tracemalloc.start()
         extract(store, [path], pool, batch=8)
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -85,9 +85,7 @@ def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
         FeatureStore.open(tmp_path)
 
 
-def test_settings_that_no_store_has() -> None:
-    with pytest.raises(ValueError, match="every frame is for streams rgb, and streams is 'both'"):
-        replace(ORIGIN, every=True, data=replace(DATA, streams="both"))
+def test_a_normalization_that_no_store_has() -> None:
     with pytest.raises(ValueError, match="normalization is auto, expected the one"):
         replace(ORIGIN, data=replace(DATA, normalization="auto"))
 

@@ -21,7 +21,14 @@ from saccade.data.transform import to_video
 from saccade.encoders.build import build_encoder
 from saccade.experiments import clips as clips_module
 from saccade.experiments.clips import evaluate, train
-from saccade.experiments.features import make_features, stored_clips, stored_settings, use_encoder, weights_digest
+from saccade.experiments.features import (
+    make_features,
+    open_stores,
+    stored_clips,
+    stored_settings,
+    use_encoders,
+    weights_digest,
+)
 from saccade.models.build import configured
 from saccade.recognizer import load
 from saccade.structures import ClipError
@@ -51,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=store)
+    train(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
     return folder
 
 
@@ -134,7 +141,7 @@ def test_a_run_on_features_is_complete_and_answers_about_clips(
     d = recognizer.data
     assert (d.frames, d.size, d.channels, d.shift, d.zoom, d.normalization) == (4, 16, 1, 0, 0, "half")
     # What was stored and what is seen of the clip give the same answers, within half precision.
-    samples, _ = stored_clips(find_clips(squares), recognizer.classes, opened, recognizer.model, d, quiet=True)
+    samples, _ = stored_clips(find_clips(squares), recognizer.classes, [opened], recognizer.model, d, quiet=True)
     stored = recognizer.evaluate(samples)
     seen = np.stack([recognizer.predict(clip.path).scores for clip in samples.clips])
     np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
@@ -163,7 +170,7 @@ def test_no_clip_is_decoded_to_learn(
     monkeypatch.setattr(extraction, "samples", never)
     monkeypatch.setattr(clips_module, "read_clips", never)
     monkeypatch.setattr(clips_module, "_drawn_clips", lambda *_: [(np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0)])
-    train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=store)
+    train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
 
 
 def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
@@ -175,7 +182,7 @@ def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
     with monkeypatch.context() as patch:
         patch.setattr(clips_module, "_report", killed)
         with pytest.raises(SystemExit):
-            train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=store)
+            train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
     resumed = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
     assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
 
@@ -188,25 +195,25 @@ def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, sto
     shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
     split = Split(*(tuple(c for c in find_clips(squares) if c.path.stem == stem) for stem in ("00", "01", "02")))
     split = Split.from_dict(split.to_dict(squares), folder)
-    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=mine)
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=[mine])
     assert figures["skipped"] == []
     assert {f.name: f.read_bytes() for f in (mine / "maps").iterdir()} == {
         f.name: f.read_bytes() for f in (store / "maps").iterdir()
     }
     (folder / "up" / "00.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
-        train(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=mine)
+        train(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
 
 
 def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path) -> None:
     path = find_clips(squares)[0].path
     make(path, tmp_path / "store", every=True)
     store = FeatureStore.open(tmp_path / "store")
-    model, data = stored_settings(store, MODEL, replace(DATA, frames=7))
+    model, data = stored_settings([store], MODEL, replace(DATA, frames=7))
     assert data.frames == 7
     net = configured(model, data, 2)
-    use_encoder(net, store)
-    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], store, net, data, quiet=True)[0]
+    use_encoders(net, [store])
+    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], [store], net, data, quiet=True)[0]
     with torch.inference_mode():
         video = to_video(torch.from_numpy(read_sample(path, data).pixels), "half")
         torch.testing.assert_close(sample.float().movedim(-1, 1), net.eval().encode(video), rtol=2e-3, atol=1e-4)
@@ -215,28 +222,76 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
 def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
     windowed = replace(DATA, frames=3, windows=4)
     make(squares, tmp_path / "store", every=True)
-    measured = train(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=tmp_path / "store")
+    measured = train(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
     recognizer = load(tmp_path / "run")
     assert (recognizer.data.windows, recognizer.data.frames) == (4, 3)
     test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
     assert measured["videos"] <= len(test)
     opened = FeatureStore.open(tmp_path / "store")
-    samples, _ = stored_clips(test[:2], recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
+    samples, _ = stored_clips(test[:2], recognizer.classes, [opened], recognizer.model, recognizer.data, quiet=True)
     stored = recognizer.evaluate(samples)
     seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
     np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
     with pytest.raises(ValueError, match=r"a store of 4 frames a clip, and windows are of consecutive ones"):
-        stored_settings(FeatureStore.open(store), MODEL, windowed)
+        stored_settings([FeatureStore.open(store)], MODEL, windowed)
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str, Path]:
+    """Stores of every frame: of the picture, and of its flow."""
+    folder = tmp_path_factory.mktemp("streams")
+    flow = replace(DATA, streams="flow", flow_length=2)
+    make(squares, folder / "flow", every=True, data=flow)
+    make(squares, folder / "rgb", every=True)
+    return {name: folder / name for name in ("flow", "rgb")}
+
+
+def test_motion_learns_from_a_store_of_the_picture_and_one_of_the_flow(
+    squares: Path, streams: dict[str, Path], tmp_path: Path
+) -> None:
+    motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, windows=4)
+    measured = train(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
+    recognizer = load(tmp_path / "run")
+    d = recognizer.data
+    assert (d.streams, d.flow_length, d.in_channels, d.frames, d.windows) == ("both", 2, 1 + 4, 3, 4)
+    stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
+    digests = [weights_digest(part) for part in (encoder.picture, encoder.flow)]  # type: ignore[union-attr]
+    assert digests == [store.origin.weights for store in stores]
+    # From stored features and from the clip itself come the same answers, within half precision.
+    test = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
+    samples, _ = stored_clips(test, recognizer.classes, stores, recognizer.model, d, quiet=True)  # type: ignore[arg-type]
+    stored, seen = recognizer.evaluate(samples), [recognizer.predict(clip.path) for clip in test]
+    np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
+    assert stored.scores.std() > 1e-3
+    assert seen[0].attention is not None
+    again = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+    assert again == measured
+
+
+def test_stores_that_do_not_fit_each_other(
+    squares: Path, streams: dict[str, Path], store: Path, tmp_path: Path
+) -> None:
+    flow, rgb = streams.values()
+    with pytest.raises(ValueError, match="stores of streams rgb, rgb; expected one store, or one of rgb and one of fl"):
+        open_stores([rgb, store])
+    with pytest.raises(ValueError, match=r"flow: a store made with frames every \(the picture's: 4\); make both alike"):
+        open_stores([flow, store])
+    with pytest.raises(ValueError, match=r"made with streams both \(asked for: rgb\)"):
+        stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"streams"})
+    with pytest.raises(ValueError, match="streams is 'rgb'; give --streams both, or the stored features of each"):
+        train(squares, tmp_path / "one", ModelConfig("motion"), DATA, TINY, quiet=True, features=[rgb])
+    with pytest.raises(ValueError, match=r"two stores are for a model with two encoders \(motion\); give the others"):
+        train(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
 
 
 def test_settings_that_contradict_the_store(store: Path) -> None:
     opened = FeatureStore.open(store)
-    model, data = stored_settings(opened, ModelConfig("lstm", encoder="vgg16"), DataConfig(frames=9), {"hidden"})
+    model, data = stored_settings([opened], ModelConfig("lstm", encoder="vgg16"), DataConfig(frames=9), {"hidden"})
     assert (model.name, model.encoder, data.frames, data.shift) == ("lstm", "conv4", 4, 0)
     with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
-        stored_settings(opened, ModelConfig(), DataConfig(frames=9), {"frames"})
+        stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
     with pytest.raises(ValueError, match="features cannot be moved as frames are: leave out --flip, or train without"):
-        stored_settings(opened, ModelConfig(), DataConfig(flip=True), {"flip", "frames"})
+        stored_settings([opened], ModelConfig(), DataConfig(flip=True), {"flip", "frames"})
 
 
 def test_weights_that_did_not_make_the_features(store: Path, tmp_path: Path) -> None:
@@ -246,7 +301,7 @@ def test_weights_that_did_not_make_the_features(store: Path, tmp_path: Path) -> 
     content[-1] ^= 1
     (mine / "encoder.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match="other weights than those that made the features; make a new store"):
-        use_encoder(other, opened)
+        use_encoders(other, [opened])
     (mine / "encoder.safetensors").write_bytes(content[:100])
     with pytest.raises(ValueError, match=r"encoder.safetensors: not the weights of this model's encoder"):
-        use_encoder(other, opened)
+        use_encoders(other, [opened])

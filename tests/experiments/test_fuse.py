@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.data.folder import find_clips
+from saccade.experiments import fuse as fuse_module
 from saccade.experiments.clips import train
+from saccade.experiments.features import make_features
 from saccade.experiments.fuse import choose_weights, fuse
 from saccade.experiments.predict import predict_clips
 from saccade.recognizer import Fused, load
@@ -86,3 +89,21 @@ def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -
         fuse([runs[0], tmp_path / "split"], tmp_path / "both")
     with pytest.raises(FileNotFoundError, match=r"no fused\.json; expected a folder that `saccade fuse` has written"):
         Fused.load(runs[0])
+
+
+def test_runs_on_stored_features_are_fused_without_decoding(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    runs = []
+    for streams in ("rgb", "flow"):
+        store, data = tmp_path / f"store-{streams}", DataConfig(frames=3, size=16, streams=streams)
+        make_features([clip.path for clip in find_clips(squares)], store, "conv4", data, pretrained=False, quiet=True)
+        runs.append(tmp_path / streams)
+        train(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
+    monkeypatch.setattr(fuse_module, "read_clips", never)
+    measured = fuse(runs, tmp_path / "both")
+    alone = [json.loads((run / "evaluation.json").read_text())["accuracy"] for run in runs]
+    assert measured["alone"] == alone

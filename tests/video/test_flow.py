@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from PIL import Image
 
 from saccade.structures import ClipError, FlowStacks
 from saccade.video import flow as module
-from saccade.video.flow import FLOWS, flow, read_flow, stacks, to_bytes, to_pixels
+from saccade.video.flow import FLOWS, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from saccade.video.raft import raft
 from saccade.video.read import pick, read
 from saccade.video.sample import equally_spaced
@@ -283,6 +284,47 @@ def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, count: int, l
     assert sorted(seen) == sorted(wanted)
 
 
+@pytest.mark.parametrize(("frames", "length"), [(2, 10), (11, 10), (12, 10), (33, 1), (34, 40), (70, 10)])
+def test_flow_of_each_frame_in_turn_is_that_of_the_whole_file(make_moving: Maker, frames: int, length: int) -> None:
+    path = make_moving(frames, (40, 32))
+    for settings in ({}, {"side": 20, "size": 16, "limit": 5.0}):
+        streamed = np.stack(list(stream_flow(path, length, **settings)))
+        np.testing.assert_array_equal(streamed, read_flow(path, np.arange, length, **settings).stacks)
+
+
+def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def most_at_once(count: int) -> int:
+        alive: weakref.WeakSet = weakref.WeakSet()
+        most = 0
+
+        class Counted(np.ndarray):
+            """An array that a weak set can hold."""
+
+            __hash__ = object.__hash__
+
+        def frames(path: object) -> object:
+            nonlocal most
+            for index in range(count):
+                pixels = np.full((16, 16, 3), index % 256, np.uint8).view(Counted)
+                alive.add(pixels)
+                most = max(most, len(alive))
+                yield index, 0.0, pixels
+                del pixels
+
+        def estimate(given: np.ndarray) -> np.ndarray:
+            fields.append(len(given) - 1)
+            return np.zeros((len(given) - 1, *given.shape[1:3], 2), np.float32)
+
+        fields: list[int] = []
+        monkeypatch.setattr(module, "stream", frames)
+        assert sum(1 for _ in stream_flow("clip.mp4", 10, estimate)) == count
+        assert sum(fields) == count - 1
+        assert max(fields) == 32
+        return most
+
+    assert most_at_once(600) == most_at_once(60) <= 34
+
+
 def test_squashed_flow_is_in_pixels_of_the_squashed_frame(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
     found = read_flow(clip, 3, 2, size=30, limit=5)
@@ -357,6 +399,15 @@ def test_a_clip_of_one_frame(make_clip: Maker) -> None:
         ClipError, match=r"clip.mp4: 1 frame decoded, and there is no motion in one frame; give a video"
     ):
         read_flow(make_clip(frames=1), 4)
+
+
+def test_streams_of_clips_without_motion(make_clip: Maker, tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"clip.mp4: 1 frame decoded, and there is no motion in one frame"):
+        next(stream_flow(make_clip(frames=1)))
+    with pytest.raises(ClipError, match=r"nowhere.mp4: no such file"):
+        next(stream_flow(tmp_path / "nowhere.mp4"))
+    with pytest.raises(ValueError, match="length is 0, expected at least 1"):
+        next(stream_flow(tmp_path / "nowhere.mp4", 0))
 
 
 def test_a_clip_that_cannot_be_read(tmp_path: Path) -> None:

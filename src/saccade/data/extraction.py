@@ -18,7 +18,7 @@ from torch import Tensor
 from saccade.config import DataConfig
 from saccade.data.feature_store import Claim, FeatureStore, StoreFullError, is_full
 from saccade.structures import ClipError
-from saccade.video.flow import read_flow
+from saccade.video.flow import read_flow, stream_flow
 from saccade.video.read import claimed_frames, pick, stream
 from saccade.video.resize import resize
 from saccade.video.sample import equally_spaced
@@ -108,13 +108,29 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
 
 def _all(path: Path, data: DataConfig, size: int) -> Iterator[Batch]:
     expected, kept = claimed_frames(path), []
-    for _, _, pixels in stream(path):
-        kept.append(resize(pixels[None], data.size, data.channels))
+    for frame in _every_frame(path, data):
+        kept.append(frame)
         if len(kept) == size:
-            yield Batch(np.concatenate(kept), expected)
+            yield Batch(np.stack(kept), expected)
             kept.clear()
     if kept:
-        yield Batch(np.concatenate(kept), expected)
+        yield Batch(np.stack(kept), expected)
+
+
+def _every_frame(path: Path, data: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    """All frames of a clip in turn, `H W C`: picture, flow, or the flow behind the picture."""
+    d = data
+    pictures = (resize(pixels[None], d.size, d.channels)[0] for _, _, pixels in stream(path))
+    if d.streams == "rgb":
+        yield from pictures
+        return
+    flow = stream_flow(path, d.flow_length, d.flow, d.flow_limit, d.size)
+    if d.streams == "flow":
+        yield from flow
+        return
+    # Decoded twice: the flow looks ahead, and decoding is quick beside it.
+    for both in zip(pictures, flow, strict=True):
+        yield np.concatenate(both, -1)
 
 
 def _blocks(path: Path, data: DataConfig) -> Iterator[Batch]:

@@ -53,7 +53,7 @@ class Origin:
         every: all frames of a clip in place of `data.frames` equally spaced ones, for windows that share frames.
 
     Raises:
-        ValueError: every frame of optical flow, or a normalization that depends on something else.
+        ValueError: a normalization that depends on something else.
     """
 
     encoder: str
@@ -64,8 +64,6 @@ class Origin:
     every: bool = False
 
     def __post_init__(self) -> None:
-        if self.every and self.data.streams != "rgb":
-            raise ValueError(f"every frame is for streams rgb, and streams is {self.data.streams!r}; give a number")
         if self.data.normalization == "auto":
             raise ValueError("normalization is auto, expected the one that the encoder was trained with")
 
@@ -252,17 +250,18 @@ class Claim:
 
 
 def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
-    """The maps `T h w D` of chosen frames, in the file of a clip.
+    """The maps `T h w D` of chosen frames, in the file of a clip; of several files, their features behind each other.
 
     From a store of every frame equally spaced ones are the frames that `video.read` gives; a store of so many frames
     holds no others.
 
     Raises:
-        FileNotFoundError: the file is gone.
-        ValueError: it is damaged.
+        FileNotFoundError: a file is gone.
+        ValueError: one is damaged.
     """
-    stored = _open(files[0])
-    return np.array(stored[choose(len(stored))])
+    stored = [_open(file) for file in files]
+    chosen = choose(len(stored[0]))
+    return np.concatenate([maps[chosen] for maps in stored], -1)
 
 
 def content_digest(clip: Path) -> str:

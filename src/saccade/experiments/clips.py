@@ -15,13 +15,12 @@ from rich.progress import track
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
-from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split, find_clips, split_clips
 from saccade.data.frame_cache import ClipFrames, ClipWindows, Files, prepare
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
-from saccade.experiments.features import stored_clips, stored_settings, use_encoder
+from saccade.experiments.features import open_stores, stored_clips, stored_settings, use_encoders
 from saccade.models.build import configured
 from saccade.models.classifier import Classifier
 from saccade.pictures.samples import sheet, write_png
@@ -37,6 +36,8 @@ Drawn = tuple[NDArray[np.uint8], str, Tone, float]
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
 _SHOWN = 12
 _SHOWN_SIDE = 320
+# What a run holds before config.json, in which it has begun.
+_BEGUN = ("split.json", "skipped.json")
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
     resume: bool = False,
     strict: bool = False,
     quiet: bool = False,
-    features: Path | None = None,
+    features: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
 
@@ -66,7 +67,8 @@ def train(
         resume: go on where the run was cut off; settings and split are then those of the run.
         strict: stop at the first clip that cannot be read.
         quiet: no progress bars.
-        features: a feature store, whose encoder and sampling are used; clips that it lacks are encoded into it.
+        features: a feature store, whose encoder and sampling are used; clips that it lacks are encoded into it. For
+            `motion` two: of the picture, and of the flow.
 
     Returns:
         The figures of the test side (`accuracy.measure`).
@@ -74,26 +76,26 @@ def train(
     Raises:
         FileExistsError: the run is there already and `resume` was not asked for, or the folder holds other files.
         ClipError: the folder does not fit, or not one clip can be read.
-        ValueError: settings that do not fit, or a store of another version.
+        ValueError: settings that do not fit, or stores that do not, or are of another version.
     """
     known: list[ClipError] = []  # clips that the run has left out before
     if goes_on := _goes_on(run, resume):
         model, data, training, split, features = _read_run(run, folder)
         known = _read_skipped(run)
-    store = FeatureStore.open(features) if features else None
-    model, data = stored_settings(store, model, data) if store else (model, data)
+    stores = open_stores(features)
+    model, data = stored_settings(stores, model, data) if stores else (model, data)
     data = resolve_normalization(data, model.pretrained)
     # The published sets have layouts of their own, which `find_clips` does not know.
     clips = find_clips(folder) if split is None else [*split.training, *split.validation, *split.test]
     classes = sorted({clip.label for clip in clips})
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)
-    net = configured(dataclasses.replace(model, pretrained=model.pretrained and not store), data, len(classes))
-    if store:
+    net = configured(dataclasses.replace(model, pretrained=model.pretrained and not stores), data, len(classes))
+    if stores:
         if not isinstance(net, Classifier):
             raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
-        use_encoder(net, store)
-        samples, skipped = stored_clips(clips, classes, store, net, data, strict, quiet)
+        use_encoders(net, stores)
+        samples, skipped = stored_clips(clips, classes, stores, net, data, strict, quiet)
     else:
         samples, skipped = read_clips(clips, classes, data, strict, quiet)
     skipped = (*known, *skipped)
@@ -102,7 +104,7 @@ def train(
     elif not goes_on:
         split = split.without({error.path for error in skipped})
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
-    places = {"clips": str(folder.resolve()), "features": str(features.resolve()) if features else None}
+    places = {"clips": str(folder.resolve()), "features": [str(store.resolve()) for store in features]}
     _write_run(run, folder, {**places, "classes": classes, **settings}, split, skipped)
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
@@ -186,7 +188,7 @@ def _goes_on(run: Path, resume: bool) -> bool:
         if not resume and any((run / name).exists() for name in ("checkpoints", "model")):
             raise FileExistsError(f"{run}: holds a run already; go on with it by --resume, or choose another --run")
         return resume
-    if run.exists() and any(path.name != "split.json" for path in run.iterdir()):
+    if run.exists() and any(path.name not in _BEGUN for path in run.iterdir()):
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder by --run")
     return False
 
@@ -202,15 +204,14 @@ def _read_skipped(run: Path) -> list[ClipError]:
     return [ClipError(**error) for error in read_json(run / "skipped.json")]
 
 
-def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split, Path | None]:
+def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split, tuple[Path, ...]]:
     stored, sides = read_json(run / "config.json"), read_json(run / "split.json")
-    features = stored.get("features")
     return (
         ModelConfig.from_dict(stored["model"]),
         DataConfig.from_dict(stored["data"]),
         TrainConfig.from_dict(stored["training"]),
         Split.from_dict(sides, folder),
-        Path(features) if features else None,
+        tuple(map(Path, stored.get("features") or ())),
     )
 
 

@@ -23,6 +23,7 @@ from saccade.data.folder import find_clips
 from saccade.data.frame_cache import ClipFrames, ClipWindows
 from saccade.data.transform import to_video
 from saccade.encoders.build import build_encoder
+from saccade.encoders.paired import Paired
 from saccade.models.classifier import Classifier
 from saccade.recognizer import resolve_normalization
 from saccade.structures import Clip, ClipError
@@ -39,7 +40,7 @@ _MOVED = ("shift", "zoom", "flip")
 
 
 def make_features(
-    clips: Path,
+    clips: Path | Sequence[Path],
     folder: Path,
     encoder: str = "vgg16",
     data: DataConfig | None = None,
@@ -53,7 +54,7 @@ def make_features(
     """Encode the clips of a folder into a feature store; those that it holds already are passed over.
 
     Args:
-        clips: a folder with one class a sub-folder, or a single clip.
+        clips: a folder with one class a sub-folder, a single clip, or several.
         folder: the store, made where there is none.
         encoder: by its name; see `build_encoder`.
         data: how clips are sampled and resized; None: the defaults.
@@ -70,7 +71,10 @@ def make_features(
         StoreFullError: the disk is full; what was done stays.
     """
     part = _shard(shard)
-    found = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
+    if not isinstance(clips, Path):
+        found = list(clips)
+    else:
+        found = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
     store, net = make_store(folder, encoder, data, pretrained, every, precision, seed)
     return _extract(store, found[part], net, quiet)
 
@@ -105,26 +109,49 @@ def make_store(
     return FeatureStore.make(folder, origin, partial(_save_weights, net)), net
 
 
+def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
+    """What a training learns from: one store; or those of the picture and of the flow, in this order, for `motion`.
+
+    Raises:
+        FileNotFoundError: no store in a folder.
+        ValueError: stores that do not fit each other.
+    """
+    stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.origin.data.streams == "flow"))
+    if len(stores) < 2:
+        return stores
+    streams = [store.origin.data.streams for store in stores]
+    if streams != ["rgb", "flow"]:
+        raise ValueError(f"stores of streams {', '.join(streams)}; expected one store, or one of rgb and one of flow")
+    picture, flow = (store.origin.to_dict() for store in stores)
+    if changed := [name for name in ("encoder", "pretrained", "frames", "size") if picture[name] != flow[name]]:
+        said = ", ".join(f"{name} {flow[name]} (the picture's: {picture[name]})" for name in changed)
+        raise ValueError(f"{stores[1].folder}: a store made with {said}; make both alike")
+    return stores
+
+
 def stored_settings(
-    store: FeatureStore, model: ModelConfig, data: DataConfig, typed: Collection[str] = ()
+    stores: Sequence[FeatureStore], model: ModelConfig, data: DataConfig, typed: Collection[str] = ()
 ) -> tuple[ModelConfig, DataConfig]:
-    """The settings of a training on stored features: encoder and sampling are those of the store.
+    """The settings of a training on stored features: encoder and sampling are those of the stores.
 
     Args:
-        store: the features.
+        stores: the features, as `open_stores` gives them.
         model, data: other settings.
-        typed: names of settings that were asked for, and may not be other than those of the store.
+        typed: names of settings that were asked for, and may not be other than those of the stores.
 
     Raises:
         ValueError: one of them is.
     """
-    origin = store.origin
+    folder, origin = stores[0].folder, stores[0].origin
     if data.windows and not origin.every:
         raise ValueError(
-            f"{store.folder}: a store of {origin.data.frames} frames a clip, and windows are of consecutive ones; "
+            f"{folder}: a store of {origin.data.frames} frames a clip, and windows are of consecutive ones; "
             "make a store of every frame (`saccade features --every`), or leave out --windows"
         )
     sampling: dict[str, Any] = {"frames": data.frames, "windows": data.windows} if origin.every else {}
+    for beside in stores[1:]:
+        of_flow = beside.origin.data
+        sampling |= {"streams": "both", "flow": of_flow.flow, "flow_length": of_flow.flow_length}
     found_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
     found_data = replace(origin.data, **sampling, shift=0.0, zoom=0.0, flip=False)
     asked, found = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (found_model, found_data)))
@@ -135,44 +162,45 @@ def stored_settings(
         )
     if changed:
         said = ", ".join(f"{name} {found[name]} (asked for: {asked[name]})" for name in changed)
-        raise ValueError(f"{store.folder}: a store made with {said}; leave it out, or make another store")
+        raise ValueError(f"{folder}: a store made with {said}; leave it out, or make another store")
     return found_model, found_data
 
 
-def use_encoder(net: Classifier, store: FeatureStore) -> None:
-    """Give a model the encoder of a store, with its weights, which then stay as they are.
+def use_encoders(net: Classifier, stores: Sequence[FeatureStore]) -> None:
+    """Give a model the encoder of each store, with its weights, which then stay as they are.
 
     Raises:
-        ValueError: the weights are not those that made the features, or the model has another kind of encoder.
+        ValueError: the weights are not those that made the features, or the model has other encoders.
     """
-    encoder = cast(nn.Module, net.encoder)
-    try:
-        encoder.load_state_dict(load_file(store.encoder_file))
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(
-            f"{store.encoder_file}: not the weights of this model's encoder ({error}); choose a model with one encoder"
-        ) from error
-    if weights_digest(encoder) != store.origin.weights:
-        raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
-    encoder.requires_grad_(False)
+    for encoder, store in zip(_encoders(net, stores), stores, strict=True):
+        try:
+            encoder.load_state_dict(load_file(store.encoder_file))
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(
+                f"{store.encoder_file}: not the weights of this model's encoder ({error}); motion has two encoders, "
+                "and wants a store of the picture and one of the flow"
+            ) from error
+        if weights_digest(encoder) != store.origin.weights:
+            raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
+        encoder.requires_grad_(False)
 
 
 def stored_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
-    store: FeatureStore,
+    stores: Sequence[FeatureStore],
     net: Classifier,
     data: DataConfig,
     strict: bool = False,
     quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """Clips as samples `(features T h w D float16, target, index)`; what the store lacks is encoded now.
+    """Clips as samples `(features T h w D float16, target, index)`; what a store lacks is encoded now.
 
     Args:
         clips: what to learn from.
         classes: the `K` class names.
-        store: their features.
-        net: a model with the encoder of the store.
+        stores: their features; of two, those of the picture come before those of the flow.
+        net: a model with the encoders of the stores.
         data: how many frames of each clip, equally spaced or in windows.
         strict: stop where a clip cannot be read.
         quiet: no progress bar.
@@ -180,14 +208,31 @@ def stored_clips(
     Raises:
         ClipError: not one clip can be read; with `strict`, the first that cannot.
     """
-    made = _extract(store, [clip.path for clip in clips], cast(nn.Module, net.encoder), quiet)
-    if strict and made.failed:
-        raise made.failed[0]
-    good = [(clip, (file,)) for clip, file in zip(clips, made.files, strict=True) if file is not None]
+    paths, found = [clip.path for clip in clips], []
+    failed: dict[Path, ClipError] = {}
+    for encoder, store in zip(_encoders(net, stores), stores, strict=True):
+        made = _extract(store, paths, encoder, quiet)
+        if strict and made.failed:
+            raise made.failed[0]
+        failed = {error.path: error for error in made.failed} | failed
+        found.append(made.files)
+    beside = zip(clips, zip(*found, strict=True), strict=True)
+    good = [(clip, tuple(file for file in files if file)) for clip, files in beside if clip.path not in failed]
     stored = [clip for clip, _ in good], [files for _, files in good], classes
     if data.windows:
-        return ClipWindows(*stored, data.frames, data.windows, load_maps), made.failed
-    return ClipFrames(*stored, load_maps, partial(equally_spaced, count=data.frames)), made.failed
+        return ClipWindows(*stored, data.frames, data.windows, load_maps), tuple(failed.values())
+    choose = partial(equally_spaced, count=data.frames)
+    return ClipFrames(*stored, load_maps, choose), tuple(failed.values())
+
+
+def _encoders(net: Classifier, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
+    """The encoder of each store."""
+    encoder = cast(nn.Module, net.encoder)
+    if len(stores) == 1:
+        return (encoder,)
+    if not isinstance(encoder, Paired):
+        raise ValueError("two stores are for a model with two encoders (motion); give the others one --features")
+    return encoder.picture, encoder.flow
 
 
 def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from saccade.config import read_json, write_json
 from saccade.data.folder import Split
+from saccade.data.frame_cache import ClipFrames
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.experiments.clips import read_clips
+from saccade.experiments.features import open_stores, stored_clips
+from saccade.models.classifier import Classifier
 from saccade.recognizer import Fused, Recognizer, fuse_scores, load
 from saccade.structures import Clip, ClipError, Evaluation
 
@@ -46,8 +49,8 @@ def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]
     members = [load(run) for run in runs]
     Fused(members, [1 / len(members)] * len(members))  # which tells whether they fit
     split = Split.from_dict(splits[0], Path(folders[0]))
-    weights = choose_weights(*_answers(members, split.validation, quiet)[:2])
-    scores, targets, names, frame_scores, skipped = _answers(members, split.test, quiet)
+    weights = choose_weights(*_answers(runs, members, split.validation, quiet)[:2])
+    scores, targets, names, frame_scores, skipped = _answers(runs, members, split.test, quiet)
     together = [fuse_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]
     evaluation = Evaluation(
         names, members[0].classes, targets, fuse_scores(scores, weights), tuple(together), tuple(skipped)
@@ -79,7 +82,7 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
 
 
 def _answers(
-    members: Sequence[Recognizer], clips: Sequence[Clip], quiet: bool
+    runs: Sequence[Path], members: Sequence[Recognizer], clips: Sequence[Clip], quiet: bool
 ) -> tuple[
     list[NDArray[np.float32]],
     NDArray[np.int64],
@@ -88,9 +91,19 @@ def _answers(
     tuple[ClipError, ...],
 ]:
     """Of every member the scores of all clips; targets and names; frame scores; and what could not be read."""
-    read = [read_clips(clips, member.classes, member.data, quiet=quiet) for member in members]
+    read = [_samples(run, member, clips, quiet) for run, member in zip(runs, members, strict=True)]
     unreadable = {error.path: error for _, errors in read for error in errors}
     good = [clip for clip in clips if clip.path not in unreadable]
     found = [member.evaluate(samples.only(good)) for member, (samples, _) in zip(members, read, strict=True)]
     skipped = tuple(unreadable.values())
     return [e.scores for e in found], found[0].targets, found[0].names, [e.frame_scores for e in found], skipped
+
+
+def _samples(
+    run: Path, member: Recognizer, clips: Sequence[Clip], quiet: bool
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """Clips as the run's own training took them: from stored features, where there still are some."""
+    stores = [Path(folder) for folder in read_json(run / "config.json").get("features") or []]
+    if stores and all(store.is_dir() for store in stores) and isinstance(member.model, Classifier):
+        return stored_clips(clips, member.classes, open_stores(stores), member.model, member.data, quiet=quiet)
+    return read_clips(clips, member.classes, member.data, quiet=quiet)

@@ -99,7 +99,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         if data.streams != "both":
             raise ValueError(
                 f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
-                "give --streams both"
+                "give --streams both, or the stored features of each"
             )
         settings = {**model.settings(), "flow_channels": data.flow_channels}
     else:

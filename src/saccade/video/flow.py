@@ -3,7 +3,8 @@
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from saccade.structures import ClipError, FlowStacks
 from saccade.video.decode import Change, Choose
 from saccade.video.raft import raft
-from saccade.video.read import pick
+from saccade.video.read import pick, stream
 from saccade.video.sample import equally_spaced
 
 Pixels = NDArray[np.uint8]
@@ -200,11 +201,7 @@ def read_flow(
         RuntimeError: the method is not installed, or its weights cannot be had.
     """
     wanted = count if callable(count) else partial(equally_spaced, count=count)
-    numbers = {"count": None if callable(count) else count, "length": length, "size": size, "side": side}
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
-    _check_limit(limit)
+    _check_numbers(limit, count=None if callable(count) else count, length=length, size=size, side=side)
     estimate = _named(method)
     total = 0
 
@@ -216,18 +213,87 @@ def read_flow(
 
     found = pick(path, choose, None if side is None else _shrink(side))
     if total < 2:
-        raise ClipError(path, "1 frame decoded, and there is no motion in one frame", "give a video of at least 2")
+        raise _motionless(path)
     starts = wanted(total)
     pairs = _pairs(starts, total, length)
     unique = np.unique(pairs)
     parts = []
     for run in _runs(unique):
         first = int(np.searchsorted(found.indices, run[0]))
-        moved = estimate(found.pixels[first : first + len(run) + 1])
-        parts.append(to_bytes(moved if size is None else _squash(moved, size), limit))
+        parts.append(_stored(estimate(found.pixels[first : first + len(run) + 1]), size, limit))
     at = np.searchsorted(found.indices, starts)
     together = _stacked(np.concatenate(parts), np.searchsorted(unique, pairs))
     return FlowStacks(together, found.times[at], starts, limit)
+
+
+def stream_flow(
+    path: Path | str,
+    length: int = 10,
+    method: str | Method = "dis",
+    limit: float = LIMIT,
+    size: int | None = None,
+    side: int | None = SIDE,
+) -> Iterator[Pixels]:
+    """The motion that begins at each frame of a video, one stack after the other, in constant memory.
+
+    The stacks are those of `read_flow(path, np.arange, …)`, bit for bit: pairs are computed in the same runs.
+
+    Args:
+        path: a video file, or a folder of numbered pictures.
+        length, method, limit, size, side: as for `read_flow`.
+
+    Yields:
+        For each frame `H W 2L`.
+
+    Raises:
+        ClipError: naming the clip, if nothing can be decoded, or only one frame.
+        ValueError: a length, limit, size or side that is not positive, or a method that there is not.
+        RuntimeError: the method is not installed, or its weights cannot be had.
+    """
+    _check_numbers(limit, length=length, size=size, side=side)
+    estimate = _named(method)
+    shrink: Change = (lambda pixels: pixels) if side is None else _shrink(side)
+    ahead: deque[Pixels] = deque()  # the fields from the next frame on
+    for frames in _overlapping(shrink(pixels) for _, _, pixels in stream(path)):
+        for field in _stored(estimate(frames), size, limit):
+            if len(ahead) == length:
+                yield np.concatenate(ahead, -1)
+                ahead.popleft()
+            ahead.append(field)
+    if not ahead:
+        raise _motionless(path)
+    last = ahead[-1]
+    for _ in range(len(ahead) + 1):
+        yield np.concatenate([*ahead, *[last] * (length - len(ahead))], -1)
+        if ahead:
+            ahead.popleft()
+
+
+def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:
+    """Frames in parts `T H W 3` that are computed at once; the last frame of a part begins the next."""
+    held: list[Pixels] = []
+    for frame in frames:
+        held.append(frame)
+        if len(held) > _AT_ONCE:
+            yield np.stack(held)
+            del held[:-1]
+    if len(held) > 1:
+        yield np.stack(held)
+
+
+def _stored(moved: Flow, size: int | None, limit: float) -> Pixels:
+    return to_bytes(moved if size is None else _squash(moved, size), limit)
+
+
+def _motionless(path: Path | str) -> ClipError:
+    return ClipError(path, "1 frame decoded, and there is no motion in one frame", "give a video of at least 2")
+
+
+def _check_numbers(limit: float, **numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")
+    _check_limit(limit)
 
 
 def _named(method: str | Method) -> Method:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
-from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split, find_clips
 from saccade.data.frame_cache import ClipFrames
 from saccade.data.hmdb51 import FIRST_TEN, REPORT_CLIPS, hmdb10
@@ -22,7 +21,7 @@ from saccade.evaluation.accuracy import measure
 from saccade.evaluation.results import write_results
 from saccade.experiments.cells import cell, check_settings
 from saccade.experiments.clips import read_curves, train
-from saccade.experiments.features import make_store, stored_clips
+from saccade.experiments.features import make_store, open_stores, stored_clips
 from saccade.experiments.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from saccade.models.classifier import Classifier, count_parameters
 from saccade.pictures.overlay import enlarge, full_strength, overlay, probability_bar
@@ -183,13 +182,13 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     folder, features = run / "models" / name, run / "features"
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
     how = budget.data, budget.training
-    measured = train(chosen.folder, folder, model, *how, chosen.split, resume=True, features=features)
+    measured = train(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
     recognizer = load(folder)
     assert isinstance(recognizer.model, Classifier)
     # Without the clips that cannot be read.
     split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)
-    store = FeatureStore.open(features)
-    samples, _ = stored_clips(split.test, recognizer.classes, store, recognizer.model, recognizer.data, quiet=True)
+    stores = open_stores([features])
+    samples, _ = stored_clips(split.test, recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
     if recognizer.model.attends:
         write_png(run / "attention.png", sheet(_looks(recognizer, samples), _COLUMNS))
     evaluation = recognizer.evaluate(samples)

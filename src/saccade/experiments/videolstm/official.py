@@ -1,0 +1,177 @@
+"""`saccade reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published sets, run by run."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from saccade.config import DataConfig, ModelConfig, write_json
+from saccade.data.feature_store import FeatureStore
+from saccade.data.folder import Split
+from saccade.evaluation.results import write_results
+from saccade.experiments.cells import cell
+from saccade.experiments.clips import train
+from saccade.experiments.features import make_features
+from saccade.experiments.fuse import fuse
+from saccade.experiments.videolstm.official_budget import BUDGETS, FUSED, MOTION, SETS, SINGLE, STREAMS, Budget
+from saccade.experiments.videolstm.official_page import write_page
+from saccade.structures import ClipError
+
+_KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
+
+
+def reproduce(
+    run: Path,
+    name: str,
+    root: Path,
+    lists: Path | None = None,
+    split: int = 1,
+    budget: str = "standard",
+    results: Path | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Encode the clips, train and fuse what is missing, and write `report.html`.
+
+    Args:
+        run: the folder of everything. The features of all splits are in `features`, the runs of this one in
+            `split1`, …; what is there is not computed again, what was cut off goes on.
+        name: one of `SETS`.
+        root: the set's own folder, as its site ships it.
+        lists: the folder of its split files; None: they are in `root`.
+        split: 1, 2 or 3.
+        budget: one of `BUDGETS`.
+        results: a folder for `videolstm-NAME.json`; None: the figures are in `figures.json` alone.
+        quiet: no progress bars.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ClipError: the set is not as published, or not one clip can be read.
+        ValueError: an unknown budget or split, or a run made with other settings.
+        StoreFullError: no room for the features.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    official, chosen = SETS[name], BUDGETS[budget]
+    clips = _limited(official.read(root, lists, split, complete=chosen.complete), chosen)
+    left_out = _encode(run / "features", clips, chosen, quiet)
+    clips = clips.without({error.path for error in left_out})
+    folder = run / f"split{split}"
+    figures = _Runs(folder, root, clips, run / "features", chosen, name, split, quiet).figures()
+    figures["left_out"] = [
+        {"clip": error.path.relative_to(root).as_posix(), "found": error.found, "remedy": error.remedy}
+        for error in left_out
+    ]
+    write_json(folder / "figures.json", figures)
+    flags = {"--splits SPLITS": lists, "--quick": budget == "quick", "--full": budget == "full"}
+    given = " ".join(["", *(flag for flag, on in flags.items() if on)])
+    command = f"saccade reproduce videolstm --{name} {official.title} --split {split}{given}"
+    if results is not None:
+        write_results(
+            results / f"videolstm-{name}.json",
+            f"{official.title}, split {split}: share of test clips that the models of VideoLSTM name",
+            f"{command} --results results",
+            {"split": split, "budget": asdict(chosen), **figures},
+            seeds=(chosen.training.seed,),
+        )
+    return write_page(folder, official, split, chosen, figures, command)
+
+
+def _limited(split: Split, budget: Budget) -> Split:
+    """The classes and clips of a budget."""
+    labels = sorted({clip.label for clip in split.training})[: budget.classes or None]
+    sides = (
+        tuple(clip for label in labels for clip in [c for c in side if c.label == label][: budget.clips or None])
+        for side in (split.training, split.validation, split.test)
+    )
+    return Split(*sides)
+
+
+def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[ClipError, ...]:
+    """Features of every frame of every clip, a store for each stream, and what cannot be read."""
+    paths = [clip.path for clip in (*clips.training, *clips.validation, *clips.test)]
+    failed: dict[Path, ClipError] = {}
+    for streams in STREAMS:
+        made = make_features(
+            paths,
+            folder / streams,
+            budget.encoder,
+            budget.features(streams),
+            budget.pretrained,
+            every=True,
+            seed=budget.training.seed,
+            quiet=quiet,
+        )
+        failed = {error.path: error for error in made.failed} | failed
+    return tuple(failed.values())
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The trainings of one split, each in a folder with a cell beside it."""
+
+    folder: Path
+    root: Path
+    clips: Split
+    features: Path
+    budget: Budget
+    name: str
+    split: int
+    quiet: bool
+
+    def figures(self) -> dict[str, Any]:
+        """What is missing is computed."""
+        models = {f"{model}-{streams}": self._learn(model, (streams,)) for streams in STREAMS for model in SINGLE}
+        models[MOTION] = self._learn(MOTION, STREAMS)
+        sides = {side: len(getattr(self.clips, side)) for side in ("training", "validation", "test")}
+        together = {words: self._fuse(members) for words, members in FUSED.items()}
+        classes = len({clip.label for clip in self.clips.training})
+        return {"classes": classes, "clips": sides, "models": models, "fused": together}
+
+    def _learn(self, model: str, streams: tuple[str, ...]) -> dict[str, Any]:
+        budget = self.budget
+        run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
+        stores = [self.features / each for each in streams]
+        dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
+        config = ModelConfig(model, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout)
+        data = DataConfig(frames=budget.frames, windows=budget.windows)
+
+        def compute() -> dict[str, Any]:
+            # Killed before its settings were written, a run holds nothing that was learned.
+            if not (run / "config.json").exists():
+                shutil.rmtree(run, ignore_errors=True)
+            settings = (config, data, budget.training, self.clips)
+            return train(self.root, run, *settings, resume=True, quiet=self.quiet, features=stores)
+
+        return self._cell(run, {"model": config.to_dict()}, compute)
+
+    def _fuse(self, members: tuple[str, ...]) -> dict[str, Any]:
+        run = self.folder / "+".join(members)
+
+        def compute() -> dict[str, Any]:
+            shutil.rmtree(run, ignore_errors=True)
+            return fuse([self.folder / member for member in members], run)
+
+        return self._cell(run, {"members": list(members)}, compute)
+
+    def _cell(self, run: Path, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
+        origins = {each: FeatureStore.open(self.features / each).origin.to_dict() for each in STREAMS}
+        common = {
+            "set": self.name,
+            "split": self.split,
+            "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
+            "features": origins,
+            "windows": [self.budget.frames, self.budget.windows],
+            "training": self.budget.training.to_dict(),
+        }
+
+        def kept() -> dict[str, Any]:
+            measured = compute()
+            return {name: measured[name] for name in (*_KEPT, "weights") if name in measured}
+
+        return cell(run.with_name(f"{run.name}.json"), {**common, **settings}, kept, run)

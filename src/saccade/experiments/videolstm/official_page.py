@@ -1,0 +1,131 @@
+"""The page of VideoLSTM's models on a published set: the paper's table, where they looked, how they learned."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from saccade.evaluation.report import Page
+from saccade.evaluation.summary import percent
+from saccade.experiments.clips import read_curves
+from saccade.experiments.videolstm.official_budget import BOTH, MOTION, SINGLE, Budget, OfficialSet
+from saccade.pictures.curves import loss_and_accuracy, to_svg
+
+_WORDS = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
+_STREAMS = {"rgb": "RGB", "flow": "flow"}
+_CITED = "as commonly cited"
+
+
+def write_page(
+    folder: Path, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any], command: str
+) -> Path:
+    """`report.html` in the folder of a split's runs.
+
+    Args:
+        folder: with a run's folder for each model.
+        official: the set.
+        split: its number.
+        budget: what was computed.
+        figures: `classes`, `clips` of each side, `models` and `fused` with their `accuracy`, and `left_out`.
+        command: that made the page.
+    """
+    models, fused, clips = figures["models"], figures["fused"], figures["clips"]
+    counts = (
+        f"{clips['training']:,} clips to learn from, {clips['validation']:,} to choose by, {clips['test']:,} to test"
+    )
+    page = Page(
+        f"VideoLSTM on {official.title}", f"Split {split} · {figures['classes']} classes · {counts} · {budget.name}"
+    )
+    page.figures(
+        [
+            _figure(models["convalstm-rgb"], "ConvALSTM on the picture"),
+            _figure(models[MOTION], "attention that follows motion"),
+            _figure(fused[BOTH], f"two streams: {BOTH}"),
+        ]
+    )
+    page.heading("The table of the paper")
+    page.table(
+        _rows(models, official.cited if split == 1 else {}),
+        ["", *(_WORDS[name] for name in SINGLE)],
+        f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Cited*: Li et al. "
+        f"2016 on split 1, {_CITED}; their encoders were trained on the set.",
+    )
+    rows = [["motion: the flow says where to look at the picture", percent(models[MOTION]["accuracy"]), None, None]]
+    for name, found in fused.items():
+        weights = " : ".join(f"{weight:.2f}" for weight in found["weights"])
+        cited = f"{official.cited_together} %" if name == BOTH else None
+        rows.append([name, percent(found["accuracy"]), weights, cited])
+    page.table(
+        rows,
+        ["", "here", "weights", "cited"],
+        "Two streams: probabilities weighed and added, with weights that validation clips choose. *Cited*: VideoLSTM "
+        f"with both streams, {_CITED}.",
+    )
+    page.heading("What differs from the paper")
+    page.text(_differences(budget))
+    page.heading("Where they looked")
+    for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
+        picture = folder / name / "attention.png"
+        page.figure(picture.read_bytes(), f"{name}: test clips drawn by lot; more in its own report.", wide=True)
+    page.heading("How they learned")
+    for streams, words in _STREAMS.items():
+        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
+        for side in ("training", "validation"):
+            lines = {name: found[side] for name in names if (found := read_curves(folder / name)) is not None}
+            page.figure(to_svg(loss_and_accuracy(lines)), f"{words}, {side} clips, each epoch.", wide=True)
+    if figures["left_out"]:
+        page.heading("Clips left out")
+        columns = ["clip", "found", "remedy"]
+        page.table([[error[name] for name in columns] for error in figures["left_out"]], columns)
+    page.heading("Settings")
+    page.text(f"`{command}`")
+    with page.details("All settings of these runs"):
+        page.table([[name, str(value)] for name, value in _flat(asdict(budget)).items()], ["setting", "value"])
+    return page.write(folder / "report.html")
+
+
+def _figure(found: Mapping[str, Any], words: str) -> tuple[str, str, str]:
+    low, high = found["accuracy_interval"]
+    return percent(found["accuracy"]), words, f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
+
+
+def _rows(models: Mapping[str, Any], cited: Mapping[str, tuple[float, ...]]) -> list[list[str]]:
+    rows = []
+    for streams, words in _STREAMS.items():
+        rows.append([words, *(percent(models[f"{name}-{streams}"]["accuracy"]) for name in SINGLE)])
+        if streams in cited:
+            rows.append([f"{words}, cited", *(f"{figure:.1f} %" for figure in cited[streams])])
+    return rows
+
+
+def _differences(budget: Budget) -> str:
+    training = budget.training
+    weights = (
+        f"its ImageNet weights; for flow the first filters are the mean of those of the three colours, for each of the "
+        f"{2 * budget.flow_length} channels"
+        if budget.pretrained
+        else "its random weights"
+    )
+    items = (
+        f"The encoder ({budget.encoder}, frames of {budget.size} pixels) keeps {weights}. Those of the paper were "
+        "trained on pictures and flow of the set.",
+        "Flow is DIS instead of TV-L1: between upright frames whose shorter side is at most 256 pixels, clipped to ±20 "
+        "pixels of 256, in 8 bit.",
+        f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, {training.epochs} epochs in "
+        f"batches of {training.batch}, where the paper has RMSprop at 0.001, decay .9, in batches of 128. One seed.",
+        "Frames are squashed whole, and nothing is augmented but the choice of the window.",
+        "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
+        "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
+        "`lstm` sees the average over the places of the map, not the vector behind it.",
+        "`motion` learns from scratch; that of the paper begins with the trained ConvLSTM of the flow and ConvALSTM of "
+        "the picture.",
+        "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
+    )
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested = values["training"]
+    return {name: value for name, value in values.items() if value is not nested} | {
+        f"training.{name}": value for name, value in nested.items()
+    }
