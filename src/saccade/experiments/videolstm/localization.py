@@ -28,6 +28,13 @@ CANDIDATES = tuple(
     for foreground in ("none", "motion", "background", "contrast")
     for threshold in (0.05, 0.1, 0.2, 0.35)
 )
+# Boxes that need no attention, or nothing but it, in words.
+BASELINES = {
+    "centre": "a box in the middle",
+    "frame": "the whole frame",
+    "motion": "the largest thing that moves",
+    "map": "the map without a foreground",
+}
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 _AT_ONCE = 50  # clips that are classified together
 

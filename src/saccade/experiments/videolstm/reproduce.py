@@ -29,6 +29,7 @@ from saccade.experiments.videolstm.ablation import (
     compete_localized,
     summary,
 )
+from saccade.experiments.videolstm.localization import BASELINES
 from saccade.experiments.videolstm.target_clips import SIZE, ClipsOf, TargetClips
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.pictures.overlay import boxes, caption, enlarge, overlay
@@ -184,7 +185,8 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         "is attended must also tell the class by itself while the model learns.",
     )
     page.figure(
-        to_svg(side_by_side({n: of["each"] for n, of in models.items()}, 0.1, "chance")), "A dot for each seed."
+        to_svg(side_by_side({n.replace("-", "\n"): of["each"] for n, of in models.items()}, 0.1, "chance")),
+        "A dot for each seed.",
     )
     if budget.curve:
         columns = [*map(str, sorted((*budget.curve, budget.clips)))]
@@ -200,9 +202,8 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         ["boxes by", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
         f"Means over {seeds}. A box is what of the attended region belongs to the foreground; threshold and foreground "
         "are chosen on validation clips without their boxes, by what blanking a box does to the label's probability. "
-        "*map*: the attention alone, without a foreground. *motion*: the largest thing that moves, without attention: "
-        "where one thing moves and the camera stands still, it is as good a guess as any. *centre*, *frame*: boxes "
-        "that are always there. All of them have the classes of the model.",
+        f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where one "
+        "thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
     )
     page.heading("Where it looked")
     picture = run / "attention.png"
@@ -215,7 +216,7 @@ def _places(localized: Mapping[str, Any]) -> list[list[str]]:
     columns = ("cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
     rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
     best = localized[BEST.name]["baselines"]
-    return rows + [[f"{name}, {BEST.name}", *(percent(of[column]) for column in columns)] for name, of in best.items()]
+    return rows + [[BASELINES[name], *(percent(of[column]) for column in columns)] for name, of in best.items()]
 
 
 def _looks(run: Path, budget: Budget, sides: Sides) -> list[tuple[str, Any]]:

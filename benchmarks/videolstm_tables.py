@@ -1,0 +1,64 @@
+"""The tables of VideoLSTM's ablation, made from the results of `saccade reproduce videolstm`."""
+
+from collections.abc import Callable
+
+from digit_tables import Results, percent, table
+
+from saccade.experiments.videolstm.localization import BASELINES
+
+NAME = "moving-target"
+
+
+def ablation(results: Results) -> str:
+    """Which digit moves: a row a model."""
+    figures = results[NAME]
+    rows = [
+        [
+            f"`{name}`",
+            percent(of["accuracy"]) + (f" ± {percent(of['spread'])}" if of["spread"] is not None else ""),
+            percent(of["pointing"]) if "pointing" in of else "–",
+            f"{of['parameters']:,.0f}" if "parameters" in of else "–",
+        ]
+        for name, of in figures["models"].items()
+    ]
+    seeds = len(next(iter(figures["models"].values()))["each"])
+    note = (
+        f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the share "
+        "of frames in which the map's highest cell lies in the true box, in %."
+    )
+    return table(["model", "clips right, %", "peak on the target, %", "parameters"], rows) + f"\n{note}\n"
+
+
+def curve(results: Results) -> str:
+    """How many clips it takes."""
+    found = results[NAME]["curve"]
+    columns = sorted({int(count) for of in found.values() for count in of})
+    rows = [[f"`{name}`", *(percent(of[str(count)]["accuracy"]) for count in columns)] for name, of in found.items()]
+    return table(["clips right, %", *(f"{count:,} clips" for count in columns)], rows)
+
+
+def places(results: Results) -> str:
+    """Where, from labels only."""
+    found = results[NAME]["localized"]
+    columns = ("cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
+    best = "motion-grounded"
+    rows = [[f"`{name}`", *(percent(of[column]) for column in columns)] for name, of in found.items()]
+    rows += [
+        [f"{BASELINES[name]}; classes of `{best}`", *(percent(of[column]) for column in columns)]
+        for name, of in found[best]["baselines"].items()
+    ]
+    return table(["boxes by", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"], rows)
+
+
+def everything(results: Results) -> str:
+    """All there is."""
+    return "\n".join(part(results) for part in (ablation, curve, places))
+
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    NAME: everything,
+    "target-ablation": ablation,
+    "target-curve": curve,
+    "target-places": places,
+}
+NEEDED = {name: {NAME} for name in TABLES}
