@@ -23,8 +23,8 @@ def ablation(results: Results) -> str:
     ]
     seeds = len(next(iter(figures["models"].values()))["each"])
     note = (
-        f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the share "
-        "of frames in which the map's highest cell lies in the true box, in %."
+        f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the "
+        "share of frames in which the map's highest cell lies in the true box."
     )
     return table(["model", "clips right, %", "peak on the target, %", "parameters"], rows) + f"\n{note}\n"
 

@@ -202,8 +202,8 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         ["boxes by", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
         f"Means over {seeds}. A box is what of the attended region belongs to the foreground; threshold and foreground "
         "are chosen on validation clips without their boxes, by what blanking a box does to the label's probability. "
-        f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where one "
-        "thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
+        f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where "
+        "one thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
     )
     page.heading("Where it looked")
     picture = run / "attention.png"
