@@ -1,8 +1,6 @@
 """The command line: each command is a few lines around one function of the library."""
 
-import dataclasses
 import functools
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from saccade import reproduce
 from saccade.command import command, stoppable, typed
 from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.reproduce import Mnist
 
 if TYPE_CHECKING:
     from saccade.experiments.entrants import Entrant
@@ -23,9 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-reproduce = typer.Typer(help="Every table and figure of a published system, in one report.", no_args_is_help=True)
-app.add_typer(reproduce, name="reproduce")
-
+app.add_typer(reproduce.group, name="reproduce")
 generate = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
 _command = functools.partial(command, group=app)
@@ -33,12 +31,6 @@ _command = functools.partial(command, group=app)
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
-Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
-Mnist = Annotated[
-    Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
-]
-Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
-Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
 Folds = Annotated[
     int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
 ]
@@ -232,98 +224,6 @@ def fuse(
     typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
 
 
-@functools.partial(_command, group=reproduce)
-def digits(
-    quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
-    protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
-    mnist: Mnist = None,
-    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
-    run: Reproduced = None,
-    results: Results = None,
-) -> None:
-    """Digits in motion (Shan & Atanasov 2017): as published, what that measures, and on digits never seen."""
-    budget = _budget(quick, full)
-    # Weights of hundreds of megabytes are written anew at every step: in large pages that takes half the time. PyTorch
-    # reads this when it is loaded.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from saccade.experiments.digits.reproduce import reproduce as reproduce_digits
-
-    run = run or Path("runs") / f"digits-{budget}"
-    with stoppable("the same command goes on from here"):
-        typer.echo(f"report: {reproduce_digits(run, mnist, clips, budget, protocol, results)}")
-
-
-@functools.partial(_command, group=reproduce)
-def videolstm(
-    context: typer.Context,
-    quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
-    mnist: Mnist = None,
-    ucf101: Annotated[Path | None, typer.Option(help="UCF101's folder: the published models on it.")] = None,
-    hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
-    splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
-    split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
-    run: Reproduced = None,
-    results: Results = None,
-) -> None:
-    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves.
-
-    With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
-    GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
-    """
-    budget = _budget(quick, full)
-    given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
-    if len(given) > 1:
-        raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    if idle := typed(context) & ({"mnist"} if given else {"splits", "split"}):
-        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
-    if given:
-        from saccade.experiments.videolstm.official import reproduce as reproduce_official
-
-        ((name, root),) = given.items()
-        run = run or Path("runs") / f"videolstm-{name}-{budget}"
-        with stoppable("the same command goes on from here"):
-            typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
-        return
-    from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
-
-    run = run or Path("runs") / f"videolstm-{budget}"
-    with stoppable("the same command goes on from here"):
-        typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")
-
-
-@functools.partial(_command, group=reproduce)
-def hmdb10(
-    hmdb51: Annotated[
-        Path | None, typer.Option(help="The folder of HMDB-51: hmdb51_org.rar, or a folder a class.")
-    ] = None,
-    clips: Annotated[Path | None, typer.Option(help="Other clips in its place, one class a sub-folder.")] = None,
-    classes: Annotated[
-        str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
-    ] = "",
-    epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
-    pretrained: Annotated[
-        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
-    ] = True,
-    run: Annotated[
-        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
-    ] = None,
-    results: Results = None,
-) -> None:
-    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame."""
-    from saccade.experiments.hmdb10 import reproduce as hmdb10_run
-
-    budget = hmdb10_run.PUBLISHED
-    budget = dataclasses.replace(
-        budget, pretrained=pretrained, training=dataclasses.replace(budget.training, epochs=epochs)
-    )
-    run = run or Path("runs") / (f"hmdb10-{_name(clips)}" if clips else "hmdb10")
-    with stoppable("the same command goes on from here"):
-        names = [name.strip() for name in classes.split(",") if name.strip()]
-        typer.echo(f"report: {hmdb10_run.reproduce(run, hmdb51, clips, names, budget, results)}")
-
-
 @functools.partial(_command, group=generate)
 def figures(
     folder: NewClips,
@@ -382,12 +282,6 @@ def models() -> None:
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
     Console().print(table)
-
-
-def _budget(quick: bool, full: bool) -> str:
-    if quick and full:
-        raise ValueError("--quick and --full exclude each other; give one of them, or none")
-    return "quick" if quick else "full" if full else "standard"
 
 
 def _name(clips: Path) -> str:

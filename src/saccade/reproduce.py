@@ -1,0 +1,119 @@
+"""`saccade reproduce …`: the command line of the published systems."""
+
+import dataclasses
+import functools
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saccade.command import command, stoppable, typed
+
+group = typer.Typer(help="Every table and figure of a published system, in one report.", no_args_is_help=True)
+_command = functools.partial(command, group=group)
+
+Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
+Mnist = Annotated[
+    Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+]
+Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
+Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
+
+
+@_command
+def digits(
+    quick: Quick = False,
+    full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
+    protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
+    mnist: Mnist = None,
+    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
+    run: Reproduced = None,
+    results: Results = None,
+) -> None:
+    """Digits in motion (Shan & Atanasov 2017): as published, what that measures, and on digits never seen."""
+    budget = _budget(quick, full)
+    # Weights of hundreds of megabytes are written anew at every step: in large pages that takes half the time. PyTorch
+    # reads this when it is loaded.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from saccade.experiments.digits.reproduce import reproduce as reproduce_digits
+
+    run = run or Path("runs") / f"digits-{budget}"
+    with stoppable("the same command goes on from here"):
+        typer.echo(f"report: {reproduce_digits(run, mnist, clips, budget, protocol, results)}")
+
+
+@_command
+def videolstm(
+    context: typer.Context,
+    quick: Quick = False,
+    full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
+    mnist: Mnist = None,
+    ucf101: Annotated[Path | None, typer.Option(help="UCF101's folder: the published models on it.")] = None,
+    hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
+    split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
+    run: Reproduced = None,
+    results: Results = None,
+) -> None:
+    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves.
+
+    With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
+    GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
+    """
+    budget = _budget(quick, full)
+    given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
+    if len(given) > 1:
+        raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
+    if idle := typed(context) & ({"mnist"} if given else {"splits", "split"}):
+        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
+    if given:
+        from saccade.experiments.videolstm.official import reproduce as reproduce_official
+
+        ((name, root),) = given.items()
+        run = run or Path("runs") / f"videolstm-{name}-{budget}"
+        with stoppable("the same command goes on from here"):
+            typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
+        return
+    from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
+
+    run = run or Path("runs") / f"videolstm-{budget}"
+    with stoppable("the same command goes on from here"):
+        typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")
+
+
+@_command
+def hmdb10(
+    hmdb51: Annotated[
+        Path | None, typer.Option(help="The folder of HMDB-51: hmdb51_org.rar, or a folder a class.")
+    ] = None,
+    clips: Annotated[Path | None, typer.Option(help="Other clips in its place, one class a sub-folder.")] = None,
+    classes: Annotated[
+        str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
+    ] = "",
+    epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
+    pretrained: Annotated[
+        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+    ] = True,
+    run: Annotated[
+        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
+    ] = None,
+    results: Results = None,
+) -> None:
+    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame."""
+    from saccade.experiments.hmdb10 import reproduce as hmdb10_run
+
+    budget = hmdb10_run.PUBLISHED
+    budget = dataclasses.replace(
+        budget, pretrained=pretrained, training=dataclasses.replace(budget.training, epochs=epochs)
+    )
+    run = run or Path("runs") / (f"hmdb10-{clips.resolve().name}" if clips else "hmdb10")
+    with stoppable("the same command goes on from here"):
+        names = [name.strip() for name in classes.split(",") if name.strip()]
+        typer.echo(f"report: {hmdb10_run.reproduce(run, hmdb51, clips, names, budget, results)}")
+
+
+def _budget(quick: bool, full: bool) -> str:
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    return "quick" if quick else "full" if full else "standard"
