@@ -7,6 +7,10 @@ from typing import Any
 
 import digit_tables
 import harness
+import training_table
+
+TABLES = digit_tables.TABLES | training_table.TABLES
+NEEDED = digit_tables.NEEDED | training_table.NEEDED
 
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -54,8 +58,8 @@ def section(name: str, result: dict[str, Any]) -> str:
     head += f"{machine['cores']} cores. Seeds: {seeds}.\n\n"
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
-    if name in digit_tables.TABLES:
-        return head + digit_tables.TABLES[name]({name: figures})
+    if name in TABLES:
+        return head + TABLES[name]({name: figures})
     rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(figures).items())
     return f"{head}| figure | value |\n|---|---|\n{rows}\n"
 
@@ -64,10 +68,10 @@ def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
     """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
 
     def made(match: re.Match[str]) -> str:
-        if not digit_tables.NEEDED[match[2]] <= set(figures):
-            print(f"table {match[2]} left as it is: no results of {', '.join(digit_tables.NEEDED[match[2]])}")
+        if not NEEDED[match[2]] <= set(figures):
+            print(f"table {match[2]} left as it is: no results of {', '.join(NEEDED[match[2]])}")
             return match[0]
-        return f"{match[1]}\n{digit_tables.TABLES[match[2]](figures)}{match[3]}"
+        return f"{match[1]}\n{TABLES[match[2]](figures)}{match[3]}"
 
     return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, page, flags=re.DOTALL)
 
