@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 _ONES = [1, 1]  # stride and dilation
 
@@ -120,7 +121,7 @@ class _Weights:
             raise RuntimeError("the weights of a convolution were changed between its forward and its backward pass")
         if not self.packs:
             shape = (len(gradient), self.given.shape[1], *gradient.shape[2:])
-            return torch.nn.grad.conv2d_input(shape, self.weight, gradient, padding=self.padding)
+            return conv2d_input(shape, self.weight, gradient, padding=self.padding)
         if self.backwards is None:
             self.backwards = self._packed(self.weight.flip(2, 3).transpose(0, 1), gradient.shape)
         return _convolve_packed(gradient, self.backwards, None, self.padding)
@@ -131,7 +132,7 @@ class _Weights:
         if not reached:
             return None, None
         maps, output = torch.cat([x for x, _ in reached]), torch.cat([dy for _, dy in reached])
-        of_weight = torch.nn.grad.conv2d_weight(maps, self.given.shape, output, padding=self.padding)
+        of_weight = conv2d_weight(maps, self.given.shape, output, padding=self.padding)
         of_bias = None if self.bias is None else output.sum((0, 2, 3), dtype=self.given.dtype)
         return of_weight.to(self.given.dtype), of_bias
 
