@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
@@ -144,36 +145,52 @@ def make_store(folder: Path, name: str, count: int) -> Path:
     return folder
 
 
-def measure(quick: bool, threads: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Points:
+    """What is measured: steps by frames and by places along a side, epochs by clips, a large batch, and how often."""
+
+    names: tuple[str, ...] = NAMES
+    frames: tuple[int, ...] = FRAMES
+    grids: tuple[int, ...] = GRIDS
+    clips: tuple[int, ...] = CLIPS
+    base: tuple[int, int] = (T, GRID)
+    large_names: tuple[str, ...] = LARGE
+    large: tuple[int, int, int] = (LARGE_BATCH, T, GRID)
+    steps: int = 2
+
+
+QUICK = Points(("alstm", "motion"), (1, 2), (2, 3), (1, 2), (2, 2), ("convalstm",), (2, 2, 2), 1)
+
+
+def measure(points: Points, threads: int) -> dict[str, Any]:
     half = choose_precision("auto") == "bf16-mixed"
-    frames, grids, clips, steps = (FRAMES, GRIDS, CLIPS, 2) if not quick else ((2, 4), (2, 3), (1, 2), 1)
-    base = (T, GRID) if not quick else (2, 2)
-    step: dict[str, Any] = {name: {"frames": {}, "grid": {}} for name in NAMES}
-    for name in NAMES:
-        points = {(t, base[1]) for t in frames} | {(base[0], side) for side in grids}
-        found = {at: own_process(step_cost, name, BATCH, *at, half, threads, steps) for at in sorted(points)}
-        step[name]["frames"] = {str(t): found[t, base[1]] for t in frames}
-        step[name]["grid"] = {str(side): found[base[0], side] for side in grids}
+    names, clips, steps = points.names, points.clips, points.steps
+    step: dict[str, Any] = {name: {"frames": {}, "grid": {}} for name in names}
+    for name in names:
+        along = {(t, points.base[1]) for t in points.frames} | {(points.base[0], side) for side in points.grids}
+        found = {at: own_process(step_cost, name, BATCH, *at, half, threads, steps) for at in sorted(along)}
+        step[name]["frames"] = {str(t): found[t, points.base[1]] for t in points.frames}
+        step[name]["grid"] = {str(side): found[points.base[0], side] for side in points.grids}
         print(f"{name}: a step {step[name]}", flush=True)
-    epoch: dict[str, Any] = {name: {} for name in NAMES}
+    epoch: dict[str, Any] = {name: {} for name in names}
     with tempfile.TemporaryDirectory() as temporary:
         stores = {wide: make_store(Path(temporary) / wide, wide, max(clips)) for wide in ("lstm", "motion")}
-        for name, count in product(NAMES, clips):
+        for name, count in product(names, clips):
             store = stores["motion" if name == "motion" else "lstm"]
             epoch[name][str(count)] = own_process(epoch_cost, name, store, count, half, threads)
     print(f"an epoch {epoch}", flush=True)
     large: dict[str, Any] = {}
-    for name in LARGE if not quick else LARGE[:1]:
-        at = (LARGE_BATCH, T, GRID) if not quick else (2, 2, 2)
+    for name in points.large_names:
         large[name] = {
-            precision: own_process(step_cost, name, *at, precision == "bf16", threads, steps)
+            precision: own_process(step_cost, name, *points.large, precision == "bf16", threads, steps)
             for precision in ("fp32", "bf16")
         }
-        print(f"{name}: a batch of {at[0]} {large[name]}", flush=True)
+        print(f"{name}: a batch of {points.large[0]} {large[name]}", flush=True)
     return {
         "step": step,
         "epoch": epoch,
         "large": large,
+        "libraries_gib": round(own_process(largest_so_far), 3),
         "most_gib": max(found["gib"] for both in large.values() for found in both.values()),
         "batch": {"step": BATCH, "epoch": EPOCH_BATCH, "large": LARGE_BATCH},
         "precision": "bf16" if half else "fp32",
@@ -203,8 +220,11 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--quick", action="store_true", help="tiny points, to see that all runs; nothing recorded")
     options = arguments.parse_args()
-    get_context("forkserver").set_forkserver_preload([Path(__file__).stem, "timm"])
-    figures = measure(options.quick, options.threads)
+    # By name: Python 3.11 loads neither this file nor its neighbours there.
+    get_context("forkserver").set_forkserver_preload(
+        ["timm", "saccade.experiments.digits.memory", "saccade.training.fit", "saccade.pictures.curves"]
+    )
+    figures = measure(QUICK if options.quick else Points(), options.threads)
     rows = [
         [name, *(found[key] for found in both.values() for key in ("seconds", "gib"))]
         for name, both in figures["large"].items()
