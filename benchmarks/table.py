@@ -7,10 +7,11 @@ from typing import Any
 
 import digit_tables
 import harness
+import training_table
 import videolstm_tables
 
-TABLES = digit_tables.TABLES | videolstm_tables.TABLES
-NEEDED = digit_tables.NEEDED | videolstm_tables.NEEDED
+TABLES = digit_tables.TABLES | training_table.TABLES | videolstm_tables.TABLES
+NEEDED = digit_tables.NEEDED | training_table.NEEDED | videolstm_tables.NEEDED
 
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:

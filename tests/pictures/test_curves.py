@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from saccade.pictures.curves import (
+    Panel,
     accuracy_by_frame,
     confusion,
     loss_and_accuracy,
+    measured,
     reliability,
     side_by_side,
     timeline,
@@ -134,3 +136,22 @@ def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
     assert any(list(line.get_ydata()) == [0.25, 0.25] for line in axes.lines)
     with pytest.raises(ValueError, match="at least one model with one seed"):
         side_by_side({"lstm": []}, 0.25, "majority class")
+
+
+def test_measurements_stand_at_their_places_in_one_colour_a_name():
+    seconds = Panel("frames", "seconds", {"lstm": {10: 1.0, 30: 2.5}, "alstm": {10: 2.0}})
+    memory = Panel("frames", "GiB", {"alstm": {10: 0.5, 30: 0.75}})
+    figure = measured([[seconds], [memory]])
+    upper, lower = figure.axes
+    assert [line.get_xydata().tolist() for line in upper.lines] == [[[10, 1], [30, 2.5]], [[10, 2]]]
+    assert lower.lines[0].get_xydata().tolist() == [[10, 0.5], [30, 0.75]]
+    assert upper.lines[1].get_color() == lower.lines[0].get_color() != upper.lines[0].get_color()
+    assert upper.get_xticks().tolist() == [10, 30]
+    assert upper.get_ylim()[0] == lower.get_ylim()[0] == 0
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lstm", "alstm"]
+
+
+def test_rows_of_panels_are_equally_long():
+    panel = Panel("x", "y", {"a": {1: 1.0}})
+    with pytest.raises(ValueError, match=r"panels are \[1, 2\] in a row, expected equally many"):
+        measured([[panel], [panel, panel]])

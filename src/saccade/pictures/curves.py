@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,44 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "F
         if len(curves) > 1:
             _legend(axes)
     return figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: what stands along and up, and for each line its values by place."""
+
+    x: str
+    y: str
+    lines: Mapping[str, Mapping[float, float]]
+
+
+def measured(panels: Sequence[Sequence[Panel]]) -> "Figure":
+    """Measurements against what was varied, each a marked point; a name has one colour in all panels, axes begin at 0.
+
+    Args:
+        panels: rows of equally many.
+    """
+    if not panels or not panels[0] or len({len(row) for row in panels}) > 1:
+        raise ValueError(f"panels are {[len(row) for row in panels]} in a row, expected equally many and not none")
+    names = list(dict.fromkeys(name for row in panels for panel in row for name in panel.lines))
+    figure = _figure(3.7 * len(panels[0]), 2.9 * len(panels))
+    grid = figure.subplots(len(panels), len(panels[0]), squeeze=False)
+    for axes, panel in zip(grid.flat, (panel for row in panels for panel in row), strict=True):
+        for name, points in panel.lines.items():
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            axes.plot(list(points), list(points.values()), color=colour, linewidth=1.8, marker="o", markersize=4)
+        _plain(axes, panel.x, panel.y)
+        axes.set_xticks(sorted({x for points in panel.lines.values() for x in points}))
+        axes.set_ylim(bottom=0)
+    handles = [_line(COLOURS[k % len(COLOURS)]) for k in range(len(names))]
+    figure.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
+def _line(colour: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, linewidth=1.8, marker="o", markersize=4)
 
 
 def _whole_numbers() -> Any:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from saccade.layers.repeated_conv import RepeatedConv2d
 from saccade.recurrent.cell import CellOutput, Grid, State, lstm_update
 
 
@@ -28,8 +29,9 @@ class ConvLSTM(nn.Module):
             raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
         self.num_hidden = hidden
         across = 1 if separable else kernel
-        of_features = nn.Conv2d(num_features, 4 * hidden, across, padding=across // 2)
-        of_hidden = nn.Conv2d(hidden, 4 * hidden, across, padding=across // 2, bias=False)
+        # Behind an attention, the features' part too runs at every step.
+        of_features = RepeatedConv2d(num_features, 4 * hidden, across)
+        of_hidden = RepeatedConv2d(hidden, 4 * hidden, across, bias=False)
         nn.init.xavier_uniform_(of_features.weight)
         nn.init.orthogonal_(of_hidden.weight)
         assert of_features.bias is not None

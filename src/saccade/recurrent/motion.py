@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.attention.conv import ConvAttention
+from saccade.layers.repeated_conv import RepeatedConv2d
 from saccade.recurrent.attentive import check_glimpse, glimpsed
 from saccade.recurrent.cell import CellOutput, Grid, State, lstm_update
 from saccade.recurrent.conv_lstm import ConvLSTM
@@ -37,7 +38,7 @@ class MotionCell(nn.Module):
         of_picture = num_features - of_flow
         self.sizes, self.glimpse, self.num_hidden = (of_picture, of_flow), glimpse, hidden
         self.lower = ConvLSTM(of_flow, hidden, kernel=1)
-        self.from_upper = nn.Conv2d(hidden, 4 * hidden, 1, bias=False)
+        self.from_upper = RepeatedConv2d(hidden, 4 * hidden, 1, bias=False)
         nn.init.orthogonal_(self.from_upper.weight)
         self.attention = ConvAttention(of_picture, hidden, hidden)
         self.upper = ConvLSTM(of_picture, hidden)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from saccade.layers.repeated_conv import repeated
 from saccade.recurrent.cell import Cell, State
 
 
@@ -20,9 +21,10 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[Tensor, Tensor |
     B, T = features.shape[:2]
     projected = [part.unflatten(0, (B, T)).unbind(1) for part in cell.project(features.flatten(0, 1))]
     hidden, attention = [], []
-    for step in zip(*projected, strict=True):
-        output, state = cell.recur(step, state)
-        hidden.append(output.hidden)
-        attention.append(output.attention)
+    with repeated(T):
+        for step in zip(*projected, strict=True):
+            output, state = cell.recur(step, state)
+            hidden.append(output.hidden)
+            attention.append(output.attention)
     looked = [a for a in attention if a is not None]
     return torch.stack(hidden, 1), torch.stack(looked, 1) if looked else None, state

@@ -53,11 +53,11 @@ def _peak(encoder: str, stages: int, videos: int, frames: int, checkpoint: bool)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    return _largest()
+    return largest_so_far()
 
 
-def _largest() -> float:
-    """GiB. Linux hands `ru_maxrss` down to a new program, `VmHWM` begins anew with it."""
+def largest_so_far() -> float:
+    """Of this process, in GiB. Linux hands `ru_maxrss` down to a new program, `VmHWM` begins anew with it."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))

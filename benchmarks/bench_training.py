@@ -1,0 +1,242 @@
+"""What a training step from stored features costs: time and peak memory by frames, by grid, by clips, by model.
+
+A step is forward, backward, clipping and update of the part behind the encoder, on VGG-16's features of 512 channels
+(of picture and of flow for `motion`), with 512 hidden channels. Every point has a process of its own, whose peak is all
+the memory that it ever held, libraries and weights included. An epoch reads its clips from files that the system has
+put out of its memory first, and says how much of its time went into reading.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import harness
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from saccade.config import DataConfig, write_bytes
+from saccade.data.feature_store import FeatureStore, Origin, load_maps
+from saccade.data.frame_cache import ClipFrames
+from saccade.data.transform import to_features
+from saccade.experiments.digits.memory import largest_so_far
+from saccade.models.build import MODELS, create_model
+from saccade.pictures.curves import Panel, measured, to_png
+from saccade.structures import Clip
+from saccade.training.fit import EpochOrder, choose_precision
+from saccade.training.losses import frame_cross_entropy
+
+NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion", "report")
+FRAMES, GRIDS, CLIPS = (10, 20, 30, 60), (7, 10, 12, 14), (8, 16, 32)
+T, GRID, BATCH, CHANNELS, HIDDEN, CLASSES, SEED = 30, 7, 2, 512, 512, 51, 0
+EPOCH_BATCH = 8
+STRIDE = 32  # of VGG-16, pixels a place
+# What must fit into 8 GB: the batch and the models that hold maps.
+LARGE_BATCH, LARGE, LIMIT = 15, ("convlstm", "convalstm", "motion", "report"), 8 * 1e9 / 2**30
+PLOT = harness.ROOT / "docs" / "training-cost.png"
+
+
+def own_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a new process makes of them. It is forked from one that has loaded the libraries and done nothing else."""
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+class Training:
+    """A model that learns from stored features as `saccade.training.fit` teaches it.
+
+    Args:
+        name: of the model.
+        grid: places along a side.
+        half: multiply in bfloat16.
+    """
+
+    def __init__(self, name: str, grid: int, half: bool) -> None:
+        torch.manual_seed(SEED)
+        flow = MODELS[name].settings.get("flow_channels", 0)
+        settings = {"encoder": "vgg16", "size": STRIDE * grid, "hidden": HIDDEN, "in_channels": 3 + flow}
+        self.model: Any = create_model(name, CLASSES, **settings)
+        self.model.encoder.requires_grad_(False)
+        self.half = half
+        self.learning = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.learning, fused=True)
+
+    def step(self, maps: Tensor, targets: Tensor) -> None:
+        """One batch of maps `B T h w D` in half precision."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            loss = frame_cross_entropy(self.model.forward_features(to_features(maps)).logits, targets, smoothing=0.1)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.learning, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def made_maps(name: str, count: int, frames: int, grid: int) -> Tensor:
+    """Rectified maps `count T h w D`, as stores hold them."""
+    channels = CHANNELS * (2 if MODELS[name].settings.get("flow_channels") else 1)
+    return torch.randn(count, frames, grid, grid, channels, generator=torch.Generator().manual_seed(SEED)).relu().half()
+
+
+def step_cost(name: str, batch: int, frames: int, grid: int, half: bool, threads: int, steps: int) -> dict[str, float]:
+    """Median seconds of a step, the first left out, and the peak in GiB."""
+    torch.set_num_threads(threads)
+    training = Training(name, grid, half)
+    maps, targets, seconds = made_maps(name, batch, frames, grid), torch.arange(batch) % CLASSES, []
+    # The optimiser's state is there from the second step on.
+    for _ in range(1 + steps):
+        start = time.perf_counter()
+        training.step(maps, targets)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": round(median(seconds[1:]), 4), "gib": round(largest_so_far(), 3)}
+
+
+def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) -> dict[str, float]:
+    """Seconds of an epoch of so many clips, those of them that reading took, and the peak in GiB."""
+    torch.set_num_threads(threads)
+    training, store = Training(name, GRID, half), FeatureStore.open(folder)
+    files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
+    clips = [Clip(file, str(number % CLASSES)) for number, (file,) in enumerate(files)]
+    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], partial(load_maps, frames=T))
+    training.step(*next(iter(DataLoader(data, EPOCH_BATCH)))[:2])  # the first step takes longer than any other
+    for (file,) in files:
+        forget(file)
+    order, reading, start = EpochOrder(data, SEED), 0.0, time.perf_counter()
+    batches = iter(DataLoader(data, EPOCH_BATCH, sampler=order))
+    while True:
+        before = time.perf_counter()
+        batch = next(batches, None)
+        reading += time.perf_counter() - before
+        if batch is None:
+            break
+        training.step(*batch[:2])
+    seconds = {"seconds": time.perf_counter() - start, "reading": reading}
+    return {key: round(value, 4) for key, value in seconds.items()} | {"gib": round(largest_so_far(), 3)}
+
+
+def forget(file: Path) -> None:
+    """Ask the system to read a file from the disk the next time; a wish, which systems other than Linux lack."""
+    if hasattr(os, "posix_fadvise"):
+        handle = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def make_store(folder: Path, name: str, count: int) -> Path:
+    """A feature store of so many clips as `name` needs them, without the encoder, which no epoch asks for."""
+    data = DataConfig(frames=T, size=STRIDE * GRID, normalization="imagenet")
+    store = FeatureStore.make(folder, Origin("vgg16", False, "", "bf16", data), lambda path: path.write_bytes(b""))
+    (maps,) = made_maps(name, 1, T, GRID).numpy()
+    for number in range(count):
+        claim = store.claim(store.folder / "maps" / f"{number}.npy")
+        assert claim is not None
+        claim.append(np.roll(maps, number, axis=0))
+        claim.commit()
+    return folder
+
+
+@dataclass(frozen=True)
+class Points:
+    """What is measured: steps by frames and by places along a side, epochs by clips, a large batch, and how often."""
+
+    names: tuple[str, ...] = NAMES
+    frames: tuple[int, ...] = FRAMES
+    grids: tuple[int, ...] = GRIDS
+    clips: tuple[int, ...] = CLIPS
+    base: tuple[int, int] = (T, GRID)
+    large_names: tuple[str, ...] = LARGE
+    large: tuple[int, int, int] = (LARGE_BATCH, T, GRID)
+    steps: int = 2
+
+
+QUICK = Points(("alstm", "motion"), (1, 2), (2, 3), (1, 2), (2, 2), ("convalstm",), (2, 2, 2), 1)
+
+
+def measure(points: Points, threads: int) -> dict[str, Any]:
+    half = choose_precision("auto") == "bf16-mixed"
+    names, clips, steps = points.names, points.clips, points.steps
+    step: dict[str, Any] = {name: {"frames": {}, "grid": {}} for name in names}
+    for name in names:
+        along = {(t, points.base[1]) for t in points.frames} | {(points.base[0], side) for side in points.grids}
+        found = {at: own_process(step_cost, name, BATCH, *at, half, threads, steps) for at in sorted(along)}
+        step[name]["frames"] = {str(t): found[t, points.base[1]] for t in points.frames}
+        step[name]["grid"] = {str(side): found[points.base[0], side] for side in points.grids}
+        print(f"{name}: a step {step[name]}", flush=True)
+    epoch: dict[str, Any] = {name: {} for name in names}
+    with tempfile.TemporaryDirectory() as temporary:
+        stores = {wide: make_store(Path(temporary) / wide, wide, max(clips)) for wide in ("lstm", "motion")}
+        for name, count in product(names, clips):
+            store = stores["motion" if name == "motion" else "lstm"]
+            epoch[name][str(count)] = own_process(epoch_cost, name, store, count, half, threads)
+    print(f"an epoch {epoch}", flush=True)
+    large: dict[str, Any] = {}
+    for name in points.large_names:
+        large[name] = {
+            precision: own_process(step_cost, name, *points.large, precision == "bf16", threads, steps)
+            for precision in ("fp32", "bf16")
+        }
+        print(f"{name}: a batch of {points.large[0]} {large[name]}", flush=True)
+    return {
+        "step": step,
+        "epoch": epoch,
+        "large": large,
+        "libraries_gib": round(own_process(largest_so_far), 3),
+        "most_gib": max(found["gib"] for both in large.values() for found in both.values()),
+        "batch": {"step": BATCH, "epoch": EPOCH_BATCH, "large": LARGE_BATCH},
+        "precision": "bf16" if half else "fp32",
+        "hidden": HIDDEN,
+        "steps": steps,
+        "threads": threads,
+    }
+
+
+def draw(figures: dict[str, Any]) -> bytes:
+    """Time above, memory below; as a PNG file."""
+    step, epoch = figures["step"], figures["epoch"]
+
+    def lines(of: dict[str, Any], figure: str) -> dict[str, dict[float, float]]:
+        return {name: {int(x): found[figure] for x, found in points.items()} for name, points in of.items()}
+
+    along = {f"frames, {GRID}×{GRID} places": "frames", f"places along a side, {T} frames": "grid"}
+    rows = []
+    for figure, up in (("seconds", "seconds"), ("gib", "GiB, peak of the process")):
+        row = [Panel(x, f"{up}, a step", lines({n: step[n][key] for n in step}, figure)) for x, key in along.items()]
+        rows.append([*row, Panel("clips", f"{up}, an epoch", lines(epoch, figure))])
+    return to_png(measured(rows))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--quick", action="store_true", help="tiny points, to see that all runs; nothing recorded")
+    options = arguments.parse_args()
+    # By name: Python 3.11 loads neither this file nor its neighbours there.
+    get_context("forkserver").set_forkserver_preload(
+        ["timm", "saccade.experiments.digits.memory", "saccade.training.fit", "saccade.pictures.curves"]
+    )
+    figures = measure(QUICK if options.quick else Points(), options.threads)
+    rows = [
+        [name, *(found[key] for found in both.values() for key in ("seconds", "gib"))]
+        for name, both in figures["large"].items()
+    ]
+    columns = ["", "fp32 seconds", "fp32 GiB", "bf16 seconds", "bf16 GiB"]
+    harness.show(f"A step of {LARGE_BATCH} videos of {T} frames, threads: {options.threads}", columns, rows)
+    print(f"at most {figures['most_gib']} GiB of {LIMIT:.2f} (8 GB)")
+    picture = draw(figures)
+    if not options.quick:
+        write_bytes(PLOT, picture)
+        print(harness.record("bench-training", __doc__.partition("\n")[0], figures, [SEED]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""A convolution that a loop over time repeats: its weights are laid out once, their gradient is one product over time.
+
+Written step by step, `Y_t = W ∗ X_t + b` brings the weights into the processor's own layout at every step, and adds up
+`T` gradients of the weights, each made of few rows. Neither needs to be: the weights do not change within a loop, and
+`dW = Σ_t dY_t ⋆ X_t` is one convolution of all steps behind each other.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+_ONES = [1, 1]  # stride and dilation
+
+
+class RepeatedConv2d(nn.Conv2d):
+    """A convolution that keeps the size of its maps; where `repeated` says so, one of many alike.
+
+    Outside of `repeated`, and on devices other than processors, it is `torch.nn.Conv2d`. Gradients of gradients are
+    only had there.
+
+    Args:
+        in_channels, out_channels: D of its maps before and after.
+        kernel: side of the kernel, odd.
+        bias: whether it adds one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True) -> None:
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
+        super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """`B in_channels h w -> B out_channels h w`."""
+        loop = _LOOP.get()
+        if loop is None or maps.device.type != "cpu" or not maps.numel():
+            return super().forward(maps)
+        # A graph is only built where gradients are wanted: a loop within no_grad and one outside of it have their own.
+        key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
+        if key not in loop.begun:
+            loop.begun[key] = _Repeats(self, maps, loop.steps)
+        return loop.begun[key](maps)
+
+
+class _Loop:
+    """The convolutions of one loop, as far as it has met them."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.begun = steps, dict[Any, "_Repeats"]()
+
+
+_LOOP: ContextVar[_Loop | None] = ContextVar("loop", default=None)
+
+
+@contextmanager
+def repeated(steps: int) -> Iterator[None]:
+    """Within it, each `RepeatedConv2d` is taken to run so many times with the weights that it has at the first."""
+    before = _LOOP.set(_Loop(steps) if steps > 1 else None)
+    try:
+        yield
+    finally:
+        _LOOP.reset(before)
+
+
+class _Repeats:
+    """One convolution in one loop, while the loop lasts.
+
+    Args:
+        conv: the layer.
+        maps: that it sees first, `B in_channels h w`.
+        steps: how many times it may run.
+    """
+
+    def __init__(self, conv: RepeatedConv2d, maps: Tensor, steps: int) -> None:
+        self.weights = _Weights(conv, maps)
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in conv.parameters())
+        shape = (len(maps), conv.out_channels, *maps.shape[2:])
+        self.taps = iter(_Taps.apply(conv.weight, conv.bias, self.weights, shape, steps)) if learns else None
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        maps, tap = maps.to(self.weights.dtype), None
+        if self.taps is not None:
+            tap = next(self.taps, None)
+            if tap is None:
+                raise RuntimeError(f"a convolution ran more often than the {len(self.weights.seen)} times of its loop")
+            self.weights.seen.append(maps.detach())
+        output: Tensor = _Step.apply(maps, tap, self.weights)
+        return output
+
+
+class _Weights:
+    """The weights of one loop, as its steps and their gradients use them; holds nothing that knows of a graph."""
+
+    def __init__(self, conv: RepeatedConv2d, maps: Tensor) -> None:
+        self.dtype, self.padding = _dtype(maps), [side // 2 for side in conv.kernel_size]
+        self.given = conv.weight.detach()
+        self.version = None if self.given.is_inference() else self.given._version
+        self.weight = self.given.to(self.dtype)
+        self.bias = None if conv.bias is None else conv.bias.detach().to(self.dtype)
+        self.packs = _can_pack(self.dtype)
+        self.forwards = self._packed(self.weight, maps.shape) if self.packs else self.weight
+        self.backwards: Tensor | None = None
+        self.seen: list[Tensor] = []  # `X_t` of each step, for the gradient of the weights
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """`Y_t` of `X_t`."""
+        if self.packs:
+            return _convolve_packed(maps, self.forwards, self.bias, self.padding)
+        return F.conv2d(maps, self.weight, self.bias, padding=self.padding)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """`dX_t` of `dY_t`: a convolution with the kernel turned around."""
+        if self.version != self.given._version:
+            raise RuntimeError("the weights of a convolution were changed between its forward and its backward pass")
+        if not self.packs:
+            shape = (len(gradient), self.given.shape[1], *gradient.shape[2:])
+            return conv2d_input(shape, self.weight, gradient, padding=self.padding)
+        if self.backwards is None:
+            self.backwards = self._packed(self.weight.flip(2, 3).transpose(0, 1), gradient.shape)
+        return _convolve_packed(gradient, self.backwards, None, self.padding)
+
+    def gradient(self, outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+        """`dW` and `db` of all steps' `dY_t`, as far as there are any."""
+        reached = [(x, dy) for x, dy in zip(self.seen, outputs, strict=False) if dy is not None]
+        if not reached:
+            return None, None
+        maps, output = torch.cat([x for x, _ in reached]), torch.cat([dy for _, dy in reached])
+        of_weight = conv2d_weight(maps, self.given.shape, output, padding=self.padding)
+        of_bias = None if self.bias is None else output.sum((0, 2, 3), dtype=self.given.dtype)
+        return of_weight.to(self.given.dtype), of_bias
+
+    def _packed(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            weight, self.padding, _ONES, _ONES, 1, list(shape)
+        )
+        return packed
+
+
+class _Taps(Function):
+    """Weights to one zero for each step, whose gradient is that of the step's output.
+
+    So autograd itself gathers `dY_t` of exactly those steps that a backward pass reaches.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, bias: Tensor | None, weights: _Weights, shape: tuple[int, ...], steps: int
+    ) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.weights = weights
+        return tuple(weight.new_zeros((), dtype=weights.dtype).expand(shape) for _ in range(steps))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outputs: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        return *ctx.weights.gradient(outputs), None, None, None
+
+
+class _Step(Function):
+    """One step; the tap takes nothing but the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, tap: Tensor | None, weights: _Weights) -> Tensor:
+        ctx.weights = weights
+        return weights.forward(maps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        of_maps = ctx.weights.backward(gradient) if ctx.needs_input_grad[0] else None
+        return of_maps, gradient if ctx.needs_input_grad[1] else None, None
+
+
+def _dtype(maps: Tensor) -> torch.dtype:
+    """What a convolution of these maps computes in: autocast's choice where it is on."""
+    # Autocast leaves double precision alone.
+    if torch.is_autocast_enabled("cpu") and maps.dtype != torch.float64:
+        return torch.get_autocast_dtype("cpu")
+    return maps.dtype
+
+
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN lays out weights of this type on this processor, by the operators of PyTorch's own compiler."""
+    operators = torch.ops.mkldnn
+    if not (torch.backends.mkldnn.enabled and hasattr(operators, "_reorder_convolution_weight")):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(operators._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+def _convolve_packed(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int]) -> Tensor:
+    # Channels last are what its layout of weights is made for.
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    output: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        maps, weight, bias, padding, _ONES, _ONES, 1, "none", [], ""
+    )
+    return output
