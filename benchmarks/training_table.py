@@ -16,8 +16,8 @@ def large_batch(results: Results) -> str:
     ]
     note = (
         f"Peak of the process in GiB (8 GB are 7.45) · seconds, a step of {figures['batch']['large']} videos of 30 "
-        f"frames, 7×7×512 features, {figures['hidden']} hidden channels, on {figures['threads']} threads. Of each peak, "
-        f"{figures['libraries_gib']:.2f} GiB are libraries."
+        f"frames, 7×7×512 features, {figures['hidden']} hidden channels, on {figures['threads']} threads. Of each "
+        f"peak, {figures['libraries_gib']:.2f} GiB are libraries."
     )
     return table(["model", "fp32", "bf16"], rows) + f"\n{note}\n"
 
