@@ -36,6 +36,7 @@ from saccade.pictures.curves import Panel, measured, to_png
 from saccade.structures import Clip
 from saccade.training.fit import EpochOrder, choose_precision
 from saccade.training.losses import frame_cross_entropy
+from saccade.video.sample import equally_spaced
 
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion", "report")
 FRAMES, GRIDS, CLIPS = (10, 20, 30, 60), (7, 10, 12, 14), (8, 16, 32)
@@ -107,7 +108,7 @@ def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) ->
     training, store = Training(name, GRID, half), FeatureStore.open(folder)
     files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
     clips = [Clip(file, str(number % CLASSES)) for number, (file,) in enumerate(files)]
-    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], partial(load_maps, frames=T))
+    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], load_maps, partial(equally_spaced, count=T))
     training.step(*next(iter(DataLoader(data, EPOCH_BATCH)))[:2])  # the first step takes longer than any other
     for (file,) in files:
         forget(file)
