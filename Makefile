@@ -49,6 +49,6 @@ COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) -
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,surveillance,surveillance) --frames 16 --epochs 40 --flip
-	$(call COMPARE,basketball,basketball) --frames 7 --epochs 40 --flip
+	$(call COMPARE,basketball,basketball) --frames 7 --epochs 100 --flip
 	$(call COMPARE,weizmann/frames,weizmann) --folds 3 --frames 12 --channels 1 --epochs 60 --batch 8 --flip
 	$(call COMPARE,hand_gestures,hand_gestures) --frames 12 --epochs 20
