@@ -16,8 +16,8 @@ def large_batch(results: Results) -> str:
     ]
     note = (
         f"Peak of the process in GiB (8 GB are 7.45) · seconds, a step of {figures['batch']['large']} videos of 30 "
-        f"frames, 7×7×512 features, {figures['hidden']} hidden channels, on {figures['threads']} threads. Of each "
-        f"peak, {figures['libraries_gib']:.2f} GiB are libraries."
+        f"frames, 7×7×512 features, {figures['hidden']} hidden channels, on {figures['threads']} threads. "
+        f"{figures['libraries_gib']:.2f} GiB of each peak are libraries."
     )
     return table(["model", "fp32", "bf16"], rows) + f"\n{note}\n"
 
@@ -47,10 +47,15 @@ def every_point(results: Results) -> str:
     return "\n".join([*parts, table(["clips of 30 frames, 7×7 places", *clips], rows) + f"\n{note}\n"])
 
 
+def plots(results: Results) -> str:
+    """The picture that the benchmark draws beside its results."""
+    return "![Seconds and peak memory of a step by frames and by grid, and of an epoch by clips](training-cost.png)\n"
+
+
 def both(results: Results) -> str:
     """All there is."""
     return f"{large_batch(results)}\n{every_point(results)}"
 
 
-TABLES: dict[str, Callable[[Results], str]] = {NAME: both, "training-memory": large_batch}
+TABLES: dict[str, Callable[[Results], str]] = {NAME: both, "training-memory": large_batch, "training-plots": plots}
 NEEDED = {name: {NAME} for name in TABLES}
