@@ -131,8 +131,8 @@ def pretraining(results: Results) -> str:
     ]
     note = (
         "Loss · accuracy in % on MNIST's test digits, scaled. *published*: Adadelta at 1.0, batch 32 "
-        "(there 5 passes); *one-cycle*: AdamW up to .001 and back to 0 (`dcn` half of it), batch 64; *annealed*: "
-        "Adadelta falling from 1.0 to 0 along a cosine, batch 64. Parameters with "
+        "(there 5 passes); *one-cycle*: AdamW up to .001 and back to 0 (`dcn` half of it), batch 64; *long*: "
+        "likewise up to .0014, batch 128. Parameters with "
         "`Linear(500, 10)`: the counts of `lenet` and `dcn` are the published ones."
     )
     return table(["encoder", "parameters", "published", "here", "loss · accuracy", "minutes"], rows) + f"\n{note}\n"

@@ -28,6 +28,9 @@ def digits(
     protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
     mnist: Mnist = None,
     clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="These cells alone, such as 'honest/gesture/*'; no page. May be repeated.")
+    ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
@@ -40,7 +43,8 @@ def digits(
 
     run = run or Path("runs") / f"digits-{budget}"
     with stoppable("the same command goes on from here"):
-        typer.echo(f"report: {reproduce_digits(run, mnist, clips, budget, protocol, results)}")
+        made = reproduce_digits(run, mnist, clips, budget, protocol, results, only or ())
+        typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 
 @_command

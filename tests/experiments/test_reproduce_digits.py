@@ -134,7 +134,7 @@ TINY = replace(
     conv3d=0,
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
-        Entry(replace(GLIMPSES, after=SINGLE), 1, ("scale",)),
+        Entry(replace(GLIMPSES, after=SINGLE, head="each-glimpse"), 1, ("scale",)),
         Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
@@ -212,6 +212,44 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(
     assert not trained
     assert lost.read_bytes() == kept  # the same seeds, the same figures
     assert read_json(run / "run" / "figures.json") == before
+
+
+def test_some_cells_alone_take_the_place_of_their_rows(
+    run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    monkeypatch.setattr(honest, "_EPOCH", 2)
+    monkeypatch.setattr(honest, "_VALIDATION", 32)
+    shutil.copytree(run / "results", tmp_path / "results")
+    before = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
+    stored = before["digits-honest"]["figures"]
+    stored["models"]["normal"][GLIMPSES.name]["accuracy"] = stored["normal"] = 2.0  # as if computed by others
+    stored["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
+    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(before["digits-honest"]))
+
+    arguments = {"clips": gestures, "budget": "tiny", "results": tmp_path / "results"}
+    path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn*"], **arguments)
+    computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
+    names = {name for name in computed if name.count("/") == 2}
+    assert names == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
+    assert path == tmp_path / "alone" / "figures.json"
+    assert not (tmp_path / "alone" / "report.html").exists()
+
+    after = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
+    assert all(after[name] == before[name] for name in ("pretraining", "digits-paper", "glimpses"))
+    figures = after["digits-honest"]["figures"]
+    assert figures["normal"] == 2.0
+    assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
+    assert figures["hands"] == stored["hands"]
+    assert after["digits-honest"]["command"] == (
+        "saccade reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn*'"
+    )
+    with pytest.raises(
+        ValueError, match=r"no cell is called 'honest/shape/\*'; there are pretraining/lenet-one-cycle, "
+    ):
+        reproduce.reproduce(tmp_path / "alone", only=["honest/shape/*"], **arguments)
+    with pytest.raises(ValueError, match=r"was made by .*--clips HANDS.*, and this is 'saccade reproduce digits --res"):
+        reproduce.reproduce(tmp_path / "alone", budget="tiny", results=tmp_path / "results", only=["memory"])
 
 
 def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from saccade.encoders.build import Encoder, build_encoder
+from saccade.encoders.glimpses import Glimpses
 from saccade.encoders.paired import Paired
-from saccade.models.video_model import Output, VideoModel, count_parameters, make_head
+from saccade.models.heads import HEADS, EachGlimpse, make_head
+from saccade.models.video_model import Output, VideoModel, count_parameters
 from saccade.recurrent.build import MOTION, Look, build_cell
 from saccade.recurrent.cell import State
+from saccade.recurrent.memoryless import Memoryless
 from saccade.recurrent.motion import MotionCell
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
@@ -31,6 +34,8 @@ class Classifier(VideoModel):
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
+        head: `joint`: all features make the classes; `each-glimpse`: one small classifier reads each window of an
+            encoder that has several (`stn:N`), and a class is what they read, in any order (`EachGlimpse`).
         dropout: before the classes.
         start: the state before the first frame: `zeros`; `first-frame`, learned from its features; or `clip-mean`,
             learned from the average of all frames, as published (Li et al. 2016), which looks ahead and cannot stream.
@@ -58,6 +63,7 @@ class Classifier(VideoModel):
         encoder: str = "conv4",
         hidden: int = 64,
         head_units: int = 0,
+        head: str = "joint",
         dropout: float = 0.5,
         start: str = "zeros",
         grounded: bool = False,
@@ -87,12 +93,29 @@ class Classifier(VideoModel):
         if start != "zeros":
             state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
             self.learned_start = LearnedStart(self.encoder.num_features, state)
-        self.head = make_head(self.cell.num_hidden, head_units, dropout, num_classes)
+        self.head = self._head(head, head_units, dropout)
         # Of two encoders, motion looks at the picture's features, the first.
         attended = self.cell.sizes[0] if isinstance(self.cell, MotionCell) else self.encoder.num_features
         self.ground = nn.Linear(attended, num_classes) if grounded else None
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
+
+    def _head(self, name: str, head_units: int, dropout: float) -> nn.Module:
+        if name not in HEADS:
+            raise ValueError(f"head is {name!r}, expected one of {', '.join(HEADS)}")
+        if name == "joint":
+            return make_head(self.num_features, head_units, dropout, self.num_classes)
+        if not isinstance(self.encoder, Glimpses) or not isinstance(self.cell, Memoryless):
+            raise ValueError(
+                "head 'each-glimpse' reads the windows of an encoder such as stn:2, without a memory that mixes them; "
+                "use model convnet and encoder stn:N"
+            )
+        return EachGlimpse(self.num_features, self.encoder.glimpses, head_units, dropout, self.num_classes)
+
+    @property
+    def num_features(self) -> int:
+        """How many numbers the head sees (D): those of the hidden state."""
+        return self.cell.num_hidden
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""

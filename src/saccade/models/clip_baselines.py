@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from saccade.encoders.backbone import first_filters
 from saccade.encoders.build import build_encoder
-from saccade.models.video_model import Output, VideoModel, make_head
+from saccade.models.heads import make_head
+from saccade.models.video_model import Output, VideoModel
 
 TORCHVISION = "torchvision:"
 
@@ -92,6 +93,11 @@ class ClipClassifier(VideoModel):
         _, T = self.check_video(video)
         logits = self.head(self.look(video))
         return Output(logits[:, None].expand(-1, T, -1), None)
+
+    @property
+    def num_features(self) -> int:
+        """How many numbers the head sees (D): those of a clip."""
+        return self.look.num_features
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Not possible.

@@ -43,7 +43,7 @@ class VideoModel(
     """
 
     encoder: Encoder | None  # that sees every frame, if there is one
-    head: nn.Sequential
+    head: nn.Module
 
     def __init__(self, num_classes: int, in_channels: int, size: int, attends: bool) -> None:
         super().__init__()
@@ -69,9 +69,9 @@ class VideoModel(
         """The state before the first frame of `batch_size` videos or streams."""
 
     @property
+    @abstractmethod
     def num_features(self) -> int:
         """How many numbers the head sees (D)."""
-        return next(layer.in_features for layer in self.head if isinstance(layer, nn.Linear))
 
     def check_video(self, video: Tensor) -> tuple[int, int]:
         """B and T of a video `B T C H W`.
@@ -101,12 +101,6 @@ class VideoModel(
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
         raise ValueError(f"{model_file} is a pickle, which can run code when it is read; expected model.safetensors")
-
-
-def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
-    """Features `N D` to logits `N K`: a tanh layer of `head_units` if there are any, dropout, a linear layer."""
-    layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
 
 
 def count_parameters(module: nn.Module) -> int:

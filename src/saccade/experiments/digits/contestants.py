@@ -29,10 +29,11 @@ class Contestant:
         model: its recipe in `MODELS`.
         hidden: units of the recurrent part.
         head_units: width of a tanh layer before the classes; 0: none.
+        head: of the frame as a whole, or of each glimpse (`Classifier`).
         lr: highest learning rate.
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
-        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: its encoder learned
-            single digits before, in videos of the same variant (the model of `honest.ceiling`); None: random weights.
+        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
+            model of `honest.ceiling`, which learned single digits in videos of the same variant; None: random weights.
         batch, frames: videos in a batch, and frames in each.
         frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
             its own, and sees five times as many.
@@ -43,6 +44,7 @@ class Contestant:
     model: str = "lstm"
     hidden: int = 128
     head_units: int = 0
+    head: str = "joint"
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
@@ -94,14 +96,15 @@ def train(
         encoder=who.encoder,
         hidden=who.hidden,
         head_units=who.head_units,
+        head=who.head,
         dropout=0.0,
         in_channels=data.channels,
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
     if who.after == SINGLE:
-        alone = load(folder.parent / CEILING, device="cpu").model
-        encoder.load_state_dict(cast(nn.Module, alone.encoder).state_dict())
+        # The same weights read one thing and several.
+        model.load_state_dict(load(folder.parent / CEILING, device="cpu").model.state_dict())
     elif who.after:
         model.load_state_dict(load(folder.parents[1] / who.after / who.name, device="cpu").model.state_dict())
     elif who.recipe:

@@ -30,7 +30,9 @@ DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", s
 TRAINING = TrainConfig(smoothing=0.0, patience=0)
 _EPOCH = 100  # batches between two savings of the weights
 # Sees single digits as the best of the models sees each of a pair.
-ALONE = Contestant("stn:1", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
+ALONE = Contestant(
+    "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, batch=32, frames=5, frames_per_setting=1
+)
 _VALIDATION = 320  # videos of `SHORT` frames
 
 

@@ -1,6 +1,7 @@
 """`saccade reproduce digits`: every cell of every table, computed once, then one page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,16 @@ from saccade.config import read_json, write_json
 from saccade.data.digits import Sides, split_digits
 from saccade.data.folder import find_clips
 from saccade.data.moving_mnist import VARIANTS
-from saccade.evaluation.results import write_results
 from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
-from saccade.experiments.digits.contestants import CEILING, SINGLE
+from saccade.experiments.digits.contestants import CEILING, SINGLE, Contestant
 from saccade.experiments.digits.hands import carry_over
-from saccade.experiments.digits.honest import best, ceiling, compete
+from saccade.experiments.digits.honest import ceiling, compete
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
-from saccade.experiments.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
+from saccade.experiments.digits.published import PIXELS, conv3d_cell, table_cell
+from saccade.experiments.digits.recorded import Figures, merged, recorded, write_all
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "honest")
@@ -30,6 +31,7 @@ def reproduce(
     budget: str = "standard",
     protocol: str = "all",
     results: Path | None = None,
+    only: Sequence[str] = (),
 ) -> Path:
     """Compute what is missing of the tables of Shan & Atanasov 2017, and write `report.html`.
 
@@ -40,41 +42,46 @@ def reproduce(
         budget: one of `BUDGETS`.
         protocol: one of `PROTOCOLS`.
         results: a folder for the JSON files of the figures; None: they are in `run/figures.json` alone.
+        only: patterns of cells' names, such as `pretraining/dcn-*` or `honest/gesture/*`: these, and the models that
+            they begin from, and no page. In `results` their rows take the place of the old ones.
 
     Returns:
-        The report's path.
+        The report's path; with `only` that of `run/figures.json`.
 
     Raises:
-        ValueError: an unknown budget or protocol, or a run made with another budget.
+        ValueError: an unknown budget, protocol or cell, a run made with another budget, or results of another command.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-    chosen, sides = BUDGETS[budget], split_digits(mnist)
+    chosen = BUDGETS[budget]
+    names = [name for name in _names(chosen, clips is not None) if _belongs(name, protocol)]
+    for pattern in only:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise ValueError(f"no cell is called {pattern!r}; there are {', '.join(names)}")
+    sides = split_digits(mnist)
     if clips is not None:
         if protocol == "paper":
             raise ValueError("clips of hands belong to the honest protocol; leave out --clips, or --protocol paper")
         find_clips(clips)  # a folder that does not fit is told now, and not after hours
-    encoders = run / "pretraining"
-    figures = _earlier(run, budget, sides) | {"pretraining": _pretraining(encoders, chosen, sides)}
-    if protocol in ("all", "paper"):
-        figures["paper"] = _table(run / "paper", encoders, chosen, sides)
-    if protocol in ("all", "honest"):
-        figures["honest"] = _honest(run / "honest", encoders, chosen, sides)
-        figures["glimpses"] = _glimpses(run / "glimpses", encoders, chosen, sides)
-        kept = list(chosen.memory)
-        figures["memory"] = cell(run / "memory.json", {"encoders": kept}, lambda: memory_table(kept))
-        if clips is not None and chosen.hands:
-            hands = [(who, carry_over(run / "hands", encoders, clips, who, chosen.epochs)) for who in chosen.hands]
-            figures["hands"] = {who.name: found for who, found in hands}
-    write_json(run / "figures.json", {"budget": budget, "digits": sides.digest, "figures": figures})
+    command = _command(budget, mnist, clips)
+    before = _earlier(run, budget, sides)
+    if only:
+        names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
+        before = merged(recorded(results, command) if results is not None else {}, before)
+    else:
+        whole = {name.split("/")[0] for name in names}
+        before = {part: rows for part, rows in before.items() if part not in whole}
+    figures = merged(before, _Tables(run, chosen, sides, clips).compute(names))
+    path = run / "figures.json"
+    write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
-        _write_results(results, figures, chosen, budget, mnist, clips)
-    return write_page(run, figures, chosen, sides, encoders)
+        write_all(results, figures, chosen, command, only, names)
+    return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
 
 
-def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:
+def _earlier(run: Path, budget: str, sides: Sides) -> Figures:
     """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
     path = run / "figures.json"
     if not path.exists():
@@ -84,106 +91,107 @@ def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:
     return dict(stored["figures"]) if same else {}
 
 
-def _pretraining(encoders: Path, budget: Budget, sides: Sides) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _command(budget: str, mnist: Path | None, clips: Path | None) -> str:
+    flags = {"--quick": budget == "quick", "--full": budget == "full", "--mnist MNIST": mnist, "--clips HANDS": clips}
+    words = ["saccade reproduce digits", *(flag for flag, given in flags.items() if given), "--results results"]
+    return " ".join(words)
+
+
+def _names(budget: Budget, hands: bool) -> Iterator[str]:
+    """Of all cells, in the order in which they are computed."""
     for encoder, recipes in budget.passes.items():
-        for recipe, passes in recipes.items():
-            trained = pretrain(encoders, encoder, recipe, passes, sides)
-            found.setdefault(encoder, {})[recipe] = trained
-    return found
-
-
-def _table(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+        yield from (f"pretraining/{encoder}-{recipe}" for recipe in recipes)
     for encoder in budget.frozen:
-        rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
-        for variant in budget.slow if encoder == "dcn" else VARIANTS:
-            recipe = budget.frozen[encoder]
-            found.setdefault(variant, {})[encoder] = table_cell(
-                run, encoders, variant, encoder, recipe, rounds, sides, budget.frames
-            )
+        yield from (f"paper/{variant}-{encoder}" for variant in (budget.slow if encoder == "dcn" else VARIANTS))
     if budget.conv3d:
-        for variant in VARIANTS:
-            found[variant][PIXELS] = conv3d_cell(run, variant, budget.conv3d, sides, budget.frames)
-    return found
-
-
-def _honest(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+        yield from (f"paper/{variant}-{PIXELS}" for variant in VARIANTS)
     for variant in VARIANTS:
         if variant in budget.ceilings:
-            videos = budget.ceilings[variant]
-            found.setdefault(variant, {})[CEILING] = ceiling(run, variant, videos, budget.tests, sides)
-        for entry in budget.entries:
-            if variant in entry.variants:
-                name, after = entry.who.name, entry.who.after
-                trained = dict(
-                    compete(run, encoders, variant, entry.who, entry.videos, entry.tests or budget.tests, sides)
-                )
-                # What it learned from before is part of its budget.
-                if after == SINGLE:
-                    before = {**found[variant][CEILING], "videos": budget.ceilings[variant]}
-                else:
-                    before = found[after][name] if after else {"videos": 0, "minutes": 0}
-                for figure in ("videos", "minutes"):
-                    trained[figure] += before[figure]
-                found.setdefault(variant, {})[name] = trained
-    return found
+            yield f"honest/{variant}/{CEILING}"
+        yield from (f"honest/{variant}/{e.who.name}" for e in budget.entries if variant in e.variants)
+    yield from (f"glimpses/{name}" for name in OBJECTS)
+    yield "memory"
+    if hands:
+        yield from (f"hands/{who.name}" for who in budget.hands)
 
 
-def _glimpses(run: Path, encoders: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
-    """One window and several, trained on equally many videos."""
-    return {
-        name: compete(run, encoders, "normal", who, budget.objects, budget.tests, sides)
-        for name, who in OBJECTS.items()
-    }
+def _belongs(name: str, protocol: str) -> bool:
+    part = name.split("/")[0]
+    return part == "pretraining" or protocol == "all" or (part == "paper") == (protocol == "paper")
 
 
-def _write_results(
-    folder: Path, figures: Mapping[str, Any], budget: Budget, name: str, mnist: Path | None, clips: Path | None
-) -> None:
-    flags = {"--quick": name == "quick", "--full": name == "full", "--mnist MNIST": mnist, "--clips HANDS": clips}
-    command = " ".join(
-        ["saccade reproduce digits", *(flag for flag, given in flags.items() if given), "--results results"]
-    )
+class _Tables:
+    """The cells of one run. Each is computed when it is asked for, after the models that it begins from."""
 
-    def put(file: str, what: str, values: dict[str, Any]) -> None:
-        write_results(folder / f"{file}.json", what, command, values, seeds=[0])
+    def __init__(self, run: Path, budget: Budget, sides: Sides, clips: Path | None) -> None:
+        self.run, self.budget, self.sides, self.clips = run, budget, sides, clips
+        self.encoders = run / "pretraining"
 
-    put("pretraining", "encoders on Scaled MNIST: loss and accuracy on unseen digits", dict(figures["pretraining"]))
-    if paper := figures.get("paper"):
-        put(
-            "digits-paper",
-            "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos",
-            {
-                "rounds": dict(budget.rounds),
-                "baselines": {**budget.baselines, "conv3d": budget.conv3d},
-                "frames": budget.frames,
-                "frozen": {
-                    e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()
-                },
-                "readings": READINGS,
-                "published": PUBLISHED,
-                "cells": paper,
-            },
-        )
-    if honest := figures.get("honest"):
-        chosen = {variant: best(models) for variant, models in honest.items() if set(models) != {"ceiling"}}
-        put(
-            "digits-honest",
-            "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
-            {
-                **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
-                "chosen": chosen,
-                "ceilings": {v: models["ceiling"] for v, models in honest.items() if "ceiling" in models},
-                "models": honest,
-                "memory_gib": figures["memory"],
-                "hands": figures.get("hands", {}),
-            },
-        )
-        both = figures["glimpses"]
-        put(
-            "glimpses",
-            "two moving digits, one window against several, equally many training videos",
-            {name: found["accuracy"] for name, found in both.items()} | {"runs": both},
-        )
+    def compute(self, names: Sequence[str]) -> Figures:
+        """The figures of cells by their names, as `merged` takes them."""
+        figures: Figures = {}
+        for name in names:
+            part, _, rest = name.partition("/")
+            figures = merged(figures, {part: getattr(self, f"_{part}")(rest)})
+        return figures
+
+    def _pretraining(self, name: str) -> dict[str, Any]:
+        encoder, recipe = name.split("-", 1)
+        return {encoder: {recipe: self._pretrained(encoder, recipe)}}
+
+    def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
+        return pretrain(self.encoders, encoder, recipe, self.budget.passes[encoder][recipe], self.sides)
+
+    def _paper(self, name: str) -> dict[str, Any]:
+        variant, encoder = name.rsplit("-", 1)
+        budget = self.budget
+        if encoder == PIXELS:
+            found = conv3d_cell(self.run / "paper", variant, budget.conv3d, self.sides, budget.frames)
+        else:
+            recipe = budget.frozen[encoder]
+            self._pretrained(encoder, recipe)
+            rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
+            found = table_cell(
+                self.run / "paper", self.encoders, variant, encoder, recipe, rounds, self.sides, budget.frames
+            )
+        return {variant: {encoder: found}}
+
+    def _honest(self, name: str) -> dict[str, Any]:
+        variant, model = name.split("/")
+        return {variant: {model: self._ceiling(variant) if model == CEILING else self._competed(variant, model)}}
+
+    def _ceiling(self, variant: str) -> dict[str, Any]:
+        videos = self.budget.ceilings[variant]
+        return ceiling(self.run / "honest", variant, videos, self.budget.tests, self.sides)
+
+    def _competed(self, variant: str, model: str) -> dict[str, Any]:
+        (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
+        # What it learned from before is part of its budget.
+        before = {"videos": 0, "minutes": 0.0}
+        if entry.who.after == SINGLE:
+            before = {**self._ceiling(variant), "videos": self.budget.ceilings[variant]}
+        elif entry.who.after:
+            before = self._competed(entry.who.after, model)
+        tests = entry.tests or self.budget.tests
+        trained = dict(self._trained("honest", variant, entry.who, entry.videos, tests))
+        return trained | {figure: trained[figure] + before[figure] for figure in ("videos", "minutes")}
+
+    def _trained(self, part: str, variant: str, who: Contestant, videos: int, tests: int) -> dict[str, Any]:
+        if who.recipe:
+            self._pretrained(who.encoder, who.recipe)
+        return compete(self.run / part, self.encoders, variant, who, videos, tests, self.sides)
+
+    def _glimpses(self, name: str) -> dict[str, Any]:
+        """One window and several, trained on equally many videos."""
+        return {name: self._trained("glimpses", "normal", OBJECTS[name], self.budget.objects, self.budget.tests)}
+
+    def _memory(self, _: str) -> dict[str, Any]:
+        kept = list(self.budget.memory)
+        return cell(self.run / "memory.json", {"encoders": kept}, lambda: memory_table(kept))
+
+    def _hands(self, name: str) -> dict[str, Any]:
+        assert self.clips is not None, "without clips there are no such cells"
+        (who,) = (who for who in self.budget.hands if who.name == name)
+        if who.recipe:
+            self._pretrained(who.encoder, who.recipe)
+        return {name: carry_over(self.run / "hands", self.encoders, self.clips, who, self.budget.epochs)}

@@ -1,0 +1,127 @@
+"""The figures of the digit experiments as they are kept: one JSON file a table."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from saccade.config import read_json
+from saccade.evaluation.results import write_results
+from saccade.experiments.digits.budget import Budget
+from saccade.experiments.digits.honest import best
+from saccade.experiments.digits.published import PUBLISHED, READINGS
+
+Figures = dict[str, Any]  # by table, then by row; `pretraining`, `paper` and `honest` have rows of two names
+
+_ROWS_OF_TWO_NAMES = ("pretraining", "paper", "honest")
+_ONLY = "; then rows anew, --only "
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Figures:
+    """Figures of which the rows in `new` take the place of those in `old`."""
+    found: Figures = {part: dict(rows) for part, rows in old.items()}
+    for part, rows in new.items():
+        known = found.setdefault(part, {})
+        for name, row in rows.items():
+            known[name] = {**known.get(name, {}), **row} if part in _ROWS_OF_TWO_NAMES else row
+    return found
+
+
+def recorded(folder: Path, command: str) -> Figures:
+    """What `write_all` wrote into `folder`; nothing where it did not.
+
+    Raises:
+        ValueError: files of another command, whose rows are not to be mixed.
+    """
+    files = {}
+    for name in ("pretraining", "digits-paper", "digits-honest", "glimpses"):
+        path = folder / f"{name}.json"
+        if not path.exists():
+            continue
+        stored = read_json(path)
+        if stored["command"].split(_ONLY)[0] != command:
+            raise ValueError(
+                f"{path} was made by {stored['command']!r}, and this is {command!r}; choose --results anew"
+            )
+        files[name] = stored["figures"]
+    figures: Figures = {}
+    if "pretraining" in files:
+        figures["pretraining"] = files["pretraining"]
+    if "digits-paper" in files:
+        figures["paper"] = files["digits-paper"]["cells"]
+    if "digits-honest" in files:
+        of_honest = files["digits-honest"]
+        figures |= {"honest": of_honest["models"], "memory": of_honest["memory_gib"], "hands": of_honest["hands"]}
+    if "glimpses" in files:
+        figures["glimpses"] = files["glimpses"]["runs"]
+    return figures
+
+
+def write_all(
+    folder: Path, figures: Figures, budget: Budget, command: str, only: Sequence[str], new: Sequence[str]
+) -> None:
+    """Write a file for each table that there is.
+
+    Args:
+        folder: of the files.
+        figures: of all rows.
+        budget: that made them.
+        command: that made them.
+        only: the patterns that chose the cells; none: all of them.
+        new: names of the cells that were asked for; files without such rows stay as they are.
+    """
+
+    def put(file: str, what: str, values: dict[str, Any], *parts: str) -> None:
+        path, made_by = folder / f"{file}.json", command
+        if only:
+            if not {name.split("/")[0] for name in new} & set(parts):
+                return
+            # Which rows are younger than the others stays in the command.
+            if path.exists():
+                made_by = read_json(path)["command"]
+            made_by += _ONLY + " ".join(f"'{pattern}'" for pattern in only)
+        write_results(path, what, made_by, values, seeds=[0])
+
+    if encoders := figures.get("pretraining"):
+        put("pretraining", "encoders on Scaled MNIST: loss and accuracy on unseen digits", encoders, "pretraining")
+    if paper := figures.get("paper"):
+        put(
+            "digits-paper",
+            "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos",
+            {
+                "rounds": dict(budget.rounds),
+                "baselines": {**budget.baselines, "conv3d": budget.conv3d},
+                "frames": budget.frames,
+                "frozen": {
+                    e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()
+                },
+                "readings": READINGS,
+                "published": PUBLISHED,
+                "cells": paper,
+            },
+            "paper",
+        )
+    if (honest := figures.get("honest")) or figures.get("hands"):
+        honest = honest or {}
+        chosen = {variant: best(models) for variant, models in honest.items() if set(models) != {"ceiling"}}
+        put(
+            "digits-honest",
+            "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
+            {
+                **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
+                "chosen": chosen,
+                "ceilings": {v: models["ceiling"] for v, models in honest.items() if "ceiling" in models},
+                "models": honest,
+                "memory_gib": figures.get("memory", {}),
+                "hands": figures.get("hands", {}),
+            },
+            "honest",
+            "memory",
+            "hands",
+        )
+    if both := figures.get("glimpses"):
+        put(
+            "glimpses",
+            "two moving digits, one window against several, equally many training videos",
+            {name: found["accuracy"] for name, found in both.items()} | {"runs": both},
+            "glimpses",
+        )

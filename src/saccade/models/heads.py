@@ -1,0 +1,69 @@
+"""From what a frame's features say to classes: of the frame as a whole, or of each glimpse and then of the group."""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+
+HEADS = ("joint", "each-glimpse")
+
+
+def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
+    """Features `N D` to logits `N K`: a tanh layer of `head_units` if there are any, dropout, a linear layer."""
+    layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
+
+
+class EachGlimpse(nn.Module):
+    """One small classifier reads every glimpse, and a class is an unordered group of what they may have read.
+
+    With S symbols and G glimpses the classes are the multisets of G symbols, in the order of
+    `itertools.combinations_with_replacement(range(S), G)`: for two glimpses 0+0, 0+1, …, 1+1, …. Glimpses are taken as
+    independent, and no order of them is better than another:
+
+        p_g = softmax(f(x_g)),  p(class) = Σ_{orders of its symbols} Π_g p_g(symbol_g)
+
+    `forward` gives log p, so that a softmax of it is p itself. What was learned from frames with one thing, by the same
+    head with one glimpse, is all that it needs to begin with: the weights are the same.
+
+    Args:
+        width: D, the features of all glimpses, one after the other.
+        glimpses: G.
+        head_units: width of a tanh layer before the symbols; 0: none.
+        dropout: before the symbols.
+        num_classes: K, the number of multisets, which says how many symbols there are.
+
+    Raises:
+        ValueError: the features cannot be divided, or no number of symbols makes so many classes.
+    """
+
+    orders: Tensor
+    real: Tensor
+
+    def __init__(self, width: int, glimpses: int, head_units: int, dropout: float, num_classes: int) -> None:
+        super().__init__()
+        if glimpses < 1 or width % glimpses:
+            raise ValueError(f"{width} features cannot be divided among {glimpses} glimpses")
+        symbols = next(s for s in itertools.count(1) if math.comb(s + glimpses - 1, glimpses) >= num_classes)
+        if math.comb(symbols + glimpses - 1, glimpses) != num_classes:
+            raise ValueError(
+                f"{num_classes} classes are not the unordered groups of {glimpses} among any number of symbols: "
+                f"{symbols} symbols make {math.comb(symbols + glimpses - 1, glimpses)}"
+            )
+        self.glimpses = glimpses
+        self.read = make_head(width // glimpses, head_units, dropout, symbols)
+        groups = itertools.combinations_with_replacement(range(symbols), glimpses)
+        orders = [sorted(set(itertools.permutations(group))) for group in groups]
+        most = max(map(len, orders))
+        # K P G, and how many orders of each class are true ones; the rest repeat the first.
+        padded = [found + found[:1] * (most - len(found)) for found in orders]
+        self.register_buffer("orders", torch.tensor(padded), persistent=False)
+        counts = torch.tensor([len(found) for found in orders])
+        self.register_buffer("real", torch.arange(most) < counts[:, None], persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`N D -> N K`, logarithms of probabilities."""
+        each = self.read(features.unflatten(1, (self.glimpses, -1))).float().log_softmax(2)  # N G S
+        sums = torch.stack([each[:, g, self.orders[:, :, g]] for g in range(self.glimpses)]).sum(0)  # N K P
+        return sums.masked_fill(~self.real, -math.inf).logsumexp(2)

@@ -1,0 +1,79 @@
+"""Heads: one for the whole frame, one that reads each glimpse."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from saccade.models.build import create_model, rebuild
+from saccade.models.heads import EachGlimpse
+
+
+@pytest.mark.parametrize(("symbols", "glimpses", "classes"), [(10, 1, 10), (10, 2, 55), (3, 3, 10), (1, 2, 1)])
+def test_a_class_is_as_probable_as_all_orders_of_its_symbols(symbols: int, glimpses: int, classes: int) -> None:
+    torch.manual_seed(0)
+    head = EachGlimpse(6 * glimpses, glimpses, head_units=5, dropout=0.0, num_classes=classes).eval()
+    features = torch.randn(4, 6 * glimpses)
+    got = head(features)
+    assert got.shape == (4, classes)
+    read = torch.stack([head.read(features[:, 6 * g : 6 * g + 6]).softmax(1) for g in range(glimpses)])
+    groups = list(itertools.combinations_with_replacement(range(symbols), glimpses))
+    expected = torch.zeros(4, classes)
+    for order in itertools.product(range(symbols), repeat=glimpses):
+        probability = math.prod(read[g, :, symbol] for g, symbol in enumerate(order))
+        expected[:, groups.index(tuple(sorted(order)))] += probability
+    torch.testing.assert_close(got.exp(), expected)
+    torch.testing.assert_close(got.softmax(1), expected)  # its scores are probabilities already
+
+
+def test_the_order_of_glimpses_says_nothing() -> None:
+    torch.manual_seed(0)
+    head = EachGlimpse(8, 2, head_units=0, dropout=0.0, num_classes=55)
+    features = torch.randn(3, 8)
+    torch.testing.assert_close(head(features), head(features.roll(4, dims=1)))
+
+
+def test_gradients_are_finite_where_a_class_has_one_order_alone() -> None:
+    head = EachGlimpse(8, 2, head_units=0, dropout=0.0, num_classes=55)
+    features = torch.randn(3, 8, requires_grad=True)
+    head(features)[:, 0].sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+    assert features.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 7}, "7 features cannot be divided among 2 glimpses"),
+        ({"glimpses": 0}, "cannot be divided among 0 glimpses"),
+        ({"num_classes": 54}, "54 classes are not the unordered groups of 2 .*: 10 symbols make 55"),
+    ],
+)
+def test_groups_that_do_not_exist_are_errors(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EachGlimpse(**{"width": 8, "glimpses": 2, "head_units": 0, "dropout": 0.0, "num_classes": 55, **settings})
+
+
+def test_what_read_one_thing_reads_two_with_the_same_weights() -> None:
+    settings = {"head": "each-glimpse", "in_channels": 1, "size": 64, "dropout": 0.0}
+    one = create_model("convnet", 10, encoder="stn:1", **settings)
+    two = create_model("convnet", 55, encoder="stn:2", **settings)
+    two.load_state_dict(one.state_dict())
+    assert two(torch.rand(2, 3, 1, 64, 64)).logits.shape == (2, 3, 55)
+    assert rebuild("Classifier", {"num_classes": 55, "cell": "memoryless", "attention": None, "encoder": "stn:2",
+                                  **settings}).state_dict().keys() == one.state_dict().keys()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("convnet", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
+        ("convnet", {"head": "each-glimpse"}, "reads the windows of an encoder such as stn:2"),
+        ("lstm", {"head": "each-glimpse", "encoder": "stn:2"}, "without a memory that mixes them"),
+    ],
+)
+def test_a_head_that_does_not_fit_the_model_is_an_error(model: str, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_model(model, 55, in_channels=1, size=64, **settings)
