@@ -26,13 +26,15 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Figures:
     return found
 
 
-def recorded(folder: Path, command: str) -> Figures:
-    """What `write_all` wrote into `folder`; nothing where it did not.
+def recorded(folder: Path | None, command: str) -> Figures:
+    """What `write_all` wrote into `folder`; nothing where it did not, or without a folder.
 
     Raises:
         ValueError: files of another command, whose rows are not to be mixed.
     """
-    files = {}
+    files: Figures = {}
+    if folder is None:
+        return files
     for name in ("pretraining", "digits-paper", "digits-honest", "glimpses"):
         path = folder / f"{name}.json"
         if not path.exists():

@@ -66,14 +66,18 @@ def reproduce(
             raise ValueError("clips of hands belong to the honest protocol; leave out --clips, or --protocol paper")
         find_clips(clips)  # a folder that does not fit is told now, and not after hours
     command = _command(budget, mnist, clips)
-    before = _earlier(run, budget, sides)
     if only:
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
-        before = merged(recorded(results, command) if results is not None else {}, before)
+        recorded(results, command)  # results of another command are told now, and not after hours
+    found = _Tables(run, chosen, sides, clips).compute(names)
+    # What is there is read now: others may have computed other cells in the meantime.
+    before = _earlier(run, budget, sides)
+    if only:
+        before = merged(recorded(results, command), before)
     else:
         whole = {name.split("/")[0] for name in names}
         before = {part: rows for part, rows in before.items() if part not in whole}
-    figures = merged(before, _Tables(run, chosen, sides, clips).compute(names))
+    figures = merged(before, found)
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
