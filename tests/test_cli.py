@@ -19,7 +19,19 @@ from saccade.data.folder import find_clips
 from saccade.video.read import read
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
-COMMANDS = ("reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare", "fuse", "models")
+COMMANDS = (
+    "reproduce",
+    "generate",
+    "demo",
+    "train",
+    "evaluate",
+    "features",
+    "predict",
+    "localize",
+    "compare",
+    "fuse",
+    "models",
+)
 
 
 def call(*words: object, ok: bool = True) -> Result:
@@ -134,9 +146,28 @@ def test_predicting_one_clip_frame_by_frame(trained: tuple[Path, str], squares: 
     assert sum(clip["scores"].values()) == pytest.approx(1, abs=1e-5)
     assert clip["indices"] == [1, 4, 7, 10]
     assert [len(clip[key]) for key in ("times", "frame_scores", "attention")] == [4, 4, 4]
+    for tube in clip["tubes"]:
+        assert tube["label"] in clip["scores"]
+        assert len(tube["frames"]) == len(tube["boxes"]) > 0
+    assert {segment["label"] for segment in clip["segments"]} <= set(clip["scores"])
     assert f"00.mp4: {clip['label']}, {100 * clip['score']:.1f} %" in output
     assert output.count(" %") >= 5
     assert len(painted.all_frames(drawn)[0]) == 12
+
+
+def test_localizing_says_where_and_when(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"")
+    good = squares / "left" / "00.mp4"
+    result = call("localize", trained[0], good, broken, "--out", tmp_path / "found", "--least", 0.01, ok=False)
+    assert result.exit_code == 1
+    assert f"error: {broken}: " in result.stderr
+    assert f"boxes, times and drawn clips: {tmp_path / 'found'}" in result.output
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {
+        "00.mp4", "00.json", "00.txt", "00-segments.json",
+    }  # fmt: skip
+    stored = json.loads((trained[0] / "model" / "recognizer.json").read_text(encoding="utf-8"))
+    assert 0 < stored["localization"]["threshold"] < 1
 
 
 def test_predicting_many_clips_names_the_broken_and_answers_the_others(

@@ -18,7 +18,8 @@ from PIL import Image
 from saccade.config import DataConfig, ModelConfig
 from saccade.data.frame_cache import prepare
 from saccade.models.build import create_model
-from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
+from saccade.pictures.seen_clip import draw_clip
+from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Prediction
 from saccade.video.read import read
 from saccade.video.resize import resize

@@ -172,6 +172,24 @@ def predict(
 
 
 @_command
+def localize(
+    run: Run,
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files, or folders of numbered pictures.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="A folder for what is found.")] = Path("localized"),
+    least: Annotated[float, typer.Option(help="A class less probable than this in the whole clip gets no box.")] = 0.3,
+) -> None:
+    """Where and when it happens: boxes and times in JSON (COCO, ActivityNet) and MOT's form, and a drawn clip."""
+    from saccade.experiments.localize import localize_clips
+
+    failed = localize_clips(run, clips, out, least)
+    typer.echo(f"boxes, times and drawn clips: {out}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command
 def compare(
     clips: Clips,
     data: DataConfig,

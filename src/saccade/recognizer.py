@@ -1,10 +1,9 @@
 """A trained model with all it needs to be used: how clips become samples, what the classes are called."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +17,15 @@ from saccade.data.frame_cache import ClipFrames, ClipWindows, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
+from saccade.localization.locate import locate
+from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import rebuild
 from saccade.models.classifier import Classifier
 from saccade.models.video_model import Output, VideoModel
-from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
-from saccade.structures import ClipError, Evaluation, Prediction
-from saccade.video.read import stream
-from saccade.video.write import write
+from saccade.pictures.seen_clip import write_drawn
+from saccade.structures import ClipError, Evaluation, Prediction, Sample
 
+DEFAULT_LOCALIZATION = LocalizationParameters()
 _FILE, _FUSED = "recognizer.json", "fused.json"
 _AT_ONCE = 32  # frames that are encoded together
 
@@ -46,12 +46,21 @@ class Recognizer:
         classes: the `K` class names.
         data: how clips are sampled, resized and normalised.
         verdict: a clip's probabilities are the `mean` over its frames, or those at the `last`.
+        localization: how attention and scores become tubes and segments; `experiments.localize.choose_localization`
+            finds it from clips and their labels.
 
     Raises:
         ValueError: names, sizes or channels that do not fit the model, or an unknown verdict.
     """
 
-    def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig, verdict: str = "mean") -> None:
+    def __init__(
+        self,
+        model: VideoModel,
+        classes: Sequence[str],
+        data: DataConfig,
+        verdict: str = "mean",
+        localization: LocalizationParameters = DEFAULT_LOCALIZATION,
+    ) -> None:
         if verdict not in ("mean", "last"):
             raise ValueError(f"verdict is {verdict!r}, expected mean or last")
         if len(classes) != model.num_classes:
@@ -62,7 +71,7 @@ class Recognizer:
                 f"{model.in_channels} channels"
             )
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
-        self.verdict = verdict
+        self.verdict, self.localization = verdict, localization
 
     def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of a clip, `K`, from those at its frames, `T K`."""
@@ -114,14 +123,22 @@ class Recognizer:
         return next(self.model.parameters()).device
 
     def predict(self, path: Path | str) -> Prediction:
-        """What happens in a clip: a video file, or a folder of numbered pictures.
+        """What happens in a clip, where and when: a video file, or a folder of numbered pictures.
+
+        Raises:
+            ClipError: the clip cannot be read.
+        """
+        return self.locate(*self.look(path))
+
+    def look(self, path: Path | str) -> tuple[Prediction, Sample]:
+        """What happens in a clip, without tubes and segments; and the frames that say so.
 
         Raises:
             ClipError: the clip cannot be read.
         """
         sample = read_sample(Path(path), self.data)
         frame_scores, scores, attention = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
-        return Prediction(
+        seen = Prediction(
             path=Path(path),
             classes=self.classes,
             frame_scores=frame_scores,
@@ -132,6 +149,16 @@ class Recognizer:
             windows=self._windows(torch.from_numpy(sample.pixels), *sample.size),
             size=sample.size,
         )
+        return seen, sample
+
+    def locate(self, seen: Prediction, sample: Sample) -> Prediction:
+        """A prediction with its tubes and segments, from the frames that it was made of."""
+        return locate(seen, self.pictures(sample.pixels), self.localization)
+
+    def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
+        flow = 0 if self.data.streams == "flow" else self.data.flow_channels
+        return pixels[..., : pixels.shape[-1] - flow]
 
     @torch.inference_mode()
     def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:
@@ -153,7 +180,7 @@ class Recognizer:
             ClipError: the clip cannot be read.
             ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
-        return _write_drawn(path, out, prediction or self.predict(path))
+        return write_drawn(path, out, prediction or self.predict(path))
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""
@@ -183,6 +210,7 @@ class Recognizer:
         self.model.save_pretrained(folder)
         values = {"saccade": saccade.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
         values |= {"model": type(self.model).__name__, "verdict": self.verdict}
+        values |= {"localization": asdict(self.localization)}
         write_json(folder / _FILE, values)
         return folder
 
@@ -223,16 +251,19 @@ class Fused:
         Raises:
             ClipError: the clip cannot be read.
         """
-        seen = [member.predict(path) for member in self.members]
+        looks = [member.look(path) for member in self.members]
+        seen = [prediction for prediction, _ in looks]
         heaviest = sorted(range(len(seen)), key=lambda i: -self.weights[i])
-        looking = [seen[i] for i in heaviest if seen[i].attention is not None or seen[i].windows is not None]
+        looking = [i for i in heaviest if seen[i].attention is not None or seen[i].windows is not None]
+        shown = (looking or [0])[0]
         frame_scores = fuse_scores([each.frame_scores for each in seen], self.weights)
         scores = fuse_scores([each.scores for each in seen], self.weights)
-        return replace((looking or seen)[0], frame_scores=frame_scores, scores=scores)
+        fused = replace(seen[shown], frame_scores=frame_scores, scores=scores)
+        return self.members[shown].locate(fused, looks[shown][1])
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out`, as `Recognizer.overlay`."""
-        return _write_drawn(path, out, prediction or self.predict(path))
+        return write_drawn(path, out, prediction or self.predict(path))
 
     def save(self, folder: Path | str) -> Path:
         """Write `fused.json`, and every member into a folder of its own."""
@@ -293,6 +324,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         # Files from before there was a choice do not say what they are.
         model = rebuild(values.get("model", "Classifier"), settings)
         data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
+        localization = LocalizationParameters(**values.get("localization", {}))
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: its JSON files are not those of a saccade model ({error!r}); train again"
@@ -300,7 +332,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     _load_weights(model, folder / "model.safetensors")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Recognizer(model.to(device), classes, data, values.get("verdict", "mean"))
+    return Recognizer(model.to(device), classes, data, values.get("verdict", "mean"), localization)
 
 
 def _load_weights(model: VideoModel, path: Path) -> None:
@@ -339,44 +371,3 @@ def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:
     if data.normalization != "auto":
         return data
     return replace(data, normalization="imagenet" if pretrained else "half")
-
-
-def _frame_rate(seen: Prediction) -> float:
-    """Frames a second between the first and last frame that the model saw; 10 for a single picture or no times."""
-    frames, seconds = seen.indices[-1] - seen.indices[0], seen.times[-1] - seen.times[0]
-    return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
-
-
-def _write_drawn(path: Path | str, out: Path | str, seen: Prediction) -> Path:
-    if Path(out).resolve() == Path(path).resolve():
-        raise ValueError(f"{out}: the drawn clip would replace the clip itself; write it elsewhere")
-    rate = _frame_rate(seen)
-    return write(out, _drawn(stream(path), seen), min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
-
-
-def _drawn(frames: Iterable[tuple[int, float, NDArray[np.uint8]]], seen: Prediction) -> Iterator[NDArray[np.uint8]]:
-    places, first = np.unique(seen.indices, return_index=True)
-    strength = full_strength(seen.attention) if seen.attention is not None else None
-    for index, _, pixels in frames:
-        picture: Any = pixels[None]
-        position = float(np.interp(index, places, np.arange(len(places))))
-        before = first[int(position)]
-        after = first[min(int(position) + 1, len(places) - 1)]
-        share = position - int(position)
-        if seen.attention is not None:
-            attention = (1 - share) * seen.attention[before] + share * seen.attention[after]
-            picture = overlay(picture, attention[None], scale=strength)
-        scores = seen.frame_scores[before]
-        best = int(scores.argmax())
-        picture = enlarge(picture)
-        if seen.windows is not None:
-            corners = (1 - share) * seen.windows[before] + share * seen.windows[after]
-            picture = outlines(picture, corners[None], size=seen.size)
-        picture = caption(picture, [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
-        yield probability_bar(picture, scores[best : best + 1])[0]
-
-
-def draw_clip(frames: NDArray[np.uint8], seen: Prediction) -> NDArray[np.uint8]:
-    """The frames `T H W 3` that a prediction was made from, with class, probability and attention drawn on them."""
-    numbered: Iterable[Any] = zip(seen.indices, itertools.repeat(0.0), frames, strict=False)
-    return np.stack(list(_drawn(numbered, seen)))

@@ -268,6 +268,9 @@ class Prediction(_Scored):
         windows: `T G 4 2`, the corners of the G windows that the encoder looks through, x and y in pixels of the video,
             from the upper left one clockwise as the window sees itself; None for an encoder that sees the whole frame.
         size: height and width of the video, which `windows` are in.
+        tubes: where it happens, for every class that is not out of the question, the surest first. None for a model
+            that does not attend, or one whose attention is even.
+        segments: when it happens, likewise.
     """
 
     path: Path
@@ -279,6 +282,8 @@ class Prediction(_Scored):
     attention: NDArray[np.float32] | None = None
     windows: NDArray[np.float32] | None = None
     size: tuple[int, int] | None = None
+    tubes: tuple[Tube, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     def __post_init__(self) -> None:
         _check("frame_scores", self.frame_scores, 2, len(self.times))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saccade.data.digits import split_digits
-from saccade.experiments.videolstm.localization import CANDIDATES, choose, localization_figures, localized
+from saccade.experiments.videolstm.localization import CANDIDATES, choose_for, localization_figures, localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
@@ -73,12 +73,15 @@ class Looking:
         sure = torch.nn.functional.one_hot(self.labels, 10)[:, None].float()
         return (share * sure + (1 - share) / 10).expand(-1, 10, -1), self.maps
 
+    def judge(self, frame_scores: np.ndarray) -> np.ndarray:
+        return frame_scores.mean(0)
+
 
 def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
     blind = clips.seen_as("both")
     blind.batch = SimpleNamespace(targets=clips.batch.targets)  # type: ignore[assignment]
     recognizer: Any = Looking(clips)
-    chosen = choose(recognizer, blind)
+    chosen = choose_for(recognizer, blind)
     assert chosen in CANDIDATES
     assert chosen.foreground != "none"
     found = localization_figures(knowing(clips), attending(clips), clips, chosen)
@@ -96,4 +99,4 @@ def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
     still = create_model("convnet", 10, in_channels=1, size=SIZE)
     assert localized(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"), clips.seen_as("rgb")) == {}
     with pytest.raises(ValueError, match="the model does not attend"):
-        choose(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))
+        choose_for(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))

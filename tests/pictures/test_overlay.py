@@ -13,6 +13,7 @@ from saccade.pictures.overlay import (
     outlines,
     overlay,
     probability_bar,
+    time_bar,
 )
 
 
@@ -216,3 +217,18 @@ def test_on_real_frames_the_attended_person_gains_colour_and_keeps_contrast(real
     assert gained[masks].mean() > 4 * abs(gained[~masks].mean())
     luma = drawn.mean(-1)
     assert luma[masks].mean() < luma[~masks].mean()  # the dark figure is still darker than the wall
+
+
+def test_the_time_bar_is_the_clip_with_its_span_and_the_moment():
+    drawn = time_bar(grey(3, 200, 220), [0.0, 0.5, 1.0], [(0.25, 0.75), (-1.0, 0.1)], colour=(255, 0, 0))
+    red = (drawn == (255, 0, 0)).all(-1)
+    row = red[0].any(0).nonzero()[0]
+    assert 7 < row.min() < 20, "what begins before the clip begins with it"
+    middle = red[0, :, 110].any(), red[0, :, 40].any(), red[0, :, 190].any()
+    assert middle == (True, False, False)
+    marks = [(frame == 255).all(-1).any(0).nonzero()[0].mean() for frame in drawn]
+    assert marks == sorted(marks)
+    assert marks[0] < 20
+    assert marks[2] > 200
+    with pytest.raises(ValueError, match="now has shape \\(2,\\) for 3 frames"):
+        time_bar(grey(3), [0.0, 1.0], [])

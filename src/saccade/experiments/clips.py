@@ -21,10 +21,12 @@ from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
 from saccade.experiments.features import open_stores, stored_clips, stored_settings, use_encoders
+from saccade.experiments.localize import choose_localization
 from saccade.models.build import configured
 from saccade.models.classifier import Classifier
 from saccade.pictures.samples import sheet, write_png
-from saccade.recognizer import Recognizer, draw_clip, load, resolve_normalization
+from saccade.pictures.seen_clip import draw_clip
+from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation, Frames
 from saccade.training.fit import Curves, fit
 from saccade.video.read import pick
@@ -112,6 +114,7 @@ def train(
         learn = learn.drawn(training.seed)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data, "mean" if training.loss == "every" else "last")
+    recognizer.localization = choose_localization(recognizer, choose)
     _save(recognizer, run / "model")
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 

@@ -112,6 +112,11 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         "frame_scores": prediction.frame_scores.tolist(),
         "attention": None if prediction.attention is None else prediction.attention.tolist(),
         "windows": None if prediction.windows is None else prediction.windows.tolist(),
+        "tubes": [
+            {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}
+            for tube in prediction.tubes
+        ],
+        "segments": [vars(segment) for segment in prediction.segments],
     }
 
 

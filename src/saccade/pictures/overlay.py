@@ -172,6 +172,36 @@ def probability_bar(frames: Pixels, scores: ArrayLike, colour: Colour = WHITE) -
     return drawn
 
 
+def time_bar(frames: Pixels, now: ArrayLike, spans: Sequence[tuple[float, float]], colour: Colour = RIMS[3]) -> Pixels:
+    """A bar near the lower edge that is the whole clip: coloured where something happens, with a mark at the moment.
+
+    Args:
+        frames: `T H W 3`, uint8 RGB.
+        now: `T`, where each frame is in the clip, from 0 to 1.
+        spans: from where to where it happens, likewise; what lies outside the clip is cut off.
+        colour: of what happens.
+    """
+    marks = np.asarray(now, dtype=np.float64)
+    if marks.shape != (len(_checked(frames)),):
+        raise ValueError(f"now has shape {marks.shape} for {len(frames)} frames, expected T shares of the clip")
+    H, W = frames.shape[1:3]
+    thick, margin = max(3, round(min(H, W) / 40)), letter_height(frames) // 2
+    top, room = H - 2 * thick - margin // 2, W - 2 * margin
+    drawn = frames.copy()
+    for frame, mark in zip(drawn, np.clip(marks, 0, 1), strict=True):
+        _bar(frame, margin - 1, top - 1, room + 2, thick + 2, BLACK)
+        _bar(frame, margin, top, room, thick, (90, 90, 90))
+        for begin, end in spans:
+            begin, end = max(begin, 0.0), min(end, 1.0)
+            if begin < end:
+                _bar(frame, margin + room * begin, top, room * (end - begin), thick, colour)
+        wide = max(2, thick // 2)
+        left = margin + (room - wide) * mark
+        _bar(frame, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
+        _bar(frame, left, top - thick // 2, wide, 2 * thick, WHITE)
+    return drawn
+
+
 def boxes(frames: Pixels, corners: ArrayLike, colour: Colour = WHITE, size: tuple[int, int] | None = None) -> Pixels:
     """Boxes that move with the video, such as the true place beside the attention.
 

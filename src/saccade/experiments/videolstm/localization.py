@@ -1,6 +1,7 @@
 """Where the digit that moves is, from attention learned from labels: boxes and tubes, scored beside simple guesses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,18 @@ from saccade.evaluation.detection import (
     pointing_game,
     video_map,
 )
+from saccade.experiments import localize
+from saccade.experiments.localize import Scores, frame_answers
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, TargetClips
-from saccade.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from saccade.localization.boxes import Candidates, cut_boxes, find_boxes, label_boxes
 from saccade.localization.foreground import motion
-from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.tubes import label_tubes, link
 from saccade.recognizer import Recognizer
 from saccade.structures import Box, Tube
 
 # Onset 0: the target is known to move in all of a clip, so tubes are not trimmed.
-CANDIDATES = tuple(
-    LocalizationParameters(foreground=foreground, threshold=threshold, onset=0.0)
-    for foreground in ("none", "motion", "background", "contrast")
-    for threshold in (0.05, 0.1, 0.2, 0.35)
-)
+CANDIDATES = tuple(replace(each, onset=0.0) for each in localize.CANDIDATES)
 # Boxes that need no attention, or nothing but it, in words.
 BASELINES = {
     "centre": "a box in the middle",
@@ -36,9 +35,6 @@ BASELINES = {
     "map": "the map without a foreground",
 }
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
-_AT_ONCE = 50  # clips that are classified together
-
-Scores = NDArray[np.float32]
 
 
 def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:
@@ -54,54 +50,16 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     scores, attention = frame_answers(recognizer, test.frames())
     if attention is None:
         return {}
-    return localization_figures(scores, attention, test, choose(recognizer, validation))
+    return localization_figures(scores, attention, test, choose_for(recognizer, validation))
 
 
-def frame_answers(recognizer: Recognizer, samples: torch.Tensor) -> tuple[Scores, NDArray[np.float32] | None]:
-    """Probabilities of every frame, `B T K`, and attention `B T h w`, of samples `B T H W C`."""
-    parts = [recognizer.classify(part) for part in samples.split(_AT_ONCE)]
-    maps = [attention for _, attention in parts if attention is not None]
-    return torch.cat([scores for scores, _ in parts]).numpy(), torch.cat(maps).numpy() if maps else None
-
-
-def choose(
-    recognizer: Recognizer,
-    clips: TargetClips,
-    candidates: Sequence[LocalizationParameters] = CANDIDATES,
-    count: int = _CHOOSE_ON,
-) -> LocalizationParameters:
-    """The parameters whose boxes are the smallest that the label needs, and that it needs all of.
-
-    Everything outside of a clip's boxes is blanked (the picture black, the flow still), then everything inside, and the
-    model sees both: `explanation_cost` weighs the boxes' area and the label's probabilities. No true box is looked at.
-
-    Raises:
-        ValueError: a model that does not attend.
-    """
+def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
+    """`localize.choose`, on the first clips of a set, with tubes as long as the clip."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])
-    _, attention = frame_answers(recognizer, samples)
-    if attention is None:
-        raise ValueError("the model does not attend: there is nothing to choose parameters for")
-    flow = recognizer.data.in_channels if clips.streams == "flow" else recognizer.data.flow_channels
-    blank = [0] * (samples.shape[-1] - flow) + [128] * flow
-    labels = clips.batch.targets[:count].numpy()
-
-    def label_probability(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        left = [blank_outside(clip, mask, blank) for clip, mask in zip(samples.numpy(), masks, strict=True)]
-        scores, _ = frame_answers(recognizer, torch.from_numpy(np.stack(left)))
-        of_label: NDArray[np.float32] = scores.mean(axis=1)[np.arange(count), labels].clip(0, 1)
-        return of_label
-
-    def criterion(parameters: LocalizationParameters) -> float:
-        found = [
-            find_boxes(maps, pixels, parameters) for maps, pixels in zip(attention, clips.pictures[:count], strict=True)
-        ]
-        masks = np.stack([box_mask([here.corners for here in clip], (SIZE, SIZE)) for clip in found])
-        area = masks.mean(axis=(1, 2, 3))
-        return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
-
-    return choose_parameters(candidates, criterion)
+    targets = clips.batch.targets[:count].tolist()
+    flow = samples.shape[-1] if clips.streams == "flow" else recognizer.data.flow_channels
+    return localize.choose(recognizer, samples, list(clips.pictures[:count]), targets, flow, CANDIDATES)
 
 
 def localization_figures(

@@ -1,0 +1,170 @@
+"""Where and when in clips: how to localise, chosen from labels alone, and what is found, in files and drawn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from saccade.config import write_bytes, write_json
+from saccade.data.frame_cache import ClipFrames
+from saccade.localization.boxes import blank_outside, box_mask, find_boxes
+from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
+from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from saccade.pictures.seen_clip import write_located
+from saccade.recognizer import Recognizer, load
+from saccade.structures import ClipError, Prediction, Tube
+
+Pixels = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+
+CANDIDATES = tuple(
+    LocalizationParameters(foreground=foreground, threshold=threshold)
+    for foreground in ("none", "motion", "background", "contrast")
+    for threshold in (0.05, 0.1, 0.2, 0.35)
+)
+_AT_ONCE = 50  # clips that are classified together
+_CHOOSE_ON = 40  # validation clips at most: each is classified twice for every candidate
+_FEWEST = 8  # a choice made on fewer is none
+_PIXELS = 1 << 27  # of all these classifications together: less than a minute with a small encoder
+
+
+def frame_answers(recognizer: Recognizer, samples: torch.Tensor) -> tuple[Scores, Scores | None]:
+    """Probabilities of every frame, `B T K`, and attention `B T h w`, of samples `B T H W C`."""
+    parts = [recognizer.classify(part) for part in samples.split(_AT_ONCE)]
+    maps = [attention for _, attention in parts if attention is not None]
+    return torch.cat([scores for scores, _ in parts]).numpy(), torch.cat(maps).numpy() if maps else None
+
+
+def choose(
+    recognizer: Recognizer,
+    samples: torch.Tensor,
+    pictures: Sequence[Pixels],
+    targets: Sequence[int],
+    flow: int,
+    candidates: Sequence[LocalizationParameters] = CANDIDATES,
+) -> LocalizationParameters:
+    """The parameters whose boxes are the smallest that the label needs, and that it needs all of.
+
+    Everything outside of a clip's boxes is blanked (the picture to the median colour of these clips, the flow to
+    none), then everything inside, and the model sees both: `explanation_cost` weighs the boxes' area and the label's
+    probabilities. No true box is looked at.
+
+    Args:
+        recognizer: a trained model that attends.
+        samples: `B T H W C`, uint8, clips that it did not learn from, as it sees them.
+        pictures: of each clip `T H W C`, in which the foreground is looked for.
+        targets: the true class of each clip.
+        flow: how many of the C channels, the last, are optical flow.
+        candidates: among which it is chosen.
+
+    Raises:
+        ValueError: a model that does not attend.
+    """
+    _, attention = frame_answers(recognizer, samples)
+    if attention is None:
+        raise ValueError("the model does not attend: there is nothing to choose parameters for")
+    colour = np.rint(np.median(samples[..., : samples.shape[-1] - flow].numpy(), axis=(0, 1, 2, 3)))
+    blank = [*colour.tolist(), *[128] * flow]
+    count, size = len(samples), samples.shape[2:4]
+
+    def label_probability(masks: NDArray[np.bool_]) -> Scores:
+        left = [blank_outside(clip, mask, blank) for clip, mask in zip(samples.numpy(), masks, strict=True)]
+        scores, _ = frame_answers(recognizer, torch.from_numpy(np.stack(left)))
+        judged = np.stack([recognizer.judge(of_clip) for of_clip in scores])
+        return judged[np.arange(count), list(targets)].clip(0, 1)
+
+    def criterion(parameters: LocalizationParameters) -> float:
+        found = [find_boxes(maps, here, parameters) for maps, here in zip(attention, pictures, strict=True)]
+        masks = np.stack([box_mask([each.corners for each in clip], (size[0], size[1])) for clip in found])
+        area = masks.mean(axis=(1, 2, 3))
+        return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
+
+    return choose_parameters(candidates, criterion)
+
+
+def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> LocalizationParameters:
+    """What `choose` finds on validation clips, spread over them; the parameters that there are where it cannot.
+
+    It cannot for a model that does not attend, for stored features, whose pixels nobody can blank, for fewer than 8
+    clips, and where 8 would take too long: with a large encoder at full size.
+    """
+    if not recognizer.model.attends or not len(validation) or validation[0][0].dtype != torch.uint8:
+        return recognizer.localization
+    a_clip = validation[0][0][..., 0].numel()
+    count = min(_CHOOSE_ON, len(validation), _PIXELS // (2 * len(CANDIDATES) * a_clip))
+    if count < _FEWEST:
+        return recognizer.localization
+    chosen = [validation[i] for i in np.linspace(0, len(validation) - 1, count).astype(int).tolist()]
+    samples = torch.stack([frames for frames, _, _ in chosen])
+    pictures = [recognizer.pictures(clip) for clip in samples.numpy()]
+    return choose(recognizer, samples, pictures, [target for _, target, _ in chosen], recognizer.data.flow_channels)
+
+
+def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0.3) -> list[ClipError]:
+    """Say where and when it happens in each clip; go on after a clip that cannot be read.
+
+    Into `out` go, for each clip, NAME.mp4 with boxes, class and a bar of time; NAME.json in COCO's form (boxes),
+    NAME.txt in that of MOT Challenge, NAME-segments.json in that of ActivityNet.
+
+    Args:
+        run: a trained run of a model that attends.
+        clips: video files, or folders of numbered pictures.
+        out: a folder.
+        least: a class of less probability in the whole clip has no boxes and no segments.
+
+    Returns:
+        An error for each clip that could not be read.
+
+    Raises:
+        ValueError: a model that does not attend, two clips of one name, or a share that is none.
+    """
+    if not 0 <= least <= 1:
+        raise ValueError(f"least is {least}, expected a probability from 0 to 1")
+    stems = [clip.stem for clip in clips]
+    if double := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise ValueError(f"several clips are called {', '.join(double)}; localise them one by one, with another --out")
+    recognizer = load(run)
+    if not recognizer.model.attends:
+        raise ValueError(
+            f"{run}: the model does not attend, so it cannot say where; train one that does, such as convalstm"
+        )
+    console, errors = Console(), Console(stderr=True)
+    table = Table("clip", "class", "probability", "boxes", "seconds")
+    failed: list[ClipError] = []
+    for clip in track(clips, "localizing", console=errors, disable=len(clips) == 1, transient=True):
+        try:
+            seen = recognizer.predict(clip)
+            tubes = surest(seen, least)
+            _write(out, clip, seen, tubes, least)
+        except ClipError as error:
+            failed.append(error)
+            continue
+        table.add_row(
+            Text(clip.name), Text(seen.label), f"{100 * seen.score:.0f} %", *_where_and_when(seen, tubes, least)
+        )
+    if table.row_count:
+        console.print(table)
+    for failure in failed:
+        errors.print(Text(f"error: {failure}", style="red"), soft_wrap=True)
+    return failed
+
+
+def _write(out: Path, clip: Path, seen: Prediction, tubes: Sequence[Tube], least: float) -> None:
+    write_json(out / f"{clip.stem}.json", to_coco(seen, tubes))
+    write_json(out / f"{clip.stem}-segments.json", to_activitynet(seen, least))
+    write_bytes(out / f"{clip.stem}.txt", to_mot(seen, tubes).encode())
+    write_located(clip, out / f"{clip.stem}.mp4", seen, tubes)
+
+
+def _where_and_when(seen: Prediction, tubes: Sequence[Tube], least: float) -> tuple[str, str]:
+    if seen.score < least:
+        return "none: no class is probable enough", ""
+    boxes = sum(len(tube.frames) for tube in tubes)
+    when = ", ".join(f"{one.start:.1f} to {one.end:.1f}" for one in seen.segments if one.label == seen.label)
+    return f"{len(tubes)} tubes, {boxes} boxes" if boxes else "none: attention is even", when

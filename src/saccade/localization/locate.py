@@ -1,0 +1,33 @@
+"""A prediction with places and times: what the other modules of this room do, one after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.segments import find_segments
+from saccade.localization.tubes import find_tubes
+from saccade.structures import Prediction
+
+
+def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
+    """The prediction with its tubes and segments, the surest first; without attention there are no tubes.
+
+    Args:
+        seen: of a clip, with the size of its video.
+        pictures: `T H W C`, uint8, the frames that were looked at, at whatever size.
+        parameters: how.
+
+    Raises:
+        ValueError: a prediction with attention and without the size of its video, or frames that do not fit it.
+    """
+    segments = find_segments(seen.frame_scores, seen.times, seen.classes, parameters)
+    if seen.attention is None:
+        return replace(seen, tubes=(), segments=segments)
+    if seen.size is None:
+        raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
+    tubes = find_tubes(seen.attention, pictures, seen.frame_scores, seen.indices, seen.classes, parameters)
+    scale = np.array([seen.size[1] / pictures.shape[2], seen.size[0] / pictures.shape[1]] * 2, np.float32)
+    scaled = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)
+    return replace(seen, tubes=scaled, segments=segments)

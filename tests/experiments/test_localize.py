@@ -1,0 +1,134 @@
+"""Where and when: chosen from labels, written in forms that others read, drawn on the clip."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.config import DataConfig
+from saccade.data.frame_cache import prepare
+from saccade.experiments import localize
+from saccade.experiments.localize import choose_localization, localize_clips
+from saccade.localization.parameters import LocalizationParameters
+from saccade.models.build import create_model
+from saccade.recognizer import Recognizer, load
+from saccade.structures import Clip, ClipError
+from saccade.video.read import read
+
+Make = Callable[..., Path]
+DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")
+
+
+def recognizer(name: str = "convalstm") -> Recognizer:
+    torch.manual_seed(0)
+    model = create_model(name, 2, size=32, hidden=4, dropout=0.0)
+    return Recognizer(model, ("jump", "wave"), DATA)
+
+
+def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    failed = localize_clips(run, [*clips, broken], tmp_path / "out", least=0.0)
+    assert [error.path for error in failed] == [broken]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", ".txt", "-segments.json")}
+    coco = json.loads((tmp_path / "out" / "a.json").read_text())
+    video = read(clips[0])
+    assert (coco["videos"][0]["height"], coco["videos"][0]["width"]) == video.pixels.shape[1:3]
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert 0 <= x <= x + width <= coco["videos"][0]["width"]
+        assert 0 <= y <= y + height <= coco["videos"][0]["height"]
+    assert len((tmp_path / "out" / "a.txt").read_text().splitlines()) == len(coco["annotations"])
+    assert len(read(tmp_path / "out" / "a.mp4")) == len(video)
+
+
+def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", least=1.0) == []
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["annotations"] == []
+    assert json.loads((tmp_path / "out" / "a-segments.json").read_text())["results"] == {"a": []}
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("convnet", {}, "the model does not attend, so it cannot say where"),
+        ("convalstm", {"least": 1.5}, "least is 1.5, expected a probability"),
+        ("convalstm", {"twice": True}, "several clips are called a; localise them one by one"),
+    ],
+)
+def test_what_cannot_be_localised_is_told_before_anything_is_written(
+    tmp_path: Path, make_clip: Make, model: str, arguments: dict[str, Any], message: str
+) -> None:
+    run, clip = recognizer(model).save(tmp_path / "run"), make_clip("a.mp4", frames=8)
+    clips = [clip, clip] if arguments.pop("twice", False) else [clip]
+    with pytest.raises(ValueError, match=message):
+        localize_clips(run, clips, tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+class Knowing(Recognizer):
+    """Looks at a bright square, and knows the class as long as it sees most of it."""
+
+    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bright = (samples[..., 0] > 200).float()  # B T 32 32
+        share = (bright.sum((2, 3)) / 64).clip(0, 1)[..., None]
+        maps = torch.nn.functional.avg_pool2d(bright, 8) + 1e-3
+        wave = torch.tensor([0.0, 1.0])
+        return share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True)
+
+
+def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:
+    from saccade.video.write import write
+
+    clips = []
+    for number in range(9):
+        video = np.full((4, 32, 32, 3), 60, np.uint8)
+        for t in range(4):
+            video[t, 4 + number : 12 + number, 3 + 4 * t : 11 + 4 * t] = 240
+        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
+    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
+    plain = recognizer()
+    knowing = Knowing(plain.model, plain.classes, DATA)
+    chosen = choose_localization(knowing, samples)
+    assert chosen.foreground != "none", "a grid of 4×4 has no edges of its own"
+    knowing.localization = chosen
+    boxes = [corners for clip in samples for corners in _boxes(knowing, clip[0])]
+    sides = np.array([[x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes])
+    assert np.abs(sides - 8).mean() < 2
+    few = samples.only(clips[:5])
+    assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
+    assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
+    assert load(knowing.save(tmp_path / "run")).localization == chosen
+
+
+def _boxes(of: Recognizer, frames: torch.Tensor) -> list[list[float]]:
+    from saccade.localization.boxes import find_boxes
+
+    _, maps = of.classify(frames[None])
+    assert maps is not None
+    found = find_boxes(maps[0].numpy(), frames.numpy(), of.localization)
+    return [corners for here in found for corners in here.corners.tolist()]
+
+
+def test_a_large_encoder_at_full_size_keeps_the_parameters_that_there_are(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip(make_clip(f"{n}.mp4", frames=4), "wave") for n in range(9)]
+    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
+    monkeypatch.setattr(localize, "_PIXELS", 100_000)
+    assert choose_localization(recognizer(), samples) == LocalizationParameters()
+
+
+def test_errors_name_the_clip(tmp_path: Path) -> None:
+    run = recognizer().save(tmp_path / "run")
+    (error,) = localize_clips(run, [tmp_path / "gone.mp4"], tmp_path / "out")
+    assert isinstance(error, ClipError)
+    assert "gone.mp4: no such file" in str(error)

@@ -1,0 +1,77 @@
+"""What other programs read: COCO, MOT Challenge, ActivityNet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
+from saccade.structures import Prediction, Segment, Tube
+
+CLASSES = ("jump", "wave")
+BOXES = np.array([[10, 20, 30, 60], [12, 20, 32, 60]], np.float32)
+
+
+def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
+    tubes = (
+        Tube("wave", np.array([3, 4]), BOXES, 0.7),
+        Tube("wave", np.array([4, 5]), BOXES + 50, 0.3),
+        Tube("jump", np.array([4]), BOXES[1:], 0.1),  # the first thing again, as another class
+    )
+    segments = (Segment("wave", 0.5, 2.0, 0.8), Segment("jump", 0.0, 0.5, 0.2))
+    of_frames = np.tile(np.float32(scores), (2, 1))
+    return Prediction(
+        Path("x/clip.mp4"), CLASSES, of_frames, np.float32(scores), np.array([0.0, 1.0]), np.array([0, 5]),
+        size=(240, 320), tubes=tubes, segments=segments,
+    )  # fmt: skip
+
+
+def test_each_thing_is_named_once_by_its_surest_class() -> None:
+    seen = prediction()
+    assert surest(seen, 0.0) == seen.tubes[:2]
+    assert surest(seen, 0.5) == seen.tubes[:2]
+    assert [tube.label for tube in surest(prediction((0.8, 0.2)), 0.5)] == ["jump"]
+
+
+def test_a_clip_without_the_class_has_no_box_rather_than_a_wrong_one() -> None:
+    seen = prediction((0.25, 0.25))
+    assert surest(seen, 0.3) == ()
+    assert to_activitynet(seen, 0.3)["results"] == {"clip": []}
+    assert to_coco(seen, ())["annotations"] == []
+    assert to_mot(seen, ()) == ""
+
+
+def test_coco_has_a_row_for_each_box_of_each_tube() -> None:
+    seen = prediction()
+    coco = to_coco(seen, seen.tubes[:2])
+    assert coco["videos"] == [{"id": 1, "name": "clip.mp4", "width": 320, "height": 240}]
+    assert coco["categories"] == [{"id": 1, "name": "jump"}, {"id": 2, "name": "wave"}]
+    frames = {image["id"]: image["frame_id"] for image in coco["images"]}
+    assert sorted(frames.values()) == [3, 4, 5]
+    first, *_, last = coco["annotations"]
+    assert frames[first["image_id"]] == 3
+    assert first["bbox"] == [10, 20, 20, 40]
+    assert (first["area"], first["category_id"], first["track_id"], first["score"]) == (800, 2, 1, 0.7)
+    assert (frames[last["image_id"]], last["track_id"], last["bbox"]) == (5, 2, [62, 70, 20, 40])
+    assert [each["id"] for each in coco["annotations"]] == [1, 2, 3, 4]
+
+
+def test_coco_needs_the_size_of_the_video() -> None:
+    unsized = Prediction(
+        Path("a"), CLASSES, np.ones((1, 2), np.float32), np.ones(2, np.float32), np.zeros(1), np.array([0])
+    )
+    with pytest.raises(ValueError, match="the size of the video is not known"):
+        to_coco(unsized, ())
+
+
+def test_mot_counts_frames_and_pixels_from_one() -> None:
+    seen = prediction()
+    lines = to_mot(seen, seen.tubes[:2]).splitlines()
+    assert lines[0] == "4,1,11.00,21.00,20.00,40.00,0.7000,2,-1"
+    assert [line.split(",")[:2] for line in lines] == [["4", "1"], ["5", "1"], ["5", "2"], ["6", "2"]]
+
+
+def test_activitynet_has_the_times_of_classes_that_the_clip_shows() -> None:
+    found = to_activitynet(prediction(), 0.5)
+    assert found["results"] == {"clip": [{"label": "wave", "segment": [0.5, 2.0], "score": 0.8}]}
+    assert len(to_activitynet(prediction(), 0.1)["results"]["clip"]) == 2
