@@ -50,9 +50,31 @@ def places(results: Results) -> str:
     return table(["boxes by", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"], rows)
 
 
+def explained(results: Results) -> str:
+    """What maps show: where their peak is, and what blanking costs."""
+    found = results[NAME]["explained"]
+    shares = next(iter(found.values()))["shares"]
+
+    def rest(at: dict[str, list[float]], share: int) -> str:
+        return f"{percent(at['attended'][share])} / {percent(at['random'][share])}"
+
+    rows = [
+        [
+            f"`{model}`, {words}",
+            percent(of[name]["pointing"]),
+            percent(of[name]["whole"][0]),
+            *(rest(of[name], i) for i in range(len(shares))),
+        ]
+        for model, of in found.items()
+        for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM"))
+    ]
+    blanked = [f"{share:.0%} blanked: there / by lot" for share in shares]
+    return table(["map", "peak on the target, %", "clips right, %", *blanked], rows)
+
+
 def everything(results: Results) -> str:
     """All there is."""
-    return "\n".join(part(results) for part in (ablation, curve, places))
+    return "\n".join(part(results) for part in (ablation, curve, places, explained))
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
@@ -60,5 +82,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "target-ablation": ablation,
     "target-curve": curve,
     "target-places": places,
+    "target-explained": explained,
 }
 NEEDED = {name: {NAME} for name in TABLES}

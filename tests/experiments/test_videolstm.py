@@ -63,8 +63,13 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert len(names) == len(ENTRANTS) + 1
     assert 0 <= stored["pointing_game"] <= 1
     assert set(stored["curve"]["motion-grounded"]) == {"6", "12"}
+    for of in stored["explained"].values():
+        assert of["shares"] == [0.05, 0.1, 0.2]
+        for maps in (of["attention"], of["grad_cam"]):
+            assert 0 <= maps["pointing"] <= 1
+            assert [len(maps[name]) for name in ("whole", "attended", "random")] == [1, 3, 3]
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
-    for words in (*names, "How many clips it takes", "Where it looked"):
+    for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked"):
         assert words in page
 
 

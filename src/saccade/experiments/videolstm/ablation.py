@@ -14,6 +14,7 @@ from saccade.config import TrainConfig
 from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
 from saccade.experiments.cells import cell
 from saccade.experiments.fuse import choose_weights
+from saccade.experiments.videolstm.explanation import explained
 from saccade.experiments.videolstm.localization import localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 from saccade.models.build import create_model
@@ -155,6 +156,19 @@ def compete_localized(
         return localized(load(run / name, device="cpu"), *sides)
 
     return cell(run / f"{name}-localized.json", settings, compute)
+
+
+def compete_explained(
+    run: Path, who: Entrant, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the attention of a trained model shows: the figures of `explained`."""
+    name = f"{who.name}-{clips}-seed{seed}"
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who)}
+
+    def compute() -> dict[str, Any]:
+        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(who.streams))
+
+    return cell(run / f"{name}-explained.json", settings, compute)
 
 
 def answers(recognizer: Recognizer, samples: TargetClips) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

@@ -1,6 +1,6 @@
 """`saccade reproduce videolstm`: the ablation on the moving target, cell by cell, and one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -25,6 +25,7 @@ from saccade.experiments.videolstm.ablation import (
     Entrant,
     answers,
     compete,
+    compete_explained,
     compete_fused,
     compete_localized,
     summary,
@@ -129,13 +130,17 @@ def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
         who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}
         for who in GROUNDED
     }
-    placed = {
-        who.name: _means(
-            [compete_localized(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        )
-        for who in (MOTION, *GROUNDED)
+    asked = (MOTION, *GROUNDED)
+
+    def of_seeds(compute: Callable[..., dict[str, Any]], who: Entrant) -> dict[str, Any]:
+        return _means([compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds])
+
+    return {
+        "models": found,
+        "curve": curve,
+        "localized": {who.name: of_seeds(compete_localized, who) for who in asked},
+        "explained": {who.name: of_seeds(compete_explained, who) for who in asked},
     }
-    return {"models": found, "curve": curve, "localized": placed}
 
 
 def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -145,6 +150,8 @@ def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [each[name] for each in found]
         if isinstance(value, Mapping):
             means[name] = values if name == "localization" else _means(values)
+        elif isinstance(value, Sequence):
+            means[name] = [mean(at) for at in zip(*values, strict=True)]
         else:
             means[name] = mean(values)
     return means
@@ -205,6 +212,14 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where "
         "one thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
     )
+    page.heading("What a map shows, and what it does not")
+    page.table(
+        _explained_rows(figures["explained"]),
+        ["map", "peak on the digit that moves", "clips right", "its part blanked", "a part by lot blanked"],
+        f"Means over {seeds}. Of each frame the tenth that a map gives most weight is blanked, or the same shapes in "
+        "another place by lot. Where the model goes by what the map shows, the first costs more. Grad-CAM (Selvaraju "
+        "et al. 2017) is asked for the class that the model says.",
+    )
     page.heading("Where it looked")
     picture = run / "attention.png"
     write_png(picture, sheet(_looks(run, budget, sides)))
@@ -217,6 +232,17 @@ def _places(localized: Mapping[str, Any]) -> list[list[str]]:
     rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
     best = localized[BEST.name]["baselines"]
     return rows + [[BASELINES[name], *(percent(of[column]) for column in columns)] for name, of in best.items()]
+
+
+def _explained_rows(explained: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    for model, of in explained.items():
+        tenth = of["shares"].index(0.1)
+        for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM")):
+            at = of[name]
+            shares = (at["pointing"], at["whole"][0], at["attended"][tenth], at["random"][tenth])
+            rows.append([f"{model}: {words}", *map(percent, shares)])
+    return rows
 
 
 def _looks(run: Path, budget: Budget, sides: Sides) -> list[tuple[str, Any]]:

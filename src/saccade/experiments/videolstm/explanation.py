@@ -1,0 +1,59 @@
+"""What attention shows of a model that classifies moving targets, beside Grad-CAM on the same model."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saccade.data.transform import to_video
+from saccade.evaluation.detection import pointing_game
+from saccade.evaluation.explanation import SHARES, blanked_accuracy, grad_cam
+from saccade.experiments.localize import frame_answers
+from saccade.experiments.videolstm.target_clips import SIZE, TargetClips
+from saccade.models.classifier import Classifier
+from saccade.recognizer import Recognizer
+
+_AT_ONCE = 50  # clips whose gradients are taken together
+
+
+def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
+    """How well two maps of one model point at the target, and what blanking what they point at costs.
+
+    Returns:
+        `shares` of the pixels that are blanked, and under `attention` and `grad_cam`: `pointing`, and `whole`,
+        `attended`, `random` of `blanked_accuracy`. Grad-CAM is asked for the class that the model says. Nothing for a
+        model that does not attend.
+    """
+    samples = test.frames()
+    scores, attention = frame_answers(recognizer, samples)
+    if attention is None:
+        return {}
+    flow = samples.shape[-1] if test.streams == "flow" else recognizer.data.flow_channels
+    blank = [0] * (samples.shape[-1] - flow) + [128] * flow
+    targets = test.batch.targets.tolist()
+    true = test.batch.boxes[:, :, :1].numpy()
+
+    def judge(clips: NDArray[np.uint8]) -> NDArray[np.floating]:
+        answers: NDArray[np.float32] = frame_answers(recognizer, torch.from_numpy(clips))[0].mean(1)
+        return answers
+
+    maps = {"attention": attention, "grad_cam": _grad_cam(recognizer, samples, scores.mean(1).argmax(1))}
+    return {"shares": list(SHARES)} | {
+        name: {
+            "pointing": pointing_game(here, true, (SIZE, SIZE)),
+            **blanked_accuracy(judge, samples.numpy(), here, targets, blank),
+        }
+        for name, here in maps.items()
+    }
+
+
+def _grad_cam(recognizer: Recognizer, samples: torch.Tensor, said: NDArray[np.int64]) -> NDArray[np.float32]:
+    model = recognizer.model
+    assert isinstance(model, Classifier), "what attends is one"
+    parts = []
+    for clips, classes in zip(samples.split(_AT_ONCE), torch.from_numpy(said).split(_AT_ONCE), strict=True):
+        with torch.inference_mode():
+            video = to_video(clips, recognizer.data.normalization, recognizer.data.flow_channels)
+            parts.append(grad_cam(model, model.encode_video(video), classes))
+    return torch.cat(parts).numpy()
