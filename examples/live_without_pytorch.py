@@ -23,11 +23,10 @@ if about["first"]:
     feeds["first"] = np.array([True])
 
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
-while True:
-    found, frame = video.read()
-    if not found:
-        break
-    seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+if not video.isOpened():
+    sys.exit(f"{source}: cannot be opened")
+while (read := video.read())[0]:
+    frame, seconds = read[1], video.get(cv2.CAP_PROP_POS_MSEC) / 1000
     shrinks = size < max(frame.shape[:2])
     frame = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)

@@ -181,6 +181,7 @@ def test_exporting_tests_on_what_is_new_to_the_model(trained: tuple[Path, str], 
     assert about["tested"] == {"clips": len(split["test"]), "skipped": []}
     measured = json.loads((run / "evaluation.json").read_text())
     assert about["files"]["step.onnx"]["accuracy"] == pytest.approx(measured["accuracy"])
+    assert not about["files"]["step.int8.onnx"]["calibrated_on_tested"]
     assert about["files"]["step.int8.onnx"]["calibration_clips"] == min(
         16, len(split["training"] + split["validation"])
     )

@@ -216,6 +216,7 @@ def test_eight_bits_answer_nearly_the_same(tmp_path: Path, make_clip: Make) -> N
     assert small["bytes"] < large["bytes"] / 2
     assert (small["calibration_clips"], small["calibration_frames"]) == (6, 30)
     assert 0 < small["largest_difference"] < 0.1
+    assert small["calibrated_on_tested"]
     sample = next(iter(ExportedStep(folder, INT8).follow(pixels(of, 1, 1)[0])))[1]
     np.testing.assert_allclose(sample.scores.sum(), 1, rtol=1e-5)
     export(of, folder)  # without 8 bits now: those of before are of another export
@@ -231,6 +232,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, str(EXAMPLE), str(folder), str(clip)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("size", "settings"),
     [((64, 48), {"channels": 1, "start": "first-frame"}), ((24, 20), {})],
@@ -241,12 +247,7 @@ def test_the_example_needs_no_pytorch(
 ) -> None:
     of, clip = recognizer("convlstm", **settings), make_clip(frames=8, size=size)
     folder = export(of, tmp_path / "export")
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(EXAMPLE), str(folder), str(clip)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = without_pytorch(folder, clip)
     assert done.returncode == 0, done.stderr
     frames = list(stream(clip))
     seen = np.stack([resize(frame[None], of.data.size, of.data.channels) for _, _, frame in frames])
@@ -257,4 +258,7 @@ def test_the_example_needs_no_pytorch(
         assert float(second) == pytest.approx(time, abs=0.006)
         assert label == CLASSES[int(scores.argmax())]
         assert float(percent) == pytest.approx(100 * float(scores.max()), abs=0.06)
+    missing = without_pytorch(folder, tmp_path / "missing.mp4")
+    assert missing.returncode == 1
+    assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 40
