@@ -83,7 +83,7 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
         else:
             np.testing.assert_allclose(answer.attention, attention, atol=tolerance, rtol=0)
         for theirs, ours in zip(state, eager_state, strict=bool(state)):
-            np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=0)
+            np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
         spread.append(answer.scores)
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
 
