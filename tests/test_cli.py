@@ -30,6 +30,7 @@ COMMANDS = (
     "localize",
     "compare",
     "fuse",
+    "export",
     "models",
 )
 
@@ -190,6 +191,31 @@ def test_predicting_many_clips_names_the_broken_and_answers_the_others(
     ]
     message = fails("predict", trained[0], *good, "--overlay", tmp_path / "one.mp4")
     assert "one.mp4 is one file for 4 clips; give a folder" in message
+
+
+def test_exporting_tests_on_what_is_new_to_the_model(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    run, _ = trained
+    said = call("export", run, "--out", tmp_path / "live", "--quantize", "--clips", squares).output
+    split = json.loads((run / "split.json").read_text())
+    about = json.loads((tmp_path / "live" / "step.json").read_text())
+    assert about["tested"] == {"clips": len(split["test"]), "skipped": []}
+    measured = json.loads((run / "evaluation.json").read_text())
+    assert about["files"]["step.onnx"]["accuracy"] == pytest.approx(measured["accuracy"])
+    assert not about["files"]["step.int8.onnx"]["calibrated_on_tested"]
+    assert about["files"]["step.int8.onnx"]["calibration_clips"] == min(
+        16, len(split["training"] + split["validation"])
+    )
+    assert "over 100 frames" in said
+    assert f"step.int8.onnx: {about['files']['step.int8.onnx']['bytes'] / 1e6:.2f} MB, " in said
+    assert not (run / "export").exists()
+    call("export", run)
+    assert sorted(path.name for path in (run / "export").iterdir()) == ["step.json", "step.onnx"]
+    learned = tmp_path / "learned" / "left"
+    learned.mkdir(parents=True)
+    known = next(squares / clip["path"] for clip in split["training"] if clip["label"] == "left")
+    (learned / known.name).symlink_to(known)
+    words = fails("export", run, "--clips", tmp_path / "learned")
+    assert "the model has learned from all of these clips; give clips that are new to it" in words
 
 
 def test_comparing_models_and_keeping_the_results(squares: Path, tmp_path: Path) -> None:

@@ -242,6 +242,29 @@ def fuse(
     typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
 
 
+@_command
+def export(
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="A folder for the files. [default: RUN/export]")] = None,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Also write the step in 8 bits.")] = False,
+    clips: Annotated[
+        Path | None, typer.Option(help="Evaluate what is written on this folder of clips, one class a sub-folder.")
+    ] = None,
+) -> None:
+    """Write the step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
+    from saccade.export import export_run
+
+    folder = out or run / "export"
+    written = export_run(run, folder, quantize, clips)
+    compared = written["compared"]
+    typer.echo(f"differs by {compared['largest_difference']:.1e} at most over {compared['frames']} frames")
+    for error in written.get("tested", {}).get("skipped", []):
+        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    for name, file in written["files"].items():
+        accuracy = f", {100 * file['accuracy']:.1f} % of {written['tested']['clips']} clips" if clips else ""
+        typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB{accuracy}")
+
+
 @functools.partial(_command, group=generate)
 def figures(
     folder: NewClips,

@@ -1,0 +1,39 @@
+"""Follow a clip or a camera with an exported model: `python live_without_pytorch.py EXPORT SOURCE`.
+
+EXPORT is what `saccade export` has written; SOURCE a video file, an address, or a camera's number.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+folder, source = Path(sys.argv[1]), sys.argv[2]
+about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
+if about["frame"]["flow"]:
+    sys.exit("this model sees optical flow, which this example does not compute")
+size, grey = about["frame"]["size"], about["frame"]["picture"] == "grey"
+step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
+names = [output.name for output in step.get_outputs()]
+feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
+if about["first"]:
+    feeds["first"] = np.array([True])
+
+video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+if not video.isOpened():
+    sys.exit(f"{source}: cannot be opened")
+while (read := video.read())[0]:
+    frame, seconds = read[1], video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    shrinks = size < max(frame.shape[:2])
+    frame = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)
+    feeds["frame"] = frame.reshape(1, size, size, -1)
+    answer = dict(zip(names, step.run(None, feeds), strict=True))
+    feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
+    if about["first"]:
+        feeds["first"] = np.array([False])
+    best = int(answer["scores"][0].argmax())
+    print(f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %", flush=True)
