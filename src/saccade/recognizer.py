@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import saccade
-from saccade.config import DataConfig, read_json, write_json
+from saccade.config import DataConfig, StreamConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames, ClipWindows, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
@@ -22,7 +22,8 @@ from saccade.models.build import rebuild
 from saccade.models.classifier import Classifier
 from saccade.models.video_model import Output, VideoModel
 from saccade.pictures.overlay import caption, enlarge, full_strength, outlines, overlay, probability_bar
-from saccade.structures import ClipError, Evaluation, Prediction
+from saccade.streaming import Failed, Named, Streams, watch
+from saccade.structures import ClipError, Evaluation, Prediction, Step
 from saccade.video.read import stream
 from saccade.video.write import write
 
@@ -132,6 +133,20 @@ class Recognizer:
             windows=self._windows(torch.from_numpy(sample.pixels), *sample.size),
             size=sample.size,
         )
+
+    def watch(
+        self, source: Named | Sequence[Named], config: StreamConfig | None = None, failed: Failed | None = None
+    ) -> Iterator[Step]:
+        """What happens in a camera, an address or a file, now: a `Step` for every frame, in constant memory.
+
+        Several sources, in a list, are watched in batches, each with a memory of its own; `Step.source` says whose step
+        it is, and one that ends or fails does not stop the others. See `streaming.watch` for `failed` and the errors.
+
+        Raises:
+            ValueError: a model that needs whole clips or optical flow.
+        """
+        sources = [source] if isinstance(source, int | str | Path) else source
+        return watch(Streams(self.model, self.classes, self.data), sources, config or StreamConfig(), failed)
 
     @torch.inference_mode()
     def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:

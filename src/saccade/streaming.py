@@ -1,0 +1,140 @@
+"""A model on streams, frame by frame: constant memory, one batch for all streams that have a new frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saccade.config import DataConfig, StreamConfig
+from saccade.data.transform import to_video
+from saccade.models.video_model import VideoModel
+from saccade.structures import ClipError, Step
+from saccade.video.resize import resize
+from saccade.video.source import Frame, Source
+
+Named = int | str | Path
+Failed = Callable[[ClipError], None]
+
+
+class Streams:
+    """One model on several streams: frames in, steps out; every stream has a state of its own.
+
+    Args:
+        model: in evaluation mode.
+        classes: the `K` class names.
+        data: how frames are resized and normalised.
+
+    Raises:
+        ValueError: a model that cannot go frame by frame, or one that sees optical flow.
+    """
+
+    def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig) -> None:
+        if data.streams != "rgb":
+            raise ValueError(
+                f"streams is {data.streams!r}: this model sees optical flow, which begins at a frame and needs those "
+                "after it, none left out; watch with a model trained with --streams rgb, or predict whole clips"
+            )
+        self.model, self.classes, self.data = model, tuple(classes), data
+        self.states: dict[str, Any] = {}  # by the streams' names
+        with torch.inference_mode():
+            # A model that needs whole clips says so here, before anything is opened.
+            model.step(torch.zeros(1, data.in_channels, data.size, data.size, device=self._device))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def step(self, frames: dict[str, NDArray[np.uint8]]) -> dict[str, tuple[NDArray[np.float32], Any]]:
+        """One frame of some of the streams, in one batch.
+
+        Args:
+            frames: by the streams' names, `H W 3`, RGB, of any size.
+
+        Returns:
+            For each of them probabilities `K` and attention `h w` (None for a model that does not attend).
+        """
+        # Those that begin have no state, and a model may learn the first one from their first frame.
+        new = [name for name in frames if name not in self.states]
+        known = [name for name in frames if name in self.states]
+        return {name: seen for names in (new, known) if names for name, seen in self._together(names, frames)}
+
+    @torch.inference_mode()
+    def _together(
+        self, names: list[str], frames: dict[str, NDArray[np.uint8]]
+    ) -> list[tuple[str, tuple[NDArray[np.float32], Any]]]:
+        pixels = np.concatenate([resize(frames[name][None], self.data.size, self.data.channels) for name in names])
+        video = to_video(torch.from_numpy(pixels).to(self._device), self.data.normalization)
+        before = [self.states[name] for name in names if name in self.states]
+        state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
+        output, state = self.model.step(video, state)
+        for i, name in enumerate(names):
+            self.states[name] = type(state)(*(part[i : i + 1] for part in state))
+        scores = output.logits.float().softmax(-1).cpu().numpy()
+        maps = [None] * len(names) if output.attention is None else output.attention.float().cpu().numpy()
+        return list(zip(names, zip(scores, maps, strict=True), strict=True))
+
+
+def watch(
+    streams: Streams, sources: Sequence[Named], config: StreamConfig, failed: Failed | None = None
+) -> Iterator[Step]:
+    """What happens in the sources, now: a `Step` for every frame that is looked at, until all sources have ended.
+
+    Args:
+        streams: the model.
+        sources: cameras, addresses, files; see `video.source.open_source`.
+        config: how frames are taken from them.
+        failed: is told about a source that fails. Without it, the first error is raised once the others have ended.
+
+    Raises:
+        ClipError: while iterating, without `failed`: a source that cannot be read or was lost.
+        ValueError: no source, one twice, or one that there cannot be.
+    """
+    if not sources:
+        raise ValueError("no source to watch; give a camera's number, an address, or a path")
+    news = Condition()
+    opened = [Source(source, config, news) for source in sources]
+    for number, source in enumerate(opened):
+        if source.name in [other.name for other in opened[:number]]:
+            raise ValueError(f"source {source.name} is given twice; each is watched once")
+    return _steps(streams, opened, news, failed)
+
+
+def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Failed | None) -> Iterator[Step]:
+    errors: list[ClipError] = []
+    live = [source.start() for source in sources]
+    try:
+        while live:
+            with news:
+                news.wait_for(lambda: any(source.ready for source in live))
+            frames = _polled(live, failed or errors.append)
+            seen = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
+            for source, (index, time, _) in frames:
+                scores, attention = seen[source.name]
+                counts = source.dropped, source.reconnections
+                yield Step(index, time, scores, streams.classes, attention, source.name, *counts)
+            for source in [source for source in live if source.finished]:
+                live.remove(source)
+                streams.states.pop(source.name, None)
+    finally:
+        for source in sources:
+            source.stop()  # all of them before the first is waited for
+        for source in sources:
+            source.close()
+    if errors:
+        raise errors[0]
+
+
+def _polled(sources: list[Source], failed: Failed) -> list[tuple[Source, Frame]]:
+    """The frames that are there."""
+    frames = []
+    for source in sources:
+        try:
+            if (frame := source.poll()) is not None:
+                frames.append((source, frame))
+        except ClipError as error:
+            failed(error)
+    return frames

@@ -1,0 +1,85 @@
+"""Senders on the loopback address: real MPEG-TS over TCP, as whole or as broken as a test wants it."""
+
+import io
+import socket
+import time
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from threading import Thread
+from typing import Self
+
+import av
+import clips
+from av.video.frame import VideoFrame
+
+FPS = 25
+PACKET = 188  # bytes of a packet of a transport stream
+Chunks = Iterable[bytes]
+
+
+def transport_stream(frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video") -> bytes:
+    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream(codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(first, first + frames):
+            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def cut(stream: bytes, packets: int = 8) -> list[bytes]:
+    """A stream in pieces of so many packets."""
+    return [stream[at : at + packets * PACKET] for at in range(0, len(stream), packets * PACKET)]
+
+
+def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:
+    """The same, with a wait after each."""
+    for chunk in chunks:
+        yield chunk
+        time.sleep(seconds)
+
+
+class Sender:
+    """A server for one connection after the other; each gets the chunks of the next of `connections`, then an end.
+
+    Args:
+        connections: for each connection what makes its chunks. After the last, nobody is let in.
+        hold: seconds for which a connection stays open after its last chunk, saying nothing.
+    """
+
+    def __init__(self, *connections: Callable[[], Chunks], hold: float = 0.0) -> None:
+        self._connections, self._hold = connections, hold
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.accepted, self.over = 0, False
+        self._thread = Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        for chunks in self._connections:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            with connection:
+                try:
+                    for chunk in chunks():
+                        connection.sendall(chunk)
+                    until = time.monotonic() + self._hold
+                    while time.monotonic() < until and not self.over:
+                        time.sleep(0.01)
+                except OSError:
+                    continue  # the receiver has gone
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self._server.close()
+        self._thread.join(10)
