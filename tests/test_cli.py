@@ -19,7 +19,19 @@ from saccade.data.folder import find_clips
 from saccade.video.read import read
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
-COMMANDS = ("reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare", "fuse", "models")
+COMMANDS = (
+    "reproduce",
+    "generate",
+    "demo",
+    "train",
+    "evaluate",
+    "features",
+    "predict",
+    "watch",
+    "compare",
+    "fuse",
+    "models",
+)
 
 
 def call(*words: object, ok: bool = True) -> Result:

@@ -10,7 +10,7 @@ import typer
 
 from saccade import reproduce
 from saccade.command import command, stoppable, typed
-from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from saccade.reproduce import Mnist
 
 if TYPE_CHECKING:
@@ -167,6 +167,29 @@ def predict(
     from saccade.experiments.predict import predict_clips
 
     failed = predict_clips(run, clips, overlay, json, timeline)
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command
+def watch(
+    run: Run,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Cameras by their numbers (0 is the first), addresses (rtsp, tcp, http, ...), video files; several "
+            "are watched at once.",
+            show_default=False,
+        ),
+    ],
+    stream: StreamConfig,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for every frame.")] = False,
+) -> None:
+    """What happens now: a line when the most probable class changes, and every second."""
+    from saccade.experiments.watch import watch_sources
+
+    with stoppable("the same command watches on"):
+        failed = watch_sources(run, sources, stream, json)
     if failed:
         raise typer.Exit(1)
 
