@@ -110,7 +110,7 @@ def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
 
 
 def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
-    """Latency and memory at frame 100 and after `frames`; a young stream beside the old one tells a slow moment apart."""
+    """Latency and memory at frame 100 and after `frames`; a young stream beside the old one tells slow moments."""
     old = Stream(model)
     old.steps(FIRST)
     early, held = old.latency(span), memory()

@@ -2,6 +2,7 @@
 
 import io
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -42,18 +43,45 @@ def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:
         time.sleep(seconds)
 
 
+def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None]:
+    """What a camera says over one RTSP connection: it answers, and after PLAY sends MPEG-TS in RTP in between (TCP)."""
+    lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=test", "c=IN IP4 0.0.0.0", "t=0 0", "m=video 0 RTP/AVP 33")
+    sdp = "".join(f"{line}\r\n" for line in (*lines, "a=control:track"))
+    extra = {
+        "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n",
+        "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n",
+        "SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n",
+    }
+
+    def talk(connection: socket.socket) -> None:
+        requests = connection.makefile("r", encoding="ascii", newline="\r\n")
+        method = ""
+        while method != "PLAY":
+            method = requests.readline().partition(" ")[0]
+            lines = list(iter(lambda: requests.readline().strip(), ""))
+            number = next(line for line in lines if line.lower().startswith("cseq:"))
+            answer = f"RTSP/1.0 200 OK\r\n{number}\r\nSession: 1\r\n{extra.get(method, '')}\r\n"
+            connection.sendall((answer + (sdp if method == "DESCRIBE" else "")).encode())
+        for number, piece in enumerate(slowly(cut(stream, 7), seconds)):
+            stamp = int(number * seconds * 90000)
+            packet = struct.pack("!BBHII", 0x80, 33, number, stamp, 1) + piece
+            connection.sendall(struct.pack("!cBH", b"$", 0, len(packet)) + packet)
+
+    return talk
+
+
 class Sender:
     """A server for one connection after the other; each gets the chunks of the next of `connections`, then an end.
 
     Args:
-        connections: for each connection what makes its chunks. After the last, nobody is let in.
+        connections: for each connection what makes its chunks, or what talks to it. After the last, nobody is let in.
         hold: seconds for which a connection stays open after its last chunk, saying nothing.
     """
 
-    def __init__(self, *connections: Callable[[], Chunks], hold: float = 0.0) -> None:
-        self._connections, self._hold = connections, hold
+    def __init__(self, *connections: Callable[..., Chunks | None], hold: float = 0.0, scheme: str = "tcp") -> None:
+        self._connections, self._hold, self._talks = connections, hold, scheme != "tcp"
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
         self.accepted, self.over = 0, False
         self._thread = Thread(target=self._serve, daemon=True)
 
@@ -66,7 +94,7 @@ class Sender:
             self.accepted += 1
             with connection:
                 try:
-                    for chunk in chunks():
+                    for chunk in (chunks(connection) if self._talks else chunks()) or ():
                         connection.sendall(chunk)
                     until = time.monotonic() + self._hold
                     while time.monotonic() < until and not self.over:

@@ -105,8 +105,10 @@ def watch(
 
 def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Failed | None) -> Iterator[Step]:
     errors: list[ClipError] = []
-    live = [source.start() for source in sources]
+    live = list(sources)
     try:
+        for source in sources:
+            source.start()
         while live:
             with news:
                 news.wait_for(lambda: any(source.ready for source in live))

@@ -2,9 +2,12 @@
 
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import painted_number
-from senders import FPS, Sender, cut, slowly, transport_stream
+from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from saccade.config import StreamConfig
 from saccade.structures import ClipError
@@ -35,6 +38,11 @@ def nothing_left() -> Iterator[None]:
     assert [thread.name for thread in set(threading.enumerate()) - before] == []
     if handles.exists():
         assert len(os.listdir(handles)) <= opened
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def ascending(times: list[float]) -> bool:
@@ -245,6 +253,53 @@ def test_fewer_frames_a_second() -> None:
             times = [when for _, when, _ in source]
     np.testing.assert_allclose(times, np.arange(12) / 5, atol=1e-3)
     assert source.dropped == 0
+
+
+def test_an_rtsp_camera() -> None:
+    config = StreamConfig(drop="none", timeout=3, attempts=1, wait=0.05)
+    with (
+        Sender(rtsp(STREAM), rtsp(STREAM), scheme="rtsp") as sender,
+        open_source(f"{sender.address}/stream", config) as source,
+    ):
+        frames, error = taken(source)
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    # The last frame of a connection is never told to be whole.
+    assert numbers == [*range(59), *range(59)]
+    assert ascending([when for _, when, _ in frames])
+    assert source.reconnections == 1
+    assert "connection refused); 1 new connections" in error
+
+
+def test_datagrams_and_none() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.bind(("127.0.0.1", 0))
+        port = out.getsockname()[1]  # free a moment ago
+    with open_source(f"udp://127.0.0.1:{port}", StreamConfig(drop="none", timeout=1, attempts=0)) as source:
+        time.sleep(0.2)  # nobody hears what is sent before it listens
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for piece in slowly(cut(STREAM, 7), 0.01):
+                out.sendto(piece, ("127.0.0.1", port))
+        frames, error = taken(source)
+    assert error.endswith("no frame within 1 s; check that it sends, and the network; or give it more time (timeout)")
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    assert numbers == list(range(numbers[0], 59))  # the last one was never told to be whole
+    assert len(numbers) > 40
+
+
+def test_a_recording_on_a_server_is_seen_whole_and_once(make_clip: Make) -> None:
+    path = make_clip(frames=30)
+    handler = partial(Quiet, directory=str(path.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with open_source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
+            numbers = []
+            for _, _, frame in source:
+                numbers.append(painted_number(frame))
+                time.sleep(0.005)
+        server.shutdown()
+        thread.join()
+    assert numbers == list(range(30))
 
 
 def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
