@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from senders import FPS, Sender, cut, slowly, transport_stream
 
 from saccade.config import DataConfig, StreamConfig
+from saccade.data.frame_cache import read_sample
 from saccade.data.transform import to_video
 from saccade.models.build import create_model
 from saccade.recognizer import Recognizer
@@ -113,6 +115,37 @@ def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, start: str) -> No
         check([step for step in steps if step.source == str(path)], of, path)
 
 
+@pytest.mark.parametrize(
+    ("name", "streams", "length", "size"),
+    [("motion", "both", 1, (64, 48)), ("convlstm", "flow", 3, (64, 48)), ("motion", "both", 2, (320, 280))],
+)
+def test_flow_is_that_of_the_whole_clip(
+    make_clip: Make, name: str, streams: str, length: int, size: tuple[int, int]
+) -> None:
+    data = replace(DATA, frames=9, streams=streams, flow_length=length)
+    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+    of, path = recognizer(name, data, **settings), make_clip(frames=9, size=size)
+    seen = of.predict(path)  # of all of its frames
+    steps = list(of.watch(path))
+    assert [step.index for step in steps] == list(range(9 - length))  # the last frames have no whole stack after them
+    assert [step.time for step in steps] == seen.times[:-length].tolist()
+    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[:-length], atol=1e-5)
+    # At a lower rate it is still the flow to the very next frames.
+    sample = torch.from_numpy(read_sample(path, data).pixels[: 9 - length : 5])
+    with torch.no_grad():
+        logits = of.model(to_video(sample[None], "half", data.flow_channels)).logits[0]
+    slow = list(of.watch([path], StreamConfig(rate=2)))
+    assert [step.index for step in slow] == list(range(0, 9 - length, 5))
+    np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
+
+
+def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> None:
+    data = replace(DATA, streams="flow", flow="tvl1")
+    if not hasattr(cv2, "optflow"):
+        with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build"):
+            recognizer("convlstm", data).watch("tcp://127.0.0.1:9")
+
+
 def test_streams_may_come_and_go(make_clip: Make) -> None:
     of = recognizer()
     streams = Streams(of.model, CLASSES, DATA)
@@ -189,7 +222,6 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     [
         ("c3d", DATA, {}, "c3d answers once a clip and needs all of its frames"),
         ("convlstm", DATA, {"start": "clip-mean"}, "start is 'clip-mean', which needs the whole clip"),
-        ("convlstm", replace(DATA, streams="flow"), {}, "streams is 'flow': this model sees optical flow"),
     ],
 )
 def test_a_model_that_cannot_stream_says_so_before_anything_is_opened(

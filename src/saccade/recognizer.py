@@ -143,7 +143,7 @@ class Recognizer:
         it is, and one that ends or fails does not stop the others. See `streaming.watch` for `failed` and the errors.
 
         Raises:
-            ValueError: a model that needs whole clips or optical flow.
+            ValueError: a model that needs whole clips.
         """
         sources = [source] if isinstance(source, int | str | Path) else source
         return watch(Streams(self.model, self.classes, self.data), sources, config or StreamConfig(), failed)

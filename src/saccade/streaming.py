@@ -13,6 +13,7 @@ from saccade.config import DataConfig, StreamConfig
 from saccade.data.transform import to_video
 from saccade.models.video_model import VideoModel
 from saccade.structures import ClipError, Step
+from saccade.video.flow import flow_ahead
 from saccade.video.resize import resize
 from saccade.video.source import Frame, Source
 
@@ -29,20 +30,18 @@ class Streams:
         data: how frames are resized and normalised.
 
     Raises:
-        ValueError: a model that cannot go frame by frame, or one that sees optical flow.
+        ValueError: a model that cannot go frame by frame.
+        RuntimeError: it sees optical flow by a method that is not installed, or whose weights cannot be had.
     """
 
     def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig) -> None:
-        if data.streams != "rgb":
-            raise ValueError(
-                f"streams is {data.streams!r}: this model sees optical flow, which begins at a frame and needs those "
-                "after it, none left out; watch with a model trained with --streams rgb, or predict whole clips"
-            )
         self.model, self.classes, self.data = model, tuple(classes), data
-        self.states: dict[str, Any] = {}  # by the streams' names
-        with torch.inference_mode():
-            # A model that needs whole clips says so here, before anything is opened.
-            model.step(torch.zeros(1, data.in_channels, data.size, data.size, device=self._device))
+        self.ahead = 0 if data.streams == "rgb" else data.flow_length  # frames after it that a frame's flow needs
+        # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
+        # is opened.
+        self.states: dict[str, Any] = {}
+        self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
+        self.states.clear()
 
     @property
     def _device(self) -> torch.device:
@@ -52,7 +51,8 @@ class Streams:
         """One frame of some of the streams, in one batch.
 
         Args:
-            frames: by the streams' names, `H W 3`, RGB, of any size.
+            frames: by the streams' names, `H W 3`, RGB, of any size; `1+L H W 3` for a model that sees optical flow
+                of L pairs of frames: this frame and those that follow it.
 
         Returns:
             For each of them probabilities `K` and attention `h w` (None for a model that does not attend).
@@ -62,12 +62,21 @@ class Streams:
         known = [name for name in frames if name in self.states]
         return {name: seen for names in (new, known) if names for name, seen in self._together(names, frames)}
 
+    def _sample(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model sees of a frame and those after it, `size size C`, as `read_sample` makes it of clips."""
+        data, parts = self.data, []
+        if data.streams != "flow":
+            parts.append(resize(pixels[:1] if self.ahead else pixels[None], data.size, data.channels)[0])
+        if self.ahead:
+            parts.append(flow_ahead(pixels, data.flow, data.flow_limit, data.size))
+        return np.concatenate(parts, -1)
+
     @torch.inference_mode()
     def _together(
         self, names: list[str], frames: dict[str, NDArray[np.uint8]]
     ) -> list[tuple[str, tuple[NDArray[np.float32], Any]]]:
-        pixels = np.concatenate([resize(frames[name][None], self.data.size, self.data.channels) for name in names])
-        video = to_video(torch.from_numpy(pixels).to(self._device), self.data.normalization)
+        pixels = torch.from_numpy(np.stack([self._sample(frames[name]) for name in names]))
+        video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
         output, state = self.model.step(video, state)
@@ -96,7 +105,7 @@ def watch(
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     news = Condition()
-    opened = [Source(source, config, news) for source in sources]
+    opened = [Source(source, config, news, streams.ahead) for source in sources]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

@@ -315,6 +315,22 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
         next(source)  # and no more: the thread ends all the same
 
 
+def test_frames_that_follow_come_along() -> None:
+    config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
+    part = transport_stream(18)
+    with (
+        Sender(lambda: [part], lambda: [part]) as sender,
+        Source(sender.address, config, threading.Condition(), ahead=2).start() as source,
+    ):
+        frames, _ = taken(source)
+    numbers = [[painted_number(each) for each in pixels] for _, _, pixels in frames]
+    assert [index for index, _, _ in frames[:4]] == [0, 5, 10, 15]
+    assert numbers[:4] == [[0, 1, 2], [5, 6, 7], [10, 11, 12], [15, 16, 17]]
+    # None from before the connection was lost with one from after it.
+    assert all(b - a == c - b == 1 for a, b, c in numbers[4:])
+    assert len(numbers) > 6
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with open_source(tmp_path / "gone.mp4") as source:
         with pytest.raises(ClipError, match=r"gone.mp4: no such file; check the path"):

@@ -98,17 +98,22 @@ class Source:
         source: see `open_source`.
         config: how frames are taken.
         news: is told about every frame and about the end; several sources may share one.
+        ahead: how many frames after it are handed out with each frame, for what moves: `1+ahead H W 3` in place of
+            `H W 3`. They are always those that followed it at once, whatever `rate` and `drop` leave out; the last
+            frames, and those before a lost connection, which none follow, are not handed out.
 
     Raises:
         ValueError: a source that there cannot be.
     """
 
-    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition) -> None:
+    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
         self._given = _named(source)
         self.name = without_password(str(source))
         self.dropped = self.reconnections = 0
         self._config, self._news, self._stopped = config, news, Event()
-        self._held: deque[tuple[int, _Arrival]] = deque()
+        self._ahead = ahead
+        self._recent: deque[tuple[int, bool, _Arrival]] = deque(maxlen=ahead + 1)  # with whether it is to be seen
+        self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self._error: BaseException | None = None
@@ -144,9 +149,9 @@ class Source:
                 if error:
                     raise error
                 return None
-            index, arrival = self._held.popleft()
+            index, when, arrivals = self._held.popleft()
             self._news.notify_all()
-        return index, arrival.time, arrival.pixels()
+        return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -194,6 +199,7 @@ class Source:
         failures, since = 0, time.monotonic()
         while True:
             before = self._index
+            self._recent.clear()
             try:
                 with closing(self._arrivals()) as arrivals:
                     for arrival in arrivals:
@@ -234,12 +240,10 @@ class Source:
     def _put(self, arrival: _Arrival) -> bool:
         """Keep a frame for the reader; False if nobody wants frames any more."""
         self._index += 1
-        if self._config.rate:
-            # One frame from each of equally long stretches of time: the first that comes in it.
-            slot = math.floor(arrival.time * self._config.rate + 1e-6)
-            if slot <= self._slot:
-                return not self._stopped.is_set()
-            self._slot = slot
+        self._recent.append((self._index, self._is_wanted(arrival.time), arrival))
+        index, wanted, oldest = self._recent[0]
+        if not wanted or len(self._recent) <= self._ahead:
+            return not self._stopped.is_set()
         with self._news:
             if self._config.drop == "latest" and not arrival.recorded:
                 self.dropped += len(self._held)
@@ -248,12 +252,20 @@ class Source:
                 self._news.wait_for(lambda: len(self._held) < _WAITING or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
-            self._held.append((self._index, arrival))
+            self._held.append((index, oldest.time, [each for _, _, each in self._recent]))
             self._news.notify_all()
         return True
 
+    def _is_wanted(self, when: float) -> bool:
+        """Whether the rate has room for a frame: it takes the first from each of equally long stretches of time."""
+        if not self._config.rate:
+            return True
+        slot = math.floor(when * self._config.rate + 1e-6)
+        wanted, self._slot = slot > self._slot, max(slot, self._slot)
+        return wanted
 
-def open_source(source: int | str | Path, config: StreamConfig | None = None, news: Condition | None = None) -> Source:
+
+def open_source(source: int | str | Path, config: StreamConfig | None = None) -> Source:
     """Begin to read a camera, an address or a file.
 
     Args:
