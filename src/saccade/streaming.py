@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Condition
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,10 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
                 streams.states.pop(source.name, None)
     finally:
         for source in sources:
-            source.stop()  # all of them before the first is waited for
+            source.stop()
+        until = monotonic() + 1
         for source in sources:
-            source.close()
+            source.close(max(0.0, until - monotonic()))
     if errors:
         raise errors[0]
 

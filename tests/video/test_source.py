@@ -219,6 +219,18 @@ def test_closing_does_not_wait_for_a_sender_that_goes_on() -> None:
             next(source)
 
 
+def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_by_itself() -> None:
+    with Sender(lambda: [STREAM], hold=30) as sender:
+        source = open_source(sender.address, StreamConfig(timeout=2.5))
+        next(source)
+        time.sleep(0.1)
+        begin = time.monotonic()
+        source.close()
+        assert time.monotonic() - begin < 2
+        source._thread.join(10)  # that nothing is left is what every test here checks
+        assert time.monotonic() - begin < 5
+
+
 def test_a_slow_reader_sees_the_newest_frame() -> None:
     config = StreamConfig(timeout=2, attempts=0)
     pieces = cut(STREAM, 10)

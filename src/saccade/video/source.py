@@ -171,11 +171,14 @@ class Source:
             self._over = True
             self._news.notify_all()
 
-    def close(self) -> None:
-        """Stop reading, and wait for the thread to end: at most for the timeout, if the source is silent."""
+    def close(self, patience: float = 1.0) -> None:
+        """Stop reading, and wait for the thread to end: at most for so many seconds.
+
+        A thread that waits for a silent address cannot be woken; it ends, with its connection, at the timeout.
+        """
         self.stop()
         if self._thread.is_alive():
-            self._thread.join(2 * self._config.timeout + 1)
+            self._thread.join(patience)
 
     def __enter__(self) -> Self:
         return self
