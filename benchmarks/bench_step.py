@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from saccade.config import DataConfig
+from saccade.layers.repeated_conv import Loop, resumed
 from saccade.models.build import create_model
 from saccade.models.classifier import Classifier
 from saccade.streaming import Streams
@@ -55,10 +56,11 @@ class Stream:
 
     def __init__(self, model: Classifier, batch: int = 1) -> None:
         self.model, self.frames, self.at = model, features_of(model, batch, T), 0
-        self.state = model.initial_state(batch)
+        self.state, self.loop = model.initial_state(batch), Loop()
 
     def step(self) -> Tensor:
-        output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
+        with resumed(self.loop):  # as `saccade.streaming` steps
+            output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
         self.at += 1
         return self.model.classify(output.hidden).softmax(-1)
 
@@ -101,10 +103,11 @@ def measure_windows(model: Classifier, repetitions: int, steps: int, windows: in
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
     """The same from normalised pixels on: the step encodes one frame, the window all of its own."""
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
-    states = [model.initial_state(1)]
+    states, loop = [model.initial_state(1)], Loop()
 
     def step() -> None:
-        states[0] = model.step(video[:, 0], states[0])[1]
+        with resumed(loop):
+            states[0] = model.step(video[:, 0], states[0])[1]
 
     return harness.medians(harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions))
 

@@ -164,6 +164,18 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
     assert streams.step({}) == {}
 
 
+def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
+    of = recognizer()
+    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(stream(make_clip())))[2]
+    for count in (1, 2, 3, 4, 5, 6, 6, 6):
+        streams.step({str(number): frame for number in range(count)})
+        assert len(streams._loops) <= 4
+    begun = dict(streams._loops[6].begun)
+    streams.step({str(number): frame for number in range(6)})
+    assert begun
+    assert streams._loops[6].begun == begun
+
+
 def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
     of, good, bad = recognizer(), make_clip(frames=30), tmp_path / "gone.mp4"
     steps: list[Step] = []

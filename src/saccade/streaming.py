@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from saccade.config import DataConfig, StreamConfig
 from saccade.data.transform import to_video
+from saccade.layers.repeated_conv import Loop, resumed
 from saccade.models.video_model import VideoModel
 from saccade.structures import ClipError, Step
 from saccade.video.flow import flow_ahead
@@ -21,12 +22,14 @@ from saccade.video.source import Frame, Source
 Named = int | str | Path
 Failed = Callable[[ClipError], None]
 
+_SIZES = 4  # of batches for which a copy of the weights is kept
+
 
 class Streams:
     """One model on several streams: frames in, steps out; every stream has a state of its own.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode, with weights that stay as they are.
         classes: the `K` class names.
         data: how frames are resized and normalised.
 
@@ -41,6 +44,7 @@ class Streams:
         # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
         # is opened.
         self.states: dict[str, Any] = {}
+        self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
         self.states.clear()
 
@@ -72,6 +76,12 @@ class Streams:
             parts.append(flow_ahead(pixels, data.flow, data.flow_limit, data.size))
         return np.concatenate(parts, -1)
 
+    def _loop(self, batch: int) -> Loop:
+        """In which the weights are laid out once for batches of this size, as `unroll` does for a clip."""
+        if batch not in self._loops and len(self._loops) == _SIZES:
+            self._loops.clear()
+        return self._loops.setdefault(batch, Loop())
+
     @torch.inference_mode()
     def _together(
         self, names: list[str], frames: dict[str, NDArray[np.uint8]]
@@ -80,7 +90,8 @@ class Streams:
         video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
-        output, state = self.model.step(video, state)
+        with resumed(self._loop(len(names))):
+            output, state = self.model.step(video, state)
         for i, name in enumerate(names):
             self.states[name] = type(state)(*(part[i : i + 1] for part in state))
         scores = output.logits.float().softmax(-1).cpu().numpy()
