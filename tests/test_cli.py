@@ -31,6 +31,7 @@ COMMANDS = (
     "compare",
     "fuse",
     "export",
+    "watch",
     "models",
 )
 

@@ -2,16 +2,14 @@
 
 import functools
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saccade import reproduce
+from saccade import generate, reproduce
 from saccade.command import command, stoppable, typed
-from saccade.config import DataConfig, ModelConfig, TrainConfig
-from saccade.reproduce import Mnist
+from saccade.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 
 if TYPE_CHECKING:
     from saccade.experiments.entrants import Entrant
@@ -24,13 +22,11 @@ app = typer.Typer(
 )
 
 app.add_typer(reproduce.group, name="reproduce")
-generate = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
-app.add_typer(generate, name="generate")
+app.add_typer(generate.group, name="generate")
 _command = functools.partial(command, group=app)
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
-NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
 Folds = Annotated[
     int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
 ]
@@ -190,6 +186,29 @@ def localize(
 
 
 @_command
+def watch(
+    run: Run,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Cameras by their numbers (0 is the first), addresses (rtsp, tcp, http, ...), video files; several "
+            "are watched at once.",
+            show_default=False,
+        ),
+    ],
+    stream: StreamConfig,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for every frame.")] = False,
+) -> None:
+    """What happens now: a line when the most probable class changes, and every second."""
+    from saccade.experiments.watch import watch_sources
+
+    with stoppable("the same command watches on"):
+        failed = watch_sources(run, sources, stream, json)
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command
 def compare(
     clips: Clips,
     data: DataConfig,
@@ -263,41 +282,6 @@ def export(
     for name, file in written["files"].items():
         accuracy = f", {100 * file['accuracy']:.1f} % of {written['tested']['clips']} clips" if clips else ""
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB{accuracy}")
-
-
-@functools.partial(_command, group=generate)
-def figures(
-    folder: NewClips,
-    clips: Annotated[int, typer.Option(help="Clips of each action.")] = 20,
-    people: Annotated[int, typer.Option(help="How many persons perform; no one is on two sides of a split.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-) -> None:
-    """Stick figures that wave, jump, walk, kick, …: real video files, with truth.json (boxes, joints, events)."""
-    from saccade.data.stick_figures import StickFigures, write_set
-
-    write_set(folder, clips, seed=seed, figures=StickFigures(people=people), progress=_writing)
-    typer.echo(f"clips: {folder}; to learn from them: saccade train {folder}")
-
-
-@functools.partial(_command, group=generate)
-def target(
-    folder: NewClips,
-    clips: Annotated[int, typer.Option(help="Clips of each digit.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-    mnist: Mnist = None,
-) -> None:
-    """Digits of which one moves, and its class is the label: video files, with truth.json (boxes, events)."""
-    from saccade.data.digits import load_digits
-    from saccade.data.moving_target import MovingTarget, write_set
-
-    write_set(folder, clips, moving=MovingTarget(load_digits(mnist)[0]), seed=seed, progress=_writing)
-    typer.echo(f"clips: {folder}; to learn from them: saccade train {folder}")
-
-
-def _writing(items: Iterable[Any], total: int) -> Iterable[Any]:
-    from rich.progress import track
-
-    return track(items, "writing clips", total)
 
 
 @_command

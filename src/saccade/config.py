@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,31 @@ class TrainConfig(_Config):
             raise ValueError(f"schedule is {self.schedule!r}, expected auto, one-cycle, cosine or constant")
         if self.precision not in ("auto", "32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
+
+
+@dataclass(frozen=True)
+class StreamConfig(_Config):
+    """How frames are taken from a camera, an address or a file while they come."""
+
+    rate: float = setting(0.0, "Frames a second that the model sees; 0: every frame that comes.")
+    drop: str = setting(
+        "latest",
+        "When cameras and live addresses are faster than the model: latest (it sees the newest frame), none (all of "
+        "them, late). Of recordings it always sees all.",
+    )
+    timeout: float = setting(10.0, "Seconds without an answer after which an address counts as lost.")
+    attempts: int = setting(5, "New connections in a row, without a frame, to what had sent frames before it was lost.")
+    wait: float = setting(0.5, "Seconds before the first new connection; each further wait is twice as long, up to 30.")
+
+    def __post_init__(self) -> None:
+        if not (self.rate >= 0 and math.isfinite(self.rate)):
+            raise ValueError(f"rate is {self.rate}, expected frames a second, or 0 for every frame")
+        if self.drop not in ("latest", "none"):
+            raise ValueError(f"drop is {self.drop!r}, expected latest or none")
+        if not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout is {self.timeout}, expected a positive number of seconds")
+        if self.attempts < 0 or not self.wait >= 0:
+            raise ValueError(f"attempts is {self.attempts} and wait is {self.wait}, expected none of them negative")
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,6 @@
 """A trained model with all it needs to be used: how clips become samples, what the classes are called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import saccade
-from saccade.config import DataConfig, read_json, write_json
+from saccade.config import DataConfig, StreamConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames, ClipWindows, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
 from saccade.encoders.build import Windowed
@@ -23,7 +23,8 @@ from saccade.models.build import rebuild
 from saccade.models.classifier import Classifier
 from saccade.models.video_model import Output, VideoModel
 from saccade.pictures.seen_clip import write_drawn
-from saccade.structures import ClipError, Evaluation, Prediction, Sample
+from saccade.streaming import Failed, Named, Streams, watch
+from saccade.structures import ClipError, Evaluation, Prediction, Sample, Step
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
 _FILE, _FUSED = "recognizer.json", "fused.json"
@@ -159,6 +160,20 @@ class Recognizer:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
         flow = 0 if self.data.streams == "flow" else self.data.flow_channels
         return pixels[..., : pixels.shape[-1] - flow]
+
+    def watch(
+        self, source: Named | Sequence[Named], config: StreamConfig | None = None, failed: Failed | None = None
+    ) -> Iterator[Step]:
+        """What happens in a camera, an address or a file, now: a `Step` for every frame, in constant memory.
+
+        Several sources, in a list, are watched in batches, each with a memory of its own; `Step.source` says whose step
+        it is, and one that ends or fails does not stop the others. See `streaming.watch` for `failed` and the errors.
+
+        Raises:
+            ValueError: a model that needs whole clips.
+        """
+        sources = [source] if isinstance(source, int | str | Path) else source
+        return watch(Streams(self.model, self.classes, self.data), sources, config or StreamConfig(), failed)
 
     @torch.inference_mode()
     def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:

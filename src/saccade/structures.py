@@ -131,6 +131,9 @@ class Step(_Scored):
         scores: `K` probabilities at this frame.
         classes: the `K` class names.
         attention: `h w`, sums to one; None for a model that does not attend.
+        source: which stream, as it was named, without a password; None for a frame of a `Prediction`.
+        dropped: frames of this stream that the model was too slow for, so far.
+        reconnections: times that this stream was lost and came back, so far.
     """
 
     index: int
@@ -138,6 +141,9 @@ class Step(_Scored):
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
     attention: NDArray[np.float32] | None = None
+    source: str | None = None
+    dropped: int = 0
+    reconnections: int = 0
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from saccade.layers.repeated_conv import RepeatedConv2d, repeated
+from saccade.layers.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
 
 STEPS = 4
 
@@ -150,6 +150,19 @@ def test_weights_changed_before_the_backward_pass_are_an_error():
         conv.weight.add_(1)
     with pytest.raises(RuntimeError, match="were changed between its forward and its backward pass"):
         output.backward()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_loop_that_is_entered_step_by_step(mode):
+    conv, maps = made(dtype=torch.float32, D=16)
+    loop, seen, expected = Loop(), maps.detach(), maps.detach()
+    with mode():
+        for _ in range(10):
+            with resumed(loop):
+                seen = torch.tanh(conv(seen))
+            expected = torch.tanh(conv(expected))
+            assert len(loop.begun) == 1
+    torch.testing.assert_close(seen, expected)
 
 
 def test_an_even_kernel_is_an_error():

@@ -49,20 +49,30 @@ class RepeatedConv2d(nn.Conv2d):
         return loop.begun[key](maps)
 
 
-class _Loop:
-    """The convolutions of one loop, as far as it has met them."""
+class Loop:
+    """The convolutions of one loop, as far as it has met them; `steps`: how often each may run with gradients."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int = 0) -> None:
         self.steps, self.begun = steps, dict[Any, "_Repeats"]()
 
 
-_LOOP: ContextVar[_Loop | None] = ContextVar("loop", default=None)
+_LOOP: ContextVar[Loop | None] = ContextVar("loop", default=None)
 
 
 @contextmanager
 def repeated(steps: int) -> Iterator[None]:
     """Within it, each `RepeatedConv2d` is taken to run so many times with the weights that it has at the first."""
-    before = _LOOP.set(_Loop(steps) if steps > 1 else None)
+    with resumed(Loop(steps) if steps > 1 else None):
+        yield
+
+
+@contextmanager
+def resumed(loop: Loop | None) -> Iterator[None]:
+    """The same for a loop that goes on and on, a step at a time, such as a live stream: enter it for every step.
+
+    Without gradients it may have any number of steps. The weights must stay as they were at the first.
+    """
+    before = _LOOP.set(loop)
     try:
         yield
     finally:

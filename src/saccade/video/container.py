@@ -41,9 +41,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         found = (
             "the file starts like a video but cannot be opened" if _starts_like_a_video(path) else "not a video file"
         )
-        raise ClipError(path, f"{found} ({_reason(error)})", REENCODE) from error
+        raise ClipError(path, f"{found} ({reason(error)})", REENCODE) from error
     with container:
-        stream = _video_stream(path, container)
+        stream = video_stream(path, container)
         context = stream.codec_context
         context.options = {"max_pixels": str(MAX_PIXELS)}
         context.thread_count = 1
@@ -65,12 +65,12 @@ def check_file(path: Path) -> None:
     except PermissionError as error:
         raise ClipError(path, "permission denied", "allow reading it (chmod u+r)") from error
     except (OSError, ValueError) as error:
-        raise ClipError(path, f"cannot be read ({_reason(error)})", "check the path and the disk") from error
+        raise ClipError(path, f"cannot be read ({reason(error)})", "check the path and the disk") from error
     if empty:
         raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path | str, width: int, height: int) -> None:
     """Raise a ClipError for frames of a size that no camera has."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         found = f"frames of {width}x{height} pixels claimed"
@@ -78,7 +78,12 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise ClipError(path, found, f"{limit}; scale it down, or remove it if the header is damaged")
 
 
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
+    """The stream that is the film: not sound, not a cover picture.
+
+    Raises:
+        ClipError: there is none, or none that can be decoded.
+    """
     if not container.streams.video:
         kinds = sorted({stream.type for stream in container.streams})
         found = f"no video stream, only {' and '.join(kinds)}" if kinds else "no video stream"
@@ -100,7 +105,8 @@ def _starts_like_a_video(path: Path) -> bool:
     return start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"GIF8"))
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What an error of PyAV or of the system says, to stand in the middle of a sentence."""
     # PyAV's errors carry FFmpeg's sentence where OSError carries the system's.
     text: str = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:].rstrip(".")

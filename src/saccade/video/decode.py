@@ -1,6 +1,6 @@
 """Every frame of an open video file in turn, whatever is broken on the way, as upright RGB with its time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 
@@ -119,10 +119,20 @@ def shows_times(container: InputContainer, stream: VideoStream) -> bool:
 
 def decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """All frames that can be decoded, in the order in which they are shown."""
-    context = stream.codec_context
-    for packet in _until_end(container, stream):
+    yield from decode_packets(path, stream, _until_end(container, stream))
+
+
+def decode_packets(
+    path: Path | str, stream: VideoStream, packets: Iterable["Packet[VideoStream] | None"]
+) -> Iterator[VideoFrame]:
+    """The frames that packets hold, without those of packets that cannot be decoded; None asks for what is held back.
+
+    Raises:
+        ClipError: a frame of a size that no camera has.
+    """
+    for packet in packets:
         try:
-            frames = context.decode(packet)
+            frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError:
             continue  # a broken packet: the next may decode
         for frame in frames:

@@ -269,6 +269,27 @@ def stream_flow(
             ahead.popleft()
 
 
+def flow_ahead(
+    frames: Pixels, method: str | Method = "dis", limit: float = LIMIT, size: int | None = None, side: int | None = SIDE
+) -> Pixels:
+    """The motion that begins at the first of a few frames, as `read_flow` gives it.
+
+    Args:
+        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two: one more than pairs in the stack.
+        method, limit, size, side: as for `read_flow`.
+
+    Returns:
+        One stack, `H W 2L`.
+
+    Raises:
+        ValueError: for another shape or type of frames, a single one, or a setting that does not fit.
+        RuntimeError: the method is not installed, or its weights cannot be had.
+    """
+    _check_numbers(limit, size=size, side=side)
+    shrunk = frames if side is None else np.stack([_shrink(side)(frame) for frame in frames])
+    return np.concatenate(_stored(flow(shrunk, method), size, limit), -1)
+
+
 def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:
     """Frames in parts `T H W 3` that are computed at once; the last frame of a part begins the next."""
     held: list[Pixels] = []

@@ -1,0 +1,208 @@
+"""A live step behind the encoder: against running a window of 30 frames again, over 100,000 frames, for many streams.
+
+The usual webcam demo keeps the last 30 frames and runs its model over all of them whenever a new one comes. Both sides
+get features that are encoded already; `with_encoder` is the same from pixels, where the demo encodes 30 frames again.
+Drift is the latency of a stream at its end over that of one at frame 100, both continued in turn at the end, and by
+the clock of the run itself; and the process's memory at the end over that at frame 100.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import harness
+import numpy as np
+import torch
+from torch import Tensor
+
+from saccade.config import DataConfig
+from saccade.layers.repeated_conv import Loop, resumed
+from saccade.models.build import create_model
+from saccade.models.classifier import Classifier
+from saccade.streaming import Streams
+
+T, CLASSES, SEED = 30, 51, 0
+FIRST, FRAMES, SPAN = 100, 100_000, 1000  # frames after which latency is taken, of how many in all, over how many
+STREAMS = (1, 4, 16)
+# From the default encoder, and as published: VGG-16's maps, 512 channels.
+MODELS: dict[str, dict[str, Any]] = {
+    "lstm": {"name": "lstm", "hidden": 64},
+    "convalstm": {"name": "convalstm", "hidden": 64},
+    "convalstm on vgg16": {"name": "convalstm", "encoder": "vgg16", "size": 224, "hidden": 512},
+}
+AGED = "convalstm"  # whose many frames are stepped through
+
+
+def build(settings: dict[str, Any]) -> Classifier:
+    torch.manual_seed(SEED)
+    given = dict(settings)
+    model = create_model(given.pop("name"), CLASSES, **{"size": 64, **given}).eval()
+    assert isinstance(model, Classifier)
+    return model
+
+
+def features_of(model: Classifier, batch: int, frames: int) -> Tensor:
+    """Rectified maps `B T D h w`, each frame's channels last in memory, as encoders give them."""
+    maps = torch.randn(batch * frames, model.encoder.num_features, *model.grid).relu()
+    return maps.contiguous(memory_format=torch.channels_last).unflatten(0, (batch, frames))
+
+
+class Stream:
+    """`batch` streams behind the encoder that go on and on, over the same few frames."""
+
+    def __init__(self, model: Classifier, batch: int = 1) -> None:
+        self.model, self.frames, self.at = model, features_of(model, batch, T), 0
+        self.state, self.loop = model.initial_state(batch), Loop()
+
+    def step(self) -> Tensor:
+        with resumed(self.loop):  # as `saccade.streaming` steps
+            output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
+        self.at += 1
+        return self.model.classify(output.hidden).softmax(-1)
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.step()
+
+    def latency(self, count: int) -> float:
+        """Median seconds of a step."""
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            self.step()
+            seconds.append(time.perf_counter() - start)
+        return median(seconds)
+
+
+def memory() -> float:
+    """What the process holds now, in MiB; 0 where the system does not say it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def measure_windows(model: Classifier, repetitions: int, steps: int, windows: int) -> dict[str, float]:
+    """Seconds of a step, and of a window run again, behind the encoder."""
+    stream, window = Stream(model), features_of(model, 1, T)
+
+    def again() -> None:
+        for _ in range(windows):
+            model.forward_features(window).logits.softmax(-1)
+
+    seconds = harness.interleaved({"step": lambda: stream.steps(steps), "window": again}, repetitions)
+    counts = {"step": steps, "window": windows}
+    return {name: median(times) / counts[name] for name, times in seconds.items()}
+
+
+def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
+    """The same from normalised pixels on: the step encodes one frame, the window all of its own."""
+    video = torch.randn(1, T, model.in_channels, model.size, model.size)
+    states, loop = [model.initial_state(1)], Loop()
+
+    def step() -> None:
+        with resumed(loop):
+            states[0] = model.step(video[:, 0], states[0])[1]
+
+    return harness.medians(harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions))
+
+
+def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
+    """Latency and memory at frame 100 and after `frames`; a young stream beside the old one tells slow moments."""
+    old = Stream(model)
+    old.steps(FIRST)
+    early, held = old.latency(span), memory()
+    old.steps(frames - FIRST - 2 * span)
+    late, held_late = old.latency(span), memory()
+    young = Stream(model)
+    young.steps(FIRST)
+    beside: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "young": lambda: young.steps(span)}
+    seconds = harness.medians(harness.interleaved(beside, repetitions))
+    return {
+        "latency": round(seconds["old"] / seconds["young"], 4),
+        "latency_by_clock": round(late / early, 4),
+        "memory": round(held_late / held, 4) if held else 0.0,
+        "milliseconds_early": round(1e3 * early, 4),
+        "milliseconds_late": round(1e3 * late, 4),
+        "mib_early": round(held, 1),
+        "mib_late": round(held_late, 1),
+        "frames": frames,
+    }
+
+
+def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str, dict[str, float]]:
+    """Frames a second of so many streams by one model: behind the encoder, and from frames of 320×240 pixels on."""
+    behind = {str(count): Stream(model, count) for count in STREAMS}
+    data = DataConfig(size=model.size, normalization="half")
+    whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
+    picture = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
+
+    def watch(count: str) -> None:
+        for _ in range(steps):
+            whole[count].step({str(number): picture for number in range(int(count))})
+
+    works: dict[str, Callable[[], object]] = {}
+    for count in behind:
+        works[f"behind {count}"] = lambda count=count: behind[count].steps(steps)
+        works[f"whole {count}"] = lambda count=count: watch(count)
+    seconds = harness.interleaved(works, repetitions)
+    return {
+        key: {count: round(int(count) * steps / median(seconds[f"{name} {count}"]), 1) for count in behind}
+        for key, name in (("behind_encoder", "behind"), ("from_pixels", "whole"))
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repetitions", type=int, default=9)
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--frames", type=int, default=FRAMES, help="nothing is recorded for others than 100,000")
+    arguments.add_argument("--quick", action="store_true", help="small models alone; nothing is recorded")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    span = min(SPAN, options.frames // 4)
+    models = {name: build(MODELS[name]) for name in MODELS if not (options.quick and "vgg" in name)}
+    with torch.inference_mode():
+        windows, encoded = {}, {}
+        for name, model in models.items():
+            few = "vgg" in name
+            windows[name] = measure_windows(model, options.repetitions, 10 if few else 100, 1 if few else 5)
+            encoded[name] = measure_encoded(model, options.repetitions)
+        drift = measure_drift(models[AGED], options.frames, span, options.repetitions)
+        streams = measure_streams(models[AGED], options.repetitions, 20)
+    ratios = {name: round(found["window"] / found["step"], 3) for name, found in windows.items()}
+    whole = {name: round(found["window"] / found["step"], 3) for name, found in encoded.items()}
+    harness.show(
+        f"A frame of a live stream, threads: {options.threads}",
+        ["", "step, ms", f"window of {T}, ms", "window / step", "with encoder"],
+        [
+            [name, 1e3 * found["step"], 1e3 * found["window"], ratios[name], whole[name]]
+            for name, found in windows.items()
+        ],
+    )
+    print(f"from frame {FIRST} to {options.frames}: {drift}")
+    columns = ["frames a second, streams:", *map(str, STREAMS)]
+    harness.show(AGED, columns, [[key, *found.values()] for key, found in streams.items()])
+    if options.frames == FRAMES and not options.quick:
+        figures = {
+            "ratio": min(ratios.values()),
+            "ratios": ratios,
+            "with_encoder": whole,
+            "drift": drift,
+            "frames_per_second": streams,
+            "seconds": {
+                name: {key: round(value, 6) for key, value in found.items()} for name, found in windows.items()
+            },
+            "window": T,
+            "threads": options.threads,
+        }
+        print(harness.record("bench-step", __doc__.partition("\n")[0], figures, [SEED]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Watch streams with a trained model: a line when something else happens and every second, or every frame as JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from saccade.config import StreamConfig
+from saccade.recognizer import is_fused, load
+from saccade.structures import ClipError, Step
+
+_EVERY = 1.0  # seconds of a stream after which a line comes in any case
+
+
+def watch_sources(
+    run: Path, sources: Sequence[str], config: StreamConfig, every_frame: bool = False
+) -> list[ClipError]:
+    """Say what happens in the sources until all have ended; what was seen and missed comes last, on stderr.
+
+    Args:
+        run: a trained run.
+        sources: cameras by their numbers, addresses, paths; see `video.source.open_source`.
+        config: how frames are taken from them.
+        every_frame: a JSON object a line, for every frame, instead of words.
+
+    Returns:
+        An error for each source that could not be read or was lost.
+
+    Raises:
+        ValueError: the run cannot be watched with, or a source that there cannot be.
+    """
+    if is_fused(run):
+        raise ValueError(f"{run}: several models, fused, which answer whole clips; watch with one: {run / 'member-0'}")
+    console, errors, failed = Console(), Console(stderr=True), list[ClipError]()
+
+    def report(error: ClipError) -> None:
+        failed.append(error)
+        errors.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+
+    said: dict[str | None, Step] = {}
+    last: dict[str | None, tuple[int, Step]] = {}
+    try:
+        for step in load(run).watch(sources, config, report):
+            last[step.source] = last.get(step.source, (0, step))[0] + 1, step
+            before = said.get(step.source)
+            if every_frame:
+                console.print(Text(json.dumps(to_values(step), ensure_ascii=False)), soft_wrap=True)
+            elif before is None or step.label != before.label or step.time - before.time >= _EVERY:
+                said[step.source] = step
+                console.print(Text(_line(step, len(sources) > 1)), soft_wrap=True)
+    finally:
+        for source, (frames, step) in last.items():
+            words = f"{source}: {frames} frames seen, {step.dropped} dropped, lost and found {step.reconnections} times"
+            errors.print(Text(words, style="dim"), soft_wrap=True)
+    return failed
+
+
+def _line(step: Step, named: bool) -> str:
+    line = f"{step.time:8.2f} s  {step.label:<{max(map(len, step.classes))}}  {100 * step.score:5.1f} %"
+    return f"{line}  {step.source}" if named else line
+
+
+def to_values(step: Step) -> dict[str, Any]:
+    """A step as plain builtins."""
+    return {
+        "source": step.source,
+        "index": step.index,
+        "time": step.time,
+        "label": step.label,
+        "score": step.score,
+        "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
+        "attention": None if step.attention is None else step.attention.tolist(),
+        "dropped": step.dropped,
+        "reconnections": step.reconnections,
+    }

@@ -1,0 +1,164 @@
+"""A model on streams, frame by frame: constant memory, one batch for all streams that have a new frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Condition
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saccade.config import DataConfig, StreamConfig
+from saccade.data.transform import to_video
+from saccade.layers.repeated_conv import Loop, resumed
+from saccade.models.video_model import VideoModel
+from saccade.structures import ClipError, Step
+from saccade.video.flow import flow_ahead
+from saccade.video.resize import resize
+from saccade.video.source import Frame, Source
+
+Named = int | str | Path
+Failed = Callable[[ClipError], None]
+
+_SIZES = 4  # of batches for which a copy of the weights is kept
+
+
+class Streams:
+    """One model on several streams: frames in, steps out; every stream has a state of its own.
+
+    Args:
+        model: in evaluation mode, with weights that stay as they are.
+        classes: the `K` class names.
+        data: how frames are resized and normalised.
+
+    Raises:
+        ValueError: a model that cannot go frame by frame.
+        RuntimeError: it sees optical flow by a method that is not installed, or whose weights cannot be had.
+    """
+
+    def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig) -> None:
+        self.model, self.classes, self.data = model, tuple(classes), data
+        self.ahead = 0 if data.streams == "rgb" else data.flow_length  # frames after it that a frame's flow needs
+        # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
+        # is opened.
+        self.states: dict[str, Any] = {}
+        self._loops: dict[int, Loop] = {}
+        self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
+        self.states.clear()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def step(self, frames: dict[str, NDArray[np.uint8]]) -> dict[str, tuple[NDArray[np.float32], Any]]:
+        """One frame of some of the streams, in one batch.
+
+        Args:
+            frames: by the streams' names, `H W 3`, RGB, of any size; `1+L H W 3` for a model that sees optical flow
+                of L pairs of frames: this frame and those that follow it.
+
+        Returns:
+            For each of them probabilities `K` and attention `h w` (None for a model that does not attend).
+        """
+        # Those that begin have no state, and a model may learn the first one from their first frame.
+        new = [name for name in frames if name not in self.states]
+        known = [name for name in frames if name in self.states]
+        return {name: seen for names in (new, known) if names for name, seen in self._together(names, frames)}
+
+    def _sample(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model sees of a frame and those after it, `size size C`, as `read_sample` makes it of clips."""
+        data, parts = self.data, []
+        if data.streams != "flow":
+            parts.append(resize(pixels[:1] if self.ahead else pixels[None], data.size, data.channels)[0])
+        if self.ahead:
+            parts.append(flow_ahead(pixels, data.flow, data.flow_limit, data.size))
+        return np.concatenate(parts, -1)
+
+    def _loop(self, batch: int) -> Loop:
+        """In which the weights are laid out once for batches of this size, as `unroll` does for a clip."""
+        if batch not in self._loops and len(self._loops) == _SIZES:
+            self._loops.clear()
+        return self._loops.setdefault(batch, Loop())
+
+    @torch.inference_mode()
+    def _together(
+        self, names: list[str], frames: dict[str, NDArray[np.uint8]]
+    ) -> list[tuple[str, tuple[NDArray[np.float32], Any]]]:
+        pixels = torch.from_numpy(np.stack([self._sample(frames[name]) for name in names]))
+        video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
+        before = [self.states[name] for name in names if name in self.states]
+        state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
+        with resumed(self._loop(len(names))):
+            output, state = self.model.step(video, state)
+        for i, name in enumerate(names):
+            self.states[name] = type(state)(*(part[i : i + 1] for part in state))
+        scores = output.logits.float().softmax(-1).cpu().numpy()
+        maps = [None] * len(names) if output.attention is None else output.attention.float().cpu().numpy()
+        return list(zip(names, zip(scores, maps, strict=True), strict=True))
+
+
+def watch(
+    streams: Streams, sources: Sequence[Named], config: StreamConfig, failed: Failed | None = None
+) -> Iterator[Step]:
+    """What happens in the sources, now: a `Step` for every frame that is looked at, until all sources have ended.
+
+    Args:
+        streams: the model.
+        sources: cameras, addresses, files; see `video.source.open_source`.
+        config: how frames are taken from them.
+        failed: is told about a source that fails. Without it, the first error is raised once the others have ended.
+
+    Raises:
+        ClipError: while iterating, without `failed`: a source that cannot be read or was lost.
+        ValueError: no source, one twice, or one that there cannot be.
+    """
+    if not sources:
+        raise ValueError("no source to watch; give a camera's number, an address, or a path")
+    news = Condition()
+    opened = [Source(source, config, news, streams.ahead) for source in sources]
+    for number, source in enumerate(opened):
+        if source.name in [other.name for other in opened[:number]]:
+            raise ValueError(f"source {source.name} is given twice; each is watched once")
+    return _steps(streams, opened, news, failed)
+
+
+def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Failed | None) -> Iterator[Step]:
+    errors: list[ClipError] = []
+    live = list(sources)
+    try:
+        for source in sources:
+            source.start()
+        while live:
+            with news:
+                news.wait_for(lambda: any(source.ready for source in live))
+            frames = _polled(live, failed or errors.append)
+            seen = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
+            for source, (index, time, _) in frames:
+                scores, attention = seen[source.name]
+                counts = source.dropped, source.reconnections
+                yield Step(index, time, scores, streams.classes, attention, source.name, *counts)
+            for source in [source for source in live if source.finished]:
+                live.remove(source)
+                streams.states.pop(source.name, None)
+    finally:
+        for source in sources:
+            source.stop()
+        until = monotonic() + 1
+        for source in sources:
+            source.close(max(0.0, until - monotonic()))
+    if errors:
+        raise errors[0]
+
+
+def _polled(sources: list[Source], failed: Failed) -> list[tuple[Source, Frame]]:
+    """The frames that are there."""
+    frames = []
+    for source in sources:
+        try:
+            if (frame := source.poll()) is not None:
+                frames.append((source, frame))
+        except ClipError as error:
+            failed(error)
+    return frames

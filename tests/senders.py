@@ -1,0 +1,113 @@
+"""Senders on the loopback address: real MPEG-TS over TCP, as whole or as broken as a test wants it."""
+
+import io
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from threading import Thread
+from typing import Self
+
+import av
+import clips
+from av.video.frame import VideoFrame
+
+FPS = 25
+PACKET = 188  # bytes of a packet of a transport stream
+Chunks = Iterable[bytes]
+
+
+def transport_stream(frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video") -> bytes:
+    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream(codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(first, first + frames):
+            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def cut(stream: bytes, packets: int = 8) -> list[bytes]:
+    """A stream in pieces of so many packets."""
+    return [stream[at : at + packets * PACKET] for at in range(0, len(stream), packets * PACKET)]
+
+
+def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:
+    """The same, with a wait after each."""
+    for chunk in chunks:
+        yield chunk
+        time.sleep(seconds)
+
+
+def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None]:
+    """What a camera says over one RTSP connection: it answers, and after PLAY sends MPEG-TS in RTP in between (TCP)."""
+    lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=test", "c=IN IP4 0.0.0.0", "t=0 0", "m=video 0 RTP/AVP 33")
+    sdp = "".join(f"{line}\r\n" for line in (*lines, "a=control:track"))
+    extra = {
+        "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n",
+        "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n",
+        "SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n",
+    }
+
+    def talk(connection: socket.socket) -> None:
+        requests = connection.makefile("r", encoding="ascii", newline="\r\n")
+        method = ""
+        while method != "PLAY":
+            method = requests.readline().partition(" ")[0]
+            lines = list(iter(lambda: requests.readline().strip(), ""))
+            number = next(line for line in lines if line.lower().startswith("cseq:"))
+            answer = f"RTSP/1.0 200 OK\r\n{number}\r\nSession: 1\r\n{extra.get(method, '')}\r\n"
+            connection.sendall((answer + (sdp if method == "DESCRIBE" else "")).encode())
+        for number, piece in enumerate(slowly(cut(stream, 7), seconds)):
+            stamp = int(number * seconds * 90000)
+            packet = struct.pack("!BBHII", 0x80, 33, number, stamp, 1) + piece
+            connection.sendall(struct.pack("!cBH", b"$", 0, len(packet)) + packet)
+
+    return talk
+
+
+class Sender:
+    """A server for one connection after the other; each gets the chunks of the next of `connections`, then an end.
+
+    Args:
+        connections: for each connection what makes its chunks, or what talks to it. After the last, nobody is let in.
+        hold: seconds for which a connection stays open after its last chunk, saying nothing.
+    """
+
+    def __init__(self, *connections: Callable[..., Chunks | None], hold: float = 0.0, scheme: str = "tcp") -> None:
+        self._connections, self._hold, self._talks = connections, hold, scheme != "tcp"
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
+        self.accepted, self.over = 0, False
+        self._thread = Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        for chunks in self._connections:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            with connection:
+                try:
+                    for chunk in (chunks(connection) if self._talks else chunks()) or ():
+                        connection.sendall(chunk)
+                    until = time.monotonic() + self._hold
+                    while time.monotonic() < until and not self.over:
+                        time.sleep(0.01)
+                except OSError:
+                    continue  # the receiver has gone
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self._server.close()
+        self._thread.join(10)

@@ -1,0 +1,250 @@
+"""Watching streams gives the numbers that whole clips give, in constant memory, whatever the other streams do."""
+
+import gc
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from senders import FPS, Sender, cut, slowly, transport_stream
+
+from saccade.config import DataConfig, StreamConfig
+from saccade.data.frame_cache import read_sample
+from saccade.data.transform import to_video
+from saccade.models.build import create_model
+from saccade.recognizer import Recognizer
+from saccade.streaming import Streams
+from saccade.structures import ClipError, Step
+from saccade.video.read import stream
+from saccade.video.resize import resize
+from saccade.video.write import write
+
+CLASSES = ("clap", "run", "wave")
+DATA = DataConfig(frames=6, size=16, normalization="half")
+CONFIG = StreamConfig(drop="none", timeout=2, attempts=0)
+Make = Callable[..., Path]
+
+
+def recognizer(name: str = "convalstm", data: DataConfig = DATA, **settings: Any) -> Recognizer:
+    torch.manual_seed(0)
+    settings = {"in_channels": data.in_channels, "size": data.size, "hidden": 8, **settings}
+    return Recognizer(create_model(name, len(CLASSES), **settings), CLASSES, data)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the model says of all frames at once, by the way that clips take."""
+    pixels = np.stack([frame for _, _, frame in stream(path)])
+    small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
+    with torch.no_grad():
+        logits, attention = of.model(to_video(small[None], of.data.normalization))
+    return logits[0].softmax(-1).numpy(), None if attention is None else attention[0].numpy()
+
+
+def check(steps: list[Step], of: Recognizer, path: Path) -> None:
+    scores, attention = expected(of, path)
+    assert [step.index for step in steps] == list(range(len(scores)))
+    np.testing.assert_allclose([step.scores for step in steps], scores, atol=1e-5)
+    if attention is None:
+        assert all(step.attention is None for step in steps)
+    else:
+        np.testing.assert_allclose([step.attention for step in steps], attention, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "normalization", "settings"),
+    [
+        ("convalstm", 3, "half", {}),
+        ("convalstm", 1, "imagenet", {"start": "first-frame"}),
+        ("lstm", 1, "half", {}),
+        ("convnet", 3, "imagenet", {}),
+        ("report", 3, "half", {}),
+    ],
+)
+def test_steps_are_those_of_the_whole_clip(
+    make_clip: Make, name: str, channels: int, normalization: str, settings: dict[str, Any]
+) -> None:
+    path, data = make_clip(frames=14), replace(DATA, channels=channels, normalization=normalization)
+    of = recognizer(name, data, **settings)
+    steps = list(of.watch(path))
+    check(steps, of, path)
+    assert [step.time for step in steps] == pytest.approx([i / 10 for i in range(14)])
+    assert {(step.source, step.classes, step.dropped) for step in steps} == {(str(path), CLASSES, 0)}
+
+
+def test_a_prediction_looks_at_the_same_frames(make_clip: Make) -> None:
+    path = make_clip(frames=6)
+    of = recognizer()
+    seen = of.predict(path)
+    check(list(of.watch(path)), of, path)
+    np.testing.assert_allclose([step.scores for step in of.watch(str(path))], seen.frame_scores, atol=1e-5)
+
+
+def test_an_address_is_watched() -> None:
+    of = recognizer()
+    with Sender(lambda: [transport_stream(30)]) as sender:
+        steps = list(of.watch(sender.address, CONFIG))
+    assert [step.index for step in steps] == list(range(30))
+    np.testing.assert_allclose([step.time for step in steps], np.arange(30) / FPS, atol=1e-3)
+    assert {step.source for step in steps} == {sender.address}
+
+
+def test_the_model_sees_the_rate_that_is_asked_for(make_clip: Make) -> None:
+    path = make_clip(frames=20)
+    assert [step.index for step in recognizer().watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
+
+
+@pytest.mark.parametrize("start", ["zeros", "first-frame"])
+def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, start: str) -> None:
+    of = recognizer(start=start)
+    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (15, (48, 40)))]
+    steps = list(of.watch(paths))
+    for path in paths:
+        check([step for step in steps if step.source == str(path)], of, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "streams", "length", "size"),
+    [("motion", "both", 1, (64, 48)), ("convlstm", "flow", 3, (64, 48)), ("motion", "both", 2, (320, 280))],
+)
+def test_flow_is_that_of_the_whole_clip(
+    make_clip: Make, name: str, streams: str, length: int, size: tuple[int, int]
+) -> None:
+    data = replace(DATA, frames=9, streams=streams, flow_length=length)
+    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+    of, path = recognizer(name, data, **settings), make_clip(frames=9, size=size)
+    seen = of.predict(path)  # of all of its frames
+    steps = list(of.watch(path))
+    assert [step.index for step in steps] == list(range(9 - length))  # the last frames have no whole stack after them
+    assert [step.time for step in steps] == seen.times[:-length].tolist()
+    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[:-length], atol=1e-5)
+    # At a lower rate it is still the flow to the very next frames.
+    sample = torch.from_numpy(read_sample(path, data).pixels[: 9 - length : 5])
+    with torch.no_grad():
+        logits = of.model(to_video(sample[None], "half", data.flow_channels)).logits[0]
+    slow = list(of.watch([path], StreamConfig(rate=2)))
+    assert [step.index for step in slow] == list(range(0, 9 - length, 5))
+    np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
+
+
+def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> None:
+    data = replace(DATA, streams="flow", flow="tvl1")
+    if not hasattr(cv2, "optflow"):
+        with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build"):
+            recognizer("convlstm", data).watch("tcp://127.0.0.1:9")
+
+
+def test_streams_may_come_and_go(make_clip: Make) -> None:
+    of = recognizer()
+    streams = Streams(of.model, CLASSES, DATA)
+    frames = [frame for _, _, frame in stream(make_clip(frames=8))]
+    scores, _ = expected(of, make_clip(frames=8))
+    places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
+    batches: list[int] = []
+    of.model.encoder.register_forward_hook(lambda _, given, __: batches.append(len(given[0])))  # type: ignore[union-attr]
+    for names in ("a", "ab", "bc", "c", "abc", "ca", "b"):
+        seen = streams.step({name: frames[places[name]] for name in names})
+        assert set(seen) == set(names)
+        for name in names:
+            np.testing.assert_allclose(seen[name][0], scores[places[name]], atol=1e-5)
+            places[name] += 1
+    assert batches == [1, 1, 1, 1, 1, 1, 3, 2, 1]  # one that begins has no state yet, and goes alone
+    assert streams.step({}) == {}
+
+
+def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
+    of = recognizer()
+    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(stream(make_clip())))[2]
+    for count in (1, 2, 3, 4, 5, 6, 6, 6):
+        streams.step({str(number): frame for number in range(count)})
+        assert len(streams._loops) <= 4
+    begun = dict(streams._loops[6].begun)
+    streams.step({str(number): frame for number in range(6)})
+    assert begun
+    assert streams._loops[6].begun == begun
+
+
+def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
+    of, good, bad = recognizer(), make_clip(frames=30), tmp_path / "gone.mp4"
+    steps: list[Step] = []
+    with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
+        steps.extend(of.watch([bad, good]))
+    errors: list[ClipError] = []
+    steps = list(of.watch([bad, good], failed=errors.append))
+    check(steps, of, good)
+    assert [error.path for error in errors] == [bad]
+
+
+def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
+    of, path, pieces = recognizer(), make_clip(frames=12), cut(transport_stream(25), 20)
+    with Sender(lambda: slowly(pieces, 0.5 / len(pieces))) as sender:
+        steps = list(of.watch([sender.address, path], CONFIG))
+    check([step for step in steps if step.source == str(path)], of, path)
+    live = [step.index for step in steps if step.source == sender.address]
+    assert live == list(range(25))
+
+
+def test_a_slow_reader_gets_the_newest_and_is_told_what_it_missed() -> None:
+    of, pieces = recognizer(), cut(transport_stream(40), 10)
+    with Sender(lambda: slowly(pieces, 1.0 / len(pieces))) as sender:
+        steps = []
+        for step in of.watch(sender.address, StreamConfig(timeout=2, attempts=0)):
+            steps.append(step)
+            threading.Event().wait(0.2)
+    assert steps[-1].index == 39
+    assert len(steps) < 15
+    # The last frame came alone: all that is missing was dropped.
+    assert steps[-1].dropped == 40 - len(steps)
+
+
+def test_breaking_off_ends_the_threads(make_clip: Make) -> None:
+    with Sender(lambda: slowly(cut(transport_stream(60), 4), 0.02)) as sender:
+        for step in recognizer().watch([sender.address, make_clip(frames=50)], StreamConfig(timeout=5)):
+            if step.index == 2:
+                break
+
+
+def test_memory_is_constant(tmp_path: Path) -> None:
+    path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(1500)), fps=25)
+    of, after = recognizer("lstm"), {}
+    tracemalloc.start()
+    for step in of.watch(path):
+        if step.index in (100, 1400):
+            gc.collect()
+            after[step.index] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert step.index == 1499
+    assert after[1400] < after[100] + 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "settings", "message"),
+    [
+        ("c3d", DATA, {}, "c3d answers once a clip and needs all of its frames"),
+        ("convlstm", DATA, {"start": "clip-mean"}, "start is 'clip-mean', which needs the whole clip"),
+    ],
+)
+def test_a_model_that_cannot_stream_says_so_before_anything_is_opened(
+    name: str, data: DataConfig, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        recognizer(name, data, **settings).watch("tcp://127.0.0.1:9")
+
+
+def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
+    path = make_clip()
+    for sources, message in (([], "no source to watch"), ([path, str(path)], "given twice"), ([path, -2], "is -2")):
+        with pytest.raises(ValueError, match=message):
+            recognizer().watch(sources)
