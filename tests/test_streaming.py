@@ -84,6 +84,23 @@ def test_steps_are_those_of_the_whole_clip(
     assert {(step.source, step.classes, step.dropped) for step in steps} == {(str(path), CLASSES, 0)}
 
 
+def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Make) -> None:
+    path = make_clip(frames=8)
+    of = recognizer()
+    height, width = next(iter(stream(path)))[2].shape[:2]
+    steps = list(of.watch(path))
+    boxes = [step.box for step in steps if step.box is not None]
+    assert len(boxes) > 4
+    for step in steps:
+        if step.box is not None:
+            x1, y1, x2, y2 = step.box.corners
+            assert 0 <= x1 < x2 <= width
+            assert 0 <= y1 < y2 <= height
+            assert (step.box.label, step.box.frame) == (step.label, step.index)
+            assert 0 <= step.box.score <= step.score
+    assert all(step.box is None for step in recognizer("lstm").watch(path))
+
+
 def test_a_prediction_looks_at_the_same_frames(make_clip: Make) -> None:
     path = make_clip(frames=6)
     of = recognizer()

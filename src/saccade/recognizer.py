@@ -173,7 +173,9 @@ class Recognizer:
             ValueError: a model that needs whole clips.
         """
         sources = [source] if isinstance(source, int | str | Path) else source
-        return watch(Streams(self.model, self.classes, self.data), sources, config or StreamConfig(), failed)
+        return watch(
+            Streams(self.model, self.classes, self.data, self.localization), sources, config or StreamConfig(), failed
+        )
 
     @torch.inference_mode()
     def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:

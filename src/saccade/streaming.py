@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 from saccade.config import DataConfig, StreamConfig
 from saccade.data.transform import to_video
 from saccade.layers.repeated_conv import Loop, resumed
+from saccade.localization.live import Places, causal, locate_next
+from saccade.localization.parameters import LocalizationParameters
 from saccade.models.video_model import VideoModel
-from saccade.structures import ClipError, Step
+from saccade.structures import Box, ClipError, Step
 from saccade.video.flow import flow_ahead
 from saccade.video.resize import resize
 from saccade.video.source import Frame, Source
 
 Named = int | str | Path
 Failed = Callable[[ClipError], None]
+
+Seen = tuple[NDArray[np.float32], Any]  # probabilities `K`; attention `h w`, or None
 
 _SIZES = 4  # of batches for which a copy of the weights is kept
 
@@ -32,27 +36,51 @@ class Streams:
         model: in evaluation mode, with weights that stay as they are.
         classes: the `K` class names.
         data: how frames are resized and normalised.
+        localization: how attention becomes boxes; what looks at later frames is replaced (`live.causal`).
 
     Raises:
         ValueError: a model that cannot go frame by frame.
         RuntimeError: it sees optical flow by a method that is not installed, or whose weights cannot be had.
     """
 
-    def __init__(self, model: VideoModel, classes: Sequence[str], data: DataConfig) -> None:
+    def __init__(
+        self,
+        model: VideoModel,
+        classes: Sequence[str],
+        data: DataConfig,
+        localization: LocalizationParameters | None = None,
+    ) -> None:
         self.model, self.classes, self.data = model, tuple(classes), data
+        self.localization = causal(localization or LocalizationParameters())
         self.ahead = 0 if data.streams == "rgb" else data.flow_length  # frames after it that a frame's flow needs
         # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
         # is opened.
         self.states: dict[str, Any] = {}
+        self.places: dict[str, Places] = {}
         self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
-        self.states.clear()
+        self.forget("")
+
+    def forget(self, name: str) -> None:
+        """A stream has ended: nothing of it is kept."""
+        self.states.pop(name, None)
+        self.places.pop(name, None)
+
+    def box(self, name: str, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], float] | None:
+        """Where a stream's last frame was attended to: x1 y1 x2 y2 in a frame of that height and width, and how
+        concentrated the attention is there; None if it is even, or the model does not attend."""
+        track = self.places[name].surest if name in self.places else None
+        if track is None:
+            return None
+        x1, y1, x2, y2 = track.corners.tolist()
+        across, down = size[1] / self.data.size, size[0] / self.data.size
+        return (x1 * across, y1 * down, x2 * across, y2 * down), track.concentration
 
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def step(self, frames: dict[str, NDArray[np.uint8]]) -> dict[str, tuple[NDArray[np.float32], Any]]:
+    def step(self, frames: dict[str, NDArray[np.uint8]]) -> dict[str, Seen]:
         """One frame of some of the streams, in one batch.
 
         Args:
@@ -83,10 +111,9 @@ class Streams:
         return self._loops.setdefault(batch, Loop())
 
     @torch.inference_mode()
-    def _together(
-        self, names: list[str], frames: dict[str, NDArray[np.uint8]]
-    ) -> list[tuple[str, tuple[NDArray[np.float32], Any]]]:
-        pixels = torch.from_numpy(np.stack([self._sample(frames[name]) for name in names]))
+    def _together(self, names: list[str], frames: dict[str, NDArray[np.uint8]]) -> list[tuple[str, Seen]]:
+        samples = [self._sample(frames[name]) for name in names]
+        pixels = torch.from_numpy(np.stack(samples))
         video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
@@ -96,6 +123,12 @@ class Streams:
             self.states[name] = type(state)(*(part[i : i + 1] for part in state))
         scores = output.logits.float().softmax(-1).cpu().numpy()
         maps = [None] * len(names) if output.attention is None else output.attention.float().cpu().numpy()
+        for name, sample, attention in zip(names, samples, maps, strict=True):
+            if attention is not None:
+                # Of a model that sees the flow alone the flow is all there is.
+                picture = sample if self.data.streams == "flow" else sample[..., : self.data.channels]
+                places = self.places.get(name, Places())
+                self.places[name] = locate_next(places, attention, picture, self.localization)
         return list(zip(names, zip(scores, maps, strict=True), strict=True))
 
 
@@ -135,13 +168,16 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
                 news.wait_for(lambda: any(source.ready for source in live))
             frames = _polled(live, failed or errors.append)
             seen = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
-            for source, (index, time, _) in frames:
+            for source, (index, time, pixels) in frames:
                 scores, attention = seen[source.name]
                 counts = source.dropped, source.reconnections
-                yield Step(index, time, scores, streams.classes, attention, source.name, *counts)
+                best = int(scores.argmax())
+                found = streams.box(source.name, (pixels.shape[-3], pixels.shape[-2]))
+                box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
+                yield Step(index, time, scores, streams.classes, attention, source.name, *counts, box)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                streams.states.pop(source.name, None)
+                streams.forget(source.name)
     finally:
         for source in sources:
             source.stop()

@@ -134,6 +134,8 @@ class Step(_Scored):
         source: which stream, as it was named, without a password; None for a frame of a `Prediction`.
         dropped: frames of this stream that the model was too slow for, so far.
         reconnections: times that this stream was lost and came back, so far.
+        box: where it happens, in pixels of the frame, of the most probable class: the surest thing that is followed;
+            None for a frame of a `Prediction`, even attention, or a model that does not attend.
     """
 
     index: int
@@ -144,6 +146,7 @@ class Step(_Scored):
     source: str | None = None
     dropped: int = 0
     reconnections: int = 0
+    box: "Box | None" = None
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))

@@ -73,6 +73,7 @@ def to_values(step: Step) -> dict[str, Any]:
         "score": step.score,
         "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
         "attention": None if step.attention is None else step.attention.tolist(),
+        "box": None if step.box is None else {"corners": list(step.box.corners), "score": step.box.score},
         "dropped": step.dropped,
         "reconnections": step.reconnections,
     }

@@ -1,0 +1,64 @@
+"""Where it is now, in a stream: one frame after the other, nothing from later ones, and nothing that grows."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from saccade.localization.boxes import find_boxes
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.smooth import smooth_step
+from saccade.localization.tubes import Followed, LiveTrack, follow
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """What a stream carries from frame to frame.
+
+    Args:
+        steady: the smoothed map, `h w`; None before the first frame.
+        picture: the frame before, `H W C`.
+        followed: the tracks that are alive.
+    """
+
+    steady: Floats | None = None
+    picture: Pixels | None = None
+    followed: Followed = field(default_factory=Followed)
+
+    @property
+    def surest(self) -> LiveTrack | None:
+        """The track with a box in this frame whose boxes have been the most concentrated; None if there is none."""
+        here = [track for track in self.followed.tracks if not track.missed]
+        return max(here, key=lambda track: track.mean, default=None)
+
+
+def causal(parameters: LocalizationParameters) -> LocalizationParameters:
+    """The same for a stream: motion so far takes the part of what needs the next frame, or the clip's median."""
+    ahead = parameters.foreground in ("motion", "background")
+    return replace(parameters, causal=True, foreground="motion so far" if ahead else parameters.foreground)
+
+
+def locate_next(before: Places, attention: ArrayLike, picture: Pixels, parameters: LocalizationParameters) -> Places:
+    """One frame.
+
+    With `smoothing` of n frames the map of a thing that leaps needs n frames to arrive; without, there is no delay.
+
+    Args:
+        before: of the frame before; `Places()` at the first.
+        attention: `h w`, sums to one.
+        picture: `H W C`, uint8; boxes are in its pixels.
+        parameters: `causal` ones.
+
+    Raises:
+        ValueError: parameters that look at later frames, or maps and pictures that do not fit.
+    """
+    if not parameters.causal:
+        raise ValueError("these parameters look at later frames; give those of `causal(parameters)`")
+    steady = smooth_step(before.steady, attention, parameters.smoothing)
+    # Two frames are what motion so far needs; the boxes of the first were found before.
+    frames = np.stack((picture if before.picture is None else before.picture, picture))
+    found = find_boxes(np.stack((steady, steady)), frames, replace(parameters, smoothing=0.0))
+    return Places(steady, picture, follow(before.followed, found[-1], parameters))
