@@ -7,6 +7,7 @@ from typing import Any
 from saccade.config import read_json
 from saccade.evaluation.results import write_results
 from saccade.experiments.digits.budget import Budget
+from saccade.experiments.digits.contestants import CEILING
 from saccade.experiments.digits.honest import best
 from saccade.experiments.digits.published import PUBLISHED, READINGS
 
@@ -85,45 +86,38 @@ def write_all(
 
     if encoders := figures.get("pretraining"):
         put("pretraining", "encoders on Scaled MNIST: loss and accuracy on unseen digits", encoders, "pretraining")
-    if paper := figures.get("paper"):
-        put(
-            "digits-paper",
-            "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos",
-            {
-                "rounds": dict(budget.rounds),
-                "baselines": {**budget.baselines, "conv3d": budget.conv3d},
-                "frames": budget.frames,
-                "frozen": {
-                    e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()
-                },
-                "readings": READINGS,
-                "published": PUBLISHED,
-                "cells": paper,
-            },
-            "paper",
-        )
-    if (honest := figures.get("honest")) or figures.get("hands"):
-        honest = honest or {}
-        chosen = {variant: best(models) for variant, models in honest.items() if set(models) != {"ceiling"}}
-        put(
-            "digits-honest",
-            "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
-            {
-                **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
-                "chosen": chosen,
-                "ceilings": {v: models["ceiling"] for v, models in honest.items() if "ceiling" in models},
-                "models": honest,
-                "memory_gib": figures.get("memory", {}),
-                "hands": figures.get("hands", {}),
-            },
-            "honest",
-            "memory",
-            "hands",
-        )
+    if figures.get("paper"):
+        what = "Table I of Shan & Atanasov 2017: mean and spread over rounds, for four readings of the test videos"
+        put("digits-paper", what, _paper(figures["paper"], budget), "paper")
+    if figures.get("honest") or figures.get("hands"):
+        what = "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose"
+        put("digits-honest", what, _honest(figures), "honest", "memory", "hands")
     if both := figures.get("glimpses"):
-        put(
-            "glimpses",
-            "two moving digits, one window against several, equally many training videos",
-            {name: found["accuracy"] for name, found in both.items()} | {"runs": both},
-            "glimpses",
-        )
+        what = "two moving digits, one window against several, equally many training videos"
+        put("glimpses", what, {name: found["accuracy"] for name, found in both.items()} | {"runs": both}, "glimpses")
+
+
+def _paper(cells: Figures, budget: Budget) -> dict[str, Any]:
+    frozen = {e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()}
+    return {
+        "rounds": dict(budget.rounds),
+        "baselines": {**budget.baselines, "conv3d": budget.conv3d},
+        "frames": budget.frames,
+        "frozen": frozen,
+        "readings": READINGS,
+        "published": PUBLISHED,
+        "cells": cells,
+    }
+
+
+def _honest(figures: Figures) -> dict[str, Any]:
+    honest = figures.get("honest", {})
+    chosen = {variant: best(models) for variant, models in honest.items() if set(models) != {CEILING}}
+    return {
+        **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
+        "chosen": chosen,
+        "ceilings": {v: models[CEILING] for v, models in honest.items() if CEILING in models},
+        "models": honest,
+        "memory_gib": figures.get("memory", {}),
+        "hands": figures.get("hands", {}),
+    }

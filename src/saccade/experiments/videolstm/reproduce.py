@@ -196,13 +196,7 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         "A dot for each seed.",
     )
     if budget.curve:
-        columns = [*map(str, sorted((*budget.curve, budget.clips)))]
-        page.heading("How many clips it takes")
-        page.table(
-            [[name, *(percent(of[column]["accuracy"]) for column in columns)] for name, of in figures["curve"].items()],
-            ["model", *(f"{int(column):,} clips" for column in columns)],
-            "Equally many steps of training, however few clips.",
-        )
+        _curve(page, figures, budget)
     page.heading("Where, from labels only")
     page.table(
         _places(figures["localized"]),
@@ -225,6 +219,16 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
     write_png(picture, sheet(_looks(run, budget, sides)))
     page.figure(picture.read_bytes(), "Unseen clips; the box is the true place, which no model was told.", wide=True)
     return page.write(run / "report.html")
+
+
+def _curve(page: Page, figures: Mapping[str, Any], budget: Budget) -> None:
+    columns = [*map(str, sorted((*budget.curve, budget.clips)))]
+    page.heading("How many clips it takes")
+    page.table(
+        [[name, *(percent(of[column]["accuracy"]) for column in columns)] for name, of in figures["curve"].items()],
+        ["model", *(f"{int(column):,} clips" for column in columns)],
+        "Equally many steps of training, however few clips.",
+    )
 
 
 def _places(localized: Mapping[str, Any]) -> list[list[str]]:
