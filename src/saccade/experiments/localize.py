@@ -167,4 +167,5 @@ def _where_and_when(seen: Prediction, tubes: Sequence[Tube], least: float) -> tu
         return "none: no class is probable enough", ""
     boxes = sum(len(tube.frames) for tube in tubes)
     when = ", ".join(f"{one.start:.1f} to {one.end:.1f}" for one in seen.segments if one.label == seen.label)
-    return f"{len(tubes)} tubes, {boxes} boxes" if boxes else "none: attention is even", when
+    things = "1 thing" if len(tubes) == 1 else f"{len(tubes)} things"
+    return f"{boxes} of {things}" if boxes else "none: attention is even", when

@@ -98,7 +98,7 @@ def _with_tubes(frames: Numbered, seen: Prediction, tubes: Sequence[Tube]) -> It
         for one in seen.segments
         if one.label == seen.label
     ]
-    words = [seen.label, f"{100 * seen.score:.0f} % of the clip"]
+    words = [seen.label, f"{100 * seen.score:.0f} %"]
     for index, seconds, pixels in frames:
         picture: Any = enlarge(pixels[None])
         for number, of_tube in enumerate(at):
