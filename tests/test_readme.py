@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,8 @@ def run(command: str, place: Path) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
 def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
+    # Each page begins anew, as its reader does.
+    shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("SACCADE_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)

@@ -212,6 +212,7 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "encoder": "conv4",
         "hidden": 8,
         "head_units": 0,
+        "head": "joint",
         "dropout": 0.25,
         "in_channels": 1,
         "flow_channels": 0,
