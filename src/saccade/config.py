@@ -75,6 +75,11 @@ class DataConfig(_Config):
         return 0 if self.streams == "rgb" else 2 * self.flow_length
 
     @property
+    def picture_channels(self) -> int:
+        """How many of a sample's channels, the first, show where things are: the picture's, or all if it has none."""
+        return self.flow_channels if self.streams == "flow" else self.channels
+
+    @property
     def in_channels(self) -> int:
         """All channels of a sample (C): those of the picture, unless only flow is seen, then those of the flow."""
         return (0 if self.streams == "flow" else self.channels) + self.flow_channels

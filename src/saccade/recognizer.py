@@ -158,8 +158,7 @@ class Recognizer:
 
     def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
-        flow = 0 if self.data.streams == "flow" else self.data.flow_channels
-        return pixels[..., : pixels.shape[-1] - flow]
+        return pixels[..., : self.data.picture_channels]
 
     def watch(
         self, source: Named | Sequence[Named], config: StreamConfig | None = None, failed: Failed | None = None

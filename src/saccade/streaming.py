@@ -125,8 +125,7 @@ class Streams:
         maps = [None] * len(names) if output.attention is None else output.attention.float().cpu().numpy()
         for name, sample, attention in zip(names, samples, maps, strict=True):
             if attention is not None:
-                # Of a model that sees the flow alone the flow is all there is.
-                picture = sample if self.data.streams == "flow" else sample[..., : self.data.channels]
+                picture = sample[..., : self.data.picture_channels]
                 places = self.places.get(name, Places())
                 self.places[name] = locate_next(places, attention, picture, self.localization)
         return list(zip(names, zip(scores, maps, strict=True), strict=True))
