@@ -387,3 +387,56 @@ def test_a_network_that_started_from_imagenet_is_loaded_without_its_weights(run:
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**values, "pretrained": True}), encoding="utf-8")
     assert load(run).classes == CLASSES  # conv4 has no ImageNet weights: asking for them would raise
+
+
+def test_what_a_window_shows_is_told_of_the_frame(tmp_path: Path) -> None:
+    video = np.full((12, 96, 128, 3), 40, np.uint8)
+    for t in range(12):
+        video[t, 60:76, 8 + 8 * t : 24 + 8 * t] = 220
+    path = write(tmp_path / "moves.mp4", video, fps=10)
+    of = recognizer(data=replace(DATA, size=32, follow=0.5))
+    seen = of.predict(path)
+    assert seen.attention is not None
+    assert seen.windows is not None
+    assert seen.attention.shape == (6, round(2 * 4 / 0.5), round(2 * 4 / 0.375))  # of conv4's 4x4 over the window
+    np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, rtol=1e-4)
+    left, top, right, below = (seen.windows[:, 0, corner, axis] for corner, axis in ((0, 0), (0, 1), (2, 0), (2, 1)))
+    np.testing.assert_allclose(right - left, 48, rtol=1e-2)  # whole pixels of the scene
+    np.testing.assert_allclose(below - top, 48, rtol=1e-2)
+    middle = 16 + 8 * seen.indices
+    assert (np.abs((left + right) / 2 - middle)[1:-2] < 14).all()
+    y, x = np.mgrid[: seen.attention.shape[1], : seen.attention.shape[2]]
+    for attention, here in zip(seen.attention, seen.windows[:, 0], strict=True):
+        columns = (x[attention > 0] + 0.5) / x.shape[1] * 128
+        rows = (y[attention > 0] + 0.5) / y.shape[0] * 96
+        assert here[0, 0] <= columns.min() + 1e-3 and columns.max() <= here[2, 0] + 1e-3  # noqa: PT018
+        assert here[0, 1] <= rows.min() + 1e-3 and rows.max() <= here[2, 1] + 1e-3  # noqa: PT018
+    for tube in seen.tubes:
+        assert tube.boxes.min() >= 0
+        assert (tube.boxes[:, 2:] <= [128, 96]).all()
+    assert load(of.save(tmp_path / "model")).data.follow == 0.5
+    drawn = of.overlay(path, tmp_path / "seen.mp4", seen)
+    assert len(read(drawn, 12)) == 12
+
+
+def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path) -> None:
+    video = np.full((8, 60, 100, 3), 40, np.uint8)
+    for t in range(8):
+        video[t, 30:42, 60 + 3 * t : 72 + 3 * t] = 220
+    path = write(tmp_path / "moves.mp4", video, fps=10)
+    data = replace(DATA, size=64, follow=0.5)
+    model = create_model("convnet", 3, size=64, encoder="stn:2", hidden=8)
+    of = Recognizer(model, CLASSES, data)
+    seen, sample = of.look(path)
+    assert seen.windows is not None
+    assert sample.followed is not None
+    assert seen.windows.shape == (6, 2, 4, 2)
+    whole, _ = Recognizer(model, CLASSES, replace(data, follow=0.0)).look(path)
+    with torch.no_grad():
+        theta = model.encoder.windows((torch.from_numpy(sample.pixels).float() / 255 - 0.5).movedim(-1, 1) / 0.25)
+    for t in range(6):
+        x1, y1, x2, y2 = sample.followed[t] * [100, 60, 100, 60]
+        centre = (theta[t, :, :, 2].numpy() + 1) / 2
+        expected = [x1, y1] + centre * [x2 - x1, y2 - y1]
+        np.testing.assert_allclose(seen.windows[t].mean(1), expected, atol=1e-2)
+    assert not np.allclose(whole.windows, seen.windows)

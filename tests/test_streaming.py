@@ -21,8 +21,10 @@ from saccade.models.build import create_model
 from saccade.recognizer import Recognizer
 from saccade.streaming import Streams
 from saccade.structures import ClipError, Step
+from saccade.video.follow import cut as cut_window
+from saccade.video.follow import follow_next
 from saccade.video.read import stream
-from saccade.video.resize import resize
+from saccade.video.resize import resize, shrink_to
 from saccade.video.write import write
 
 CLASSES = ("clap", "run", "wave")
@@ -265,3 +267,48 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
     for sources, message in (([], "no source to watch"), ([path, str(path)], "given twice"), ([path, -2], "is -2")):
         with pytest.raises(ValueError, match=message):
             recognizer().watch(sources)
+
+
+@pytest.mark.parametrize(("name", "streams"), [("convalstm", "rgb"), ("motion", "both")])
+def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: str) -> None:
+    video = np.full((16, 96, 128, 3), 40, np.uint8)
+    for t in range(16):
+        video[t, 40:56, 10 + 6 * t : 26 + 6 * t] = 220
+    path = write(tmp_path / "moves.mp4", video, fps=10)
+    data = replace(DATA, size=32, frames=16, streams=streams, flow_length=1, follow=0.5)
+    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+    of = recognizer(name, data, **settings)
+    state, steps = None, list(of.watch(path))
+    assert len(steps) == 16 - (streams == "both")
+    frames = [frame for _, _, frame in stream(path)]
+    for step, frame in zip(steps, frames, strict=False):
+        window, state = follow_next(state, shrink_to(64)(frame), 0.5)
+        assert step.attention is not None
+        rows, columns = np.nonzero(step.attention)
+        down, across = step.attention.shape
+        assert ((columns + 0.5) / across >= window[0] - 1e-3).all()
+        assert ((columns + 0.5) / across <= window[2] + 1e-3).all()
+        assert ((rows + 0.5) / down >= window[1] - 1e-3).all()
+        np.testing.assert_allclose(step.attention.sum(), 1, rtol=1e-4)
+        if step.box:
+            x1, y1, x2, y2 = step.box.corners
+            assert 0 <= x1 <= x2 <= 128
+            assert 0 <= y1 <= y2 <= 96
+    if streams == "rgb":
+        sample = np.stack(
+            [
+                cut_window(shrink_to(64)(frame)[None], window[None], 32)[0]
+                for frame, window in zip(frames, windows_of(frames), strict=True)
+            ]
+        )
+        with torch.no_grad():
+            logits = of.model(to_video(torch.from_numpy(sample)[None], "half")).logits[0]
+        np.testing.assert_allclose([step.scores for step in steps], logits.softmax(-1), atol=1e-5)
+
+
+def windows_of(frames: list[np.ndarray]) -> list[np.ndarray]:
+    state, windows = None, []
+    for frame in frames:
+        window, state = follow_next(state, shrink_to(64)(frame), 0.5)
+        windows.append(window)
+    return windows

@@ -40,6 +40,11 @@ class DataConfig(_Config):
     )
     size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
     channels: int = setting(3, "3 for colour, 1 for grey.")
+    follow: float = setting(
+        0.0,
+        "Instead of whole frames, see a window that follows what moves: its side, as a share of the frame's shorter "
+        "one. For a camera that stands still and a small thing. 0: whole frames.",
+    )
     streams: str = setting("rgb", "What the model sees: rgb (the picture), flow (optical flow), or both.")
     flow: str = setting("dis", "Optical flow by dis, farneback, tvl1 or raft.")
     flow_length: int = setting(1, "Fields of flow stacked at each frame, from it on; two-stream papers take 10.")
@@ -55,6 +60,8 @@ class DataConfig(_Config):
             raise ValueError(f"windows is {self.windows}, expected 0 (equally spaced frames) or more")
         if self.size < 8:
             raise ValueError(f"size is {self.size}, expected at least 8 pixels")
+        if not 0 <= self.follow <= 1:
+            raise ValueError(f"follow is {self.follow}, expected a share of the frame from 0 (whole frames) to 1")
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
         if self.streams not in ("rgb", "flow", "both"):
@@ -67,7 +74,7 @@ class DataConfig(_Config):
     @property
     def flow_limit(self) -> float:
         """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as two-stream papers do."""
-        return 20 * self.size / 256
+        return 20 * self.size / 256 / (self.follow or 1)
 
     @property
     def flow_channels(self) -> int:

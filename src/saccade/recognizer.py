@@ -25,6 +25,7 @@ from saccade.models.video_model import Output, VideoModel
 from saccade.pictures.seen_clip import write_drawn
 from saccade.streaming import Failed, Named, Streams, watch
 from saccade.structures import ClipError, Evaluation, Prediction, Sample, Step
+from saccade.video.follow import maps_of_frames
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
 _FILE, _FUSED = "recognizer.json", "fused.json"
@@ -139,6 +140,8 @@ class Recognizer:
         """
         sample = read_sample(Path(path), self.data)
         frame_scores, scores, attention = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
+        if attention is not None and sample.scene is not None and sample.followed is not None:
+            attention = maps_of_frames(attention, sample.followed, sample.scene.shape[1:3])
         seen = Prediction(
             path=Path(path),
             classes=self.classes,
@@ -147,14 +150,15 @@ class Recognizer:
             times=sample.times,
             indices=sample.indices,
             attention=attention,
-            windows=self._windows(torch.from_numpy(sample.pixels), *sample.size),
+            windows=self._windows(sample),
             size=sample.size,
         )
         return seen, sample
 
     def locate(self, seen: Prediction, sample: Sample) -> Prediction:
         """A prediction with its tubes and segments, from the frames that it was made of."""
-        return locate(seen, self.pictures(sample.pixels), self.localization)
+        scene = self.pictures(sample.pixels) if sample.scene is None else sample.scene
+        return locate(seen, scene, self.localization)
 
     def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
@@ -177,14 +181,22 @@ class Recognizer:
         )
 
     @torch.inference_mode()
-    def _windows(self, frames: Tensor, height: int, width: int) -> NDArray[np.float32] | None:
-        """Where the encoder's windows lie in the video, from its frames `T H W C` uint8, already resized."""
+    def _windows(self, sample: Sample) -> NDArray[np.float32] | None:
+        """Where the model's windows lie in the video: those of its encoder, or the one that follows what moves."""
         encoder: object = self.model.encoder
-        if not isinstance(encoder, Windowed):
+        frames = torch.from_numpy(sample.pixels).to(self._device)
+        if isinstance(encoder, Windowed):
+            theta = encoder.windows(to_video(frames, self.data.normalization, self.data.flow_channels))
+        elif sample.followed is not None:
+            theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
+        else:
             return None
-        theta = encoder.windows(to_video(frames.to(self._device), self.data.normalization, self.data.flow_channels))
-        corners = window_corners(theta.view(len(frames), -1, 2, 3), height, width)
-        return corners.numpy()
+        corners = window_corners(theta.reshape(len(frames), -1, 2, 3), 1, 1).numpy()
+        if sample.followed is not None:
+            first, last = sample.followed[:, None, None, :2], sample.followed[:, None, None, 2:]
+            corners = first + corners * (last - first)
+        height, width = sample.size
+        return corners * np.array([width, height], np.float32)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and where it looked on every frame.

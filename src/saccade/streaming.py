@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Condition
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from saccade.config import DataConfig, StreamConfig
+from saccade.data.frame_cache import scene_limit, scene_side
 from saccade.data.transform import to_video
 from saccade.layers.repeated_conv import Loop, resumed
 from saccade.localization.live import Places, causal, locate_next
@@ -18,7 +19,8 @@ from saccade.localization.parameters import LocalizationParameters
 from saccade.models.video_model import VideoModel
 from saccade.structures import Box, ClipError, Step
 from saccade.video.flow import flow_ahead
-from saccade.video.resize import resize
+from saccade.video.follow import Following, cut, follow_next, maps_of_frames
+from saccade.video.resize import resize, shrink_to
 from saccade.video.source import Frame, Source
 
 Named = int | str | Path
@@ -27,6 +29,14 @@ Failed = Callable[[ClipError], None]
 Seen = tuple[NDArray[np.float32], Any]  # probabilities `K`; attention `h w`, or None
 
 _SIZES = 4  # of batches for which a copy of the weights is kept
+
+
+class _Look(NamedTuple):
+    """Of one frame: the sample `size size C`; the picture that places are in; the window in it that was looked at."""
+
+    sample: NDArray[np.uint8]
+    picture: NDArray[np.uint8]
+    window: NDArray[np.float32] | None
 
 
 class Streams:
@@ -57,6 +67,7 @@ class Streams:
         # is opened.
         self.states: dict[str, Any] = {}
         self.places: dict[str, Places] = {}
+        self.followed: dict[str, Following] = {}
         self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
         self.forget("")
@@ -65,15 +76,17 @@ class Streams:
         """A stream has ended: nothing of it is kept."""
         self.states.pop(name, None)
         self.places.pop(name, None)
+        self.followed.pop(name, None)
 
     def box(self, name: str, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], float] | None:
         """Where a stream's last frame was attended to: x1 y1 x2 y2 in a frame of that height and width, and how
         concentrated the attention is there; None if it is even, or the model does not attend."""
-        track = self.places[name].surest if name in self.places else None
-        if track is None:
+        places = self.places.get(name)
+        track = places.surest if places else None
+        if places is None or places.picture is None or track is None:
             return None
         x1, y1, x2, y2 = track.corners.tolist()
-        across, down = size[1] / self.data.size, size[0] / self.data.size
+        across, down = size[1] / places.picture.shape[1], size[0] / places.picture.shape[0]
         return (x1 * across, y1 * down, x2 * across, y2 * down), track.concentration
 
     @property
@@ -95,14 +108,30 @@ class Streams:
         known = [name for name in frames if name in self.states]
         return {name: seen for names in (new, known) if names for name, seen in self._together(names, frames)}
 
-    def _sample(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model sees of a frame and those after it, `size size C`, as `read_sample` makes it of clips."""
-        data, parts = self.data, []
+    def _look(self, name: str, pixels: NDArray[np.uint8]) -> _Look:
+        """What the model sees of a frame and those after it, as `read_sample` makes it of clips."""
+        data, frames = self.data, pixels if self.ahead else pixels[None]
+        if data.follow:
+            return self._follow(name, frames)
+        parts = []
         if data.streams != "flow":
-            parts.append(resize(pixels[:1] if self.ahead else pixels[None], data.size, data.channels)[0])
+            parts.append(resize(frames[:1], data.size, data.channels)[0])
         if self.ahead:
-            parts.append(flow_ahead(pixels, data.flow, data.flow_limit, data.size))
-        return np.concatenate(parts, -1)
+            parts.append(flow_ahead(frames, data.flow, data.flow_limit, data.size))
+        sample = np.concatenate(parts, -1)
+        return _Look(sample, sample[..., : data.picture_channels], None)
+
+    def _follow(self, name: str, frames: NDArray[np.uint8]) -> _Look:
+        data, size = self.data, (frames.shape[1], frames.shape[2])
+        scene = shrink_to(scene_side(data))(frames[0])
+        window, self.followed[name] = follow_next(self.followed.get(name), scene, data.follow)
+        parts = []
+        if data.streams != "flow":
+            parts.append(resize(cut(scene[None], window[None], data.size), data.size, data.channels)[0])
+        if self.ahead:
+            flow = flow_ahead(frames, data.flow, scene_limit(size))
+            parts.append(cut(flow[None], window[None], data.size)[0])
+        return _Look(np.concatenate(parts, -1), scene, window)
 
     def _loop(self, batch: int) -> Loop:
         """In which the weights are laid out once for batches of this size, as `unroll` does for a clip."""
@@ -112,8 +141,8 @@ class Streams:
 
     @torch.inference_mode()
     def _together(self, names: list[str], frames: dict[str, NDArray[np.uint8]]) -> list[tuple[str, Seen]]:
-        samples = [self._sample(frames[name]) for name in names]
-        pixels = torch.from_numpy(np.stack(samples))
+        looks = [self._look(name, frames[name]) for name in names]
+        pixels = torch.from_numpy(np.stack([look.sample for look in looks]))
         video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
@@ -122,13 +151,21 @@ class Streams:
         for i, name in enumerate(names):
             self.states[name] = type(state)(*(part[i : i + 1] for part in state))
         scores = output.logits.float().softmax(-1).cpu().numpy()
-        maps = [None] * len(names) if output.attention is None else output.attention.float().cpu().numpy()
-        for name, sample, attention in zip(names, samples, maps, strict=True):
-            if attention is not None:
-                picture = sample[..., : self.data.picture_channels]
-                places = self.places.get(name, Places())
-                self.places[name] = locate_next(places, attention, picture, self.localization)
-        return list(zip(names, zip(scores, maps, strict=True), strict=True))
+        if output.attention is None:
+            return [(name, (of_name, None)) for name, of_name in zip(names, scores, strict=True)]
+        seen: list[tuple[str, Seen]] = []
+        for name, of_name, look, small in zip(
+            names, scores, looks, output.attention.float().cpu().numpy(), strict=True
+        ):
+            attention = small
+            if look.window is not None:
+                attention = maps_of_frames(small[None], look.window[None], look.picture.shape[:2])[0]
+            places = self.places.get(name, Places())
+            if places.picture is not None and places.picture.shape != look.picture.shape:
+                places = Places()  # the source came back with frames of another size
+            self.places[name] = locate_next(places, attention, look.picture, self.localization)
+            seen.append((name, (of_name, attention)))
+        return seen
 
 
 def watch(

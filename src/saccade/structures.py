@@ -248,6 +248,8 @@ class Sample:
         times, indices: `U`, of these frames in the video.
         windows: `W T`, places in `pixels`: the frames of each window; of equally spaced frames a single one, `U`.
         size: height and width of the video itself.
+        scene: `U H W 3`, uint8, the whole frames, where `pixels` are only what a window shows that follows what moves.
+        followed: `U 4`, those windows: x1 y1 x2 y2 in shares of the frame. None, as `scene`: whole frames are seen.
     """
 
     pixels: NDArray[np.uint8]
@@ -255,8 +257,15 @@ class Sample:
     indices: NDArray[np.int64]
     windows: NDArray[np.int64]
     size: tuple[int, int]
+    scene: NDArray[np.uint8] | None = None
+    followed: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        if (self.scene is None) != (self.followed is None):
+            raise ValueError("a scene without the windows that follow something in it, or these without a scene")
+        if self.scene is not None and self.followed is not None:
+            _check("scene", self.scene, 4, len(self.pixels))
+            _check("followed", self.followed, 2, len(self.pixels))
         _check("pixels", self.pixels, 4)
         _check("times", self.times, 1, len(self.pixels))
         _check("indices", self.indices, 1, len(self.pixels))

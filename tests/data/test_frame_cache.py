@@ -16,9 +16,10 @@ from saccade.config import DataConfig
 from saccade.data import frame_cache
 from saccade.data.frame_cache import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
 from saccade.structures import Clip, ClipError
-from saccade.video.flow import read_flow
+from saccade.video.flow import read_flow, to_pixels
 from saccade.video.read import pick, read
 from saccade.video.resize import resize
+from saccade.video.write import write
 
 CONFIG = DataConfig(frames=4, size=16)
 Make = Callable[..., Path]
@@ -269,3 +270,41 @@ def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
     if streams != "rgb":
         stacks = read_flow(path, config.frames, 2, "dis", config.flow_limit, config.size).stacks
         assert np.array_equal(sample[..., -4:], stacks)
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+@pytest.mark.parametrize(("streams", "channels"), [("rgb", 1), ("flow", 3), ("both", 3)])
+def test_a_window_that_follows_is_cached_as_it_is_read(
+    tmp_path: Path, streams: str, channels: int, windows: int
+) -> None:
+    video = np.full((14, 96, 128, 3), 40, np.uint8)
+    for t in range(14):
+        video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
+    path = write(tmp_path / "moves.mp4", video, fps=10)
+    config = DataConfig(frames=6, windows=windows, size=24, channels=channels, streams=streams, follow=0.5)
+    sample = read_sample(path, config)
+    assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
+    assert sample.size == (96, 128)
+    assert sample.scene is not None
+    assert sample.followed is not None
+    assert sample.scene.shape[1:] == (48, 64, 3)  # where a window of half the height has the sample's 24 pixels
+    samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
+    if windows:
+        assert isinstance(samples, ClipWindows)
+        seen, of_windows = samples.every_window(0)
+        assert np.array_equal(of_windows, sample.windows)
+    else:
+        seen = samples[0][0]
+    assert np.array_equal(seen.numpy(), sample.pixels)
+    others, _ = prepare([Clip(path, "a")], ["a"], replace(config, follow=0.0), tmp_path / "cache")
+    assert not np.array_equal(others[0][0].numpy(), sample.pixels[:6])
+    corners = sample.followed * [128, 96, 128, 96]
+    at = 10 + 6 * sample.indices
+    inner = slice(2, -2)
+    assert (corners[inner, 0] <= at[inner] + 1).all()
+    assert (corners[inner, 2] >= at[inner] + 15).all()
+    if streams != "rgb":
+        # 6 pixels of the video are 3 of a sample, in which a window of 48 has 24.
+        moved = to_pixels(sample.pixels[inner, ..., -2:], config.flow_limit)
+        assert 2.4 < np.percentile(moved[..., 0], 95) < 3.6
+        assert np.abs(moved[..., 1]).max() < 1.2

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from saccade.models.build import create_model
 from saccade.recognizer import Recognizer, load
 from saccade.structures import Clip, ClipError
 from saccade.video.read import read
+from saccade.video.write import write
 
 Make = Callable[..., Path]
 DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")
@@ -86,8 +88,6 @@ class Knowing(Recognizer):
 
 
 def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:
-    from saccade.video.write import write
-
     clips = []
     for number in range(9):
         video = np.full((4, 32, 32, 3), 60, np.uint8)
@@ -107,6 +107,38 @@ def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Pa
     assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
     assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
     assert load(knowing.save(tmp_path / "run")).localization == chosen
+
+
+def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_path: Path) -> None:
+    class Knowing(Recognizer):
+        """Says wave where it sees something bright, and looks there; an even window is jump."""
+
+        def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+            bright = (samples[..., 0] > 150).float()
+            lit = torch.nn.functional.avg_pool2d(bright, 8)
+            share = (bright.mean((2, 3)) / 0.1).clamp(0, 1)
+            weights = lit + 1e-4
+            return torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True)
+
+    clips = []
+    for number in range(9):
+        video = np.full((8, 96, 128, 3), 60, np.uint8)
+        for t in range(8):
+            video[t, 30 + number : 50 + number, 6 + 10 * t : 26 + 10 * t] = 240
+        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
+    data = replace(DATA, frames=8, follow=0.5)
+    torch.manual_seed(0)
+    model = create_model("convalstm", 2, size=32, hidden=4, dropout=0.0)
+    knowing = Knowing(model, ("jump", "wave"), data)
+    samples, _ = prepare(clips, knowing.classes, data, tmp_path / "cache")
+    knowing.localization = choose_localization(knowing, samples)
+    assert knowing.localization != LocalizationParameters()
+    (tube, *_) = knowing.predict(clips[4].path).tubes
+    sides = tube.boxes[2:-2, 2:] - tube.boxes[2:-2, :2]
+    assert np.abs(sides - 20).mean() < 4
+    true = 6 + 10 * tube.frames[2:-2]
+    assert np.abs(tube.boxes[2:-2, 0] - true).mean() < 4
+    assert np.abs(tube.boxes[2:-2, 1] - 34).mean() < 4
 
 
 def _boxes(of: Recognizer, frames: torch.Tensor) -> list[list[float]]:

@@ -97,6 +97,8 @@ def make_store(
         RuntimeError: the ImageNet weights cannot be had.
     """
     data = resolve_normalization(data or DataConfig(), pretrained)
+    if data.follow:
+        raise ValueError(f"follow is {data.follow}, and features are stored of whole frames; leave it at 0")
     torch.manual_seed(seed)
     net = cast(nn.Module, build_encoder(encoder, data.in_channels, data.size, pretrained))
     if precision == "auto" and (folder / "store.json").exists():

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from saccade.config import write_bytes, write_json
-from saccade.data.frame_cache import ClipFrames
+from saccade.data.frame_cache import ClipFrames, read_sample
 from saccade.localization.boxes import blank_outside, box_mask, find_boxes
 from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
 from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 from saccade.pictures.seen_clip import write_located
 from saccade.recognizer import Recognizer, load
-from saccade.structures import ClipError, Prediction, Tube
+from saccade.structures import Clip, ClipError, Prediction, Tube
+from saccade.video.follow import into_windows, maps_of_frames
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -48,6 +49,7 @@ def choose(
     targets: Sequence[int],
     flow: int,
     candidates: Sequence[LocalizationParameters] = CANDIDATES,
+    followed: Sequence[Scores] | None = None,
 ) -> LocalizationParameters:
     """The parameters whose boxes are the smallest that the label needs, and that it needs all of.
 
@@ -62,6 +64,8 @@ def choose(
         targets: the true class of each clip.
         flow: how many of the C channels, the last, are optical flow.
         candidates: among which it is chosen.
+        followed: of each clip `T 4`, the windows of `pictures` that the samples are, where a model sees such; boxes are
+            found in the whole pictures.
 
     Raises:
         ValueError: a model that does not attend.
@@ -69,6 +73,12 @@ def choose(
     _, attention = frame_answers(recognizer, samples)
     if attention is None:
         raise ValueError("the model does not attend: there is nothing to choose parameters for")
+    maps = list(attention)
+    if followed is not None:
+        maps = [
+            maps_of_frames(of_clip, windows, here.shape[1:3])
+            for of_clip, windows, here in zip(maps, followed, pictures, strict=True)
+        ]
     colour = np.rint(np.median(samples[..., : samples.shape[-1] - flow].numpy(), axis=(0, 1, 2, 3)))
     blank = [*colour.tolist(), *[128] * flow]
     count, size = len(samples), samples.shape[2:4]
@@ -80,8 +90,19 @@ def choose(
         return judged[np.arange(count), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        found = [find_boxes(maps, here, parameters) for maps, here in zip(attention, pictures, strict=True)]
-        masks = np.stack([box_mask([each.corners for each in clip], (size[0], size[1])) for clip in found])
+        found = [
+            [frame.corners for frame in find_boxes(of_clip, here, parameters)]
+            for of_clip, here in zip(maps, pictures, strict=True)
+        ]
+        if followed is not None:
+            found = [
+                [
+                    _in_sample(corners, window, here.shape[1:3], size)
+                    for corners, window in zip(clip, of_clip, strict=True)
+                ]
+                for clip, of_clip, here in zip(found, followed, pictures, strict=True)
+            ]
+        masks = np.stack([box_mask(clip, (size[0], size[1])) for clip in found])
         area = masks.mean(axis=(1, 2, 3))
         return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
 
@@ -100,10 +121,34 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> Local
     count = min(_CHOOSE_ON, len(validation), _PIXELS // (2 * len(CANDIDATES) * a_clip))
     if count < _FEWEST:
         return recognizer.localization
-    chosen = [validation[i] for i in np.linspace(0, len(validation) - 1, count).astype(int).tolist()]
+    places = np.linspace(0, len(validation) - 1, count).astype(int).tolist()
+    if recognizer.data.follow:
+        return _choose_followed(recognizer, [validation.clips[i] for i in places])
+    chosen = [validation[i] for i in places]
     samples = torch.stack([frames for frames, _, _ in chosen])
     pictures = [recognizer.pictures(clip) for clip in samples.numpy()]
     return choose(recognizer, samples, pictures, [target for _, target, _ in chosen], recognizer.data.flow_channels)
+
+
+def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
+    """The same for a model that sees windows: boxes are sought in the whole frames, which no cache holds."""
+    seen = [read_sample(clip.path, recognizer.data) for clip in clips]
+    middle = [sample.windows[len(sample.windows) // 2] for sample in seen]
+    samples = torch.from_numpy(np.stack([sample.pixels[at] for sample, at in zip(seen, middle, strict=True)]))
+    scenes, followed = [], []
+    for sample, at in zip(seen, middle, strict=True):
+        assert sample.scene is not None
+        assert sample.followed is not None
+        scenes.append(sample.scene[at])
+        followed.append(sample.followed[at])
+    targets = [recognizer.classes.index(clip.label) for clip in clips]
+    return choose(recognizer, samples, scenes, targets, recognizer.data.flow_channels, followed=followed)
+
+
+def _in_sample(corners: Scores, window: Scores, of_scene: tuple[int, int], of_sample: tuple[int, ...]) -> Scores:
+    """Boxes `n 4` in pixels of a scene as boxes in pixels of the sample that a window of it is."""
+    in_scene, in_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (of_scene, of_sample))
+    return into_windows(corners / in_scene, window) * in_sample
 
 
 def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0.3) -> list[ClipError]:

@@ -17,6 +17,7 @@ from saccade.structures import ClipError, FlowStacks
 from saccade.video.decode import Change, Choose
 from saccade.video.raft import raft
 from saccade.video.read import pick, stream
+from saccade.video.resize import shrink_to
 from saccade.video.sample import equally_spaced
 
 Pixels = NDArray[np.uint8]
@@ -211,7 +212,7 @@ def read_flow(
         first = _pairs(wanted(frames), frames, length)
         return np.unique(np.minimum([first, first + 1], frames - 1))
 
-    found = pick(path, choose, None if side is None else _shrink(side))
+    found = pick(path, choose, None if side is None else shrink_to(side))
     if total < 2:
         raise _motionless(path)
     starts = wanted(total)
@@ -252,7 +253,7 @@ def stream_flow(
     """
     _check_numbers(limit, length=length, size=size, side=side)
     estimate = _named(method)
-    shrink: Change = (lambda pixels: pixels) if side is None else _shrink(side)
+    shrink: Change = (lambda pixels: pixels) if side is None else shrink_to(side)
     ahead: deque[Pixels] = deque()  # the fields from the next frame on
     for frames in _overlapping(shrink(pixels) for _, _, pixels in stream(path)):
         for field in _stored(estimate(frames), size, limit):
@@ -286,7 +287,7 @@ def flow_ahead(
         RuntimeError: the method is not installed, or its weights cannot be had.
     """
     _check_numbers(limit, size=size, side=side)
-    shrunk = frames if side is None else np.stack([_shrink(side)(frame) for frame in frames])
+    shrunk = frames if side is None else np.stack([shrink_to(side)(frame) for frame in frames])
     return np.concatenate(_stored(flow(shrunk, method), size, limit), -1)
 
 
@@ -358,19 +359,6 @@ def _stacked(flow: NDArray[Stacked], pairs: NDArray[np.int64]) -> NDArray[Stacke
     for k in range(L):
         together[..., k, :] = flow[pairs[:, k]]
     return together.reshape(*together.shape[:3], 2 * L)
-
-
-def _shrink(side: int) -> Change:
-    def shrink(pixels: Pixels) -> Pixels:
-        H, W = pixels.shape[:2]
-        scale = side / min(H, W)
-        if scale >= 1:
-            return pixels
-        return cv2.resize(pixels, (round(W * scale), round(H * scale)), interpolation=cv2.INTER_AREA).astype(
-            np.uint8, copy=False
-        )
-
-    return shrink
 
 
 def _squash(flow: Flow, size: int) -> Flow:

@@ -1,5 +1,7 @@
 """From frames of any size to the small squares that a model sees, the same way for files and for live cameras."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +45,18 @@ def resize(pixels: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.ui
         )
         out[:] = small if channels == 3 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
     return result
+
+
+def shrink_to(side: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """What makes frames `H W 3` smaller, in their own proportions, until the shorter side has so many pixels."""
+
+    def shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        H, W = pixels.shape[:2]
+        scale = side / min(H, W)
+        if scale >= 1:
+            return pixels
+        return cv2.resize(pixels, (round(W * scale), round(H * scale)), interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+
+    return shrink
