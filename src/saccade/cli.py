@@ -230,6 +230,13 @@ def compare(
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
     run: Annotated[Path | None, typer.Option(help="Where the runs go. [default: runs/CLIPS-compared]")] = None,
     jobs: Annotated[int, typer.Option(help="Trainings side by side, a core each; 0: one for every core.")] = 0,
+    silhouettes: Annotated[
+        str | None,
+        typer.Option(
+            help="Score where models looked: a folder of silhouettes, white on black, laid out as the clips; or "
+            "not-black: what is to be found is drawn on black in the clips."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the set is called in --results. [default: its folder]")] = None,
     results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
 ) -> None:
@@ -240,7 +247,9 @@ def compare(
     shared = ModelConfig(encoder=encoder, pretrained=pretrained, grounded=grounded)
     entrants, fused = read_entrants(models, shared, data)
     chosen = list(range(training.seed, training.seed + seeds))
-    figures = _compare(clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None)
+    figures = _compare(
+        clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None, silhouettes
+    )
     if results:
         from saccade.experiments.compare import add_results
 
@@ -335,6 +344,7 @@ def _compare(
     data: DataConfig,
     training: TrainConfig,
     jobs: int | None,
+    silhouettes: str | None = None,
 ) -> dict[str, Any]:
     from rich.console import Console
     from rich.table import Table
@@ -345,7 +355,7 @@ def _compare(
     if folds and leave_one_out:
         raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
     splits = functools.partial(make_splits, folds=folds, leave_out=leave_one_out)
-    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs, fused)
+    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes)
     columns, rows = compare.table(figures)
     shown = Table(*columns)
     for row in rows:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from saccade.localization import boxes
 from saccade.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
 from saccade.localization.parameters import LocalizationParameters
 
@@ -115,3 +116,84 @@ def test_what_does_not_fit() -> None:
         label_boxes(cut_boxes(rectangle(), PLAIN), np.ones((1, 2)), np.arange(1), ("a", "b", "c"))
     with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) for 2 boxes"):
         Candidates(np.zeros((1, 4), np.float32), np.zeros(2, np.float32))
+
+
+def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
+    """Squares on grey, each from x and y on, of a side, so many pixels further every frame: `6 48 64 3`."""
+    frames = np.full((6, 48, 64, 3), 60, np.uint8)
+    for x, y, side, step in ways:
+        for t in range(6):
+            frames[t, y : y + side, x + step * t : x + step * t + side] = 230
+    return frames
+
+
+def test_the_thing_that_is_looked_at_is_boxed_whole() -> None:
+    frames = walking((4, 4, 8, 5), (4, 30, 10, 5))  # in steps that show all of each between three frames
+    maps = np.full((6, 12, 16), 1e-3, np.float32)
+    for t in range(6):
+        maps[t, 8, (4 + 5 * t) // 4] = 1  # a corner of the lower one
+    maps /= maps.sum((1, 2), keepdims=True)
+    parts = LocalizationParameters(foreground="background", threshold=0.2)
+    things = replace(parts, extent="thing")
+    for t, found in enumerate(find_boxes(maps, frames, things)):
+        np.testing.assert_allclose(found.corners, [[4 + 5 * t, 30, 14 + 5 * t, 40]], atol=1)
+    of_parts = np.stack([found.corners[0] for found in find_boxes(maps, frames, parts)])
+    assert (of_parts[:, 3] < 39).all(), "the lower end of the thing is hardly attended to"
+
+
+def test_attention_beside_a_thing_counts_for_the_nearest_one_that_is_no_speck() -> None:
+    frames = walking((4, 4, 8, 5), (4, 30, 10, 5))
+    frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(np.uint8)
+    maps = np.zeros((6, 12, 16), np.float32)
+    maps[:, 11, 15] = 1  # on the speck in the corner, far below the lower one
+    things = LocalizationParameters(foreground="background", threshold=0.2, extent="thing", closing=0.0)
+    for t, found in enumerate(find_boxes(maps, frames, things)):
+        np.testing.assert_allclose(found.corners, [[4 + 5 * t, 30, 14 + 5 * t, 40]], atol=1)
+
+
+def test_pieces_share_attention_by_distance() -> None:
+    """Equal to a loop over all pixels and all pixels of pieces."""
+    chance = np.random.default_rng(0)
+    foreground = np.zeros((30, 40), np.float32)
+    blocks = [(3, 4, 8, 9), (20, 5, 27, 12), (10, 25, 18, 33)]
+    for top, left, below, right in blocks:
+        foreground[top:below, left:right] = 1
+    weights = chance.random((30, 40)).astype(np.float32) ** 4
+    parameters = LocalizationParameters(foreground="motion", extent="thing", most=3, closing=0.0)
+    found = boxes._pick(foreground, weights, parameters)
+    mass = np.zeros(3)
+    for y in range(30):
+        for x in range(40):
+            apart = [
+                min((y - row) ** 2 + (x - column) ** 2 for row in range(top, below) for column in range(left, right))
+                for top, left, below, right in blocks
+            ]
+            mass[int(np.argmin(apart))] += weights[y, x]
+    area = np.array([(below - top) * (right - left) for top, left, below, right in blocks]) / 1200
+    expected = dict(zip([(b[1], b[0], b[3], b[2]) for b in blocks], mass / weights.sum() - area, strict=True))
+    assert {tuple(each) for each in found.corners.astype(int).tolist()} == set(expected)
+    for corners, share in zip(found.corners.astype(int).tolist(), found.concentration, strict=True):
+        assert share == pytest.approx(expected[tuple(corners)], abs=0.02)  # OpenCV's distance is not quite Euclid's
+    assert (np.diff(found.concentration) <= 0).all()
+
+
+def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
+    frames = np.full((3, 48, 64, 3), 60, np.uint8)
+    maps = np.full((3, 12, 16), 1e-3, np.float32)
+    maps[:, 4:6, 4:7] = 1
+    maps /= maps.sum((1, 2), keepdims=True)
+    parts = LocalizationParameters(foreground="motion")
+    things = replace(parts, extent="thing")
+    for one, other in zip(find_boxes(maps, frames, parts), find_boxes(maps, frames, things), strict=True):
+        np.testing.assert_array_equal(one.corners, other.corners)
+    even = np.full((3, 12, 16), 1 / 192, np.float32)
+    assert [len(found) for found in find_boxes(even, walking((4, 4, 8, 5))[:3], things)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"extent": "all"}, "extent is 'all'"), ({"extent": "thing"}, "there are no things without one")],
+)
+def test_extents_that_there_cannot_be(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LocalizationParameters(**settings)

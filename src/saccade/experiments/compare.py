@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from rich.progress import Progress, track
 
 import saccade
 from saccade.config import DataConfig, TrainConfig, read_json, write_json
@@ -22,9 +22,10 @@ from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
 from saccade.experiments.entrants import FUSED, Entrant, check_entrants
 from saccade.experiments.fuse import fuse
+from saccade.experiments.silhouettes import Truth, mean_places, read_truth, score_places
 from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
-from saccade.recognizer import resolve_normalization
+from saccade.recognizer import load, resolve_normalization
 from saccade.structures import Clip
 
 
@@ -103,6 +104,7 @@ def compare(
     training: TrainConfig,
     jobs: int | None = None,
     fused: Sequence[Entrant] = (),
+    silhouettes: str | None = None,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
 
@@ -120,10 +122,13 @@ def compare(
         jobs: trainings side by side, one thread each; None: one for every core.
         fused: those of the models whose answers are fused late, for each seed and split with weights that validation
             clips choose: one more row, without training. None of them: no such row.
+        silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
+            them. None: it is not.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
-        `streams`: what each saw; `fused_weights`: of those that were fused, means over seeds and splits;
+        `streams`: what each saw; `fused_weights`: of those that were fused, means over seeds and splits; `places`: of
+        each that attends, the figures of `score_places`, means over seeds;
         `majority`: what always saying one and the same class can reach on the test videos; and the counts.
 
     Raises:
@@ -134,6 +139,7 @@ def compare(
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     jobs = jobs or machine()["cores"]
+    truth = None if silhouettes is None else read_truth(silhouettes, folder)
     clips = find_clips(folder)
     classes = sorted({clip.label for clip in clips})
     seen = [resolve_normalization(each.seen(data), each.model.pretrained) for each in models]
@@ -166,6 +172,8 @@ def compare(
     means = [mean(of_member) for of_member in zip(*weights, strict=True)]
     results["fused_weights"] = {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
     results["skipped"] = [str(error) for error in skipped]
+    if truth is not None:
+        results["places"] = _places(out, models, splits, seeds, truth)
     write_json(out / "comparison.json", results)
     page = _page(out, folder.resolve().name, models, results, next(iter(splits)), data, training)
     page.write(out / "report.html")
@@ -243,6 +251,35 @@ def _gather(out: Path, names: Sequence[str], splits: Mapping[str, Split], seeds:
     return results
 
 
+def _places(
+    out: Path, models: Sequence[Entrant], splits: Mapping[str, Split], seeds: Sequence[int], truth: Truth
+) -> dict[str, Any]:
+    """Where the models that attend looked in the test clips of all splits, means over seeds."""
+    attentive = [each.name for each in models if MODELS[each.model.name].attends]
+    steps = track(attentive, "where they looked", disable=not attentive)
+    return {
+        name: mean_places(
+            [
+                score_places(
+                    ((load(out / name / _part(part, seed), "cpu"), split.test) for part, split in splits.items()), truth
+                )
+                for seed in seeds
+            ]
+        )
+        for name in steps
+    }
+
+
+def _places_table(places: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: a row a model, and those without attention, as seen beside the last of them."""
+    columns = ["looked", "peak in the silhouette", "peak in its box", "box with IoU ≥ .5", "mean IoU"]
+    rows = dict(places)
+    for name, figures in list(places.values())[-1]["baselines"].items():
+        rows[f"without attention: {name}"] = figures
+    keys = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
+    return columns, [[name, *(percent(figures[key]) for key in keys)] for name, figures in rows.items()]
+
+
 def _page(
     out: Path,
     name: str,
@@ -264,6 +301,10 @@ def _page(
     page.figure(
         to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
     )
+    if places := results.get("places"):
+        page.heading("Where")
+        columns, rows = _places_table(places)
+        page.table(rows, columns, "Share of frames of test clips; the silhouettes were not seen in training.")
     attentive = [entrant.name for entrant in models if MODELS[entrant.model.name].attends]
     if attentive:
         page.heading("What they looked at")
@@ -285,6 +326,11 @@ def add_results(
 ) -> None:
     """Put one set's figures into a file of results, beside those of other sets; its command stands with each set."""
     known = read_json(path)["figures"] if path.exists() else {}
+    if places := figures.get("places"):
+        # Of the model that the set is for: the one that follows motion, else the last that attends.
+        name_of = "motion" if "motion" in places else list(places)[-1]
+        keys = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
+        figures = {**figures, "places_of": name_of, **{key: places[name_of][key] for key in keys}}
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
     known[name] = {"command": command, "budget": budget, **figures}
     commands = " && ".join(entry["command"] for entry in known.values())

@@ -25,9 +25,11 @@ Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 
 CANDIDATES = tuple(
-    LocalizationParameters(foreground=foreground, threshold=threshold)
+    LocalizationParameters(foreground=foreground, extent=extent, threshold=threshold)
+    for extent in ("attention", "thing")
     for foreground in ("none", "motion", "background", "contrast")
     for threshold in (0.05, 0.1, 0.2, 0.35)
+    if extent == "attention" or foreground != "none"
 )
 _AT_ONCE = 50  # clips that are classified together
 _CHOOSE_ON = 40  # validation clips at most: each is classified twice for every candidate

@@ -15,6 +15,8 @@ from saccade.structures import Box
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
+_SPECK = 0.1  # of the largest piece's pixels: what is smaller is noise
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -43,7 +45,9 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     """The boxes of every frame.
 
     The map is smoothed over time, brought to the size of the frame, and multiplied by how likely each pixel is of the
-    foreground. Where a frame shows no foreground (nothing moves), the map is used as it is.
+    foreground; what is heavy then is in a box. With `extent="thing"` the foreground alone is cut into pieces, and each
+    bit of attention counts for the piece that is nearest to it: the box is as large as the thing, also where a model
+    looks at a hand of it, or at its rim. Where a frame shows no foreground (nothing moves), the map is used as it is.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -64,9 +68,17 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     # Rounding alone must not lift a part of a uniform map above the rest.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
     foreground = FOREGROUNDS[parameters.foreground]
-    if foreground is not None:
-        large *= foreground(frames) + np.float32(NOISE)
-    return cut_boxes(large, parameters, attended)
+    if foreground is None:
+        return cut_boxes(large, parameters, attended)
+    there = foreground(frames)
+    if parameters.extent == "attention":
+        return cut_boxes(large * (there + np.float32(NOISE)), parameters, attended)
+    return tuple(
+        _pick(here, weights, parameters)
+        if allowed.any() and (here > NOISE).any()
+        else _cut(weights, allowed, parameters)
+        for here, weights, allowed in zip(there, large, attended, strict=True)
+    )
 
 
 def cut_boxes(
@@ -83,16 +95,45 @@ def cut_boxes(
     return tuple(_cut(each, here, parameters) for each, here in zip(weights, allowed, strict=True))
 
 
+def _pick(foreground: Floats, weights: Floats, parameters: LocalizationParameters) -> Candidates:
+    """The pieces of a foreground that most of the attention is nearest to."""
+    parts, about = _pieces(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
+    large = about[:, cv2.CC_STAT_AREA] >= _SPECK * about[1:, cv2.CC_STAT_AREA].max()
+    large[0] = False
+    # Every pixel's nearest one of a large piece: labels of the distance transform are numbers of such pixels.
+    of_large = large[parts]
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~of_large).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(nearest.max() + 1, np.int64)
+    owner[nearest[of_large]] = parts[of_large]
+    mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(about)) / weights.sum(dtype=np.float64)
+    heaviest = [int(part) for part in mass.argsort(kind="stable")[::-1] if large[part]][: parameters.most]
+    x, y, width, height = about[heaviest, :4].T
+    share = mass[heaviest] - width * height / weights.size
+    corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)
+    order = share.argsort(kind="stable")[::-1]
+    return Candidates(corners[order], share[order].clip(0, 1).astype(np.float32))
+
+
+def _pieces(
+    heavy: NDArray[np.bool_], parameters: LocalizationParameters
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Pixels joined where they touch, small gaps closed: the number of each one's piece, and the pieces' statistics."""
+    pixels = heavy.astype(np.uint8)
+    reach = round(parameters.closing * min(heavy.shape) / 2)
+    if reach:
+        pixels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)).astype(np.uint8)
+    _, parts, about, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+    return parts.astype(np.int32, copy=False), about.astype(np.int32, copy=False)
+
+
 def _cut(weights: Floats, allowed: NDArray[np.bool_], parameters: LocalizationParameters) -> Candidates:
     peak = weights.max(where=allowed, initial=0)
     if not peak > 0:
         return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-    heavy = ((weights >= parameters.threshold * peak) & allowed).astype(np.uint8)
-    reach = round(parameters.closing * min(weights.shape) / 2)
-    if reach:
-        heavy = cv2.morphologyEx(heavy, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)).astype(np.uint8)
-    count, parts, about, _ = cv2.connectedComponentsWithStats(heavy, connectivity=8)
-    mass = np.bincount(parts.ravel(), weights.ravel(), count)
+    parts, about = _pieces((weights >= parameters.threshold * peak) & allowed, parameters)
+    mass = np.bincount(parts.ravel(), weights.ravel(), len(about))
     heaviest = 1 + mass[1:].argsort(kind="stable")[::-1][: parameters.most]  # part 0 is the rest
     x, y, width, height = about[heaviest, :4].T
     within = [weights[top : top + high, left : left + wide].sum(dtype=np.float64)

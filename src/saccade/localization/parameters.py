@@ -19,7 +19,9 @@ class LocalizationParameters:
         smoothing: of attention over time, in frames; see `smooth`.
         upsampling: how a map is brought to the size of the frame, one of `UPSAMPLINGS`.
         foreground: which pixels may belong to the thing, one of `FOREGROUNDS`.
-        threshold: a pixel is in a box from this share of the map's highest value on.
+        extent: what a box is around: `attention`, the heavy part of map × foreground, or `thing`, the whole piece of
+            the foreground that the attention is on.
+        threshold: a pixel is in a box from this share of the map's (for `thing`: the foreground's) highest value on.
         closing: gaps up to this share of the frame's shorter side are closed before pixels are joined to a thing.
         most: boxes in a frame at most.
         overlap_weight: of boxes' IoU against their scores in linking; λ of Gkioxari & Malik 2015.
@@ -37,6 +39,7 @@ class LocalizationParameters:
     smoothing: float = 0.0
     upsampling: str = "bilinear"
     foreground: str = "none"
+    extent: str = "attention"
     threshold: float = 0.35
     closing: float = 0.05
     most: int = 1
@@ -51,6 +54,10 @@ class LocalizationParameters:
         for name, table in (("upsampling", UPSAMPLINGS), ("foreground", FOREGROUNDS)):
             if getattr(self, name) not in table:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(table)}")
+        if self.extent not in ("attention", "thing"):
+            raise ValueError(f"extent is {self.extent!r}, expected attention or thing")
+        if self.extent == "thing" and self.foreground == "none":
+            raise ValueError("extent is 'thing', and foreground is 'none': there are no things without one")
         if self.causal and self.foreground in ("motion", "background"):
             raise ValueError(f"foreground {self.foreground!r} looks at later frames; for causal take 'motion so far'")
         if not 0 < self.threshold < 1:
