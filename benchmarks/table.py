@@ -7,11 +7,13 @@ from typing import Any
 
 import digit_tables
 import harness
+import real_clips_tables
 import training_table
 import videolstm_tables
 
-TABLES = digit_tables.TABLES | training_table.TABLES | videolstm_tables.TABLES
-NEEDED = digit_tables.NEEDED | training_table.NEEDED | videolstm_tables.NEEDED
+_MODULES = (digit_tables, real_clips_tables, training_table, videolstm_tables)
+TABLES = {name: make for module in _MODULES for name, make in module.TABLES.items()}
+NEEDED = {name: needed for module in _MODULES for name, needed in module.NEEDED.items()}
 
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""The tables of real clips, made from the results of `saccade compare` on folders of them."""
+
+from collections.abc import Callable
+
+from digit_tables import Results, percent, table
+
+NAME = "real-clips"
+# Rows of places without attention, in words.
+_WITHOUT = {
+    "centre": "a box in the middle",
+    "moving": "the largest thing that moves",
+    "window": "the window that follows what moves",
+}
+
+
+def accuracies(results: Results) -> str:
+    """A row a model, a column a set."""
+    sets = results[NAME]
+    models = list(dict.fromkeys(model for of in sets.values() for model in of["accuracy"]))
+    rows = [["always the commonest class", *(percent(of["majority"]) for of in sets.values())]]
+    rows += [[f"`{model}`", *(_accuracy(of, model) for of in sets.values())] for model in models]
+    counts = [f"{name}: {of['test_videos']} test videos, {len(of['seeds'])} seeds" for name, of in sets.items()]
+    note = f"Test videos right, %, means over seeds ± their spread; {'; '.join(counts)}."
+    return table(["model", *(name.replace("_", " ") for name in sets)], rows) + f"\n{note}\n"
+
+
+def _accuracy(of: dict, model: str) -> str:  # type: ignore[type-arg] # as JSON has it
+    if model not in of["accuracy"]:
+        return "–"
+    spread = of["spread"][model]
+    return percent(of["accuracy"][model]) + ("" if spread is None else f" ± {percent(spread)}")
+
+
+def places(results: Results) -> str:
+    """Where people are, from labels only: every set that was scored by silhouettes."""
+    columns = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
+    rows = []
+    for name, of in results[NAME].items():
+        found = of.get("places", {})
+        rows += [[name, f"`{model}`", *(percent(each[key]) for key in columns)] for model, each in found.items()]
+        if found:
+            # The frames are the same for all models.
+            without = found[of["places_of"]]["baselines"]
+            rows += [[name, _WITHOUT[key], *(percent(each[c]) for c in columns)] for key, each in without.items()]
+    return table(["set", "by", "peak on it", "peak in its box", "box with IoU ≥ .5", "mean IoU"], rows)
+
+
+TABLES: dict[str, Callable[[Results], str]] = {"real-accuracy": accuracies, "real-places": places}
+NEEDED: dict[str, set[str]] = {"real-accuracy": {NAME}, "real-places": {NAME}}
