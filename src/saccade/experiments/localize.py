@@ -133,7 +133,11 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> Local
 
 
 def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """The same for a model that sees windows: boxes are sought in the whole frames, which no cache holds."""
+    """The same for a model that sees windows: boxes are sought in the whole frames, which no cache holds.
+
+    Windows follow a thing that moves before a camera that stands still: boxes are around things, cut out of a
+    foreground that says what moves. Which foreground, and where it is cut, is chosen.
+    """
     seen = [read_sample(clip.path, recognizer.data) for clip in clips]
     middle = [sample.windows[len(sample.windows) // 2] for sample in seen]
     samples = torch.from_numpy(np.stack([sample.pixels[at] for sample, at in zip(seen, middle, strict=True)]))
@@ -144,7 +148,8 @@ def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> Localizat
         scenes.append(sample.scene[at])
         followed.append(sample.followed[at])
     targets = [recognizer.classes.index(clip.label) for clip in clips]
-    return choose(recognizer, samples, scenes, targets, recognizer.data.flow_channels, followed=followed)
+    things = [each for each in CANDIDATES if each.extent == "thing" and each.foreground in ("motion", "background")]
+    return choose(recognizer, samples, scenes, targets, recognizer.data.flow_channels, things, followed)
 
 
 def _in_sample(corners: Scores, window: Scores, of_scene: tuple[int, int], of_sample: tuple[int, ...]) -> Scores:
