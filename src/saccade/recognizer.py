@@ -21,7 +21,7 @@ from saccade.localization.locate import locate
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import rebuild
 from saccade.models.classifier import Classifier
-from saccade.models.video_model import Output, VideoModel
+from saccade.models.video_model import VideoModel
 from saccade.pictures.seen_clip import write_drawn
 from saccade.streaming import Failed, Named, Streams, watch
 from saccade.structures import ClipError, Evaluation, Prediction, Sample, Step
@@ -33,11 +33,20 @@ _AT_ONCE = 32  # frames that are encoded together
 
 
 class Seen(NamedTuple):
-    """Of one clip: probabilities at its frames, `U K`; of the whole, `K`; and attention `U h w`, if there is any."""
+    """Of one clip: probabilities at its frames, `U K`; of the whole, `K`; attention `U h w`, evidence `U`, if any."""
 
     frame_scores: NDArray[np.float32]
     scores: NDArray[np.float32]
     attention: NDArray[np.float32] | None
+    evidence: NDArray[np.float32] | None
+
+
+class Answer(NamedTuple):
+    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` (`Classifier.look`), if there are any."""
+
+    scores: Tensor
+    attention: Tensor | None
+    evidence: Tensor | None
 
 
 class Recognizer:
@@ -80,17 +89,31 @@ class Recognizer:
         scores: NDArray[np.float32] = frame_scores.mean(0) if self.verdict == "mean" else frame_scores[-1]
         return scores
 
-    @torch.inference_mode()
     def classify(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Probabilities `B T K` and attention `B T h w`, on the CPU.
+        """Probabilities `B T K` and attention `B T h w`, on the CPU: `answer` without the evidence."""
+        scores, attention, _ = self.answer(samples)
+        return scores, attention
+
+    @torch.inference_mode()
+    def answer(self, samples: Tensor) -> Answer:
+        """Probabilities `B T K`, attention `B T h w` and evidence `B T`, on the CPU.
 
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
         samples = samples.to(self._device)
         if samples.dtype == torch.float16:
-            return _probabilities(self.model.forward_features(to_features(samples)))
-        return _probabilities(self.model(to_video(samples, self.data.normalization, self.data.flow_channels)))
+            return self._behind_encoder(to_features(samples))
+        video = to_video(samples, self.data.normalization, self.data.flow_channels)
+        if isinstance(self.model, Classifier) and self.model.says_when:
+            return self._behind_encoder(self.model.encode_video(video))
+        return _probabilities(*self.model(video), None)
+
+    def _behind_encoder(self, features: Tensor) -> Answer:
+        """The same from features `B T D h w`."""
+        model = self.model
+        evidence = model.look(features)[0] if isinstance(model, Classifier) and model.says_when else None
+        return _probabilities(*model.forward_features(features), evidence)
 
     @torch.inference_mode()
     def classify_windows(self, samples: Tensor, windows: NDArray[np.int64]) -> Seen:
@@ -101,16 +124,28 @@ class Recognizer:
             windows: `W T`, places among the `U`.
         """
         if not isinstance(self.model, Classifier) or len(windows) == 1:
-            parts = [self.classify(samples[window][None]) for window in windows]
-            scores = torch.cat([scores for scores, _ in parts])
-            maps = [attention for _, attention in parts if attention is not None]
-            attention = torch.cat(maps) if maps else None
+            scores, attention, evidence = joined([self.answer(samples[window][None]) for window in windows])
         else:
             features = torch.cat([self._encode(part) for part in samples.split(_AT_ONCE)])
-            scores, attention = _probabilities(self.model.forward_features(features[windows]))
+            scores, attention, evidence = self._behind_encoder(features[windows])
         judged = np.mean([self.judge(of_window) for of_window in scores.numpy()], 0)
-        looked = None if attention is None else _of_frames(attention.numpy(), windows, len(samples))
-        return Seen(_of_frames(scores.numpy(), windows, len(samples)), judged, looked)
+        frame_scores, *rest = (
+            None if part is None else _of_frames(part.numpy(), windows, len(samples))
+            for part in (scores, attention, evidence)
+        )
+        assert frame_scores is not None
+        return Seen(frame_scores, judged, *rest)
+
+    @torch.inference_mode()
+    def look_at(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """How much each frame of such samples tells, `B T`, and what is attended there, `B T D`; see `Classifier.look`.
+
+        Raises:
+            ValueError: a model that weighs no frames.
+        """
+        if not isinstance(self.model, Classifier):
+            raise ValueError("this model answers once a clip: it has no evidence of single frames")
+        return self.model.look(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
 
     def _encode(self, samples: Tensor) -> Tensor:
         """Frames or stored features `N …` to features `N D h w`."""
@@ -139,19 +174,21 @@ class Recognizer:
             ClipError: the clip cannot be read.
         """
         sample = read_sample(Path(path), self.data)
-        frame_scores, scores, attention = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
+        found = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
+        attention = found.attention
         if attention is not None and sample.scene is not None and sample.followed is not None:
             attention = maps_of_frames(attention, sample.followed, sample.scene.shape[1:3])
         seen = Prediction(
             path=Path(path),
             classes=self.classes,
-            frame_scores=frame_scores,
-            scores=scores,
+            frame_scores=found.frame_scores,
+            scores=found.scores,
             times=sample.times,
             indices=sample.indices,
             attention=attention,
             windows=self._windows(sample),
             size=sample.size,
+            evidence=found.evidence,
         )
         return seen, sample
 
@@ -373,9 +410,19 @@ def _load_weights(model: VideoModel, path: Path) -> None:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
 
 
-def _probabilities(output: Output) -> tuple[Tensor, Tensor | None]:
-    logits, attention = output
-    return logits.float().softmax(-1).cpu(), None if attention is None else attention.float().cpu()
+def joined(parts: Sequence[Answer]) -> Answer:
+    """Answers on some clips after those on others."""
+
+    def together(which: Sequence[Tensor | None]) -> Tensor | None:
+        found = [part for part in which if part is not None]
+        return torch.cat(found) if found else None
+
+    scores, *rest = zip(*parts, strict=True)
+    return Answer(torch.cat(scores), *map(together, rest))
+
+
+def _probabilities(logits: Tensor, *rest: Tensor | None) -> Answer:
+    return Answer(logits.float().softmax(-1).cpu(), *(None if part is None else part.float().cpu() for part in rest))
 
 
 def _of_frames(values: NDArray[np.float32], windows: NDArray[np.int64], count: int) -> NDArray[np.float32]:

@@ -289,6 +289,8 @@ class Prediction(_Scored):
         tubes: where it happens, for every class that is not out of the question, the surest first. None for a model
             that does not attend, or one whose attention is even.
         segments: when it happens, likewise.
+        evidence: `T`, how much each frame tells: the logarithm of its weight, up to a number that is the same for all;
+            None for a model that weighs no frames.
     """
 
     path: Path
@@ -302,6 +304,7 @@ class Prediction(_Scored):
     size: tuple[int, int] | None = None
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
+    evidence: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check("frame_scores", self.frame_scores, 2, len(self.times))
@@ -311,6 +314,8 @@ class Prediction(_Scored):
         _check("indices", self.indices, 1, len(self.times))
         if self.attention is not None:
             _check("attention", self.attention, 3, len(self.times))
+        if self.evidence is not None:
+            _check("evidence", self.evidence, 1, len(self.times))
         if self.windows is not None:
             _check("windows", self.windows, 4, len(self.times))
             if self.size is None:
@@ -325,6 +330,7 @@ class Prediction(_Scored):
             indices=self.indices[places],
             attention=None if self.attention is None else self.attention[places],
             windows=None if self.windows is None else self.windows[places],
+            evidence=None if self.evidence is None else self.evidence[places],
         )
 
     @property

@@ -13,7 +13,7 @@ import torch
 from saccade.config import DataConfig
 from saccade.data.frame_cache import prepare
 from saccade.experiments import localize
-from saccade.experiments.localize import choose_localization, localize_clips
+from saccade.experiments.localize import ONSETS, choose_localization, choose_times, localize_clips
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
 from saccade.recognizer import Recognizer, load
@@ -87,6 +87,30 @@ class Knowing(Recognizer):
         return share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True)
 
 
+class Weighing(Recognizer):
+    """Weighs a frame by its first pixel, in steps of e, and knows the class from frames whose second one is bright."""
+
+    def look_at(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = samples[:, :, 0, 0, 0].float(), (samples[:, :, 0, 1, 0] > 200).float()
+        return first - 10, torch.nn.functional.pad(second[..., None] * 20, (0, 63))
+
+
+def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not() -> None:
+    model = recognizer("moments").model
+    with torch.no_grad():
+        model.head[-1].weight.zero_()  # type: ignore[index, union-attr]
+        model.head[-1].weight[1, 0] = 1  # type: ignore[index, union-attr]
+    weighing = Weighing(model, ("jump", "wave"), DATA, "last")
+    samples = torch.zeros(3, 8, 32, 32, 3, dtype=torch.uint8)
+    # Three frames tell the class: two with most of the weight, one with e^-4 of it, .018; the others have e^-8.
+    samples[:, :, 0, 0, 0], samples[:, 2:5, 0, 0, 0] = 12, torch.tensor([20, 16, 20], dtype=torch.uint8)
+    samples[:, 2:5, 0, 1, 0] = 255
+    found = choose_times(weighing, samples, [1, 1, 1])
+    assert (found.onset, found.level) == (0.01, 10)
+    with pytest.raises(ValueError, match="the model does not say when"):
+        choose_times(recognizer(), samples, [1, 1, 1])
+
+
 def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:
     clips = []
     for number in range(9):
@@ -106,6 +130,9 @@ def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Pa
     few = samples.only(clips[:5])
     assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
     assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
+    weighing = recognizer("moments")
+    assert choose_localization(weighing, samples).onset in ONSETS
+    assert choose_localization(weighing, few) == LocalizationParameters()
     assert load(knowing.save(tmp_path / "run")).localization == chosen
 
 

@@ -1,5 +1,6 @@
 """A prediction gets tubes in pixels of its video, and segments in its seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,20 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     (segment,) = (one for one in found.segments if one.label == "wave")
     assert (segment.start, segment.end) == pytest.approx((0.25, 1.75))
     np.testing.assert_array_equal(found.scores, seen(maps).scores)
+
+
+def test_tubes_and_segments_last_as_long_as_the_evidence() -> None:
+    frames, maps = scene()
+    evidence = np.array([-9, -9, -9, 4, 3.9, -9], np.float32)
+    found = locate(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
+    for label in ("wave", "rest"):
+        (tube,) = (tube for tube in found.tubes if tube.label == label)
+        assert tube.frames.tolist() == list(range(15, 21))
+        (segment,) = (one for one in found.segments if one.label == label)
+        assert (segment.start, segment.end) == pytest.approx((1.25, 2.25))
+    assert found.at(np.array([3])).evidence == np.array([4], np.float32)
+    with pytest.raises(ValueError, match="evidence"):
+        replace(seen(maps), evidence=evidence[:3])
 
 
 def test_without_attention_there_are_times_and_no_places() -> None:

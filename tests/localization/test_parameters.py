@@ -17,6 +17,7 @@ from saccade.localization.parameters import LocalizationParameters, choose_param
         ({"threshold": 1.0}, "threshold is 1.0, expected a share"),
         ({"onset": 1.1}, "onset is 1.1, expected a share from 0 to 1"),
         ({"closing": 0.6}, "closing is 0.6, expected a share from 0 to 0.5"),
+        ({"level": float("nan")}, "level is nan, expected a finite number"),
         ({"smoothing": -1}, "smoothing is -1, expected 0 or more"),
         ({"overlap_weight": float("nan")}, "overlap_weight is nan"),
         ({"most": 0}, "most is 0, expected at least 1"),

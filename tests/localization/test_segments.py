@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.segments import find_segments, runs_above
+from saccade.localization.segments import find_segments, happening, lasts, runs_above
 
 HALF = LocalizationParameters(onset=0.5)
 TIMES = np.arange(8) / 4  # seconds
@@ -50,6 +50,34 @@ def test_a_single_picture_has_no_duration_and_padding_counts_once() -> None:
     assert find_segments(np.ones((1, 1)), np.zeros(1), ("a",), HALF) == ()
     (seen,) = find_segments(np.ones((4, 1)), np.array([0, 1, 2, 2.0]), ("a",), HALF)
     assert (seen.start, seen.end) == (0.0, 2.5)
+
+
+def test_a_class_ends_where_frames_tell_it_no_more() -> None:
+    evidence = np.log([0.001, 0.5, 1.0, 0.8, 0.001, 0.001, 0.02, 0.001]) + 7  # known up to a number
+    told = happening(np.array([0.9, 0.1]), evidence, HALF)
+    np.testing.assert_allclose(told[:, 0], 0.9 * np.exp(evidence - 7), rtol=1e-5)
+    np.testing.assert_allclose(told[:, 1], told[:, 0] / 9, rtol=1e-5)
+    surest = find_segments(told, TIMES, ("wave", "rest"), HALF)[0]
+    assert (surest.label, surest.start, surest.end) == ("wave", 0.125, 0.875)
+    assert lasts(evidence, HALF).tolist() == [False, True, True, True, False, False, False, False]
+    assert lasts(evidence, replace(HALF, onset=0.01)).sum() == 4
+
+
+def test_in_a_stream_evidence_is_compared_with_what_was_seen_and_with_what_is_usual() -> None:
+    evidence, causal = np.log([0.001, 0.1, 8, 4.1, 16]), replace(HALF, causal=True)
+    seen = happening(np.ones(1), evidence, causal)
+    np.testing.assert_allclose(seen[:, 0], [0, 0, 1, 4.1 / 8, 1], rtol=1e-5)
+    np.testing.assert_array_equal(happening(np.ones(1), np.append(evidence, 20.0), causal)[:5], seen)
+    usual = happening(np.ones(1), evidence, replace(causal, level=float(np.log(10))))
+    np.testing.assert_allclose(usual[:, 0], [0, 0, 0.8, 0, 1], rtol=1e-5)
+    far = happening(np.ones(1), evidence, replace(causal, level=9.0))
+    assert find_segments(far, np.arange(5.0), ("wave",), causal) == (), "no frame is as sure as is usual"
+
+
+@pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
+def test_evidence_that_is_none(evidence: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
+        happening(np.ones(1), np.array(evidence), HALF)
 
 
 def test_what_does_not_fit() -> None:

@@ -2,12 +2,16 @@
 
 import pytest
 
-from saccade.models.build import MODELS, create_model, list_models
+from saccade.config import DataConfig, ModelConfig
+from saccade.encoders.conv4 import Conv4
+from saccade.encoders.paired import Paired
+from saccade.models.build import MODELS, configured, create_model, list_models
 from saccade.models.classifier import Classifier
 from saccade.recurrent.attentive import AttentiveCell
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
+from saccade.recurrent.moments import MomentsCell
 
 
 def parts(model):
@@ -26,6 +30,7 @@ def parts(model):
         ("alstm", (LSTM, "SoftAttention", "sum")),
         ("convlstm", (ConvLSTM, None, None)),
         ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
+        ("moments", (MomentsCell, None, None)),
         ("report", (ConvLSTM, "ContextAttention", "product")),
     ],
 )
@@ -75,3 +80,13 @@ def test_settings_that_do_not_fit_are_errors():
         create_model("lstm", 3, encoder="eye")
     with pytest.raises(TypeError, match="colour"):
         create_model("lstm", 3, colour="red")
+
+
+def test_moments_have_an_encoder_for_the_flow_where_there_is_one():
+    both = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, streams="both"), 3)
+    assert isinstance(both.encoder, Paired)
+    assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
+    for streams, channels in (("rgb", 3), ("flow", 2)):
+        alone = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, streams=streams), 3)
+        assert isinstance(alone.encoder, Conv4)
+        assert alone.in_channels == channels

@@ -1,6 +1,7 @@
 """Where and when in clips: how to localise, chosen from labels alone, and what is found, in files and drawn."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from saccade.data.frame_cache import ClipFrames, read_sample
 from saccade.localization.boxes import blank_outside, box_mask, find_boxes
 from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
 from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from saccade.localization.segments import lasts
+from saccade.models.classifier import Classifier
 from saccade.pictures.seen_clip import write_located
 from saccade.recognizer import Recognizer, load
 from saccade.structures import Clip, ClipError, Prediction, Tube
@@ -31,7 +34,9 @@ CANDIDATES = tuple(
     for threshold in (0.05, 0.1, 0.2, 0.35)
     if extent == "attention" or foreground != "none"
 )
+ONSETS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _AT_ONCE = 50  # clips that are classified together
+_A_FEW = 4  # clips that are encoded together, also by large encoders
 _CHOOSE_ON = 40  # validation clips at most: each is classified twice for every candidate
 _FEWEST = 8  # a choice made on fewer is none
 _PIXELS = 1 << 27  # of all these classifications together: less than a minute with a small encoder
@@ -111,7 +116,62 @@ def choose(
     return choose_parameters(candidates, criterion)
 
 
+def choose_times(
+    recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int], onsets: Sequence[float] = ONSETS
+) -> LocalizationParameters:
+    """From which share of the highest evidence on a frame belongs to the event: `explanation_cost` in time.
+
+    The frames above it are to be few and enough for the model to tell the label, and the others are not to tell
+    it. No true time is looked at. `level` is the median over clips of the highest evidence, for streams.
+
+    Args:
+        recognizer: a trained model that says when; its `localization` has the rest of the parameters.
+        samples: clips that it did not learn from, as `Recognizer.answer` takes them.
+        targets: the true class of each clip.
+        onsets: among which it is chosen.
+
+    Raises:
+        ValueError: a model that does not.
+    """
+    model = recognizer.model
+    if not isinstance(model, Classifier) or not model.says_when:
+        raise ValueError("the model does not say when: there is no evidence to choose an onset for; use model moments")
+    found = [recognizer.look_at(part) for part in samples.split(_A_FEW)]
+    evidence, attended = (torch.cat(parts) for parts in zip(*found, strict=True))
+    rest = recognizer.localization
+
+    def label_probability(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            left = evidence.masked_fill(~torch.from_numpy(kept).to(evidence.device), -torch.inf)
+            scores = model.tell(left, attended).double().softmax(1).cpu().numpy()
+        return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
+
+    def criterion(parameters: LocalizationParameters) -> float:
+        kept = np.stack([lasts(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
+        return float(explanation_cost(kept.mean(1), label_probability(kept), label_probability(~kept)).mean())
+
+    chosen = choose_parameters([replace(rest, onset=onset) for onset in onsets], criterion)
+    return replace(chosen, level=float(evidence.amax(1).median()))
+
+
 def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> LocalizationParameters:
+    """What `choose` and `choose_times` find on validation clips; the parameters that there are where they cannot."""
+    parameters = _choose_places(recognizer, validation)
+    count = min(_CHOOSE_ON, len(validation))
+    if not isinstance(recognizer.model, Classifier) or not recognizer.model.says_when or count < _FEWEST:
+        return parameters
+    chosen = [validation[i] for i in _spread(len(validation), count)]
+    samples = torch.stack([frames for frames, _, _ in chosen])
+    times = choose_times(recognizer, samples, [target for _, target, _ in chosen])
+    return replace(parameters, onset=times.onset, level=times.level)
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """So many of all places, from the first to the last."""
+    return np.linspace(0, total - 1, count).astype(int).tolist()
+
+
+def _choose_places(recognizer: Recognizer, validation: ClipFrames) -> LocalizationParameters:
     """What `choose` finds on validation clips, spread over them; the parameters that there are where it cannot.
 
     It cannot for a model that does not attend, for stored features, whose pixels nobody can blank, for fewer than 8
@@ -123,10 +183,9 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> Local
     count = min(_CHOOSE_ON, len(validation), _PIXELS // (2 * len(CANDIDATES) * a_clip))
     if count < _FEWEST:
         return recognizer.localization
-    places = np.linspace(0, len(validation) - 1, count).astype(int).tolist()
     if recognizer.data.follow:
-        return _choose_followed(recognizer, [validation.clips[i] for i in places])
-    chosen = [validation[i] for i in places]
+        return _choose_followed(recognizer, [validation.clips[i] for i in _spread(len(validation), count)])
+    chosen = [validation[i] for i in _spread(len(validation), count)]
     samples = torch.stack([frames for frames, _, _ in chosen])
     pictures = [recognizer.pictures(clip) for clip in samples.numpy()]
     return choose(recognizer, samples, pictures, [target for _, target, _ in chosen], recognizer.data.flow_channels)

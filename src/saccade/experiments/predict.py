@@ -111,6 +111,7 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         "indices": prediction.indices.tolist(),
         "frame_scores": prediction.frame_scores.tolist(),
         "attention": None if prediction.attention is None else prediction.attention.tolist(),
+        "evidence": None if prediction.evidence is None else prediction.evidence.tolist(),
         "windows": None if prediction.windows is None else prediction.windows.tolist(),
         "tubes": [
             {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}

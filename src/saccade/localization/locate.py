@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.segments import find_segments
+from saccade.localization.segments import find_segments, happening
 from saccade.localization.tubes import find_tubes
 from saccade.structures import Prediction
 
 
 def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
     """The prediction with its tubes and segments, the surest first; without attention there are no tubes.
+
+    Where frames have evidence, tubes and segments last as long as it does (`happening`), else as long as the class.
 
     Args:
         seen: of a clip, with the size of its video.
@@ -22,12 +24,15 @@ def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: Localizati
     Raises:
         ValueError: a prediction with attention and without the size of its video, or frames that do not fit it.
     """
-    segments = find_segments(seen.frame_scores, seen.times, seen.classes, parameters)
+    frame_scores = seen.frame_scores
+    if seen.evidence is not None:
+        frame_scores = happening(seen.scores, seen.evidence, parameters)
+    segments = find_segments(frame_scores, seen.times, seen.classes, parameters)
     if seen.attention is None:
         return replace(seen, tubes=(), segments=segments)
     if seen.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
-    tubes = find_tubes(seen.attention, pictures, seen.frame_scores, seen.indices, seen.classes, parameters)
+    tubes = find_tubes(seen.attention, pictures, frame_scores, seen.indices, seen.classes, parameters)
     scale = np.array([seen.size[1] / pictures.shape[2], seen.size[0] / pictures.shape[1]] * 2, np.float32)
     scaled = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)
     return replace(seen, tubes=scaled, segments=segments)

@@ -28,8 +28,10 @@ class LocalizationParameters:
         gap: frames in a row without a box that a tube goes on over.
         shortest: frames that a tube or a segment has at least.
         score_smoothing: of class scores over time, in frames.
-        onset: a tube or a segment lasts where the class's score is at least this share of its highest; 0: a tube is
-            not trimmed.
+        onset: a tube or a segment lasts where the class's score, or the evidence of frames that have some, is at least
+            this share of its highest; 0: a tube is not trimmed.
+        level: the least evidence that the frames so far are compared with, where `causal`: what the surest frame of a
+            clip usually has.
         causal: nothing is taken from later frames, as in a stream.
 
     Raises:
@@ -48,6 +50,7 @@ class LocalizationParameters:
     shortest: int = 1
     score_smoothing: float = 0.0
     onset: float = 0.5
+    level: float = 0.0
     causal: bool = False
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class LocalizationParameters:
         for name in ("smoothing", "score_smoothing", "overlap_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if not math.isfinite(self.level):
+            raise ValueError(f"level is {self.level}, expected a finite number")
         for name, least in (("most", 1), ("gap", 0), ("shortest", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")

@@ -20,6 +20,41 @@ def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, in
     return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
 
 
+def happening(
+    scores: NDArray[np.floating], evidence: NDArray[np.floating], parameters: LocalizationParameters
+) -> NDArray[np.float32]:
+    """Classes at every frame, `T K`, of a model that weighs frames: p_k exp(e_t - max e).
+
+    A class that a memory goes on naming ends here where no frame tells it any more.
+
+    Args:
+        scores: `K`, probabilities of the clip.
+        evidence: `T`, the logarithm of each frame's weight, up to a number that is the same for all (`MomentsCell`).
+        parameters: where `causal`, the maximum is that of the frames so far and of `level`: until something has
+            happened, frames of a stream are not to be compared with each other alone. What is below `onset` of it is 0
+            then, for the clip's highest share, which others are compared with, may come later.
+
+    Raises:
+        ValueError: no frames, or evidence that is not finite.
+    """
+    told = np.asarray(evidence, dtype=np.float64)
+    if told.ndim != 1 or not len(told) or not np.isfinite(told).all():
+        raise ValueError(f"evidence of shape {told.shape}, expected T finite numbers, at least one")
+    if parameters.causal:
+        share = np.exp(told - np.maximum.accumulate(told).clip(min=parameters.level))
+        share[share < parameters.onset] = 0
+    else:
+        share = np.exp(told - told.max())
+    return (share[:, None] * np.asarray(scores)).astype(np.float32)
+
+
+def lasts(evidence: NDArray[np.floating], parameters: LocalizationParameters) -> NDArray[np.bool_]:
+    """In which of `T` frames something happens: where the smoothed evidence is at least `onset` times the highest."""
+    scores = happening(np.ones(1), evidence, parameters)
+    told = smooth(scores, parameters.score_smoothing, parameters.causal)[:, 0]
+    return (told >= parameters.onset * told.max()) & (told > 0)
+
+
 def find_segments(
     frame_scores: NDArray[np.floating],
     times: NDArray[np.floating],

@@ -17,11 +17,15 @@ KINDS: dict[str, type[Classifier] | type[ClipClassifier]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named setting of one of `KINDS`: what it is for, its arguments, and its class."""
+    """A named setting of one of `KINDS`: what it is for, its arguments, and its class.
+
+    `paired`: where it sees both, picture and flow have an encoder each.
+    """
 
     summary: str
     settings: dict[str, Any] = field(default_factory=dict)
     kind: str = "Classifier"
+    paired: bool = False
 
     @property
     def attends(self) -> bool:
@@ -52,6 +56,11 @@ MODELS: dict[str, Recipe] = {
     "motion": Recipe(
         "VideoLSTM: a ConvLSTM over the flow says where a second one looks (Li et al. 2016)",
         {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "flow_channels": 2},
+    ),
+    "moments": Recipe(
+        "attention over all places of all frames, no other memory (after Ilse et al. 2018): says when, too",
+        {"cell": "memoryless", "attention": "moments", "glimpse": "sum"},
+        paired=True,
     ),
     "report": Recipe(
         "attention from the cube's average and the memory, a ConvLSTM (Teja & Akunuri 2020)",
@@ -95,15 +104,14 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     Raises:
         ValueError: as `create_model`, or a model whose attention follows the flow, for samples without picture or flow.
     """
-    if model.name in MODELS and MODELS[model.name].follows_flow:
-        if data.streams != "both":
-            raise ValueError(
-                f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
-                "give --streams both, or the stored features of each"
-            )
-        settings = {**model.settings(), "flow_channels": data.flow_channels}
-    else:
-        settings = model.settings()
+    settings, recipe = model.settings(), MODELS.get(model.name)
+    if recipe is not None and recipe.follows_flow and data.streams != "both":
+        raise ValueError(
+            f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
+            "give --streams both, or the stored features of each"
+        )
+    if recipe is not None and (recipe.follows_flow or recipe.paired) and data.streams == "both":
+        settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 

@@ -13,6 +13,7 @@ from saccade.models.video_model import Output, VideoModel, count_parameters
 from saccade.recurrent.build import MOTION, Look, build_cell
 from saccade.recurrent.cell import State
 from saccade.recurrent.memoryless import Memoryless
+from saccade.recurrent.moments import MomentsCell, pooled
 from saccade.recurrent.motion import MotionCell
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
@@ -29,7 +30,7 @@ class Classifier(VideoModel):
     Args:
         num_classes: K.
         cell: `memoryless`, `lstm` or `convlstm`.
-        attention: `soft`, `conv`, `context`, `motion`, or None.
+        attention: `soft`, `conv`, `context`, `motion`, `moments`, or None.
         glimpse: what the cell sees through the attention: `sum`, `product` or `scaled`.
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
@@ -137,6 +138,29 @@ class Classifier(VideoModel):
             raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
         hidden, attention, _ = unroll(self.cell, features, self._begin(features))
         return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, features.shape[:2]), attention)
+
+    @property
+    def says_when(self) -> bool:
+        """Whether it weighs frames, so that `look` says how much each tells."""
+        return isinstance(self.cell, MomentsCell)
+
+    def look(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """How much each frame of features `B T D h w` tells, `B T`, and what is attended at each, `B T D`.
+
+        It is the logarithm of the frame's weight, up to a number that is the same for all (`MomentsCell`), and that of
+        the frame alone: a stream may ask for each of its frames, with T = 1.
+
+        Raises:
+            ValueError: the model weighs no frames.
+        """
+        if not isinstance(self.cell, MomentsCell):
+            raise ValueError("this model has no evidence of single frames; use model moments")
+        evidence, attended, _ = self.cell.look(features.flatten(0, 1))
+        return evidence.view(features.shape[:2]), attended.unflatten(0, features.shape[:2])
+
+    def tell(self, evidence: Tensor, attended: Tensor) -> Tensor:
+        """What `look` found in clips to their logits, `B K`; evidence of -inf leaves a frame out."""
+        return self.classify(pooled(evidence, attended))
 
     def seen(self, features: Tensor, attention: Tensor) -> Tensor:
         """What is attended, without a memory: features `B T D h w` through maps `B T h w` to class logits `B T K`.

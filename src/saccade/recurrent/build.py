@@ -11,9 +11,11 @@ from saccade.recurrent.cell import Cell, Grid
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
+from saccade.recurrent.moments import MomentsCell
 from saccade.recurrent.motion import MotionCell
 
 MOTION = "motion"  # the attention that a flow asks for: a cell of its own, with a second memory
+MOMENTS = "moments"  # the attention over all frames at once, which is a sum that runs and needs no cell beside it
 # name -> build(num_features, hidden). Which attentions can ask with its state, the state itself tells.
 CELLS: dict[str, Callable[[int, int], Cell]] = {
     "memoryless": lambda num_features, hidden: Memoryless(num_features),
@@ -53,6 +55,13 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
         if name != "convlstm":
             raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
         return MotionCell(num_features, hidden, look.glimpse)
+    if look.attention == MOMENTS:
+        if (name, look.glimpse) != ("memoryless", "sum"):
+            raise ValueError(
+                f"attention {MOMENTS!r} sums over frames without another memory; use it with memoryless and sum, not "
+                f"with {name} and {look.glimpse}"
+            )
+        return MomentsCell(num_features, hidden)
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to ask with; use lstm or convlstm")
