@@ -5,8 +5,9 @@ from collections.abc import Callable
 from digit_tables import Results, percent, table
 
 from saccade.experiments.videolstm.localization import BASELINES
+from saccade.experiments.videolstm.timing import GUESSES
 
-NAME = "moving-target"
+NAME, SEGMENTS = "moving-target", "segments"
 
 
 def ablation(results: Results) -> str:
@@ -72,6 +73,22 @@ def explained(results: Results) -> str:
     return table(["map", "peak on the target, %", "clips right, %", *blanked], rows)
 
 
+def segments(results: Results) -> str:
+    """When, from labels only: the weight of frames, and what needs none."""
+    figures = results[SEGMENTS]
+    columns = ("segment_map_50", "segment_map_50_95", "iou")
+    rows = [("`moments`: the weight of each frame", figures), ("the same, in a stream", figures["causal"])]
+    rows += [(GUESSES[name], of) for name, of in figures["baselines"].items()]
+    note = (
+        f"{figures['clips']:,} clips, {figures['epochs']} epochs; {figures['test_clips']:,} test clips, of which "
+        f"{percent(figures['accuracy'])} % are named right; means over {len(figures['each'])} seeds."
+    )
+    cells = [[name, *(percent(of[column]) for column in columns)] for name, of in rows]
+    return table(["time by", "segment-mAP .5", "segment-mAP .5 to .95", "overlap with the true time"], cells) + (
+        f"\n{note}\n"
+    )
+
+
 def everything(results: Results) -> str:
     """All there is."""
     return "\n".join(part(results) for part in (ablation, curve, places, explained))
@@ -83,5 +100,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "target-curve": curve,
     "target-places": places,
     "target-explained": explained,
+    SEGMENTS: segments,
 }
-NEEDED = {name: {NAME} for name in TABLES}
+NEEDED = {name: {SEGMENTS if name == SEGMENTS else NAME} for name in TABLES}

@@ -57,6 +57,7 @@ def videolstm(
     hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
     split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
+    only: Annotated[str | None, typer.Option(help="segments: when it moves, and nothing else; no page.")] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
@@ -69,7 +70,7 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    if idle := typed(context) & ({"mnist"} if given else {"splits", "split"}):
+    if idle := typed(context) & ({"mnist", "only"} if given else {"splits", "split"}):
         raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
@@ -83,7 +84,8 @@ def videolstm(
 
     run = run or Path("runs") / f"videolstm-{budget}"
     with stoppable("the same command goes on from here"):
-        typer.echo(f"report: {reproduce_videolstm(run, mnist, budget, results)}")
+        made = reproduce_videolstm(run, mnist, budget, results, only)
+        typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 
 @_command

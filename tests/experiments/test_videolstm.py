@@ -14,9 +14,16 @@ from saccade.data.digits import Sides, split_digits
 from saccade.experiments.videolstm import ablation, reproduce
 from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, compete, summary
 from saccade.experiments.videolstm.target_clips import ClipsOf, TargetClips, data
+from saccade.experiments.videolstm.timing import GUESSES, Timing
 
 TINY = reproduce.Budget(
-    "tiny", 12, (6,), (0, 1), {"validation": 6, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)
+    "tiny",
+    12,
+    (6,),
+    (0, 1),
+    {"validation": 6, "test": 8},
+    TrainConfig(epochs=1, batch=6, patience=0),
+    Timing(6, {"validation": 4, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)),
 )
 
 
@@ -69,8 +76,32 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
             assert 0 <= maps["pointing"] <= 1
             assert [len(maps[name]) for name in ("whole", "attended", "random")] == [1, 3, 3]
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
-    for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked"):
+    for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
         assert words in page
+
+
+def test_the_times_have_a_file_of_their_own(run: Path) -> None:
+    stored = json.loads((run / "results" / "segments.json").read_text())
+    assert stored["command"] == "saccade reproduce videolstm --results results"
+    assert stored["seeds"] == [0, 1]
+    for of in (stored["figures"], *stored["figures"]["baselines"].values()):
+        assert 0 <= of["segment_map_50"] <= of["segment_map_20"] <= 1
+        assert 0 <= of["iou"] <= 1
+    assert set(stored["figures"]["baselines"]) == set(GUESSES)
+    assert len(stored["figures"]["each"]) == len(stored["figures"]["onsets"]) == 2
+    assert stored["figures"]["segment_map_50"] == pytest.approx(np.mean(stored["figures"]["each"]))
+
+
+def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    made = reproduce.reproduce(run / "run", budget="tiny", results=run / "again", only="segments")
+    assert made == run / "run" / "segments.json"
+    assert [path.name for path in (run / "again").iterdir()] == ["segments.json"]
+    stored = json.loads((run / "again" / "segments.json").read_text())
+    assert stored["command"] == "saccade reproduce videolstm --only segments --results results"
+    assert stored["figures"] == json.loads(made.read_text())
+    with pytest.raises(ValueError, match="only is 'boxes', expected segments"):
+        reproduce.reproduce(run / "run", budget="tiny", only="boxes")
 
 
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from saccade.experiments.videolstm.ablation import (
 )
 from saccade.experiments.videolstm.localization import BASELINES
 from saccade.experiments.videolstm.target_clips import SIZE, ClipsOf, TargetClips
+from saccade.experiments.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL, Timing, compete_timed
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.pictures.overlay import boxes, caption, enlarge, overlay
 from saccade.pictures.samples import sheet, write_png
@@ -49,6 +50,7 @@ class Budget:
         seeds: of each.
         counts: `validation` and `test` clips.
         training: epochs and the rest.
+        timing: of the clips that the event fills a part of.
     """
 
     name: str
@@ -57,51 +59,82 @@ class Budget:
     seeds: tuple[int, ...]
     counts: Mapping[str, int]
     training: TrainConfig
+    timing: Timing
 
 
+# What there is beside the whole of it.
+PARTS = ("segments",)
 BUDGETS = {
     "quick": Budget(
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
+        Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
     ),
     "standard": Budget(
         "standard: some two hours on two cores", 2000, (1000,), (0, 1, 2), {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
+        Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
     ),
     "full": Budget(
         "full: a night on two cores", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4),
         {"validation": 1000, "test": 2000}, TRAINING,
+        Timing(4000, {"validation": 1000, "test": 2000}, TRAINING),
     ),
 }  # fmt: skip
 
 
-def reproduce(run: Path, mnist: Path | None = None, budget: str = "standard", results: Path | None = None) -> Path:
+def reproduce(
+    run: Path,
+    mnist: Path | None = None,
+    budget: str = "standard",
+    results: Path | None = None,
+    only: str | None = None,
+) -> Path:
     """Compute what is missing of the ablation, and write `report.html`.
 
     Args:
         run: the folder of everything; a cell that is there is not computed again, one that was cut off goes on.
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
         budget: one of `BUDGETS`.
-        results: a folder for `moving-target.json`; None: the figures are in `run/figures.json` alone.
+        results: a folder for `moving-target.json` and `segments.json`; None: the figures are in `run` alone.
+        only: `segments`: when it moves, without the rest and without a page.
 
     Returns:
-        The report's path.
+        The report's path; with `only` that of its figures.
 
     Raises:
-        ValueError: an unknown budget, or a run made with another one.
+        ValueError: an unknown budget or part, or a run made with another budget.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    if only is not None and only not in PARTS:
+        raise ValueError(f"only is {only!r}, expected {' or '.join(PARTS)}")
     chosen, sides = BUDGETS[budget], split_digits(mnist)
+    flags = {
+        "--quick": budget == "quick", "--full": budget == "full", f"--only {only}": only, "--mnist MNIST": mnist
+    }  # fmt: skip
+    command = " ".join(
+        ["saccade reproduce videolstm", *(flag for flag, on in flags.items() if on), "--results results"]
+    )
+    timing = _timing(run, chosen, sides)
+    write_json(run / "segments.json", timing)
+    if results is not None:
+        write_results(
+            results / "segments.json",
+            "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
+            command,
+            timing,
+            seeds=chosen.seeds,
+        )
+    if only:
+        return run / "segments.json"
     figures = _compute(run, chosen, sides)
     write_json(run / "figures.json", figures)
     if results is not None:
-        flags = {"--quick": budget == "quick", "--full": budget == "full", "--mnist MNIST": mnist}
-        given = " ".join(flag for flag, on in flags.items() if on)
         write_results(
             results / "moving-target.json",
             "which of four digits moves: accuracy, and share of frames where attention's peak is in its box",
-            f"saccade reproduce videolstm {given} --results results".replace("  ", " "),
+            command,
             {
                 "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
                 "pointing_game": figures["models"][BEST.name]["pointing"],
@@ -112,7 +145,20 @@ def reproduce(run: Path, mnist: Path | None = None, budget: str = "standard", re
             },
             seeds=chosen.seeds,
         )
-    return _page(run, figures, chosen, sides)
+    return _page(run, figures | {"timing": timing}, chosen, sides)
+
+
+def _timing(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
+    clips_of, how = ClipsOf(sides, FRAMES, EVENT), budget.timing
+    found = [compete_timed(run, how.clips, seed, clips_of, how.counts, how.training) for seed in budget.seeds]
+    return {
+        **_means(found),
+        "each": [of["segment_map_50"] for of in found],
+        "onsets": [of["onset"] for of in found],
+        "clips": how.clips,
+        "epochs": how.training.epochs,
+        "test_clips": how.counts["test"],
+    }
 
 
 def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
@@ -206,6 +252,15 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where "
         "one thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
     )
+    page.heading("When, from labels only")
+    page.table(
+        _times(figures["timing"]),
+        ["time by", "segment-mAP at .5", ".5 to .95", "overlap with the true time"],
+        f"Means over {seeds}; {budget.timing.clips:,} other clips of {FRAMES} frames, in which the digit moves "
+        f"{EVENT[0]:.0%} to {EVENT[1]:.0%} of the time. Model {MODEL} weighs frames by what each shows without a "
+        "memory; the share of the highest weight from which on a frame belongs to the event is chosen on validation "
+        "clips without their times. The other rows have its classes, and the share that is best for them in hindsight.",
+    )
     page.heading("What a map shows, and what it does not")
     page.table(
         _explained_rows(figures["explained"]),
@@ -236,6 +291,13 @@ def _places(localized: Mapping[str, Any]) -> list[list[str]]:
     rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
     best = localized[BEST.name]["baselines"]
     return rows + [[BASELINES[name], *(percent(of[column]) for column in columns)] for name, of in best.items()]
+
+
+def _times(timing: Mapping[str, Any]) -> list[list[str]]:
+    columns = ("segment_map_50", "segment_map_50_95", "iou")
+    rows = [(f"{MODEL}: the weight of each frame", timing), ("the same, in a stream", timing["causal"])]
+    rows += [(GUESSES[name], of) for name, of in timing["baselines"].items()]
+    return [[name, *(percent(of[column]) for column in columns)] for name, of in rows]
 
 
 def _explained_rows(explained: Mapping[str, Any]) -> list[list[str]]:

@@ -14,16 +14,17 @@ from saccade.video.flow import flow, stacks, to_bytes
 
 CLASSES = tuple("0123456789")
 FRAMES = 10
+ALWAYS = (1.0, 1.0)
 SIZE = 64
 
 
-def data(streams: str) -> DataConfig:
+def data(streams: str, frames: int = FRAMES) -> DataConfig:
     """How a clip is seen by a model of these streams."""
-    return DataConfig(frames=FRAMES, size=SIZE, channels=1, streams=streams, normalization="half")
+    return DataConfig(frames=frames, size=SIZE, channels=1, streams=streams, normalization="half")
 
 
 class TargetClips(Dataset[Sample]):
-    """So many clips in which one of four digits moves all the time: `(frames T H W C uint8, target, index)`.
+    """So many clips in which one of four digits moves: `(frames T H W C uint8, target, index)`.
 
     Flow is estimated from the frames, as for any video; nothing of the true motion is shown.
 
@@ -32,11 +33,21 @@ class TargetClips(Dataset[Sample]):
         count: clips (B).
         seed: of the clips.
         streams: `rgb` (here grey), `flow` or `both`.
+        frames: of a clip (T).
+        event: shortest and longest part of the clip that the motion fills; all of it.
     """
 
-    def __init__(self, digits: Digits, count: int, seed: int, streams: str = "both") -> None:
+    def __init__(
+        self,
+        digits: Digits,
+        count: int,
+        seed: int,
+        streams: str = "both",
+        frames: int = FRAMES,
+        event: tuple[float, float] = ALWAYS,
+    ) -> None:
         self.streams = streams
-        self.batch: TargetBatch = MovingTarget(digits, frames=FRAMES, event=(1.0, 1.0)).batch(count, seed=seed)
+        self.batch: TargetBatch = MovingTarget(digits, frames=frames, event=event).batch(count, seed=seed)
         self.pictures: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(streams).flow_limit
         fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.pictures]
@@ -66,10 +77,11 @@ class ClipsOf:
 
     Args:
         sides: the digits.
+        frames, event: of every clip, as `TargetClips` takes them.
     """
 
-    def __init__(self, sides: Sides) -> None:
-        self.sides = sides
+    def __init__(self, sides: Sides, frames: int = FRAMES, event: tuple[float, float] = ALWAYS) -> None:
+        self.sides, self.frames, self.event = sides, frames, event
         self._made: dict[tuple[str, int, int], TargetClips] = {}
 
     def __call__(self, side: str, count: int, seed: int) -> TargetClips:
@@ -77,5 +89,7 @@ class ClipsOf:
         key = (side, count, seed)
         if key not in self._made:
             apart = {"training": 0, "validation": 1, "test": 2}[side]
-            self._made[key] = TargetClips(getattr(self.sides, side), count, 3 * seed + apart)
+            digits = getattr(self.sides, side)
+            made = TargetClips(digits, count, 3 * seed + apart, frames=self.frames, event=self.event)
+            self._made[key] = made
         return self._made[key]
