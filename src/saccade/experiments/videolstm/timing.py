@@ -28,7 +28,7 @@ EVENT = (0.3, 0.6)  # shortest and longest part of a clip that the motion fills
 MODEL, UNITS = "moments", 32
 # Segments that need no evidence of single frames, in words.
 GUESSES = {
-    "class": "the class, as its memory says it",
+    "class": "the class, from all frames so far",
     "whole": "the whole clip",
     "motion": "how much moves",
 }
