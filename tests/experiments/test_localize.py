@@ -16,7 +16,7 @@ from saccade.experiments import localize
 from saccade.experiments.localize import ONSETS, choose_localization, choose_times, localize_clips
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
-from saccade.recognizer import Recognizer, load
+from saccade.recognizer import Answer, Recognizer, load
 from saccade.structures import Clip, ClipError
 from saccade.video.read import read
 from saccade.video.write import write
@@ -140,12 +140,12 @@ def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_pa
     class Knowing(Recognizer):
         """Says wave where it sees something bright, and looks there; an even window is jump."""
 
-        def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        def answer(self, samples: torch.Tensor) -> Answer:
             bright = (samples[..., 0] > 150).float()
             lit = torch.nn.functional.avg_pool2d(bright, 8)
             share = (bright.mean((2, 3)) / 0.1).clamp(0, 1)
             weights = lit + 1e-4
-            return torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True)
+            return Answer(torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True), None)
 
     clips = []
     for number in range(9):

@@ -14,7 +14,7 @@ from saccade.experiments.entrants import Entrant
 from saccade.experiments.silhouettes import NOT_BLACK, mean_places, read_truth, score_places
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
-from saccade.recognizer import Recognizer
+from saccade.recognizer import Answer, Recognizer
 from saccade.structures import Clip, ClipError
 from saccade.video.write import write
 
@@ -24,12 +24,12 @@ DATA = DataConfig(frames=4, size=32, normalization="half")
 class Looks(Recognizer):
     """Looks at the bright square; in odd frames to the left of it."""
 
-    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def answer(self, samples: torch.Tensor) -> Answer:
         bright = (samples[..., 0] > 150).float()
         bright[:, 1::2] = torch.roll(bright[:, 1::2], -16, 3)
         maps = torch.nn.functional.avg_pool2d(bright, 4) + 1e-4
         scores = torch.tensor([0.1, 0.9]).expand(*samples.shape[:2], 2)
-        return scores, maps / maps.sum((2, 3), keepdim=True)
+        return Answer(scores, maps / maps.sum((2, 3), keepdim=True), None)
 
 
 def looks(follow: float = 0.0) -> Looks:
