@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all bench bench-env real-clips clean
+.PHONY: demo test test-all bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on moving digits, open the report
 	$(BIN)/saccade demo
@@ -38,6 +38,9 @@ $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
 bench: $(BENCH_READY)  ## measure everything against its peers, make the table of results
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
 	$(BENCH)/bin/python benchmarks/table.py
+
+notebook: $(READY)  ## run the notebook anew, and keep what it shows in it
+	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
 
 clean:  ## the environment and the caches; runs/ and results/ stay
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,6 +1,7 @@
 """The exported step equals the eager one, is written whole or not at all, and runs where there is no PyTorch."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -262,3 +263,29 @@ def test_the_example_needs_no_pytorch(
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from saccade.export import _draft
+with _draft(Path(sys.argv[1])) as draft:
+    (draft / "step.onnx").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks that end with their process")
+def test_what_a_killed_export_left_goes_with_the_next_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    of, folder = recognizer("lstm"), tmp_path / "out" / "export"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = folder.parent.iterdir()
+    assert left.name.startswith(".export.draft-")
+    assert (left / "step.onnx").exists()
+    with saccade.export._draft(folder) as other:  # takes the one that was left for what it is
+        assert list(folder.parent.iterdir()) == [other]
+        export(of, folder)
+        assert other.is_dir(), "somebody writes there"
+        assert {path.name for path in folder.parent.iterdir()} == {"export", other.name}
+    assert [path.name for path in folder.parent.iterdir()] == ["export"]

@@ -4,9 +4,11 @@ What such a program must still do is to resize a frame; `step.json` tells it all
 """
 
 import copy
+import glob
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -36,6 +38,9 @@ from saccade.onnx_step import (
 )
 from saccade.recognizer import Fused, Recognizer, is_fused, load
 from saccade.structures import Clip, ClipError, Sample
+
+if sys.platform != "win32":
+    import fcntl
 
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED = 100  # frames in a row: what differs little at each may drift in the state
@@ -79,9 +84,7 @@ def export(
     if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):
         raise ValueError(f"clips of classes {', '.join(unknown)}; the model knows {', '.join(recognizer.classes)}")
     step, folder = PixelStep(recognizer), Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
+    with _draft(folder) as draft:
         with _quiet():
             batch = write_graph(step, draft / STEP)
             difference = verify(recognizer, draft)
@@ -98,8 +101,6 @@ def export(
             found["bytes"] = (draft / name).stat().st_size
         write_json(draft / DESCRIPTION, {**described, "files": files})
         _move(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
@@ -146,6 +147,49 @@ def _learned(run: Path) -> list[Path]:
         return []
     split = Split.from_dict(read_json(run / "split.json"), Path(read_json(run / "config.json")["clips"]))
     return [clip.path for clip in (*split.training, *split.validation)]
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that goes at the end; those that killed exports to it have left go now."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix, suffix = f".{folder.name}.draft-", ".part"
+    for left in folder.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+        if (held := _hold(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(held)
+    held = None
+    while held is None:
+        draft = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=folder.parent))
+        if sys.platform == "win32":
+            break
+        # Before it is held, another export may take it for one that was left.
+        held = _hold(draft)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _hold(draft: Path) -> int | None:
+    """A lock on a folder that ends with its process, whatever killed it; None where another process has it, where the
+    folder is gone, and on Windows, which has no such locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        held = os.open(draft, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if draft.exists():
+            return held
+    except BlockingIOError:
+        pass
+    os.close(held)
+    return None
 
 
 @contextmanager

@@ -191,3 +191,13 @@ def test_errors_name_the_clip(tmp_path: Path) -> None:
     (error,) = localize_clips(run, [tmp_path / "gone.mp4"], tmp_path / "out")
     assert isinstance(error, ClipError)
     assert "gone.mp4: no such file" in str(error)
+
+
+def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip: Make) -> None:
+    data = DataConfig(frames=4, size=32, streams="flow", normalization="half")
+    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(8)]
+    samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
+    torch.manual_seed(0)
+    model = create_model("alstm", 2, in_channels=2, size=32, hidden=4, dropout=0.0)
+    seeing = Recognizer(model, ("jump", "wave"), data)
+    assert choose_localization(seeing, samples) in localize.CANDIDATES

@@ -86,8 +86,8 @@ def choose(
             maps_of_frames(of_clip, windows, here.shape[1:3])
             for of_clip, windows, here in zip(maps, followed, pictures, strict=True)
         ]
-    colour = np.rint(np.median(samples[..., : samples.shape[-1] - flow].numpy(), axis=(0, 1, 2, 3)))
-    blank = [*colour.tolist(), *[128] * flow]
+    colour = [float(np.rint(np.median(samples[..., c].numpy()))) for c in range(samples.shape[-1] - flow)]
+    blank = [*colour, *[128] * flow]
     count, size = len(samples), samples.shape[2:4]
 
     def label_probability(masks: NDArray[np.bool_]) -> Scores:
