@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import digit_tables
+import figure_tables
 import harness
 import real_clips_tables
 import training_table
 import videolstm_tables
 
-_MODULES = (digit_tables, real_clips_tables, training_table, videolstm_tables)
+_MODULES = (digit_tables, figure_tables, real_clips_tables, training_table, videolstm_tables)
 TABLES = {name: make for module in _MODULES for name, make in module.TABLES.items()}
 NEEDED = {name: needed for module in _MODULES for name, needed in module.NEEDED.items()}
 

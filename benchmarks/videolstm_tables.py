@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from digit_tables import Results, percent, table
 
-from saccade.experiments.videolstm.localization import BASELINES
+from saccade.experiments.places import BASELINES
 from saccade.experiments.videolstm.timing import GUESSES
 
 NAME, SEGMENTS = "moving-target", "segments"

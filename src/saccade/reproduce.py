@@ -10,7 +10,9 @@ import typer
 
 from saccade.command import command, stoppable, typed
 
-group = typer.Typer(help="Every table and figure of a published system, in one report.", no_args_is_help=True)
+group = typer.Typer(
+    help="Every table and figure of a published system, or of a generated set, in one report.", no_args_is_help=True
+)
 _command = functools.partial(command, group=group)
 
 Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
@@ -86,6 +88,22 @@ def videolstm(
     with stoppable("the same command goes on from here"):
         made = reproduce_videolstm(run, mnist, budget, results, only)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
+
+
+@_command
+def figures(
+    quick: Quick = False,
+    full: Annotated[bool, typer.Option("--full", help="Five times the clips, twice the epochs.")] = False,
+    run: Reproduced = None,
+    results: Results = None,
+) -> None:
+    """Stick figures in rooms, drawn as video files: what, where and when from labels, scored by the truth."""
+    from saccade.experiments.figures import reproduce as reproduce_figures
+
+    budget = _budget(quick, full)
+    run = run or Path("runs") / f"figures-{budget}"
+    with stoppable("the same command goes on from here"):
+        typer.echo(f"report: {reproduce_figures(run, budget, results)}")
 
 
 @_command

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from saccade.data.digits import split_digits
-from saccade.experiments.videolstm.localization import CANDIDATES, choose_for, localization_figures, localized
+from saccade.experiments.places import localization_figures
+from saccade.experiments.videolstm.localization import CANDIDATES, choose_for, localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
@@ -37,7 +38,7 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 
 def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
-    found = localization_figures(knowing(clips), attending(clips), clips, SEEN)
+    found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
     assert found["pointing"] > 0.9  # the cell of a narrow digit's middle may have its own middle beside the digit
     assert found["video_map_50"] > 0.9
     assert found["cor_loc"] > 0.8
@@ -45,7 +46,7 @@ def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips)
     assert set(found["baselines"]) == {"centre", "frame", "motion", "map"}
     for name in ("centre", "frame"):
         assert found["baselines"][name]["video_map_50"] == 0
-    assert found["localization"] == {"foreground": "background", "threshold": 0.05}
+    assert found["localization"] == {"foreground": "background", "extent": "attention", "threshold": 0.05}
 
 
 def test_the_wrong_class_or_place_finds_nothing(clips: TargetClips) -> None:
@@ -53,7 +54,7 @@ def test_the_wrong_class_or_place_finds_nothing(clips: TargetClips) -> None:
         (np.roll(knowing(clips), 1, axis=-1), attending(clips)),
         (knowing(clips), np.full((6, 10, 8, 8), 1 / 64, np.float32)),
     ):
-        found = localization_figures(scores, maps, clips, SEEN)
+        found = localization_figures(scores, maps, clips.truth, SEEN)
         assert found["video_map_20"] == found["frame_map_20"] == found["cor_loc"] == 0
 
 
@@ -84,7 +85,7 @@ def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
     chosen = choose_for(recognizer, blind)
     assert chosen in CANDIDATES
     assert chosen.foreground != "none"
-    found = localization_figures(knowing(clips), attending(clips), clips, chosen)
+    found = localization_figures(knowing(clips), attending(clips), clips.truth, chosen)
     assert found["video_map_50"] > 0.9
 
 

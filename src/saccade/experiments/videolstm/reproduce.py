@@ -13,6 +13,7 @@ from saccade.data.digits import Sides, split_digits
 from saccade.evaluation.report import Page
 from saccade.evaluation.results import write_results
 from saccade.evaluation.summary import percent
+from saccade.experiments.places import BASELINES
 from saccade.experiments.videolstm.ablation import (
     BEST,
     ENTRANTS,
@@ -30,7 +31,6 @@ from saccade.experiments.videolstm.ablation import (
     compete_localized,
     summary,
 )
-from saccade.experiments.videolstm.localization import BASELINES
 from saccade.experiments.videolstm.target_clips import SIZE, ClipsOf, TargetClips
 from saccade.experiments.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL, Timing, compete_timed
 from saccade.pictures.curves import side_by_side, to_svg

@@ -10,6 +10,7 @@ from saccade.config import DataConfig
 from saccade.data.digits import Digits, Sides
 from saccade.data.generated import Sample
 from saccade.data.moving_target import MovingTarget, TargetBatch
+from saccade.experiments.places import TrueBoxes
 from saccade.video.flow import flow, stacks, to_bytes
 
 CLASSES = tuple("0123456789")
@@ -66,6 +67,12 @@ class TargetClips(Dataset[Sample]):
         parts = [self.pictures[index]] if self.streams != "flow" else []
         parts += [self.flow[index]] if self.streams != "rgb" else []
         return torch.from_numpy(np.concatenate(parts, -1)), int(self.batch.targets[index]), index
+
+    @property
+    def truth(self) -> TrueBoxes:
+        """Where the digit that moves is."""
+        boxes = self.batch.boxes[:, :, 0].numpy()
+        return TrueBoxes(self.pictures, boxes, self.batch.targets.tolist(), CLASSES)
 
     def frames(self) -> Tensor:
         """All clips: `B T H W C`, uint8."""
