@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,14 @@ def test_models_that_need_the_whole_clip_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         export(recognizer(name, **settings), tmp_path / "export")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_that_sees_windows_is_refused(tmp_path: Path) -> None:
+    of = recognizer("convlstm")
+    of.data = replace(of.data, follow=0.5)
+    with pytest.raises(ValueError, match=r"follow is 0\.5: .* no exported step cuts out; train on whole frames"):
+        export(of, tmp_path / "export")
     assert not any(tmp_path.iterdir())
 
 

@@ -39,7 +39,7 @@ class PixelStep(nn.Module):
         recognizer: its model must be a `Classifier`; a copy is made, on the CPU.
 
     Raises:
-        ValueError: a model without a step, or one that begins with the whole clip.
+        ValueError: a model without a step, one that begins with the whole clip, or one that sees windows.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
@@ -52,6 +52,11 @@ class PixelStep(nn.Module):
             raise ValueError(
                 "start is 'clip-mean', which needs the whole clip before its first step; train with --start zeros or "
                 "first-frame to export"
+            )
+        if recognizer.data.follow:
+            raise ValueError(
+                f"follow is {recognizer.data.follow}: the model sees a window that follows what moves, which no "
+                "exported step cuts out; train on whole frames (follow 0) to export, or watch with saccade itself"
             )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels

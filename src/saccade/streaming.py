@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.config import DataConfig, StreamConfig
-from saccade.data.frame_cache import scene_limit, scene_side
+from saccade.data.followed import scene_limit, scene_side
 from saccade.data.transform import to_video
 from saccade.layers.repeated_conv import Loop, resumed
 from saccade.localization.live import Places, causal, locate_next

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,12 +17,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
+from saccade.data.followed import cut_flow, cut_picture, picked, read_scene
 from saccade.structures import Clip, ClipError, Frames, Sample
-from saccade.video.decode import Change, Choose
-from saccade.video.flow import LIMIT, SIDE, read_flow
-from saccade.video.follow import cut, follow
-from saccade.video.read import pick
-from saccade.video.resize import resize, shrink_to
+from saccade.video.decode import Choose
+from saccade.video.flow import LIMIT, read_flow
+from saccade.video.resize import resize
 from saccade.video.sample import equally_spaced, frames_of
 from saccade.video.sample import windows as spread_windows
 
@@ -54,9 +52,8 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
     count = _EVERY if config.windows else config.frames
     settings = (count, config.size, config.channels)
     if config.follow:
-        return _cached(
-            path, cache / "frames", (*settings, config.follow), lambda: _cut_picture(_scene(path, config), config)
-        )
+        make = partial(_cut_picture_of, path, config)
+        return _cached(path, cache / "frames", (*settings, config.follow), make)
     return _cached(path, cache / "frames", settings, lambda: _resized(path, _stored(config), config)[0])
 
 
@@ -128,11 +125,14 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
         return chosen
 
     if config.follow:
-        pixels, scene = _followed(path, config)
-        chosen = choose(len(pixels)) if config.windows else np.arange(len(pixels))
-        frames, shown = scene.frames, scene.windows[chosen]
-        times, indices, whole = frames.times[chosen], frames.indices[chosen], frames.pixels[chosen]
-        return Sample(pixels[chosen], times, indices, windows, scene.size, whole, shown)
+        scene = read_scene(path, _stored(config), config)
+        parts = [cut_picture(scene, config)] if config.streams != "flow" else []
+        if config.streams != "rgb":
+            parts.append(cut_flow(path, _stored(config), scene, config))
+        pixels, frames = np.concatenate(parts, -1), scene.frames
+        at = choose(len(pixels)) if config.windows else np.arange(len(pixels))
+        times, indices, whole = frames.times[at], frames.indices[at], frames.pixels[at]
+        return Sample(pixels[at], times, indices, windows, scene.size, whole, scene.windows[at])
     pixels, frames, size = _resized(path, choose, config)
     parts = [pixels] if config.streams != "flow" else []
     if config.streams != "rgb":
@@ -143,77 +143,16 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 
 def _resized(path: Path, choose: Choose, config: DataConfig) -> tuple[NDArray[np.uint8], Frames, tuple[int, int]]:
     """Chosen frames as the model sees them; in colour, with their times; and the height and width of the video."""
-    frames, size = _picked(path, choose, lambda frame: resize(frame[None], config.size, 3)[0])
+    frames, size = picked(path, choose, lambda frame: resize(frame[None], config.size, 3)[0])
     return (frames.pixels if config.channels == 3 else resize(frames.pixels, config.size, 1)), frames, size
 
 
-def _picked(path: Path, choose: Choose, change: Change) -> tuple[Frames, tuple[int, int]]:
-    """Chosen frames, and the height and width of the video."""
-    size = (0, 0)
-
-    def noting(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        nonlocal size
-        size = frame.shape[0], frame.shape[1]
-        return change(frame)
-
-    return pick(path, choose, noting), size
-
-
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """The frames that a window was cut from: whole, at a size at which it has about `config.size` pixels.
-
-    Args:
-        frames: `T` of them.
-        windows: `T 4`, see `video.follow`.
-        size: height and width of the video.
-    """
-
-    frames: Frames
-    windows: NDArray[np.float32]
-    size: tuple[int, int]
-
-
-def _scene(path: Path, config: DataConfig) -> _Scene:
-    frames, size = _picked(path, _stored(config), shrink_to(scene_side(config)))
-    return _Scene(frames, follow(frames.pixels, config.follow), size)
-
-
-def _followed(path: Path, config: DataConfig) -> tuple[NDArray[np.uint8], _Scene]:
-    """What a window shows that follows what moves, picture and flow, at all frames that are stored of a clip."""
-    scene = _scene(path, config)
-    parts = [_cut_picture(scene, config)] if config.streams != "flow" else []
-    if config.streams != "rgb":
-        parts.append(_cut_flow(path, scene, config))
-    return np.concatenate(parts, -1), scene
-
-
-def _cut_picture(scene: _Scene, config: DataConfig) -> NDArray[np.uint8]:
-    return resize(cut(scene.frames.pixels, scene.windows, config.size), config.size, config.channels)
-
-
-def _cut_flow(path: Path, scene: _Scene, config: DataConfig) -> NDArray[np.uint8]:
-    # Of whole frames, and only then cut: flow at a window's edge needs what is beyond it.
-    limit = scene_limit(scene.size)
-    flow = read_flow(path, _stored(config), config.flow_length, config.flow, limit, size=None)
-    return cut(flow.stacks, scene.windows, config.size)
+def _cut_picture_of(path: Path, config: DataConfig) -> NDArray[np.uint8]:
+    return cut_picture(read_scene(path, _stored(config), config), config)
 
 
 def _cut_flow_of(path: Path, config: DataConfig) -> NDArray[np.uint8]:
-    return _cut_flow(path, _scene(path, config), config)
-
-
-def scene_side(config: DataConfig) -> int:
-    """Pixels of the shorter side of whole frames in which a window that follows has as many as a sample."""
-    return round(config.size / config.follow)
-
-
-def scene_limit(size: tuple[int, int]) -> float:
-    """Where displacements in whole frames of a video of that height and width are clipped, in their pixels.
-
-    In pixels of a sample that is `DataConfig.flow_limit`: the same bytes stand for both.
-    """
-    return LIMIT * min(SIDE, *size) / SIDE
+    return cut_flow(path, _stored(config), read_scene(path, _stored(config), config), config)
 
 
 def _stored(config: DataConfig) -> Choose:
