@@ -1,5 +1,6 @@
 """How a function becomes a command: an option for every setting, errors in one line."""
 
+import signal
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -85,3 +86,20 @@ def test_who_stops_is_told_how_to_go_on(stop: type[BaseException], capsys: pytes
         raise stop
     assert ended.value.exit_code == 130
     assert "stopped; go on by --resume" in capsys.readouterr().err
+
+
+def test_what_an_interrupt_breaks_on_its_way_out_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    def break_a_lock() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("release unlocked lock") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(typer.Exit) as ended, stoppable("the same command watches on"):
+        break_a_lock()
+    assert ended.value.exit_code == 130
+    assert "stopped; the same command watches on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(RuntimeError, match="of its own"), stoppable("go on"):
+        raise RuntimeError("of its own")

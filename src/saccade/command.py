@@ -4,8 +4,11 @@ import dataclasses
 import functools
 import inspect
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -67,8 +70,24 @@ def typed(context: typer.Context) -> set[str]:
 @contextmanager
 def stoppable(words: str) -> Iterator[None]:
     """Ctrl-C ends in a line that says how to go on."""
+    interrupted = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    # Only the main thread may say what a signal does, and only it is interrupted.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, note) if main else None
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns an interrupt into SystemExit; one that hits a lock on its way out leaves a RuntimeError.
+        if not interrupted and not isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
         typer.secho(f"stopped; {words}", fg="yellow", err=True)
         raise typer.Exit(130) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from saccade.config import DataConfig
-from saccade.data import frame_cache
+from saccade.data import followed, frame_cache
 from saccade.data.frame_cache import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
 from saccade.structures import Clip, ClipError
 from saccade.video.flow import read_flow, to_pixels
@@ -34,7 +34,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return pick(path, *choice)
 
-    monkeypatch.setattr(frame_cache, "pick", counted)
+    monkeypatch.setattr(followed, "pick", counted)
     return seen
 
 

@@ -107,7 +107,7 @@ def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
             assert "%" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     seen, stopped = errors.splitlines()
     assert seen.startswith(f"{sender.address}: ")
     assert stopped == "stopped; the same command watches on"
