@@ -1,6 +1,7 @@
 """The tables of real clips, made from the results of `saccade compare` on folders of them."""
 
 from collections.abc import Callable
+from typing import Any
 
 from digit_tables import Results, percent, table
 
@@ -24,7 +25,7 @@ def accuracies(results: Results) -> str:
     return table(["model", *(name.replace("_", " ") for name in sets)], rows) + f"\n{note}\n"
 
 
-def _accuracy(of: dict, model: str) -> str:  # type: ignore[type-arg] # as JSON has it
+def _accuracy(of: dict[str, Any], model: str) -> str:
     if model not in of["accuracy"]:
         return "–"
     spread = of["spread"][model]

@@ -119,3 +119,6 @@ def test_silhouettes_that_do_not_fit_say_so(tmp_path: Path) -> None:
     write(masks / "wave" / "0.mp4", np.zeros((4, 32, 64, 3), np.uint8), fps=4)
     with pytest.raises(ClipError, match=r"frames of \(64, 64\) and silhouettes of \(32, 64\)"):
         score_places([(looks(), [clip])], read_truth(str(masks), clips))
+    write(masks / "wave" / "0.mp4", np.zeros((4, 64, 64, 3), np.uint8), fps=4)
+    with pytest.raises(ValueError, match="not one frame shows a silhouette; check that they are white on black"):
+        score_places([(looks(), [clip])], read_truth(str(masks), clips))

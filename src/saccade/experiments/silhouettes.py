@@ -75,20 +75,24 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
         surest tube of the class that was said has an IoU of .5 or more with that box there; no box is a miss),
         `box_iou`, the mean, and `frames`, how many. Under `baselines` the same without attention: `centre` (a quarter
         of the frame, in its middle), `moving` (the largest thing that moves), `window` (that which follows what moves,
-        where the model sees such).
+        where the model sees such). Nothing for models that do not attend.
 
     Raises:
         ClipError: a clip, or its silhouettes, cannot be read or do not fit.
+        ValueError: not one frame with a silhouette.
     """
     rows: dict[str, list[NDArray[np.float64]]] = {}
+    attends = False
     for recognizer, clips in answers:
+        attends |= recognizer.model.attends
         for clip in clips:
             for name, row in _of_clip(recognizer, clip, truth).items():
                 rows.setdefault(name, []).append(row)
     together = {name: np.concatenate(parts) for name, parts in rows.items()}
     figures = {name: _shares(of_frames) for name, of_frames in together.items()}
-    attention: dict[str, Any] = figures.pop("attention", {})
-    return {**attention, "baselines": figures} if attention else {}
+    if attends and not figures:
+        raise ValueError("nothing to score: not one frame shows a silhouette; check that they are white on black")
+    return {**figures.pop("attention"), "baselines": figures} if figures else {}
 
 
 def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
