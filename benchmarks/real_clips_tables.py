@@ -38,7 +38,10 @@ def places(results: Results) -> str:
     rows = []
     for name, of in results[NAME].items():
         found = of.get("places", {})
-        rows += [[name, f"`{model}`", *(percent(each[key]) for key in columns)] for model, each in found.items()]
+        for model, each in found.items():
+            rows.append([name, f"`{model}`", *(percent(each[key]) for key in columns)])
+            if "cell" in each:
+                rows.append([name, "the middle of its highest cell", *(percent(each["cell"][key]) for key in columns)])
         if found:
             # The frames are the same for all models.
             without = found[of["places_of"]]["baselines"]

@@ -238,8 +238,9 @@ class Recognizer:
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and where it looked on every frame.
 
-        Attention is drawn as colour, an encoder's windows as outlines. The model looked at `frames` of its frames;
-        between two of them attention is blended and windows glide, and the class is that of the last one it has seen.
+        Attention is drawn as colour, its point as a ring, an encoder's windows as outlines. The model looked at
+        `frames` of its frames; between two of them attention is blended, points and windows glide, and the class is
+        that of the last one it has seen.
 
         Raises:
             ClipError: the clip cannot be read.

@@ -89,6 +89,14 @@ class Streams:
         across, down = size[1] / places.picture.shape[1], size[0] / places.picture.shape[0]
         return (x1 * across, y1 * down, x2 * across, y2 * down), track.concentration
 
+    def point(self, name: str, size: tuple[int, int]) -> tuple[float, float] | None:
+        """The pixel of a stream's last frame that was attended to most: x and y, or None, as for `box`."""
+        places = self.places.get(name)
+        if places is None or places.picture is None or np.isnan(places.point[0]):
+            return None
+        x, y = places.point.tolist()
+        return x * size[1] / places.picture.shape[1], y * size[0] / places.picture.shape[0]
+
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -208,9 +216,10 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
                 scores, attention = seen[source.name]
                 counts = source.dropped, source.reconnections
                 best = int(scores.argmax())
-                found = streams.box(source.name, (pixels.shape[-3], pixels.shape[-2]))
+                size = pixels.shape[-3], pixels.shape[-2]
+                found, point = streams.box(source.name, size), streams.point(source.name, size)
                 box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
-                yield Step(index, time, scores, streams.classes, attention, source.name, *counts, box)
+                yield Step(index, time, scores, streams.classes, attention, source.name, *counts, box, point)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 streams.forget(source.name)

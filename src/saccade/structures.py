@@ -136,6 +136,7 @@ class Step(_Scored):
         reconnections: times that this stream was lost and came back, so far.
         box: where it happens, in pixels of the frame, of the most probable class: the surest thing that is followed;
             None for a frame of a `Prediction`, even attention, or a model that does not attend.
+        point: x and y of the pixel that is attended to most, in pixels of the frame; None as for `box`.
     """
 
     index: int
@@ -147,6 +148,7 @@ class Step(_Scored):
     dropped: int = 0
     reconnections: int = 0
     box: "Box | None" = None
+    point: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
@@ -291,6 +293,8 @@ class Prediction(_Scored):
         segments: when it happens, likewise.
         evidence: `T`, how much each frame tells: the logarithm of its weight, up to a number that is the same for all;
             None for a model that weighs no frames.
+        points: `T 2`, x and y in pixels of the video: the pixel that is attended to most, sought within the thing that
+            attention is on, which is finer than a cell of `attention`. NaN where attention is even; None without.
     """
 
     path: Path
@@ -305,6 +309,7 @@ class Prediction(_Scored):
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
     evidence: NDArray[np.float32] | None = None
+    points: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check("frame_scores", self.frame_scores, 2, len(self.times))
@@ -316,6 +321,8 @@ class Prediction(_Scored):
             _check("attention", self.attention, 3, len(self.times))
         if self.evidence is not None:
             _check("evidence", self.evidence, 1, len(self.times))
+        if self.points is not None:
+            _check("points", self.points, 2, len(self.times))
         if self.windows is not None:
             _check("windows", self.windows, 4, len(self.times))
             if self.size is None:
@@ -331,6 +338,7 @@ class Prediction(_Scored):
             attention=None if self.attention is None else self.attention[places],
             windows=None if self.windows is None else self.windows[places],
             evidence=None if self.evidence is None else self.evidence[places],
+            points=None if self.points is None else self.points[places],
         )
 
     @property

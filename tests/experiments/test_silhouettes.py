@@ -58,6 +58,8 @@ def test_figures_are_those_that_are_counted_by_hand(tmp_path: Path) -> None:
     assert figures["frames"] == 3, "the first silhouette is empty"
     assert figures["peak_in_silhouette"] == pytest.approx(1 / 3), "frames 1 and 3 are looked at beside it"
     assert figures["peak_in_box"] == pytest.approx(1 / 3)
+    assert figures["cell"]["peak_in_silhouette"] == pytest.approx(1 / 3)
+    assert figures["cell"]["box_iou"] == figures["box_iou"], "the same boxes"
     assert 1 / 3 <= figures["box_iou_50"] < 1
     centre = figures["baselines"]["centre"]
     assert centre["peak_in_silhouette"] == 1, "the middle, 32, is in 24 to 40, 28 to 44 and 32 to 48"

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from saccade.localization import boxes
 from saccade.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from saccade.localization.foreground import contrast
 from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.smooth import upsample
 
 PLAIN = LocalizationParameters(threshold=0.5, closing=0)
 
@@ -89,8 +92,9 @@ def test_a_batch_of_frames_equals_each_alone() -> None:
 
 
 def test_labels_and_scores_of_boxes() -> None:
-    here = Candidates(np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32), np.array([0.5, 0.25], np.float32))
-    none = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    corners = np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32)
+    here = Candidates(corners, np.array([0.5, 0.25], np.float32), corners[:, :2])
+    none = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
     scores = np.array([[0.8, 0.195, 0.005], [0.1, 0.1, 0.8]], np.float32)
     found = label_boxes([here, none], scores, np.array([7, 9]), ("a", "b", "c"))
     assert [(box.label, box.frame, box.corners[2]) for box in found] == [
@@ -114,8 +118,8 @@ def test_what_does_not_fit() -> None:
         find_boxes(np.ones((3, 2, 2)), np.zeros((2, 8, 8, 1), np.uint8), PLAIN)
     with pytest.raises(ValueError, match=r"frame_scores have shape \(1, 2\) for 1 frames and 3 classes"):
         label_boxes(cut_boxes(rectangle(), PLAIN), np.ones((1, 2)), np.arange(1), ("a", "b", "c"))
-    with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) for 2 boxes"):
-        Candidates(np.zeros((1, 4), np.float32), np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) and points \(2, 2\) for 2 boxes"):
+        Candidates(np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros((2, 2), np.float32))
 
 
 def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
@@ -160,7 +164,7 @@ def test_pieces_share_attention_by_distance() -> None:
         foreground[top:below, left:right] = 1
     weights = chance.random((30, 40)).astype(np.float32) ** 4
     parameters = LocalizationParameters(foreground="motion", extent="thing", most=3, closing=0.0)
-    found = boxes._pick(foreground, weights, parameters)
+    found = boxes._pick(foreground, weights, weights, parameters)
     mass = np.zeros(3)
     for y in range(30):
         for x in range(40):
@@ -197,3 +201,60 @@ def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
 def test_extents_that_there_cannot_be(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LocalizationParameters(**settings)
+
+
+def test_the_point_is_on_the_thing_though_the_highest_cell_is_beside_it() -> None:
+    frames = walking((10, 20, 6, 5), (4, 2, 6, 5))
+    maps = np.zeros((6, 6, 8), np.float32)  # cells of 8 pixels
+    for t in range(6):
+        column = (10 + 5 * t + 3) // 8
+        maps[t, 3, column], maps[t, 2, column] = 0.6, 0.4  # its centre, at 28, is below the square that ends at 26
+    for extent in ("attention", "thing"):
+        parameters = LocalizationParameters(foreground="background", extent=extent, threshold=0.2)
+        for t, found in enumerate(find_boxes(maps, frames, parameters)):
+            x, y = found.point
+            assert 10 + 5 * t < x < 16 + 5 * t
+            assert 20 < y < 26
+
+
+def test_without_a_foreground_the_point_lies_between_the_cells_that_share_the_attention() -> None:
+    maps = np.zeros((3, 6, 6), np.float32)
+    maps[0, 2, 2], maps[0, 2, 3] = 0.5, 0.5
+    maps[1, 2, 2], maps[1, 2, 3], maps[1, 3, 2], maps[1, 3, 3] = 0.25, 0.25, 0.25, 0.25
+    maps[2] = 1 / 36
+    one, four, none = find_boxes(maps, np.zeros((3, 48, 48, 1), np.uint8), LocalizationParameters())
+    np.testing.assert_allclose(one.point, [24, 20], atol=1)
+    np.testing.assert_allclose(four.point, [24, 24], atol=1)
+    assert np.isnan(none.point).all()
+
+
+@pytest.mark.parametrize("extent", ["attention", "thing"])
+def test_points_equal_a_loop_over_pixels(extent: str) -> None:
+    chance = np.random.default_rng(1)
+    maps = chance.dirichlet(np.full(30, 0.3), 4).reshape(4, 5, 6).astype(np.float32)
+    frames = chance.integers(0, 256, (4, 40, 48, 3), dtype=np.uint8)
+    frames[:, 10:30, 12:40] //= 4
+    parameters = LocalizationParameters(foreground="contrast", extent=extent, threshold=0.6, closing=0.1, most=2)
+    large = upsample(maps, (40, 48))
+    there = contrast(frames)
+
+    def means(values: np.ndarray, side: int) -> np.ndarray:
+        """Of so many pixels around each; beyond the border is what lies as far within it."""
+        padded = np.pad(values.astype(np.float64), side // 2, mode="reflect")
+        return np.array([[padded[y : y + side, x : x + side].mean() for x in range(48)] for y in range(40)])
+
+    for t, found in enumerate(find_boxes(maps, frames, parameters)):
+        # Two cells of 8 pixels are 16, and gaps of a tenth of 40 pixels are 4: the nearest odd numbers.
+        attended = means(means(large[t], 17), 17)
+        seen = (attended + 1e-6 * attended.max()) * (means(there[t], 5) + 4 / 255) ** 2
+        heavy = (
+            there[t] if extent == "thing" else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)
+        )
+        heavy = cv2.morphologyEx(
+            (heavy >= 0.6 * heavy.max()).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+        )
+        _, parts = cv2.connectedComponents(heavy, connectivity=8)
+        for x, y in found.points:
+            piece = parts[int(y), int(x)]
+            assert piece > 0
+            assert seen[int(y), int(x)] == pytest.approx(seen[parts == piece].max(), rel=1e-4)

@@ -32,12 +32,14 @@ def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing
         expected = max((track for track in of_clip.tracks if not track.missed), key=lambda track: track.mean)
         np.testing.assert_array_equal(places.surest.corners, expected.corners)
         assert places.surest.number == expected.number
+        np.testing.assert_array_equal(places.point, here.point)
 
 
 def test_even_attention_has_no_place() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
     places = locate_next(Places(), even, scene()[0][0], LocalizationParameters(causal=True))
     assert places.surest is None
+    assert np.isnan(places.point).all()
 
 
 def test_nothing_grows_with_time() -> None:

@@ -43,6 +43,12 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     np.testing.assert_allclose(tube.boxes[-1], [24 * 5, 8 * 3.75, 32 * 5, 16 * 3.75])
     (segment,) = (one for one in found.segments if one.label == "wave")
     assert (segment.start, segment.end) == pytest.approx((0.25, 1.75))
+    assert found.points is not None
+    cells = np.minimum(np.arange(6), 3)
+    assert (8 * 5 * cells < found.points[:, 0]).all()
+    assert (found.points[:, 0] < 8 * 5 * (cells + 1)).all()
+    assert ((found.points[:, 1] > 8 * 3.75) & (found.points[:, 1] < 16 * 3.75)).all()
+    np.testing.assert_array_equal(found.at(np.array([2])).points, found.points[2:3])
     np.testing.assert_array_equal(found.scores, seen(maps).scores)
 
 
@@ -67,7 +73,12 @@ def test_without_attention_there_are_times_and_no_places() -> None:
 
 
 def test_even_attention_is_no_place() -> None:
-    assert locate(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS).tubes == ()
+    found = locate(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS)
+    assert found.tubes == ()
+    assert found.points is not None
+    assert np.isnan(found.points).all()
+    with pytest.raises(ValueError, match="points"):
+        replace(found, points=found.points[:3])
 
 
 def test_boxes_need_the_size_of_the_video() -> None:

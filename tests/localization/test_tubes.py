@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saccade.localization.boxes import Candidates
+from saccade.localization.boxes import Candidates, find_boxes
 from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.tubes import Followed, box_iou, find_tubes, follow, interpolate, label_tubes, link
+from saccade.localization.tubes import Followed, box_iou, follow, interpolate, label_tubes, link
 
 LINK = LocalizationParameters(gap=2, onset=0.5)
 CAUSAL = replace(LINK, causal=True)
@@ -17,7 +17,7 @@ CAUSAL = replace(LINK, causal=True)
 def candidates(*boxes: tuple[float, float, float]) -> Candidates:
     """Squares of 10 pixels at x and y, with their concentration."""
     corners = np.array([[x, y, x + 10, y + 10] for x, y, _ in boxes], np.float32).reshape(-1, 4)
-    return Candidates(corners, np.array([share for *_, share in boxes], np.float32))
+    return Candidates(corners, np.array([share for *_, share in boxes], np.float32), corners[:, :2])
 
 
 def scattered(seed: int, T: int = 5, most: int = 4) -> list[Candidates]:
@@ -123,7 +123,8 @@ def test_from_attention_to_a_tube() -> None:
         frames[t, 9:15, 8 * t : 8 * t + 8] = 255
         maps[t, 1, t] = 1
     seen = LocalizationParameters(foreground="motion", threshold=0.1)
-    (tube,) = find_tubes(maps, frames, np.ones((6, 1), np.float32), np.arange(6), ("go",), seen)
+    tracks = link(find_boxes(maps, frames, seen), seen)
+    (tube,) = label_tubes(tracks, np.ones((6, 1), np.float32), np.arange(6), ("go",), seen)
     np.testing.assert_array_equal(tube.boxes[1:-1], [[8 * t, 9, 8 * t + 8, 15] for t in range(1, 5)])
 
 

@@ -13,6 +13,7 @@ from saccade.pictures.overlay import (
     outlines,
     overlay,
     probability_bar,
+    rings,
     time_bar,
 )
 
@@ -160,6 +161,19 @@ def test_a_turned_outline_follows_its_corners():
     ys, xs = np.nonzero(drawn.max(-1) > 128)
     np.testing.assert_allclose(abs(xs + 0.5 - 40) + abs(ys + 0.5 - 40), 30, atol=2.2)
     assert {int(q) for q in 2 * (xs > 40) + (ys > 40)} == {0, 1, 2, 3}
+
+
+def test_a_ring_is_around_its_point_in_frames_of_any_size():
+    points = np.array([[20.5, 30.5], [np.nan, np.nan]])
+    drawn = rings(grey(2, 100, 80, 0), points)
+    ys, xs = np.nonzero(drawn[0].any(-1))
+    assert (ys.mean(), xs.mean()) == pytest.approx((30, 20), abs=0.1)
+    assert not drawn[0, 30, 20].any(), "what is ringed can be seen"
+    assert not drawn[1].any()
+    ys, xs = np.nonzero(rings(grey(2, 300, 240, 0), points, size=(100, 80))[0].any(-1))
+    assert (ys.mean(), xs.mean()) == pytest.approx((91, 61), abs=0.2)
+    with pytest.raises(ValueError, match=r"points have shape \(3, 2\) for 2 frames, expected T 2: x y"):
+        rings(grey(2, 100, 80, 0), np.ones((3, 2)))
 
 
 def test_outlines_beyond_the_frame_are_cut():

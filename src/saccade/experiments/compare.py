@@ -271,9 +271,11 @@ def _places(
 
 
 def _places_table(places: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: a row a model, and those without attention, as seen beside the last of them."""
+    """Columns and rows: two a model, and those without attention, as seen beside the last of them."""
     columns = ["looked", "peak in the silhouette", "peak in its box", "box with IoU ≥ .5", "mean IoU"]
-    rows = dict(places)
+    rows: dict[str, Mapping[str, Any]] = {}
+    for name, figures in places.items():
+        rows |= {name: figures, f"{name}: the middle of its highest cell": figures["cell"]}
     for name, figures in list(places.values())[-1]["baselines"].items():
         rows[f"without attention: {name}"] = figures
     keys = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")

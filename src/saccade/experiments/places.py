@@ -83,10 +83,11 @@ def localization_figures(
         pictures: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
 
     Returns:
-        `pointing`; `cor_loc`, `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
-        `video_map_50_95`; `localization`: what was chosen; and under `baselines` the same of `centre` (a quarter of the
-        frame, in its middle), `frame` (all of it), `motion` (the largest thing that moves, cut by the same threshold),
-        and `map` (the attention without a foreground).
+        `pointing`, the share of frames where the centre of the map's highest cell is in the box; `point`, that where
+        the pixel that is attended to most is (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
+        `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: what was chosen; and under
+        `baselines` the same of `centre` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the
+        largest thing that moves, cut by the same threshold), and `map` (the attention without a foreground).
     """
     H, W = truth.size
     whole = np.array([0, 0, W, H], np.float32)
@@ -111,13 +112,15 @@ def localization_figures(
 
 def _always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
     # The same score everywhere, so that the class alone ranks these.
-    return (Candidates(corners[None], np.ones(1, np.float32)),) * frames
+    middle = corners.reshape(1, 2, 2).mean(1)
+    return (Candidates(corners[None], np.ones(1, np.float32), middle),) * frames
 
 
 def _figures(
     candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: LocalizationParameters
 ) -> dict[str, float]:
     indices, classes = np.arange(scores.shape[1]), truth.classes
+    points = np.array([[here.point for here in found] for found in candidates])
     boxes, tubes, true_boxes, true_tubes = {}, {}, {}, {}
     for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
         name, label = str(b), classes[int(truth.targets[b])]
@@ -129,7 +132,9 @@ def _figures(
         there = np.flatnonzero(truth.there[b])
         true_boxes[name] = [Box(label, int(t), tuple(truth.boxes[b, t].tolist())) for t in there]
         true_tubes[name] = [Tube(label, there, truth.boxes[b, there])]
+    inside = np.all((truth.boxes[..., :2] <= points) & (points <= truth.boxes[..., 2:]), axis=-1)
     return {
+        "point": float(inside[truth.there].mean()),
         "cor_loc": cor_loc(boxes, true_boxes),
         **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
         **at_thresholds("video_map", video_map(tubes, true_tubes)),

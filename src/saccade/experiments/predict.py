@@ -3,6 +3,7 @@
 Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a style.
 """
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         "frame_scores": prediction.frame_scores.tolist(),
         "attention": None if prediction.attention is None else prediction.attention.tolist(),
         "evidence": None if prediction.evidence is None else prediction.evidence.tolist(),
+        "points": None if prediction.points is None else [_point(x, y) for x, y in prediction.points.tolist()],
         "windows": None if prediction.windows is None else prediction.windows.tolist(),
         "tubes": [
             {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}
@@ -119,6 +121,11 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         ],
         "segments": [vars(segment) for segment in prediction.segments],
     }
+
+
+def _point(x: float, y: float) -> list[float] | None:
+    """JSON knows no NaN."""
+    return None if math.isnan(x) else [x, y]
 
 
 def _answers(seen: Sequence[Prediction]) -> Table:

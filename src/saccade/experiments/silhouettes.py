@@ -70,11 +70,12 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
         truth: see `read_truth`.
 
     Returns:
-        Shares of the frames that were looked at and show something: `peak_in_silhouette` (the centre of the map's
-        highest cell is one of its pixels), `peak_in_box` (it is in the smallest box around it), `box_iou_50` (the
-        surest tube of the class that was said has an IoU of .5 or more with that box there; no box is a miss),
-        `box_iou`, the mean, and `frames`, how many. Under `baselines` the same without attention: `centre` (a quarter
-        of the frame, in its middle), `moving` (the largest thing that moves), `window` (that which follows what moves,
+        Shares of the frames that were looked at and show something: `peak_in_silhouette` (the pixel that is attended
+        to most, `Prediction.points`, is one of its own), `peak_in_box` (it is in the smallest box around it),
+        `box_iou_50` (the surest tube of the class that was said has an IoU of .5 or more with that box there; no box is
+        a miss), `box_iou`, the mean, and `frames`, how many. Under `cell` the same of the centre of the map's highest
+        cell, which knows no pixels, and under `baselines` without attention: `centre` (a quarter of the frame, in its
+        middle), `moving` (the largest thing that moves: its brightest change), `window` (that which follows what moves,
         where the model sees such). Nothing for models that do not attend.
 
     Raises:
@@ -92,7 +93,9 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
     figures = {name: _shares(of_frames) for name, of_frames in together.items()}
     if attends and not figures:
         raise ValueError("nothing to score: not one frame shows a silhouette; check that they are white on black")
-    return {**figures.pop("attention"), "baselines": figures} if figures else {}
+    if not figures:
+        return {}
+    return {**figures.pop("attention"), "cell": figures.pop("cell"), "baselines": figures}
 
 
 def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -111,13 +114,14 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     if seen.size != masks.shape[1:]:
         raise ClipError(clip.path, f"frames of {seen.size} and silhouettes of {masks.shape[1:]}", "give fitting ones")
     shown = masks.any(axis=(1, 2))
-    if seen.attention is None or not shown.any():
+    if seen.attention is None or seen.points is None or not shown.any():
         return {}
     height, width = masks.shape[1:]
     found = {
-        "attention": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
+        "attention": (seen.points[first].astype(np.float64), _surest(seen, indices)),
+        "cell": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
         "centre": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
-        "moving": _middle(_moving(pick(clip.path, lambda _: indices).pixels)),
+        "moving": _moving(pick(clip.path, lambda _: indices).pixels),
     }
     if recognizer.data.follow and seen.windows is not None:
         found["window"] = _middle(seen.windows[first, 0][:, (0, 2)].reshape(-1, 4))
@@ -159,10 +163,14 @@ def _middle(boxes: Floats) -> tuple[Floats, Floats]:
     return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes
 
 
-def _moving(pictures: NDArray[np.uint8]) -> Floats:
-    """The box around the largest thing that moves, `T 4`; NaN where nothing does."""
+def _moving(pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """The largest thing that moves: its brightest change, `T 2`, and the box around it, `T 4`; NaN where nothing does.
+
+    Only what is found without attention at all can say what attention adds: it is taken to the pixel as well.
+    """
     found = cut_boxes(motion(pictures), LocalizationParameters())
-    return np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
+    boxes = np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
+    return np.stack([here.point for here in found]).astype(np.float64), boxes
 
 
 def _around(mask: Masks) -> Floats:

@@ -74,6 +74,7 @@ def to_values(step: Step) -> dict[str, Any]:
         "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
         "attention": None if step.attention is None else step.attention.tolist(),
         "box": None if step.box is None else {"corners": list(step.box.corners), "score": step.box.score},
+        "point": None if step.point is None else list(step.point),
         "dropped": step.dropped,
         "reconnections": step.reconnections,
     }

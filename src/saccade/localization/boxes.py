@@ -15,6 +15,7 @@ from saccade.structures import Box
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
+_CELLS = 2  # of a map: a point takes attention to be even over so many
 _SPECK = 0.1  # of the largest piece's pixels: what is smaller is noise
 
 
@@ -26,16 +27,25 @@ class Candidates:
         corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
         concentration: `n`, the share of the map's mass that is in the box, less the box's share of the frame. A sharp
             map has 1, a uniform one 0 however its box is cut, for a box says nothing if any other holds as much.
+        points: `n 2`, x and y of the pixel in the box that is attended to most; see `find_boxes`.
     """
 
     corners: Floats
     concentration: Floats
+    points: Floats
 
     def __post_init__(self) -> None:
-        if self.corners.shape != (len(self.concentration), 4):
+        n = len(self.concentration)
+        if self.corners.shape != (n, 4) or self.points.shape != (n, 2):
             raise ValueError(
-                f"corners have shape {self.corners.shape} for {len(self.concentration)} boxes, expected n 4"
+                f"corners have shape {self.corners.shape} and points {self.points.shape} for {n} boxes, expected n 4 "
+                "and n 2"
             )
+
+    @property
+    def point(self) -> Floats:
+        """That of the surest box, `2`; NaN without a box."""
+        return self.points[0] if len(self) else np.full(2, np.nan, np.float32)
 
     def __len__(self) -> int:
         return len(self.corners)
@@ -48,6 +58,10 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     foreground; what is heavy then is in a box. With `extent="thing"` the foreground alone is cut into pieces, and each
     bit of attention counts for the piece that is nearest to it: the box is as large as the thing, also where a model
     looks at a hand of it, or at its rim. Where a frame shows no foreground (nothing moves), the map is used as it is.
+
+    The point of a box is the pixel of its piece with the highest attention × foreground², each evened first: attention
+    over two cells, twice, for a map knows no pixels, and the foreground over the gaps that are closed, so that a body
+    weighs more than its rim.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -67,17 +81,24 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     large = upsample(steady, (frames.shape[1], frames.shape[2]), parameters.upsampling)
     # Rounding alone must not lift a part of a uniform map above the rest.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
+    cells = (_CELLS * large.shape[1] / maps.shape[1], _CELLS * large.shape[2] / maps.shape[2])
+    around = _evened(_evened(large, cells), cells)  # once has no peak: all places near a sharp one are equal
     foreground = FOREGROUNDS[parameters.foreground]
     if foreground is None:
-        return cut_boxes(large, parameters, attended)
+        return _cut_all(large, attended, around, parameters)
     there = foreground(frames)
+    gap = parameters.closing * min(there.shape[1:])
+    # A pixel that nothing sets apart from the rest is still a place to look at.
+    seen = (around + np.float32(1e-6) * around.max((1, 2), keepdims=True)) * (
+        _evened(there, (gap, gap)) + np.float32(NOISE)
+    ) ** 2
     if parameters.extent == "attention":
-        return cut_boxes(large * (there + np.float32(NOISE)), parameters, attended)
+        return _cut_all(large * (there + np.float32(NOISE)), attended, seen, parameters)
     return tuple(
-        _pick(here, weights, parameters)
+        _pick(here, weights, clear, parameters)
         if allowed.any() and (here > NOISE).any()
-        else _cut(weights, allowed, parameters)
-        for here, weights, allowed in zip(there, large, attended, strict=True)
+        else _cut(weights, allowed, clear, parameters)
+        for here, weights, allowed, clear in zip(there, large, attended, seen, strict=True)
     )
 
 
@@ -92,10 +113,24 @@ def cut_boxes(
         attended: `T H W`, the pixels that can be in a box; None: all.
     """
     allowed = np.ones_like(weights, dtype=np.bool_) if attended is None else attended
-    return tuple(_cut(each, here, parameters) for each, here in zip(weights, allowed, strict=True))
+    gap = parameters.closing * min(weights.shape[1:])
+    return _cut_all(weights, allowed, _evened(weights, (gap, gap)), parameters)
 
 
-def _pick(foreground: Floats, weights: Floats, parameters: LocalizationParameters) -> Candidates:
+def _evened(values: Floats, reach: tuple[float, float]) -> Floats:
+    """Means of `T H W` over an odd number of pixels around each, as near to a height and width as can be."""
+    down, across = (2 * round((side - 1) / 2) + 1 if side > 1 else 1 for side in reach)
+    return np.stack([cv2.blur(frame, (across, down)) for frame in values]).astype(np.float32, copy=False)
+
+
+def _cut_all(
+    weights: Floats, attended: NDArray[np.bool_], seen: Floats, parameters: LocalizationParameters
+) -> tuple[Candidates, ...]:
+    """`_cut` in every frame."""
+    return tuple(_cut(*of_frame, parameters) for of_frame in zip(weights, attended, seen, strict=True))
+
+
+def _pick(foreground: Floats, weights: Floats, seen: Floats, parameters: LocalizationParameters) -> Candidates:
     """The pieces of a foreground that most of the attention is nearest to."""
     parts, about = _pieces(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
     large = about[:, cv2.CC_STAT_AREA] >= _SPECK * about[1:, cv2.CC_STAT_AREA].max()
@@ -109,11 +144,7 @@ def _pick(foreground: Floats, weights: Floats, parameters: LocalizationParameter
     owner[nearest[of_large]] = parts[of_large]
     mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(about)) / weights.sum(dtype=np.float64)
     heaviest = [int(part) for part in mass.argsort(kind="stable")[::-1] if large[part]][: parameters.most]
-    x, y, width, height = about[heaviest, :4].T
-    share = mass[heaviest] - width * height / weights.size
-    corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)
-    order = share.argsort(kind="stable")[::-1]
-    return Candidates(corners[order], share[order].clip(0, 1).astype(np.float32))
+    return _surest_first(parts, about, heaviest, mass[heaviest], seen)
 
 
 def _pieces(
@@ -128,20 +159,35 @@ def _pieces(
     return parts.astype(np.int32, copy=False), about.astype(np.int32, copy=False)
 
 
-def _cut(weights: Floats, allowed: NDArray[np.bool_], parameters: LocalizationParameters) -> Candidates:
+def _cut(weights: Floats, allowed: NDArray[np.bool_], seen: Floats, parameters: LocalizationParameters) -> Candidates:
+    """The heaviest pieces of what is attended to in a frame; their points are where most is seen."""
     peak = weights.max(where=allowed, initial=0)
     if not peak > 0:
-        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
     parts, about = _pieces((weights >= parameters.threshold * peak) & allowed, parameters)
     mass = np.bincount(parts.ravel(), weights.ravel(), len(about))
-    heaviest = 1 + mass[1:].argsort(kind="stable")[::-1][: parameters.most]  # part 0 is the rest
-    x, y, width, height = about[heaviest, :4].T
+    heaviest = [1 + int(part) for part in mass[1:].argsort(kind="stable")[::-1][: parameters.most]]  # 0 is the rest
     within = [weights[top : top + high, left : left + wide].sum(dtype=np.float64)
               for left, top, wide, high in about[heaviest, :4]]  # fmt: skip
-    share = np.array(within) / weights.sum(dtype=np.float64) - width * height / weights.size
-    order = share.argsort(kind="stable")[::-1]
+    return _surest_first(parts, about, heaviest, np.array(within) / weights.sum(dtype=np.float64), seen)
+
+
+def _surest_first(
+    parts: NDArray[np.int32],
+    about: NDArray[np.int32],
+    chosen: Sequence[int],
+    mass: NDArray[np.float64],
+    seen: Floats,
+) -> Candidates:
+    """Some pieces as candidates, from the share of the attention that is each one's, and what is seen where."""
+    x, y, width, height = about[chosen, :4].T
+    share = mass - width * height / seen.size
     corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)
-    return Candidates(corners[order], share[order].clip(0, 1).astype(np.float32))
+    tops = [int(np.where(parts == part, seen, -1).argmax()) for part in chosen]
+    rows, columns = np.unravel_index(tops, seen.shape)
+    points = np.stack((columns, rows), axis=1).astype(np.float32) + np.float32(0.5)
+    order = share.argsort(kind="stable")[::-1]
+    return Candidates(corners[order], share[order].clip(0, 1).astype(np.float32), points[order])
 
 
 def label_boxes(

@@ -22,11 +22,13 @@ class Places:
         steady: the smoothed map, `h w`; None before the first frame.
         picture: the frame before, `H W C`.
         followed: the tracks that are alive.
+        point: x and y of the pixel of `picture` that is attended to most; NaN where attention is even.
     """
 
     steady: Floats | None = None
     picture: Pixels | None = None
     followed: Followed = field(default_factory=Followed)
+    point: Floats = field(default_factory=lambda: np.full(2, np.nan, np.float32))
 
     @property
     def surest(self) -> LiveTrack | None:
@@ -61,4 +63,4 @@ def locate_next(before: Places, attention: ArrayLike, picture: Pixels, parameter
     # Two frames are what motion so far needs; the boxes of the first were found before.
     frames = np.stack((picture if before.picture is None else before.picture, picture))
     found = find_boxes(np.stack((steady, steady)), frames, replace(parameters, smoothing=0.0))
-    return Places(steady, picture, follow(before.followed, found[-1], parameters))
+    return Places(steady, picture, follow(before.followed, found[-1], parameters), found[-1].point)

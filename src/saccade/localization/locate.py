@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.localization.boxes import find_boxes
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.segments import find_segments, happening
-from saccade.localization.tubes import find_tubes
+from saccade.localization.tubes import label_tubes, link
 from saccade.structures import Prediction
 
 
 def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
-    """The prediction with its tubes and segments, the surest first; without attention there are no tubes.
+    """The prediction with its points, tubes and segments, the surest first; without attention there are no places.
 
     Where frames have evidence, tubes and segments last as long as it does (`happening`), else as long as the class.
 
@@ -32,7 +33,9 @@ def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: Localizati
         return replace(seen, tubes=(), segments=segments)
     if seen.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
-    tubes = find_tubes(seen.attention, pictures, frame_scores, seen.indices, seen.classes, parameters)
+    found = find_boxes(seen.attention, pictures, parameters)
+    tubes = label_tubes(link(found, parameters), frame_scores, seen.indices, seen.classes, parameters)
     scale = np.array([seen.size[1] / pictures.shape[2], seen.size[0] / pictures.shape[1]] * 2, np.float32)
     scaled = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)
-    return replace(seen, tubes=scaled, segments=segments)
+    points = np.stack([here.point for here in found]) * scale[:2]
+    return replace(seen, points=points, tubes=scaled, segments=segments)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from saccade.localization.boxes import Candidates, find_boxes
+from saccade.localization.boxes import Candidates
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.segments import runs_above
 from saccade.localization.smooth import smooth
@@ -244,16 +244,3 @@ def label_tubes(
             score = float((here[part] * track.concentration[part]).mean())
             found.append(Tube(name, every, interpolate(every, known, track.corners[part][which]), score))
     return tuple(sorted(found, key=lambda tube: -tube.score))
-
-
-def find_tubes(
-    attention: ArrayLike,
-    frames: NDArray[np.uint8],
-    frame_scores: NDArray[np.floating],
-    indices: NDArray[np.integer],
-    classes: Sequence[str],
-    parameters: LocalizationParameters,
-) -> tuple[Tube, ...]:
-    """From attention `T h w`, frames `T H W C` and probabilities `T K` to tubes: boxes, links, classes."""
-    tracks = link(find_boxes(attention, frames, parameters), parameters)
-    return label_tubes(tracks, frame_scores, indices, classes, parameters)

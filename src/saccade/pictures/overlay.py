@@ -228,6 +228,31 @@ def boxes(frames: Pixels, corners: ArrayLike, colour: Colour = WHITE, size: tupl
     return drawn
 
 
+def rings(frames: Pixels, points: ArrayLike, colour: Colour = WHITE, size: tuple[int, int] | None = None) -> Pixels:
+    """A small ring around a point that moves with the video, such as the pixel that is attended to most.
+
+    Args:
+        frames: `T H W 3`, uint8 RGB.
+        points: `T 2`, x and y in pixels; one with NaN is absent.
+        colour: of the ring, which has a dark edge to stand out on any picture.
+        size: height and width of the video that the points are of; None: of `frames`. Give it for enlarged frames.
+    """
+    given = np.asarray(points, dtype=np.float64)
+    if given.shape != (len(_checked(frames)), 2):
+        raise ValueError(f"points have shape {given.shape} for {len(frames)} frames, expected T 2: x y")
+    H, W = frames.shape[1:3]
+    of_height, of_width = size or (H, W)
+    scaled = given * np.array([W / of_width, H / of_height])
+    thick, radius = max(1, round(min(H, W) / 150)), max(3, round(min(H, W) / 40))
+    drawn = frames.copy()
+    for frame, point in zip(drawn, scaled, strict=True):
+        if np.isfinite(point).all():
+            x, y = (int(v) for v in np.rint(16 * (point - 0.5)))  # OpenCV's pixels have their centres at whole numbers
+            cv2.circle(frame, (x, y), 16 * radius, BLACK, thick + 2, cv2.LINE_AA, shift=4)
+            cv2.circle(frame, (x, y), 16 * radius, colour, thick, cv2.LINE_AA, shift=4)
+    return drawn
+
+
 def outlines(
     frames: Pixels, corners: ArrayLike, colours: Sequence[Colour] = RIMS, size: tuple[int, int] | None = None
 ) -> Pixels:

@@ -17,6 +17,7 @@ from saccade.pictures.overlay import (
     outlines,
     overlay,
     probability_bar,
+    rings,
     time_bar,
 )
 from saccade.structures import Prediction, Tube
@@ -34,7 +35,7 @@ def draw_clip(frames: Pixels, seen: Prediction) -> Pixels:
 
 
 def write_drawn(path: Path | str, out: Path | str, seen: Prediction) -> Path:
-    """The whole clip to `out` (.mp4 or .gif), with class, probability, attention and windows on every frame.
+    """The whole clip to `out` (.mp4 or .gif), with class, probability, attention, its point and windows.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -86,6 +87,9 @@ def _with_attention(frames: Numbered, seen: Prediction) -> Iterator[Pixels]:
         if seen.windows is not None:
             corners = (1 - share) * seen.windows[before] + share * seen.windows[after]
             picture = outlines(picture, corners[None], size=seen.size)
+        if seen.points is not None:
+            point = (1 - share) * seen.points[before] + share * seen.points[after]
+            picture = rings(picture, point[None], size=seen.size)
         picture = caption(picture, [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
         yield probability_bar(picture, scores[best : best + 1])[0]
 

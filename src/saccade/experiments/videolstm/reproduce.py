@@ -137,7 +137,8 @@ def reproduce(
             command,
             {
                 "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
-                "pointing_game": figures["models"][BEST.name]["pointing"],
+                "pointing_game": figures["localized"][BEST.name]["point"],
+                "pointing_game_of_cells": figures["models"][BEST.name]["pointing"],
                 "video_map_50": figures["localized"][BEST.name]["video_map_50"],
                 "clips": chosen.clips,
                 "epochs": chosen.training.epochs,
