@@ -244,8 +244,8 @@ def test_points_equal_a_loop_over_pixels(extent: str) -> None:
         return np.array([[padded[y : y + side, x : x + side].mean() for x in range(48)] for y in range(40)])
 
     for t, found in enumerate(find_boxes(maps, frames, parameters)):
-        # Two cells of 8 pixels are 16, and gaps of a tenth of 40 pixels are 4: the nearest odd numbers.
-        attended = means(means(large[t], 17), 17)
+        # Cells are 8 pixels, and gaps of a tenth of 40 pixels are 4: the nearest odd numbers.
+        attended = means(means(large[t], 9), 9)
         seen = (attended + 1e-6 * attended.max()) * (means(there[t], 5) + 4 / 255) ** 2
         heavy = (
             there[t] if extent == "thing" else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)

@@ -15,7 +15,7 @@ from saccade.structures import Box
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_CELLS = 2  # of a map: a point takes attention to be even over so many
+_CELLS = 1  # of a map: a point takes attention to be even over so many, twice
 _SPECK = 0.1  # of the largest piece's pixels: what is smaller is noise
 
 
@@ -60,7 +60,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     looks at a hand of it, or at its rim. Where a frame shows no foreground (nothing moves), the map is used as it is.
 
     The point of a box is the pixel of its piece with the highest attention × foreground², each evened first: attention
-    over two cells, twice, for a map knows no pixels, and the foreground over the gaps that are closed, so that a body
+    over a cell, twice, for a map knows no pixels, and the foreground over the gaps that are closed, so that a body
     weighs more than its rim.
 
     Args:
