@@ -217,6 +217,19 @@ def test_the_point_is_on_the_thing_though_the_highest_cell_is_beside_it() -> Non
             assert 20 < y < 26
 
 
+def test_the_point_of_what_goes_to_and_fro_is_where_it_is_now() -> None:
+    frames = np.full((9, 48, 64, 3), 60, np.uint8)
+    for t, x in enumerate((8, 16, 24, 16) * 2 + (8,)):  # in the middle it has come from a side and goes back there
+        frames[t, 10:34, x : x + 8] = 230
+    even_on_both = np.zeros((9, 6, 8), np.float32)
+    even_on_both[:, 1:4, 1:4] = 1 / 9
+    found = find_boxes(even_on_both, frames, LocalizationParameters(foreground="motion", extent="thing", threshold=0.2))
+    for t in (2, 4, 6):
+        x, y = found[t].point
+        assert (24, 8, 24)[t // 2 - 1] < x < (24, 8, 24)[t // 2 - 1] + 8
+        assert 10 < y < 34
+
+
 def test_without_a_foreground_the_point_lies_between_the_cells_that_share_the_attention() -> None:
     maps = np.zeros((3, 6, 6), np.float32)
     maps[0, 2, 2], maps[0, 2, 3] = 0.5, 0.5

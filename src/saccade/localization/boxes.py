@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saccade.localization.foreground import FOREGROUNDS, NOISE
+from saccade.localization.foreground import FOREGROUNDS, NOISE, background
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.smooth import smooth, upsample
 from saccade.structures import Box
@@ -61,7 +61,8 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
 
     The point of a box is the pixel of its piece with the highest attention × foreground², each evened first: attention
     over a cell, twice, for a map knows no pixels, and the foreground over the gaps that are closed, so that a body
-    weighs more than its rim.
+    weighs more than its rim. What moves must differ from the clip's median there, too: motion alone also marks where
+    a thing that goes to and fro has just been and will be again.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -89,8 +90,9 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     there = foreground(frames)
     gap = parameters.closing * min(there.shape[1:])
     # A pixel that nothing sets apart from the rest is still a place to look at.
+    sure = np.minimum(there, background(frames)) if parameters.foreground == "motion" else there
     seen = (around + np.float32(1e-6) * around.max((1, 2), keepdims=True)) * (
-        _evened(there, (gap, gap)) + np.float32(NOISE)
+        _evened(sure, (gap, gap)) + np.float32(NOISE)
     ) ** 2
     if parameters.extent == "attention":
         return _cut_all(large * (there + np.float32(NOISE)), attended, seen, parameters)
