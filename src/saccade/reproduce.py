@@ -59,7 +59,9 @@ def videolstm(
     hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
     split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
-    only: Annotated[str | None, typer.Option(help="segments: when it moves, and nothing else; no page.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
+    ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:

@@ -100,8 +100,28 @@ def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = json.loads((run / "again" / "segments.json").read_text())
     assert stored["command"] == "saccade reproduce videolstm --only segments --results results"
     assert stored["figures"] == json.loads(made.read_text())
-    with pytest.raises(ValueError, match="only is 'boxes', expected segments"):
+    with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, convnet, "):
         reproduce.reproduce(run / "run", budget="tiny", only="boxes")
+
+
+def test_the_rows_of_one_model_anew(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    stored = json.loads((run / "results" / "moving-target.json").read_text())
+    before = stored["figures"]
+    for part in ("models", "curve", "localized", "explained"):
+        stored["figures"][part]["motion-grounded"] = "old"
+    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
+    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
+    after = json.loads(made.read_text())
+    original = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
+    assert after["figures"] == original
+    assert before["models"]["motion-grounded"] == "old"
+    assert after["command"] == "saccade reproduce videolstm --results results; then rows anew, --only motion-grounded"
+    with pytest.raises(ValueError, match=r"give --results with their moving-target\.json"):
+        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path / "none", only="motion-grounded")
+    (tmp_path / "moving-target.json").write_text(json.dumps({**stored, "command": "another"}))
+    with pytest.raises(ValueError, match="was made by 'another'"):
+        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
 
 
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from saccade.config import write_json
+from saccade.config import read_json, write_json
 
+_ONLY = "; then rows anew, --only "
 _PACKAGES = ("saccade", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 
 
@@ -60,6 +61,23 @@ def write_results(
     }
     write_json(path, values)
     return path
+
+
+def with_rows_anew(command: str, only: str) -> str:
+    """The command of figures that `command` made, and of which some rows are younger."""
+    return f"{command}{_ONLY}{only}"
+
+
+def check_command(path: Path, command: str) -> dict[str, Any]:
+    """The results in `path`, whose other rows stay.
+
+    Raises:
+        ValueError: another command made them: rows of several are not to be mixed.
+    """
+    stored: dict[str, Any] = read_json(path)
+    if stored["command"].split(_ONLY)[0] != command:
+        raise ValueError(f"{path} was made by {stored['command']!r}, and this is {command!r}; choose --results anew")
+    return stored
 
 
 def _cpu() -> str:

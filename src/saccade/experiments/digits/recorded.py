@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.config import read_json
-from saccade.evaluation.results import write_results
+from saccade.evaluation.results import check_command, with_rows_anew, write_results
 from saccade.experiments.digits.budget import Budget
 from saccade.experiments.digits.contestants import CEILING
 from saccade.experiments.digits.honest import best
@@ -14,7 +14,6 @@ from saccade.experiments.digits.published import PUBLISHED, READINGS
 Figures = dict[str, Any]  # by table, then by row; `pretraining`, `paper` and `honest` have rows of two names
 
 _ROWS_OF_TWO_NAMES = ("pretraining", "paper", "honest")
-_ONLY = "; then rows anew, --only "
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Figures:
@@ -40,12 +39,7 @@ def recorded(folder: Path | None, command: str) -> Figures:
         path = folder / f"{name}.json"
         if not path.exists():
             continue
-        stored = read_json(path)
-        if stored["command"].split(_ONLY)[0] != command:
-            raise ValueError(
-                f"{path} was made by {stored['command']!r}, and this is {command!r}; choose --results anew"
-            )
-        files[name] = stored["figures"]
+        files[name] = check_command(path, command)["figures"]
     figures: Figures = {}
     if "pretraining" in files:
         figures["pretraining"] = files["pretraining"]
@@ -81,7 +75,7 @@ def write_all(
             # Which rows are younger than the others stays in the command.
             if path.exists():
                 made_by = read_json(path)["command"]
-            made_by += _ONLY + " ".join(f"'{pattern}'" for pattern in only)
+            made_by = with_rows_anew(made_by, " ".join(f"'{pattern}'" for pattern in only))
         write_results(path, what, made_by, values, seeds=[0])
 
     if encoders := figures.get("pretraining"):

@@ -11,7 +11,7 @@ import torch
 from saccade.config import TrainConfig, write_json
 from saccade.data.digits import Sides, split_digits
 from saccade.evaluation.report import Page
-from saccade.evaluation.results import write_results
+from saccade.evaluation.results import check_command, with_rows_anew, write_results
 from saccade.evaluation.summary import percent
 from saccade.experiments.places import BASELINES
 from saccade.experiments.videolstm.ablation import (
@@ -62,8 +62,9 @@ class Budget:
     timing: Timing
 
 
-# What there is beside the whole of it.
+# What there is beside the whole of it, and beside its models.
 PARTS = ("segments",)
+TARGET = "moving-target.json"
 BUDGETS = {
     "quick": Budget(
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
@@ -97,18 +98,20 @@ def reproduce(
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
         budget: one of `BUDGETS`.
         results: a folder for `moving-target.json` and `segments.json`; None: the figures are in `run` alone.
-        only: `segments`: when it moves, without the rest and without a page.
+        only: `segments`: when it moves, without the rest and without a page; or a model's name: its rows, which take
+            the place of those that `results` has.
 
     Returns:
         The report's path; with `only` that of its figures.
 
     Raises:
-        ValueError: an unknown budget or part, or a run made with another budget.
+        ValueError: an unknown budget or part, a run made with another budget, or rows without results to go into.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    if only is not None and only not in PARTS:
-        raise ValueError(f"only is {only!r}, expected {' or '.join(PARTS)}")
+    entrants = {who.name: who for who in ENTRANTS}
+    if only is not None and only not in (*PARTS, *entrants):
+        raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *entrants))}")
     chosen, sides = BUDGETS[budget], split_digits(mnist)
     flags = {
         "--quick": budget == "quick", "--full": budget == "full", f"--only {only}": only, "--mnist MNIST": mnist
@@ -116,6 +119,8 @@ def reproduce(
     command = " ".join(
         ["saccade reproduce videolstm", *(flag for flag, on in flags.items() if on), "--results results"]
     )
+    if only in entrants:
+        return _anew(run, chosen, sides, entrants[only], results, command.replace(f"--only {only} ", ""))
     timing = _timing(run, chosen, sides)
     write_json(run / "segments.json", timing)
     if results is not None:
@@ -131,22 +136,41 @@ def reproduce(
     figures = _compute(run, chosen, sides)
     write_json(run / "figures.json", figures)
     if results is not None:
-        write_results(
-            results / "moving-target.json",
-            "which of four digits moves: accuracy, and share of frames where attention's peak is in its box",
-            command,
-            {
-                "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
-                "pointing_game": figures["localized"][BEST.name]["point"],
-                "pointing_game_of_cells": figures["models"][BEST.name]["pointing"],
-                "video_map_50": figures["localized"][BEST.name]["video_map_50"],
-                "clips": chosen.clips,
-                "epochs": chosen.training.epochs,
-                **figures,
-            },
-            seeds=chosen.seeds,
-        )
+        _write(results / TARGET, command, figures, chosen)
     return _page(run, figures | {"timing": timing}, chosen, sides)
+
+
+def _write(path: Path, command: str, figures: Mapping[str, Any], budget: Budget) -> None:
+    best = figures["localized"][BEST.name]
+    write_results(
+        path,
+        "which of four digits moves: accuracy, and share of frames where the attention's point is in its box",
+        command,
+        {
+            "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
+            "pointing_game": best["point"],
+            "pointing_game_of_cells": figures["models"][BEST.name]["pointing"],
+            "video_map_50": best["video_map_50"],
+            "clips": budget.clips,
+            "epochs": budget.training.epochs,
+            **figures,
+        },
+        seeds=budget.seeds,
+    )
+
+
+def _anew(run: Path, budget: Budget, sides: Sides, who: Entrant, results: Path | None, command: str) -> Path:
+    """The rows of one model, among those that `command` made before."""
+    path = None if results is None else results / TARGET
+    if path is None or not path.exists():
+        raise ValueError(f"--only {who.name} without the rows of the others; give --results with their {TARGET}")
+    stored = check_command(path, command)
+    figures = {part: dict(stored["figures"][part]) for part in ("models", "curve", "localized", "explained")}
+    for part, rows in _compute(run, budget, sides, (who,)).items():
+        figures[part] |= rows
+    write_json(run / "figures.json", figures)
+    _write(path, with_rows_anew(stored["command"], who.name), figures, budget)
+    return path
 
 
 def _timing(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
@@ -162,7 +186,7 @@ def _timing(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
     }
 
 
-def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
+def _compute(run: Path, budget: Budget, sides: Sides, entrants: Sequence[Entrant] = ENTRANTS) -> dict[str, Any]:
     clips_of = ClipsOf(sides)
 
     def models(who: Entrant, clips: int) -> dict[str, Any]:
@@ -170,14 +194,16 @@ def _compute(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
         how = replace(budget.training, epochs=round(budget.training.epochs * budget.clips / clips))
         return summary([compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds])
 
-    found = {who.name: models(who, budget.clips) for who in ENTRANTS}
-    fused = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-    found[FUSED] = summary(fused)
+    found = {who.name: models(who, budget.clips) for who in entrants}
+    if PICTURE in entrants and FLOW in entrants:
+        fused = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        found[FUSED] = summary(fused)
     curve = {
         who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}
         for who in GROUNDED
+        if who in entrants
     }
-    asked = (MOTION, *GROUNDED)
+    asked = [who for who in (MOTION, *GROUNDED) if who in entrants]
 
     def of_seeds(compute: Callable[..., dict[str, Any]], who: Entrant) -> dict[str, Any]:
         return _means([compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds])
