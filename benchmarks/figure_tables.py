@@ -19,6 +19,8 @@ def places(results: Results) -> str:
     found = results[NAME]
     columns = ("cor_loc", "frame_map_50", "video_map_20", "video_map_50")
     by = {"attention": found, "attention, cut in the picture": found["in_picture"]}
+    if "grad_cam" in found["in_picture"]:
+        by["Grad-CAM of the same model, cut in the picture"] = found["in_picture"]["grad_cam"]
     by |= {BASELINES[name]: of for name, of in found["baselines"].items()}
     rows = [[words, *(percent(of[column]) for column in columns)] for words, of in by.items()]
     low, high = found["accuracy_interval"]

@@ -8,7 +8,10 @@ from digit_tables import Results, percent, table
 NAME = "real-clips"
 # Rows of places without attention, in words.
 _WITHOUT = {
+    "grad_cam": "Grad-CAM of the same model",
+    "grad_cam_cell": "the middle of its highest cell",
     "centre": "a box in the middle",
+    "frame": "the whole frame",
     "moving": "the largest thing that moves",
     "window": "the window that follows what moves",
 }

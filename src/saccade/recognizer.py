@@ -130,7 +130,7 @@ class Recognizer:
             scores, attention, evidence = self._behind_encoder(features[windows])
         judged = np.mean([self.judge(of_window) for of_window in scores.numpy()], 0)
         frame_scores, *rest = (
-            None if part is None else _of_frames(part.numpy(), windows, len(samples))
+            None if part is None else mean_over_windows(part.numpy(), windows, len(samples))
             for part in (scores, attention, evidence)
         )
         assert frame_scores is not None
@@ -426,7 +426,7 @@ def _probabilities(logits: Tensor, *rest: Tensor | None) -> Answer:
     return Answer(logits.float().softmax(-1).cpu(), *(None if part is None else part.float().cpu() for part in rest))
 
 
-def _of_frames(values: NDArray[np.float32], windows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+def mean_over_windows(values: NDArray[np.float32], windows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     """Values of windows, `W T …`, as those of `count` frames: the mean over the windows that a frame is in."""
     summed = np.zeros((count, *values.shape[2:]), np.float32)
     np.add.at(summed, windows, values)

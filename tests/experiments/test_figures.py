@@ -95,6 +95,7 @@ def test_from_files_to_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found["budget"]["actions"] == list(ACTIONS)
     assert found["videos"] == 2
     assert set(found["baselines"]) == {"centre", "frame", "motion", "map"}
+    assert 0 <= found["in_picture"]["grad_cam"]["cor_loc"] <= 1
     assert 0 <= found["video_map_50"] <= found["video_map_20"] <= 1
     # What is there is not made again.
     (tmp_path / "run" / "clips" / "bend" / "000.mp4").unlink()

@@ -100,7 +100,8 @@ def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: 
     figures = compare(clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, silhouettes=str(masks))
     assert list(figures["places"]) == ["alstm"], "an LSTM does not attend"
     places = figures["places"]["alstm"]
-    assert set(places["baselines"]) == {"centre", "moving"}
+    assert set(places["baselines"]) == {"grad_cam", "grad_cam_cell", "centre", "frame", "moving"}
+    assert places["baselines"]["frame"]["box_iou"] < 0.5, "the square is a small part of the frame"
     assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
     page = (tmp_path / "run" / "report.html").read_text()
     assert "without attention: moving" in page

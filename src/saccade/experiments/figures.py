@@ -26,7 +26,7 @@ from saccade.evaluation.detection import at_thresholds, segment_map
 from saccade.evaluation.results import write_results
 from saccade.experiments.cells import cell
 from saccade.experiments.clips import read_clips, train
-from saccade.experiments.localize import choose, frame_answers
+from saccade.experiments.localize import choose, frame_answers, frame_grad_cam
 from saccade.experiments.places import TrueBoxes, localization_figures
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.segments import find_segments
@@ -148,10 +148,10 @@ def score(
 
     Returns:
         What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
-        are cut in what the model sees; the same under `in_picture`, less the baselines; `uniform`, the pointing of an
-        even map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of the times by
-        `memory` (the model's answer at each frame), by `attended` (what is attended at each frame, without a memory),
-        and of `whole` (the clip from beginning to end, with the class that the model says).
+        are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
+        `uniform`, the pointing of an even map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
+        the times by `memory` (the model's answer at each frame), by `attended` (what is attended at each frame, without
+        a memory), and of `whole` (the clip from beginning to end, with the class that the model says).
     """
     classes, data = recognizer.classes, recognizer.data
     samples, pictures = _read(recognizer, clips)
@@ -168,10 +168,14 @@ def score(
         classes,
     )
     own = recognizer.pictures(samples.numpy())
-    cut = localization_figures(scores, attention, true, in_picture)
+    cam = frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))
+    cut = localization_figures(scores, attention, true, in_picture, grad_cam=cam)
     return {
         **localization_figures(scores, attention, true, recognizer.localization, own),
-        "in_picture": {name: value for name, value in cut.items() if name not in ("pointing", "baselines")},
+        "in_picture": {
+            **{name: value for name, value in cut.items() if name not in ("pointing", "baselines")},
+            "grad_cam": cut["baselines"]["grad_cam"],
+        },
         "uniform": float(np.nanmean(uniform_in_box(true.boxes[:, :, None], attention.shape[-2:], true.size))),
         "segments": _segments(recognizer, samples, scores, clips, about, truth["fps"], indices, frames),
     }

@@ -14,14 +14,16 @@ from rich.text import Text
 
 from saccade.config import write_bytes, write_json
 from saccade.data.frame_cache import ClipFrames, read_sample
+from saccade.data.transform import to_video
+from saccade.evaluation.explanation import grad_cam
 from saccade.localization.boxes import blank_outside, box_mask, find_boxes
 from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
 from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 from saccade.localization.segments import lasts
 from saccade.models.classifier import Classifier
 from saccade.pictures.seen_clip import write_located
-from saccade.recognizer import Recognizer, load
-from saccade.structures import Clip, ClipError, Prediction, Tube
+from saccade.recognizer import Recognizer, load, mean_over_windows
+from saccade.structures import Clip, ClipError, Prediction, Sample, Tube
 from saccade.video.follow import into_windows, maps_of_frames
 
 Pixels = NDArray[np.uint8]
@@ -47,6 +49,28 @@ def frame_answers(recognizer: Recognizer, samples: torch.Tensor) -> tuple[Scores
     parts = [recognizer.classify(part) for part in samples.split(_AT_ONCE)]
     maps = [attention for _, attention in parts if attention is not None]
     return torch.cat([scores for scores, _ in parts]).numpy(), torch.cat(maps).numpy() if maps else None
+
+
+def frame_grad_cam(recognizer: Recognizer, samples: torch.Tensor, said: NDArray[np.int64]) -> Scores:
+    """Grad-CAM for the classes `B` of samples `B T H W C`, as maps `B T h w`; of a model that has maps."""
+    model, data, parts = recognizer.model, recognizer.data, []
+    assert isinstance(model, Classifier), "it has maps"
+    for clips, classes in zip(samples.split(_AT_ONCE), torch.from_numpy(said).split(_AT_ONCE), strict=True):
+        with torch.inference_mode():
+            features = model.encode_video(to_video(clips, data.normalization, data.flow_channels))
+            parts.append(grad_cam(model, features, classes).cpu())
+    return torch.cat(parts).numpy()
+
+
+def grad_cam_located(recognizer: Recognizer, seen: Prediction, sample: Sample) -> Prediction:
+    """A prediction whose maps, points and tubes are those of Grad-CAM for the class that was said."""
+    windows = sample.windows
+    said = np.full(len(windows), recognizer.classes.index(seen.label))
+    maps = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels[windows]), said)
+    of_frames = mean_over_windows(maps, windows, len(sample.pixels))
+    if sample.scene is not None and sample.followed is not None:
+        of_frames = maps_of_frames(of_frames, sample.followed, sample.scene.shape[1:3])
+    return recognizer.locate(replace(seen, attention=of_frames), sample)
 
 
 def choose(

@@ -22,6 +22,7 @@ BASELINES = {
     "frame": "the whole frame",
     "motion": "the largest thing that moves",
     "map": "the map without a foreground",
+    "grad_cam": "Grad-CAM of the same model",
 }
 
 
@@ -71,6 +72,7 @@ def localization_figures(
     truth: TrueBoxes,
     parameters: LocalizationParameters,
     pictures: NDArray[np.uint8] | None = None,
+    grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """How well the thing is found, and how well guesses without attention find it, with the same classes.
 
@@ -81,13 +83,15 @@ def localization_figures(
         parameters: how boxes are cut and linked; chosen without these clips. An `onset` above 0 trims tubes to when
             the class is probable; without, a tube is as long as the clip.
         pictures: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
+        grad_cam: `B T h w`, maps of the same model that need no attention.
 
     Returns:
         `pointing`, the share of frames where the centre of the map's highest cell is in the box; `point`, that where
         the pixel that is attended to most is (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
         `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: what was chosen; and under
         `baselines` the same of `centre` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the
-        largest thing that moves, cut by the same threshold), and `map` (the attention without a foreground).
+        largest thing that moves, cut by the same threshold), `map` (the attention without a foreground), and `grad_cam`
+        (made boxes as attention is), where it is given.
     """
     H, W = truth.size
     whole = np.array([0, 0, W, H], np.float32)
@@ -101,6 +105,8 @@ def localization_figures(
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.pictures],
         "map": [find_boxes(maps, pixels, plain) for maps, pixels in zip(attention, own, strict=True)],
     }
+    if grad_cam is not None:
+        guesses["grad_cam"] = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(grad_cam, own, strict=True)]
     found = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(attention, own, strict=True)]
     return {
         "pointing": pointing_game(attention, truth.boxes[:, :, None], truth.size),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.experiments.localize import grad_cam_located
 from saccade.localization.boxes import cut_boxes
 from saccade.localization.foreground import motion
 from saccade.localization.parameters import LocalizationParameters
@@ -74,9 +75,10 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
         to most, `Prediction.points`, is one of its own), `peak_in_box` (it is in the smallest box around it),
         `box_iou_50` (the surest tube of the class that was said has an IoU of .5 or more with that box there; no box is
         a miss), `box_iou`, the mean, and `frames`, how many. Under `cell` the same of the centre of the map's highest
-        cell, which knows no pixels, and under `baselines` without attention: `centre` (a quarter of the frame, in its
-        middle), `moving` (the largest thing that moves: its brightest change), `window` (that which follows what moves,
-        where the model sees such). Nothing for models that do not attend.
+        cell, which knows no pixels, and under `baselines` without attention: `grad_cam` (what speaks for the class that
+        was said, by the same model, made points and boxes in the same way) and `grad_cam_cell`, `centre` (a quarter of
+        the frame, in its middle), `frame` (all of it), `moving` (the largest thing that moves: its brightest change),
+        `window` (that which follows what moves, where the model sees such). Nothing for models that do not attend.
 
     Raises:
         ClipError: a clip, or its silhouettes, cannot be read or do not fit.
@@ -108,7 +110,8 @@ def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
     """By what points: whether in the silhouette, whether in its box, and the box's IoU; `n 3`, a row a frame."""
-    seen = recognizer.predict(clip.path)
+    looked, sample = recognizer.look(clip.path)
+    seen = recognizer.locate(looked, sample)
     indices, first = np.unique(seen.indices, return_index=True)
     masks = truth(clip, indices)
     if seen.size != masks.shape[1:]:
@@ -118,9 +121,10 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
         return {}
     height, width = masks.shape[1:]
     found = {
-        "attention": (seen.points[first].astype(np.float64), _surest(seen, indices)),
-        "cell": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
+        **_of_maps("attention", "cell", seen, first),
+        **_of_maps("grad_cam", "grad_cam_cell", grad_cam_located(recognizer, looked, sample), first),
         "centre": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
+        "frame": _middle(np.tile(np.array([0.0, 0, width, height]), (len(indices), 1))),
         "moving": _moving(pick(clip.path, lambda _: indices).pixels),
     }
     if recognizer.data.follow and seen.windows is not None:
@@ -129,6 +133,18 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     return {
         name: np.stack([*_points_in(points[shown], masks[shown], true), box_iou(boxes[shown], true)], 1)
         for name, (points, boxes) in found.items()
+    }
+
+
+def _of_maps(name: str, of_cells: str, seen: Prediction, first: NDArray[np.int64]) -> dict[str, tuple[Floats, Floats]]:
+    """The points of a prediction's maps, to the pixel and to the cell, and the boxes, at the frames `first`."""
+    assert seen.attention is not None
+    assert seen.points is not None
+    assert seen.size is not None
+    boxes = _surest(seen, seen.indices[first])
+    return {
+        name: (seen.points[first].astype(np.float64), boxes),
+        of_cells: (_peaks(seen.attention[first], seen.size), boxes),
     }
 
 

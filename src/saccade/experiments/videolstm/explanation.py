@@ -6,15 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saccade.data.transform import to_video
 from saccade.evaluation.detection import pointing_game
-from saccade.evaluation.explanation import SHARES, blanked_accuracy, grad_cam
-from saccade.experiments.localize import frame_answers
+from saccade.evaluation.explanation import SHARES, blanked_accuracy
+from saccade.experiments.localize import frame_answers, frame_grad_cam
 from saccade.experiments.videolstm.target_clips import SIZE, TargetClips
-from saccade.models.classifier import Classifier
 from saccade.recognizer import Recognizer
-
-_AT_ONCE = 50  # clips whose gradients are taken together
 
 
 def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
@@ -38,7 +34,7 @@ def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
         answers: NDArray[np.float32] = frame_answers(recognizer, torch.from_numpy(clips))[0].mean(1)
         return answers
 
-    maps = {"attention": attention, "grad_cam": _grad_cam(recognizer, samples, scores.mean(1).argmax(1))}
+    maps = {"attention": attention, "grad_cam": frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))}
     return {"shares": list(SHARES)} | {
         name: {
             "pointing": pointing_game(here, true, (SIZE, SIZE)),
@@ -46,14 +42,3 @@ def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
         }
         for name, here in maps.items()
     }
-
-
-def _grad_cam(recognizer: Recognizer, samples: torch.Tensor, said: NDArray[np.int64]) -> NDArray[np.float32]:
-    model = recognizer.model
-    assert isinstance(model, Classifier), "what attends is one"
-    parts = []
-    for clips, classes in zip(samples.split(_AT_ONCE), torch.from_numpy(said).split(_AT_ONCE), strict=True):
-        with torch.inference_mode():
-            video = to_video(clips, recognizer.data.normalization, recognizer.data.flow_channels)
-            parts.append(grad_cam(model, model.encode_video(video), classes))
-    return torch.cat(parts).numpy()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from saccade.experiments import localize
-from saccade.experiments.localize import frame_answers
+from saccade.experiments.localize import frame_answers, frame_grad_cam
 from saccade.experiments.places import localization_figures
 from saccade.experiments.videolstm.target_clips import TargetClips
 from saccade.localization.parameters import LocalizationParameters
@@ -30,7 +30,8 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     scores, attention = frame_answers(recognizer, test.frames())
     if attention is None:
         return {}
-    return localization_figures(scores, attention, test.truth, choose_for(recognizer, validation))
+    cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))
+    return localization_figures(scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam)
 
 
 def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
