@@ -160,14 +160,15 @@ def _write(path: Path, command: str, figures: Mapping[str, Any], budget: Budget)
 
 
 def _anew(run: Path, budget: Budget, sides: Sides, who: Entrant, results: Path | None, command: str) -> Path:
-    """The rows of one model, among those that `command` made before."""
+    """The rows of one model, among those that `command` made before; with fewer clips it is not trained anew."""
     path = None if results is None else results / TARGET
     if path is None or not path.exists():
         raise ValueError(f"--only {who.name} without the rows of the others; give --results with their {TARGET}")
     stored = check_command(path, command)
     figures = {part: dict(stored["figures"][part]) for part in ("models", "curve", "localized", "explained")}
-    for part, rows in _compute(run, budget, sides, (who,)).items():
-        figures[part] |= rows
+    for part, rows in _compute(run, replace(budget, curve=()), sides, (who,)).items():
+        for name, row in rows.items():
+            figures[part][name] = {**figures[part][name], **row} if part == "curve" else row
     write_json(run / "figures.json", figures)
     _write(path, with_rows_anew(stored["command"], who.name), figures, budget)
     return path
