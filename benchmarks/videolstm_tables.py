@@ -41,14 +41,14 @@ def curve(results: Results) -> str:
 def places(results: Results) -> str:
     """Where, from labels only."""
     found = results[NAME]["localized"]
-    columns = ("cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
     best = "motion-grounded"
-    rows = [[f"`{name}`", *(percent(of[column]) for column in columns)] for name, of in found.items()]
-    rows += [
-        [f"{BASELINES[name]}; classes of `{best}`", *(percent(of[column]) for column in columns)]
-        for name, of in found[best]["baselines"].items()
-    ]
-    return table(["boxes by", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"], rows)
+    by = {f"`{name}`": of for name, of in found.items()}
+    by |= {f"{BASELINES[name]}; classes of `{best}`": of for name, of in found[best]["baselines"].items()}
+    columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
+    # Rows from before there were points have none.
+    rows = [[name, *(percent(of[column]) if column in of else "–" for column in columns)] for name, of in by.items()]
+    heads = ["boxes by", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
+    return table(heads, rows)
 
 
 def explained(results: Results) -> str:

@@ -274,7 +274,7 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
     page.heading("Where, from labels only")
     page.table(
         _places(figures["localized"]),
-        ["boxes by", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
+        ["boxes by", "point on the target", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
         f"Means over {seeds}. A box is what of the attended region belongs to the foreground; threshold and foreground "
         "are chosen on validation clips without their boxes, by what blanking a box does to the label's probability. "
         f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where "
@@ -315,7 +315,7 @@ def _curve(page: Page, figures: Mapping[str, Any], budget: Budget) -> None:
 
 
 def _places(localized: Mapping[str, Any]) -> list[list[str]]:
-    columns = ("cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
+    columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
     rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
     best = localized[BEST.name]["baselines"]
     return rows + [[BASELINES[name], *(percent(of[column]) for column in columns)] for name, of in best.items()]
