@@ -20,8 +20,10 @@ from saccade.config import DataConfig
 from saccade.data.folder import find_clips
 from saccade.data.transform import to_video
 from saccade.export import export, export_run, verify
+from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model, list_models
-from saccade.onnx_step import INT8, ExportedStep
+from saccade.models.classifier import Classifier
+from saccade.onnx_step import INT8, ExportedStep, PixelStep, write_graph
 from saccade.recognizer import Fused, Recognizer
 from saccade.structures import Clip, ClipError
 from saccade.video.read import stream
@@ -64,19 +66,22 @@ def pixels(of: Recognizer, frames: int, batch: int, seed: int = 7) -> np.ndarray
 
 
 @torch.inference_mode()
-def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | None, Any]]:
-    """`scores` `B K`, attention and state at each frame of `T B H W C`."""
+def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | None, Tensor | None, Any]]:
+    """`scores` `B K`, attention, evidence and state at each frame of `T B H W C`."""
     answers, state = [], None
     for frame in torch.from_numpy(frames):
         video = to_video(frame, of.data.normalization, of.data.flow_channels)
         output, state = of.model.step(video, state)
-        answers.append((output.logits.softmax(-1), output.attention, state))
+        # By the way that whole clips take.
+        says_when = isinstance(of.model, Classifier) and of.model.says_when
+        evidence = of.model.look(of.model.encode_video(video[:, None]))[0][:, 0] if says_when else None
+        answers.append((output.logits.softmax(-1), output.attention, evidence, state))
     return answers
 
 
 def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float = 1e-4) -> None:
     exported, state, spread = ExportedStep(folder), None, []
-    for frame, (scores, attention, eager_state) in zip(frames, eager(of, frames), strict=True):
+    for frame, (scores, attention, evidence, eager_state) in zip(frames, eager(of, frames), strict=True):
         answer = exported.step(frame, state)
         state = answer.state
         np.testing.assert_allclose(answer.scores, scores, atol=tolerance, rtol=0)
@@ -84,6 +89,10 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
             assert answer.attention is None
         else:
             np.testing.assert_allclose(answer.attention, attention, atol=tolerance, rtol=0)
+        if evidence is None:
+            assert answer.evidence is None
+        else:
+            np.testing.assert_allclose(answer.evidence, evidence, atol=tolerance, rtol=0)
         for theirs, ours in zip(state, eager_state, strict=bool(state)):
             np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
         spread.append(answer.scores)
@@ -119,7 +128,53 @@ def test_the_exported_step_equals_the_eager_one_over_100_frames(
     shapes = {each.name: [d.dim_value for d in each.type.tensor_type.shape.dim][1:] for each in graph.input}
     assert shapes["frame"] == about["frame"]["shape"][1:]
     assert all(shapes[name] == part["shape"][1:] for name, part in about["state"].items())
-    assert {each.name for each in graph.output} == {*about["outputs"], *(p["next"] for p in about["state"].values())}
+    nexts = [part["next"] for part in about["state"].values()]
+    assert [each.name for each in graph.output] == [*about["outputs"], *nexts]
+    told = {each.name: len(each.type.tensor_type.shape.dim) for each in graph.output}
+    assert all(told[name] == len(shape) for name, shape in about["outputs"].items())
+    assert ("evidence" in told) == (name == "moments")
+    assert about["happening"] == ({"onset": 0.5, "level": 0.0, "score_smoothing": 0.0} if name == "moments" else None)
+
+
+def test_evidence_that_differs_is_refused(tmp_path: Path) -> None:
+    of = recognizer("moments")
+    folder = export(of, tmp_path / "export")
+    assert verify(of, folder) <= 1e-4
+    of.model.look = lambda features: (torch.zeros(features.shape[:2]), None)  # type: ignore[union-attr, assignment]
+    with pytest.raises(ValueError, match="differs from the model by"):
+        verify(of, folder)
+
+
+def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
+    of = recognizer("moments")
+    with torch.no_grad():
+        of.model.cell.score.weight.mul_(-1000)  # type: ignore[union-attr, operator]
+    with saccade.export._quiet():
+        write_graph(PixelStep(of), tmp_path / "step.onnx")
+    frames, exported, state = pixels(of, 5, 1), ExportedStep(tmp_path), None
+    for frame, (scores, *_) in zip(frames, eager(of, frames), strict=True):
+        answer = exported.step(frame, state)
+        state = answer.state
+        np.testing.assert_allclose(answer.scores, scores, atol=1e-3)
+    assert answer.evidence is not None
+    assert answer.evidence[0] > 89, "exp of it is more than a float32 holds"
+
+
+def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_clip: Make) -> None:
+    of, clip = recognizer("moments"), make_clip(frames=12)
+    with torch.no_grad():
+        of.model.cell.score.weight.mul_(30)  # type: ignore[union-attr, operator]
+    of.localization = LocalizationParameters(onset=0.4, level=-50.0)
+    folder = export(of, tmp_path / "export")
+    when = json.loads((folder / "step.json").read_text())["happening"]
+    seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in stream(clip)])
+    highest, happening = when["level"], []
+    for _, answer in ExportedStep(folder).follow(seen):
+        assert answer.evidence is not None
+        highest = max(highest, float(answer.evidence[0]))
+        happening.append(bool(np.exp(answer.evidence[0] - highest) >= when["onset"]))
+    assert happening == [step.happening for step in of.watch(clip)]
+    assert set(happening) == {True, False}
 
 
 def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> None:
@@ -249,13 +304,13 @@ def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("size", "settings"),
-    [((64, 48), {"channels": 1, "start": "first-frame"}), ((24, 20), {})],
-    ids=["grey, shrunk, learned start", "colour, grown"],
+    [((64, 48), {"channels": 1, "start": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "moments"})],
+    ids=["grey, shrunk, learned start", "colour, grown", "weighs frames"],
 )
 def test_the_example_needs_no_pytorch(
     tmp_path: Path, make_clip: Make, size: tuple[int, int], settings: dict[str, Any]
 ) -> None:
-    of, clip = recognizer("convlstm", **settings), make_clip(frames=8, size=size)
+    of, clip = recognizer(**settings), make_clip(frames=8, size=size)
     folder = export(of, tmp_path / "export")
     done = without_pytorch(folder, clip)
     assert done.returncode == 0, done.stderr
@@ -263,7 +318,7 @@ def test_the_example_needs_no_pytorch(
     seen = np.stack([resize(frame[None], of.data.size, of.data.channels) for _, _, frame in frames])
     lines = done.stdout.splitlines()
     assert len(lines) == len(frames) == 8
-    for line, (_, time, _), (scores, _, _) in zip(lines, frames, eager(of, seen), strict=True):
+    for line, (_, time, _), (scores, *_) in zip(lines, frames, eager(of, seen), strict=True):
         second, _, label, percent, _ = line.split()
         assert float(second) == pytest.approx(time, abs=0.006)
         assert label == CLASSES[int(scores.argmax())]

@@ -17,6 +17,9 @@ from senders import FPS, Sender, cut, slowly, transport_stream
 from saccade.config import DataConfig, StreamConfig
 from saccade.data.frame_cache import read_sample
 from saccade.data.transform import to_video
+from saccade.localization.live import causal
+from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.segments import lasts
 from saccade.models.build import create_model
 from saccade.recognizer import Recognizer
 from saccade.streaming import Streams
@@ -101,6 +104,50 @@ def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Ma
             assert (step.box.label, step.box.frame) == (step.label, step.index)
             assert 0 <= step.box.score <= step.score
     assert all(step.box is None for step in recognizer("lstm").watch(path))
+
+
+def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
+    """A model that weighs frames, and not all alike."""
+    data = replace(DATA, frames=14, streams=streams, flow_length=1)
+    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+    of = recognizer("moments", data, **settings)
+    with torch.no_grad():
+        of.model.cell.score.weight.mul_(1000)  # type: ignore[union-attr, operator]
+    of.localization = LocalizationParameters(level=-100.0, score_smoothing=smoothing)
+    return of
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.5])
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_an_event_lasts_as_in_the_clip_read_causally(make_clip: Make, streams: str, smoothing: float) -> None:
+    of, path = timed(streams, smoothing), make_clip(frames=14)
+    seen, steps = of.predict(path), list(of.watch(path))
+    assert seen.evidence is not None
+    evidence = seen.evidence[: len(steps)]  # of the last frame there is no flow
+    np.testing.assert_allclose([step.evidence for step in steps], evidence, rtol=1e-5)
+    happening = [step.happening for step in steps]
+    assert happening == lasts(evidence, causal(of.localization)).tolist()
+    assert {True, False} == set(happening)
+    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[: len(steps)], atol=1e-5)
+
+
+def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make) -> None:
+    of = timed()
+    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (14, (48, 40)))]
+    steps = list(of.watch(paths))
+    for path in paths:
+        alone, together = list(of.watch(path)), [step for step in steps if step.source == str(path)]
+        np.testing.assert_allclose([s.evidence for s in together], [s.evidence for s in alone], rtol=1e-5)
+        assert [s.happening for s in together] == [s.happening for s in alone]
+    frame, streams = next(iter(stream(paths[0])))[2], Streams(of.model, CLASSES, of.data, of.localization)
+    streams.step({"a": frame, "b": frame})
+    assert set(streams.lasting) == {"a", "b"}
+    streams.forget("a")
+    assert set(streams.lasting) == {"b"}
+
+
+def test_a_model_that_weighs_no_frames_does_not_say_when(make_clip: Make) -> None:
+    assert {(step.evidence, step.happening) for step in recognizer().watch(make_clip())} == {(None, None)}
 
 
 def test_a_prediction_looks_at_the_same_frames(make_clip: Make) -> None:
@@ -235,9 +282,10 @@ def test_breaking_off_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-def test_memory_is_constant(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["lstm", "moments"])
+def test_memory_is_constant(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(1500)), fps=25)
-    of, after = recognizer("lstm"), {}
+    of, after = recognizer(name), {}
     tracemalloc.start()
     for step in of.watch(path):
         if step.index in (100, 1400):

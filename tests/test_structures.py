@@ -71,8 +71,20 @@ def test_a_step_names_its_most_probable_class() -> None:
         Step(3, 0.1, np.array([0.1, 0.9], np.float32), CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [({"evidence": float("nan")}, "evidence is nan"), ({"happening": True}, "without evidence that says so")],
+)
+def test_a_step_that_cannot_be(when: dict[str, Any], message: str) -> None:
+    assert Step(3, 0.1, np.ones(3, np.float32), CLASSES, evidence=-2.0, happening=False).happening is False
+    with pytest.raises(ValueError, match=message):
+        Step(3, 0.1, np.ones(3, np.float32), CLASSES, **when)
+
+
 def test_a_prediction_is_its_steps() -> None:
-    seen = prediction()
+    seen = prediction(evidence=np.array([-2, 0.5], np.float32))
+    assert [(s.evidence, s.happening) for s in seen.steps] == [(-2, None), (0.5, None)]
+    assert [s.evidence for s in prediction().steps] == [None, None]
     assert (seen.label, seen.score) == ("clap", 0.5)
     assert [(s.index, s.time, s.label) for s in seen.steps] == [(0, 0.0, "clap"), (5, 0.5, "wave")]
     assert seen.attention is not None

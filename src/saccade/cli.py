@@ -199,7 +199,7 @@ def watch(
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for every frame.")] = False,
 ) -> None:
-    """What happens now: a line when the most probable class changes, and every second."""
+    """What happens now: a line when the most probable class changes, an event begins or ends, and every second."""
     from saccade.experiments.watch import watch_sources
 
     with stoppable("the same command watches on"):

@@ -42,7 +42,7 @@ from saccade.structures import Clip, ClipError, Sample
 if sys.platform != "win32":
     import fcntl
 
-TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
+TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
 _COMPARED = 100  # frames in a row: what differs little at each may drift in the state
 _CALIBRATION = 16  # clips from which the ranges of activations are taken
 _QUANTIZED = ["Conv", "Gemm", "MatMul"]
@@ -210,7 +210,7 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
 
     Returns:
-        The largest difference of a probability or a weight of attention.
+        The largest difference of a probability, a weight of attention or a frame's evidence.
 
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
@@ -236,12 +236,15 @@ def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedS
     ours, theirs, largest = None, None, 0.0
     for _ in range(_COMPARED):
         frame = chance.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
-        output, ours = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), ours)
+        features = model.encode(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels))
+        output, ours = model.step_features(features, ours)
         answer = exported.step(frame, theirs)
         theirs = answer.state
         differences = [output.logits.softmax(-1).numpy() - answer.scores]
         if output.attention is not None and answer.attention is not None:
             differences.append(output.attention.numpy() - answer.attention)
+        if answer.evidence is not None:
+            differences.append(model.look(features[:, None])[0][:, 0].numpy() - answer.evidence)
         # As NumPy takes the largest, a NaN wins, and is not below any tolerance.
         largest = float(np.max([largest, *(np.abs(each).max() for each in differences)]))
     return largest
@@ -253,7 +256,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
     of_picture = data.in_channels - data.flow_channels
     mean, std = (list(values[:of_picture]) for values in NORMALIZATIONS[data.normalization])
     flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
-    attention = {"attention": ["B", *model.grid]} if model.attends else {}
+    times = {name: getattr(recognizer.localization, name) for name in ("onset", "level", "score_smoothing")}
     return {
         "saccade": saccade.__version__,
         "classes": list(recognizer.classes),
@@ -274,7 +277,9 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
             f"state_{i}": {"shape": ["B", *shape], "next": f"next_state_{i}"}
             for i, shape in enumerate(step.state_shapes)
         },
-        "outputs": {"scores": ["B", len(recognizer.classes)], **attention},
+        "outputs": {name: ["B", *shape] for name, shape in step.answers.items()},
+        # With which a program judges the evidence as `live.lasts_next` does.
+        "happening": times if model.says_when else None,
     }
 
 

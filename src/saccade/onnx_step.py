@@ -25,10 +25,11 @@ Array = NDArray[Any]
 
 
 class Answer(NamedTuple):
-    """Of one frame of each stream: `scores` `B K`, `attention` `B h w` or None, and the state after it."""
+    """Of one frame of each stream: `scores` `B K`, `attention` `B h w` and `evidence` `B` or None, state after."""
 
     scores: NDArray[np.float32]
     attention: NDArray[np.float32] | None
+    evidence: NDArray[np.float32] | None
     state: tuple[Array, ...]
 
 
@@ -75,8 +76,17 @@ class PixelStep(nn.Module):
     @property
     def outputs(self) -> list[str]:
         """Names of what `forward` gives."""
-        states = (f"next_state_{i}" for i in range(len(self.state_shapes)))
-        return ["scores", *["attention"] * self.model.attends, *states]
+        return [*self.answers, *(f"next_state_{i}" for i in range(len(self.state_shapes)))]
+
+    @property
+    def answers(self) -> dict[str, tuple[int, ...]]:
+        """What it says of a frame, in the order of `forward`: names, and shapes without the B in front."""
+        answers: dict[str, tuple[int, ...]] = {"scores": (self.model.num_classes,)}
+        if self.model.attends:
+            answers["attention"] = self.model.grid
+        if self.model.says_when:
+            answers["evidence"] = ()
+        return answers
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
         """Inputs of the right shapes and types.
@@ -89,7 +99,7 @@ class PixelStep(nn.Module):
         return frame, *first, *(torch.rand(batch_size, *shape) for shape in self.state_shapes)
 
     def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Frames `B H W C` uint8, `first` `B` if the start is learned, states to scores `B K`, attention, states."""
+        """Frames `B H W C` uint8, `first` `B` if the start is learned, and states to the `answers` and states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # Not len(frame), which would write the number of streams into the graph.
         state = State(*rest[-2:]) if self.state_shapes else self._zeros(frame.shape[0])
@@ -100,7 +110,8 @@ class PixelStep(nn.Module):
         output, state = self.model.cell(features, state)
         scores = self.model.classify(output.hidden).softmax(-1)
         looked = [] if output.attention is None else [output.attention]
-        return scores, *looked, *(state if self.state_shapes else ())
+        told = [self.model.look(features[:, None])[0][:, 0]] if self.model.says_when else []
+        return scores, *looked, *told, *(state if self.state_shapes else ())
 
 
 class ExportedStep:
@@ -139,7 +150,7 @@ class ExportedStep:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
         found = dict(zip(self._outputs, self.session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in found.items() if name.startswith("next_state_"))
-        return Answer(found["scores"], found.get("attention"), after)
+        return Answer(found["scores"], found.get("attention"), found.get("evidence"), after)
 
     def follow(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], Answer]]:
         """Step through one clip, `T H W C` uint8: what goes in and what comes out at each frame."""

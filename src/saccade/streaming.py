@@ -14,9 +14,10 @@ from saccade.config import DataConfig, StreamConfig
 from saccade.data.followed import scene_limit, scene_side
 from saccade.data.transform import to_video
 from saccade.layers.repeated_conv import Loop, resumed
-from saccade.localization.live import Places, causal, locate_next
+from saccade.localization.live import Lasting, Places, causal, lasts_next, locate_next
 from saccade.localization.parameters import LocalizationParameters
-from saccade.models.video_model import VideoModel
+from saccade.models.classifier import Classifier
+from saccade.models.video_model import Output, VideoModel
 from saccade.structures import Box, ClipError, Step
 from saccade.video.flow import flow_ahead
 from saccade.video.follow import Following, cut, follow_next, maps_of_frames
@@ -26,9 +27,17 @@ from saccade.video.source import Frame, Source
 Named = int | str | Path
 Failed = Callable[[ClipError], None]
 
-Seen = tuple[NDArray[np.float32], Any]  # probabilities `K`; attention `h w`, or None
-
 _SIZES = 4  # of batches for which a copy of the weights is kept
+
+
+class Seen(NamedTuple):
+    """Of one frame: probabilities `K`; attention `h w`; its evidence, and whether the event is going on; None where
+    the model does not attend, or weighs no frames."""
+
+    scores: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+    evidence: float | None = None
+    happening: bool | None = None
 
 
 class _Look(NamedTuple):
@@ -46,7 +55,8 @@ class Streams:
         model: in evaluation mode, with weights that stay as they are.
         classes: the `K` class names.
         data: how frames are resized and normalised.
-        localization: how attention becomes boxes; what looks at later frames is replaced (`live.causal`).
+        localization: how attention becomes boxes, and evidence times; what looks at later frames is replaced
+            (`live.causal`).
 
     Raises:
         ValueError: a model that cannot go frame by frame.
@@ -68,15 +78,16 @@ class Streams:
         self.states: dict[str, Any] = {}
         self.places: dict[str, Places] = {}
         self.followed: dict[str, Following] = {}
+        self.lasting: dict[str, Lasting] = {}
         self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
         self.forget("")
 
     def forget(self, name: str) -> None:
         """A stream has ended: nothing of it is kept."""
-        self.states.pop(name, None)
-        self.places.pop(name, None)
-        self.followed.pop(name, None)
+        kept: dict[str, Any]
+        for kept in (self.states, self.places, self.followed, self.lasting):
+            kept.pop(name, None)
 
     def box(self, name: str, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], float] | None:
         """Where a stream's last frame was attended to: x1 y1 x2 y2 in a frame of that height and width, and how
@@ -109,7 +120,7 @@ class Streams:
                 of L pairs of frames: this frame and those that follow it.
 
         Returns:
-            For each of them probabilities `K` and attention `h w` (None for a model that does not attend).
+            What is seen in each of them.
         """
         # Those that begin have no state, and a model may learn the first one from their first frame.
         new = [name for name in frames if name not in self.states]
@@ -155,25 +166,43 @@ class Streams:
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
         with resumed(self._loop(len(names))):
-            output, state = self.model.step(video, state)
+            output, evidence, state = self._answer(video, state)
         for i, name in enumerate(names):
             self.states[name] = type(state)(*(part[i : i + 1] for part in state))
         scores = output.logits.float().softmax(-1).cpu().numpy()
-        if output.attention is None:
-            return [(name, (of_name, None)) for name, of_name in zip(names, scores, strict=True)]
+        maps = None if output.attention is None else output.attention.float().cpu().numpy()
+        told = None if evidence is None else evidence.float().tolist()
         seen: list[tuple[str, Seen]] = []
-        for name, of_name, look, small in zip(
-            names, scores, looks, output.attention.float().cpu().numpy(), strict=True
-        ):
-            attention = small
-            if look.window is not None:
-                attention = maps_of_frames(small[None], look.window[None], look.picture.shape[:2])[0]
-            places = self.places.get(name, Places())
-            if places.picture is not None and places.picture.shape != look.picture.shape:
-                places = Places()  # the source came back with frames of another size
-            self.places[name] = locate_next(places, attention, look.picture, self.localization)
-            seen.append((name, (of_name, attention)))
+        for i, (name, look) in enumerate(zip(names, looks, strict=True)):
+            attention = None if maps is None else self._locate(name, look, maps[i])
+            when = (None, None) if told is None else (told[i], self._lasts(name, told[i]))
+            seen.append((name, Seen(scores[i], attention, *when)))
         return seen
+
+    def _answer(self, video: torch.Tensor, state: Any) -> tuple[Output, torch.Tensor | None, Any]:
+        """What the model says of frames `B C H W`, their evidence `B` if it weighs frames, and the states after."""
+        model = self.model
+        if not isinstance(model, Classifier) or not model.says_when:
+            output, state = model.step(video, state)
+            return output, None, state
+        features = model.encode(video)
+        output, state = model.step_features(features, state)
+        return output, model.look(features[:, None])[0][:, 0], state
+
+    def _locate(self, name: str, look: _Look, attention: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Follow what is attended to in a stream; its map, `h w`, as that of the whole frame."""
+        if look.window is not None:
+            attention = maps_of_frames(attention[None], look.window[None], look.picture.shape[:2])[0]
+        places = self.places.get(name, Places())
+        if places.picture is not None and places.picture.shape != look.picture.shape:
+            places = Places()  # the source came back with frames of another size
+        self.places[name] = locate_next(places, attention, look.picture, self.localization)
+        return attention
+
+    def _lasts(self, name: str, evidence: float) -> bool:
+        """Whether the event is going on in a stream whose next frame has this evidence."""
+        self.lasting[name] = lasts_next(self.lasting.get(name, Lasting()), evidence, self.localization)
+        return self.lasting[name].happens
 
 
 def watch(
@@ -213,13 +242,13 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
             frames = _polled(live, failed or errors.append)
             seen = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
             for source, (index, time, pixels) in frames:
-                scores, attention = seen[source.name]
-                counts = source.dropped, source.reconnections
+                scores, attention, evidence, happening = seen[source.name]
+                named = source.name, source.dropped, source.reconnections
                 best = int(scores.argmax())
                 size = pixels.shape[-3], pixels.shape[-2]
                 found, point = streams.box(source.name, size), streams.point(source.name, size)
                 box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
-                yield Step(index, time, scores, streams.classes, attention, source.name, *counts, box, point)
+                yield Step(index, time, scores, streams.classes, attention, *named, box, point, evidence, happening)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 streams.forget(source.name)

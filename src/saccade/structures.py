@@ -137,6 +137,12 @@ class Step(_Scored):
         box: where it happens, in pixels of the frame, of the most probable class: the surest thing that is followed;
             None for a frame of a `Prediction`, even attention, or a model that does not attend.
         point: x and y of the pixel that is attended to most, in pixels of the frame; None as for `box`.
+        evidence: how much this frame tells: the logarithm of its weight, up to a number that is the same for all
+            frames; None for a model that weighs no frames.
+        happening: whether the event is going on at this frame, judged by it and those before it alone: without delay,
+            or with that of `score_smoothing` (`localization.live.lasts_next`). None for a frame of a `Prediction`,
+            whose `segments` say it, and for a model that weighs no frames: that one names some class at every frame,
+            and goes on naming what it remembers.
     """
 
     index: int
@@ -149,9 +155,15 @@ class Step(_Scored):
     reconnections: int = 0
     box: "Box | None" = None
     point: tuple[float, float] | None = None
+    evidence: float | None = None
+    happening: bool | None = None
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
+        if self.evidence is not None and not math.isfinite(self.evidence):
+            raise ValueError(f"evidence is {self.evidence}, expected a finite number")
+        if self.happening is not None and self.evidence is None:
+            raise ValueError("whether it is happening without evidence that says so; give the frame's evidence")
 
 
 def _check_box(corners: NDArray[np.float32]) -> None:
@@ -344,10 +356,14 @@ class Prediction(_Scored):
     @property
     def steps(self) -> tuple[Step, ...]:
         """The same, one record a frame."""
-        maps = self.attention if self.attention is not None else [None] * len(self.times)
+        nothing = [None] * len(self.times)
+        maps = nothing if self.attention is None else self.attention
+        told = nothing if self.evidence is None else self.evidence.tolist()
         return tuple(
-            Step(int(index), float(time), scores, self.classes, attention)
-            for index, time, scores, attention in zip(self.indices, self.times, self.frame_scores, maps, strict=True)
+            Step(int(index), float(time), scores, self.classes, attention, evidence=evidence)
+            for index, time, scores, attention, evidence in zip(
+                self.indices, self.times, self.frame_scores, maps, told, strict=True
+            )
         )
 
 

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from click.testing import Result
@@ -16,8 +19,10 @@ from typer.testing import CliRunner
 
 from saccade.cli import app
 from saccade.config import DataConfig
+from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
 from saccade.recognizer import Fused, Recognizer, load
+from saccade.structures import Step
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -65,6 +70,52 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert values["score"] == values["scores"][values["label"]] == max(values["scores"].values())
             assert (values["dropped"], values["reconnections"]) == (0, 0)
             assert sum(map(sum, values["attention"])) == pytest.approx(1)
+            assert (values["evidence"], values["happening"]) == (None, None)
+
+
+def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:
+    torch.manual_seed(0)
+    model, path = create_model("moments", 2, size=16, hidden=4), make_clip(frames=12)
+    with torch.no_grad():
+        model.cell.score.weight.mul_(1000)
+    of = Recognizer(model, CLASSES, DataConfig(size=16, normalization="half"))
+    of.localization = LocalizationParameters(level=-100.0)
+    run, steps = of.save(tmp_path / "run"), list(of.watch(path))
+    values = [json.loads(line) for line in watch(run, path, "--json").stdout.splitlines()]
+    assert [(each["evidence"], each["happening"]) for each in values] == [(s.evidence, s.happening) for s in steps]
+    assert {each["happening"] for each in values} == {True, False}
+    marks = [line.split()[-1] for line in watch(run, path).stdout.splitlines()]
+    changes = np.diff([False, *(bool(step.happening) for step in steps)]).sum()
+    assert sum(mark in ("begins", "ends") for mark in marks) == changes >= 2
+
+
+def test_events_begin_and_end_in_lines_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    happening = {"door": "..###..............", "yard": "#.................."}
+    told = [
+        Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, evidence=0.0, happening=each[t] == "#")
+        for t in range(19)
+        for name, each in happening.items()
+    ]
+    monkeypatch.setattr("saccade.experiments.watch.load", lambda _: SimpleNamespace(watch=lambda *_: iter(told)))
+    said = "    {:.2f} s  clap [now]   75.0 %  {:7}  {}".format
+    lines = watch(tmp_path, *happening).stdout.splitlines()
+    assert [line for line in lines if line.endswith("door")] == [
+        said(0, "", "door"),
+        said(0.5, "begins", "door"),
+        said(1.25, "ends", "door"),
+        said(2.25, "", "door"),
+        said(3.25, "", "door"),
+        said(4.25, "", "door"),
+    ]
+    assert [line for line in lines if line.endswith("yard")][:3] == [
+        said(0, "begins", "yard"),
+        said(0.25, "ends", "yard"),
+        said(1.25, "", "yard"),
+    ]
+    told[:] = [replace(step, happening=True) for step in told[::2]]
+    assert watch(tmp_path, "door").stdout.splitlines() == [
+        said(t, "goes on" if t else "begins", "").rstrip() for t in range(5)
+    ]
 
 
 def test_several_sources_are_told_apart_and_one_may_fail(run: Path, make_clip: Make, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from saccade.localization.boxes import find_boxes
-from saccade.localization.live import Places, causal, locate_next
+from saccade.localization.live import Lasting, Places, causal, lasts_next, locate_next
 from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.segments import lasts
 from saccade.localization.tubes import Followed, follow
 
 
@@ -35,6 +36,32 @@ def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing
         np.testing.assert_array_equal(places.point, here.point)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 3.0])
+@pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
+def test_an_event_lasts_in_a_stream_as_in_a_clip_read_causally(onset: float, level: float, smoothing: float) -> None:
+    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing, causal=True)
+    evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
+    here, said = Lasting(), []
+    for of_frame in evidence:
+        here = lasts_next(here, float(of_frame), parameters)
+        said.append(here.happens)
+    np.testing.assert_array_equal(said, lasts(evidence, parameters))
+    assert here.highest == evidence.max()
+    if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
+        assert np.diff(said).any(), "it begins or ends"
+
+
+@pytest.mark.parametrize(("onset", "level"), [(0.5, 2.0), (0.1, 0.0)])
+def test_how_late_smoothing_is(onset: float, level: float) -> None:
+    n = 10.0
+    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=n, causal=True)
+    evidence = np.full(120, level - 20)
+    evidence[10:70] = level
+    said = np.flatnonzero(lasts(evidence, parameters))
+    assert said[0] == 10 + np.ceil(n * np.log(1 / (1 - onset))) - 1  # its first frame is already one
+    assert said[-1] == 70 + np.floor(n * np.log(1 / onset)) - 1
+
+
 def test_even_attention_has_no_place() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
     places = locate_next(Places(), even, scene()[0][0], LocalizationParameters(causal=True))
@@ -55,3 +82,7 @@ def test_what_looks_ahead_becomes_what_looks_back() -> None:
         assert causal(LocalizationParameters(foreground=name)).foreground == expected
     with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
         locate_next(Places(), np.ones((2, 2)) / 4, scene()[0][0], LocalizationParameters())
+    with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
+        lasts_next(Lasting(), 0.0, LocalizationParameters())
+    with pytest.raises(ValueError, match="finite"):
+        lasts_next(Lasting(), float("nan"), LocalizationParameters(causal=True))

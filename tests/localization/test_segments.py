@@ -74,6 +74,18 @@ def test_in_a_stream_evidence_is_compared_with_what_was_seen_and_with_what_is_us
     assert find_segments(far, np.arange(5.0), ("wave",), causal) == (), "no frame is as sure as is usual"
 
 
+def test_what_lasts_in_a_stream_does_not_depend_on_later_frames() -> None:
+    evidence, causal = np.log([0.001, 1, 0.001, 0.001, 1, 1, 1, 0.001, 0.001, 8]), replace(HALF, causal=True)
+    assert lasts(evidence, HALF).tolist() == [False] * 9 + [True], "of the whole clip the last frame alone is high"
+    assert np.flatnonzero(lasts(evidence, causal)).tolist() == [1, 4, 5, 6, 9]
+    # Of a frame's share 1 - exp(-1 / 2) = 0.39 arrives at once: one flickers by, and several make an event.
+    slow = replace(causal, score_smoothing=2.0)
+    assert np.flatnonzero(lasts(evidence, slow)).tolist() == [5, 6, 9]
+    for parameters in (causal, slow):
+        for t in range(1, len(evidence)):
+            np.testing.assert_array_equal(lasts(evidence[:t], parameters), lasts(evidence, parameters)[:t])
+
+
 @pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
 def test_evidence_that_is_none(evidence: list[float]) -> None:
     with pytest.raises(ValueError, match="expected T finite numbers, at least one"):

@@ -13,6 +13,7 @@ from saccade.recognizer import is_fused, load
 from saccade.structures import ClipError, Step
 
 _EVERY = 1.0  # seconds of a stream after which a line comes in any case
+_MARKS = {(False, False): "", (False, True): "begins", (True, True): "goes on", (True, False): "ends"}  # before, now
 
 
 def watch_sources(
@@ -48,9 +49,9 @@ def watch_sources(
             before = said.get(step.source)
             if every_frame:
                 console.print(Text(json.dumps(to_values(step), ensure_ascii=False)), soft_wrap=True)
-            elif before is None or step.label != before.label or step.time - before.time >= _EVERY:
+            elif before is None or _differs(step, before) or step.time - before.time >= _EVERY:
                 said[step.source] = step
-                console.print(Text(_line(step, len(sources) > 1)), soft_wrap=True)
+                console.print(Text(_line(step, before, len(sources) > 1)), soft_wrap=True)
     finally:
         for source, (frames, step) in last.items():
             words = f"{source}: {frames} frames seen, {step.dropped} dropped, lost and found {step.reconnections} times"
@@ -58,9 +59,17 @@ def watch_sources(
     return failed
 
 
-def _line(step: Step, named: bool) -> str:
-    line = f"{step.time:8.2f} s  {step.label:<{max(map(len, step.classes))}}  {100 * step.score:5.1f} %"
-    return f"{line}  {step.source}" if named else line
+def _differs(step: Step, before: Step) -> bool:
+    return (step.label, step.happening) != (before.label, before.happening)
+
+
+def _line(step: Step, before: Step | None, named: bool) -> str:
+    """What a step says after the one that was said before it, which knew of every event that has begun or ended."""
+    words = [f"{step.time:8.2f} s", f"{step.label:<{max(map(len, step.classes))}}", f"{100 * step.score:5.1f} %"]
+    if step.happening is not None:
+        was = before is not None and bool(before.happening)
+        words.append(f"{_MARKS[was, step.happening]:<{max(map(len, _MARKS.values()))}}")
+    return "  ".join([*words, *[str(step.source)] * named]).rstrip()
 
 
 def to_values(step: Step) -> dict[str, Any]:
@@ -75,6 +84,8 @@ def to_values(step: Step) -> dict[str, Any]:
         "attention": None if step.attention is None else step.attention.tolist(),
         "box": None if step.box is None else {"corners": list(step.box.corners), "score": step.box.score},
         "point": None if step.point is None else list(step.point),
+        "evidence": step.evidence,
+        "happening": step.happening,
         "dropped": step.dropped,
         "reconnections": step.reconnections,
     }

@@ -27,7 +27,8 @@ class LocalizationParameters:
         overlap_weight: of boxes' IoU against their scores in linking; λ of Gkioxari & Malik 2015.
         gap: frames in a row without a box that a tube goes on over.
         shortest: frames that a tube or a segment has at least.
-        score_smoothing: of class scores over time, in frames.
+        score_smoothing: of class scores over time, and of evidence, in frames; see `smooth`. Where `causal`, it is a
+            delay, too (`live.lasts_next`).
         onset: a tube or a segment lasts where the class's score, or the evidence of frames that have some, is at least
             this share of its highest; 0: a tube is not trimmed.
         level: the least evidence that the frames so far are compared with, where `causal`: what the surest frame of a

@@ -49,10 +49,15 @@ def happening(
 
 
 def lasts(evidence: NDArray[np.floating], parameters: LocalizationParameters) -> NDArray[np.bool_]:
-    """In which of `T` frames something happens: where the smoothed evidence is at least `onset` times the highest."""
+    """In which of `T` frames something happens: where the smoothed evidence is at least `onset` times the highest.
+
+    Where `causal`, a frame is judged by itself and those before it alone, as `live.lasts_next` does in a stream: shares
+    of the highest evidence so far (`happening`) are smoothed and compared with `onset` itself.
+    """
     scores = happening(np.ones(1), evidence, parameters)
     told = smooth(scores, parameters.score_smoothing, parameters.causal)[:, 0]
-    return (told >= parameters.onset * told.max()) & (told > 0)
+    highest = 1.0 if parameters.causal else told.max()  # the highest of the clip may come later
+    return (told >= parameters.onset * highest) & (told > 0)
 
 
 def find_segments(

@@ -182,7 +182,10 @@ class Classifier(VideoModel):
         Raises:
             ValueError: the first frame for a model with `start="clip-mean"`, which needs the whole clip.
         """
-        features = self.encode(frame)
+        return self.step_features(self.encode(frame), state)
+
+    def step_features(self, features: Tensor, state: State | None = None) -> tuple[Output, State]:
+        """The same behind the encoder, on its maps of one frame, `B D h w`; the errors are those of `step`."""
         if state is None:
             if self.start == "clip-mean":
                 raise ValueError("start is 'clip-mean', which needs the whole clip; train with first-frame or zeros")

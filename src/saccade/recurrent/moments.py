@@ -68,7 +68,8 @@ class MomentsCell(nn.Module):
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """One frame more."""
         evidence, attended, attention = projected
-        total = torch.logaddexp(state.memory, evidence)
+        # Not logaddexp, which ONNX spells out as log(exp + exp): that overflows.
+        total = torch.cat((state.memory, evidence), 1).logsumexp(1, keepdim=True)
         pooled = state.hidden * (state.memory - total).exp() + attended * (evidence - total).exp()
         return CellOutput(pooled, attention), State(pooled, total)
 
