@@ -165,12 +165,14 @@ class MovingDigits:
             video = torch.empty(B, T, 1, side, side, dtype=torch.uint8, device=device)
             boxes = torch.empty(B, T, self.num_digits, 4, device=device)
             workers = threads if images.device.type == "cpu" else 1
-            chunk = max(1, min(_CHUNK_BYTES // (T * side**2), math.ceil(B / workers)))
+            deformed = self.variant == "gesture"
+            bytes_each = side**2 * (T + 8 * self.settings if deformed else T)  # of the video and its fields
+            turns = math.ceil(B * bytes_each / _CHUNK_BYTES / workers)  # of each worker: none waits for a last one
+            chunk = math.ceil(B / (turns * workers))
 
             def parts() -> Iterator[tuple[slice, Tensor | None]]:
                 for first in range(0, B, chunk):
                     part = slice(first, min(first + chunk, B))
-                    deformed = self.variant == "gesture"
                     yield part, elastic_noise(len(video[part]) * self.settings, side, by_paths) if deformed else None
 
             def draw(part: slice, noise: Tensor | None) -> None:
@@ -225,10 +227,10 @@ class MovingDigits:
             paste(images[:, :, None], positions, video[:, :, 0])
             boxes.copy_((ink.to(images.device)[:, :, None] + positions.repeat(1, 1, 1, 2)).transpose(1, 2))
             return
-        of = torch.arange(len(images)).repeat_interleave(self.settings)
         positions = motion.positions.unflatten(2, (self.settings, -1)).transpose(1, 2).flatten(0, 1)
         fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
-        scenes = Scenes(images[of], ink[of], positions, motion.angles.flatten(), motion.scales.flatten(), fields)
+        of = torch.arange(len(positions)) // self.settings
+        scenes = Scenes(images, ink, of, positions, motion.angles.flatten(), motion.scales.flatten(), fields)
         shape = len(of), positions.shape[2]  # n F
         draw_scenes(scenes, video.view(*shape, *video.shape[-2:]), boxes.view(*shape, *boxes.shape[-2:]))
 
@@ -269,9 +271,11 @@ def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers:
     if workers == 1:
         run()
         return
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for done in [pool.submit(run) for _ in range(workers)]:
-            done.result()
+    with ThreadPoolExecutor(workers - 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        others = [pool.submit(run) for _ in range(workers - 1)]
+        run()
+        for other in others:
+            other.result()
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
