@@ -49,10 +49,12 @@ clean:  ## the environment and the caches; runs/ and results/ stay
 DATA ?= ../shared/data
 COMMA := ,
 ABLATION := convnet,lstm,alstm,convlstm,convalstm,convnet:flow,convlstm:flow,motion,fused
+WEIZMANN = --lr 0.003 --seeds 1 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
 COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,surveillance,surveillance,$(ABLATION)) --lr 0.002 --frames 16 --epochs 40 --flip
 	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
-	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --lr 0.003 --folds 3 --seeds 1 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
+	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 $(WEIZMANN)
+	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 $(WEIZMANN)
 	$(call COMPARE,hand_gestures,hand_gestures_followed,convalstm:both) --lr 0.003 --batch 16 --seeds 1 --follow 0.7 --frames 12 --windows 3 --epochs 40 --grounded --silhouettes not-black
