@@ -96,8 +96,8 @@ def test_a_sender_that_stops_and_starts_again_is_found_again() -> None:
 def test_time_goes_on_by_the_wall_while_a_sender_is_away() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=1, wait=1.2)
     part = transport_stream(5)
+    begin = time.monotonic()  # a source's time begins while it is opened
     with Sender(lambda: [part], lambda: [part]) as sender, open_source(sender.address, config) as source:
-        begin = time.monotonic()
         times = [next(source)[1] for _ in range(10)]
         passed = time.monotonic() - begin
     assert times[4] == pytest.approx(4 / FPS, abs=1e-3)
