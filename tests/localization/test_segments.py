@@ -46,6 +46,20 @@ def test_causal_smoothing_delays_and_knows_nothing_of_later() -> None:
     assert late.start == 0.625
 
 
+def test_read_causally_a_stretch_is_not_judged_by_what_comes_later() -> None:
+    scores = np.array([0.1, 0.3, 0.2, 0.6, 0.4, 0.1, 0.9, 0.4], np.float32)
+    assert runs_above(scores, 0.5) == [(3, 3), (6, 6)]
+    assert runs_above(scores, 0.5, causal=True) == [(1, 1), (3, 4), (6, 6)]
+    assert runs_above(np.full(4, 0.1), 0.5, causal=True) == [], "below one half there is nothing to compare with"
+    causal = replace(HALF, causal=True, score_smoothing=1.5)
+    for seed in range(20):
+        steps = np.random.default_rng(seed).random((8, 1)).astype(np.float32)
+        known = find_segments(steps[:5], TIMES[:5], ("a",), causal)
+        ended = {segment.start for segment in known}
+        later = {segment.start for segment in find_segments(steps, TIMES, ("a",), causal) if segment.start < TIMES[4]}
+        assert later == ended, seed
+
+
 def test_a_single_picture_has_no_duration_and_padding_counts_once() -> None:
     assert find_segments(np.ones((1, 1)), np.zeros(1), ("a",), HALF) == ()
     (seen,) = find_segments(np.ones((4, 1)), np.array([0, 1, 2, 2.0]), ("a",), HALF)

@@ -104,6 +104,18 @@ def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() ->
     assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, shortest=4))
 
 
+def test_read_causally_a_tube_is_not_trimmed_by_later_scores() -> None:
+    tracks = link([candidates((t, 0, 0.5)) for t in range(5)], LINK)
+    scores = np.array([0.1, 0.4, 0.35, 0.1, 0.7], np.float32)[:, None]
+    (tube,) = label_tubes(tracks, scores, np.arange(5), ("wave",), LINK)
+    assert tube.frames.tolist() == [1, 2], "0.35 is half of the highest"
+    (tube,) = label_tubes(tracks, scores + np.array([[0], [0], [0], [0], [0.2]]), np.arange(5), ("wave",), LINK)
+    assert tube.frames.tolist() == [4], "and too little beside a higher one"
+    (tube,) = label_tubes(tracks, scores * [[1], [1], [1], [1], [0]], np.arange(5), ("wave",), CAUSAL)
+    assert tube.frames.tolist() == [1, 2]
+    assert not label_tubes(tracks, np.full((5, 1), 0.1, np.float32), np.arange(5), ("wave",), CAUSAL)
+
+
 def test_a_padded_clip_repeats_its_last_frame() -> None:
     tracks = link([candidates((t, 0, 0.5)) for t in range(4)], LINK)
     (tube,) = label_tubes(tracks, np.ones((4, 1), np.float32), np.array([0, 1, 2, 2]), ("wave",), LINK)

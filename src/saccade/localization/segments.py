@@ -10,12 +10,19 @@ from saccade.localization.smooth import smooth
 from saccade.structures import Segment
 
 
-def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, int]]:
+def runs_above(scores: NDArray[np.floating], onset: float, causal: bool = False) -> list[tuple[int, int]]:
     """First and last frame of each stretch in which scores are at least `onset` times the highest one.
 
     Relative to the clip, for a model is rarely equally sure of two clips, and a rise within one says more.
+
+    Args:
+        scores: `T`, probabilities of a class.
+        onset: a share.
+        causal: the highest is that of the frames so far. The first frames, with which little can be compared, would
+            all be high then: until the class has been more probable than not, they are compared with one half.
     """
-    high = np.concatenate(([False], scores >= onset * scores.max(), [False]))
+    highest = np.maximum.accumulate(scores).clip(min=0.5) if causal else scores.max()
+    high = np.concatenate(([False], scores >= onset * highest, [False]))
     changes = np.flatnonzero(np.diff(high))
     return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
 
@@ -99,7 +106,7 @@ def find_segments(
         Segment(name, float(ends[first]), float(ends[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)
         if scores[:, k].max() >= least
-        for first, last in runs_above(scores[:, k], parameters.onset)
+        for first, last in runs_above(scores[:, k], parameters.onset, parameters.causal)
         if last - first + 1 >= parameters.shortest
     ]
     return tuple(sorted(found, key=lambda segment: -segment.score))

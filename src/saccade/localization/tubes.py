@@ -234,7 +234,8 @@ def label_tubes(
             here = scores[track.first : after, k]
             if here.max() < least:
                 continue
-            first, last = max(runs_above(here, parameters.onset), key=lambda run: here[run[0] : run[1] + 1].sum())
+            runs = runs_above(here, parameters.onset, parameters.causal)
+            first, last = max(runs, key=lambda run: here[run[0] : run[1] + 1].sum(), default=(0, -1))
             if last - first + 1 < parameters.shortest:
                 continue
             part = slice(first, last + 1)
