@@ -89,6 +89,18 @@ def test_steps_are_those_of_the_whole_clip(
     assert {(step.source, step.classes, step.dropped) for step in steps} == {(str(path), CLASSES, 0)}
 
 
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
+    data = replace(DATA, streams=streams, flow_length=2)
+    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+    path = make_clip(frames=8)
+    steps = list(recognizer("convalstm", data, **settings).watch(path, CONFIG))
+    frames = [pixels for _, _, pixels in stream(path)]
+    assert len(steps) == (8 if streams == "rgb" else 6)
+    for step in steps:
+        np.testing.assert_array_equal(step.pixels, frames[step.index])
+
+
 def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Make) -> None:
     path = make_clip(frames=8)
     of = recognizer()

@@ -198,12 +198,15 @@ def watch(
     ],
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for every frame.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Record each source into this folder, with what is seen drawn on it (mp4).")
+    ] = None,
 ) -> None:
     """What happens now: a line when the most probable class changes, an event begins or ends, and every second."""
     from saccade.experiments.watch import watch_sources
 
     with stoppable("the same command watches on"):
-        failed = watch_sources(run, sources, stream, json)
+        failed = watch_sources(run, sources, stream, json, out)
     if failed:
         raise typer.Exit(1)
 

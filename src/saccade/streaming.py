@@ -248,7 +248,9 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
                 size = pixels.shape[-3], pixels.shape[-2]
                 found, point = streams.box(source.name, size), streams.point(source.name, size)
                 box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
-                yield Step(index, time, scores, streams.classes, attention, *named, box, point, evidence, happening)
+                frame = pixels[0] if streams.ahead else pixels
+                says = scores, streams.classes, attention
+                yield Step(index, time, *says, *named, box, point, evidence, happening, frame)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 streams.forget(source.name)

@@ -143,6 +143,8 @@ class Step(_Scored):
             or with that of `score_smoothing` (`localization.live.lasts_next`). None for a frame of a `Prediction`,
             whose `segments` say it, and for a model that weighs no frames: that one names some class at every frame,
             and goes on naming what it remembers.
+        pixels: the frame itself, `H W 3`, RGB, to draw on; None for a frame of a `Prediction`. A step that is kept
+            keeps them.
     """
 
     index: int
@@ -157,6 +159,7 @@ class Step(_Scored):
     point: tuple[float, float] | None = None
     evidence: float | None = None
     happening: bool | None = None
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))

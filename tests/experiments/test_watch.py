@@ -23,6 +23,7 @@ from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
 from saccade.recognizer import Fused, Recognizer, load
 from saccade.structures import Step
+from saccade.video.read import stream
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -71,6 +72,21 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert (values["dropped"], values["reconnections"]) == (0, 0)
             assert sum(map(sum, values["attention"])) == pytest.approx(1)
             assert (values["evidence"], values["happening"]) == (None, None)
+
+
+def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) -> None:
+    paths = [make_clip("a.mp4", frames=12), make_clip("b/a.mp4", frames=7)]
+    done = watch(run, *paths, "--out", tmp_path / "drawn", "--rate", 5)
+    assert done.exit_code == 0, done.output
+    files, lengths = list((tmp_path / "drawn").iterdir()), set()
+    for file in files:
+        assert file.name.startswith("a 20"), "named by the clip and the time"
+        assert f"drawn in {file}\n" in done.stderr
+        _, times, frames = zip(*stream(file), strict=True)
+        assert times == pytest.approx(0.2 * np.arange(len(frames)), abs=1e-3)
+        assert min(frames[0].shape[:2]) >= 256
+        lengths.add(len(frames))
+    assert (len(files), lengths) == (2, {6, 4})
 
 
 def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from saccade.video.read import read
-from saccade.video.write import encode_mp4, write
+from saccade.video.write import Recording, encode_mp4, write
 
 
 def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray]:
@@ -108,3 +108,40 @@ def test_errors(tmp_path: Path, name: str, frames: np.ndarray, fps: float, messa
     with pytest.raises(ValueError, match=message):
         write(tmp_path / name, frames, fps)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
+    seconds = [0.0, 0.04, 0.5, 0.5, 2.0]
+    with Recording(tmp_path / "new" / "a.mp4") as recording:
+        for frame, second in zip(painted(5), seconds, strict=True):
+            recording.add(frame, second)
+        recording.add(next(painted(1, (33, 21))), 3.0)
+    frames = read(recording.path, 6)
+    assert frames.pixels.shape == (6, 48, 64, 3), "a frame of another size is brought to that of the first"
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [0, 1, 2, 3, 4, 0]
+    assert frames.times == pytest.approx([*seconds, 3.0], abs=1e-4)
+
+
+def test_what_is_recorded_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
+    recording = Recording(path)
+    for number, frame in enumerate(painted(30)):
+        recording.add(frame, number / 10)
+        if number == 20:
+            copy.write_bytes(path.read_bytes())
+    assert [clips.painted_number(frame) for frame in read(copy, 20).pixels] == list(range(20))
+    recording.close()
+    assert len(np.unique(read(path, 30).indices)) == 30
+
+
+def test_a_recording_replaces_nothing_and_refuses_what_is_no_frame(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a recording is an mp4, expected a name that ends in \.mp4"):
+        Recording(tmp_path / "a.gif")
+    Recording(tmp_path / "a.mp4").close()
+    with pytest.raises(FileExistsError):
+        Recording(tmp_path / "a.mp4")
+    with Recording(tmp_path / "b.mp4") as recording:
+        with pytest.raises(ValueError, match="expected uint8 H W 3"):
+            recording.add(np.zeros((4, 4), np.uint8), 0.0)
+        with pytest.raises(ValueError, match="seconds are nan, expected a finite number"):
+            recording.add(np.zeros((4, 4, 3), np.uint8), float("nan"))

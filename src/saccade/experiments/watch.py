@@ -1,7 +1,11 @@
-"""Watch streams with a trained model: a line when something else happens and every second, or every frame as JSON."""
+"""Watch streams with a trained model: a line when something else happens and every second, or every frame as JSON;
+and, where asked for, recordings with what is seen drawn on them."""
 
 import json
+import re
 from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +13,17 @@ from rich.console import Console
 from rich.text import Text
 
 from saccade.config import StreamConfig
+from saccade.pictures.seen_stream import StreamAnnotator
 from saccade.recognizer import is_fused, load
 from saccade.structures import ClipError, Step
+from saccade.video.write import Recording
 
 _EVERY = 1.0  # seconds of a stream after which a line comes in any case
 _MARKS = {(False, False): "", (False, True): "begins", (True, True): "goes on", (True, False): "ends"}  # before, now
 
 
 def watch_sources(
-    run: Path, sources: Sequence[str], config: StreamConfig, every_frame: bool = False
+    run: Path, sources: Sequence[str], config: StreamConfig, every_frame: bool = False, out: Path | None = None
 ) -> list[ClipError]:
     """Say what happens in the sources until all have ended; what was seen and missed comes last, on stderr.
 
@@ -26,6 +32,7 @@ def watch_sources(
         sources: cameras by their numbers, addresses, paths; see `video.source.open_source`.
         config: how frames are taken from them.
         every_frame: a JSON object a line, for every frame, instead of words.
+        out: a folder for a recording of each source, with what is seen drawn on it.
 
     Returns:
         An error for each source that could not be read or was lost.
@@ -43,8 +50,11 @@ def watch_sources(
 
     said: dict[str | None, Step] = {}
     last: dict[str | None, tuple[int, Step]] = {}
+    recorded = _Recordings(out) if out else None
     try:
         for step in load(run).watch(sources, config, report):
+            if recorded:
+                recorded.add(step)
             last[step.source] = last.get(step.source, (0, step))[0] + 1, step
             before = said.get(step.source)
             if every_frame:
@@ -53,10 +63,46 @@ def watch_sources(
                 said[step.source] = step
                 console.print(Text(_line(step, before, len(sources) > 1)), soft_wrap=True)
     finally:
+        if recorded:
+            recorded.close()
         for source, (frames, step) in last.items():
             words = f"{source}: {frames} frames seen, {step.dropped} dropped, lost and found {step.reconnections} times"
+            if recorded:
+                words += f", drawn in {recorded.path(source)}"
             errors.print(Text(words, style="dim"), soft_wrap=True)
     return failed
+
+
+class _Recordings:
+    """A drawn recording of each stream, named by the stream and the time at which it began."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.annotate = folder, StreamAnnotator()
+        self.of: dict[str | None, Recording] = {}
+
+    def add(self, step: Step) -> None:
+        drawn = self.annotate(step)
+        if step.source not in self.of:
+            self.of[step.source] = self._begin(str(step.source))
+        self.of[step.source].add(drawn, step.time)
+
+    def _begin(self, source: str) -> Recording:
+        named = f"camera {source}" if source.isdigit() else Path(source).stem if Path(source).exists() else source
+        stem = re.sub(r"[^\w.-]+", "-", named).strip("-.") + f" {datetime.now():%Y-%m-%d %H-%M-%S}"
+        for number in range(1, 1000):
+            try:
+                return Recording(self.folder / f"{stem}{f' ({number})' if number > 1 else ''}.mp4")
+            except FileExistsError:
+                continue
+        raise FileExistsError(f"{self.folder}: a thousand recordings of {source} from this second are there already")
+
+    def path(self, source: str | None) -> Path:
+        return self.of[source].path
+
+    def close(self) -> None:
+        with ExitStack() as stack:
+            for recording in self.of.values():
+                stack.callback(recording.close)
 
 
 def _differs(step: Step, before: Step) -> bool:

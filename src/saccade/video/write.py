@@ -2,11 +2,12 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from types import MappingProxyType
+from typing import Self, cast
 
 import av
 import numpy as np
@@ -24,6 +25,10 @@ Pixels = NDArray[np.uint8]
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
 _GIF_RATE = 50  # browsers slow down anything faster
+# Of a recording: no frame is held back for later ones, and each is written as soon as the next one comes.
+_LIVE = {"tune": "zerolatency"}
+_PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
+_CLOCK = 90_000  # ticks a second, those of MPEG
 
 
 def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
@@ -70,6 +75,62 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     return path
 
 
+class Recording:
+    """An H.264 mp4 that grows frame by frame, each with its own time, such as those of a live stream.
+
+    What is there can be played while it grows and after a crash, but for the last frame.
+
+    Args:
+        path: where to, ending in .mp4. Missing folders are made; a file that is there is not replaced.
+
+    Raises:
+        ValueError: another suffix.
+        FileExistsError: there is such a file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(exist_ok=False)
+        self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_PIECES)
+        self._stream: VideoStream | None = None
+        self._ticks = -1
+
+    def add(self, frame: Pixels, seconds: float) -> None:
+        """Add a frame `H W 3`, shown from `seconds` on; one that is not later than the last is shown right after it.
+
+        A frame of another size than the first is brought to its size.
+
+        Raises:
+            ValueError: no frame, or a time that is not finite.
+        """
+        (frame,) = _checked([frame])
+        if not math.isfinite(seconds):
+            raise ValueError(f"seconds are {seconds}, expected a finite number")
+        if self._stream is None:
+            self._stream = _add_h264(self._container, frame, Fraction(25), _LIVE)
+            self._stream.codec_context.time_base = Fraction(1, _CLOCK)
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
+        picture.pts, picture.time_base = self._ticks, Fraction(1, _CLOCK)
+        size = self._stream.width, self._stream.height
+        self._container.mux(self._stream.encode(picture.reformat(*size, format="yuv420p")))
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
     """The bytes of the mp4 that `write` would write, for embedding in a page. Same arguments and errors."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,13 +150,23 @@ def _checked(frames: Pixels | Iterable[Pixels]) -> Iterator[Pixels]:
 
 def _write_mp4(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
     height, width = first.shape[:2]
-    name = next(name for name in _ENCODERS if name in av.codecs_available)
-    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=_OPTIONS.get(name, {})))
-    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    stream = _add_h264(container, first, rate)
     for frame in frames:
         even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
         container.mux(stream.encode(VideoFrame.from_ndarray(even, format="rgb24")))
     container.mux(stream.encode(None))
+
+
+def _add_h264(
+    container: OutputContainer, first: Pixels, rate: Fraction, options: Mapping[str, str] = MappingProxyType({})
+) -> VideoStream:
+    """A stream for frames such as the first; `options` are for libx264 alone."""
+    name = next(name for name in _ENCODERS if name in av.codecs_available)
+    given = {**_OPTIONS[name], **options} if name in _OPTIONS else {}
+    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=given))
+    height, width = first.shape[:2]
+    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    return stream
 
 
 def _write_gif(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
