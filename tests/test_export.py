@@ -20,11 +20,12 @@ from saccade.config import DataConfig
 from saccade.data.folder import find_clips
 from saccade.data.transform import to_video
 from saccade.export import export, export_run, verify
+from saccade.fused import Fused
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model, list_models
 from saccade.models.classifier import Classifier
 from saccade.onnx_step import INT8, ExportedStep, PixelStep, write_graph
-from saccade.recognizer import Fused, Recognizer
+from saccade.recognizer import Recognizer
 from saccade.structures import Clip, ClipError
 from saccade.video.read import stream
 from saccade.video.resize import resize

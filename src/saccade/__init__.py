@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from saccade.fused import Fused
     from saccade.models.build import create_model, list_models
     from saccade.models.classifier import Classifier
     from saccade.models.clip_baselines import ClipClassifier
-    from saccade.recognizer import Fused, Recognizer, load
+    from saccade.recognizer import Recognizer, load
 
 # Public names and where they live. They are imported on first use, so that `import saccade` and `saccade --help`
 # do not wait for PyTorch.
@@ -17,7 +18,7 @@ _PUBLIC = {
     "Classifier": "saccade.models.classifier",
     "ClipClassifier": "saccade.models.clip_baselines",
     "Recognizer": "saccade.recognizer",
-    "Fused": "saccade.recognizer",
+    "Fused": "saccade.fused",
     "create_model": "saccade.models.build",
     "list_models": "saccade.models.build",
     "load": "saccade.recognizer",

@@ -25,6 +25,7 @@ from saccade.config import DataConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips
 from saccade.data.frame_cache import read_sample
 from saccade.data.transform import NORMALIZATIONS, to_video
+from saccade.fused import Fused, is_fused
 from saccade.models.classifier import Classifier
 from saccade.onnx_step import (
     DESCRIPTION,
@@ -36,7 +37,7 @@ from saccade.onnx_step import (
     inexpressible,
     write_graph,
 )
-from saccade.recognizer import Fused, Recognizer, is_fused, load
+from saccade.recognizer import Recognizer, load
 from saccade.structures import Clip, ClipError, Sample
 
 if sys.platform != "win32":

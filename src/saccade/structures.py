@@ -143,8 +143,7 @@ class Step(_Scored):
             or with that of `score_smoothing` (`localization.live.lasts_next`). None for a frame of a `Prediction`,
             whose `segments` say it, and for a model that weighs no frames: that one names some class at every frame,
             and goes on naming what it remembers.
-        pixels: the frame itself, `H W 3`, RGB, to draw on; None for a frame of a `Prediction`. A step that is kept
-            keeps them.
+        pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A step that is kept keeps them.
     """
 
     index: int
@@ -362,11 +361,10 @@ class Prediction(_Scored):
         nothing = [None] * len(self.times)
         maps = nothing if self.attention is None else self.attention
         told = nothing if self.evidence is None else self.evidence.tolist()
+        frames = zip(self.indices, self.times, self.frame_scores, maps, told, strict=True)
         return tuple(
             Step(int(index), float(time), scores, self.classes, attention, evidence=evidence)
-            for index, time, scores, attention, evidence in zip(
-                self.indices, self.times, self.frame_scores, maps, told, strict=True
-            )
+            for index, time, scores, attention, evidence in frames
         )
 
 

@@ -15,7 +15,8 @@ from saccade.experiments.clips import train
 from saccade.experiments.features import make_features
 from saccade.experiments.fuse import choose_weights, fuse
 from saccade.experiments.predict import predict_clips
-from saccade.recognizer import Fused, load
+from saccade.fused import Fused
+from saccade.recognizer import load
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 
 from saccade.cli import app
 from saccade.config import DataConfig
+from saccade.fused import Fused
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
-from saccade.recognizer import Fused, Recognizer, load
+from saccade.recognizer import Recognizer, load
 from saccade.structures import Step
 from saccade.video.read import stream
 

@@ -14,8 +14,9 @@ from saccade.data.frame_cache import ClipFrames
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.experiments.clips import read_clips
 from saccade.experiments.features import open_stores, stored_clips
+from saccade.fused import Fused, fuse_scores
 from saccade.models.classifier import Classifier
-from saccade.recognizer import Fused, Recognizer, fuse_scores, load
+from saccade.recognizer import Recognizer, load
 from saccade.structures import Clip, ClipError, Evaluation
 
 _STEPS = 20  # of a weight between 0 and 1

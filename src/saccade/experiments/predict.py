@@ -16,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from saccade.config import write_bytes, write_json
+from saccade.fused import Fused, is_fused
 from saccade.pictures.curves import timeline as draw_timeline
 from saccade.pictures.curves import to_png, to_svg
-from saccade.recognizer import Fused, is_fused, load
+from saccade.recognizer import load
 from saccade.structures import ClipError, Prediction
 
 

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from saccade.config import StreamConfig
+from saccade.fused import is_fused
 from saccade.pictures.seen_stream import StreamAnnotator
-from saccade.recognizer import is_fused, load
+from saccade.recognizer import load
 from saccade.structures import ClipError, Step
 from saccade.video.write import Recording
 

@@ -17,9 +17,10 @@ from saccade.experiments.fuse import choose_weights
 from saccade.experiments.videolstm.explanation import explained
 from saccade.experiments.videolstm.localization import localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
+from saccade.fused import fuse_scores
 from saccade.models.build import create_model
 from saccade.models.classifier import count_parameters
-from saccade.recognizer import Recognizer, fuse_scores, load
+from saccade.recognizer import Recognizer, load
 from saccade.training.fit import fit
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, smoothing=0.0, patience=0)
