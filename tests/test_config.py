@@ -19,6 +19,7 @@ CONFIGS = (DataConfig, ModelConfig, TrainConfig)
         (DataConfig, {"size": 7}, "size is 7, expected at least 8 pixels"),
         (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grey\) or 3 \(colour\)"),
         (DataConfig, {"shift": -0.1}, "shift is -0.1 and zoom is 0.1, expected at least 0 and below 1"),
+        (DataConfig, {"turn": 200.0}, "turn is 200.0, expected degrees from 0"),
         (DataConfig, {"zoom": 1.0}, "shift is 0.1 and zoom is 1.0, expected at least 0 and below 1"),
         (ModelConfig, {"hidden": 0}, "hidden is 0 and head_units is 0, expected positive"),
         (ModelConfig, {"head_units": -1}, "head_units is -1"),

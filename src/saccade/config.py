@@ -51,6 +51,7 @@ class DataConfig(_Config):
     normalization: str = setting("auto", "half, imagenet, mnist, or auto: imagenet for pretrained encoders, else half.")
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
     zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
+    turn: float = setting(0.0, "Augmentation: largest turn of a training clip, in degrees to either side.")
     flip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
 
     def __post_init__(self) -> None:
@@ -70,6 +71,8 @@ class DataConfig(_Config):
             raise ValueError(f"flow_length is {self.flow_length}, expected at least 1")
         if not (0 <= self.shift < 1 and 0 <= self.zoom < 1):
             raise ValueError(f"shift is {self.shift} and zoom is {self.zoom}, expected at least 0 and below 1")
+        if not 0 <= self.turn <= 180:
+            raise ValueError(f"turn is {self.turn}, expected degrees from 0 (none) to 180")
 
     @property
     def flow_limit(self) -> float:

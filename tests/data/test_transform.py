@@ -71,6 +71,28 @@ def test_a_zoom_by_half_shows_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.testing.assert_close(seen, (torch.arange(16.0) - 7.5) / 2 + 7.5, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("chance", "quarters"), [(1.0, 1), (0.0, -1)])
+def test_a_turn_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int) -> None:
+    video = noise(C=3)  # a picture and a field
+    monkeypatch.setattr(torch, "rand", lambda B, n, generator=None: torch.full((B, n), chance if n == 1 else 0.5))
+    turned = augment(video, 0.0, 0.0, False, flow_channels=2, turn=90.0)
+    expected = video.rot90(quarters, (-2, -1))
+    torch.testing.assert_close(turned[:, :, :1], expected[:, :, :1], atol=1e-5, rtol=0)
+    # Counter-clockwise, what went to the right goes up: x, y becomes y, -x, with y downwards.
+    x, y = expected[:, :, 1], expected[:, :, 2]
+    torch.testing.assert_close(turned[:, :, 1], quarters * y, atol=1e-5, rtol=0)
+    torch.testing.assert_close(turned[:, :, 2], -quarters * x, atol=1e-5, rtol=0)
+
+
+def test_turns_stay_within_what_was_asked() -> None:
+    along = torch.zeros(200, 1, 3, 8, 8)
+    along[:, :, 1] = 1.0  # everything moves to the right
+    field = augment(along, 0.0, 0.0, False, flow_channels=2, generator=seeded(), turn=15.0)[:, 0, 1:, 4, 4]
+    angles = torch.atan2(field[:, 1], field[:, 0]).rad2deg()
+    torch.testing.assert_close(field.norm(dim=1), torch.ones(200))
+    assert (angles.abs().max() <= 15.001, angles.min() < -12, angles.max() > 12) == (True, True, True)
+
+
 def test_all_frames_of_a_video_move_alike_and_videos_do_not() -> None:
     still = noise(T=1).expand(-1, 5, -1, -1, -1)[:1].expand(4, -1, -1, -1, -1)
     moved = augment(still, 0.2, 0.2, True, generator=seeded())

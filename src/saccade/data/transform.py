@@ -1,5 +1,7 @@
 """Bytes to what a model sees: normalised, and in training moved a little."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,20 +49,22 @@ def augment(
     flip: bool,
     flow_channels: int = 0,
     generator: torch.Generator | None = None,
+    turn: float = 0.0,
 ) -> Tensor:
-    """Each video of `B T C H W` shifted, zoomed and mirrored by its own chance, the same in all its frames.
+    """Each video of `B T C H W` shifted, zoomed, mirrored and turned by its own chance, the same in all its frames.
 
-    Displacements are zoomed and mirrored with the picture that they are of.
+    Displacements are zoomed, mirrored and turned with the picture that they are of.
 
     Args:
-        video: what to move.
+        video: what to move, H = W.
         shift: largest shift, as a share of the side; pixels from outside repeat the border.
         zoom: largest change of scale: the factor is between `1 - zoom` and `1 + zoom`.
         flip: mirror half of the videos.
         flow_channels: how many of the channels, the last, are flow: x, y, x, y, …
         generator: where the chance comes from, on the CPU.
+        turn: largest angle, in degrees, to either side.
     """
-    if not (shift or zoom or flip):
+    if not (shift or zoom or flip or turn):
         return video
     B, T = video.shape[:2]
     chance = torch.rand(B, 4, generator=generator)
@@ -69,11 +73,16 @@ def augment(
     theta[:, :, 2] = 2 * shift * (2 * chance[:, 1:3] - 1)
     if flip:
         theta[:, 0, 0] *= torch.where(chance[:, 3] < 0.5, -1.0, 1.0)
+    if turn:
+        angle = math.radians(turn) * (2 * torch.rand(B, 1, generator=generator)[:, 0] - 1)
+        turned = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), 1).view(B, 2, 2)
+        theta[:, :, :2] = theta[:, :, :2] @ turned
     flat = video.flatten(1, 2)  # one transform a video: its frames are channels to the sampler
     grid = F.affine_grid(theta, list(flat.shape), align_corners=False).to(video)
     moved = F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(1, (T, -1))
     if flow_channels:
-        # What the window widens, shrinks.
-        factors = 1 / theta[:, (0, 1), (0, 1)].repeat(1, flow_channels // 2).to(video)
-        moved[:, :, -flow_channels:] *= factors[:, None, :, None, None]
+        # The sampler goes from the new picture to the old one, displacements go the other way.
+        back = theta[:, :, :2].inverse().to(video)
+        fields = moved[:, :, -flow_channels:].unflatten(2, (-1, 2))
+        moved[:, :, -flow_channels:] = torch.einsum("bij,btfjhw->btfihw", back, fields).flatten(2, 3)
     return moved

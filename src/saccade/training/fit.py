@@ -86,7 +86,8 @@ class Fitting(L.LightningModule):
         else:
             video = to_video(samples, self.data.normalization, self.data.flow_channels)
             if moved:
-                video = augment(video, self.data.shift, self.data.zoom, self.data.flip, self.data.flow_channels)
+                how = self.data
+                video = augment(video, how.shift, how.zoom, how.flip, how.flow_channels, turn=how.turn)
             if not isinstance(model, Classifier):
                 return model(video), None
             features = model.encode_video(video)
