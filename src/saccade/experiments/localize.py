@@ -105,14 +105,16 @@ def choose(
     if attention is None:
         raise ValueError("the model does not attend: there is nothing to choose parameters for")
     maps = list(attention)
+    windows: Sequence[Scores | None] = [None] * len(maps)
     if followed is not None:
+        windows = followed
         maps = [
-            maps_of_frames(of_clip, windows, here.shape[1:3])
-            for of_clip, windows, here in zip(maps, followed, pictures, strict=True)
+            maps_of_frames(of_clip, there, here.shape[1:3])
+            for of_clip, there, here in zip(maps, followed, pictures, strict=True)
         ]
     colour = [float(np.rint(np.median(samples[..., c].numpy()))) for c in range(samples.shape[-1] - flow)]
     blank = [*colour, *[128] * flow]
-    count, size = len(samples), samples.shape[2:4]
+    count, size = len(samples), (samples.shape[2], samples.shape[3])
 
     def label_probability(masks: NDArray[np.bool_]) -> Scores:
         left = [blank_outside(clip, mask, blank) for clip, mask in zip(samples.numpy(), masks, strict=True)]
@@ -121,19 +123,8 @@ def choose(
         return judged[np.arange(count), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        found = [
-            [frame.corners for frame in find_boxes(of_clip, here, parameters)]
-            for of_clip, here in zip(maps, pictures, strict=True)
-        ]
-        if followed is not None:
-            found = [
-                [
-                    _in_sample(corners, window, here.shape[1:3], size)
-                    for corners, window in zip(clip, of_clip, strict=True)
-                ]
-                for clip, of_clip, here in zip(found, followed, pictures, strict=True)
-            ]
-        masks = np.stack([box_mask(clip, (size[0], size[1])) for clip in found])
+        of_clips = zip(maps, pictures, windows, strict=True)
+        masks = np.stack([_masks(*of_clip, size, parameters) for of_clip in of_clips])
         area = masks.mean(axis=(1, 2, 3))
         return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
 
@@ -235,10 +226,16 @@ def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> Localizat
     return choose(recognizer, samples, scenes, targets, recognizer.data.flow_channels, things, followed)
 
 
-def _in_sample(corners: Scores, window: Scores, of_scene: tuple[int, int], of_sample: tuple[int, ...]) -> Scores:
-    """Boxes `n 4` in pixels of a scene as boxes in pixels of the sample that a window of it is."""
-    in_scene, in_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (of_scene, of_sample))
-    return into_windows(corners / in_scene, window) * in_sample
+def _masks(
+    maps: Scores, scene: Pixels, windows: Scores | None, size: tuple[int, int], parameters: LocalizationParameters
+) -> NDArray[np.bool_]:
+    """What the boxes cover of a sample, `T H W` of this size: of the scene itself, or of windows `T 4` of it."""
+    corners = [frame.corners for frame in find_boxes(maps, scene, parameters)]
+    if windows is not None:
+        in_scene, in_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (scene.shape[1:3], size))
+        pairs = zip(corners, windows, strict=True)
+        corners = [into_windows(boxes / in_scene, window) * in_sample for boxes, window in pairs]
+    return box_mask(corners, size)
 
 
 def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0.3) -> list[ClipError]:
