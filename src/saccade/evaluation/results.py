@@ -64,8 +64,8 @@ def write_results(
 
 
 def with_rows_anew(command: str, only: str) -> str:
-    """The command of figures that `command` made, and of which some rows are younger."""
-    return f"{command}{_ONLY}{only}"
+    """The command of figures that `command` made, and of which some rows are younger; rows made twice count once."""
+    return _ONLY.join([*(part for part in command.split(_ONLY) if part != only), only])
 
 
 def check_command(path: Path, command: str) -> dict[str, Any]:
