@@ -19,7 +19,8 @@ from saccade.experiments import compare as compare_module
 from saccade.experiments.compare import add_results, compare, table
 from saccade.experiments.entrants import Entrant, read_entrants
 from saccade.experiments.fuse import choose_weights
-from saccade.recognizer import fuse_scores, load
+from saccade.fused import fuse_scores
+from saccade.recognizer import load
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
