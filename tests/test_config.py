@@ -34,12 +34,22 @@ CONFIGS = (DataConfig, ModelConfig, TrainConfig)
         (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
         (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
         (TrainConfig, {"clip": -1.0}, "clip -1.0"),
+        (TrainConfig, {"verdict": "loudest"}, "verdict is 'loudest', expected auto, mean, product or last"),
+        (TrainConfig, {"verdict": "product", "loss": "last"}, "verdict is 'product' and loss is 'last'"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
     ],
 )
 def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config(**changed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict"),
+    [({}, "mean"), ({"loss": "last"}, "last"), ({"verdict": "product"}, "product"), ({"verdict": "last"}, "last")],
+)
+def test_a_clip_is_judged_as_it_was_trained_unless_told_otherwise(settings: dict[str, Any], verdict: str) -> None:
+    assert TrainConfig(**settings).judged_by == verdict
 
 
 @pytest.mark.parametrize("config", CONFIGS)

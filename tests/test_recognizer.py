@@ -57,7 +57,7 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
 
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
-@pytest.mark.parametrize("verdict", ["mean", "last"])
+@pytest.mark.parametrize("verdict", ["mean", "product", "last"])
 def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, verdict: str) -> None:
     path, data = make_clip(frames=14), replace(DATA, windows=3)
     of = Recognizer(recognizer(name, data).model, CLASSES, data, verdict)
@@ -262,15 +262,21 @@ def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> Non
         recognizer().overlay(make_clip(), tmp_path / "seen.avi")
 
 
-def test_a_verdict_is_the_mean_or_the_last(tmp_path: Path, make_clip: Make) -> None:
+@pytest.mark.parametrize("verdict", ["mean", "product", "last"])
+def test_a_verdict_is_kept_with_the_model(tmp_path: Path, make_clip: Make, verdict: str) -> None:
     by_mean, path = recognizer(), make_clip()
-    by_last = Recognizer(by_mean.model, CLASSES, DATA, verdict="last")
-    by_last.save(tmp_path / "model")
-    seen = by_mean.predict(path)
-    np.testing.assert_allclose(seen.scores, seen.frame_scores.mean(0))
-    for of in (by_last, load(tmp_path)):
-        np.testing.assert_allclose(of.predict(path).scores, seen.frame_scores[-1], atol=1e-6)
-    with pytest.raises(ValueError, match="verdict is 'loudest', expected mean or last"):
+    by_verdict = Recognizer(by_mean.model, CLASSES, DATA, verdict)
+    by_verdict.save(tmp_path / "model")
+    frame_scores = by_mean.predict(path).frame_scores
+    product = frame_scores.prod(0)
+    expected = {"mean": frame_scores.mean(0), "product": product / product.sum(), "last": frame_scores[-1]}
+    for of in (by_verdict, load(tmp_path)):
+        np.testing.assert_allclose(of.predict(path).scores, expected[verdict], rtol=1e-4)
+
+
+def test_a_verdict_that_there_is_not() -> None:
+    by_mean = recognizer()
+    with pytest.raises(ValueError, match="verdict is 'loudest', expected one of mean, product, last"):
         Recognizer(by_mean.model, CLASSES, DATA, verdict="loudest")
 
 

@@ -138,6 +138,11 @@ class TrainConfig(_Config):
     smoothing: float = setting(0.1, "Label smoothing.")
     patience: int = setting(15, "Epochs without a better validation loss after which training stops; 0: never.")
     loss: str = setting("every", "Cross entropy at every frame, or at the last one alone: every or last.")
+    verdict: str = setting(
+        "auto",
+        "A clip's probabilities: the mean of its frames', their product (for frames judged each by itself), or the "
+        "last; auto: last where the loss is, else mean.",
+    )
     penalty: float = setting(0.0, "Weight of the doubly stochastic penalty: every place is to be looked at once.")
     seed: int = setting(0, "Seed of the weights, the order of the clips, and the augmentation.")
     precision: str = setting("auto", "32, bf16, or auto: bf16 where the hardware computes in it.")
@@ -157,6 +162,13 @@ class TrainConfig(_Config):
             )
         if self.loss not in ("every", "last"):
             raise ValueError(f"loss is {self.loss!r}, expected every or last")
+        if self.verdict not in ("auto", "mean", "product", "last"):
+            raise ValueError(f"verdict is {self.verdict!r}, expected auto, mean, product or last")
+        if self.loss == "last" and self.verdict in ("mean", "product"):
+            raise ValueError(
+                f"verdict is {self.verdict!r} and loss is 'last': frames before the last did not learn to answer; use "
+                "loss every, or verdict auto"
+            )
         if self.penalty < 0:
             raise ValueError(f"penalty is {self.penalty}, expected 0 (none) or more")
         if self.optimizer not in ("adamw", "rmsprop", "adadelta"):
@@ -165,6 +177,13 @@ class TrainConfig(_Config):
             raise ValueError(f"schedule is {self.schedule!r}, expected auto, one-cycle, cosine or constant")
         if self.precision not in ("auto", "32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
+
+    @property
+    def judged_by(self) -> str:
+        """The verdict, with `auto` decided."""
+        if self.verdict != "auto":
+            return self.verdict
+        return "last" if self.loss == "last" else "mean"
 
 
 @dataclass(frozen=True)

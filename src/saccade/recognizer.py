@@ -20,7 +20,7 @@ from saccade.layers.spatial_transformer import window_corners
 from saccade.localization.locate import locate
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import rebuild
-from saccade.models.classifier import Classifier
+from saccade.models.classifier import VERDICTS, Classifier, clip_scores
 from saccade.models.video_model import VideoModel
 from saccade.pictures.seen_clip import write_drawn
 from saccade.streaming import Failed, Named, Streams, watch
@@ -57,7 +57,7 @@ class Recognizer:
         model: a trained classifier; it is put into evaluation mode.
         classes: the `K` class names.
         data: how clips are sampled, resized and normalised.
-        verdict: a clip's probabilities are the `mean` over its frames, or those at the `last`.
+        verdict: how a clip's probabilities come from those at its frames (`clip_scores`): `mean`, `product` or `last`.
         localization: how attention and scores become tubes and segments; `experiments.localize.choose_localization`
             finds it from clips and their labels.
 
@@ -73,8 +73,8 @@ class Recognizer:
         verdict: str = "mean",
         localization: LocalizationParameters = DEFAULT_LOCALIZATION,
     ) -> None:
-        if verdict not in ("mean", "last"):
-            raise ValueError(f"verdict is {verdict!r}, expected mean or last")
+        if verdict not in VERDICTS:
+            raise ValueError(f"verdict is {verdict!r}, expected one of {', '.join(VERDICTS)}")
         if len(classes) != model.num_classes:
             raise ValueError(f"{len(classes)} class names for a model of {model.num_classes} classes")
         if (data.size, data.in_channels) != (model.size, model.in_channels):
@@ -86,8 +86,8 @@ class Recognizer:
         self.verdict, self.localization = verdict, localization
 
     def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of a clip, `K`, from those at its frames, `T K`."""
-        scores: NDArray[np.float32] = frame_scores.mean(0) if self.verdict == "mean" else frame_scores[-1]
+        """Probabilities of a clip, `K`, from those at its frames, `T K`; or of several clips, `… T K -> … K`."""
+        scores: NDArray[np.float32] = clip_scores(torch.from_numpy(frame_scores), self.verdict).numpy()
         return scores
 
     def classify(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from saccade.models.build import create_model, list_models
-from saccade.models.classifier import Classifier, count_parameters, video_scores
+from saccade.models.classifier import VERDICTS, Classifier, clip_scores, count_parameters
 
 CLASSES, SIZE = 4, 32
 every_model = pytest.mark.parametrize("name", list_models(streaming=True))
@@ -166,23 +166,26 @@ def test_head_units_are_a_tanh_layer():
     assert torch.allclose(model.classify(hidden), model.classify(hidden.mean((2, 3))), atol=1e-5)
 
 
-def test_video_scores_are_the_average_softmax_of_the_steps():
-    logits = np.random.default_rng(0).normal(size=(3, 5, 4)) * 3
-    frames = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    got = video_scores(torch.tensor(logits))
-    np.testing.assert_allclose(got, frames.mean(1), atol=1e-6)
-    np.testing.assert_allclose(got.sum(1), np.ones(3), atol=1e-6)
-    assert got.dtype == torch.float32
-    # An average of logits would let one sure frame outvote the others.
-    sure = torch.tensor([[[100.0, 0], [0, 3], [0, 3]]])
-    assert video_scores(sure).argmax().item() == 1
+def test_scores_of_a_clip_are_the_mean_the_product_or_the_last_of_its_frames():
+    frames = np.random.default_rng(0).dirichlet(np.ones(4), (3, 5)).astype(np.float32)
+    product = np.prod(frames, 1)
+    expected = {"mean": frames.mean(1), "product": product / product.sum(1, keepdims=True), "last": frames[:, -1]}
+    for verdict in VERDICTS:
+        got = clip_scores(torch.tensor(frames), verdict)
+        np.testing.assert_allclose(got, expected[verdict], rtol=1e-5)
+        np.testing.assert_allclose(got.sum(1), np.ones(3), rtol=1e-5)
+        assert got.dtype == torch.float32
+        assert torch.equal(clip_scores(torch.tensor(frames[0]), verdict), got[0]), "one clip"
+    # What one sure frame says outvotes the others in a product, not in a mean.
+    sure = torch.tensor([[1.0, 0], [0.05, 0.95], [0.05, 0.95]])
+    assert [clip_scores(sure, verdict).argmax().item() for verdict in VERDICTS] == [1, 0, 1]
 
 
-@torch.no_grad()
-def test_scores_of_half_precision_are_summed_in_full():
-    logits = torch.randn(1, 30, 4).bfloat16()
-    assert video_scores(logits).dtype == torch.float32
-    assert torch.allclose(video_scores(logits), video_scores(logits.float()))
+def test_a_product_of_many_frames_is_not_lost_to_rounding():
+    frames = torch.tensor([0.011, 0.010]).expand(500, 2)
+    assert torch.allclose(clip_scores(frames, "product"), torch.tensor([1.0, 0.0]), atol=1e-6)
+    zero = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert torch.allclose(clip_scores(zero, "product"), torch.tensor([0.5, 0.5]))
 
 
 @every_model
@@ -288,7 +291,7 @@ def test_a_copy_of_a_model_and_its_state_goes_its_own_way(name):
 @every_model
 def test_gradients_reach_every_parameter(name):
     model = made(name, head_units=5).train()
-    video_scores(model(made_video()).logits)[:, 0].log().sum().backward()
+    clip_scores(model(made_video()).logits.softmax(-1))[:, 0].log().sum().backward()
     assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

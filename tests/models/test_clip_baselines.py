@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saccade.config import DataConfig, ModelConfig, TrainConfig
 from saccade.experiments.clips import train
 from saccade.models.build import MODELS, create_model, list_models
-from saccade.models.classifier import video_scores
+from saccade.models.classifier import clip_scores
 from saccade.models.clip_baselines import C3D, ClipClassifier, TorchvisionLook
 from saccade.models.video_model import VideoModel, count_parameters
 from saccade.recognizer import Recognizer, load
@@ -50,7 +50,7 @@ def test_it_learns_four_clips_by_heart(name: str) -> None:
         loss.backward()
         optimizer.step()
     assert loss < 0.1
-    assert (video_scores(model(video).logits).argmax(1) == targets).all()
+    assert (clip_scores(model(video).logits.softmax(-1)).argmax(1) == targets).all()
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -60,7 +60,7 @@ def test_one_answer_for_the_clip_stands_at_every_frame(name: str) -> None:
     logits = model(video).logits
     assert logits.shape == (2, 6, 4)
     assert torch.equal(logits, logits[:, :1].expand_as(logits))
-    assert torch.allclose(video_scores(logits), logits[:, 0].softmax(-1))
+    assert torch.allclose(clip_scores(logits.softmax(-1)), logits[:, 0].softmax(-1))
     assert torch.allclose(model(video[1:]).logits, logits[1:], atol=1e-5), "a batch of two is two of one"
     assert model(video[:, :1]).logits.shape == (2, 1, 4), "a clip of one frame"
     assert not model.attends

@@ -113,7 +113,7 @@ def train(
     if isinstance(learn, ClipWindows):
         learn = learn.drawn(training.seed)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
-    recognizer = Recognizer(net, classes, data, "mean" if training.loss == "every" else "last")
+    recognizer = Recognizer(net, classes, data, training.judged_by)
     recognizer.localization = choose_localization(recognizer, choose)
     _save(recognizer, run / "model")
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)

@@ -18,7 +18,10 @@ from saccade.recurrent.motion import MotionCell
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
 
-__all__ = ["Classifier", "Output", "VideoModel", "count_parameters", "video_scores"]
+__all__ = ["Classifier", "Output", "VideoModel", "clip_scores", "count_parameters"]
+
+
+VERDICTS = ("mean", "product", "last")
 
 
 class Classifier(VideoModel):
@@ -237,6 +240,18 @@ def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, p
     return Paired(cast(nn.Module, picture), cast(nn.Module, flow), flow_channels)
 
 
-def video_scores(logits: Tensor) -> Tensor:
-    """Probabilities of whole videos, `B T K -> B K`: the softmax of every step, averaged (Li et al. 2016)."""
-    return torch.softmax(logits.float(), -1).mean(1)
+def clip_scores(frame_scores: Tensor, verdict: str = "mean") -> Tensor:
+    """Probabilities of whole clips from those at their frames, `… T K -> … K`.
+
+    Args:
+        frame_scores: probabilities.
+        verdict: one of `VERDICTS`. `mean` is the score averaging of Li et al. 2016. `product` multiplies, p ∝ Π_t p_t
+            (the product rule of Kittler et al. 1998): what frames know together that were judged each by itself, where
+            classes are equally frequent; evidence that a memory carried from frame to frame it would count again.
+            `last` is the last frame's.
+    """
+    if verdict == "product":
+        # In logarithms, for a product of fifty probabilities is 0 in single precision.
+        logs = frame_scores.double().clamp_min(torch.finfo(torch.float32).tiny).log().sum(-2)
+        return logs.softmax(-1).to(frame_scores.dtype)
+    return frame_scores.mean(-2) if verdict == "mean" else frame_scores[..., -1, :]

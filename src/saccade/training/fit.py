@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_features, to_video
-from saccade.models.classifier import Classifier, video_scores
+from saccade.models.classifier import Classifier, clip_scores
 from saccade.models.video_model import Output, VideoModel
 from saccade.training.checkpointing import AtomicCheckpointIO
 from saccade.training.losses import doubly_stochastic, frame_cross_entropy
@@ -99,7 +99,8 @@ class Fitting(L.LightningModule):
     def _measure(self, side: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         judged = logits if self.train_config.loss == "every" else logits[:, -1:]
         loss = frame_cross_entropy(judged, targets, smoothing)
-        hits = (video_scores(judged.detach()).argmax(1) == targets).sum()
+        scores = clip_scores(judged.detach().float().softmax(-1), self.train_config.judged_by)
+        hits = (scores.argmax(1) == targets).sum()
         self._sums[side].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
         return loss
 

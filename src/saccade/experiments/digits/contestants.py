@@ -34,6 +34,7 @@ class Contestant:
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
         after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
             model of `honest.ceiling`, which learned single digits in videos of the same variant; None: random weights.
+        verdict: how the answers at its frames become one (`clip_scores`).
         batch, frames: videos in a batch, and frames in each.
         frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
             its own, and sees five times as many.
@@ -48,6 +49,7 @@ class Contestant:
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
+    verdict: str = "mean"
     batch: int = 16
     frames: int = 10
     frames_per_setting: int = 5
@@ -81,7 +83,7 @@ def train(
         who: the model.
         classes: names of the K classes.
         training, validation: samples.
-        data, how: settings; rate and batch are those of the contestant.
+        data, how: settings; rate, batch and verdict are those of the contestant.
         folder: of this training.
         encoders: where `pretrain` left its models.
         title: beside the progress bar.
@@ -114,9 +116,10 @@ def train(
     if who.stages == 2:
         encoder.requires_grad_(False)
     trained = count_parameters(model)
-    curves = fit(model, training, validation, data, replace(how, lr=who.lr, batch=who.batch), folder, title)
+    how = replace(how, lr=who.lr, batch=who.batch, verdict=who.verdict)
+    curves = fit(model, training, validation, data, how, folder, title)
     losses = curves["validation"]["loss"]
-    recognizer = Recognizer(model, classes, data)
+    recognizer = Recognizer(model, classes, data, who.verdict)
     recognizer.save(folder / "model")
     return recognizer, {
         "minutes": round(seconds(folder) / 60, 1),

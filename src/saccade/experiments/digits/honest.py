@@ -31,8 +31,9 @@ TRAINING = TrainConfig(smoothing=0.0, patience=0)
 _EPOCH = 100  # batches between two savings of the weights
 # Sees single digits as the best of the models sees each of a pair.
 ALONE = Contestant(
-    "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, batch=32, frames=5, frames_per_setting=1
-)
+    "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, verdict="product", batch=32, frames=5,
+    frames_per_setting=1,
+)  # fmt: skip
 _VALIDATION = 320  # videos of `SHORT` frames
 
 
@@ -72,9 +73,9 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     scores, _ = answers(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
-    measured = measure(Evaluation(names, PAIRS, targets, scores.mean(1), tuple(scores)))
+    measured = measure(Evaluation(names, PAIRS, targets, recognizer.judge(scores), tuple(scores)))
     found = {name: measured[name] for name in ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss")}
-    return {**found, "short_accuracy": float((scores[:, :SHORT].mean(1).argmax(1) == targets).mean())}
+    return {**found, "short_accuracy": float((recognizer.judge(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
 def _settings(
@@ -139,7 +140,7 @@ def ceiling(run: Path, variant: str, videos: int, tests: int, sides: Sides) -> d
         classes = tuple("0123456789")
         recognizer, figures = train(ALONE, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
         seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]
-        scores = [torch.from_numpy(answers(recognizer, batch.video)[0]).mean(1) for batch in seen]
+        scores = [torch.from_numpy(recognizer.judge(answers(recognizer, batch.video)[0])) for batch in seen]
         targets = torch.cat([batch.labels for batch in seen], 1)
         right = pair_posterior(*scores).argmax(1) == pair_label(targets)
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
