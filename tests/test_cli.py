@@ -241,10 +241,12 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     assert ", 1 failed; store: " in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
     assert "features: 0 new, 24 there already, 1 failed" in call(*words).output
-    assert "--shift changes nothing in a feature store; leave it out" in fails(*words, "--shift", "0.2")
+    for moved in ("--shift", "--turn"):
+        assert f"{moved} changes nothing in a feature store; leave it out" in fails(*words, moved, "0.2")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
-    assert "cannot be moved as frames are: leave out --zoom, --flip" in fails(*train, "--flip", "--zoom", "0.2")
+    moved = fails(*train, "--flip", "--zoom", "0.2", "--turn", "5")
+    assert "cannot be moved as frames are: leave out --zoom, --turn, --flip" in moved
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
     assert "--features is for one training; leave out --folds" in fails(*train, "--folds", 2)
     assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")

@@ -119,9 +119,9 @@ def features(
     What is stored already is passed over; killed at any moment, the same command goes on. Several processes may fill
     one store, with --shard or without.
     """
-    from saccade.experiments.features import make_features
+    from saccade.experiments.features import MOVED, make_features
 
-    if idle := typed(context) & {"shift", "zoom", "flip", *(["frames"] if every else [])}:
+    if idle := typed(context) & {*MOVED, *(["frames"] if every else [])}:
         raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing in a feature store; leave it out")
     with stoppable("the same command goes on from here"):
         made = make_features(clips, store, encoder, data, pretrained, every, precision, seed, shard)

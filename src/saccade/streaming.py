@@ -248,7 +248,7 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
                 size = pixels.shape[-3], pixels.shape[-2]
                 found, point = streams.box(source.name, size), streams.point(source.name, size)
                 box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
-                frame = pixels[0] if streams.ahead else pixels
+                frame = pixels[0].copy() if streams.ahead else pixels  # a part would keep the frames after it
                 says = scores, streams.classes, attention
                 yield Step(index, time, *says, *named, box, point, evidence, happening, frame)
             for source in [source for source in live if source.finished]:

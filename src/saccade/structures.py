@@ -162,6 +162,8 @@ class Step(_Scored):
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
+        if self.pixels is not None and (self.pixels.dtype != np.uint8 or self.pixels.shape[2:] != (3,)):
+            raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 H W 3")
         if self.evidence is not None and not math.isfinite(self.evidence):
             raise ValueError(f"evidence is {self.evidence}, expected a finite number")
         if self.happening is not None and self.evidence is None:

@@ -84,6 +84,11 @@ def test_a_turn_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float,
     torch.testing.assert_close(turned[:, :, 2], -quarters * x, atol=1e-5, rtol=0)
 
 
+def test_what_is_not_square_is_not_turned() -> None:
+    with pytest.raises(ValueError, match="frames of 8×10 pixels cannot be turned, expected square ones"):
+        augment(torch.zeros(1, 1, 1, 8, 10), 0.0, 0.0, False, turn=5.0)
+
+
 def test_turns_stay_within_what_was_asked() -> None:
     along = torch.zeros(200, 1, 3, 8, 8)
     along[:, :, 1] = 1.0  # everything moves to the right

@@ -90,6 +90,17 @@ def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) ->
     assert (len(files), lengths) == (2, {6, 4})
 
 
+def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None:
+    named = make_clip(f"{'手' * 70}.mp4", frames=3)
+    done = watch(run, named, "--out", tmp_path / "drawn")
+    assert done.exit_code == 0, done.output
+    (file,) = (tmp_path / "drawn").iterdir()
+    assert file.name.startswith("手" * 50 + " 20"), "names have 255 bytes at most"
+    done = watch(run, named, "--out", file)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "a file; recordings go into a folder, one of each source: name one" in " ".join(done.stderr.split())
+
+
 def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:
     torch.manual_seed(0)
     model, path = create_model("moments", 2, size=16, hidden=4), make_clip(frames=12)

@@ -8,6 +8,7 @@ import pytest
 
 from saccade.localization.locate import locate
 from saccade.localization.parameters import LocalizationParameters
+from saccade.localization.segments import lasts
 from saccade.structures import Prediction
 
 PARAMETERS = LocalizationParameters(foreground="contrast", threshold=0.05, closing=0.0)
@@ -64,6 +65,17 @@ def test_tubes_and_segments_last_as_long_as_the_evidence() -> None:
     assert found.at(np.array([3])).evidence == np.array([4], np.float32)
     with pytest.raises(ValueError, match="evidence"):
         replace(seen(maps), evidence=evidence[:3])
+
+
+def test_in_a_stream_every_class_lasts_as_long_as_the_evidence_however_improbable_it_is() -> None:
+    frames, maps = scene()
+    evidence = np.array([-5, -5, 2, 2, -5, -5], np.float32)
+    for scores in ([0.24, 0.76], [0.1, 0.9]):
+        of = replace(seen(maps), evidence=evidence, scores=np.array(scores, np.float32))
+        found = locate(of, frames, replace(PARAMETERS, causal=True, foreground="motion so far"))
+        assert lasts(evidence, replace(PARAMETERS, causal=True)).tolist() == [False, False, True, True, False, False]
+        spans = {one.label: (one.start, one.end) for one in found.segments}
+        assert spans == {name: pytest.approx((0.75, 1.75)) for name in ("wave", "rest")}
 
 
 def test_without_attention_there_are_times_and_no_places() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.segments import find_segments, happening, lasts, runs_above
@@ -54,10 +55,13 @@ def test_read_causally_a_stretch_is_not_judged_by_what_comes_later() -> None:
     causal = replace(HALF, causal=True, score_smoothing=1.5)
     for seed in range(20):
         steps = np.random.default_rng(seed).random((8, 1)).astype(np.float32)
-        known = find_segments(steps[:5], TIMES[:5], ("a",), causal)
-        ended = {segment.start for segment in known}
-        later = {segment.start for segment in find_segments(steps, TIMES, ("a",), causal) if segment.start < TIMES[4]}
-        assert later == ended, seed
+        both = np.concatenate((steps, 1 - steps), 1)
+
+        def ended(frames: int, both: NDArray[np.float32] = both) -> set[tuple[str, float, float]]:
+            found = find_segments(both[:frames], TIMES[:frames], ("a", "b"), causal)
+            return {(one.label, one.start, one.end) for one in found if one.end < TIMES[4]}
+
+        assert ended(8) == ended(5), seed
 
 
 def test_a_single_picture_has_no_duration_and_padding_counts_once() -> None:

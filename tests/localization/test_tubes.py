@@ -111,9 +111,15 @@ def test_read_causally_a_tube_is_not_trimmed_by_later_scores() -> None:
     assert tube.frames.tolist() == [1, 2], "0.35 is half of the highest"
     (tube,) = label_tubes(tracks, scores + np.array([[0], [0], [0], [0], [0.2]]), np.arange(5), ("wave",), LINK)
     assert tube.frames.tolist() == [4], "and too little beside a higher one"
-    (tube,) = label_tubes(tracks, scores * [[1], [1], [1], [1], [0]], np.arange(5), ("wave",), CAUSAL)
-    assert tube.frames.tolist() == [1, 2]
-    assert not label_tubes(tracks, np.full((5, 1), 0.1, np.float32), np.arange(5), ("wave",), CAUSAL)
+    for last in (0.0, 0.1, 0.9):
+        scores[4] = last
+        tubes = label_tubes(tracks, scores, np.arange(5), ("wave",), CAUSAL)
+        begun = sorted(tube.frames.tolist() for tube in tubes)
+        assert begun == [[1, 2], [4]][: 1 + (last > 0.5)], "what has ended stays, whatever follows"
+    quiet = np.full((5, 1), 0.1, np.float32)
+    assert not label_tubes(tracks, quiet, np.arange(5), ("wave",), CAUSAL)
+    (whole,) = label_tubes(tracks, quiet, np.arange(5), ("wave",), CAUSAL, usual=0.1)
+    assert whole.frames.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_padded_clip_repeats_its_last_frame() -> None:

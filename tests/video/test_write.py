@@ -1,5 +1,7 @@
 """Writing, by reading back; and that nothing half written is left."""
 
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
@@ -132,6 +134,55 @@ def test_what_is_recorded_can_be_played_before_it_is_closed(tmp_path: Path) -> N
     assert [clips.painted_number(frame) for frame in read(copy, 20).pixels] == list(range(20))
     recording.close()
     assert len(np.unique(read(path, 30).indices)) == 30
+
+
+def test_a_recording_ends_once_and_pads_odd_sides(tmp_path: Path) -> None:
+    stripes = np.zeros((33, 45, 3), np.uint8)
+    stripes[:, ::2] = 255
+    with Recording(tmp_path / "a.mp4") as recording:
+        recording.add(stripes, 0.0)
+        recording.close()
+    (frame,) = read(recording.path, 1).pixels
+    assert frame.shape == (34, 46, 3)
+    assert (frame[:, :45:2].min() > 230, frame[:, 1:45:2].max() < 25) == (True, True), "columns stay what they are"
+    assert frame[:, 45].min() > 230, "the last one is repeated"
+
+
+def test_a_recording_by_another_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("saccade.video.write._ENCODERS", ("mpeg4",))
+    with Recording(tmp_path / "a.mp4") as recording:
+        for number, frame in enumerate(painted(4)):
+            recording.add(frame, number / 3)
+    frames = read(recording.path, 4)
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [0, 1, 2, 3]
+    assert frames.times == pytest.approx(np.arange(4) / 3, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+def test_a_long_recording_keeps_nothing_in_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LONG, str(tmp_path / "a.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    early, late = map(int, done.stdout.split())
+    assert late - early < 128, "kB; an index of all frames would take 47 bytes for each of 10,000"
+
+
+LONG = """
+import sys
+import numpy as np
+from saccade.video.write import Recording
+
+def now():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+frame = np.zeros((16, 16, 3), np.uint8)
+with Recording(sys.argv[1]) as recording:
+    for number in range(14_000):
+        if number == 4_000:
+            early = now()
+        recording.add(frame, number / 25)
+    print(early, now())
+"""
 
 
 def test_a_recording_replaces_nothing_and_refuses_what_is_no_frame(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def augment(
     zoom: float,
     flip: bool,
     flow_channels: int = 0,
-    generator: torch.Generator | None = None,
     turn: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Each video of `B T C H W` shifted, zoomed, mirrored and turned by its own chance, the same in all its frames.
 
@@ -61,12 +61,17 @@ def augment(
         zoom: largest change of scale: the factor is between `1 - zoom` and `1 + zoom`.
         flip: mirror half of the videos.
         flow_channels: how many of the channels, the last, are flow: x, y, x, y, …
-        generator: where the chance comes from, on the CPU.
         turn: largest angle, in degrees, to either side.
+        generator: where the chance comes from, on the CPU.
+
+    Raises:
+        ValueError: a video to turn that is not square.
     """
     if not (shift or zoom or flip or turn):
         return video
-    B, T = video.shape[:2]
+    B, T, _, H, W = video.shape
+    if turn and H != W:
+        raise ValueError(f"frames of {H}×{W} pixels cannot be turned, expected square ones")
     chance = torch.rand(B, 4, generator=generator)
     theta = torch.zeros(B, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 + zoom * (2 * chance[:, 0] - 1)

@@ -36,7 +36,8 @@ _BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode ahead. A processor that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 1, 8
 
-_MOVED = ("shift", "zoom", "flip")
+# What moves frames in training, as it is where features are learned from.
+MOVED: dict[str, Any] = {"shift": 0.0, "zoom": 0.0, "turn": 0.0, "flip": False}
 
 
 def make_features(
@@ -155,10 +156,10 @@ def stored_settings(
         of_flow = beside.origin.data
         sampling |= {"streams": "both", "flow": of_flow.flow, "flow_length": of_flow.flow_length}
     found_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
-    found_data = replace(origin.data, **sampling, shift=0.0, zoom=0.0, flip=False)
+    found_data = replace(origin.data, **sampling, **MOVED)
     asked, found = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (found_model, found_data)))
     changed = [name for name in found if name in typed and asked[name] != found[name]]
-    if moved := [f"--{name}" for name in changed if name in _MOVED]:
+    if moved := [f"--{name}" for name in changed if name in MOVED]:
         raise ValueError(
             f"stored features cannot be moved as frames are: leave out {', '.join(moved)}, or train without --features"
         )

@@ -19,6 +19,7 @@ from saccade.recognizer import load
 from saccade.structures import ClipError, Step
 from saccade.video.write import Recording
 
+_LONGEST = 150  # bytes of a recording's name that are the source's; file systems take 255 in all
 _EVERY = 1.0  # seconds of a stream after which a line comes in any case
 _MARKS = {(False, False): "", (False, True): "begins", (True, True): "goes on", (True, False): "ends"}  # before, now
 
@@ -39,7 +40,7 @@ def watch_sources(
         An error for each source that could not be read or was lost.
 
     Raises:
-        ValueError: the run cannot be watched with, or a source that there cannot be.
+        ValueError: the run cannot be watched with, a source that there cannot be, or `out` that is a file.
     """
     if is_fused(run):
         raise ValueError(f"{run}: several models, fused, which answer whole clips; watch with one: {run / 'member-0'}")
@@ -64,13 +65,16 @@ def watch_sources(
                 said[step.source] = step
                 console.print(Text(_line(step, before, len(sources) > 1)), soft_wrap=True)
     finally:
-        if recorded:
-            recorded.close()
-        for source, (frames, step) in last.items():
-            words = f"{source}: {frames} frames seen, {step.dropped} dropped, lost and found {step.reconnections} times"
+        try:
             if recorded:
-                words += f", drawn in {recorded.path(source)}"
-            errors.print(Text(words, style="dim"), soft_wrap=True)
+                recorded.close()
+        finally:
+            for source, (frames, step) in last.items():
+                words = f"{source}: {frames} frames seen, {step.dropped} dropped, "
+                words += f"lost and found {step.reconnections} times"
+                if recorded:
+                    words += f", drawn in {recorded.path(source)}"
+                errors.print(Text(words, style="dim"), soft_wrap=True)
     return failed
 
 
@@ -78,6 +82,9 @@ class _Recordings:
     """A drawn recording of each stream, named by the stream and the time at which it began."""
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: a file; recordings go into a folder, one of each source: name one")
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.annotate = folder, StreamAnnotator()
         self.of: dict[str | None, Recording] = {}
 
@@ -88,8 +95,11 @@ class _Recordings:
         self.of[step.source].add(drawn, step.time)
 
     def _begin(self, source: str) -> Recording:
-        named = f"camera {source}" if source.isdigit() else Path(source).stem if Path(source).exists() else source
-        stem = re.sub(r"[^\w.-]+", "-", named).strip("-.") + f" {datetime.now():%Y-%m-%d %H-%M-%S}"
+        # What follows a question mark in an address is often a key, which a name is not to show.
+        address = f"camera {source}" if source.isdigit() else source.split("?")[0]
+        named = re.sub(r"[^\w.-]+", "-", Path(source).stem if Path(source).exists() else address).strip("-.")
+        short = named.encode()[:_LONGEST].decode(errors="ignore")
+        stem = f"{short} {datetime.now():%Y-%m-%d %H-%M-%S}"
         for number in range(1, 1000):
             try:
                 return Recording(self.folder / f"{stem}{f' ({number})' if number > 1 else ''}.mp4")

@@ -25,16 +25,17 @@ def locate(seen: Prediction, pictures: NDArray[np.uint8], parameters: Localizati
     Raises:
         ValueError: a prediction with attention and without the size of its video, or frames that do not fit it.
     """
-    frame_scores = seen.frame_scores
+    frame_scores, usual = seen.frame_scores, np.full(len(seen.classes), 0.5)
     if seen.evidence is not None:
-        frame_scores = happening(seen.scores, seen.evidence, parameters)
-    segments = find_segments(frame_scores, seen.times, seen.classes, parameters)
+        # A class is as probable as in the whole clip where frames tell most: what is compared is their evidence.
+        frame_scores, usual = happening(seen.scores, seen.evidence, parameters), seen.scores
+    segments = find_segments(frame_scores, seen.times, seen.classes, parameters, usual)
     if seen.attention is None:
         return replace(seen, tubes=(), segments=segments)
     if seen.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
     found = find_boxes(seen.attention, pictures, parameters)
-    tubes = label_tubes(link(found, parameters), frame_scores, seen.indices, seen.classes, parameters)
+    tubes = label_tubes(link(found, parameters), frame_scores, seen.indices, seen.classes, parameters, usual)
     scale = np.array([seen.size[1] / pictures.shape[2], seen.size[0] / pictures.shape[1]] * 2, np.float32)
     scaled = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)
     points = np.stack([here.point for here in found]) * scale[:2]

@@ -30,7 +30,8 @@ class LocalizationParameters:
         score_smoothing: of class scores over time, and of evidence, in frames; see `smooth`. Where `causal`, it is a
             delay, too (`live.lasts_next`).
         onset: a tube or a segment lasts where the class's score, or the evidence of frames that have some, is at least
-            this share of its highest; 0: a tube is not trimmed.
+            this share of its highest, where `causal` of the highest so far (for class scores: of one half at least);
+            0: a tube is not trimmed.
         level: the least evidence that the frames so far are compared with, where `causal`: what the surest frame of a
             clip usually has.
         causal: nothing is taken from later frames, as in a stream.

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from saccade.localization.parameters import LocalizationParameters
 from saccade.localization.smooth import smooth
 from saccade.structures import Segment
 
 
-def runs_above(scores: NDArray[np.floating], onset: float, causal: bool = False) -> list[tuple[int, int]]:
+def runs_above(
+    scores: NDArray[np.floating], onset: float, causal: bool = False, usual: float = 0.5
+) -> list[tuple[int, int]]:
     """First and last frame of each stretch in which scores are at least `onset` times the highest one.
 
     Relative to the clip, for a model is rarely equally sure of two clips, and a rise within one says more.
@@ -18,10 +20,11 @@ def runs_above(scores: NDArray[np.floating], onset: float, causal: bool = False)
     Args:
         scores: `T`, probabilities of a class.
         onset: a share.
-        causal: the highest is that of the frames so far. The first frames, with which little can be compared, would
-            all be high then: until the class has been more probable than not, they are compared with one half.
+        causal: the highest is that of the frames so far.
+        usual: what frames are at least compared with, where causal. Among the first ones the highest would often be one
+            of them; a class counts from the moment on when it is more probable than not.
     """
-    highest = np.maximum.accumulate(scores).clip(min=0.5) if causal else scores.max()
+    highest = np.maximum.accumulate(scores).clip(min=usual) if causal else scores.max()
     high = np.concatenate(([False], scores >= onset * highest, [False]))
     changes = np.flatnonzero(np.diff(high))
     return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
@@ -72,6 +75,7 @@ def find_segments(
     times: NDArray[np.floating],
     classes: Sequence[str],
     parameters: LocalizationParameters,
+    usual: ArrayLike = 0.5,
     least: float = 0.01,
 ) -> tuple[Segment, ...]:
     """The segments of every class, the surest first; a segment's score is the mean probability of its class in it.
@@ -84,6 +88,7 @@ def find_segments(
             was padded) count as one.
         classes: the `K` class names.
         parameters: `score_smoothing`, `onset`, `shortest` and `causal` are used.
+        usual: what each class is at least compared with where causal (`runs_above`), one for all or `K`.
         least: classes whose probability stays below this are left out.
 
     Raises:
@@ -102,11 +107,12 @@ def find_segments(
     middles = (apart[1:] + apart[:-1]) / 2
     ends = np.concatenate(([max(0.0, 2 * apart[0] - middles[0])], middles, [2 * apart[-1] - middles[-1]]))
     scores = smooth(frame_scores[first_of], parameters.score_smoothing, parameters.causal)
+    floors = np.broadcast_to(np.asarray(usual, dtype=np.float64), len(classes))
     found = [
         Segment(name, float(ends[first]), float(ends[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)
         if scores[:, k].max() >= least
-        for first, last in runs_above(scores[:, k], parameters.onset, parameters.causal)
+        for first, last in runs_above(scores[:, k], parameters.onset, parameters.causal, floors[k])
         if last - first + 1 >= parameters.shortest
     ]
     return tuple(sorted(found, key=lambda segment: -segment.score))

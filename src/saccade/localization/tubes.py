@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from saccade.localization.boxes import Candidates
 from saccade.localization.parameters import LocalizationParameters
@@ -201,9 +201,13 @@ def label_tubes(
     indices: NDArray[np.integer],
     classes: Sequence[str],
     parameters: LocalizationParameters,
+    usual: ArrayLike = 0.5,
     least: float = 0.01,
 ) -> tuple[Tube, ...]:
     """Each track once for each class, trimmed to where the class's score is high, the surest first.
+
+    Of several such stretches the tube is the one that tells most; where `causal`, each is a tube, for which of them
+    tells most is known at the end alone.
 
     A tube's score is the mean over its frames of probability × concentration. It has a box at every frame of the video
     from its first to its last, also where the model skipped frames.
@@ -214,6 +218,7 @@ def label_tubes(
         indices: `T`, which frame of the video each is, never descending.
         classes: the `K` class names.
         parameters: `score_smoothing`, `onset`, `shortest` and `causal` are used.
+        usual: what each class is at least compared with where causal (`runs_above`), one for all or `K`.
         least: classes whose probability stays below this are left out.
 
     Raises:
@@ -225,6 +230,7 @@ def label_tubes(
             "expected T K"
         )
     scores = smooth(frame_scores, parameters.score_smoothing, parameters.causal)
+    floors = np.broadcast_to(np.asarray(usual, dtype=np.float64), len(classes))
     found = []
     for track in tracks:
         after = track.first + len(track)
@@ -234,14 +240,16 @@ def label_tubes(
             here = scores[track.first : after, k]
             if here.max() < least:
                 continue
-            runs = runs_above(here, parameters.onset, parameters.causal)
-            first, last = max(runs, key=lambda run: here[run[0] : run[1] + 1].sum(), default=(0, -1))
-            if last - first + 1 < parameters.shortest:
-                continue
-            part = slice(first, last + 1)
-            # A short clip that was padded shows its last frame several times.
-            known, which = np.unique(indices[track.first : after][part], return_index=True)
-            every = np.arange(known[0], known[-1] + 1)
-            score = float((here[part] * track.concentration[part]).mean())
-            found.append(Tube(name, every, interpolate(every, known, track.corners[part][which]), score))
+            runs = runs_above(here, parameters.onset, parameters.causal, floors[k])
+            if not parameters.causal:
+                runs = [max(runs, key=lambda run: here[run[0] : run[1] + 1].sum())]
+            for first, last in runs:
+                if last - first + 1 < parameters.shortest:
+                    continue
+                part = slice(first, last + 1)
+                # A short clip that was padded shows its last frame several times.
+                known, which = np.unique(indices[track.first : after][part], return_index=True)
+                every = np.arange(known[0], known[-1] + 1)
+                score = float((here[part] * track.concentration[part]).mean())
+                found.append(Tube(name, every, interpolate(every, known, track.corners[part][which]), score))
     return tuple(sorted(found, key=lambda tube: -tube.score))

@@ -2,11 +2,10 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self, cast
 
 import av
@@ -25,10 +24,10 @@ Pixels = NDArray[np.uint8]
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
 _GIF_RATE = 50  # browsers slow down anything faster
-# Of a recording: no frame is held back for later ones, and each is written as soon as the next one comes.
-_LIVE = {"tune": "zerolatency"}
-_PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
-_CLOCK = 90_000  # ticks a second, those of MPEG
+# Of a recording: each frame is written as soon as the next one comes. A trailer would be an index of all frames, which
+# grows in memory as long as the recording does.
+_PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
+_CLOCK = 60_000  # ticks a second; MPEG-4 part 2 knows no more than 65,535
 
 
 def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
@@ -76,7 +75,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
 
 
 class Recording:
-    """An H.264 mp4 that grows frame by frame, each with its own time, such as those of a live stream.
+    """An mp4 that grows frame by frame, each with its own time, such as those of a live stream; in constant memory.
 
     What is there can be played while it grows and after a crash, but for the last frame.
 
@@ -110,9 +109,9 @@ class Recording:
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_h264(self._container, frame, Fraction(25), _LIVE)
+            self._stream = _add_stream(self._container, frame, Fraction(25), live=True)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = VideoFrame.from_ndarray(_even(frame), format="rgb24")
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         picture.pts, picture.time_base = self._ticks, Fraction(1, _CLOCK)
         size = self._stream.width, self._stream.height
@@ -120,9 +119,12 @@ class Recording:
 
     def close(self) -> None:
         """Nothing comes any more."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                self._container.mux(stream.encode(None))
+        finally:
+            self._container.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,21 +151,25 @@ def _checked(frames: Pixels | Iterable[Pixels]) -> Iterator[Pixels]:
 
 
 def _write_mp4(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
-    height, width = first.shape[:2]
-    stream = _add_h264(container, first, rate)
+    stream = _add_stream(container, first, rate)
     for frame in frames:
-        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        container.mux(stream.encode(VideoFrame.from_ndarray(even, format="rgb24")))
+        container.mux(stream.encode(VideoFrame.from_ndarray(_even(frame), format="rgb24")))
     container.mux(stream.encode(None))
 
 
-def _add_h264(
-    container: OutputContainer, first: Pixels, rate: Fraction, options: Mapping[str, str] = MappingProxyType({})
-) -> VideoStream:
-    """A stream for frames such as the first; `options` are for libx264 alone."""
+def _even(frame: Pixels) -> Pixels:
+    """`H W 3` with even sides: the last column or row is repeated where they are odd."""
+    height, width = frame.shape[:2]
+    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge"))
+
+
+def _add_stream(container: OutputContainer, first: Pixels, rate: Fraction, live: bool = False) -> VideoStream:
+    """A stream for frames such as the first; of a live one no frame is held back for later ones."""
     name = next(name for name in _ENCODERS if name in av.codecs_available)
-    given = {**_OPTIONS[name], **options} if name in _OPTIONS else {}
-    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=given))
+    options = dict(_OPTIONS.get(name, {}))
+    if live and name == "libx264":
+        options["tune"] = "zerolatency"
+    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
     height, width = first.shape[:2]
     stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
     return stream
