@@ -180,7 +180,8 @@ def localize(
     from saccade.experiments.localize import localize_clips
 
     failed = localize_clips(run, clips, out, least)
-    typer.echo(f"boxes, times and drawn clips: {out}")
+    if len(failed) < len(clips):
+        typer.echo(f"boxes, times and drawn clips: {out}")
     if failed:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from saccade.pictures.overlay import (
     RIMS,
@@ -69,29 +69,63 @@ def _frame_rate(seen: Prediction) -> float:
     return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
 
 
+def draw_frame(
+    pixels: Pixels,
+    words: Sequence[str],
+    share: float,
+    size: tuple[int, int],
+    attention: NDArray[np.float32] | None = None,
+    strength: float | None = None,
+    windows: NDArray[np.floating] | None = None,
+    box: Sequence[float] | None = None,
+    point: ArrayLike | None = None,
+) -> Pixels:
+    """One frame with what a model saw in it drawn on it, enlarged where it is small.
+
+    Args:
+        pixels: `H W 3`.
+        words: lines in its upper left corner, the first one heavier.
+        share: a probability, the length of a bar.
+        size: height and width of the frame that windows, box and point are in pixels of.
+        attention: `h w`, drawn as colour.
+        strength: the weight that has full colour; None: the map's own highest.
+        windows: corners of what an encoder looks at, `G 4 2`.
+        box: x1 y1 x2 y2.
+        point: x and y, drawn as a ring.
+    """
+    frame = pixels[None]
+    if attention is not None:
+        frame = overlay(frame, attention[None], scale=strength)
+    frame = enlarge(frame)
+    if windows is not None:
+        frame = outlines(frame, windows[None], size=size)
+    if box is not None:
+        frame = boxes(frame, np.array([box]), RIMS[0], size)
+    if point is not None:
+        frame = rings(frame, np.array([point]), size=size)
+    return probability_bar(caption(frame, [list(words)]), [share])[0]
+
+
 def _with_attention(frames: Numbered, seen: Prediction) -> Iterator[Pixels]:
     places, first = np.unique(seen.indices, return_index=True)
     strength = full_strength(seen.attention) if seen.attention is not None else None
     for index, _, pixels in frames:
-        picture: Any = pixels[None]
         position = float(np.interp(index, places, np.arange(len(places))))
-        before = first[int(position)]
-        after = first[min(int(position) + 1, len(places) - 1)]
-        share = position - int(position)
-        if seen.attention is not None:
-            attention = (1 - share) * seen.attention[before] + share * seen.attention[after]
-            picture = overlay(picture, attention[None], scale=strength)
+        before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
+        at = before, after, position - int(position)
         scores = seen.frame_scores[before]
         best = int(scores.argmax())
-        picture = enlarge(picture)
-        if seen.windows is not None:
-            corners = (1 - share) * seen.windows[before] + share * seen.windows[after]
-            picture = outlines(picture, corners[None], size=seen.size)
-        if seen.points is not None:
-            point = (1 - share) * seen.points[before] + share * seen.points[after]
-            picture = rings(picture, point[None], size=seen.size)
-        picture = caption(picture, [[seen.classes[best], f"{100 * scores[best]:.0f} %"]])
-        yield probability_bar(picture, scores[best : best + 1])[0]
+        words = seen.classes[best], f"{100 * scores[best]:.0f} %"
+        size = seen.size or (pixels.shape[0], pixels.shape[1])
+        yield draw_frame(
+            pixels, words, float(scores[best]), size,
+            attention=_between(seen.attention, *at), strength=strength,
+            windows=_between(seen.windows, *at), point=_between(seen.points, *at),
+        )  # fmt: skip
+
+
+def _between(values: NDArray[np.float32] | None, before: int, after: int, share: float) -> NDArray[np.float32] | None:
+    return None if values is None else (1 - share) * values[before] + share * values[after]
 
 
 def _with_tubes(frames: Numbered, seen: Prediction, tubes: Sequence[Tube]) -> Iterator[Pixels]:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.pictures.overlay import CONTRAST_FLOOR, RIMS, boxes, caption, enlarge, overlay, probability_bar, rings
+from saccade.pictures.overlay import CONTRAST_FLOOR
+from saccade.pictures.seen_clip import draw_frame
 from saccade.structures import Step
 
 Pixels = NDArray[np.uint8]
@@ -30,18 +31,16 @@ class StreamAnnotator:
         """
         if step.pixels is None:
             raise ValueError("the step has no pixels; give one of a stream (`watch`), or draw a clip by `write_drawn`")
-        frame, size = step.pixels[None], step.pixels.shape[:2]
-        if step.attention is not None:
-            frame = overlay(frame, step.attention[None], scale=self._strength(step.source, step.attention))
-        frame = enlarge(frame)
+        height, width, _ = step.pixels.shape
         quiet = step.happening is False
-        if step.box is not None and not quiet:
-            frame = boxes(frame, np.array([step.box.corners]), RIMS[0], (size[0], size[1]))
-        if step.point is not None:
-            frame = rings(frame, np.array([step.point]), size=(size[0], size[1]))
-        label = f"({step.label})" if quiet else step.label
-        frame = caption(frame, [[label, f"{100 * step.score:.0f} %  {step.time:.1f} s"]])
-        return probability_bar(frame, [step.score])[0]
+        words = f"({step.label})" if quiet else step.label, f"{100 * step.score:.0f} %  {step.time:.1f} s"
+        return draw_frame(
+            step.pixels, words, step.score, (height, width),
+            attention=step.attention,
+            strength=None if step.attention is None else self._strength(step.source, step.attention),
+            box=None if step.box is None or quiet else step.box.corners,
+            point=step.point,
+        )  # fmt: skip
 
     def _strength(self, source: str | None, attention: NDArray[np.float32]) -> float:
         """The weight that is drawn at full strength."""
