@@ -1,6 +1,7 @@
 """A comparison counts what it says, goes on where it was cut off, never mixes settings, and fuses what it trained."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -115,6 +116,21 @@ def test_nothing_is_computed_where_all_is_there(
 ) -> None:
     monkeypatch.setattr(compare_module, "train", None)
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1) == compared[1]
+
+
+def test_cells_from_before_there_was_a_setting_are_taken_up(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    changed = 0
+    for path in out.rglob("config.json"):
+        text, count = re.subn(r'"(turn|verdict)": [^,]+,\s+', "", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+        changed += count
+    assert changed == 2 * 6 + 2 * 2 * 2, "of six trainings, and of the two members of each fused cell"
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    assert ablation(squares, out) == fused[1]
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from rich.progress import Progress, track
 
 import saccade
-from saccade.config import DataConfig, TrainConfig, read_json, write_json
+from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips
 from saccade.evaluation.report import Page
 from saccade.evaluation.results import machine, write_results
@@ -27,6 +27,12 @@ from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import load, resolve_normalization
 from saccade.structures import Clip
+
+_GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -219,7 +225,7 @@ def _check_settings(run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     """A cell that is there already must be what is asked for: else its figures would stand under other settings."""
     if not (run / "config.json").exists():
         return
-    stored = read_json(run / "config.json")
+    stored = _completed(read_json(run / "config.json"))
     if (run / "split.json").exists():
         stored["split"] = read_json(run / "split.json")
     for group, values in wanted.items():
@@ -227,6 +233,17 @@ def _check_settings(run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(
                 f"{run}: trained with another {group} ({', '.join(changed)}); choose another --run, or remove it"
             )
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings with the defaults of those that came later, which do what was done before there were any."""
+
+    def complete(name: str, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return _GROUPS[name].from_dict(value).to_dict() if name in _GROUPS else _completed(value)
+
+    return {name: complete(name, value) for name, value in stored.items()}
 
 
 def _gather(out: Path, names: Sequence[str], splits: Mapping[str, Split], seeds: Sequence[int]) -> dict[str, Any]:
