@@ -11,20 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from moving_squares import make_set
 
 from saccade.config import read_json
 from saccade.data.digits import Sides, split_digits
-from saccade.data.moving_mnist import PAIRS, VARIANTS, ordered_label
+from saccade.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, ordered_label, pair_label
 from saccade.data.transform import to_video
 from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
 from saccade.experiments.digits.budget import FULL, GLIMPSES, QUICK, STANDARD, Entry
 from saccade.experiments.digits.contestants import SINGLE, Contestant
 from saccade.experiments.digits.honest import pair_posterior
 from saccade.experiments.digits.memory import peak_memory
+from saccade.models.build import create_model
 from saccade.models.classifier import Classifier
+from saccade.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,23 @@ def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
     with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
         Contestant("lenet", 3)
     assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
+
+
+@pytest.mark.parametrize("verdict", ["mean", "product"])
+def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, verdict: str) -> None:
+    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
+    monkeypatch.setattr(honest, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
+    videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
+    right = pair_label(videos.labels).numpy()
+    frames[np.arange(40), :, right] += 0.1
+    frames /= frames.sum(2, keepdims=True)
+    said = {"mean": frames.mean(1).argmax(1), "product": np.log(frames).sum(1).argmax(1)}
+    assert (said["mean"] == right).mean() < (said["product"] == right).mean()
+    early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
+    model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
+    figures = honest.score(Recognizer(model, PAIRS, honest.DATA, verdict), videos)
+    assert figures["accuracy"] == pytest.approx((said[verdict] == right).mean())
+    assert figures["short_accuracy"] == pytest.approx((early[verdict] == right).mean())
 
 
 def test_validation_chooses_the_model_that_is_recorded() -> None:
