@@ -304,7 +304,7 @@ class Prediction(_Scored):
         windows: `T G 4 2`, the corners of the G windows that the encoder looks through, x and y in pixels of the video,
             from the upper left one clockwise as the window sees itself; None for an encoder that sees the whole frame.
         size: height and width of the video, which `windows` are in.
-        tubes: where it happens, for every class that is not out of the question, the surest first. None for a model
+        tubes: where it happens, for every class that is not out of the question, the surest first; empty for a model
             that does not attend, or one whose attention is even.
         segments: when it happens, likewise.
         evidence: `T`, how much each frame tells: the logarithm of its weight, up to a number that is the same for all;

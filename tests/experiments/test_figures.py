@@ -1,6 +1,8 @@
 """Stick figures, from files to figures: a tiny run of the whole, and scores that know a perfect and a blind model."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,27 @@ def test_who_knows_is_right_and_who_does_not_is_not(knowing: Knowing) -> None:
     knowing.blind = True
     wrong = figures.score(knowing, knowing.clips, knowing.truth, knowing.localization)
     assert wrong["segments"]["memory"]["segment_map_20"] == wrong["video_map_20"] == wrong["cor_loc"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda truth, name: truth["clips"].pop(name), "truth.json says nothing of {name}; take the one"),
+        (
+            lambda truth, name: truth["clips"][name].update(boxes=truth["clips"][name]["boxes"][:8]),
+            "{name} has 16 frames of {size} pixels, and truth.json is of 8 frames of {size}; take the one",
+        ),
+        (lambda truth, name: truth["settings"].update(size=[10, 20]), "and truth.json is of 16 frames of 20×10;"),
+    ],
+)
+def test_the_truth_of_other_clips_is_refused(
+    knowing: Knowing, change: Callable[[dict[str, Any], str], Any], message: str
+) -> None:
+    clip = knowing.clips[0]
+    name, size = f"{clip.label}/{clip.path.name}", "×".join(map(str, reversed(knowing.truth["settings"]["size"])))
+    change(knowing.truth, name)
+    with pytest.raises(ValueError, match=re.escape(message.format(name=name, size=size))):
+        figures.score(knowing, knowing.clips, knowing.truth, knowing.localization)
 
 
 def test_boxes_are_those_of_the_event(knowing: Knowing) -> None:

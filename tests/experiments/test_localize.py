@@ -18,7 +18,7 @@ from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
 from saccade.recognizer import Answer, Recognizer, load
 from saccade.structures import Clip, ClipError
-from saccade.video.read import read
+from saccade.video.read import read, stream
 from saccade.video.write import write
 
 Make = Callable[..., Path]
@@ -56,6 +56,29 @@ def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Ma
     assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", least=1.0) == []
     assert json.loads((tmp_path / "out" / "a.json").read_text())["annotations"] == []
     assert json.loads((tmp_path / "out" / "a-segments.json").read_text())["results"] == {"a": []}
+    (video,) = json.loads((tmp_path / "out" / "a.json").read_text())["videos"]
+    assert video["label"] in ("jump", "wave")
+    assert 0 < video["score"] < 1, "how sure it is of what it does not box"
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", least=0.0) == []
+    bars = [
+        np.stack([pixels[-1] for _, _, pixels in stream(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
+    ]
+    assert bars[0] < bars[1], "nor is the bar of time bright"
+
+
+def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    clips = [make_clip(name, frames=4) for name in ("up/a.mp4", "x/down/a.mp4", "y/down/a.mp4", "b.mp4")]
+    assert localize_clips(run, clips, tmp_path / "out") == []
+    names = {file.stem for file in (tmp_path / "out").glob("*.mp4")}
+    assert names == {"up-a", "x-down-a", "y-down-a", "b"}
+    drawn = tmp_path / "out" / "b.mp4"
+    before = drawn.read_bytes()
+    with pytest.raises(ValueError, match=r"b.mp4: the drawn clip would replace the clip itself; choose another --out"):
+        localize_clips(run, [clips[0], drawn], tmp_path / "out")
+    assert drawn.read_bytes() == before
+    with pytest.raises(ValueError, match=r"b.mp4: a file; --out is a folder"):
+        localize_clips(run, clips, drawn)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +86,7 @@ def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Ma
     [
         ("convnet", {}, "the model does not attend, so it cannot say where"),
         ("convalstm", {"least": 1.5}, "least is 1.5, expected a probability"),
-        ("convalstm", {"twice": True}, "several clips are called a; localise them one by one"),
+        ("convalstm", {"twice": True}, "a.mp4: given twice; each clip is localised once"),
     ],
 )
 def test_what_cannot_be_localised_is_told_before_anything_is_written(

@@ -44,7 +44,15 @@ def test_a_clip_without_the_class_has_no_box_rather_than_a_wrong_one() -> None:
 def test_coco_has_a_row_for_each_box_of_each_tube() -> None:
     seen = prediction()
     coco = to_coco(seen, seen.tubes[:2])
-    assert coco["videos"] == [{"id": 1, "name": "clip.mp4", "width": 320, "height": 240}]
+    (video,) = coco["videos"]
+    assert video == {
+        "id": 1,
+        "name": "clip.mp4",
+        "width": 320,
+        "height": 240,
+        "label": "wave",
+        "score": pytest.approx(0.8),
+    }
     assert coco["categories"] == [{"id": 1, "name": "jump"}, {"id": 2, "name": "wave"}]
     frames = {image["id"]: image["frame_id"] for image in coco["images"]}
     assert sorted(frames.values()) == [3, 4, 5]

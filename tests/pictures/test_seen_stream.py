@@ -38,6 +38,13 @@ def test_places_are_drawn_where_they_are() -> None:
     assert has(enlarged[116:126, 101:179], RIMS[0])
 
 
+def test_a_class_that_is_not_probable_has_no_box() -> None:
+    box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
+    unsure = replace(PLAIN, scores=np.array([0.25, 0.24], np.float32), box=box)
+    assert not has(StreamAnnotator()(unsure), RIMS[0])
+    assert has(StreamAnnotator(least=0.2)(unsure), RIMS[0])
+
+
 def test_while_nothing_happens_there_is_no_box() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     at = replace(PLAIN, box=box, evidence=0.1)

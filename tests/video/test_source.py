@@ -193,6 +193,16 @@ def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
     assert 0.6 < time.monotonic() - begin < 2
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp"])
+def test_every_protocol_calls_silence_a_timeout(scheme: str) -> None:
+    with (
+        Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
+        open_source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
+        pytest.raises(ClipError, match=rf"{scheme}://127.0.0.1:\d+.*: no answer within 0.5 s"),
+    ):
+        next(source)
+
+
 def test_nobody_there_is_an_error_at_once() -> None:
     with Sender() as sender:
         pass

@@ -33,6 +33,7 @@ from saccade.localization.segments import find_segments
 from saccade.models.classifier import Classifier
 from saccade.recognizer import Recognizer, load
 from saccade.structures import Clip, Segment
+from saccade.video.read import claimed_frames, stream
 from saccade.video.sample import equally_spaced
 
 # The flow alone: what moves, and which way. A picture's colours tell people and rooms apart, not what is done, and from
@@ -146,6 +147,9 @@ def score(
         truth: what `truth.json` of their folder says.
         in_picture: how boxes are cut in the picture by a model that may not see it.
 
+    Raises:
+        ValueError: the truth is not that of these clips: one is missing, or has other frames.
+
     Returns:
         What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
         are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
@@ -154,10 +158,10 @@ def score(
         a memory), and of `whole` (the clip from beginning to end, with the class that the model says).
     """
     classes, data = recognizer.classes, recognizer.data
+    about = [_about(clip, truth) for clip in clips]
     samples, pictures = _read(recognizer, clips)
     scores, attention = frame_answers(recognizer, samples)
     assert attention is not None, "it attends"
-    about = [truth["clips"][f"{clip.label}/{clip.path.name}"] for clip in clips]
     frames = len(about[0]["boxes"])
     indices = equally_spaced(frames, data.frames)
     height, width = truth["settings"]["size"]
@@ -192,6 +196,22 @@ def _read(recognizer: Recognizer, clips: Sequence[Clip]) -> tuple[torch.Tensor, 
 
 def _stacked(samples: ClipFrames) -> torch.Tensor:
     return torch.stack([samples[index][0] for index in range(len(samples))])
+
+
+def _about(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
+    """What the truth says of a clip, if it is the truth of this clip."""
+    name = f"{clip.label}/{clip.path.name}"
+    if name not in truth["clips"]:
+        raise ValueError(f"{TRUTH} says nothing of {name}; take the one that was written with the clips")
+    about: dict[str, Any] = truth["clips"][name]
+    _, _, pixels = next(stream(clip.path))
+    found = claimed_frames(clip.path), *pixels.shape[:2]
+    if (told := (len(about["boxes"]), *truth["settings"]["size"])) != found:
+        raise ValueError(
+            f"{name} has {found[0]} frames of {found[2]}×{found[1]} pixels, and {TRUTH} is of {told[0]} frames of "
+            f"{told[2]}×{told[1]}; take the one that was written with the clips"
+        )
+    return about
 
 
 def _boxes(about: dict[str, Any], indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -242,7 +242,8 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
     """Say where and when it happens in each clip; go on after a clip that cannot be read.
 
     Into `out` go, for each clip, NAME.mp4 with boxes, class and a bar of time; NAME.json in COCO's form (boxes),
-    NAME.txt in that of MOT Challenge, NAME-segments.json in that of ActivityNet.
+    NAME.txt in that of MOT Challenge, NAME-segments.json in that of ActivityNet. NAME is that of the clip, with those
+    of its folders before it as far as clips of one name need them.
 
     Args:
         run: a trained run of a model that attends.
@@ -254,13 +255,17 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
         An error for each clip that could not be read.
 
     Raises:
-        ValueError: a model that does not attend, two clips of one name, or a share that is none.
+        ValueError: a model that does not attend, one clip twice, an `out` that is a file or where a clip itself would
+            be replaced, or a share that is none.
     """
     if not 0 <= least <= 1:
         raise ValueError(f"least is {least}, expected a probability from 0 to 1")
-    stems = [clip.stem for clip in clips]
-    if double := sorted({stem for stem in stems if stems.count(stem) > 1}):
-        raise ValueError(f"several clips are called {', '.join(double)}; localise them one by one, with another --out")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: a file; --out is a folder")
+    names = _names(clips)
+    for clip, name in zip(clips, names, strict=True):
+        if (out / f"{name}.mp4").resolve() == clip.resolve():
+            raise ValueError(f"{clip}: the drawn clip would replace the clip itself; choose another --out")
     recognizer = load(run)
     if not recognizer.model.attends:
         raise ValueError(
@@ -269,17 +274,16 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
     console, errors = Console(), Console(stderr=True)
     table = Table("clip", "class", "probability", "boxes", "seconds")
     failed: list[ClipError] = []
-    for clip in track(clips, "localizing", console=errors, disable=len(clips) == 1, transient=True):
+    steps = track(clips, "localizing", console=errors, disable=len(clips) == 1, transient=True)
+    for clip, name in zip(steps, names, strict=True):
         try:
             seen = recognizer.predict(clip)
             tubes = surest(seen, least)
-            _write(out, clip, seen, tubes, least)
+            _write(out / name, clip, seen, tubes, least)
         except ClipError as error:
             failed.append(error)
             continue
-        table.add_row(
-            Text(clip.name), Text(seen.label), f"{100 * seen.score:.0f} %", *_where_and_when(seen, tubes, least)
-        )
+        table.add_row(Text(name), Text(seen.label), f"{100 * seen.score:.0f} %", *_where_and_when(seen, tubes, least))
     if table.row_count:
         console.print(table)
     for failure in failed:
@@ -287,11 +291,27 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
     return failed
 
 
-def _write(out: Path, clip: Path, seen: Prediction, tubes: Sequence[Tube], least: float) -> None:
-    write_json(out / f"{clip.stem}.json", to_coco(seen, tubes))
-    write_json(out / f"{clip.stem}-segments.json", to_activitynet(seen, least))
-    write_bytes(out / f"{clip.stem}.txt", to_mot(seen, tubes).encode())
-    write_located(clip, out / f"{clip.stem}.mp4", seen, tubes)
+def _names(clips: Sequence[Path]) -> list[str]:
+    """What the clips are called, without suffix; those of one name with their folders before it, until they differ."""
+    parts = [clip.resolve().with_suffix("").parts[1:] for clip in clips]
+    depth = [1] * len(clips)
+    while True:
+        names = ["-".join(of[-n:]) for of, n in zip(parts, depth, strict=True)]
+        double = [i for i, name in enumerate(names) if names.count(name) > 1]
+        if not double:
+            return names
+        if all(depth[i] >= len(parts[i]) for i in double):
+            raise ValueError(f"{clips[double[0]]}: given twice; each clip is localised once")
+        for i in double:
+            depth[i] += 1
+
+
+def _write(to: Path, clip: Path, seen: Prediction, tubes: Sequence[Tube], least: float) -> None:
+    """The four files of a clip; `to` is their path without suffix."""
+    write_json(to.with_name(f"{to.name}.json"), to_coco(seen, tubes))
+    write_json(to.with_name(f"{to.name}-segments.json"), to_activitynet(seen, least))
+    write_bytes(to.with_name(f"{to.name}.txt"), to_mot(seen, tubes).encode())
+    write_located(clip, to.with_name(f"{to.name}.mp4"), seen, tubes, least)
 
 
 def _where_and_when(seen: Prediction, tubes: Sequence[Tube], least: float) -> tuple[str, str]:

@@ -37,7 +37,8 @@ class TrueBoxes:
         classes: the `K` class names.
 
     Raises:
-        ValueError: shapes that do not fit, or a clip without a single box.
+        ValueError: shapes that do not fit, a clip without a single box, or a box that ends before it begins or lies
+            outside its frame.
     """
 
     pictures: NDArray[np.uint8]
@@ -54,6 +55,15 @@ class TrueBoxes:
             )
         if not self.there.any(1).all():
             raise ValueError(f"clip {int(self.there.any(1).argmin())} has no box; expected one at least in each clip")
+        (x1, y1, x2, y2), (height, width) = np.moveaxis(self.boxes, -1, 0), self.size
+        inside = (x1 < x2) & (y1 < y2) & (x1 < width) & (y1 < height) & (x2 > 0) & (y2 > 0)
+        if (wrong := np.argwhere(self.there & ~inside)).size:
+            b, t = wrong[0].tolist()
+            corners = ", ".join(f"{value:g}" for value in self.boxes[b, t].tolist())
+            raise ValueError(
+                f"clip {b}, frame {t}: no box in a frame of {width}×{height} pixels: {corners}; expected x1 y1 x2 y2 "
+                "with x1 < x2 and y1 < y2, in pixels of the pictures"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

@@ -28,7 +28,8 @@ def _same_thing(a: Tube, b: Tube) -> bool:
 
 
 def to_coco(seen: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
-    """COCO's detection form as video sets use it: an image a frame, `video_id`, and `track_id` for each tube's boxes.
+    """COCO's detection form as video sets use it: an image for each frame with a box, `video_id`, and `track_id` for
+    each tube's boxes. The video also has its most probable class and the probability, whether there are boxes or not.
 
     Boxes are `x y width height` in pixels of the video; ids count from 1, `frame_id` from 0.
 
@@ -57,7 +58,16 @@ def to_coco(seen: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
                 }
             )
     return {
-        "videos": [{"id": 1, "name": seen.path.name, "width": width, "height": height}],
+        "videos": [
+            {
+                "id": 1,
+                "name": seen.path.name,
+                "width": width,
+                "height": height,
+                "label": seen.label,
+                "score": seen.score,
+            }
+        ],
         "images": [
             {"id": number, "video_id": 1, "frame_id": frame, "width": width, "height": height}
             for frame, number in images.items()

@@ -44,16 +44,19 @@ def write_drawn(path: Path | str, out: Path | str, seen: Prediction) -> Path:
     return _write(path, out, seen, _with_attention(stream(path), seen))
 
 
-def write_located(path: Path | str, out: Path | str, seen: Prediction, tubes: Sequence[Tube]) -> Path:
+def write_located(
+    path: Path | str, out: Path | str, seen: Prediction, tubes: Sequence[Tube], least: float = 0.0
+) -> Path:
     """The whole clip to `out` (.mp4 or .gif), with tubes, class, probability, and a bar of time.
 
-    The bar is the clip from its beginning to its end; bright is where the class happens, and the mark is now.
+    The bar is the clip from its beginning to its end; bright is where the class happens, if it is as probable as
+    `least`, and the mark is now.
 
     Raises:
         ClipError: the clip cannot be read.
         ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
     """
-    return _write(path, out, seen, _with_tubes(stream(path), seen, tubes))
+    return _write(path, out, seen, _with_tubes(stream(path), seen, tubes, least))
 
 
 def _write(path: Path | str, out: Path | str, seen: Prediction, frames: Iterator[Pixels]) -> Path:
@@ -128,13 +131,13 @@ def _between(values: NDArray[np.float32] | None, before: int, after: int, share:
     return None if values is None else (1 - share) * values[before] + share * values[after]
 
 
-def _with_tubes(frames: Numbered, seen: Prediction, tubes: Sequence[Tube]) -> Iterator[Pixels]:
+def _with_tubes(frames: Numbered, seen: Prediction, tubes: Sequence[Tube], least: float) -> Iterator[Pixels]:
     at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
     begin, end = float(seen.times[0]), max(float(seen.times[-1]), float(seen.times[0]) + 1e-6)
     spans = [
         ((one.start - begin) / (end - begin), (one.end - begin) / (end - begin))
         for one in seen.segments
-        if one.label == seen.label
+        if one.label == seen.label and seen.score >= least
     ]
     words = [seen.label, f"{100 * seen.score:.0f} %"]
     for index, seconds, pixels in frames:

@@ -18,9 +18,13 @@ class StreamAnnotator:
     Colours are scaled by the highest weight of late, so that they mean nearly the same from frame to frame. While a
     model that weighs frames says that nothing happens, the class is in brackets and has no box. A bar is as long as the
     probability.
+
+    Args:
+        least: a class less probable than this has no box, which would rather be a wrong one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, least: float = 0.3) -> None:
+        self._least = least
         self._strengths: dict[str | None, float] = {}
 
     def __call__(self, step: Step) -> Pixels:
@@ -38,7 +42,7 @@ class StreamAnnotator:
             step.pixels, words, step.score, (height, width),
             attention=step.attention,
             strength=None if step.attention is None else self._strength(step.source, step.attention),
-            box=None if step.box is None or quiet else step.box.corners,
+            box=None if step.box is None or quiet or step.score < self._least else step.box.corners,
             point=step.point,
         )  # fmt: skip
 

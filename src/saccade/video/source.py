@@ -352,11 +352,16 @@ def _of_address(
     }
     if address.lower().startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would tear the picture
+    begin = time.monotonic()
     try:
         container = av.open(address, options=options, timeout=(timeout, timeout), metadata_errors="replace")
-    except av.error.ExitError as error:
-        raise _LostError(f"no answer within {timeout:g} s") from error
+    except av.error.ProtocolNotFoundError as error:
+        scheme = address.split(":")[0]
+        raise _LostError(f"cannot be opened (PyAV's FFmpeg was built without {scheme}://)") from error
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        # Some protocols, RTSP among them, call it something else when they are interrupted.
+        if isinstance(error, av.error.ExitError) or time.monotonic() - begin >= timeout:
+            raise _LostError(f"no answer within {timeout:g} s") from error
         raise _LostError(f"cannot be opened ({reason(error)})") from error
     with container:
         try:
