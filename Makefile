@@ -53,7 +53,7 @@ WEIZMANN = --lr 0.003 --seeds 1 --follow 0.6 --channels 1 --frames 8 --windows 5
 COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
-	$(call COMPARE,surveillance,surveillance,$(ABLATION)) --lr 0.002 --frames 16 --epochs 40 --flip
+	$(call COMPARE,surveillance,surveillance,$(ABLATION)$(COMMA)moments:flow) --lr 0.002 --frames 16 --epochs 40 --flip
 	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
 	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 $(WEIZMANN)
 	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 $(WEIZMANN)
