@@ -333,16 +333,11 @@ class Prediction(_Scored):
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check("indices", self.indices, 1, len(self.times))
-        if self.attention is not None:
-            _check("attention", self.attention, 3, len(self.times))
-        if self.evidence is not None:
-            _check("evidence", self.evidence, 1, len(self.times))
-        if self.points is not None:
-            _check("points", self.points, 2, len(self.times))
-        if self.windows is not None:
-            _check("windows", self.windows, 4, len(self.times))
-            if self.size is None:
-                raise ValueError("windows without the size of the video that they are in; give size, (height, width)")
+        for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("windows", 4)):
+            if (array := getattr(self, name)) is not None:
+                _check(name, array, ndim, len(self.times))
+        if self.windows is not None and self.size is None:
+            raise ValueError("windows without the size of the video that they are in; give size, (height, width)")
 
     def at(self, places: NDArray[np.int64]) -> "Prediction":
         """The same at some of its frames, given by their places among the `T`."""
