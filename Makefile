@@ -57,4 +57,5 @@ real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
 	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 $(WEIZMANN)
 	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 $(WEIZMANN)
+	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --seeds 1 --follow 0.45 --frames 15 --epochs 30 --turn 15 --silhouettes not-black
 	$(call COMPARE,hand_gestures,hand_gestures_followed,moments:both) --lr 0.003 --batch 16 --seeds 1 --loss last --follow 0.45 --frames 30 --epochs 80 --turn 15 --silhouettes not-black

@@ -62,6 +62,7 @@ class PixelStep(nn.Module):
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
         # A model without memory has a state without numbers, which no file needs to carry.
+        self.carried = [bool(part.numel()) for part in self._zeros(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self._zeros(1) if part.numel()]
         self.learns_start = model.start == "first-frame"
 
@@ -102,7 +103,9 @@ class PixelStep(nn.Module):
         """Frames `B H W C` uint8, `first` `B` if the start is learned, and states to the `answers` and states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # Not len(frame), which would write the number of streams into the graph.
-        state = State(*rest[-2:]) if self.state_shapes else self._zeros(frame.shape[0])
+        given = iter(rest[-len(self.state_shapes) :])
+        zeros = self._zeros(frame.shape[0])
+        state = State(*(next(given) if carried else part for carried, part in zip(self.carried, zeros, strict=True)))
         if self.learns_start:
             learned = self.model.learned_start(features)
             first = [rest[0].view(-1, *[1] * (part.ndim - 1)) for part in state]
@@ -111,7 +114,7 @@ class PixelStep(nn.Module):
         scores = self.model.classify(output.hidden).softmax(-1)
         looked = [] if output.attention is None else [output.attention]
         told = [self.model.look(features[:, None])[0][:, 0]] if self.model.says_when else []
-        return scores, *looked, *told, *(state if self.state_shapes else ())
+        return scores, *looked, *told, *(part for part, carried in zip(state, self.carried, strict=True) if carried)
 
 
 class ExportedStep:

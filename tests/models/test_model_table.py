@@ -12,6 +12,7 @@ from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
 from saccade.recurrent.moments import MomentsCell
+from saccade.recurrent.opinions import OpinionPool
 
 
 def parts(model):
@@ -26,6 +27,7 @@ def parts(model):
     ("name", "expected"),
     [
         ("convnet", (Memoryless, None, None)),
+        ("opinions", (OpinionPool, None, None)),
         ("lstm", (LSTM, None, None)),
         ("alstm", (LSTM, "SoftAttention", "sum")),
         ("convlstm", (ConvLSTM, None, None)),
@@ -38,7 +40,8 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
     model = create_model(name, 3)
     assert isinstance(model, Classifier)
     assert parts(model) == expected
-    assert model.num_classes == model.head[-1].out_features == 3
+    head = model.cell.judge if name == "opinions" else model.head
+    assert model.num_classes == head[-1].out_features == 3
 
 
 def test_every_recipe_builds_and_says_what_it_is_for():

@@ -14,6 +14,7 @@ from saccade.recurrent.build import CELLS, MOMENTS, MOTION, Look, build_cell
 from saccade.recurrent.cell import State
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
+from saccade.recurrent.opinions import OpinionPool
 from saccade.recurrent.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
@@ -24,7 +25,8 @@ LOOKS = [
     for look in itertools.product(ASKS[cell], GLIMPSES)
     if look not in ((MOTION, "sum"), (MOMENTS, "scaled"), (MOMENTS, "product"))
 ]
-SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
+OPINIONS = "opinions"  # is not in the table, for a head is a part of it
+SETTINGS = [(cell, None) for cell in (*CELLS, OPINIONS)] + LOOKS
 NAMES = ["-".join([cell, *([look.attention, look.glimpse] if look else [])]) for cell, look in SETTINGS]
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
 few = settings(max_examples=8, deadline=None)
@@ -41,7 +43,11 @@ def test_every_cell_and_attention_is_tested():
 def made(setting, B, T, h, w, seed):
     """A cell in double precision, features, and a state that something was seen in."""
     torch.manual_seed(seed)
-    cell = build_cell(setting[0], D, HIDDEN, (h, w), setting[1]).double().eval()
+    if setting[0] == OPINIONS:
+        cell = OpinionPool(torch.nn.Linear(D, HIDDEN), D, HIDDEN)
+    else:
+        cell = build_cell(setting[0], D, HIDDEN, (h, w), setting[1])
+    cell = cell.double().eval()
     state = cell.initial_state(B, (h, w), torch.device("cpu"), torch.double)
     state = State(*(torch.randn_like(part) for part in state))
     return cell, torch.randn(B, T, D, h, w, dtype=torch.double), state

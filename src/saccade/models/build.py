@@ -43,6 +43,10 @@ MODELS: dict[str, Recipe] = {
         "each frame for itself, averaged: what can be told without motion",
         {"cell": "memoryless", "attention": None},
     ),
+    "opinions": Recipe(
+        "each frame for itself, weighed and multiplied (logarithmic opinion pool): use with --loss last",
+        {"cell": "opinions", "attention": None},
+    ),
     "lstm": Recipe("an LSTM over one vector a frame", {"cell": "lstm", "attention": None}),
     "alstm": Recipe(
         "soft attention, the attended place as a vector, an LSTM (Sharma et al. 2015)",

@@ -11,10 +11,10 @@ from saccade.encoders.paired import Paired
 from saccade.models.heads import HEADS, EachGlimpse, make_head
 from saccade.models.video_model import Output, VideoModel, count_parameters
 from saccade.recurrent.build import MOTION, Look, build_cell
-from saccade.recurrent.cell import State
-from saccade.recurrent.memoryless import Memoryless
+from saccade.recurrent.cell import Cell, State
 from saccade.recurrent.moments import MomentsCell, pooled
 from saccade.recurrent.motion import MotionCell
+from saccade.recurrent.opinions import OpinionPool
 from saccade.recurrent.start import STARTS, LearnedStart
 from saccade.recurrent.unroll import unroll
 
@@ -22,6 +22,7 @@ __all__ = ["Classifier", "Output", "VideoModel", "clip_scores", "count_parameter
 
 
 VERDICTS = ("mean", "product", "last")
+OPINIONS = "opinions"  # the cell that the head is a part of
 
 
 class Classifier(VideoModel):
@@ -32,7 +33,7 @@ class Classifier(VideoModel):
 
     Args:
         num_classes: K.
-        cell: `memoryless`, `lstm` or `convlstm`.
+        cell: `memoryless`, `lstm`, `convlstm`; or `opinions`, which sums what the head says of each frame.
         attention: `soft`, `conv`, `context`, `motion`, `moments`, or None.
         glimpse: what the cell sees through the attention: `sum`, `product` or `scaled`.
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
@@ -90,31 +91,46 @@ class Classifier(VideoModel):
         if grounded and not attention:
             raise ValueError("grounded asks what is attended for the class, and this model does not attend")
         look = Look(attention, glimpse) if attention else None
-        self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, look)
+        self.cell, self.head = self._cell_and_head(cell, look, hidden, head, head_units, dropout)
         if start not in STARTS:
             raise ValueError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
         self.start = start
         if start != "zeros":
             state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
             self.learned_start = LearnedStart(self.encoder.num_features, state)
-        self.head = self._head(head, head_units, dropout)
         # Of two encoders, motion looks at the picture's features, the first.
         attended = self.cell.sizes[0] if isinstance(self.cell, MotionCell) else self.encoder.num_features
         self.ground = nn.Linear(attended, num_classes) if grounded else None
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
-    def _head(self, name: str, head_units: int, dropout: float) -> nn.Module:
+    def _cell_and_head(
+        self, cell: str, look: Look | None, hidden: int, head: str, head_units: int, dropout: float
+    ) -> tuple[Cell, nn.Module]:
+        """What runs over time and what names the classes; a pool of opinions has the second in the first."""
+        features = self.encoder.num_features
+        if cell != OPINIONS:
+            built = build_cell(cell, features, hidden, self.grid, look)
+            return built, self._head(head, built.num_hidden, head_units, dropout, cell == "memoryless" and look is None)
+        if look is not None:
+            raise ValueError(
+                f"cell {OPINIONS!r} judges whole frames and has no state to attend with; use attention None"
+            )
+        judge = self._head(head, features, head_units, dropout, of_frames=True)
+        return OpinionPool(judge, features, self.num_classes), nn.Identity()
+
+    def _head(self, name: str, width: int, head_units: int, dropout: float, of_frames: bool) -> nn.Module:
+        """From `width` numbers to classes; `of_frames` if they are a frame's own features."""
         if name not in HEADS:
             raise ValueError(f"head is {name!r}, expected one of {', '.join(HEADS)}")
         if name == "joint":
-            return make_head(self.num_features, head_units, dropout, self.num_classes)
-        if not isinstance(self.encoder, Glimpses) or not isinstance(self.cell, Memoryless):
+            return make_head(width, head_units, dropout, self.num_classes)
+        if not isinstance(self.encoder, Glimpses) or not of_frames:
             raise ValueError(
                 "head 'each-glimpse' reads the windows of an encoder such as stn:2, without a memory that mixes them; "
-                "use model convnet and encoder stn:N"
+                "use model convnet or opinions and encoder stn:N"
             )
-        return EachGlimpse(self.num_features, self.encoder.glimpses, head_units, dropout, self.num_classes)
+        return EachGlimpse(width, self.encoder.glimpses, head_units, dropout, self.num_classes)
 
     @property
     def num_features(self) -> int:
@@ -211,7 +227,7 @@ class Classifier(VideoModel):
         """
         if self.start != "zeros":
             raise ValueError(f"start is {self.start!r}: the first state is learned from frames; begin `step` with None")
-        weight = next(self.head.parameters())
+        weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 
     def encode(self, frames: Tensor) -> Tensor:
