@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from saccade.experiments.digits.honest import FRAMES, SHORT
+from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT
 from saccade.experiments.digits.pretraining import PUBLISHED
 
 Results = dict[str, dict[str, Any]]  # figures by the name of their file
@@ -68,7 +68,7 @@ def digits_honest(results: Results) -> str:
     """Accuracy of every model in every variant, and the ceilings."""
     figures = results["digits-honest"]
     models, chosen = figures["models"], figures["chosen"]
-    names = list(dict.fromkeys(name for of_variant in models.values() for name in of_variant if name != "ceiling"))
+    names = list(dict.fromkeys(name for of_variant in models.values() for name in of_variant if name not in CEILINGS))
 
     def shown(variant: str, name: str) -> str:
         if name not in models[variant]:
@@ -83,9 +83,9 @@ def digits_honest(results: Results) -> str:
         return f"{videos} · {max(f['minutes'] for f in found):.0f}"
 
     rows = [[f"`{name}`", *(shown(variant, name) for variant in models), budget(name)] for name in names]
-    if figures["ceilings"]:
-        tops = [with_interval(figures["ceilings"][v]) if v in figures["ceilings"] else "–" for v in models]
-        rows.append(["*ceiling*", *tops, ""])
+    for ceiling in CEILINGS:
+        tops = [with_interval(models[v][ceiling]) if ceiling in models[v] else "–" for v in models]
+        rows += [[f"*{ceiling}*", *tops, ""]] if set(tops) != {"–"} else []
     note = (
         f"Accuracy in % of whole videos of {FRAMES} frames ± half of its 95 % interval, in brackets after the first "
         f"{SHORT}; **recorded**. *two-stage*: the encoder stays as "

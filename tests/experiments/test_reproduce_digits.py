@@ -22,11 +22,11 @@ from saccade.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, ordered_lab
 from saccade.data.transform import to_video
 from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
 from saccade.experiments.digits.budget import FULL, GLIMPSES, QUICK, STANDARD, Entry
-from saccade.experiments.digits.contestants import SINGLE, Contestant
+from saccade.experiments.digits.contestants import JUDGED_TOGETHER, SINGLE, Contestant
 from saccade.experiments.digits.honest import pair_posterior
 from saccade.experiments.digits.memory import peak_memory
 from saccade.models.build import create_model
-from saccade.models.classifier import Classifier
+from saccade.models.classifier import Classifier, clip_scores
 from saccade.recognizer import Recognizer
 
 
@@ -132,6 +132,7 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
         "a": {"validation": 0.8, "accuracy": 0.7},
         "b": {"validation": 0.7, "accuracy": 0.9},
         "ceiling": {"validation": 1.0, "accuracy": 1.0},
+        "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
     }
     assert honest.best(models) == "a"
 
@@ -143,6 +144,8 @@ def test_no_digit_is_on_two_sides(sides: Sides) -> None:
 
 # The whole.
 
+READER = replace(GLIMPSES, after=SINGLE, head="each-glimpse")
+TOGETHER = replace(READER, **{**JUDGED_TOGETHER, "after": "scale", "batch": 2, "frames": 10})
 TINY = replace(
     QUICK,
     name="tiny",
@@ -154,11 +157,12 @@ TINY = replace(
     conv3d=0,
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
-        Entry(replace(GLIMPSES, after=SINGLE, head="each-glimpse"), 1, ("scale",)),
+        Entry(READER, 1, ("scale",)),
+        Entry(TOGETHER, 1, ("scale",)),
         Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
-    ceilings={"scale": 1},
+    ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}},
     tests=20,
     memory=("lenet",),
     hands=(Contestant("lenet", recipe="one-cycle"),),
@@ -212,9 +216,32 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     honest_cells = run / "run" / "honest" / "scale"
     of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
-    alone, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in ("ceiling", GLIMPSES.name))
-    assert of_scale[GLIMPSES.name]["videos"] == together["videos"] + TINY.ceilings["scale"]
-    assert of_scale[GLIMPSES.name]["minutes"] == pytest.approx(together["minutes"] + alone["minutes"])
+    chain = ("ceiling", READER.name, TOGETHER.name)
+    alone, reader, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in chain)
+    assert of_scale[READER.name]["videos"] == reader["videos"] + TINY.ceilings["ceiling"]["scale"]
+    assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
+    assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
+    assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
+    assert of_scale["ceiling-opinions"]["videos"] == sum(videos["scale"] for videos in TINY.ceilings.values())
+
+
+def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
+    single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
+    contestants.begin_from(pool, single)
+    video = torch.rand(1, 3, 1, 64, 64)
+    with torch.no_grad():
+        product = clip_scores(single(video).logits.softmax(2) ** 0.3, "product")
+        torch.testing.assert_close(pool(video).logits[:, -1].softmax(1), product)
+    pairs = create_model("opinions", 55, **{**settings, "encoder": "stn:2"})
+    contestants.begin_from(pairs, single)  # the same weights read one thing and several
+    learned = {name.removeprefix("head."): weight for name, weight in single.named_parameters()}
+    taken = {name.removeprefix("cell.judge."): weight for name, weight in pairs.named_parameters()}
+    assert set(taken) - set(learned) == {"cell.weight.weight", "cell.weight.bias"}
+    assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(
@@ -248,7 +275,7 @@ def test_some_cells_alone_take_the_place_of_their_rows(
     (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(before["digits-honest"]))
 
     arguments = {"clips": gestures, "budget": "tiny", "results": tmp_path / "results"}
-    path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn*"], **arguments)
+    path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn-2-conv*"], **arguments)
     computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
     names = {name for name in computed if name.count("/") == 2}
     assert names == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
@@ -262,7 +289,7 @@ def test_some_cells_alone_take_the_place_of_their_rows(
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
     assert figures["hands"] == stored["hands"]
     assert after["digits-honest"]["command"] == (
-        "saccade reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn*'"
+        "saccade reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn-2-conv*'"
     )
     with pytest.raises(
         ValueError, match=r"no cell is called 'honest/shape/\*'; there are pretraining/lenet-one-cycle, "

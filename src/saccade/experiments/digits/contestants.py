@@ -1,5 +1,6 @@
 """The digit models as they are trained end to end or in two stages, on whatever videos."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,18 @@ from torch.utils.data import Dataset
 from saccade.config import DataConfig, TrainConfig
 from saccade.experiments.digits.pretraining import pretrained, seconds
 from saccade.models.build import create_model
-from saccade.models.classifier import count_parameters
+from saccade.models.classifier import OPINIONS, Classifier, count_parameters
 from saccade.recognizer import Recognizer, load
+from saccade.recurrent.opinions import OpinionPool
 from saccade.training.fit import fit
 
 SINGLE, CEILING = "single digits", "ceiling"
 STAGES = {1: "end-to-end", 2: "two-stage"}
+# How a model that judges frames one by one learns on, to judge whole videos: frames of one setting are near alike, so
+# videos have several settings, and the last answer alone counts.
+JUDGED_TOGETHER: dict[str, Any] = {
+    "model": OPINIONS, "verdict": "last", "lr": 5e-4, "batch": 8, "frames": 25, "frames_per_setting": 5
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Contestant:
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
         after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
             model of `honest.ceiling`, which learned single digits in videos of the same variant; None: random weights.
+            `opinions` goes on from a `convnet`, which learned to judge frames one by one.
         verdict: how the answers at its frames become one (`clip_scores`).
         batch, frames: videos in a batch, and frames in each.
         frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
@@ -64,6 +72,18 @@ class Contestant:
     def name(self) -> str:
         """Of its folder and cell."""
         return f"{self.encoder.replace(':', '-')}-{self.model}-{STAGES[self.stages]}"
+
+    @property
+    def begins_from(self) -> str:
+        """The name of the model that it goes on from."""
+        if self.after == SINGLE:
+            return CEILING
+        return replace(self, model="convnet").name if self.model == OPINIONS else self.name
+
+    @property
+    def loss(self) -> str:
+        """Of every frame's answer, or of the last one where that is the verdict."""
+        return "last" if self.verdict == "last" else "every"
 
 
 def train(
@@ -104,11 +124,10 @@ def train(
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
-    if who.after == SINGLE:
+    if who.after:
         # The same weights read one thing and several.
-        model.load_state_dict(load(folder.parent / CEILING, device="cpu").model.state_dict())
-    elif who.after:
-        model.load_state_dict(load(folder.parents[1] / who.after / who.name, device="cpu").model.state_dict())
+        variant = folder.parent if who.after == SINGLE else folder.parents[1] / who.after
+        begin_from(model, load(variant / who.begins_from, device="cpu").model)
     elif who.recipe:
         start = pretrained(encoders, who.encoder, who.recipe)
         encoder.load_state_dict(cast(nn.Module, start.encoder).state_dict())
@@ -127,3 +146,17 @@ def train(
         "trained": trained,
         "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
     }
+
+
+def begin_from(model: nn.Module, start: nn.Module) -> None:
+    """Give a model the weights of another; a pool of opinions takes a model of single frames for its judge.
+
+    Raises:
+        RuntimeError: weights that do not fit.
+    """
+    weights = start.state_dict()
+    if isinstance(model, Classifier) and isinstance(model.cell, OpinionPool) and "cell.weight.bias" not in weights:
+        judge = {re.sub(r"^head\.", "cell.judge.", name): value for name, value in weights.items()}
+        trust = {name: value for name, value in model.state_dict().items() if name.startswith("cell.weight.")}
+        weights = {**judge, **trust}
+    model.load_state_dict(weights)

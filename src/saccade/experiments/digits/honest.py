@@ -19,8 +19,9 @@ from saccade.encoders.stn import STN
 from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
 from saccade.experiments.cells import cell
 from saccade.experiments.demo import answers
-from saccade.experiments.digits.contestants import CEILING, Contestant, train
+from saccade.experiments.digits.contestants import CEILING, JUDGED_TOGETHER, SINGLE, Contestant, train
 from saccade.experiments.digits.pretraining import SIZE
+from saccade.models.classifier import OPINIONS
 from saccade.recognizer import Recognizer
 from saccade.structures import Evaluation
 
@@ -34,6 +35,8 @@ ALONE = Contestant(
     "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, verdict="product", batch=32, frames=5,
     frames_per_setting=1,
 )  # fmt: skip
+# Both kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted.
+CEILINGS = {CEILING: ALONE, f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER)}
 _VALIDATION = 320  # videos of `SHORT` frames
 
 
@@ -82,7 +85,7 @@ def _settings(
     variant: str, who: Contestant, videos: int, tests: int, sides: Sides
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """How a contestant is trained, and all that its cell depends on."""
-    how = replace(TRAINING, epochs=max(1, videos // (_EPOCH * who.batch)))
+    how = replace(TRAINING, epochs=max(1, videos // (_EPOCH * who.batch)), loss=who.loss)
     return how, {
         "variant": variant,
         "digits": sides.digest,
@@ -118,27 +121,28 @@ def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     return {"on_digits": float((seen >= wanted).mean())}
 
 
-def ceiling(run: Path, variant: str, videos: int, tests: int, sides: Sides) -> dict[str, Any]:
+def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: Sides) -> dict[str, Any]:
     """What could be known of a pair if each digit were seen alone, clean, under the same transforms.
 
-    A classifier of single digits (`ALONE`) learns from videos of one clean digit. Two such videos of test digits make
-    a pair, and the pair that its two answers make the most probable is the answer. Where a 6 may be a 9, this stays
-    below 100 %. It is a measurement, not a bound: two digits that turn together tell more of their angle
+    A classifier of single digits (one of `CEILINGS`) learns from videos of one clean digit. Two such videos of test
+    digits make a pair, and the pair that its two answers make the most probable is the answer. Where a 6 may be a 9,
+    this stays below 100 %. It is a measurement, not a bound: two digits that turn together tell more of their angle
     than each alone.
 
     Returns:
         `accuracy` of pairs, `digit_accuracy` of single digits, and what `train` returns.
     """
-    folder = run / variant / CEILING
-    how, settings = _settings(variant, ALONE, videos, tests, sides)
+    who = CEILINGS[name]
+    folder = run / variant / name
+    how, settings = _settings(variant, who, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
         def alone(digits: Digits) -> MovingDigits:
             return MovingDigits(digits, variant, num_digits=1, frames=FRAMES)
 
-        learn, choose = _samples(variant, ALONE, sides, num_digits=1)
+        learn, choose = _samples(variant, who, sides, num_digits=1)
         classes = tuple("0123456789")
-        recognizer, figures = train(ALONE, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
+        recognizer, figures = train(who, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
         seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]
         scores = [torch.from_numpy(recognizer.judge(answers(recognizer, batch.video)[0])) for batch in seen]
         targets = torch.cat([batch.labels for batch in seen], 1)
@@ -164,5 +168,5 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
     """The model with the best accuracy on validation digits, which test digits have no say in."""
-    models = {name: found for name, found in of_variant.items() if name != CEILING}
+    models = {name: found for name, found in of_variant.items() if name not in CEILINGS}
     return max(models, key=lambda name: models[name]["validation"])

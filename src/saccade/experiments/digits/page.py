@@ -18,7 +18,7 @@ from saccade.evaluation.summary import percent
 from saccade.experiments.digits import pretraining
 from saccade.experiments.digits.budget import ENCODERS, GLIMPSES, Budget
 from saccade.experiments.digits.contestants import STAGES
-from saccade.experiments.digits.honest import FRAMES, SHORT, best
+from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT, best
 from saccade.experiments.digits.pretraining import DATA, RECIPES, pretrained
 from saccade.experiments.digits.published import PIXELS, PUBLISHED, READINGS
 from saccade.pictures import digit_figures
@@ -184,12 +184,12 @@ def _honest(page: Page, figures: Figures) -> None:
         "of its own; training videos are new in every batch; the 55 unordered pairs are the classes. Validation "
         "digits, a tenth of the training set, choose the epoch and the model."
     )
-    names = list(dict.fromkeys(name for models in honest.values() for name in models if name != "ceiling"))
+    names = list(dict.fromkeys(name for models in honest.values() for name in models if name not in CEILINGS))
     rows: list[list[Cell]] = [
         [name, *(_share(honest[variant].get(name)) for variant in honest), _videos(honest, name)] for name in names
     ]
-    if any("ceiling" in models for models in honest.values()):
-        rows.append(["*ceiling*", *(_share(honest[variant].get("ceiling")) for variant in honest), None])
+    ceilings = [name for name in CEILINGS if any(name in models for models in honest.values())]
+    rows += [[f"*{name}*", *(_share(honest[variant].get(name)) for variant in honest), None] for name in ceilings]
     page.table(
         rows,
         ["model", *honest, "training videos · minutes"],
@@ -198,11 +198,12 @@ def _honest(page: Page, figures: Figures) -> None:
         "videos and minutes count what a model had learned from before on another variant (not the encoders' "
         "pre-training); minutes are those of the longest training.",
     )
-    if any("ceiling" in models for models in honest.values()):
+    if ceilings:
         page.text(
             "The *ceiling* is a measurement, not a bound: a classifier of one clean digit, under the same transforms, "
             "is asked for each digit of a pair by itself. Where canvases turn, a 6 may be a 9, and no classifier can "
-            "know more than the shape tells. Two digits that turn together say more about the angle than each alone."
+            "know more than the shape tells. Two digits that turn together say more about the angle than each alone. "
+            "*opinions*: how far each frame is trusted is learned from whole videos."
         )
 
 

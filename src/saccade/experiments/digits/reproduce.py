@@ -1,6 +1,6 @@
 """`saccade reproduce digits`: every cell of every table, computed once, then one page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from saccade.data.folder import find_clips
 from saccade.data.moving_mnist import VARIANTS
 from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
-from saccade.experiments.digits.contestants import CEILING, SINGLE, Contestant
+from saccade.experiments.digits.contestants import SINGLE, Contestant
 from saccade.experiments.digits.hands import carry_over
-from saccade.experiments.digits.honest import ceiling, compete
+from saccade.experiments.digits.honest import CEILINGS, ceiling, compete
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
@@ -110,8 +110,7 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
     if budget.conv3d:
         yield from (f"paper/{variant}-{PIXELS}" for variant in VARIANTS)
     for variant in VARIANTS:
-        if variant in budget.ceilings:
-            yield f"honest/{variant}/{CEILING}"
+        yield from (f"honest/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
         yield from (f"honest/{variant}/{e.who.name}" for e in budget.entries if variant in e.variants)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield "memory"
@@ -162,23 +161,26 @@ class _Tables:
 
     def _honest(self, name: str) -> dict[str, Any]:
         variant, model = name.split("/")
-        return {variant: {model: self._ceiling(variant) if model == CEILING else self._competed(variant, model)}}
+        row = self._ceiling if model in CEILINGS else self._competed
+        return {variant: {model: row(variant, model)}}
 
-    def _ceiling(self, variant: str) -> dict[str, Any]:
-        videos = self.budget.ceilings[variant]
-        return ceiling(self.run / "honest", variant, videos, self.budget.tests, self.sides)
+    def _ceiling(self, variant: str, name: str) -> dict[str, Any]:
+        videos = self.budget.ceilings[name][variant]
+        before = self._before(variant, CEILINGS[name])
+        found = ceiling(self.run / "honest", variant, name, videos, self.budget.tests, self.sides)
+        return _in_all({**found, "videos": videos}, before)
 
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
-        # What it learned from before is part of its budget.
-        before = {"videos": 0, "minutes": 0.0}
-        if entry.who.after == SINGLE:
-            before = {**self._ceiling(variant), "videos": self.budget.ceilings[variant]}
-        elif entry.who.after:
-            before = self._competed(entry.who.after, model)
-        tests = entry.tests or self.budget.tests
-        trained = dict(self._trained("honest", variant, entry.who, entry.videos, tests))
-        return trained | {figure: trained[figure] + before[figure] for figure in ("videos", "minutes")}
+        before = self._before(variant, entry.who)
+        found = self._trained("honest", variant, entry.who, entry.videos, entry.tests or self.budget.tests)
+        return _in_all(found, before)
+
+    def _before(self, variant: str, who: Contestant) -> dict[str, Any]:
+        """What a model learned from before, which is part of its budget."""
+        if who.after == SINGLE:
+            return self._ceiling(variant, who.begins_from)
+        return self._competed(who.after, who.begins_from) if who.after else {"videos": 0, "minutes": 0.0}
 
     def _trained(self, part: str, variant: str, who: Contestant, videos: int, tests: int) -> dict[str, Any]:
         if who.recipe:
@@ -199,3 +201,7 @@ class _Tables:
         if who.recipe:
             self._pretrained(who.encoder, who.recipe)
         return {name: carry_over(self.run / "hands", self.encoders, self.clips, who, self.budget.epochs)}
+
+
+def _in_all(found: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, **{figure: found[figure] + before[figure] for figure in ("videos", "minutes")}}
