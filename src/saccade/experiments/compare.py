@@ -161,9 +161,7 @@ def compare(
         for seed in seeds
         for name, split in splits.items()
     ]
-    # Of each model the cells are in one order, that of seeds and splits.
-    members = [[cell for cell in cells if cell.entrant == entrant] for entrant in fused]
-    together = [FusedCell(of_part) for of_part in zip(*members, strict=True)]
+    together = _fused_cells(cells, fused)
     every: list[Cell | FusedCell] = [*cells, *together]
     for cell in every:
         _check_settings(out / cell.name, cell.settings(folder))
@@ -174,9 +172,7 @@ def compare(
     results = _gather(out, [*names, *([FUSED] if fused else [])], splits, seeds)
     results["weights"] = "ImageNet" if models[0].model.pretrained else "from scratch"
     results["streams"] = {name: config.streams for name, config in zip(names, seen, strict=True)}
-    weights = [read_json(out / cell.name / "evaluation.json")["weights"] for cell in together]
-    means = [mean(of_member) for of_member in zip(*weights, strict=True)]
-    results["fused_weights"] = {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
+    results["fused_weights"] = _fused_weights(out, fused, together)
     results["skipped"] = [str(error) for error in skipped]
     if truth is not None:
         results["places"] = _places(out, models, splits, seeds, truth)
@@ -195,6 +191,19 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         frames = percent(results["frame_accuracy"][name])
         rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", frames])
     return columns, rows
+
+
+def _fused_cells(cells: Sequence[Cell], fused: Sequence[Entrant]) -> list[FusedCell]:
+    # Of each model the cells are in one order, that of seeds and splits.
+    members = [[cell for cell in cells if cell.entrant == entrant] for entrant in fused]
+    return [FusedCell(of_part) for of_part in zip(*members, strict=True)]
+
+
+def _fused_weights(out: Path, fused: Sequence[Entrant], cells: Sequence[FusedCell]) -> dict[str, float]:
+    """What each of those that were fused counts, means over seeds and splits."""
+    weights = [read_json(out / cell.name / "evaluation.json")["weights"] for cell in cells]
+    means = [mean(of_member) for of_member in zip(*weights, strict=True)]
+    return {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
 
 
 def _compute_all(

@@ -31,29 +31,11 @@ def write_page(
         The page's path.
     """
     models = figures["models"]
-    looking, single = models[ATTENTION], models[BASELINE]
+    looking = models[ATTENTION]
     tested = f"{len(figures['classes'])} classes · {looking['videos']} test clips"
     title = "Attention for HMDB-51" if published else f"The HMDB-51 report's attention on {figures['set']}"
     page = Page(title, f"Teja & Akunuri 2020, made again · {figures['set']} · {tested}")
-    if not published:
-        page.text(
-            f"**These are not clips of HMDB-51**, but of another folder ({figures['set']}): the published "
-            f"{percent(PUBLISHED_ACCURACY, 0)} does not apply to them, and stands in no table here."
-        )
-    if not settings["pretrained"]:
-        page.text(
-            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are "
-            "(`--no-pretrained`). The page shows that everything runs; how good the system is, it cannot show."
-        )
-    note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
-    page.figures(
-        [
-            (percent(looking["frame_accuracy"]), "of frames right, with attention", note),
-            (percent(single["frame_accuracy"]), "of frames right, each for itself", "equal features, equal budget"),
-            (percent(looking["accuracy"]), "of videos right, with attention", _interval(looking)),
-            (percent(looking["majority_share"]), _MAJORITY, "what always saying it reaches"),
-        ]
-    )
+    _what_it_shows(page, figures, settings, published)
     _tables(page, figures, settings, published)
     page.heading("Does it know more at the end?")
     page.figure(
@@ -95,6 +77,30 @@ def write_page(
             ["setting", "value"],
         )
     return page.write(run / "report.html")
+
+
+def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:
+    """What must be known before any figure is read, and then the four that matter."""
+    looking, single = figures["models"][ATTENTION], figures["models"][BASELINE]
+    if not published:
+        page.text(
+            f"**These are not clips of HMDB-51**, but of another folder ({figures['set']}): the published "
+            f"{percent(PUBLISHED_ACCURACY, 0)} does not apply to them, and stands in no table here."
+        )
+    if not settings["pretrained"]:
+        page.text(
+            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are "
+            "(`--no-pretrained`). The page shows that everything runs; how good the system is, it cannot show."
+        )
+    note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
+    page.figures(
+        [
+            (percent(looking["frame_accuracy"]), "of frames right, with attention", note),
+            (percent(single["frame_accuracy"]), "of frames right, each for itself", "equal features, equal budget"),
+            (percent(looking["accuracy"]), "of videos right, with attention", _interval(looking)),
+            (percent(looking["majority_share"]), _MAJORITY, "what always saying it reaches"),
+        ]
+    )
 
 
 def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:

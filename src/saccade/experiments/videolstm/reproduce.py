@@ -249,6 +249,18 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         "single frame shows which one it is: whoever knows all four digits is right in one clip of four. Test clips "
         "show digits that no training saw. Flow is estimated from the frames (DIS)."
     )
+    _accuracies(page, models, budget, seeds)
+    if budget.curve:
+        _curve(page, figures, budget)
+    _where_and_when(page, figures, budget, seeds)
+    page.heading("Where it looked")
+    picture = run / "attention.png"
+    write_png(picture, sheet(_looks(run, budget, sides)))
+    page.figure(picture.read_bytes(), "Unseen clips; the box is the true place, which no model was told.", wide=True)
+    return page.write(run / "report.html")
+
+
+def _accuracies(page: Page, models: Mapping[str, Any], budget: Budget, seeds: str) -> None:
     rows = [
         [
             name,
@@ -269,8 +281,9 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         to_svg(side_by_side({n.replace("-", "\n"): of["each"] for n, of in models.items()}, 0.1, "chance")),
         "A dot for each seed.",
     )
-    if budget.curve:
-        _curve(page, figures, budget)
+
+
+def _where_and_when(page: Page, figures: Mapping[str, Any], budget: Budget, seeds: str) -> None:
     page.heading("Where, from labels only")
     page.table(
         _places(figures["localized"]),
@@ -297,11 +310,6 @@ def _page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides) -
         "another place by lot. Where the model goes by what the map shows, the first costs more. Grad-CAM (Selvaraju "
         "et al. 2017) is asked for the class that the model says.",
     )
-    page.heading("Where it looked")
-    picture = run / "attention.png"
-    write_png(picture, sheet(_looks(run, budget, sides)))
-    page.figure(picture.read_bytes(), "Unseen clips; the box is the true place, which no model was told.", wide=True)
-    return page.write(run / "report.html")
 
 
 def _curve(page: Page, figures: Mapping[str, Any], budget: Budget) -> None:
