@@ -89,6 +89,7 @@ def test_it_reads_the_windows_of_glimpses():
     with torch.no_grad():
         logits = model(torch.rand(1, 3, 1, 64, 64)).logits
     assert logits.shape == (1, 3, 55)
+    assert model.num_features == 128
     with pytest.raises(ValueError, match="use model convnet or opinions and encoder stn:N"):
         create_model("opinions", 55, **{**settings, "encoder": "conv4"})
 

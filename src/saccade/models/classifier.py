@@ -134,8 +134,8 @@ class Classifier(VideoModel):
 
     @property
     def num_features(self) -> int:
-        """How many numbers the head sees (D): those of the hidden state."""
-        return self.cell.num_hidden
+        """How many numbers classes are told from (D): those of the hidden state, or of a frame that judges alone."""
+        return self.encoder.num_features if isinstance(self.cell, OpinionPool) else self.cell.num_hidden
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""
