@@ -142,7 +142,7 @@ def test_cells_from_before_there_was_a_setting_are_taken_up(
             {"models": [MODELS[0], Entrant(ModelConfig(name="lstm", hidden=9))]},
             r"lstm.fold0-seed5: .* another model \(hidden\)",
         ),
-        ({"models": [*MODELS, MODELS[0]]}, "models to compare: convnet is unknown or twice; there are convnet, opinions, lstm"),
+        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or twice; there are convnet, opinions, lstm"),
         ({"models": [Entrant(ModelConfig(name="magic"))]}, "models to compare: magic is unknown or twice"),
         ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
     ],
