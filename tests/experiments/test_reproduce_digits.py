@@ -3,31 +3,22 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from moving_squares import make_set
 
 from saccade.config import read_json
 from saccade.data.digits import Sides, split_digits
-from saccade.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, ordered_label, pair_label
+from saccade.data.moving_mnist import VARIANTS, ordered_label
 from saccade.data.transform import to_video
 from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
-from saccade.experiments.digits.budget import FULL, GLIMPSES, QUICK, STANDARD, Entry
+from saccade.experiments.digits.budget import GLIMPSES, QUICK, Entry
 from saccade.experiments.digits.contestants import JUDGED_TOGETHER, SINGLE, Contestant
-from saccade.experiments.digits.honest import pair_posterior
-from saccade.experiments.digits.memory import peak_memory
-from saccade.models.build import create_model
-from saccade.models.classifier import Classifier, clip_scores
-from saccade.recognizer import Recognizer
+from saccade.models.classifier import Classifier
 
 
 @pytest.fixture(scope="module")
@@ -86,55 +77,6 @@ def test_the_published_table_is_whole() -> None:
 
 
 # The honest protocol.
-
-
-def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None:
-    chance = torch.Generator().manual_seed(0)
-    first, second = (torch.rand(5, 10, generator=chance).softmax(1) for _ in range(2))
-    pairs = pair_posterior(first, second)
-    for b in range(5):
-        for index, name in enumerate(PAIRS):
-            low, high = map(int, name.split("+"))
-            naive = first[b, low] * second[b, high]
-            if low != high:
-                naive = naive + first[b, high] * second[b, low]
-            torch.testing.assert_close(pairs[b, index], naive)
-    torch.testing.assert_close(pairs.sum(1), torch.ones(5))
-
-
-def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
-    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
-        Contestant("lenet", 2)
-    with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
-        Contestant("lenet", 3)
-    assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
-
-
-@pytest.mark.parametrize("verdict", ["mean", "product"])
-def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, verdict: str) -> None:
-    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
-    monkeypatch.setattr(honest, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
-    videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
-    right = pair_label(videos.labels).numpy()
-    frames[np.arange(40), :, right] += 0.1
-    frames /= frames.sum(2, keepdims=True)
-    said = {"mean": frames.mean(1).argmax(1), "product": np.log(frames).sum(1).argmax(1)}
-    assert (said["mean"] == right).mean() < (said["product"] == right).mean()
-    early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
-    model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
-    figures = honest.score(Recognizer(model, PAIRS, honest.DATA, verdict), videos)
-    assert figures["accuracy"] == pytest.approx((said[verdict] == right).mean())
-    assert figures["short_accuracy"] == pytest.approx((early[verdict] == right).mean())
-
-
-def test_validation_chooses_the_model_that_is_recorded() -> None:
-    models = {
-        "a": {"validation": 0.8, "accuracy": 0.7},
-        "b": {"validation": 0.7, "accuracy": 0.9},
-        "ceiling": {"validation": 1.0, "accuracy": 1.0},
-        "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
-    }
-    assert honest.best(models) == "a"
 
 
 def test_no_digit_is_on_two_sides(sides: Sides) -> None:
@@ -223,25 +165,6 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
     assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
     assert of_scale["ceiling-opinions"]["videos"] == sum(videos["scale"] for videos in TINY.ceilings.values())
-
-
-def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
-    torch.manual_seed(0)
-    settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
-    single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
-    contestants.begin_from(pool, single)
-    video = torch.rand(1, 3, 1, 64, 64)
-    with torch.no_grad():
-        product = clip_scores(single(video).logits.softmax(2) ** 0.3, "product")
-        torch.testing.assert_close(pool(video).logits[:, -1].softmax(1), product)
-    pairs = create_model("opinions", 55, **{**settings, "encoder": "stn:2"})
-    contestants.begin_from(pairs, single)  # the same weights read one thing and several
-    learned = {name.removeprefix("head."): weight for name, weight in single.named_parameters()}
-    taken = {name.removeprefix("cell.judge."): weight for name, weight in pairs.named_parameters()}
-    assert set(taken) - set(learned) == {"cell.weight.weight", "cell.weight.bias"}
-    assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
-    with pytest.raises(RuntimeError, match="Missing key"):
-        contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(
@@ -334,37 +257,6 @@ def test_the_baseline_on_pixels_is_a_cell_of_its_own(sides: Sides, tmp_path: Pat
     assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == sides.digest
 
 
-_KILLED = """
-import sys
-from pathlib import Path
-from saccade.data.digits import split_digits
-from saccade.experiments.digits.pretraining import pretrain
-pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
-"""
-
-
-def test_a_training_killed_in_its_midst_goes_on_to_the_same_figures(tmp_path: Path) -> None:
-    def begin(folder: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path / folder)])
-
-    assert begin("whole").wait() == 0
-    process = begin("killed")
-    folder = tmp_path / "killed" / "lenet-one-cycle"
-    curves = folder / "curves.csv"
-    while process.poll() is None and not curves.exists():
-        time.sleep(0.05)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "it was killed before it was done"
-    assert not (tmp_path / "killed" / "lenet-one-cycle.json").exists()
-    epochs = len(curves.read_text().splitlines())
-    assert begin("killed").wait() == 0
-    whole, again = (read_json(tmp_path / name / "lenet-one-cycle.json") for name in ("whole", "killed"))
-    for figure in ("accuracy", "loss"):
-        assert again["figures"][figure] == whole["figures"][figure]
-    assert len(curves.read_text().splitlines()) == 1 + 3 > epochs
-    assert not (folder / "checkpoints").exists(), "nobody needs them any more"
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -380,30 +272,3 @@ def test_wrong_arguments_are_told_before_anything_is_computed(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         reproduce.reproduce(tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
-
-
-def test_budgets_compute_every_cell_that_the_paper_has() -> None:
-    for budget in (STANDARD, FULL):
-        assert tuple(budget.slow) == VARIANTS
-        assert budget.rounds["lstm"] == 300
-        assert {variant for entry in budget.entries if entry.who.encoder == "stn:2" for variant in entry.variants} == {
-            *VARIANTS
-        }
-    assert all(recipes["published"] == 5 for recipes in FULL.passes.values())
-    for encoder in ("lenet", "stn", "dcn"):
-        for stages in (1, 2):
-            trained = [e.variants for e in FULL.entries if (e.who.encoder, e.who.stages) == (encoder, stages)]
-            assert trained == [VARIANTS]
-
-
-def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
-    small, large = peak_memory("conv4", 1, videos=1, frames=1), peak_memory("conv4", 1, videos=64, frames=20)
-    assert 0.1 < small < 1.5
-    # 1,280 frames of 64×64 in float32 alone are 20 MiB; the first layer's 16 maps of 32×32 are 80.
-    assert large > small + 0.1
-
-
-def test_peak_memory_does_not_know_what_its_parent_had() -> None:
-    small = peak_memory("conv4", 1, videos=1, frames=1)
-    bytearray(1 << 30)[:] = b"\1" * (1 << 30)
-    assert peak_memory("conv4", 1, videos=1, frames=1) < small + 0.2

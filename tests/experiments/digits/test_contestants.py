@@ -1,0 +1,38 @@
+"""What a contestant may be, and what it begins from."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from saccade.experiments.digits import contestants
+from saccade.experiments.digits.contestants import Contestant
+from saccade.models.build import create_model
+from saccade.models.classifier import clip_scores
+
+
+def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
+    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
+        Contestant("lenet", 2)
+    with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
+        Contestant("lenet", 3)
+    assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
+
+
+def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
+    single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
+    contestants.begin_from(pool, single)
+    video = torch.rand(1, 3, 1, 64, 64)
+    with torch.no_grad():
+        product = clip_scores(single(video).logits.softmax(2) ** 0.3, "product")
+        torch.testing.assert_close(pool(video).logits[:, -1].softmax(1), product)
+    pairs = create_model("opinions", 55, **{**settings, "encoder": "stn:2"})
+    contestants.begin_from(pairs, single)  # the same weights read one thing and several
+    learned = {name.removeprefix("head."): weight for name, weight in single.named_parameters()}
+    taken = {name.removeprefix("cell.judge."): weight for name, weight in pairs.named_parameters()}
+    assert set(taken) - set(learned) == {"cell.weight.weight", "cell.weight.bias"}
+    assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)

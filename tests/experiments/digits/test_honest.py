@@ -1,0 +1,58 @@
+"""Unseen pairs: how they are scored, and which model is recorded."""
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.data.digits import Sides, split_digits
+from saccade.data.moving_mnist import PAIRS, MovingDigits, pair_label
+from saccade.experiments.digits import honest
+from saccade.experiments.digits.honest import pair_posterior
+from saccade.models.build import create_model
+from saccade.recognizer import Recognizer
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    return split_digits()
+
+
+def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None:
+    chance = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(5, 10, generator=chance).softmax(1) for _ in range(2))
+    pairs = pair_posterior(first, second)
+    for b in range(5):
+        for index, name in enumerate(PAIRS):
+            low, high = map(int, name.split("+"))
+            naive = first[b, low] * second[b, high]
+            if low != high:
+                naive = naive + first[b, high] * second[b, low]
+            torch.testing.assert_close(pairs[b, index], naive)
+    torch.testing.assert_close(pairs.sum(1), torch.ones(5))
+
+
+@pytest.mark.parametrize("verdict", ["mean", "product"])
+def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, verdict: str) -> None:
+    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
+    monkeypatch.setattr(honest, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
+    videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
+    right = pair_label(videos.labels).numpy()
+    frames[np.arange(40), :, right] += 0.1
+    frames /= frames.sum(2, keepdims=True)
+    said = {"mean": frames.mean(1).argmax(1), "product": np.log(frames).sum(1).argmax(1)}
+    assert (said["mean"] == right).mean() < (said["product"] == right).mean()
+    early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
+    model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
+    figures = honest.score(Recognizer(model, PAIRS, honest.DATA, verdict), videos)
+    assert figures["accuracy"] == pytest.approx((said[verdict] == right).mean())
+    assert figures["short_accuracy"] == pytest.approx((early[verdict] == right).mean())
+
+
+def test_validation_chooses_the_model_that_is_recorded() -> None:
+    models = {
+        "a": {"validation": 0.8, "accuracy": 0.7},
+        "b": {"validation": 0.7, "accuracy": 0.9},
+        "ceiling": {"validation": 1.0, "accuracy": 1.0},
+        "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
+    }
+    assert honest.best(models) == "a"
