@@ -5,16 +5,9 @@ from typing import Any
 
 from digit_tables import Results, percent, table
 
+from saccade.experiments.silhouettes import BASELINES
+
 NAME = "real-clips"
-# Rows of places without attention, in words.
-_WITHOUT = {
-    "grad_cam": "Grad-CAM of the same model",
-    "grad_cam_cell": "the middle of its highest cell",
-    "centre": "a box in the middle",
-    "frame": "the whole frame",
-    "moving": "the largest thing that moves",
-    "window": "the window that follows what moves",
-}
 
 
 def accuracies(results: Results) -> str:
@@ -48,7 +41,7 @@ def places(results: Results) -> str:
         if found:
             # The frames are the same for all models.
             without = found[of["places_of"]]["baselines"]
-            rows += [[name, _WITHOUT[key], *(percent(each[c]) for c in columns)] for key, each in without.items()]
+            rows += [[name, BASELINES[key], *(percent(each[c]) for c in columns)] for key, each in without.items()]
     return table(["set", "by", "peak on it", "peak in its box", "box with IoU ≥ .5", "mean IoU"], rows)
 
 

@@ -104,7 +104,7 @@ def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: 
     assert places["baselines"]["frame"]["box_iou"] < 0.5, "the square is a small part of the frame"
     assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "without attention: moving" in page
+    assert "the largest thing that moves" in page
     add_results(tmp_path / "results.json", "squares", figures, data, training, "saccade compare")
     recorded = read_json(tmp_path / "results.json")["figures"]["squares"]
     assert recorded["places_of"] == "alstm"

@@ -22,7 +22,7 @@ from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
 from saccade.experiments.entrants import FUSED, Entrant, check_entrants
 from saccade.experiments.fuse import fuse
-from saccade.experiments.silhouettes import Truth, mean_places, read_truth, score_places
+from saccade.experiments.silhouettes import BASELINES, Truth, mean_places, read_truth, score_places
 from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import load, resolve_normalization
@@ -303,7 +303,7 @@ def _places_table(places: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     for name, figures in places.items():
         rows |= {name: figures, f"{name}: the middle of its highest cell": figures["cell"]}
     for name, figures in list(places.values())[-1]["baselines"].items():
-        rows[f"without attention: {name}"] = figures
+        rows[BASELINES[name]] = figures
     keys = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
     return columns, [[name, *(percent(figures[key]) for key in keys)] for name, figures in rows.items()]
 

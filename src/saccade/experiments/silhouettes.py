@@ -23,6 +23,15 @@ Floats = NDArray[np.float64]
 Truth = Callable[[Clip, NDArray[np.int64]], Masks]
 
 NOT_BLACK = "not-black"
+# Places that are found without attention, in words.
+BASELINES = {
+    "grad_cam": "Grad-CAM of the same model",
+    "grad_cam_cell": "Grad-CAM: the middle of its highest cell",
+    "centre": "a box in the middle",
+    "frame": "the whole frame",
+    "moving": "the largest thing that moves",
+    "window": "the window that follows what moves",
+}
 _WHITE = 128  # a silhouette is white on black
 _BLACK = 48  # compressed black, with what the codec leaves around what is drawn on it
 _HIT = 0.5  # IoU of a box that counts as found
