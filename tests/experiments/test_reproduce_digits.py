@@ -164,6 +164,9 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
     assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
+    whole = read_json(honest_cells / f"{TOGETHER.name}.validation.json")
+    assert whole["settings"]["validation_frames"] == 50
+    assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
     assert of_scale["ceiling-opinions"]["videos"] == sum(videos["scale"] for videos in TINY.ceilings.values())
 
 
@@ -201,7 +204,8 @@ def test_some_cells_alone_take_the_place_of_their_rows(
     path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn-2-conv*"], **arguments)
     computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
     names = {name for name in computed if name.count("/") == 2}
-    assert names == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
+    models = {name for name in names if not name.endswith(".validation.json")}
+    assert models == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
     assert path == tmp_path / "alone" / "figures.json"
     assert not (tmp_path / "alone" / "report.html").exists()
 

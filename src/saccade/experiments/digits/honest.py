@@ -22,7 +22,7 @@ from saccade.experiments.demo import answers
 from saccade.experiments.digits.contestants import CEILING, JUDGED_TOGETHER, SINGLE, Contestant, train
 from saccade.experiments.digits.pretraining import SIZE
 from saccade.models.classifier import OPINIONS
-from saccade.recognizer import Recognizer
+from saccade.recognizer import Recognizer, load
 from saccade.structures import Evaluation
 
 FRAMES = 50  # of a test video, as in the published protocol
@@ -56,7 +56,8 @@ def compete(
 
     Returns:
         `accuracy` with its `accuracy_interval`, `short_accuracy` after the first `SHORT` frames, `frame_accuracy`,
-        `log_loss`, `videos`, and what `train` returns.
+        `log_loss`, `videos`, and what `train` returns, but that `validation` is of whole videos: those that chose the
+        epoch are short, and a model that gathers more from many frames would not be chosen by them.
     """
     folder = run / variant / who.name
     how, settings = _settings(variant, who, videos, tests, sides)
@@ -68,7 +69,13 @@ def compete(
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    def validate() -> dict[str, Any]:
+        videos = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
+        return {"accuracy": score(load(folder / "model"), videos)["accuracy"]}
+
+    found = cell(folder.with_suffix(".json"), settings, compute, folder)
+    validated = cell(folder.with_suffix(".validation.json"), {**settings, "validation_frames": FRAMES}, validate)
+    return {**found, "validation": validated["accuracy"]}
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
