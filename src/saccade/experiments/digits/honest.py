@@ -37,7 +37,7 @@ ALONE = Contestant(
 )  # fmt: skip
 # Both kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted.
 CEILINGS = {CEILING: ALONE, f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER)}
-_VALIDATION = 320  # videos of `SHORT` frames
+_VALIDATION = 320  # videos of validation digits
 
 
 def compete(
@@ -56,8 +56,7 @@ def compete(
 
     Returns:
         `accuracy` with its `accuracy_interval`, `short_accuracy` after the first `SHORT` frames, `frame_accuracy`,
-        `log_loss`, `videos`, and what `train` returns, but that `validation` is of whole videos: those that chose the
-        epoch are short, and a model that gathers more from many frames would not be chosen by them.
+        `log_loss`, `videos`, and what `train` returns.
     """
     folder = run / variant / who.name
     how, settings = _settings(variant, who, videos, tests, sides)
@@ -69,13 +68,23 @@ def compete(
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
-    def validate() -> dict[str, Any]:
-        videos = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
-        return {"accuracy": score(load(folder / "model"), videos)["accuracy"]}
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
 
-    found = cell(folder.with_suffix(".json"), settings, compute, folder)
-    validated = cell(folder.with_suffix(".validation.json"), {**settings, "validation_frames": FRAMES}, validate)
-    return {**found, "validation": validated["accuracy"]}
+
+def validate(run: Path, variant: str, who: Contestant, videos: int, tests: int, sides: Sides) -> float:
+    """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
+
+    The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
+    """
+    folder = run / variant / who.name
+    _, settings = _settings(variant, who, videos, tests, sides)
+
+    def compute() -> dict[str, Any]:
+        whole = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
+        return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
+
+    settings["validation_frames"] = FRAMES
+    return float(cell(folder.with_suffix(".validation.json"), settings, compute)["accuracy"])
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from saccade.experiments.digits.contestants import SINGLE, Contestant
 from saccade.experiments.digits.hands import carry_over
-from saccade.experiments.digits.honest import CEILINGS, ceiling, compete
+from saccade.experiments.digits.honest import CEILINGS, ceiling, compete, validate
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
@@ -173,8 +173,9 @@ class _Tables:
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
         before = self._before(variant, entry.who)
-        found = self._trained("honest", variant, entry.who, entry.videos, entry.tests or self.budget.tests)
-        return _in_all(found, before)
+        of = variant, entry.who, entry.videos, entry.tests or self.budget.tests
+        found = self._trained("honest", *of)
+        return _in_all({**found, "validation": validate(self.run / "honest", *of, self.sides)}, before)
 
     def _before(self, variant: str, who: Contestant) -> dict[str, Any]:
         """What a model learned from before, which is part of its budget."""
