@@ -132,6 +132,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
 
 def test_the_page_has_every_table_and_figure(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
+    assert "3.600 training digits · tiny" in page.replace(",", ".")
     headings = ("Table I, and what it measures", "Unseen digits on unseen paths", "From digits to hands")
     for words in (*headings, "Figures 3, 4 and 5", "several glimpses"):
         assert words in page

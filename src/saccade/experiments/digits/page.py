@@ -38,7 +38,8 @@ _SHOWN = 8  # frames in a row of figure 4
 
 def write_page(run: Path, figures: Figures, budget: Budget, sides: Sides, encoders: Path) -> Path:
     """The page of all that `reproduce` computed, in `run/report.html`; the pictures lie beside it."""
-    page = Page("Digits in motion", f"Shan & Atanasov 2017, reproduced · {len(sides.training):,} training digits")
+    digits = f"{len(sides.training):,} training digits"
+    page = Page("Digits in motion", f"Shan & Atanasov 2017, reproduced · {digits} · {budget.name}")
     _head(page, figures)
     if "paper" in figures:
         _published(page, figures, budget)
