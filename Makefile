@@ -49,13 +49,13 @@ clean:  ## the environment and the caches; runs/ and results/ stay
 DATA ?= ../shared/data
 COMMA := ,
 ABLATION := convnet,lstm,alstm,convlstm,convalstm,convnet:flow,convlstm:flow,motion,fused
-WEIZMANN = --lr 0.003 --seeds 1 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
+WEIZMANN = --lr 0.003 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
 COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,surveillance,surveillance,$(ABLATION)$(COMMA)moments:flow) --lr 0.002 --frames 16 --epochs 40 --flip
 	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
-	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 $(WEIZMANN)
-	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 $(WEIZMANN)
+	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 --seeds 3 $(WEIZMANN)
+	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 --seeds 1 $(WEIZMANN)
 	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --seeds 1 --follow 0.45 --frames 15 --epochs 30 --turn 15 --silhouettes not-black
 	$(call COMPARE,hand_gestures,hand_gestures_followed,moments:both) --lr 0.003 --batch 16 --seeds 1 --loss last --follow 0.45 --frames 30 --epochs 80 --turn 15 --silhouettes not-black

@@ -90,7 +90,7 @@ def digits_honest(results: Results) -> str:
         f"Accuracy in % of whole videos of {FRAMES} frames ± half of its 95 % interval, in brackets after the first "
         f"{SHORT}; **recorded**. *two-stage*: the encoder stays as "
         "single digits made it; *end-to-end*: everything learns. Videos and minutes (of the longest training) count "
-        "what a model had learned from before on another variant, not the encoders' pre-training."
+        "what a model had learned from before as a whole, not the encoders' pre-training."
     )
     return table(["model", *models, "training videos · minutes"], rows) + f"\n{note}\n"
 

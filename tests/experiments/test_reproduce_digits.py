@@ -161,14 +161,15 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
     chain = ("ceiling", READER.name, TOGETHER.name)
     alone, reader, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in chain)
-    assert of_scale[READER.name]["videos"] == reader["videos"] + TINY.ceilings["ceiling"]["scale"]
+    seen = {name: 2 * who.batch for name, who in honest.CEILINGS.items()}  # an epoch of two batches each
+    assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
     assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
     whole = read_json(honest_cells / f"{TOGETHER.name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
     assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
-    assert of_scale["ceiling-opinions"]["videos"] == sum(videos["scale"] for videos in TINY.ceilings.values())
+    assert of_scale["ceiling-opinions"]["videos"] == sum(seen.values())
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(

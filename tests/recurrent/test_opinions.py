@@ -94,6 +94,33 @@ def test_it_reads_the_windows_of_glimpses():
         create_model("opinions", 55, **{**settings, "encoder": "conv4"})
 
 
+@torch.no_grad()
+def test_what_has_run_for_long_still_tells_classes_apart():
+    torch.manual_seed(0)
+    cell, features = OpinionPool(nn.Linear(D, K), D, K), torch.randn(1, 3000, D, 1, 1)
+    nn.init.normal_(cell.judge.weight, std=3)
+    nn.init.ones_(cell.weight.bias)
+    pooled = unroll(cell, features, start(cell, 1))[0][0]
+    whole = unroll(cell.double(), features.double(), start(cell, 1))[0][0]
+    assert torch.allclose(pooled.softmax(1).double(), whole.softmax(1), atol=1e-4)
+
+
+@torch.no_grad()
+def test_half_precision_sums_in_full():
+    torch.manual_seed(0)
+    cell, features = OpinionPool(nn.Linear(D, K), D, K).bfloat16(), torch.randn(1, 500, D, 1, 1).bfloat16()
+    state = cell.initial_state(1, (1, 1), torch.device("cpu"), torch.bfloat16)
+    pooled = unroll(cell, features, state)[0][0, -1]
+    assert pooled.dtype == torch.float32
+    exact = unroll(cell.double(), features.double(), start(cell, 1))[0][0, -1]
+    assert torch.allclose(pooled.softmax(0).double(), exact.softmax(0), atol=0.02)
+
+
+def test_it_is_among_the_cells_that_there_are():
+    with pytest.raises(ValueError, match=r"no cell is called 'opinion'; there are memoryless.*, opinions"):
+        create_model("opinions", 3, cell="opinion")
+
+
 def test_it_has_no_state_to_attend_with():
     with pytest.raises(ValueError, match="cell 'opinions' judges whole frames and has no state to attend with"):
         create_model("opinions", 3, attention="conv")

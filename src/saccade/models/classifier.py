@@ -10,7 +10,7 @@ from saccade.encoders.glimpses import Glimpses
 from saccade.encoders.paired import Paired
 from saccade.models.heads import HEADS, EachGlimpse, make_head
 from saccade.models.video_model import Output, VideoModel, count_parameters
-from saccade.recurrent.build import MOTION, Look, build_cell
+from saccade.recurrent.build import CELLS, MOTION, Look, build_cell
 from saccade.recurrent.cell import Cell, State
 from saccade.recurrent.moments import MomentsCell, pooled
 from saccade.recurrent.motion import MotionCell
@@ -109,6 +109,8 @@ class Classifier(VideoModel):
     ) -> tuple[Cell, nn.Module]:
         """What runs over time and what names the classes; a pool of opinions has the second in the first."""
         features = self.encoder.num_features
+        if cell not in (known := (*CELLS, OPINIONS)):
+            raise ValueError(f"no cell is called {cell!r}; there are {', '.join(known)}")
         if cell != OPINIONS:
             built = build_cell(cell, features, hidden, self.grid, look)
             return built, self._head(head, built.num_hidden, head_units, dropout, cell == "memoryless" and look is None)
@@ -160,7 +162,7 @@ class Classifier(VideoModel):
 
     @property
     def says_when(self) -> bool:
-        """Whether it weighs frames, so that `look` says how much each tells."""
+        """Whether it compares frames with each other (`moments`), so that `look` says how much each tells."""
         return isinstance(self.cell, MomentsCell)
 
     def look(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +172,7 @@ class Classifier(VideoModel):
         the frame alone: a stream may ask for each of its frames, with T = 1.
 
         Raises:
-            ValueError: the model weighs no frames.
+            ValueError: the model is not `moments`.
         """
         if not isinstance(self.cell, MomentsCell):
             raise ValueError("this model has no evidence of single frames; use model moments")

@@ -21,7 +21,7 @@ class OpinionPool(nn.Module):
     the others. Trained on the last H alone (`--loss last`), f learns what frames know together.
 
     The sum runs, so a stream has the same numbers as a clip. It never forgets: a stream needs a new state where
-    something new begins. `hidden` is H_t, `B K`; `memory` is empty.
+    something new begins. `hidden` is H_t, `B K`, up to a number that is the same for all classes; `memory` is empty.
 
     Args:
         judge: f, from features `N D` to `N K`.
@@ -51,7 +51,8 @@ class OpinionPool(nn.Module):
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """One frame more."""
-        pooled = state.hidden + projected[0]
+        # A sum that only grows would soon have no digits left for how classes differ.
+        pooled = (state.hidden + projected[0]).log_softmax(1)
         return CellOutput(pooled, None), State(pooled, state.memory)
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:

@@ -19,6 +19,11 @@ def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
     assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
 
 
+def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
+    assert Contestant("stn:2", model="opinions", verdict="last").loss == "last"
+    assert {Contestant("stn:2", verdict=verdict).loss for verdict in ("mean", "product")} == {"every"}
+
+
 def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
     torch.manual_seed(0)
     settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}

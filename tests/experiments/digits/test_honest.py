@@ -1,12 +1,15 @@
 """Unseen pairs: how they are scored, and which model is recorded."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from saccade.data.digits import Sides, split_digits
-from saccade.data.moving_mnist import PAIRS, MovingDigits, pair_label
+from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.experiments.digits import honest
+from saccade.experiments.digits.contestants import Contestant
 from saccade.experiments.digits.honest import pair_posterior
 from saccade.models.build import create_model
 from saccade.recognizer import Recognizer
@@ -46,6 +49,36 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
     figures = honest.score(Recognizer(model, PAIRS, honest.DATA, verdict), videos)
     assert figures["accuracy"] == pytest.approx((said[verdict] == right).mean())
     assert figures["short_accuracy"] == pytest.approx((early[verdict] == right).mean())
+
+
+def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: Sides
+) -> None:
+    who, seen, right = Contestant("lenet", model="convnet"), [], {"accuracy": 0.25}
+
+    def score(_: object, videos: Batch) -> dict[str, float]:
+        seen.append(videos.video)
+        return right
+
+    model = Recognizer(create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64), PAIRS, honest.DATA)
+
+    def train(*_: object) -> tuple[Recognizer, dict[str, float]]:
+        model.save(tmp_path / "normal" / who.name / "model")
+        return model, {"validation": 0.0}
+
+    monkeypatch.setattr(honest, "score", score)
+    monkeypatch.setattr(honest, "train", train)
+    of = tmp_path, "normal", who, 1, 3, sides
+    honest.compete(of[0], tmp_path, *of[1:])
+    assert honest.validate(*of) == honest.validate(*of) == 0.25
+    assert len(seen) == 2  # the test, and validation once
+    expected = MovingDigits(sides.validation, "normal", frames=honest.FRAMES).batch(3, seed=3).video
+    assert torch.equal(seen[1], expected)
+    # Trained anew, it is judged anew.
+    (tmp_path / "normal" / f"{who.name}.json").unlink()
+    right = {"accuracy": 0.75}
+    honest.compete(of[0], tmp_path, *of[1:])
+    assert honest.validate(*of) == 0.75
 
 
 def test_validation_chooses_the_model_that_is_recorded() -> None:

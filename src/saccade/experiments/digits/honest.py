@@ -62,6 +62,7 @@ def compete(
     how, settings = _settings(variant, who, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
+        _validated(folder).unlink(missing_ok=True)  # that of another model, which was here before
         learn, choose = _samples(variant, who, sides, num_digits=2)
         title = f"{variant}, {who.name}"
         recognizer, figures = train(who, PAIRS, learn, choose, DATA, how, folder, encoders, title)
@@ -84,7 +85,12 @@ def validate(run: Path, variant: str, who: Contestant, videos: int, tests: int, 
         return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
 
     settings["validation_frames"] = FRAMES
-    return float(cell(folder.with_suffix(".validation.json"), settings, compute)["accuracy"])
+    return float(cell(_validated(folder), settings, compute)["accuracy"])
+
+
+def _validated(folder: Path) -> Path:
+    """The cell of `validate` on the model in a folder."""
+    return folder.with_suffix(".validation.json")
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
     than each alone.
 
     Returns:
-        `accuracy` of pairs, `digit_accuracy` of single digits, and what `train` returns.
+        `accuracy` of pairs, `digit_accuracy` of single digits, `videos`, and what `train` returns.
     """
     who = CEILINGS[name]
     folder = run / variant / name
@@ -168,6 +174,7 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
             "accuracy": right.float().mean().item(),
             "accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
             "digit_accuracy": torch.cat(hits).float().mean().item(),
+            "videos": how.epochs * len(learn),
             **figures,
         }
 

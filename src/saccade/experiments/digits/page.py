@@ -196,7 +196,7 @@ def _honest(page: Page, figures: Figures) -> None:
         ["model", *honest, "training videos · minutes"],
         f"Accuracy in % on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
         f"{SHORT}. *two-stage*: the encoder stays as single digits made it; *end-to-end*: everything learns. Training "
-        "videos and minutes count what a model had learned from before on another variant (not the encoders' "
+        "videos and minutes count what a model had learned from before as a whole (not the encoders' "
         "pre-training); minutes are those of the longest training.",
     )
     if ceilings:

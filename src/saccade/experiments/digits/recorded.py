@@ -7,7 +7,6 @@ from typing import Any
 from saccade.config import read_json
 from saccade.evaluation.results import check_command, with_rows_anew, write_results
 from saccade.experiments.digits.budget import Budget
-from saccade.experiments.digits.contestants import CEILING
 from saccade.experiments.digits.honest import CEILINGS, best
 from saccade.experiments.digits.published import PUBLISHED, READINGS
 
@@ -110,7 +109,6 @@ def _honest(figures: Figures) -> dict[str, Any]:
     return {
         **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
         "chosen": chosen,
-        "ceilings": {v: models[CEILING] for v, models in honest.items() if CEILING in models},
         "models": honest,
         "memory_gib": figures.get("memory", {}),
         "hands": figures.get("hands", {}),

@@ -168,7 +168,7 @@ class _Tables:
         videos = self.budget.ceilings[name][variant]
         before = self._before(variant, CEILINGS[name])
         found = ceiling(self.run / "honest", variant, name, videos, self.budget.tests, self.sides)
-        return _in_all({**found, "videos": videos}, before)
+        return _in_all(found, before)
 
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
