@@ -220,6 +220,12 @@ def test_some_cells_alone_take_the_place_of_their_rows(
     assert after["digits-honest"]["command"] == (
         "saccade reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn-2-conv*'"
     )
+    # A row of which this run has an older version stays as others wrote it.
+    figures["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
+    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(after["digits-honest"]))
+    reproduce.reproduce(tmp_path / "alone", only=["honest/scale/ceiling"], **arguments)
+    figures = read_json(tmp_path / "results" / "digits-honest.json")["figures"]
+    assert figures["models"]["scale"][GLIMPSES.name]["minutes"] == -1.0
     with pytest.raises(
         ValueError, match=r"no cell is called 'honest/shape/\*'; there are pretraining/lenet-one-cycle, "
     ):

@@ -72,16 +72,16 @@ def reproduce(
     found = _Tables(run, chosen, sides, clips).compute(names)
     # What is there is read now: others may have computed other cells in the meantime.
     before = _earlier(run, budget, sides)
-    if only:
-        before = merged(recorded(results, command), before)
-    else:
+    if not only:
         whole = {name.split("/")[0] for name in names}
         before = {part: rows for part, rows in before.items() if part not in whole}
     figures = merged(before, found)
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
-        write_all(results, figures, chosen, command, only, names)
+        # Single rows go among those that other runs may have computed since.
+        kept = merged(recorded(results, command), found) if only else figures
+        write_all(results, kept, chosen, command, only, names)
     return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
 
 
