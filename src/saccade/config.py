@@ -52,6 +52,9 @@ class DataConfig(_Config):
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
     zoom: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
     turn: float = setting(0.0, "Augmentation: largest turn of a training clip, in degrees to either side.")
+    pace: float = setting(
+        0.0, "Augmentation: largest change of speed of a training clip: 0.2 is up to a fifth faster or slower."
+    )
     flip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
 
     def __post_init__(self) -> None:
@@ -73,6 +76,8 @@ class DataConfig(_Config):
             raise ValueError(f"shift is {self.shift} and zoom is {self.zoom}, expected at least 0 and below 1")
         if not 0 <= self.turn <= 180:
             raise ValueError(f"turn is {self.turn}, expected degrees from 0 (none) to 180")
+        if not 0 <= self.pace < 1:
+            raise ValueError(f"pace is {self.pace}, expected a share from 0 (none), below 1")
 
     @property
     def flow_limit(self) -> float:

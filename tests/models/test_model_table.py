@@ -13,6 +13,7 @@ from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
 from saccade.recurrent.moments import MomentsCell
 from saccade.recurrent.opinions import OpinionPool
+from saccade.recurrent.temporal_conv import TemporalConv
 
 
 def parts(model):
@@ -30,6 +31,8 @@ def parts(model):
         ("opinions", (OpinionPool, None, None)),
         ("lstm", (LSTM, None, None)),
         ("alstm", (LSTM, "SoftAttention", "sum")),
+        ("tcn", (TemporalConv, None, None)),
+        ("atcn", (TemporalConv, "SoftAttention", "scaled")),
         ("convlstm", (ConvLSTM, None, None)),
         ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
         ("moments", (MomentsCell, None, None)),

@@ -18,7 +18,13 @@ from saccade.recurrent.opinions import OpinionPool
 from saccade.recurrent.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
-ASKS = {"memoryless": (MOMENTS,), "lstm": ("soft",), "convlstm": ("conv", "context", MOTION), "separable": ("conv",)}
+ASKS = {
+    "memoryless": (MOMENTS,),
+    "lstm": ("soft",),
+    "convlstm": ("conv", "context", MOTION),
+    "separable": ("conv",),
+    "tcn": ("soft",),
+}
 LOOKS = [
     (cell, Look(*look))
     for cell in ASKS
@@ -174,7 +180,9 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
 
 
 def test_unknown_names_are_errors():
-    with pytest.raises(ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm, separable"):
+    with pytest.raises(
+        ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm, separable, tcn"
+    ):
         build_cell("gurke", D, HIDDEN, (2, 2))
     with pytest.raises(ValueError, match="no attention is called 'hard'; there are soft, conv, context"):
         build_cell("lstm", D, HIDDEN, (2, 2), Look("hard", "sum"))
@@ -197,8 +205,8 @@ def test_a_cell_without_memory_cannot_attend(attention):
 
 def test_a_cell_that_someone_added_attends_by_the_kind_of_its_state(monkeypatch):
     # Its state is wider than it was asked for: what the attention asks with is the state, not the setting.
-    monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden: ConvLSTM(num_features, 2 * hidden))
-    monkeypatch.setitem(CELLS, "my vectors", LSTM)
+    monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden))
+    monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))
     cell, features, state = made(("mine", Look("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[1].shape == (1, 2, 3, 3)
     with pytest.raises(ValueError, match="attention 'soft' cannot ask with the state of a mine cell; use conv or con"):

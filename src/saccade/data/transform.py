@@ -49,11 +49,12 @@ def augment(
     flip: bool,
     flow_channels: int = 0,
     turn: float = 0.0,
+    pace: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Each video of `B T C H W` shifted, zoomed, mirrored and turned by its own chance, the same in all its frames.
+    """Each video of `B T C H W` moved and hurried by its own chance, all of its frames alike.
 
-    Displacements are zoomed, mirrored and turned with the picture that they are of.
+    Displacements are zoomed, mirrored, turned and hurried with the picture that they are of.
 
     Args:
         video: what to move, H = W.
@@ -62,11 +63,15 @@ def augment(
         flip: mirror half of the videos.
         flow_channels: how many of the channels, the last, are flow: x, y, x, y, …
         turn: largest angle, in degrees, to either side.
+        pace: largest change of speed: a step in time is between `1 - pace` and `1 + pace` frames. A slower video is a
+            part of the clip, somewhere in it; of a faster one the first or last frame is repeated.
         generator: where the chance comes from, on the CPU.
 
     Raises:
         ValueError: a video to turn that is not square.
     """
+    if pace:
+        video = _hurried(video, pace, flow_channels, generator)
     if not (shift or zoom or flip or turn):
         return video
     B, T, _, H, W = video.shape
@@ -91,3 +96,16 @@ def augment(
         fields = moved[:, :, -flow_channels:].unflatten(2, (-1, 2))
         moved[:, :, -flow_channels:] = torch.einsum("bij,btfjhw->btfihw", back, fields).flatten(2, 3)
     return moved
+
+
+def _hurried(video: Tensor, pace: float, flow_channels: int, generator: torch.Generator | None) -> Tensor:
+    """Videos `B T C H W` at another speed each, of as many frames; see `augment`."""
+    B, T = video.shape[:2]
+    chance = torch.rand(2, B, 1, generator=generator)
+    step = 1 + pace * (2 * chance[0] - 1)
+    start = chance[1] * (T - 1) * (1 - step)  # before the clip if it is too short for this speed
+    chosen = (start + step * torch.arange(T)).round().long().clamp(0, T - 1)
+    hurried = video[torch.arange(B)[:, None], chosen.to(video.device)]
+    if flow_channels:
+        hurried[:, :, -flow_channels:] *= step[..., None, None, None].to(video)
+    return hurried

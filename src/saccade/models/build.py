@@ -52,6 +52,16 @@ MODELS: dict[str, Recipe] = {
         "soft attention, the attended place as a vector, an LSTM (Sharma et al. 2015)",
         {"cell": "lstm", "attention": "soft", "glimpse": "sum"},
     ),
+    "tcn": Recipe(
+        "convolutions over time, which find short movements whenever they are (Bai et al. 2018): use with --loss last",
+        {"cell": "tcn", "attention": None},
+        paired=True,
+    ),
+    "atcn": Recipe(
+        "the same behind soft attention: where, too",
+        {"cell": "tcn", "attention": "soft", "glimpse": "scaled"},
+        paired=True,
+    ),
     "convlstm": Recipe("a ConvLSTM over maps: remembers where", {"cell": "convlstm", "attention": None}),
     "convalstm": Recipe(
         "convolutional attention and a ConvLSTM (Li et al. 2016)",

@@ -13,15 +13,17 @@ from saccade.recurrent.lstm import LSTM
 from saccade.recurrent.memoryless import Memoryless
 from saccade.recurrent.moments import MomentsCell
 from saccade.recurrent.motion import MotionCell
+from saccade.recurrent.temporal_conv import TemporalConv
 
 MOTION = "motion"  # the attention that a flow asks for: a cell of its own, with a second memory
 MOMENTS = "moments"  # the attention over all frames at once, which is a sum that runs and needs no cell beside it
-# name -> build(num_features, hidden). Which attentions can ask with its state, the state itself tells.
-CELLS: dict[str, Callable[[int, int], Cell]] = {
-    "memoryless": lambda num_features, hidden: Memoryless(num_features),
-    "lstm": LSTM,
-    "convlstm": ConvLSTM,
-    "separable": lambda num_features, hidden: ConvLSTM(num_features, hidden, separable=True),
+# name -> build(num_features, hidden, grid). Which attentions can ask with its state, the state itself tells.
+CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
+    "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
+    "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
+    "convlstm": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden),
+    "separable": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden, separable=True),
+    "tcn": TemporalConv,
 }
 
 
@@ -48,7 +50,8 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
     """
     if name not in CELLS:
         raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
-    cell = CELLS[name](num_features, hidden)
+    # Of the sum over an attention's places one place is left.
+    cell = CELLS[name](num_features, hidden, (1, 1) if look and look.glimpse == "sum" else grid)
     if look is None:
         return cell
     if look.attention == MOTION:

@@ -87,7 +87,7 @@ class Fitting(L.LightningModule):
             video = to_video(samples, self.data.normalization, self.data.flow_channels)
             if moved:
                 how = self.data
-                video = augment(video, how.shift, how.zoom, how.flip, how.flow_channels, how.turn)
+                video = augment(video, how.shift, how.zoom, how.flip, how.flow_channels, how.turn, how.pace)
             if not isinstance(model, Classifier):
                 return model(video), None
             features = model.encode_video(video)
