@@ -16,9 +16,14 @@ def accuracies(results: Results) -> str:
     models = list(dict.fromkeys(model for of in sets.values() for model in of["accuracy"]))
     rows = [["always the commonest class", *(percent(of["majority"]) for of in sets.values())]]
     rows += [[f"`{model}`", *(_accuracy(of, model) for of in sets.values())] for model in models]
-    counts = [f"{name}: {of['test_videos']} test videos, {len(of['seeds'])} seeds" for name, of in sets.items()]
+    counts = [f"{name}: {of['test_videos']} test videos, {_seeds(of)}" for name, of in sets.items()]
     note = f"Test videos right, %, means over seeds ± their spread; {'; '.join(counts)}."
     return table(["model", *(name.replace("_", " ") for name in sets)], rows) + f"\n{note}\n"
+
+
+def _seeds(of: dict[str, Any]) -> str:
+    count = len(of["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def _accuracy(of: dict[str, Any], model: str) -> str:

@@ -1,6 +1,5 @@
 """Convolutions over time against PyTorch's, and what they are for: short movements, whenever and wherever they are."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -49,9 +48,9 @@ def test_a_frame_reaches_seven_frames_and_then_stays_in_the_sums_alone():
     assert changed.nonzero().flatten().tolist() == list(range(3, 10))
 
 
-@pytest.mark.parametrize("T", [12])
-def test_it_learns_in_which_order_and_where_something_was(T):
+def test_it_learns_in_which_order_and_where_something_was():
     """A dot steps up or down within two frames, in the left half or the right; else nothing. Four classes."""
+    T = 12
 
     def clips(count, generator):
         labels = torch.randint(4, (count,), generator=generator)
@@ -77,6 +76,17 @@ def test_it_learns_in_which_order_and_where_something_was(T):
     with torch.no_grad():
         said = head(unroll(cell, video, start(cell, 400, (2, 2)))[0][:, -1]).argmax(1)
     assert (said == labels).float().mean() > 0.95
+
+
+@torch.no_grad()
+def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
+    torch.manual_seed(0)
+    cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 20, D, *GRID)
+    exact = unroll(cell, features, start(cell, 1))[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden, _, state = unroll(cell, features, start(cell, 1))
+    assert hidden.dtype == state.hidden.dtype == state.memory.dtype == torch.float32
+    torch.testing.assert_close(hidden, exact, atol=0.03, rtol=0.03)
 
 
 def test_it_stands_behind_attention_and_beside_an_encoder_of_flow():

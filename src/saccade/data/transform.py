@@ -64,7 +64,7 @@ def augment(
         flow_channels: how many of the channels, the last, are flow: x, y, x, y, …
         turn: largest angle, in degrees, to either side.
         pace: largest change of speed: a step in time is between `1 - pace` and `1 + pace` frames. A slower video is a
-            part of the clip, somewhere in it; of a faster one the first or last frame is repeated.
+            part of the clip, somewhere in it; of a faster one the first and last frames are repeated.
         generator: where the chance comes from, on the CPU.
 
     Raises:

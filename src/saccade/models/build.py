@@ -58,7 +58,7 @@ MODELS: dict[str, Recipe] = {
         paired=True,
     ),
     "atcn": Recipe(
-        "the same behind soft attention: where, too",
+        "soft attention, then convolutions over time: use with --loss last",
         {"cell": "tcn", "attention": "soft", "glimpse": "scaled"},
         paired=True,
     ),

@@ -49,15 +49,14 @@ class TemporalConv(nn.Module):
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """One frame more."""
         (v,), U = projected, self.units
-        v = v.to(state.memory.dtype)
         last_v, last_u, count = state.memory.split((2 * U, 4 * U, 1), 1)
         last_v = torch.cat((last_v, v), 1)  # of t - 2 to t
         u = self.dropout(F.silu(self.first(last_v)))
-        last_u = torch.cat((last_u, u.to(v)), 1)  # of t - 4 to t
+        last_u = torch.cat((last_u, u), 1)  # of t - 4 to t
         z = F.silu(self.second(torch.cat(last_u.split(U, 1)[::2], 1)))
         count = count.clamp_min(0) + 1  # a start that is learned may be anything
         mean, most = state.hidden.split(U, 1)
-        hidden = torch.cat((mean + (z.to(v) - mean) / count, torch.maximum(most, z.to(v))), 1)
+        hidden = torch.cat((mean + (z - mean) / count, torch.maximum(most, z)), 1)
         return CellOutput(hidden, None), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
