@@ -162,12 +162,7 @@ def compare(
         for name, split in splits.items()
     ]
     together = _fused_cells(cells, fused)
-    every: list[Cell | FusedCell] = [*cells, *together]
-    for cell in every:
-        _check_settings(out / cell.name, cell.settings(folder))
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # forks inherit locks of PyTorch's threads
-        _compute_all(pool, "training", cells, folder, out)
-        _compute_all(pool, "fusing", together, folder, out)
+    _compute_all(cells, together, folder, out, jobs)
     names = [entrant.name for entrant in models]
     results = _gather(out, [*names, *([FUSED] if fused else [])], splits, seeds)
     results["weights"] = "ImageNet" if models[0].model.pretrained else "from scratch"
@@ -206,7 +201,17 @@ def _fused_weights(out: Path, fused: Sequence[Entrant], cells: Sequence[FusedCel
     return {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
 
 
-def _compute_all(
+def _compute_all(cells: Sequence[Cell], together: Sequence[FusedCell], folder: Path, out: Path, jobs: int) -> None:
+    """What is not there yet, once all that is there is known to be what is asked for."""
+    every: list[Cell | FusedCell] = [*cells, *together]
+    for cell in every:
+        _check_settings(out / cell.name, cell.settings(folder))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # forks inherit locks of PyTorch's threads
+        _compute_with(pool, "training", cells, folder, out)
+        _compute_with(pool, "fusing", together, folder, out)
+
+
+def _compute_with(
     pool: ProcessPoolExecutor, what: str, cells: Sequence[Cell | FusedCell], folder: Path, out: Path
 ) -> None:
     if not cells:

@@ -99,12 +99,8 @@ def train_rounds(
     Raises:
         ValueError: what was given does not fit together.
     """
-    _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes)
-    if stacked is not None and stacked < 1:
-        raise ValueError(f"stacked is {stacked}, expected at least 1, or None")
-    _check_set("features", features, targets, num_classes)
-    for name, (given, truth) in tests.items():
-        _check_set(f"test set {name!r}", given, truth, num_classes, like=features)
+    _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes, stacked=stacked)
+    _check_sets(features, targets, tests, num_classes)
     kind = STACKS[model]
     ready = _Material.of(kind, features, targets, tests)
     width = stacked or (_ON_GPU if features.is_cuda else _ON_CPU)
@@ -246,12 +242,20 @@ def _over(
     return [future.result() for future in futures]
 
 
-def _check_settings(model: str, **counts: int) -> None:
+def _check_settings(model: str, stacked: int | None, **counts: int) -> None:
     if model not in STACKS:
         raise ValueError(f"model is {model!r}, expected one of {', '.join(STACKS)}")
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}, expected at least 1")
+    if stacked is not None and stacked < 1:
+        raise ValueError(f"stacked is {stacked}, expected at least 1, or None")
+
+
+def _check_sets(features: Tensor, targets: Tensor, tests: TestSets, num_classes: int) -> None:
+    _check_set("features", features, targets, num_classes)
+    for name, (given, truth) in tests.items():
+        _check_set(f"test set {name!r}", given, truth, num_classes, like=features)
 
 
 def _check_set(what: str, features: Tensor, targets: Tensor, num_classes: int, like: Tensor | None = None) -> None:

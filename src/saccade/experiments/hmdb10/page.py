@@ -58,14 +58,7 @@ def write_page(
         "the probability of the true class at this frame.",
         wide=True,
     )
-    page.heading("How they learned")
-    for name, found in models.items():
-        page.figure(
-            to_svg(loss_and_accuracy(found["curves"])),
-            f"{name}: loss of frames, and accuracy of videos, after each epoch. The epoch with the lowest validation "
-            "loss is tested.",
-            wide=True,
-        )
+    _how_they_learned(page, models)
     _left_out(page, looking)
     page.heading("How the report was read")
     page.text(_reading(figures, published))
@@ -77,6 +70,17 @@ def write_page(
             ["setting", "value"],
         )
     return page.write(run / "report.html")
+
+
+def _how_they_learned(page: Page, models: Mapping[str, Any]) -> None:
+    page.heading("How they learned")
+    for name, found in models.items():
+        page.figure(
+            to_svg(loss_and_accuracy(found["curves"])),
+            f"{name}: loss of frames, and accuracy of videos, after each epoch. The epoch with the lowest validation "
+            "loss is tested.",
+            wide=True,
+        )
 
 
 def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:

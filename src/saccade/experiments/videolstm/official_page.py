@@ -43,36 +43,14 @@ def write_page(
             _figure(fused[BOTH], f"two streams: {BOTH}"),
         ]
     )
-    page.heading("The table of the paper")
-    page.table(
-        _rows(models, official.cited if split == 1 else {}),
-        ["", *(_WORDS[name] for name in SINGLE)],
-        f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Cited*: Li et al. "
-        f"2016 on split 1, {_CITED}; their encoders were trained on the set.",
-    )
-    rows = [["motion: the flow says where to look at the picture", percent(models[MOTION]["accuracy"]), None, None]]
-    for name, found in fused.items():
-        weights = " : ".join(f"{weight:.2f}" for weight in found["weights"])
-        cited = f"{official.cited_together} %" if name == BOTH else None
-        rows.append([name, percent(found["accuracy"]), weights, cited])
-    page.table(
-        rows,
-        ["", "here", "weights", "cited"],
-        "Two streams: probabilities weighed and added, with weights that validation clips choose. *Cited*: VideoLSTM "
-        f"with both streams, {_CITED}.",
-    )
+    _tables(page, official, split, budget, figures)
     page.heading("What differs from the paper")
     page.text(_differences(budget))
     page.heading("Where they looked")
     for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
         picture = folder / name / "attention.png"
         page.figure(picture.read_bytes(), f"{name}: test clips drawn by lot; more in its own report.", wide=True)
-    page.heading("How they learned")
-    for streams, words in _STREAMS.items():
-        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
-        for side in ("training", "validation"):
-            lines = {name: found[side] for name in names if (found := read_curves(folder / name)) is not None}
-            page.figure(to_svg(loss_and_accuracy(lines)), f"{words}, {side} clips, each epoch.", wide=True)
+    _how_they_learned(page, folder)
     if figures["left_out"]:
         page.heading("Clips left out")
         columns = ["clip", "found", "remedy"]
@@ -82,6 +60,38 @@ def write_page(
     with page.details("All settings of these runs"):
         page.table([[name, str(value)] for name, value in _flat(asdict(budget)).items()], ["setting", "value"])
     return page.write(folder / "report.html")
+
+
+def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any]) -> None:
+    """The table of the paper, and that of two streams."""
+    models = figures["models"]
+    page.heading("The table of the paper")
+    page.table(
+        _rows(models, official.cited if split == 1 else {}),
+        ["", *(_WORDS[name] for name in SINGLE)],
+        f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Cited*: Li et al. "
+        f"2016 on split 1, {_CITED}; their encoders were trained on the set.",
+    )
+    rows = [["motion: the flow says where to look at the picture", percent(models[MOTION]["accuracy"]), None, None]]
+    for name, found in figures["fused"].items():
+        weights = " : ".join(f"{weight:.2f}" for weight in found["weights"])
+        cited = f"{official.cited_together} %" if name == BOTH else None
+        rows.append([name, percent(found["accuracy"]), weights, cited])
+    page.table(
+        rows,
+        ["", "here", "weights", "cited"],
+        "Two streams: probabilities weighed and added, with weights that validation clips choose. *Cited*: VideoLSTM "
+        f"with both streams, {_CITED}.",
+    )
+
+
+def _how_they_learned(page: Page, folder: Path) -> None:
+    page.heading("How they learned")
+    for streams, words in _STREAMS.items():
+        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
+        for side in ("training", "validation"):
+            lines = {name: found[side] for name in names if (found := read_curves(folder / name)) is not None}
+            page.figure(to_svg(loss_and_accuracy(lines)), f"{words}, {side} clips, each epoch.", wide=True)
 
 
 def _figure(found: Mapping[str, Any], words: str) -> tuple[str, str, str]:
