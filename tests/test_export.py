@@ -22,7 +22,7 @@ from saccade.data.transform import to_video
 from saccade.export import export, export_run, verify
 from saccade.fused import Fused
 from saccade.localization.parameters import LocalizationParameters
-from saccade.models.build import create_model, list_models
+from saccade.models.build import MODELS, create_model
 from saccade.models.classifier import Classifier
 from saccade.onnx_step import INT8, ExportedStep, PixelStep, write_graph
 from saccade.recognizer import Recognizer
@@ -43,13 +43,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.kind == "Classifier"]
+
+
 def recognizer(name: str = "convlstm", **settings: Any) -> Recognizer:
     """A model with weights large enough for its answers to depend on what it sees and has seen."""
     torch.manual_seed(0)
     channels, size = settings.pop("channels", 3), settings.pop("size", 32)
     streams = "both" if name == "motion" else "rgb"
     data = DataConfig(frames=5, size=size, channels=channels, streams=streams, normalization="imagenet")
-    if name in list_models(streaming=True):
+    if name in FRAME_BY_FRAME:
         settings = {"hidden": 4, "flow_channels": data.flow_channels, **settings}
     model = create_model(name, len(CLASSES), in_channels=data.in_channels, size=size, **settings)
     with torch.no_grad():
@@ -101,7 +104,7 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
 
 
-CASES = [(name, {}) for name in list_models(streaming=True)] + [
+CASES = [(name, {}) for name in FRAME_BY_FRAME] + [
     ("alstm", {"channels": 1, "start": "first-frame", "head_units": 5}),
     ("convalstm", {"start": "first-frame"}),
 ]
@@ -189,6 +192,7 @@ def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
+        ("tracks", {}, "follows things and has no step to export; train one of convnet, opinions, lstm"),
         ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, opinions, lstm"),
         ("convlstm", {"start": "clip-mean"}, "start is 'clip-mean', .* train with --start zeros or first-frame"),
     ],

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from saccade.models.build import create_model, list_models
     from saccade.models.classifier import Classifier
     from saccade.models.clip_baselines import ClipClassifier
+    from saccade.models.track_classifier import TrackClassifier
     from saccade.recognizer import Recognizer, load
 
 # Public names and where they live. They are imported on first use, so that `import saccade` and `saccade --help`
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Classifier": "saccade.models.classifier",
     "ClipClassifier": "saccade.models.clip_baselines",
+    "TrackClassifier": "saccade.models.track_classifier",
     "Recognizer": "saccade.recognizer",
     "Fused": "saccade.fused",
     "create_model": "saccade.models.build",
@@ -24,7 +26,10 @@ _PUBLIC = {
     "load": "saccade.recognizer",
 }
 
-__all__ = ["Classifier", "ClipClassifier", "Fused", "Recognizer", "__version__", "create_model", "list_models", "load"]
+__all__ = [
+    "Classifier", "ClipClassifier", "Fused", "Recognizer", "TrackClassifier", "__version__", "create_model",
+    "list_models", "load",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from saccade.data.transform import to_video
-from saccade.models.build import list_models
+from saccade.models.build import MODELS
 from saccade.models.classifier import Classifier
+from saccade.models.track_classifier import TrackClassifier
 from saccade.recognizer import Recognizer
 from saccade.recurrent.cell import State
 
@@ -47,8 +48,9 @@ class PixelStep(nn.Module):
         super().__init__()
         model = recognizer.model
         if not isinstance(model, Classifier):
-            names = ", ".join(list_models(streaming=True))
-            raise ValueError(f"this model needs the whole clip and has no step to export; train one of {names}")
+            names = ", ".join(name for name, recipe in MODELS.items() if recipe.kind == "Classifier")
+            what = "follows things" if isinstance(model, TrackClassifier) else "needs the whole clip"
+            raise ValueError(f"this model {what} and has no step to export; train one of {names}")
         if model.start == "clip-mean":
             raise ValueError(
                 "start is 'clip-mean', which needs the whole clip before its first step; train with --start zeros or "

@@ -221,10 +221,10 @@ class Recognizer:
     @torch.inference_mode()
     def _windows(self, sample: Sample) -> NDArray[np.float32] | None:
         """Where the model's windows lie in the video: those of its encoder, or the one that follows what moves."""
-        encoder: object = self.model.encoder
+        looks: object = self.model if isinstance(self.model, Windowed) else self.model.encoder
         frames = torch.from_numpy(sample.pixels).to(self._device)
-        if isinstance(encoder, Windowed):
-            theta = encoder.windows(to_video(frames, self.data.normalization, self.data.flow_channels))
+        if isinstance(looks, Windowed):
+            theta = looks.windows(to_video(frames, self.data.normalization, self.data.flow_channels))
         elif sample.followed is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:

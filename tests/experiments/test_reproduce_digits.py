@@ -16,7 +16,7 @@ from saccade.data.digits import Sides, split_digits
 from saccade.data.moving_mnist import VARIANTS, ordered_label
 from saccade.data.transform import to_video
 from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
-from saccade.experiments.digits.budget import GLIMPSES, QUICK, Entry
+from saccade.experiments.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from saccade.experiments.digits.contestants import JUDGED_TOGETHER, SINGLE, Contestant
 from saccade.models.classifier import Classifier
 
@@ -88,6 +88,7 @@ def test_no_digit_is_on_two_sides(sides: Sides) -> None:
 
 READER = replace(GLIMPSES, after=SINGLE, head="each-glimpse")
 TOGETHER = replace(READER, **{**JUDGED_TOGETHER, "after": "scale", "batch": 2, "frames": 10})
+PAIRS_FOLLOWED = replace(FOLLOWING, batch=2, frames=10)
 TINY = replace(
     QUICK,
     name="tiny",
@@ -101,10 +102,11 @@ TINY = replace(
         Entry(GLIMPSES, 1, ("normal",)),
         Entry(READER, 1, ("scale",)),
         Entry(TOGETHER, 1, ("scale",)),
+        Entry(PAIRS_FOLLOWED, 1, ("scale",)),
         Entry(Contestant("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
-    ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}},
+    ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
     tests=20,
     memory=("lenet",),
     hands=(Contestant("lenet", recipe="one-cycle"),),
@@ -169,7 +171,11 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     whole = read_json(honest_cells / f"{TOGETHER.name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
     assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
-    assert of_scale["ceiling-opinions"]["videos"] == sum(seen.values())
+    assert of_scale["ceiling-opinions"]["videos"] == seen["ceiling"] + seen["ceiling-opinions"]
+    followed = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
+    assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
+    assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]
+    assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(

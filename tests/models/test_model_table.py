@@ -1,6 +1,7 @@
 """Every recipe builds the model that its paper describes, and settings override it."""
 
 import pytest
+import torch
 
 from saccade.config import DataConfig, ModelConfig
 from saccade.encoders.conv4 import Conv4
@@ -50,7 +51,9 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
 def test_every_recipe_builds_and_says_what_it_is_for():
     assert list_models() == list(MODELS)
     for name in list_models(streaming=True):
-        assert parts(create_model(name, 2, in_channels=3, size=16, hidden=2))
+        model = create_model(name, 2, in_channels=3, size=16, hidden=2)
+        assert type(model).__name__ == MODELS[name].kind
+        assert model(torch.rand(1, 5, model.in_channels, 16, 16)).logits.shape == (1, 5, 2)
     for name in list_models():
         assert len(MODELS[name].summary) > 20
 

@@ -29,10 +29,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Windowed(Protocol):
-    """An encoder that sees parts of a frame, and says which: `stn` and `stn:N`."""
+    """What sees parts of a frame, and says which: the encoders `stn` and `stn:N`, and the model `tracks`."""
 
     def windows(self, frames: Tensor) -> Tensor:
-        """`N C H W` to affine windows `N 2 3` or `N G 2 3`, see `spatial_transform`."""
+        """Frames of one clip `N C H W` to affine windows `N 2 3` or `N G 2 3`, see `spatial_transform`."""
         ...
 
 

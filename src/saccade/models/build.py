@@ -6,12 +6,14 @@ from typing import Any
 from saccade.config import DataConfig, ModelConfig
 from saccade.models.classifier import Classifier
 from saccade.models.clip_baselines import TORCHVISION, ClipClassifier
+from saccade.models.track_classifier import TrackClassifier
 from saccade.models.video_model import VideoModel
 
 # The classes of models, by the names that files know them by.
-KINDS: dict[str, type[Classifier] | type[ClipClassifier]] = {
+KINDS: dict[str, type[Classifier] | type[ClipClassifier] | type[TrackClassifier]] = {
     "Classifier": Classifier,
     "ClipClassifier": ClipClassifier,
+    "TrackClassifier": TrackClassifier,
 }
 
 
@@ -80,6 +82,11 @@ MODELS: dict[str, Recipe] = {
         "attention from the cube's average and the memory, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},
     ),
+    "tracks": Recipe(
+        "two things before an even background, followed for five frames and read from all of them: with --loss last",
+        {"things": 2},
+        "TrackClassifier",
+    ),
     "single-frame": Recipe(
         "the middle frame alone: what can be told without time", {"look": "middle-frame"}, "ClipClassifier"
     ),
@@ -109,7 +116,7 @@ def list_models(streaming: bool = False) -> list[str]:
     Args:
         streaming: only models that answer frame by frame (`step`), not those that need the whole clip.
     """
-    return [name for name, recipe in MODELS.items() if not streaming or recipe.kind == "Classifier"]
+    return [name for name, recipe in MODELS.items() if not streaming or recipe.kind != "ClipClassifier"]
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
@@ -135,8 +142,9 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     Args:
         name: one of `list_models()`, or `torchvision:NAME`.
         num_classes: K.
-        settings: arguments of `Classifier` (of `ClipClassifier` for a model that answers once a clip) that differ from
-            the named setting, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
+        settings: arguments of `Classifier` (of `ClipClassifier` for a model that answers once a clip, of
+            `TrackClassifier` for `tracks`) that differ from the named setting, such as `encoder="vgg16"`, `size=224`,
+            `pretrained=True`, `hidden=512`.
 
     Raises:
         ValueError: no model of that name, or a setting that does not fit.

@@ -41,3 +41,24 @@ def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None
     assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
     with pytest.raises(RuntimeError, match="Missing key"):
         contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
+
+
+def test_who_follows_two_things_begins_with_what_reads_one() -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"head": "each-glimpse", "in_channels": 1, "size": 64, "hidden": 8}
+    one = create_model("tracks", 10, things=1, **settings).eval()
+    two = create_model("tracks", 55, things=2, **settings).eval()
+    torch.nn.init.normal_(one.get_parameter("pool.weight.weight"))
+    contestants.begin_from(two, one)
+    same = torch.rand(3, 8)
+    features = torch.cat((same, same), 1)  # two things that look alike are trusted as one of them is
+    torch.testing.assert_close(two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same))
+    both = two.get_submodule("pool.judge")(features).softmax(1)
+    alone = one.get_submodule("pool.judge")(same).softmax(1)
+    torch.testing.assert_close(both[:, 0], alone[:, 0] ** 2)
+
+
+def test_what_has_its_own_windows_is_named_once() -> None:
+    who = Contestant("tracks:3", model="tracks")
+    assert (who.name, who.looks) == ("tracks-3-end-to-end", {"things": 3})
+    assert Contestant("stn:2", model="convnet").looks == {"encoder": "stn:2"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from saccade.data.moving_mnist import VARIANTS
 from saccade.experiments.digits.contestants import JUDGED_TOGETHER, SINGLE, Contestant
+from saccade.experiments.digits.honest import FOLLOWED
 
 ENCODERS = ("lenet", "stn", "dcn")
 
@@ -76,6 +77,8 @@ FURTHER = {
 }
 # Then whole videos are judged, where frames that show little have little to say.
 TOGETHER = replace(FURTHER["gesture"], after="gesture", **JUDGED_TOGETHER)
+# Things can be followed, too, and read from five frames at once.
+FOLLOWING = replace(FOLLOWED, encoder="tracks:2", after=SINGLE, lr=1e-3, batch=16, frames=25)
 # What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
 # starts from single ones; and its own form with one window.
 OBJECTS = {
@@ -129,6 +132,7 @@ STANDARD = Budget(
         Entry(GLIMPSES, 96_000, ("normal",)),
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
         Entry(TOGETHER, 60_000, ("gesture",)),
+        Entry(FOLLOWING, 96_000, ("gesture",)),
         # Some five minutes each, a quarter of an hour for `dcn`.
         Entry(_both("lenet")[0], 32_000, ("normal",)),
         Entry(_both("lenet")[1], 11_200, ("normal",)),
@@ -139,6 +143,7 @@ STANDARD = Budget(
     ceilings={
         "ceiling": dict.fromkeys(("rotation", "rotation+scale", "gesture"), 200_000),
         "ceiling-opinions": {"gesture": 40_000},
+        "ceiling-tracks": {"gesture": 128_000},
     },
     tests=2000,
     memory=ENCODERS,
@@ -158,11 +163,16 @@ FULL = Budget(
         Entry(GLIMPSES, 160_000, ("normal",)),
         *_further(dict.fromkeys(VARIANTS[1:], 480_000)),
         Entry(TOGETHER, 100_000, ("gesture",)),
+        Entry(FOLLOWING, 160_000, ("gesture",)),
         Entry(Contestant("conv4", model="alstm", lr=3e-3), 160_000),
         *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
     ),
     objects=160_000,
-    ceilings={"ceiling": dict.fromkeys(VARIANTS, 480_000), "ceiling-opinions": {"gesture": 100_000}},
+    ceilings={
+        "ceiling": dict.fromkeys(VARIANTS, 480_000),
+        "ceiling-opinions": {"gesture": 100_000},
+        "ceiling-tracks": {"gesture": 320_000},
+    },
     tests=5000,
     memory=ENCODERS,
     hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),

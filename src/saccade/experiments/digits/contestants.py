@@ -13,11 +13,13 @@ from saccade.config import DataConfig, TrainConfig
 from saccade.experiments.digits.pretraining import pretrained, seconds
 from saccade.models.build import create_model
 from saccade.models.classifier import OPINIONS, Classifier, count_parameters
+from saccade.models.track_classifier import TrackClassifier
 from saccade.recognizer import Recognizer, load
 from saccade.recurrent.opinions import OpinionPool
 from saccade.training.fit import fit
 
-SINGLE, CEILING = "single digits", "ceiling"
+SINGLE, CEILING, TRACKS = "single digits", "ceiling", "tracks"
+_TRUST = "pool.weight.weight"
 STAGES = {1: "end-to-end", 2: "two-stage"}
 # How a model that judges frames one by one learns on, to judge whole videos: frames of one setting are near alike, so
 # videos have several settings, and the last answer alone counts.
@@ -31,7 +33,7 @@ class Contestant:
     """A model and how it learns.
 
     Args:
-        encoder: its encoder, by name.
+        encoder: its encoder, by name; of model `tracks`, which has its own, `tracks:G` for G things.
         stages: 2: the encoder is pre-trained on single digits and stays as it is, as published; 1: everything learns.
         model: its recipe in `MODELS`.
         hidden: units of the recurrent part.
@@ -71,14 +73,21 @@ class Contestant:
     @property
     def name(self) -> str:
         """Of its folder and cell."""
-        return f"{self.encoder.replace(':', '-')}-{self.model}-{STAGES[self.stages]}"
+        parts = self.encoder.split(":")
+        return "-".join((*parts, *([] if self.model == parts[0] else [self.model]), STAGES[self.stages]))
 
     @property
     def begins_from(self) -> str:
         """The name of the model that it goes on from."""
         if self.after == SINGLE:
-            return CEILING
+            return f"{CEILING}-{TRACKS}" if self.model == TRACKS else CEILING
         return replace(self, model="convnet").name if self.model == OPINIONS else self.name
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """Arguments of its model that say through what it looks."""
+        kind, _, count = self.encoder.partition(":")
+        return {"things": int(count)} if kind == TRACKS else {"encoder": self.encoder}
 
     @property
     def loss(self) -> str:
@@ -115,7 +124,7 @@ def train(
     model = create_model(
         who.model,
         len(classes),
-        encoder=who.encoder,
+        **who.looks,
         hidden=who.hidden,
         head_units=who.head_units,
         head=who.head,
@@ -151,6 +160,8 @@ def train(
 def begin_from(model: nn.Module, start: nn.Module) -> None:
     """Give a model the weights of another; a pool of opinions takes a model of single frames for its judge.
 
+    A model that follows several things trusts a stretch as one of a single thing would on average.
+
     Raises:
         RuntimeError: weights that do not fit.
     """
@@ -159,4 +170,7 @@ def begin_from(model: nn.Module, start: nn.Module) -> None:
         judge = {re.sub(r"^head\.", "cell.judge.", name): value for name, value in weights.items()}
         trust = {name: value for name, value in model.state_dict().items() if name.startswith("cell.weight.")}
         weights = {**judge, **trust}
+    if isinstance(model, TrackClassifier) and isinstance(start, TrackClassifier):
+        more = model.tracks.things // start.tracks.things
+        weights = {**weights, _TRUST: weights[_TRUST].repeat(1, more) / more}
     model.load_state_dict(weights)

@@ -14,12 +14,11 @@ from saccade.data.digits import Digits, Sides
 from saccade.data.generated import DigitPairs
 from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.data.transform import to_video
-from saccade.encoders.glimpses import Glimpses
-from saccade.encoders.stn import STN
+from saccade.encoders.build import Windowed
 from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
 from saccade.experiments.cells import cell
 from saccade.experiments.demo import answers
-from saccade.experiments.digits.contestants import CEILING, JUDGED_TOGETHER, SINGLE, Contestant, train
+from saccade.experiments.digits.contestants import CEILING, JUDGED_TOGETHER, SINGLE, TRACKS, Contestant, train
 from saccade.experiments.digits.pretraining import SIZE
 from saccade.models.classifier import OPINIONS
 from saccade.recognizer import Recognizer, load
@@ -35,8 +34,15 @@ ALONE = Contestant(
     "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, verdict="product", batch=32, frames=5,
     frames_per_setting=1,
 )  # fmt: skip
-# Both kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted.
-CEILINGS = {CEILING: ALONE, f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER)}
+# The same for a model that reads five frames together.
+FOLLOWED = Contestant("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, verdict="last", batch=64, frames=10)
+# All kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted;
+# and stretches of frames.
+CEILINGS = {
+    CEILING: ALONE,
+    f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER),
+    f"{CEILING}-{TRACKS}": FOLLOWED,
+}
 _VALIDATION = 320  # videos of validation digits
 
 
@@ -129,12 +135,12 @@ def _samples(variant: str, who: Contestant, sides: Sides, num_digits: int) -> tu
 
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
-    """`on_digits`: the share of frames where every window of the encoder is on a digit of its own; if it has any."""
-    encoder = recognizer.model.encoder
-    if not isinstance(encoder, STN | Glimpses):
+    """`on_digits`: the share of frames where every window of the model is on a digit of its own; if it has any."""
+    looks: object = recognizer.model if isinstance(recognizer.model, Windowed) else recognizer.model.encoder
+    if not isinstance(looks, Windowed):
         return {}
-    frames = videos.video.flatten(0, 1).movedim(1, -1)
-    thetas = torch.cat([encoder.windows(to_video(part, DATA.normalization)) for part in frames.split(500)])
+    frames = videos.video.movedim(2, -1)
+    thetas = torch.cat([looks.windows(to_video(clip, DATA.normalization)) for clip in frames])
     thetas = thetas.view(*videos.video.shape[:2], -1, 2, 3)
     shares = boxes_with_a_window(thetas, videos.boxes, (SIZE, SIZE))
     # Of two digits one window can be on one alone: its share is a half.

@@ -1,0 +1,197 @@
+"""Windows that share a frame: against their equations, on things whose places are known, and at their limits."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from saccade.data.digits import load_digits
+from saccade.data.moving_mnist import MovingDigits
+from saccade.encoders.tracks import Tracks, find_things
+from saccade.evaluation.accuracy import boxes_with_a_window
+
+
+def made(*arguments, **settings):
+    torch.manual_seed(0)
+    return Tracks(*arguments, **settings).eval()
+
+
+def squares(*corners, side=64, width=12):
+    """A black frame with a white square at each `(x, y)`: `1 H W`, and their centres from -1 to 1, `k 2`."""
+    frame = torch.zeros(1, side, side)
+    for x, y in corners:
+        frame[0, y : y + width, x : x + width] = 1
+    return frame, (torch.tensor(corners) + width / 2) * 2 / side - 1
+
+
+def test_parameters_are_those_of_the_layers_in_the_docstring():
+    convolutions = 25 * 4 * 32 + 9 * (64 * 64 + 64 * 128) + 2 * (32 + 64 + 128)
+    for things, stretch in ((1, 1), (2, 5), (3, 3)):
+        net = Tracks(2, things, stretch, width=50)
+        assert net.num_features == 50 * things
+        assert sum(p.numel() for p in net.parameters()) == convolutions + 128 * 16 * 50 + 50
+
+
+@torch.no_grad()
+def test_things_are_shared_by_the_equations():
+    torch.manual_seed(0)
+    frames = torch.rand(3, 2, 32, 40, dtype=torch.double).pow(8)
+    centres, radii = find_things(frames, 3)
+    for n in range(3):
+        mass = {(i, j): frames[n, :, i, j].mean().item() for i in range(32) for j in range(40)}
+        place = {(i, j): ((2 * j + 1) / 40 - 1, (2 * i + 1) / 32 - 1) for i, j in mass}
+
+        def blurred(i, j, mass=mass):
+            total = 0.0
+            rows = [math.exp(-0.5 * (d * 2 / 32 / 0.16) ** 2) for d in range(-8, 9)]
+            columns = [math.exp(-0.5 * (d * 2 / 40 / 0.16) ** 2) for d in range(-10, 11)]
+            for a, down in enumerate(rows):
+                for b, across in enumerate(columns):
+                    total += mass.get((i + a - 8, j + b - 10), 0.0) * down * across
+            return total / sum(rows) / sum(columns)
+
+        left = {p: blurred(*p) for p in mass}
+        found = []
+        for _ in range(3):
+            best = max(left, key=left.get)
+            found.append(place[best])
+            left = {
+                p: v * (1 - math.exp(-0.5 * math.dist(place[p], place[best]) ** 2 / 0.31**2)) for p, v in left.items()
+            }
+
+        def owned(found, mass=mass, place=place):
+            for p, m in mass.items():
+                scores = [math.exp(-0.5 * (math.dist(place[p], c) / 0.125) ** 2) for c in found]
+                yield p, [m * s / sum(scores) for s in scores]
+
+        for _ in range(3):
+            shares = list(owned(found))
+            found = [
+                tuple(sum(r[g] * place[p][d] for p, r in shares) / sum(r[g] for _, r in shares) for d in (0, 1))
+                for g in range(3)
+            ]
+        shares = list(owned(found))
+        spread = [
+            math.sqrt(sum(r[g] * math.dist(place[p], found[g]) ** 2 for p, r in shares) / sum(r[g] for _, r in shares))
+            for g in range(3)
+        ]
+        assert torch.allclose(centres[n], torch.tensor(found).double(), atol=1e-6)
+        assert torch.allclose(radii[n], torch.tensor(spread).double(), atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", [64, 160])
+def test_windows_lie_on_things_whatever_the_background(side):
+    corners = [(4, 6), (40, 30)] if side == 64 else [(10, 20), (110, 90)]
+    frame, centres = squares(*corners, side=side)
+    for level in (0.0, 0.8):
+        shown = torch.cat((frame, 1 - frame)) * (level - 0.3) + level  # brighter things, and darker ones
+        windows = made(2, 2, 1).windows(shown[None, None])[0, 0]
+        found = windows[..., 2]
+        order = found[:, 0].argsort()
+        assert torch.allclose(found[order], centres, atol=0.03)
+        assert torch.equal(windows[:, 0, 1], torch.zeros(2))  # they do not turn
+        assert torch.equal(windows[:, 0, 0], windows[:, 1, 1])
+
+
+@torch.no_grad()
+def test_paths_that_cross_are_told_apart_where_the_next_place_would_not_do():
+    steps = torch.arange(5)
+    first = [(int(8 + 9 * t), 20) for t in steps]
+    second = [(int(44 - 9 * t), 28) for t in steps]
+    frames, centres = zip(*(squares(a, b, width=8) for a, b in zip(first, second, strict=True)), strict=True)
+    found = made(1, 2, 5).windows(torch.stack(frames)[None])[0, ..., 2]  # L G 2
+    swapped = (found[0, 0] - centres[0][0]).norm() > (found[0, 0] - centres[0][1]).norm()
+    paths = found.flip(1) if swapped else found
+    assert torch.allclose(paths, torch.stack(centres), atol=0.1)
+    # What is nearest to where it was before would take the other at the crossing.
+    nearest = [int((c - centres[0][0]).norm(dim=1).argmin()) for c in centres]
+    assert 1 in nearest
+
+
+@torch.no_grad()
+def test_the_order_is_the_best_of_all():
+    net = made(1, 3, 4)
+    torch.manual_seed(1)
+    centres = torch.randn(6, 4, 3, 2)
+    found = centres.gather(2, net._smoothest(centres)[..., None].expand_as(centres))
+    cost = (found[:, 2:] - 2 * found[:, 1:-1] + found[:, :-2]).norm(dim=-1).sum((1, 2))
+    for n in range(6):
+        costs = [
+            sum(
+                (centres[n, t, o[t][g]] - 2 * centres[n, t - 1, o[t - 1][g]] + centres[n, t - 2, o[t - 2][g]]).norm()
+                for t in (2, 3)
+                for g in range(3)
+            )
+            for o in itertools.product(itertools.permutations(range(3)), repeat=4)
+        ]
+        assert cost[n].item() == pytest.approx(min(costs).item(), rel=1e-5)
+    assert torch.equal(found[:, 0], centres[:, 0])
+
+
+@torch.no_grad()
+def test_torn_digits_are_found_by_nobody_teaching_it():
+    batch = MovingDigits(load_digits()[1], "gesture", frames=10).batch(100, seed=4)
+    stretches = (batch.video.float() / 255).unflatten(1, (2, 5)).flatten(0, 1)
+    windows = made().windows(stretches).flatten(0, 1).unflatten(0, (100, 10))
+    on = boxes_with_a_window(windows, batch.boxes, (64, 64))
+    assert (on == 1).mean() > 0.8
+    middle = torch.tensor([[0.45, 0, 0], [0, 0.45, 0]]).expand(100, 10, 2, 2, 3)
+    assert (boxes_with_a_window(middle, batch.boxes, (64, 64)) == 1).mean() < 0.3
+
+
+@torch.no_grad()
+def test_each_window_shows_what_is_its_own():
+    frame, _ = squares((16, 24), (30, 26), width=12)
+    net = made(1, 2, 1)
+    windows = net.windows(frame[None, None])[0, 0]
+    seen = net.transform(frame[None, None])[0, 0]  # G 2C 32 32
+    steps = [(2 * i + 1) / 32 - 1 for i in range(32)]
+    for g in range(2):
+        half, centre, other = windows[g, 0, 0].item(), windows[g, :, 2].tolist(), windows[1 - g, :, 2].tolist()
+        for i, j in itertools.product(range(0, 32, 5), repeat=2):
+            place = centre[0] + half * steps[j], centre[1] + half * steps[i]
+            mine, theirs = (math.exp(-0.5 * (math.dist(place, c) / 0.125) ** 2) for c in (centre, other))
+            expected = seen[g, 0, i, j].item() * mine / (mine + theirs)
+            assert seen[g, 1, i, j].item() == pytest.approx(expected, abs=1e-4)
+        assert 0.7 * seen[g, 0].sum() < seen[g, 1].sum() < 0.999 * seen[g, 0].sum()
+
+
+@torch.no_grad()
+def test_the_order_of_frames_does_not_matter_and_that_of_things_is_one_for_all():
+    torch.manual_seed(2)
+    net, stretch = made(1, 2, 3), torch.rand(2, 3, 1, 64, 64).pow(6)
+    assert net(stretch).shape == (2, 256)
+    one = made(1, 1, 3)
+    assert torch.allclose(one(stretch), one(stretch.flip(1)), atol=1e-5)
+
+
+@torch.no_grad()
+def test_frames_without_anything_give_numbers():
+    for shown in (torch.zeros(1, 5, 1, 64, 64), torch.full((1, 5, 1, 64, 64), 3.0)):
+        assert made()(shown).isfinite().all()
+        assert made().windows(shown).isfinite().all()
+
+
+def test_what_it_learns_reaches_all_its_weights():
+    net = Tracks(1, 2, 5)
+    net(torch.rand(3, 5, 1, 64, 64)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@torch.no_grad()
+def test_half_precision_finds_the_same_places():
+    batch = MovingDigits(load_digits()[1], frames=5).batch(8, seed=4)
+    stretches = batch.video.float() / 255
+    net = made()
+    exact = net.windows(stretches)
+    assert torch.allclose(net.windows(stretches.bfloat16()).float(), exact, atol=0.02)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(net.windows(stretches), exact)
+
+
+@pytest.mark.parametrize("settings", [{"things": 0}, {"stretch": 0}, {"things": 4, "stretch": 5}])
+def test_what_cannot_be_followed_is_refused(settings):
+    with pytest.raises(ValueError, match="things through"):
+        Tracks(1, **settings)

@@ -1,0 +1,124 @@
+"""The model that follows things: stretches against frames one by one, short clips, streams, files."""
+
+import pytest
+import torch
+
+from saccade.models.build import create_model, list_models
+from saccade.models.track_classifier import TrackClassifier
+
+
+def made(num_classes=4, **settings):
+    torch.manual_seed(0)
+    model = create_model("tracks", num_classes, **{"in_channels": 1, "hidden": 16, "dropout": 0.0, **settings})
+    assert isinstance(model, TrackClassifier)
+    return model.eval()
+
+
+def clips(B, T, seed=0):
+    return torch.rand(B, T, 1, 64, 64, generator=torch.Generator().manual_seed(seed)).pow(6)
+
+
+@torch.no_grad()
+def test_a_stretch_is_judged_when_it_ends():
+    model, video = made(), clips(2, 13)
+    logits = model(video).logits
+    assert logits.shape == (2, 13, 4)
+    assert torch.equal(logits[:, :4], torch.zeros(2, 4, 4))
+    for first, last in ((4, 9), (9, 13)):
+        assert (logits[:, first:last] == logits[:, first : first + 1]).all()
+    assert not torch.allclose(logits[:, 4], logits[:, 9])
+
+
+@torch.no_grad()
+def test_judgements_are_multiplied_each_as_far_as_it_can_be_trusted():
+    model, video = made(), clips(2, 10)
+    pool = model.pool
+    torch.nn.init.normal_(pool.weight.weight)
+    expected = torch.zeros(2, 4)
+    for stretch in (video[:, :5], video[:, 5:]):
+        features = model.tracks(stretch)
+        trust = torch.nn.functional.softplus(pool.weight(features))
+        expected = expected + trust * pool.judge(features).log_softmax(1)
+    assert torch.allclose(model(video).logits[:, -1].softmax(1), expected.softmax(1), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_stream_says_what_the_clip_says_wherever_each_stream_stands():
+    model, video = made(stretch=3), clips(2, 11)
+    whole = model(video).logits
+    state = None
+    for t in range(11):
+        output, state = model.step(video[:, t], state)
+        assert torch.allclose(output.logits, whole[:, t], atol=1e-4)
+    # Streams that began at different times, in one batch: one is two frames ahead.
+    _, ahead = model.step(video[:1, 0])
+    _, ahead = model.step(video[:1, 1], ahead)
+    _, state = model.step(video[1:, 0])
+    for t in range(1, 9):
+        joined = type(ahead)(*map(torch.cat, zip(ahead, state, strict=True)))
+        output, after = model.step(torch.stack((video[0, t + 1], video[1, t])), joined)
+        assert torch.allclose(output.logits[0], whole[0, t + 1], atol=1e-4)
+        assert torch.allclose(output.logits[1], whole[1, t], atol=1e-4)
+        ahead, state = (type(after)(*(part[i : i + 1] for part in after)) for i in (0, 1))
+
+
+@torch.no_grad()
+def test_a_clip_shorter_than_a_stretch_repeats_its_last_frame():
+    model, video = made(), clips(2, 3)
+    filled = torch.cat((video, video[:, -1:].expand(-1, 2, -1, -1, -1)), 1)
+    logits = model(video).logits
+    assert logits.shape == (2, 3, 4)
+    assert torch.allclose(logits[:, -1], model(filled).logits[:, -1], atol=1e-6)
+    assert torch.equal(logits[:, :2], torch.zeros(2, 2, 4))
+
+
+@torch.no_grad()
+def test_windows_are_those_of_the_stretches():
+    model, video = made(), clips(1, 12)[0]
+    windows = model.windows(video)
+    assert windows.shape == (12, 2, 2, 3)
+    assert torch.equal(windows[:5], model.tracks.windows(video[None, :5])[0])
+    assert model.windows(video[:2]).shape == (2, 2, 2, 3)
+
+
+@torch.no_grad()
+def test_things_may_be_read_one_by_one_in_any_order():
+    model, video = made(55, head="each-glimpse"), clips(2, 5)
+    features = model.tracks(video)
+    other = features.unflatten(1, (2, -1)).flip(1).flatten(1)
+    assert torch.allclose(model.pool.judge(features), model.pool.judge(other), atol=1e-5)
+    assert model(video).logits.shape == (2, 5, 55)
+
+
+def test_the_last_answer_teaches_all_weights():
+    model = made().train()
+    model(clips(3, 10)).logits[:, -1].logsumexp(1).sum().backward()
+    model.zero_grad()
+    torch.nn.functional.cross_entropy(model(clips(3, 10)).logits[:, -1], torch.tensor([0, 1, 2])).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_files_give_the_same_model(tmp_path):
+    model = made(3, things=1, stretch=2)
+    model.save_pretrained(tmp_path)
+    again = TrackClassifier.from_pretrained(tmp_path).eval()
+    assert torch.equal(again(clips(1, 4)).logits, model(clips(1, 4)).logits)
+
+
+def test_it_can_stream():
+    assert "tracks" in list_models(streaming=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"start": "first-frame"}, "give zeros"),
+        ({"grounded": True}, "does not attend"),
+        ({"pretrained": True}, "no pretrained weights"),
+        ({"head": "two"}, "expected one of joint, each-glimpse"),
+        ({"head": "each-glimpse", "num_classes": 4}, "unordered groups"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        made(**settings)
