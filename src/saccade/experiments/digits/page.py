@@ -204,7 +204,8 @@ def _honest(page: Page, figures: Figures) -> None:
             "The *ceiling* is a measurement, not a bound: a classifier of one clean digit, under the same transforms, "
             "is asked for each digit of a pair by itself. Where canvases turn, a 6 may be a 9, and no classifier can "
             "know more than the shape tells. Two digits that turn together say more about the angle than each alone. "
-            "*opinions*: how far each frame is trusted is learned from whole videos."
+            "*opinions*: how far each frame is trusted is learned from whole videos; *tracks*: five frames are read at "
+            "once."
         )
 
 
