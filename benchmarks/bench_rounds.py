@@ -1,14 +1,14 @@
 """300 rounds of LSTM(8) and a softmax on frozen features: saccade beside Keras and one `torch.nn.LSTM` after the other.
 
 A round is built, trained for 20 steps, evaluated on one test set and discarded. The peers do few rounds a repetition,
-saccade all; times are given per round. The limit is the time of a round's matrix products alone, in the shapes and on
-the threads in which saccade does them; beside it stands that of the two largest, of features with the input kernel and
+saccade all; times are given per round. The limit is the time of a round's matrix products alone, as large as saccade
+does them and on as many threads; beside it stands that of the two largest, of features with the input kernel and
 with its gradient, which leave out the softmax layer, the recurrence and the test set.
 """
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saccade.training.rounds import ORDER_GROUP, train_rounds
+from saccade.training.stacked import behind
 
 VIDEOS, FRAMES, FEATURES, CLASSES, UNITS = 100, 50, 500, 100, 8
 EPOCHS, BATCH, LR, SEED = 10, 50, 1e-3, 0
@@ -116,17 +117,20 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     steps, gates, states = EPOCHS * VIDEOS // BATCH, 4 * UNITS, FRAMES * UNITS
-    frames = features[:BATCH].flatten(0, 1)  # BT D
+    # As wide as saccade makes them, with a one for the bias.
+    frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(0, 1)  # BT D'
 
     def work(count: int) -> None:
-        kernels = [torch.randn(size * gates, FEATURES) for size in _sizes(count, ORDER_GROUP)]
+        every = torch.randn(count * gates, frames.shape[1])
+        kernels = every.split(ORDER_GROUP * gates)
         brought = [torch.empty(len(frames), len(kernel)) for kernel in kernels]
         gradients = [torch.empty_like(kernel) for kernel in kernels]
         head, flat, scores = (torch.randn(count, *s) for s in ((CLASSES, states), (states, BATCH), (CLASSES, BATCH)))
         recurrent, gate, state = (torch.randn(count, *s) for s in ((gates, UNITS), (gates, BATCH), (UNITS, BATCH)))
+        pull, back = torch.empty_like(flat), torch.empty_like(state)
         slopes, earlier = torch.randn(count, gates, FRAMES * BATCH), torch.randn(count, UNITS, FRAMES * BATCH)
 
-        def forward() -> None:
+        def forward(kernels: Sequence[Tensor], brought: Sequence[Tensor]) -> None:
             for kernel, out in zip(kernels, brought, strict=True):
                 torch.mm(frames, kernel.T, out=out)
             if not large_only:
@@ -139,20 +143,21 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
                 torch.mm(out.T, frames, out=gradient)
             if not large_only:
                 torch.bmm(scores, flat.mT)
-                torch.bmm(head.mT, scores, out=flat)
+                torch.bmm(head.mT, scores, out=pull)
                 for _ in range(FRAMES - 1):
-                    torch.bmm(recurrent.mT, gate, out=state)
+                    torch.bmm(recurrent.mT, gate, out=back)
                 torch.bmm(earlier, slopes.mT)
 
         for _ in range(steps):
-            forward()
+            forward(kernels, brought)
             backward()
         if not large_only:
-            for _ in range(VIDEOS // BATCH):  # the test set
-                forward()
+            of_test = [torch.empty(len(frames), len(every))]
+            for _ in range(VIDEOS // BATCH):  # the test set, which all see in one order
+                forward([every], of_test)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, _sizes(rounds, 2 * ORDER_GROUP)))
+        list(pool.map(work, _sizes(rounds, min(2 * ORDER_GROUP, -(-rounds // threads)))))
     torch.set_num_threads(before)
 
 

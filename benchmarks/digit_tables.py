@@ -86,12 +86,19 @@ def digits_honest(results: Results) -> str:
     for ceiling in CEILINGS:
         tops = [with_interval(models[v][ceiling]) if ceiling in models[v] else "–" for v in models]
         rows += [[f"*{ceiling}*", *tops, ""]] if set(tops) != {"–"} else []
+    later = [
+        f" `{name}` begins its stretches where digits change their look; two frames later, it is right in "
+        f"{percent(found['out_of_phase'])} %."
+        for of_variant in models.values()
+        for name, found in of_variant.items()
+        if "out_of_phase" in found
+    ]
     note = (
         f"Accuracy in % of whole videos of {FRAMES} frames ± half of its 95 % interval, in brackets after the first "
         f"{SHORT}; **recorded**. *two-stage*: the encoder stays as "
         "single digits made it; *end-to-end*: everything learns. Videos and minutes (of the longest training) count "
         "what a model had learned from before as a whole, not the encoders' pre-training."
-    )
+    ) + "".join(later)
     return table(["model", *models, "training videos · minutes"], rows) + f"\n{note}\n"
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from saccade.config import DataConfig, ModelConfig
 from saccade.data.frame_cache import prepare
 from saccade.models.build import create_model
+from saccade.models.track_classifier import TrackClassifier
 from saccade.pictures.seen_clip import draw_clip
 from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Prediction
@@ -221,6 +222,26 @@ def test_a_prediction_says_which_windows_its_encoder_looked_through(
             corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
             np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
     assert recognizer().predict(path).windows is None
+
+
+def test_who_follows_things_shows_the_windows_of_the_first_sample_that_has_a_frame(make_clip: Make) -> None:
+    data = DataConfig(frames=5, windows=2, size=32, channels=1, normalization="half")
+    seer = recognizer("tracks", data)
+    path = make_clip(size=(64, 48), frames=9)
+    seen, sample = seer.look(path)
+    assert sample.windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
+    assert seen.windows is not None
+    assert seen.windows.shape == (9, 2, 4, 2)
+    video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
+    height, width = seen.size
+    model = seer.model
+    assert isinstance(model, TrackClassifier)
+    parts = (model.windows(video[:5]), model.windows(video[4:])[1:])
+    for t, theta in enumerate(torch.cat(parts)):
+        for g in range(2):
+            (a, b, x), (c, d, y) = theta[g].tolist()
+            corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
+            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
 
 
 def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class Recognizer:
             ValueError: a model that weighs no frames.
         """
         if not isinstance(self.model, Classifier):
-            raise ValueError("this model answers once a clip: it has no evidence of single frames")
+            raise ValueError("this model has no evidence of single frames; use model moments")
         return self.model.look(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
 
     def _encode(self, samples: Tensor) -> Tensor:
@@ -224,7 +224,12 @@ class Recognizer:
         looks: object = self.model if isinstance(self.model, Windowed) else self.model.encoder
         frames = torch.from_numpy(sample.pixels).to(self._device)
         if isinstance(looks, Windowed):
-            theta = looks.windows(to_video(frames, self.data.normalization, self.data.flow_channels))
+            video = to_video(frames, self.data.normalization, self.data.flow_channels)
+            # Who follows things sees a frame among its neighbours in a sample; of several samples, the first is shown.
+            found = [looks.windows(video[window]) for window in sample.windows]
+            theta = torch.zeros(len(frames), *found[0].shape[1:])
+            for window, seen in zip(sample.windows[::-1], found[::-1], strict=True):
+                theta[window] = seen.cpu()
         elif sample.followed is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:

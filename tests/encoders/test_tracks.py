@@ -81,9 +81,9 @@ def test_things_are_shared_by_the_equations():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("side", [64, 160])
+@pytest.mark.parametrize("side", [64, 95, 160, 319])
 def test_windows_lie_on_things_whatever_the_background(side):
-    corners = [(4, 6), (40, 30)] if side == 64 else [(10, 20), (110, 90)]
+    corners = [(side // 10, side // 8), (side * 2 // 3, side // 2)]
     frame, centres = squares(*corners, side=side)
     for level in (0.0, 0.8):
         shown = torch.cat((frame, 1 - frame)) * (level - 0.3) + level  # brighter things, and darker ones
@@ -93,6 +93,46 @@ def test_windows_lie_on_things_whatever_the_background(side):
         assert torch.allclose(found[order], centres, atol=0.03)
         assert torch.equal(windows[:, 0, 1], torch.zeros(2))  # they do not turn
         assert torch.equal(windows[:, 0, 0], windows[:, 1, 1])
+
+
+@torch.no_grad()
+def test_places_are_averages_not_the_brightest():
+    frame = torch.zeros(1, 128, 128)
+    frame[0, 40:72, 40:56] = 0.2
+    frame[0, 40:72, 56:72] = 1.0
+    found, _ = find_things(frame[None], 1)
+    expected = (0.2 * 48 + 1.0 * 64) / 1.2 / 64 - 1, 56 / 64 - 1
+    assert torch.allclose(found[0, 0], torch.tensor(expected), atol=1e-3)
+
+
+@torch.no_grad()
+def test_half_a_window_is_the_mean_size_of_its_thing_within_limits():
+    # Two things that change their sizes and, left and right, their places in the search: the larger one comes first.
+    sizes = [(8, 14), (14, 8), (8, 16)]
+    frames = torch.stack([squares((10, 20), width=a)[0] + squares((40, 20), width=b)[0] for a, b in sizes])
+    windows = made(1, 2, 3).windows(frames[None])[0]
+    for side in (0, 1):
+        g = int((windows[0, :, 0, 2] > 0).float().argmax()) if side else int((windows[0, :, 0, 2] < 0).float().argmax())
+        radii = [math.sqrt(2 * ((pair[side] / 2) ** 2 - 0.25) / 3) * 2 / 64 for pair in sizes]  # of pooled pixels
+        assert windows[:, g, 0, 0].tolist() == pytest.approx([1.8 * sum(radii) / 3] * 3, rel=0.05)
+        assert ((windows[:, g, 0, 2] > 0) == bool(side)).all()
+    tiny = squares((30, 30), width=2)[0]
+    huge = torch.zeros(1, 64, 64)
+    huge[:, :, 8:30], huge[:, :, 34:56] = 1, 1
+    for frame, half in ((tiny, 0.2), (huge, 0.6)):
+        assert made(1, 1, 1).windows(frame[None, None])[0, 0, 0, 0, 0].item() == pytest.approx(half)
+
+
+@torch.no_grad()
+def test_frames_are_read_together_by_their_mean_and_their_maximum():
+    torch.manual_seed(3)
+    net = made(1, 2, 3)
+    stretch = torch.rand(1, 3, 1, 64, 64).pow(6)
+    seen = net.transform(stretch)[0]  # L G 2 32 32
+    for g in range(2):
+        maps = torch.stack([net.low(seen[t, g][None])[0] for t in range(3)])
+        expected = net.high(torch.cat((maps.mean(0), maps.max(0).values))[None])[0]
+        assert torch.allclose(net(stretch)[0].unflatten(0, (2, -1))[g], expected, atol=1e-5)
 
 
 @torch.no_grad()
@@ -189,6 +229,8 @@ def test_half_precision_finds_the_same_places():
     assert torch.allclose(net.windows(stretches.bfloat16()).float(), exact, atol=0.02)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(net.windows(stretches), exact)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert made().to(dtype)(stretches.to(dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("settings", [{"things": 0}, {"stretch": 0}, {"things": 4, "stretch": 5}])

@@ -176,6 +176,9 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
     assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]
     assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
+    later = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.later.json")
+    assert later["settings"]["begins_later"] == 2
+    assert of_scale[PAIRS_FOLLOWED.name]["out_of_phase"] == later["figures"]["accuracy"]
 
 
 def test_finished_cells_are_read_and_lost_ones_computed_again(

@@ -63,6 +63,30 @@ def test_a_stream_says_what_the_clip_says_wherever_each_stream_stands():
 
 
 @torch.no_grad()
+def test_a_state_is_a_value():
+    model, video = made(stretch=3), clips(1, 3)
+    _, before = model.step(video[:, 0])
+    kept = [part.clone() for part in before]
+    first, _ = model.step(video[:, 1], before)
+    second, _ = model.step(video[:, 1], before)
+    assert torch.equal(first.logits, second.logits)
+    assert all(torch.equal(now, then) for now, then in zip(before, kept, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_says_nearly_the_same(dtype):
+    model, video = made(), clips(1, 10)
+    exact = model(video).logits.softmax(2)
+    half = made().to(dtype)
+    assert (half(video.to(dtype)).logits.softmax(2) - exact).abs().max() < 0.05
+    state = None
+    for t in range(10):
+        output, state = half.step(video[:, t].to(dtype), state)
+    assert (output.logits.softmax(1) - exact[:, -1]).abs().max() < 0.05
+
+
+@torch.no_grad()
 def test_a_clip_shorter_than_a_stretch_repeats_its_last_frame():
     model, video = made(), clips(2, 3)
     filled = torch.cat((video, video[:, -1:].expand(-1, 2, -1, -1, -1)), 1)
@@ -79,6 +103,8 @@ def test_windows_are_those_of_the_stretches():
     assert windows.shape == (12, 2, 2, 3)
     assert torch.equal(windows[:5], model.tracks.windows(video[None, :5])[0])
     assert model.windows(video[:2]).shape == (2, 2, 2, 3)
+    rest = torch.cat((video[10:], video[11:].expand(3, -1, -1, -1)))
+    assert torch.equal(windows[10:], model.tracks.windows(rest[None])[0, :2])
 
 
 @torch.no_grad()
@@ -96,6 +122,11 @@ def test_the_last_answer_teaches_all_weights():
     model.zero_grad()
     torch.nn.functional.cross_entropy(model(clips(3, 10)).logits[:, -1], torch.tensor([0, 1, 2])).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_the_head_is_as_wide_as_asked_for():
+    plain, wide = (sum(p.numel() for p in made(head_units=units).pool.judge.parameters()) for units in (0, 5))
+    assert (plain, wide) == (32 * 4 + 4, 32 * 5 + 5 + 5 * 4 + 4)
 
 
 def test_files_give_the_same_model(tmp_path):

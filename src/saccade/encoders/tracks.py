@@ -32,14 +32,14 @@ class Tracks(nn.Module):
     Windows need no weights. What stands out from the background (the median of the frame) is shared among the things by
     soft k-means, which is slot attention (Locatello et al. 2020) with places for keys and no parameters:
 
-        m_i = |x_i - median(x)|                        averaged over the channels
+        m_i = |x_i - median(x)|                        averaged over the channels, and to some 32 places a side
         r_gi = softmax_g(-|p_i - c_g|² / 2σ²)          whose a place is
         c_g ← Σ_i r_gi m_i p_i / Σ_i r_gi m_i          three times
 
     from the highest places of m, blurred, each out of reach of those before (inhibition of return, Itti, Koch &
-    Niebur 1998). Half a window is 1.8 root mean square radii of its thing, on average over the stretch. Which thing is
-    which in the next frame is told by the smoothest paths: of all orders those with the least Σ|c_t - 2c_{t-1} +
-    c_{t-2}|.
+    Niebur 1998). Half a window is 1.8 root mean square radii of its thing, on average over the stretch, and .2 to .6 of
+    half a frame. Which thing is which in the next frame is told by the smoothest paths: of all orders those with the
+    least Σ|c_t - 2c_{t-1} + c_{t-2}|.
 
     Each window shows the frame less its background, and that times r, both at 32×32: conv 5×5→32, then the mean and
     the maximum over the stretch, conv 3×3→64, 3×3→128, each with max-pool 2, batch norm and ReLU; fully connected,
@@ -80,7 +80,7 @@ class Tracks(nn.Module):
     def forward(self, stretches: Tensor) -> Tensor:
         """`N L C H W -> N G·width`: the vectors of the things, which come in no particular order."""
         N, L = stretches.shape[:2]
-        seen = self.transform(stretches)
+        seen = self.transform(stretches).to(stretches.dtype)
         low = self.low(seen.flatten(0, 2).contiguous(memory_format=torch.channels_last))
         low = low.unflatten(0, (N, L, self.things))
         together = torch.cat((low.mean(1), low.amax(1)), 2).flatten(0, 1)
@@ -136,7 +136,8 @@ def find_things(frames: Tensor, things: int) -> tuple[Tensor, Tensor]:
         middle and 0.
     """
     factor = max(1, min(frames.shape[-2:]) // _GRID)
-    mass = F.avg_pool2d(frames.abs().mean(1, keepdim=True), factor)
+    h, w = (side // factor for side in frames.shape[-2:])
+    mass = F.adaptive_avg_pool2d(frames.abs().mean(1, keepdim=True), (h, w))
     places = _places(*mass.shape[-2:]).to(mass)  # P 2
     centres = _begin(mass, places, things)
     mass = mass.flatten(1)[:, None]  # N 1 P
@@ -182,7 +183,7 @@ def _foreground(frames: Tensor) -> Tensor:
 
 
 def _framed(centres: Tensor, half: Tensor) -> Tensor:
-    """Square windows `… 2 3` around centres `… 2` that reach `half` to each side."""
+    """Windows `… 2 3` around centres `… 2` that reach `half` to each side, as shares of the frame."""
     return torch.cat((half[..., None, None] * torch.eye(2).to(centres), centres[..., None]), -1)
 
 

@@ -29,17 +29,18 @@ class TrackClassifier(VideoModel):
 
     The answer at a frame is that of all stretches which ended by then; in the first one, before it ends, all classes
     are equal. The frames after the last whole stretch are not seen. A clip shorter than a stretch repeats its last
-    frame until it is one, which is its answer at that frame. Train it with the loss of the last answer (`--loss last`).
+    frame until it is one, which is its answer at that frame. Train it with the loss of the last answer (`--loss last`):
+    the frames of the first stretch say nothing, and count as wrong in the accuracy of frames.
 
     Args:
         num_classes: K.
         things: how many are followed (G).
         stretch: frames that are read together (L).
-        encoder: not used: it has its own.
+        encoder: not used, whatever is given: it has its own.
         hidden: numbers that describe a thing.
         head_units: width of a tanh layer before the classes; 0: none.
         head: `joint`: all things together make the classes; `each-glimpse`: each is read by itself, and a class is what
-            they are, in any order (`EachGlimpse`).
+            they are, in any order (`EachGlimpse`). Things come in no order, which `joint` must learn.
         dropout: before the classes.
         start: only `zeros`.
         grounded: only False: it has no attention to ground.
@@ -106,7 +107,10 @@ class TrackClassifier(VideoModel):
         return Output(torch.stack(answers, 1)[:, ended], None)
 
     def step(self, frame: Tensor, state: TrackState | None = None) -> tuple[Output, TrackState]:
-        """One frame `B C H W` of a stream: the same numbers as `forward`; begin with `state=None`."""
+        """One frame `B C H W` of a stream; begin with `state=None`.
+
+        The same numbers as `forward`, but for a clip shorter than a stretch: a stream cannot know that it ends.
+        """
         self.check_frames(frame.shape[1:])
         said, frames, begun = self.initial_state(len(frame)) if state is None else state
         frames = frames.clone()
@@ -132,7 +136,8 @@ class TrackClassifier(VideoModel):
     def windows(self, frames: Tensor) -> Tensor:
         """Where it looks in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
 
-        A window is on the same thing throughout a stretch. The last stretch repeats its last frame.
+        A window is on the same thing throughout a stretch. Where frames are left after the last whole stretch, which
+        `forward` does not read, their windows are those of a stretch that repeats the last one.
         """
         T = len(frames)
         missing = -T % self.tracks.stretch

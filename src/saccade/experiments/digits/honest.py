@@ -44,6 +44,7 @@ CEILINGS = {
     f"{CEILING}-{TRACKS}": FOLLOWED,
 }
 _VALIDATION = 320  # videos of validation digits
+_LATER = 2  # frames, out of five
 
 
 def compete(
@@ -68,7 +69,8 @@ def compete(
     how, settings = _settings(variant, who, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
-        _validated(folder).unlink(missing_ok=True)  # that of another model, which was here before
+        for of_another in (_validated(folder), _later(folder)):  # that was here before
+            of_another.unlink(missing_ok=True)
         learn, choose = _samples(variant, who, sides, num_digits=2)
         title = f"{variant}, {who.name}"
         recognizer, figures = train(who, PAIRS, learn, choose, DATA, how, folder, encoders, title)
@@ -94,9 +96,34 @@ def validate(run: Path, variant: str, who: Contestant, videos: int, tests: int, 
     return float(cell(_validated(folder), settings, compute)["accuracy"])
 
 
+def out_of_phase(run: Path, variant: str, who: Contestant, videos: int, tests: int, sides: Sides) -> float:
+    """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
+
+    Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
+    with the video. Here it begins two frames later, and sees the 45 frames of nine stretches; the digits are those
+    that `compete` tests on.
+    """
+    folder = run / variant / who.name
+    _, settings = _settings(variant, who, videos, tests, sides)
+
+    def compute() -> dict[str, Any]:
+        test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
+        first, last = _LATER, FRAMES - who.frames_per_setting + _LATER
+        test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
+        return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
+
+    settings["begins_later"] = _LATER
+    return float(cell(_later(folder), settings, compute)["accuracy"])
+
+
 def _validated(folder: Path) -> Path:
     """The cell of `validate` on the model in a folder."""
     return folder.with_suffix(".validation.json")
+
+
+def _later(folder: Path) -> Path:
+    """The cell of `out_of_phase`."""
+    return folder.with_suffix(".later.json")
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:

@@ -191,13 +191,21 @@ def _honest(page: Page, figures: Figures) -> None:
     ]
     ceilings = [name for name in CEILINGS if any(name in models for models in honest.values())]
     rows += [[f"*{name}*", *(_share(honest[variant].get(name)) for variant in honest), None] for name in ceilings]
+    later = {
+        name: found["out_of_phase"] for of in honest.values() for name, found in of.items() if "out_of_phase" in found
+    }
     page.table(
         rows,
         ["model", *honest, "training videos · minutes"],
         f"Accuracy in % on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
         f"{SHORT}. *two-stage*: the encoder stays as single digits made it; *end-to-end*: everything learns. Training "
         "videos and minutes count what a model had learned from before as a whole (not the encoders' "
-        "pre-training); minutes are those of the longest training.",
+        "pre-training); minutes are those of the longest training."
+        + "".join(
+            f" {name} begins its stretches where digits change their look; two frames later, it is right in "
+            f"{percent(share)}."
+            for name, share in later.items()
+        ),
     )
     if ceilings:
         page.text(

@@ -11,9 +11,9 @@ from saccade.data.folder import find_clips
 from saccade.data.moving_mnist import VARIANTS
 from saccade.experiments.cells import cell
 from saccade.experiments.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
-from saccade.experiments.digits.contestants import SINGLE, Contestant
+from saccade.experiments.digits.contestants import SINGLE, TRACKS, Contestant
 from saccade.experiments.digits.hands import carry_over
-from saccade.experiments.digits.honest import CEILINGS, ceiling, compete, validate
+from saccade.experiments.digits.honest import CEILINGS, ceiling, compete, out_of_phase, validate
 from saccade.experiments.digits.memory import memory_table
 from saccade.experiments.digits.page import write_page
 from saccade.experiments.digits.pretraining import pretrain
@@ -174,8 +174,10 @@ class _Tables:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
         before = self._before(variant, entry.who)
         of = variant, entry.who, entry.videos, entry.tests or self.budget.tests
-        found = self._trained("honest", *of)
-        return _in_all({**found, "validation": validate(self.run / "honest", *of, self.sides)}, before)
+        found = {**self._trained("honest", *of), "validation": validate(self.run / "honest", *of, self.sides)}
+        if entry.who.model == TRACKS:
+            found["out_of_phase"] = out_of_phase(self.run / "honest", *of, self.sides)
+        return _in_all(found, before)
 
     def _before(self, variant: str, who: Contestant) -> dict[str, Any]:
         """What a model learned from before, which is part of its budget."""
