@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgba
 from saccade.data.digits import load_digits
 from saccade.data.moving_mnist import VARIANTS, Batch, MovingDigits, random_stream
 from saccade.encoders.stn import STN
+from saccade.layers.spatial_transformer import spatial_transform
 from saccade.pictures.curves import to_png, to_svg
 from saccade.pictures.digit_figures import deformation, deformed, variants, windows
 
@@ -169,6 +170,17 @@ def test_a_window_that_leaves_its_frame_is_shown_beyond_it(zoom, border):
     axes = windows({"": (torch.zeros(1, 1, 64, 64), (zoom * IDENTITY)[None])}).axes[0]
     assert axes.get_xlim() == (-border, 64 + border)
     assert axes.get_ylim() == (64 + border, -border)
+
+
+def test_what_windows_see_is_averaged_in_a_last_column():
+    frames = torch.rand(3, 1, 64, 64)
+    thetas = (IDENTITY * torch.tensor([0.3, 0.6])[:, None, None]).expand(3, 2, 2, 3)
+    figure = windows({"": (frames, thetas)}, together=True)
+    assert len(figure.axes) == 3 * (1 + 2) + 2
+    seen = spatial_transform(frames, thetas, (32, 32))[:, :, 0].mean(0)
+    for view, expected in zip(figure.axes[-2:], seen, strict=True):
+        np.testing.assert_allclose(view.images[0].get_array(), expected, atol=1e-5)
+    assert "on average" in words(figure)
 
 
 def test_cells_do_not_overlap_whatever_the_number_of_windows():

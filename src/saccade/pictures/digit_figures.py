@@ -73,7 +73,7 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10, wi
     return figure
 
 
-def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figure":
+def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together: bool = False) -> "Figure":
     """Figure 4: frames with the outline of each window, and below them what is seen through it.
 
     A dot marks the window's upper left corner, so that a turned or mirrored view can be told. Where a window leaves its
@@ -84,6 +84,7 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         rows: by title, frames `N 1 H W` as the encoder takes them, and the windows that it says, `N 2 3`, or `N G 2 3`
             for G windows a frame: see `spatial_transform`. An `STN` gives them by `windows(frames)`.
         size: height and width of what is seen.
+        together: whether a last column has the averages of what the windows see, each of which is on one thing.
 
     Raises:
         ValueError: there is nothing to draw, or frames and windows do not fit.
@@ -101,7 +102,7 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
     cell, gap, left, heading = 1.2, 0.1, 1.45, 0.35
     several = {title: thetas[:, None] if thetas.ndim == 3 else thetas for title, (_, thetas) in rows.items()}
     below = {title: _arranged(thetas.shape[1], cell)[1] for title, thetas in several.items()}
-    columns = max(len(frames) for frames, _ in rows.values())
+    columns = max(len(frames) for frames, _ in rows.values()) + together
     height = sum(heading + cell + gap + depth + 2 * gap for depth in below.values()) - 2 * gap
     figure = _sheet(left + columns * (cell + gap) - gap, height)
     y = 0.0
@@ -116,14 +117,19 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         _label(figure, y + heading + cell + gap + below[title] / 2, "what it sees", note, 11)
         corners = window_corners(thetas, *pictures.shape[-2:]).numpy()
         border = _border(corners, *pictures.shape[-2:])
-        for column, (picture, theta) in enumerate(zip(pictures, thetas, strict=True)):
+        views = spatial_transform(pictures, thetas, (size, size))[:, :, 0]  # N G h w
+        for column, picture in enumerate(pictures):
             x = left + column * (cell + gap)
             axes = _cell(figure, x, y + heading, cell, cell)
             _show(axes, picture[0], low, high, border)
-            for window, rim in zip(corners[column], _rims(len(theta)), strict=True):
+            for window, rim in zip(corners[column], _rims(thetas.shape[1]), strict=True):
                 _outline(axes, window, rim)
-            seen = spatial_transform(picture.expand(len(theta), -1, -1, -1), theta, (size, size))
-            _views(figure, x, y + heading + cell + gap, cell, seen[:, 0], low, high)
+            _views(figure, x, y + heading + cell + gap, cell, views[column], low, high)
+        if together:
+            x = left + len(pictures) * (cell + gap)
+            _words(figure, x + cell / 2, y + heading + cell - 0.05, "on average", 11, ha="center", va="bottom")
+            average = views.mean(0)
+            _views(figure, x, y + heading + cell + gap, cell, average, low, average.max().item())
         y += heading + cell + gap + below[title] + 2 * gap
     return figure
 

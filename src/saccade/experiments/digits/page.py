@@ -13,6 +13,7 @@ from saccade.data.generated import SingleDigits
 from saccade.data.moving_mnist import VARIANTS, Batch, MovingDigits
 from saccade.data.scaled_mnist import ScaledDigits
 from saccade.data.transform import to_video
+from saccade.encoders.tracks import Tracks
 from saccade.evaluation.report import Cell, Page
 from saccade.evaluation.summary import percent
 from saccade.experiments.digits import pretraining
@@ -264,6 +265,19 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
     picture = to_png(digit_figures.windows(rows_of), dpi=160)
     (run / "glimpses.png").write_bytes(picture)
     page.figure(picture, "Unseen digits: each window in its colour, and what it shows.", wide=True)
+    page.text(
+        "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
+        "and each stays on its thing for five frames, which are then read at once."
+    )
+    torn = MovingDigits(sides.test, "gesture", frames=5).batch(3, seed=6)
+    follower = Tracks().eval()
+    rows_of = {}
+    for i, video in enumerate(torn.video):
+        frames = to_video(video.movedim(1, -1), DATA.normalization)
+        rows_of[f"torn digits, video {i + 1}"] = frames, follower.windows(frames[None])[0]
+    picture = to_png(digit_figures.windows(rows_of, together=True), dpi=160)
+    (run / "tracks.png").write_bytes(picture)
+    page.figure(picture, "`gesture`: two windows through one setting, and the average of what each shows.", wide=True)
 
 
 def _on_digits(found: Mapping[str, Any]) -> str | None:
