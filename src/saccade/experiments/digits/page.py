@@ -271,10 +271,8 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
     )
     torn = MovingDigits(sides.test, "gesture", frames=5).batch(3, seed=6)
     follower = Tracks().eval()
-    rows_of = {}
-    for i, video in enumerate(torn.video):
-        frames = to_video(video.movedim(1, -1), DATA.normalization)
-        rows_of[f"torn digits, video {i + 1}"] = frames, follower.windows(frames[None])[0]
+    shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
+    rows_of = {f"torn digits, video {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
     picture = to_png(digit_figures.windows(rows_of, together=True), dpi=160)
     (run / "tracks.png").write_bytes(picture)
     page.figure(picture, "`gesture`: two windows through one setting, and the average of what each shows.", wide=True)
