@@ -85,6 +85,12 @@ class Recognizer:
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.verdict, self.localization = verdict, localization
 
+    @property
+    def looks_through(self) -> Windowed | None:
+        """What says where its windows lie, the model or its encoder; None: it sees whole frames."""
+        parts: tuple[object, ...] = self.model, self.model.encoder
+        return next((part for part in parts if isinstance(part, Windowed)), None)
+
     def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of a clip, `K`, from those at its frames, `T K`; or of several clips, `… T K -> … K`."""
         scores: NDArray[np.float32] = clip_scores(torch.from_numpy(frame_scores), self.verdict).numpy()
@@ -221,14 +227,15 @@ class Recognizer:
     @torch.inference_mode()
     def _windows(self, sample: Sample) -> NDArray[np.float32] | None:
         """Where the model's windows lie in the video: those of its encoder, or the one that follows what moves."""
-        looks: object = self.model if isinstance(self.model, Windowed) else self.model.encoder
+        looks = self.looks_through
         frames = torch.from_numpy(sample.pixels).to(self._device)
-        if isinstance(looks, Windowed):
+        if looks is not None:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
             # Who follows things sees a frame among its neighbours in a sample; of several samples, the first is shown.
-            found = [looks.windows(video[window]) for window in sample.windows]
+            samples = sample.windows if isinstance(self.model, Windowed) else np.arange(len(frames))[None]
+            found = [looks.windows(video[window]) for window in samples]
             theta = torch.zeros(len(frames), *found[0].shape[1:])
-            for window, seen in zip(sample.windows[::-1], found[::-1], strict=True):
+            for window, seen in zip(samples[::-1], found[::-1], strict=True):
                 theta[window] = seen.cpu()
         elif sample.followed is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saccade.layers.spatial_transformer import spatial_transform
+from saccade.layers.spatial_transformer import cell_centres, spatial_transform
 
 _WINDOW = 32  # height and width of what a window shows
 _WIDTH = 64  # numbers that describe it
@@ -104,7 +104,7 @@ class Glimpses(nn.Module):
     def _choose(self, features: Tensor) -> Tensor:
         """From the localisation network's `N D h w` to windows `N G 2 3`."""
         N, D, h, w = features.shape
-        places = _places(h, w).to(features)  # h*w 2
+        places = cell_centres(h, w).to(features)  # h*w 2
         left = self.log_gain.exp() * contrast(features).flatten(1)  # N h*w
         features = features.flatten(2)
         state = features.new_zeros(N, _STATE)
@@ -130,12 +130,6 @@ def contrast(features: Tensor) -> Tensor:
     away = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
     away = F.avg_pool2d(away, 3, 1, 1)[:, 0]
     return away / (away.mean((1, 2), keepdim=True) + 1e-6)
-
-
-def _places(h: int, w: int) -> Tensor:
-    """The centres of a grid's cells, `h*w 2`: x and y from -1 to 1 between the map's edges."""
-    y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (h, w))
-    return torch.stack((x.expand(h, w), y[:, None].expand(h, w)), -1).flatten(0, 1)
 
 
 def _reduced(frames: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saccade.layers.spatial_transformer import spatial_transform
+from saccade.layers.spatial_transformer import cell_centres, spatial_transform
 
 _WINDOW = 32  # height and width of what a window shows
 _GRID = 32  # places along the shorter side of a frame among which things are sought
@@ -99,7 +99,7 @@ class Tracks(nn.Module):
         frames = _foreground(stretches.flatten(0, 1))
         centres, half = self._followed(frames, len(stretches))
         seen = spatial_transform(frames, _framed(centres, half), (_WINDOW, _WINDOW))  # NL G C 32 32
-        inside = _places(_WINDOW, _WINDOW).to(centres) * half[..., None, None]  # NL G 1024 2, from the window's centre
+        inside = cell_centres(_WINDOW, _WINDOW).to(centres) * half[..., None, None]  # NL G 1024 2, around the centre
         shares = torch.stack(
             [_shares(inside[:, g] + centres[:, g, None], centres)[:, g] for g in range(self.things)], 1
         )
@@ -138,7 +138,7 @@ def find_things(frames: Tensor, things: int) -> tuple[Tensor, Tensor]:
     factor = max(1, min(frames.shape[-2:]) // _GRID)
     h, w = (side // factor for side in frames.shape[-2:])
     mass = F.adaptive_avg_pool2d(frames.abs().mean(1, keepdim=True), (h, w))
-    places = _places(*mass.shape[-2:]).to(mass)  # P 2
+    places = cell_centres(*mass.shape[-2:]).to(mass)  # P 2
     centres = _begin(mass, places, things)
     mass = mass.flatten(1)[:, None]  # N 1 P
     for _ in range(_TURNS):
@@ -185,12 +185,6 @@ def _foreground(frames: Tensor) -> Tensor:
 def _framed(centres: Tensor, half: Tensor) -> Tensor:
     """Windows `… 2 3` around centres `… 2` that reach `half` to each side, as shares of the frame."""
     return torch.cat((half[..., None, None] * torch.eye(2).to(centres), centres[..., None]), -1)
-
-
-def _places(h: int, w: int) -> Tensor:
-    """The centres of a grid's cells, `h*w 2`: x and y from -1 to 1 between the map's edges."""
-    y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (h, w))
-    return torch.stack((x.expand(h, w), y[:, None].expand(h, w)), -1).flatten(0, 1)
 
 
 def _block(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:

@@ -40,6 +40,12 @@ def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Te
     return seen.unflatten(2, (-1, size[0])).transpose(1, 2) if several else seen
 
 
+def cell_centres(h: int, w: int) -> Tensor:
+    """The centres of a grid's cells, `h*w 2`: x and y from -1 to 1 between the map's edges."""
+    y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (h, w))
+    return torch.stack((x.expand(h, w), y[:, None].expand(h, w)), -1).flatten(0, 1)
+
+
 def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
     """Where the corners of windows lie in pictures of `height` × `width`.
 

@@ -14,7 +14,6 @@ from saccade.data.digits import Digits, Sides
 from saccade.data.generated import DigitPairs
 from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.data.transform import to_video
-from saccade.encoders.build import Windowed
 from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
 from saccade.experiments.cells import cell
 from saccade.experiments.demo import answers
@@ -163,8 +162,8 @@ def _samples(variant: str, who: Contestant, sides: Sides, num_digits: int) -> tu
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     """`on_digits`: the share of frames where every window of the model is on a digit of its own; if it has any."""
-    looks: object = recognizer.model if isinstance(recognizer.model, Windowed) else recognizer.model.encoder
-    if not isinstance(looks, Windowed):
+    looks = recognizer.looks_through
+    if looks is None:
         return {}
     frames = videos.video.movedim(2, -1)
     thetas = torch.cat([looks.windows(to_video(clip, DATA.normalization)) for clip in frames])
