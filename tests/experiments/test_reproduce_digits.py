@@ -15,7 +15,7 @@ from saccade.config import read_json
 from saccade.data.digits import Sides, split_digits
 from saccade.data.moving_mnist import VARIANTS, ordered_label
 from saccade.data.transform import to_video
-from saccade.experiments.digits import contestants, honest, pretraining, published, reproduce
+from saccade.experiments.digits import contestants, hands, honest, pretraining, published, reproduce
 from saccade.experiments.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from saccade.experiments.digits.contestants import JUDGED_TOGETHER, SINGLE, Contestant
 from saccade.models.classifier import Classifier
@@ -163,7 +163,7 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
     chain = ("ceiling", READER.name, TOGETHER.name)
     alone, reader, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in chain)
-    seen = {name: 2 * who.batch for name, who in honest.CEILINGS.items()}  # an epoch of two batches each
+    seen = {name: who.batch for name, who in honest.CEILINGS.items()}  # a single batch each
     assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
@@ -243,6 +243,59 @@ def test_some_cells_alone_take_the_place_of_their_rows(
         reproduce.reproduce(tmp_path / "alone", budget="tiny", results=tmp_path / "results", only=["memory"])
 
 
+def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path, tmp_path: Path) -> None:
+    """Else a table made with the encoders of another budget would be believed."""
+    shutil.copytree(run / "run", tmp_path / "run")
+    of_encoder = tmp_path / "run" / "pretraining" / "lenet-one-cycle"
+    shutil.copy(run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors", of_encoder / "model")
+    digits, who = split_digits(), TINY.entries[-1].who
+    encoders = tmp_path / "run" / "pretraining"
+    rounds = {**TINY.rounds, **TINY.baselines}
+    with pytest.raises(ValueError, match=r"normal-lenet.json: made with other settings \(weights\)"):
+        published.table_cell(
+            tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
+        )
+    with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
+        honest.compete(tmp_path / "run" / "honest", encoders, "normal", who, 1, TINY.tests, digits)
+    with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
+        hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
+
+
+def test_a_cell_of_table_one_goes_on_with_what_it_had(
+    run: Path, tmp_path: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, trained = [], []
+    encode, train = published.encode, published.train_rounds
+
+    def encoding(model: Classifier, video: torch.Tensor) -> torch.Tensor:
+        encoded.append(video)
+        if len(encoded) == 4:
+            raise KeyboardInterrupt
+        return encode(model, video)
+
+    def training(*of: Any, model: str, **how: Any) -> Any:
+        trained.append(model)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(*of, model=model, **how)
+
+    def compute() -> dict[str, Any]:
+        return published.table_cell(
+            tmp_path, run / "run" / "pretraining", "normal", "lenet", "one-cycle", {"lstm": 2, "mlp": 1}, sides, 5
+        )
+
+    monkeypatch.setattr(published, "encode", encoding)
+    monkeypatch.setattr(published, "train_rounds", training)
+    for _ in range(2):  # cut off at the fourth set of videos, then at the second model
+        with pytest.raises(KeyboardInterrupt):
+            compute()
+    figures = compute()
+    assert len(encoded) == 5  # four sets, one of them twice
+    assert trained == ["lstm", "mlp", "mlp"]
+    assert figures == read_json(run / "run" / "paper" / "normal-lenet.json")["figures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["normal-lenet.json"]
+
+
 def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
     with pytest.raises(ValueError, match=r"made with other settings \(rounds\); choose another --run"):
@@ -269,8 +322,22 @@ def test_one_protocol_after_the_other_makes_one_page(
     assert unseen in both
 
 
-def test_the_baseline_on_pixels_is_a_cell_of_its_own(sides: Sides, tmp_path: Path) -> None:
+def test_the_baseline_on_pixels_is_a_cell_of_its_own(
+    sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, numbers = published.train_conv3d, []
+
+    def training(*of: Any) -> Any:
+        numbers.append(of[-1])
+        if len(numbers) == 2:
+            raise KeyboardInterrupt
+        return train(*of)
+
+    monkeypatch.setattr(published, "train_conv3d", training)
+    with pytest.raises(KeyboardInterrupt):
+        published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
     found = published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
+    assert numbers == [0, 1, 1]  # the first round was kept
     assert set(found["conv3d"]) == set(published.READINGS)
     chance = torch.tensor(100.0).log().item()
     assert found["conv3d"]["same-videos"]["loss"] < chance - 0.2, "twenty steps on a hundred videos teach something"

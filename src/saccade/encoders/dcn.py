@@ -25,7 +25,8 @@ class DCN(nn.Module):
             `ChannelOffset`). `tap`: the taps of the convolutions move (the paper's equation 1b, see
             `DeformableConv2d`). `modulated`: they also have a factor each (Zhu et al. 2019).
         checkpoint: compute the convolutions a second time for the gradients, 16 frames at a time, instead of keeping
-            what lies between them. Costs a sixth more time and saves most of the memory.
+            what lies between them. Costs a sixth more time, and with it end-to-end training of 16 videos of 10 frames
+            stays below 4 GB.
 
     Raises:
         ValueError: `offset` is none of these.
@@ -33,7 +34,7 @@ class DCN(nn.Module):
 
     num_features = 500
 
-    def __init__(self, in_channels: int = 1, size: int = 64, offset: str = "channel", checkpoint: bool = False) -> None:
+    def __init__(self, in_channels: int = 1, size: int = 64, offset: str = "channel", checkpoint: bool = True) -> None:
         super().__init__()
         if offset not in OFFSETS:
             raise ValueError(f"offset is {offset!r}, expected one of {', '.join(OFFSETS)}")

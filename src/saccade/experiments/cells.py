@@ -1,5 +1,6 @@
 """Cells of a table: each is computed once, kept as a small file, and believed only under the settings that made it."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +43,12 @@ def cell(
     return figures
 
 
+def fingerprint(training: Path) -> str:
+    """Of the weights that a training left in its folder: a setting of every cell that begins from them."""
+    with (training / "model" / "model.safetensors").open("rb") as weights:
+        return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
+
+
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Refuse what is stored in `path` unless the settings that made it are these.
 
@@ -57,5 +64,8 @@ def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str,
 
 
 def _put_away(training: Path | None) -> None:
-    if training is not None:
-        shutil.rmtree(training / "checkpoints", ignore_errors=True)
+    if training is None:
+        return
+    shutil.rmtree(training / "checkpoints", ignore_errors=True)
+    if training.is_dir() and not any(training.iterdir()):
+        training.rmdir()

@@ -68,8 +68,8 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
 
     monkeypatch.setattr(honest, "score", score)
     monkeypatch.setattr(honest, "train", train)
-    of = tmp_path, "normal", who, 1, 3, sides
-    honest.compete(of[0], tmp_path, *of[1:])
+    of = tmp_path, "normal", who, 3, sides
+    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
     assert honest.validate(*of) == honest.validate(*of) == 0.25
     assert len(seen) == 2  # the test, and validation once
     expected = MovingDigits(sides.validation, "normal", frames=honest.FRAMES).batch(3, seed=3).video
@@ -77,7 +77,7 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     # Trained anew, it is judged anew.
     (tmp_path / "normal" / f"{who.name}.json").unlink()
     right = {"accuracy": 0.75}
-    honest.compete(of[0], tmp_path, *of[1:])
+    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
     assert honest.validate(*of) == 0.75
 
 
@@ -89,3 +89,11 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
         "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
     }
     assert honest.best(models) == "a"
+
+
+@pytest.mark.parametrize(
+    ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
+)
+def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
+    how, of_epoch = honest._schedule(Contestant("lenet", batch=32), videos)
+    assert (how.epochs, of_epoch) == (epochs, size)

@@ -1,7 +1,7 @@
 """The digit models as they are trained end to end or in two stages, on whatever videos."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig, TrainConfig
-from saccade.experiments.digits.pretraining import pretrained, seconds
+from saccade.experiments.cells import fingerprint
+from saccade.experiments.digits.pretraining import pretraining_of, seconds
 from saccade.models.build import create_model
 from saccade.models.classifier import OPINIONS, Classifier, count_parameters
 from saccade.models.track_classifier import TrackClassifier
@@ -133,13 +134,12 @@ def train(
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
-    if who.after:
-        # The same weights read one thing and several.
-        variant = folder.parent if who.after == SINGLE else folder.parents[1] / who.after
-        begin_from(model, load(variant / who.begins_from, device="cpu").model)
-    elif who.recipe:
-        start = pretrained(encoders, who.encoder, who.recipe)
-        encoder.load_state_dict(cast(nn.Module, start.encoder).state_dict())
+    if (start := start_of(who, folder, encoders)) is not None:
+        known = load(start, device="cpu").model
+        if who.after:
+            begin_from(model, known)  # the same weights read one thing and several
+        else:
+            encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
     parameters = count_parameters(model)
     if who.stages == 2:
         encoder.requires_grad_(False)
@@ -155,6 +155,25 @@ def train(
         "trained": trained,
         "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
     }
+
+
+def start_of(who: Contestant, folder: Path, encoders: Path) -> Path | None:
+    """The folder of the training whose weights a contestant goes on from; None: it begins with random ones.
+
+    Args:
+        who: the contestant.
+        folder: of its own training.
+        encoders: where `pretrain` left its models.
+    """
+    if who.after:
+        return (folder.parent if who.after == SINGLE else folder.parents[1] / who.after) / who.begins_from
+    return pretraining_of(encoders, who.encoder, who.recipe) if who.recipe else None
+
+
+def settings_of(who: Contestant, folder: Path, encoders: Path) -> dict[str, Any]:
+    """All of a contestant that a cell depends on, the weights that it begins with among it; see `start_of`."""
+    start = start_of(who, folder, encoders)
+    return {**asdict(who), "begins_with": None if start is None else fingerprint(start)}
 
 
 def begin_from(model: nn.Module, start: nn.Module) -> None:

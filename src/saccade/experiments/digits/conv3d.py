@@ -1,6 +1,6 @@
 """A small network of 3-D convolutions on the pixels themselves: the baseline of the paper that needs no encoder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from saccade.data.transform import to_video
 from saccade.experiments.digits.pretraining import DATA
 from saccade.training.fit import PUBLISHED
-from saccade.training.rounds import Rounds
 
 _WIDTHS = (8, 16, 32)  # channels; the paper does not state its own
 _AT_ONCE = 50  # videos
@@ -52,27 +51,26 @@ def train_conv3d(
     videos: Tensor,
     targets: Tensor,
     tests: Mapping[str, tuple[Tensor, Tensor]],
+    number: int,
     *,
-    rounds: int,
     epochs: int = 10,
     batch: int = 50,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Rounds]:
-    """Train `Conv3dNet` anew `rounds` times as the paper trains its models, and measure each on every test set.
+) -> dict[str, dict[str, float]]:
+    """Train `Conv3dNet` once, as the paper trains its models, and measure it on every test set.
 
-    Cross entropy, RMSprop at 1e-3. Round r depends on `seed` and r alone.
+    Cross entropy, RMSprop at 1e-3.
 
     Args:
         videos: `V T 1 H W`, uint8.
         targets: `V`, classes from 0 to 99.
         tests: for each name, videos and targets likewise.
-        rounds, epochs, batch: R, times that every video is seen, videos in a step.
-        seed: of weights and order.
-        progress: called with the rounds that are done, and all.
+        number: of the round, on which weights and order depend.
+        epochs, batch: times that every video is seen, videos in a step.
+        seed: of all rounds.
 
     Returns:
-        For each test set, loss and accuracy of every round.
+        For each test set `loss` and `accuracy`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -80,23 +78,20 @@ def train_conv3d(
     def logits(model: Conv3dNet, pictures: Tensor) -> Tensor:
         return model(to_video(pictures.movedim(2, -1).to(device), DATA.normalization))
 
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in tests}
-    for number in range(rounds):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed * 1_000_003 + number)
-            model = Conv3dNet(videos.shape[1], videos.shape[-1]).to(device)
-            optimizer = PUBLISHED["rmsprop"](list(model.parameters()), 1e-3)
-            for _ in range(epochs):
-                for chosen in torch.randperm(len(videos)).split(batch):
-                    loss = F.cross_entropy(logits(model, videos[chosen]), targets[chosen].to(device))
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-        for name, (given, truth) in tests.items():
-            with torch.inference_mode():
-                answers = torch.cat([logits(model, part).cpu() for part in given.split(_AT_ONCE)])
-            right = (answers.argmax(1) == truth).float().mean()
-            found[name].append((F.cross_entropy(answers, truth), right))
-        if progress is not None:
-            progress(number + 1, rounds)
-    return {name: Rounds(*map(torch.stack, zip(*both, strict=True))) for name, both in found.items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed * 1_000_003 + number)
+        model = Conv3dNet(videos.shape[1], videos.shape[-1]).to(device)
+        optimizer = PUBLISHED["rmsprop"](list(model.parameters()), 1e-3)
+        for _ in range(epochs):
+            for chosen in torch.randperm(len(videos)).split(batch):
+                loss = F.cross_entropy(logits(model, videos[chosen]), targets[chosen].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    found = {}
+    for name, (given, truth) in tests.items():
+        with torch.inference_mode():
+            answers = torch.cat([logits(model, part).cpu() for part in given.split(_AT_ONCE)])
+        right = (answers.argmax(1) == truth).float().mean()
+        found[name] = {"loss": F.cross_entropy(answers, truth).item(), "accuracy": right.item()}
+    return found

@@ -1,6 +1,6 @@
 """The paper's closing claim, tried: do models of moving digits carry over to articulated objects such as a hand?"""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from saccade.data.folder import find_clips, split_clips
 from saccade.evaluation.accuracy import measure
 from saccade.experiments.cells import cell
 from saccade.experiments.clips import read_clips
-from saccade.experiments.digits.contestants import Contestant, train
+from saccade.experiments.digits.contestants import Contestant, settings_of, train
 from saccade.experiments.digits.pretraining import SIZE
 
 DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", shift=0.1, zoom=0.1)
@@ -44,4 +44,5 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: Contestant, epochs: 
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
-    return cell(folder.with_suffix(".json"), {"clips": clips.name, **how.to_dict(), **asdict(who)}, compute, folder)
+    settings = {"clips": clips.name, **how.to_dict(), **settings_of(who, folder, encoders)}
+    return cell(folder.with_suffix(".json"), settings, compute, folder)

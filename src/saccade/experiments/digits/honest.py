@@ -1,7 +1,7 @@
 """Pairs of moving digits that no training saw, on paths that no training saw: what the models really know."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,17 @@ from saccade.data.generated import DigitPairs
 from saccade.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from saccade.data.transform import to_video
 from saccade.evaluation.accuracy import boxes_with_a_window, measure, wilson_interval
-from saccade.experiments.cells import cell
+from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.demo import answers
-from saccade.experiments.digits.contestants import CEILING, JUDGED_TOGETHER, SINGLE, TRACKS, Contestant, train
+from saccade.experiments.digits.contestants import (
+    CEILING,
+    JUDGED_TOGETHER,
+    SINGLE,
+    TRACKS,
+    Contestant,
+    settings_of,
+    train,
+)
 from saccade.experiments.digits.pretraining import SIZE
 from saccade.models.classifier import OPINIONS
 from saccade.recognizer import Recognizer, load
@@ -56,7 +64,7 @@ def compete(
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
         who: the model.
-        videos: new ones to train on, each seen once; in steps of 100 batches.
+        videos: new ones to train on, each seen once; whole batches, beyond 100 of them in steps of 100.
         tests: videos of unseen digits on unseen paths.
         sides: the digits.
 
@@ -65,12 +73,13 @@ def compete(
         `log_loss`, `videos`, and what `train` returns.
     """
     folder = run / variant / who.name
-    how, settings = _settings(variant, who, videos, tests, sides)
+    how, size = _schedule(who, videos)
+    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(who, folder, encoders)), size=size)
 
     def compute() -> dict[str, Any]:
         for of_another in (_validated(folder), _later(folder)):  # that was here before
             of_another.unlink(missing_ok=True)
-        learn, choose = _samples(variant, who, sides, num_digits=2)
+        learn, choose = _samples(variant, who, size, sides, num_digits=2)
         title = f"{variant}, {who.name}"
         recognizer, figures = train(who, PAIRS, learn, choose, DATA, how, folder, encoders, title)
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
@@ -79,23 +88,22 @@ def compete(
     return cell(folder.with_suffix(".json"), settings, compute, folder)
 
 
-def validate(run: Path, variant: str, who: Contestant, videos: int, tests: int, sides: Sides) -> float:
+def validate(run: Path, variant: str, who: Contestant, tests: int, sides: Sides) -> float:
     """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
 
     The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
     """
     folder = run / variant / who.name
-    _, settings = _settings(variant, who, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
         whole = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
         return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
 
-    settings["validation_frames"] = FRAMES
+    settings = _settings(variant, tests, sides, validation_frames=FRAMES, weights=fingerprint(folder))
     return float(cell(_validated(folder), settings, compute)["accuracy"])
 
 
-def out_of_phase(run: Path, variant: str, who: Contestant, videos: int, tests: int, sides: Sides) -> float:
+def out_of_phase(run: Path, variant: str, who: Contestant, tests: int, sides: Sides) -> float:
     """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
 
     Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
@@ -103,7 +111,6 @@ def out_of_phase(run: Path, variant: str, who: Contestant, videos: int, tests: i
     that `compete` tests on.
     """
     folder = run / variant / who.name
-    _, settings = _settings(variant, who, videos, tests, sides)
 
     def compute() -> dict[str, Any]:
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
@@ -111,7 +118,7 @@ def out_of_phase(run: Path, variant: str, who: Contestant, videos: int, tests: i
         test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
         return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
 
-    settings["begins_later"] = _LATER
+    settings = _settings(variant, tests, sides, begins_later=_LATER, weights=fingerprint(folder))
     return float(cell(_later(folder), settings, compute)["accuracy"])
 
 
@@ -135,28 +142,24 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     return {**found, "short_accuracy": float((recognizer.judge(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
-def _settings(
-    variant: str, who: Contestant, videos: int, tests: int, sides: Sides
-) -> tuple[TrainConfig, dict[str, Any]]:
-    """How a contestant is trained, and all that its cell depends on."""
-    how = replace(TRAINING, epochs=max(1, videos // (_EPOCH * who.batch)), loss=who.loss)
-    return how, {
-        "variant": variant,
-        "digits": sides.digest,
-        "tests": tests,
-        "test_frames": FRAMES,
-        **how.to_dict(),
-        **asdict(who),
-    }
+def _schedule(who: Contestant, videos: int) -> tuple[TrainConfig, int]:
+    """How a contestant is trained, and the videos of an epoch: whole batches."""
+    size = who.batch * min(_EPOCH, max(1, videos // who.batch))
+    return replace(TRAINING, epochs=max(1, videos // size), loss=who.loss), size
 
 
-def _samples(variant: str, who: Contestant, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
-    """What a contestant learns from, and the published kind of videos, of other digits, that chooses its epoch."""
+def _settings(variant: str, tests: int, sides: Sides, **others: Any) -> dict[str, Any]:
+    """What a cell depends on."""
+    return {"variant": variant, "digits": sides.digest, "tests": tests, "test_frames": FRAMES, **others}
+
+
+def _samples(variant: str, who: Contestant, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
+    """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
     learn = MovingDigits(
         sides.training, variant, num_digits, frames=who.frames, frames_per_setting=who.frames_per_setting
     )
     choose = MovingDigits(sides.validation, variant, num_digits, frames=SHORT)
-    return DigitPairs(learn, _EPOCH * who.batch, seed=0), DigitPairs(choose, _VALIDATION, seed=1)
+    return DigitPairs(learn, size, seed=0), DigitPairs(choose, _VALIDATION, seed=1)
 
 
 @torch.inference_mode()
@@ -188,13 +191,14 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
     """
     who = CEILINGS[name]
     folder = run / variant / name
-    how, settings = _settings(variant, who, videos, tests, sides)
+    how, size = _schedule(who, videos)
+    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(who, folder, run)), size=size)
 
     def compute() -> dict[str, Any]:
         def alone(digits: Digits) -> MovingDigits:
             return MovingDigits(digits, variant, num_digits=1, frames=FRAMES)
 
-        learn, choose = _samples(variant, who, sides, num_digits=1)
+        learn, choose = _samples(variant, who, size, sides, num_digits=1)
         classes = tuple("0123456789")
         recognizer, figures = train(who, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
         seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]

@@ -50,7 +50,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
-    folder = run / f"{encoder}-{recipe}"
+    folder = pretraining_of(run, encoder, recipe)
     how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
     if how.optimizer == "adamw":
         how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
@@ -76,12 +76,17 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) 
             "minutes": round(seconds(folder) / 60, 1),
         }
 
-    return cell(run / f"{encoder}-{recipe}.json", settings, compute, folder)
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:
+    """The folder of a training of `pretrain`."""
+    return run / f"{encoder}-{recipe}"
 
 
 def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:
     """The model that `pretrain` left."""
-    model = load(run / f"{encoder}-{recipe}", device="cpu").model
+    model = load(pretraining_of(run, encoder, recipe), device="cpu").model
     assert isinstance(model, Classifier)
     return model
 

@@ -1,22 +1,25 @@
 """The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what "test" may mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from saccade.config import write_bytes
 from saccade.data.digits import Digits, Sides
 from saccade.data.moving_mnist import Batch, MovingDigits, ordered_label
 from saccade.data.transform import to_video
-from saccade.experiments.cells import cell
+from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.digits.conv3d import train_conv3d
-from saccade.experiments.digits.pretraining import DATA, pretrained
+from saccade.experiments.digits.pretraining import DATA, pretrained, pretraining_of
 from saccade.models.classifier import Classifier
 from saccade.training.fit import choose_precision
-from saccade.training.rounds import Rounds, train_rounds
+from saccade.training.rounds import Rounds, TestSets, train_rounds
 
 READINGS = {
     "same-videos": "the training videos themselves",
@@ -85,8 +88,10 @@ def table_cell(
 ) -> dict[str, Any]:
     """One cell of Table I: an LSTM(8) over a frozen encoder, trained anew many times, under all four readings.
 
+    What the encoder says of a set of videos, and what the rounds of a model gave, is kept until the cell is whole.
+
     Args:
-        run: gets the cell's file.
+        run: gets the cell's file, and until it is there a folder of its parts.
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
         encoder, recipe: which of these models.
@@ -98,10 +103,13 @@ def table_cell(
     Returns:
         For each of the models, for each of `READINGS`: `loss`, `accuracy`, and their spreads between rounds.
     """
+    folder = run / f"{variant}-{encoder}"
+    parts = folder / "checkpoints"
     settings = {
         "variant": variant,
         "encoder": encoder,
         "recipe": recipe,
+        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
         "rounds": dict(rounds),
         "digits": sides.digest,
         "frames": frames,
@@ -110,41 +118,59 @@ def table_cell(
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
         sets = videos(sides.training, sides.test, variant, frames)
-        features = {name: encode(model, batch.video) for name, batch in sets.items() if name != "same-videos"}
+        features = {
+            name: _encoded(parts / f"{name}.safetensors", model, batch.video)
+            for name, batch in sets.items()
+            if name != "same-videos"
+        }
         features["same-videos"] = features["training"]
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in READINGS}
-        figures = {}
-        with Progress(transient=True) as progress:
-            for kind, count in rounds.items():
-                bar = progress.add_task(f"{variant}, {encoder}, {count} rounds of {kind}", total=count)
+        learn = features["training"], ordered_label(sets["training"].labels)
+        return {
+            kind: cell(
+                parts / f"{kind}.json", settings, partial(_rounds, *learn, tests, kind, count, f"{variant}, {encoder}")
+            )
+            for kind, count in rounds.items()
+        }
 
-                def show(done: int, total: int, bar: TaskID = bar) -> None:
-                    progress.update(bar, completed=done)
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
 
-                found = train_rounds(
-                    features["training"],
-                    ordered_label(sets["training"].labels),
-                    tests,
-                    model=kind,
-                    rounds=count,
-                    progress=show,
-                )
-                figures[kind] = {name: _summary(of) for name, of in found.items()}
-        return figures
 
-    return cell(run / f"{variant}-{encoder}.json", settings, compute)
+def _rounds(
+    features: Tensor, targets: Tensor, tests: TestSets, kind: str, count: int, title: str
+) -> dict[str, dict[str, float]]:
+    """All rounds of one model, with a progress bar."""
+    with Progress(transient=True) as progress:
+        bar = progress.add_task(f"{title}, {count} rounds of {kind}", total=count)
+
+        def show(done: int, _: int) -> None:
+            progress.update(bar, completed=done)
+
+        found = train_rounds(features, targets, tests, model=kind, rounds=count, progress=show)
+    return {name: _summary(of) for name, of in found.items()}
+
+
+def _encoded(path: Path, model: Classifier, video: Tensor) -> Tensor:
+    """`encode`, kept in `path`."""
+    device = next(model.parameters()).device
+    if path.exists():
+        return load_file(path, device=str(device))["features"]
+    features = encode(model, video)
+    write_bytes(path, save({"features": features.contiguous()}))
+    return features
 
 
 def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int = FRAMES) -> dict[str, Any]:
     """The paper's baseline that sees the pixels themselves, under all four readings; returned as by `table_cell`.
 
     Args:
-        run: gets the cell's file.
+        run: gets the cell's file, and until it is there a folder of the rounds that are done.
         variant: of the moving digits.
         rounds: how many trainings.
         sides: the digits; validation has no part in this.
         frames: of a video.
     """
+    folder = run / f"{variant}-conv3d"
     settings = {"variant": variant, "rounds": rounds, "digits": sides.digest, "frames": frames}
 
     def compute() -> dict[str, Any]:
@@ -153,14 +179,19 @@ def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int 
             for name, b in videos(sides.training, sides.test, variant, frames).items()
         }
         learn = sets.pop("training")
+        found = []
         with Progress(transient=True) as progress:
-            bar = progress.add_task(f"{variant}, {rounds} rounds of conv3d", total=rounds)
-            found = train_conv3d(
-                *learn, sets, rounds=rounds, progress=lambda done, _: progress.update(bar, completed=done)
-            )
-        return {"conv3d": {name: _summary(of) for name, of in found.items()}}
+            for number in progress.track(range(rounds), description=f"{variant}, {rounds} rounds of conv3d"):
+                one = partial(train_conv3d, *learn, sets, number)
+                found.append(cell(folder / "checkpoints" / f"{number}.json", settings, one))
+        return {"conv3d": {name: _summary(_together([of[name] for of in found])) for name in sets}}
 
-    return cell(run / f"{variant}-conv3d.json", settings, compute)
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def _together(rounds: Sequence[Mapping[str, float]]) -> Rounds:
+    loss, accuracy = (torch.tensor([of[name] for of in rounds]) for name in ("loss", "accuracy"))
+    return Rounds(loss, accuracy)
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:

@@ -46,7 +46,11 @@ def recorded(folder: Path | None, command: str) -> Figures:
         figures["paper"] = files["digits-paper"]["cells"]
     if "digits-honest" in files:
         of_honest = files["digits-honest"]
-        figures |= {"honest": of_honest["models"], "memory": of_honest["memory_gib"], "hands": of_honest["hands"]}
+        figures |= {
+            "honest": of_honest["models"],
+            "memory": of_honest.get("memory_gb", {}),
+            "hands": of_honest["hands"],
+        }
     if "glimpses" in files:
         figures["glimpses"] = files["glimpses"]["runs"]
     return figures
@@ -110,6 +114,6 @@ def _honest(figures: Figures) -> dict[str, Any]:
         **{variant: honest[variant][model]["accuracy"] for variant, model in chosen.items()},
         "chosen": chosen,
         "models": honest,
-        "memory_gib": figures.get("memory", {}),
+        "memory_gb": figures.get("memory", {}),
         "hands": figures.get("hands", {}),
     }

@@ -173,10 +173,12 @@ class _Tables:
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
         before = self._before(variant, entry.who)
-        of = variant, entry.who, entry.videos, entry.tests or self.budget.tests
-        found = {**self._trained("honest", *of), "validation": validate(self.run / "honest", *of, self.sides)}
+        tests = entry.tests or self.budget.tests
+        found = self._trained("honest", variant, entry.who, entry.videos, tests)
+        of = self.run / "honest", variant, entry.who, tests, self.sides
+        found = {**found, "validation": validate(*of)}
         if entry.who.model == TRACKS:
-            found["out_of_phase"] = out_of_phase(self.run / "honest", *of, self.sides)
+            found["out_of_phase"] = out_of_phase(*of)
         return _in_all(found, before)
 
     def _before(self, variant: str, who: Contestant) -> dict[str, Any]:
