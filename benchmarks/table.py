@@ -54,16 +54,17 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def section(name: str, result: dict[str, Any]) -> str:
-    """One result: what was measured, how, and its figures."""
+def section(name: str, results: dict[str, dict[str, Any]]) -> str:
+    """One of the results: what was measured, how, and its figures."""
+    result = results[name]
     machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
     head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
     head += f"{machine['cores']} cores. Seeds: {seeds}.\n\n"
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
-    if name in TABLES:
-        return head + TABLES[name]({name: figures})
+    if name in TABLES and NEEDED[name] <= set(results):
+        return head + TABLES[name]({needed: results[needed]["figures"] for needed in NEEDED[name]})
     rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(figures).items())
     return f"{head}| figure | value |\n|---|---|\n{rows}\n"
 
@@ -92,7 +93,7 @@ def write_text(path: Path, text: str) -> None:
 def main() -> None:
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
     title = "# Results\n\nMade by `python benchmarks/table.py` from the JSON files here, which their commands wrote.\n"
-    text = "\n".join([title, *(section(name, result) for name, result in results.items())])
+    text = "\n".join([title, *(section(name, results) for name in results)])
     write_text(harness.RESULTS / "README.md", text)
     figures = {name: result["figures"] for name, result in results.items()}
     for page in sorted((harness.ROOT / "docs").glob("*.md")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.data.digits import Digits, load_digits
+from saccade.data.digits import Digits, load_digits, split_digits
 
 FULL = Path(os.environ.get("SACCADE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
 
@@ -111,7 +111,7 @@ SHORT = idx(np.zeros((7, 28, 28)))[:-1]
         ({"train_images": idx(np.zeros(7))}, "not an idx file of unsigned bytes in 3 dimensions"),
         ({"train_images": idx(np.zeros((7, 32, 32)))}, "images of 32x32 pixels, expected 28x28"),
         ({"t10k_labels": idx(np.zeros(4))}, "t10k-labels-idx1-ubyte: 4 labels for the 3 images"),
-        ({"train_labels": idx(np.full(7, 10))}, "labels from 10 to 10, expected 0 to 9"),
+        ({"train_labels": idx(np.full(7, 10))}, "train-labels.*: labels up to 10, expected 0 to 9"),
         ({"train_images": gzip.compress(SHORT)[:-20]}, "the gzip file is cut off or damaged"),
         ({"train_images": b"\x1f\x8b\x08\x00" + bytes(40)}, "the gzip file is cut off or damaged"),
     ],
@@ -127,3 +127,15 @@ def test_records_are_checked() -> None:
         Digits(np.zeros((2, 28, 28)), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match=r"labels are int64 \(3,\) for 2 images"):
         Digits(np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64))
+
+
+def test_an_empty_data_set_is_named(tmp_path: Path) -> None:
+    write(tmp_path, train_images=idx(np.zeros((0, 28, 28))), train_labels=idx(np.zeros(0)))
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte: no images in it"):
+        load_digits(tmp_path)
+
+
+def test_a_side_without_one_of_the_digits_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    write(tmp_path)
+    with pytest.raises(ValueError, match=r"none of the 6 training digits is a .* or a 9, expected all of 0 to 9"):
+        split_digits(tmp_path)

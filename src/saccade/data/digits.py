@@ -93,11 +93,23 @@ class Sides:
 
 
 def split_digits(folder: Path | None = None) -> Sides:
-    """Training digits, of which every tenth is kept for validation, and test digits; `folder` as in `load_digits`."""
+    """Training digits, of which every tenth is kept for validation, and test digits; `folder` as in `load_digits`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not what it should be, or a side lacks one of the ten digits.
+    """
     learn, test = load_digits(folder)
     kept = np.arange(len(learn)) % 10 == 0
     training, validation = (Digits(learn.images[part], learn.labels[part]) for part in (~kept, kept))
-    return Sides(training, validation, test)
+    sides = {"training": training, "validation": validation, "test": test}
+    for name, side in sides.items():
+        if missing := sorted(set(range(10)) - set(side.classes.tolist())):
+            raise ValueError(
+                f"{folder}: none of the {len(side)} {name} digits is a {' or a '.join(map(str, missing))}, expected "
+                "all of 0 to 9 on every side; validation is every tenth training digit"
+            )
+    return Sides(**sides)
 
 
 def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
@@ -110,7 +122,7 @@ def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is cut off, is not idx, does not hold 28×28 digits, or labels and images differ in number.
+        ValueError: a file is cut off, is not idx, does not hold 28×28 digits, or labels and images do not fit.
     """
     if folder is None:
         return _split(_packaged_digits())
@@ -142,6 +154,10 @@ def _published(folder: Path, part: str) -> Digits:
             f"{labels_file}: {len(labels)} labels for the {len(images)} images of {images_file.name}; "
             "take both files from one data set"
         )
+    if not len(images):
+        raise ValueError(f"{images_file}: no images in it, expected handwritten digits; download it again")
+    if labels.max() > 9:
+        raise ValueError(f"{labels_file}: labels up to {labels.max()}, expected 0 to 9; it is not of MNIST's digits")
     return Digits(images, labels.astype(np.int64))
 
 

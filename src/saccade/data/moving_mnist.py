@@ -76,7 +76,7 @@ class MovingDigits:
         digits: where the digits come from.
         variant: one of `VARIANTS`.
         num_digits: digits in a video (k).
-        canvas: height and width of a frame, in pixels.
+        canvas: height and width of a frame, which is square, in pixels.
         frames: frames in a video (T).
         frames_per_setting: frames that share one transform; `normal` has none and ignores it.
         speed: slowest and fastest, pixels a frame.
@@ -107,8 +107,8 @@ class MovingDigits:
         for name in ("num_digits", "frames", "frames_per_setting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.canvas < SIDE:
-            raise ValueError(f"canvas is {self.canvas} pixels, expected at least the {SIDE} of a digit")
+        if not isinstance(self.canvas, int) or self.canvas < SIDE:
+            raise ValueError(f"canvas is {self.canvas!r}, expected one side in pixels, at least the {SIDE} of a digit")
         if self.variant != "normal" and self.frames % self.frames_per_setting:
             raise ValueError(
                 f"{self.frames} frames cannot be divided into settings of {self.frames_per_setting}; "
@@ -118,8 +118,10 @@ class MovingDigits:
             raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels a frame, neither negative")
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale is {self.scale}, expected (smallest, largest), both positive")
-        if self.sigma <= 0 or self.window % 2 == 0:
-            raise ValueError(f"sigma is {self.sigma} and window {self.window}, expected a positive and an odd number")
+        if not 0 < self.sigma < math.inf or not 0 <= self.alpha < math.inf:
+            raise ValueError(f"alpha is {self.alpha} and sigma {self.sigma}, expected finite numbers, sigma above 0")
+        if self.window < 1 or self.window % 2 == 0:
+            raise ValueError(f"window is {self.window} pixels, expected an odd number of them, at least 1")
 
     @property
     def settings(self) -> int:
