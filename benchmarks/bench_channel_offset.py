@@ -62,7 +62,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios, seconds, rows, differences = {}, {}, [], {}
+    ratios, seconds, rows, differences, profiles = {}, {}, [], {}, {}
     for channels in CHANNELS:
         for reach, spread in SPREADS.items():
             case = f"{channels} {reach}"
@@ -78,6 +78,7 @@ def main() -> None:
             differences[case] = {"output and maps, largest": exact, "offsets, mean": mean}
             works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
             measured = harness.interleaved(works, options.repetitions)
+            profiles[case] = harness.profile(works["saccade"])
             found = harness.ratios(measured)
             ratios |= {f"{case} {way}": ratio for way, ratio in found.items()}
             seconds |= {f"{case} {way}": median(times) for way, times in measured.items()}
@@ -86,6 +87,7 @@ def main() -> None:
     harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}
+        figures["profile"] = profiles
         print(harness.record("bench-channel-offset", __doc__, figures, [SEED], ["torch"]))
 
 

@@ -78,12 +78,13 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios, seconds, rows, apart = {}, {}, [], {}
+    ratios, seconds, rows, apart, profiles = {}, {}, [], {}, {}
     for layer, (channels, width) in LAYERS.items():
         given, pull = tensors(options.count, channels, width)
         apart[layer] = differences(given, pull)
         works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
         measured = harness.interleaved(works, options.repetitions)
+        profiles[layer] = harness.profile(works["saccade"])
         found = harness.ratios(measured)
         ratios |= {f"{layer} {name}": ratio for name, ratio in found.items()}
         seconds |= {f"{layer} {name}": median(times) for name, times in measured.items()}
@@ -92,6 +93,7 @@ def main() -> None:
     harness.show(f"{options.count} pictures of 64×64, 5×5 taps, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": apart, "threads": options.threads}
+        figures["profile"] = profiles
         print(harness.record("bench-deformable", __doc__, figures, [SEED], ["torch", "torchvision"]))
 
 

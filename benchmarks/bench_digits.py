@@ -100,6 +100,7 @@ def main() -> None:
     source = torch.randint(256, (options.videos, FRAMES, 1, CANVAS, CANVAS), dtype=torch.uint8)
     ratios: dict[int, dict[str, float]] = {}
     rates: dict[int, dict[str, dict[str, float]]] = {}
+    profiles: dict[str, dict[str, float]] = {}
     for threads in sorted({1, options.threads}):
         torch.set_num_threads(threads)
         ratios[threads], rates[threads], rows = {}, {}, []
@@ -112,6 +113,7 @@ def main() -> None:
             if variant == "gesture":
                 works["joined"] = partial(FrameByFrame(digits, variant, joined=True).batch, options.videos, SEED)
             seconds = harness.interleaved(works, options.repetitions)
+            profiles[variant] = harness.profile(works["saccade"])
             rate = {name: options.videos / median(times) for name, times in seconds.items()}
             rates[threads][variant] = rate
             ratios[threads][variant] = harness.ratios(seconds)["loop"]
@@ -130,6 +132,7 @@ def main() -> None:
             "videos_per_second_one_thread": rates[1],
             "of_copy": {variant: rate["saccade"] / rate["copy"] for variant, rate in rates[options.threads].items()},
             "threads": options.threads,
+            "profile": profiles,
         }
         print(harness.record("bench-digits", __doc__, figures, [SEED], ["torch", "numpy", "scipy"]))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -48,6 +49,22 @@ def ratios(seconds: dict[str, list[float]], ours: str = "saccade") -> dict[str, 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Median seconds of each workload."""
     return {name: round(median(times), 6) for name, times in seconds.items()}
+
+
+def profile(work: Callable[[], object], most: int = 5) -> dict[str, float]:
+    """What limits a workload: the PyTorch operations that take the largest shares of its time, on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    work()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        work()
+    torch.set_num_threads(before)
+    # What is not PyTorch's, such as our own functions' Python, counts among the rest.
+    spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    total = sum(spent.values())
+    largest = sorted(spent, key=lambda name: -spent[name])[:most]
+    shares = {name.removeprefix("aten::"): round(spent[name] / total, 3) for name in largest}
+    return shares | {"all others": round(1 - sum(shares.values()), 3)}
 
 
 def record(
