@@ -17,7 +17,8 @@ _command = functools.partial(command, group=group)
 
 Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
 Mnist = Annotated[
-    Path | None, typer.Option(help="A folder with MNIST's four idx files. [default: 5,000 digits that are here]")
+    Path | None,
+    typer.Option(help="MNIST's four idx files, or torchvision's folder. [default: 5,000 digits that are here]"),
 ]
 Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
 Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]

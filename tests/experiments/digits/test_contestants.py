@@ -19,6 +19,14 @@ def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
     assert Contestant("stn:2").name == "stn-2-lstm-end-to-end"
 
 
+@pytest.mark.parametrize("encoder", ["tracks", "tracks:", "tracks:0", "tracks:two", "stn:2"])
+def test_a_model_that_follows_things_is_told_how_many(encoder: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"encoder is '{encoder}', expected tracks:G for a model that follows G things"
+    ):
+        Contestant(encoder, model="tracks")
+
+
 def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
     assert Contestant("stn:2", model="opinions", verdict="last").loss == "last"
     assert {Contestant("stn:2", verdict=verdict).loss for verdict in ("mean", "product")} == {"every"}

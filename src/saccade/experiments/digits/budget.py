@@ -133,13 +133,16 @@ STANDARD = Budget(
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
         Entry(TOGETHER, 60_000, ("gesture",)),
         Entry(FOLLOWING, 96_000, ("gesture",)),
-        # Table I's models, each variant for itself. Some five minutes each, a quarter of an hour for `dcn`.
-        Entry(_both("lenet")[0], 32_000),
-        Entry(_both("stn")[0], 16_000, tests=1000),
-        Entry(_both("dcn", "long")[0], 8_000, tests=400),
-        Entry(_both("lenet")[1], 32_000, ("normal",)),
-        Entry(_both("stn")[1], 16_000, ("normal",), tests=1000),
-        Entry(_both("dcn", "long")[1], 1_600, ("normal",), tests=400),
+        # Table I's models, each variant for itself: some five minutes each, a quarter of an hour for `dcn`.
+        Entry(_both("lenet")[0], 32_000, ("normal", "rotation")),
+        Entry(_both("lenet")[0], 16_000, ("scale", "rotation+scale", "gesture")),
+        Entry(_both("stn")[0], 16_000, ("normal", "rotation"), tests=1000),
+        Entry(_both("stn")[0], 8_000, ("scale", "rotation+scale", "gesture"), tests=1000),
+        Entry(_both("dcn", "long")[0], 8_000, ("normal",), tests=400),
+        Entry(_both("dcn", "long")[0], 3_200, VARIANTS[1:], tests=200),
+        Entry(_both("lenet")[1], 11_200, ("normal",)),
+        Entry(_both("stn")[1], 8_000, ("normal",), tests=1000),
+        Entry(_both("dcn", "long")[1], 1_600, ("normal",), tests=200),
     ),
     objects=12_800,
     ceilings={

@@ -70,6 +70,8 @@ class Contestant:
             raise ValueError(f"stages is {self.stages}, expected 1 (end to end) or 2 (the encoder is frozen)")
         if self.stages == 2 and self.recipe is None:
             raise ValueError("an encoder that stays as it is must come from a pre-training; give recipe")
+        if self.model == TRACKS and not re.fullmatch(rf"{TRACKS}:[1-9]\d*", self.encoder):
+            raise ValueError(f"encoder is {self.encoder!r}, expected {TRACKS}:G for a model that follows G things")
 
     @property
     def name(self) -> str:
@@ -119,7 +121,8 @@ def train(
         title: beside the progress bar.
 
     Returns:
-        The trained model, and `minutes`, `parameters` (all), `trained` (those that learned), `validation` (accuracy).
+        The trained model, and `minutes` on so many `threads`, `parameters` (all), `trained` (those that learned),
+        `validation` (accuracy).
     """
     torch.manual_seed(how.seed)
     model = create_model(
@@ -151,6 +154,7 @@ def train(
     recognizer.save(folder / "model")
     return recognizer, {
         "minutes": round(seconds(folder) / 60, 1),
+        "threads": torch.get_num_threads(),
         "parameters": parameters,
         "trained": trained,
         "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
