@@ -185,6 +185,55 @@ def hands(results: Results) -> str:
     return table(["model", "clips right, %", "95 % interval", "minutes"], rows) + f"\n{note}\n"
 
 
+def limits(results: Results) -> str:
+    """How fast the digit experiments' own parts are, what their time goes to, and what they are held against."""
+    conv, offset, digits, rounds = (results[name] for name in _BENCHMARKS)
+
+    def spent(profile: dict[str, float]) -> str:
+        largest = list(profile.items())[:3]
+        return ", ".join(f"`{name}` {percent(share, 0)} %" for name, share in largest if name != "all others")
+
+    rows = [
+        [
+            f"deformable convolution, {layer}",
+            f"{conv['ratios'][f'{layer} torchvision']:.1f} × torchvision",
+            spent(conv["profile"][layer]),
+            f"a plain convolution takes {percent(conv['ratios'][f'{layer} plain convolution'], 0)} % of our time",
+        ]
+        for layer in conv["profile"]
+    ]
+    rows += [
+        [
+            f"channel offsets, {case}",
+            f"{offset['ratios'][f'{case} channel by channel']:.1f} × `grid_sample` channel by channel",
+            spent(profile),
+            f"one `grid_sample` with channels as pictures takes "
+            f"{offset['ratios'][f'{case} channels as pictures']:.1f} times ours",
+        ]
+        for case, profile in offset["profile"].items()
+    ]
+    large, every = rounds["of_large_products"], rounds["of_gemm"]
+    rows.append(
+        [
+            "300 rounds of LSTM(8)",
+            f"{rounds['ratio']:.0f} × Keras, {rounds['ratios']['torch']:.1f} × torch",
+            f"the two large products {percent(large, 0)} %, the other products {percent(every - large, 0)} %",
+            f"{percent(every, 0)} % of the speed of its own matrix products",
+        ]
+    )
+    rows += [
+        [
+            f"videos, {variant}",
+            f"{digits['ratios'][variant]:.1f} × a loop over frames",
+            spent(profile),
+            f"{percent(digits['of_copy'][variant])} % of a copy's speed",
+        ]
+        for variant, profile in digits["profile"].items()
+    ]
+    note = "On two threads, forward and backward; shares of the time on one thread."
+    return table(["what", "speed", "where its time goes", "limit"], rows) + f"\n{note}\n"
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "digits-paper": digits_paper,
     "digits-baselines": baselines,
@@ -193,7 +242,12 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "pretraining": pretraining,
     "memory": memory,
     "hands": hands,
+    "digit-limits": limits,
 }
+_BENCHMARKS = ("bench-deformable", "bench-channel-offset", "bench-digits", "bench-rounds")
 # table -> the results it is made from
 _FILES = {"memory": "digits-honest", "hands": "digits-honest", "digits-baselines": "digits-paper"}
-NEEDED = {name: {_FILES.get(name, name)} for name in TABLES} | {"digits-paper": {"digits-paper", "digits-honest"}}
+NEEDED = {name: {_FILES.get(name, name)} for name in TABLES} | {
+    "digits-paper": {"digits-paper", "digits-honest"},
+    "digit-limits": set(_BENCHMARKS),
+}

@@ -107,7 +107,7 @@ class MovingDigits:
         for name in ("num_digits", "frames", "frames_per_setting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not isinstance(self.canvas, int) or self.canvas < SIDE:
+        if not isinstance(self.canvas, int | np.integer) or self.canvas < SIDE:
             raise ValueError(f"canvas is {self.canvas!r}, expected one side in pixels, at least the {SIDE} of a digit")
         if self.variant != "normal" and self.frames % self.frames_per_setting:
             raise ValueError(

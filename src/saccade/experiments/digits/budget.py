@@ -116,7 +116,7 @@ QUICK = Budget(
     epochs=1,
 )
 STANDARD = Budget(
-    name="standard: some six hours on two cores",
+    name="standard: some eleven hours of one core, fewer on two",
     passes={
         "lenet": {"published": 5.0, "one-cycle": 2.0, "long": 5.0},
         "stn": {"one-cycle": 2.0, "long": 5.0},
