@@ -100,7 +100,7 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[Contestant, Contesta
 
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
-    passes={"lenet": {"one-cycle": 3.0}, "stn": {"one-cycle": 2.0}, "dcn": {"one-cycle": 0.2}},
+    passes={"lenet": {"one-cycle": 3.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
     frozen=dict.fromkeys(ENCODERS, "one-cycle"),
     frames=10,
     rounds={"lstm": 10},
