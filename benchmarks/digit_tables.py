@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from saccade.experiments.digits.contestants import STAGES
-from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT
+from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT, of_encoder
 from saccade.experiments.digits.pretraining import PUBLISHED
 
 Results = dict[str, dict[str, Any]]  # figures by the name of their file
@@ -33,9 +32,8 @@ def digits_paper(results: Results) -> str:
     figures, honest = results["digits-paper"], results["digits-honest"]["models"]
 
     def unseen(variant: str, encoder: str) -> str:
-        names = [f"{encoder}-lstm-{stage}" for stage in STAGES.values()]
-        models = [found for name in names if (found := honest[variant].get(name))]
-        return percent(max(models, key=lambda found: found["validation"])["accuracy"]) if models else "–"
+        found = of_encoder(honest[variant], encoder)
+        return "–" if found is None else percent(found["accuracy"])
 
     rows = []
     for variant, encoders in figures["cells"].items():

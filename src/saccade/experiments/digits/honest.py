@@ -21,6 +21,7 @@ from saccade.experiments.digits.contestants import (
     CEILING,
     JUDGED_TOGETHER,
     SINGLE,
+    STAGES,
     TRACKS,
     Contestant,
     settings_of,
@@ -223,6 +224,13 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)
     return joint[:, low, high]
+
+
+def of_encoder(of_variant: Mapping[str, Mapping[str, Any]], encoder: str) -> Mapping[str, Any] | None:
+    """The published system on an encoder: frozen or end to end, as validation has it; None where neither is there."""
+    names = [f"{encoder}-lstm-{stage}" for stage in STAGES.values()]
+    found = [of_variant[name] for name in names if name in of_variant]
+    return max(found, key=lambda of: of["validation"], default=None)
 
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,8 +18,7 @@ from saccade.evaluation.report import Cell, Page
 from saccade.evaluation.summary import percent
 from saccade.experiments.digits import pretraining
 from saccade.experiments.digits.budget import ENCODERS, GLIMPSES, Budget
-from saccade.experiments.digits.contestants import STAGES
-from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT, best
+from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT, best, of_encoder
 from saccade.experiments.digits.pretraining import DATA, RECIPES, pretrained
 from saccade.experiments.digits.published import PIXELS, PUBLISHED, READINGS
 from saccade.pictures import digit_figures
@@ -153,15 +152,8 @@ def _with_spread(found: Mapping[str, float]) -> str:
     return f"{found['loss']:.2f} · {100 * found['accuracy']:.1f} ± {100 * found['accuracy_spread']:.1f}"
 
 
-def _of_encoder(figures: Figures, variant: str, encoder: str) -> Mapping[str, Any] | None:
-    """The better of frozen and end to end, as validation has it."""
-    models = figures.get("honest", {}).get(variant, {})
-    names = [name for stage in STAGES.values() if (name := f"{encoder}-lstm-{stage}") in models]
-    return max((models[name] for name in names), key=lambda found: found["validation"], default=None)
-
-
 def _honest_cell(figures: Figures, variant: str, encoder: str) -> str | None:
-    found = _of_encoder(figures, variant, encoder)
+    found = of_encoder(figures.get("honest", {}).get(variant, {}), encoder)
     return None if found is None else f"{100 * found['accuracy']:.1f}"
 
 
@@ -170,7 +162,7 @@ def _chart(figures: Figures) -> dict[str, dict[str, dict[str, float | None]]]:
     for encoder in ENCODERS:
         for variant in VARIANTS:
             found = figures["paper"].get(variant, {}).get(encoder, {}).get("lstm", {})
-            honest = _of_encoder(figures, variant, encoder)
+            honest = of_encoder(figures.get("honest", {}).get(variant, {}), encoder)
             chart.setdefault(f"{encoder}-LSTM", {})[variant] = {
                 "published": PUBLISHED[variant][encoder][1],
                 **{reading: found[reading]["accuracy"] if found else None for reading in READINGS},
