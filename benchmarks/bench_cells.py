@@ -27,6 +27,8 @@ from saccade.training.fit import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
 ATTENTION = Look("conv", "product")
+# Keras as it comes, in single precision, beside ours in the same and in what `--precision auto` takes.
+KERAS = {"fp32": "keras", "bf16": "keras bf16"}
 
 
 class StepByStep(nn.Module):
@@ -173,7 +175,7 @@ def main() -> None:
     ratios = {name: round(time["peer"] / time[name], 3) for name in (*precisions, "separable")}
     ratios |= {f"convalstm {name}": round(time["convalstm peer"] / time[f"convalstm {name}"], 3) for name in precisions}
     if "keras" in time:
-        ratios["keras"] = round(time["keras"] / time["fp32"], 3)
+        ratios |= {label: round(time["keras"] / time[name], 3) for name, label in KERAS.items() if name in precisions}
     of_gemm = {name: round(time[f"products {name}"] / time[name], 3) for name in precisions}
     figures: dict[str, Any] = {
         "ratios": ratios,

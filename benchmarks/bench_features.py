@@ -4,6 +4,9 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,10 +24,12 @@ from saccade.data.feature_store import FeatureStore, load_maps
 from saccade.data.frame_cache import read_sample
 from saccade.data.transform import NORMALIZATIONS, to_video
 from saccade.encoders.build import build_encoder
+from saccade.experiments.digits.memory import largest_so_far
 from saccade.experiments.features import encoding, make_features
 from saccade.video.sample import equally_spaced
 
 SEED, BATCH, SECONDS = 0, 8, 10
+LONGER = 4  # times SECONDS: what is held in memory must not grow with a clip
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
@@ -72,6 +77,26 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
     return run
 
 
+def encode_all(clip: Path, store: Path, encoder: str, data: DataConfig) -> float:
+    """Every frame of a clip into a new store, in a process of its own: its peak in GB."""
+    make_features(clip, store, encoder, data, pretrained=False, every=True, seed=SEED, quiet=True)
+    return round(1.073741824 * largest_so_far(), 2)
+
+
+def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, float]]:
+    """By what is seen and seconds of the clip, the peak of encoding all of its frames."""
+    suffix, codec, settings = bench_read.KINDS["mp4"]
+    found: dict[str, dict[str, float]] = {}
+    for streams, length in (("rgb", 1), ("flow", 10)):
+        seen = replace(data, streams=streams, flow_length=length)
+        for times in (1, LONGER):
+            clip = bench_read.make(folder / f"peak-{times}{suffix}", codec, settings, SECONDS, times)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                peak = alone.submit(encode_all, clip, folder / f"{streams}-{times}", encoder, seen).result()
+            found.setdefault(streams, {})[f"{SECONDS * times} s"] = peak
+    return found
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--clips", type=int, default=4)
@@ -84,6 +109,8 @@ def main() -> None:
     data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(Path(temporary), options.clips, options.encoder, data, options.repetitions)
+        figures["peak_gb"] = peaks(Path(temporary), options.encoder, data)
+        print(f"peak in GB, all frames of clips of {SECONDS} s and of {LONGER} times that: {figures['peak_gb']}")
     default = all(value == arguments.get_default(name) for name, value in vars(options).items())
     if default:
         print(harness.record("bench-features", __doc__, figures, [SEED]))

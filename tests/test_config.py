@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
+from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig, read_json, write_json
 
-CONFIGS = (DataConfig, ModelConfig, TrainConfig)
+CONFIGS = (DataConfig, ModelConfig, SharedConfig, TrainConfig)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,12 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "grounded": False,
         "pretrained": False,
     }
+
+
+def test_a_cell_and_a_glimpse_are_the_models_own_unless_given() -> None:
+    assert not {"cell", "glimpse"} & set(ModelConfig().settings())
+    given = {"cell": "separable", "glimpse": "product"}
+    assert ModelConfig(**given).settings().items() >= given.items()
 
 
 def test_json_is_written_into_new_folders_as_it_is_spelt(tmp_path: Path) -> None:

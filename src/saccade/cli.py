@@ -9,7 +9,7 @@ import typer
 
 from saccade import generate, reproduce
 from saccade.command import command, stoppable, typed
-from saccade.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
+from saccade.config import DataConfig, ModelConfig, SharedConfig, StreamConfig, TrainConfig
 
 if TYPE_CHECKING:
     from saccade.experiments.entrants import Entrant
@@ -215,20 +215,9 @@ def watch(
 @_command
 def compare(
     clips: Clips,
+    models: SharedConfig,
     data: DataConfig,
     training: TrainConfig,
-    models: Annotated[
-        str,
-        typer.Option(
-            help="Names of models, with commas; NAME:flow (rgb, both) sees other streams than --streams; fused: "
-            "convalstm and convlstm:flow together, or fused=NAME+NAME."
-        ),
-    ] = "convnet,lstm,alstm,convalstm",
-    encoder: Annotated[str, typer.Option(help="The encoder that all of them share.")] = "conv4",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start it from ImageNet weights.")] = False,
-    grounded: Annotated[
-        bool, typer.Option("--grounded", help="In training, what is attended must tell the class by itself.")
-    ] = False,
     seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
     folds: Folds = 0,
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
@@ -248,8 +237,7 @@ def compare(
     from saccade.experiments.entrants import read_entrants
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
-    shared = ModelConfig(encoder=encoder, pretrained=pretrained, grounded=grounded)
-    entrants, fused = read_entrants(models, shared, data)
+    entrants, fused = read_entrants(models, data)
     chosen = list(range(training.seed, training.seed + seeds))
     figures = _compare(
         clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None, silhouettes

@@ -112,6 +112,12 @@ class ModelConfig(_Config):
     start: str = setting("zeros", "State before the first frame: zeros, first-frame, or clip-mean (looks ahead).")
     grounded: bool = setting(False, "In training, what is attended must tell the class by itself: steadier maps.")
     pretrained: bool = setting(False, "Start the encoder from ImageNet weights (timm networks).")
+    cell: str = setting("auto", "The memory: separable (cheaper than convlstm), lstm, ...; auto: the model's own.")
+    glimpse: str = setting(
+        "auto",
+        "What the memory sees of an attended frame: product (attention × features, as published), scaled (× the number "
+        "of places), sum (one vector); auto: the model's own.",
+    )
 
     def __post_init__(self) -> None:
         if self.hidden < 1 or self.head_units < 0:
@@ -123,7 +129,22 @@ class ModelConfig(_Config):
         """All but the name: the arguments of `create_model` that differ from the named recipe."""
         values = self.to_dict()
         del values["name"]
-        return values
+        return {name: value for name, value in values.items() if name not in OWN or value != "auto"}
+
+
+# What a model is made of by its name, unless it is said.
+OWN = ("cell", "glimpse")
+
+
+@dataclass(frozen=True)
+class SharedConfig(ModelConfig):
+    """The models of a comparison, and what they share."""
+
+    name: str = setting(
+        "convnet,lstm,alstm,convalstm",
+        "Names of models, with commas; NAME:flow (rgb, both) sees other streams than --streams; fused: motion and "
+        "convlstm:flow together, or fused=NAME+NAME.",
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import moving_squares
 import numpy as np
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig
+from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
 from saccade.data.folder import Split, find_clips, make_splits
 from saccade.experiments import compare as compare_module
 from saccade.experiments.compare import add_results, compare, table
@@ -211,7 +211,7 @@ def test_results_of_several_sets_stand_beside_each_other(tmp_path: Path) -> None
     assert weizmann["budget"] == {"epochs": 7, "frames": 3, "size": 16, "channels": 1}
 
 
-SHARED = ModelConfig(hidden=8, grounded=True)
+SHARED = SharedConfig(hidden=8, grounded=True)
 SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 
 
@@ -227,17 +227,20 @@ SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 )
 def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expected: dict[str, str]) -> None:
     data = replace(SEEN, streams=streams)
-    entrants, fused = read_entrants(entries, ModelConfig(), data)
+    entrants, fused = read_entrants(SharedConfig(entries), data)
     assert {each.name: each.seen(data).streams for each in entrants} == expected
     assert [each.model.name for each in entrants] == [name.partition("-")[0] for name in expected]
     assert fused == []
 
 
-def test_only_what_attends_is_grounded() -> None:
-    entrants, _ = read_entrants("convnet,alstm,convlstm:flow,convalstm,motion,c3d", SHARED, SEEN)
+def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
+    shared = replace(SHARED, name="convnet,alstm,convlstm:flow,convalstm,motion,c3d", glimpse="product")
+    entrants, _ = read_entrants(shared, SEEN)
     assert [each.name for each in entrants if each.model.grounded] == ["alstm", "convalstm", "motion"]
-    with pytest.raises(ValueError, match=r"grounded asks .* none of convnet,c3d attends; leave it out"):
-        read_entrants("convnet,c3d", SHARED, SEEN)
+    assert [each.name for each in entrants if each.model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
+    for wanted in ({"grounded": True}, {"glimpse": "product"}):
+        with pytest.raises(ValueError, match=rf"{next(iter(wanted))} is about .* none of convnet,c3d attends; leave"):
+            read_entrants(SharedConfig("convnet,c3d", **wanted), SEEN)
 
 
 @pytest.mark.parametrize(
@@ -247,8 +250,8 @@ def test_only_what_attends_is_grounded() -> None:
         ("convnet,convnet:rgb", "models to compare: convnet is unknown or twice"),
         ("motion,motion:both", "models to compare: motion is unknown or twice"),
         ("motion:rgb,convnet", "looks at the picture where the flow says, and streams is 'rgb'; give --streams both"),
-        ("convnet,fused", r"add convalstm and convlstm:flow to the models, or name those to fuse: fused=MODEL\+MODEL"),
-        ("convalstm,convlstm,fused", "fused takes convalstm and convlstm:flow: add convlstm:flow to the models"),
+        ("convnet,fused", r"add motion and convlstm:flow to the models, or name those to fuse: fused=MODEL\+MODEL"),
+        ("motion,convlstm,fused", "fused takes motion and convlstm:flow: add convlstm:flow to the models"),
         ("convnet,lstm,fused=convnet", "fused takes convnet; expected two models or more, none of them twice"),
         ("convnet,lstm,fused=convnet+convnet", "fused takes convnet and convnet; expected two models or more"),
         ("fused,lstm,fused=convnet+lstm", r"models to compare: fused and fused=convnet\+lstm; expected one of them"),
@@ -256,14 +259,14 @@ def test_only_what_attends_is_grounded() -> None:
 )
 def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ablation(squares, tmp_path, entries, ModelConfig())
+        ablation(squares, tmp_path, entries, SharedConfig())
 
 
 ABLATION = "convalstm,convlstm:flow,motion,fused"
 
 
-def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED) -> dict[str, Any]:
-    entrants, fused = read_entrants(entries, shared, SEEN)
+def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: SharedConfig = SHARED) -> dict[str, Any]:
+    entrants, fused = read_entrants(replace(shared, name=entries), SEEN)
     return compare(squares, out, entrants, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, fused=fused)
 
 
@@ -293,7 +296,7 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
     out, figures = fused
     right, weights = 0, []
     for fold, split in splits.items():
-        members = [load(out / name / f"{fold}-seed0") for name in ("convalstm", "convlstm-flow")]
+        members = [load(out / name / f"{fold}-seed0") for name in ("motion", "convlstm-flow")]
         classes = members[0].classes
         targets = np.array([classes.index(clip.label) for clip in split.validation])
         chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
@@ -304,7 +307,7 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
     assert figures["accuracy"]["fused"] == figures["per_seed"]["fused"][0] == pytest.approx(right / 16)
     assert figures["spread"]["fused"] is None
     expected = np.mean(weights, axis=0)
-    assert list(figures["fused_weights"]) == ["convalstm", "convlstm-flow"]
+    assert list(figures["fused_weights"]) == ["motion", "convlstm-flow"]
     np.testing.assert_allclose(list(figures["fused_weights"].values()), expected)
 
 
@@ -325,11 +328,11 @@ def test_a_fused_cell_of_other_models_is_not_mixed_in(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
-    with pytest.raises(ValueError, match=r"fused.fold0-seed0: trained with another fusion \(members, motion\)"):
-        ablation(squares, out, "convalstm,convlstm:flow,motion,fused=convalstm+motion")
+    with pytest.raises(ValueError, match=r"fused.fold0-seed0: trained with another fusion \(members, convalstm\)"):
+        ablation(squares, out, "convalstm,convlstm:flow,motion,fused=motion+convalstm")
     for name in ("convalstm", "convlstm-flow", "motion"):
         shutil.rmtree(out / name)
-    with pytest.raises(ValueError, match=r"trained with another fusion \(convalstm, convlstm-flow\)"):
+    with pytest.raises(ValueError, match=r"trained with another fusion \(motion, convlstm-flow\)"):
         ablation(squares, out, shared=replace(SHARED, hidden=4))
 
 
@@ -343,5 +346,5 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(compare_module, "read_clips", reading)
     for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
         with pytest.raises(SystemExit):
-            ablation(squares, tmp_path, entries, ModelConfig())
+            ablation(squares, tmp_path, entries, SharedConfig())
     assert read == ["rgb", "flow", "both", "both"]

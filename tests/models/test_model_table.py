@@ -7,7 +7,7 @@ from saccade.config import DataConfig, ModelConfig
 from saccade.encoders.conv4 import Conv4
 from saccade.encoders.paired import Paired
 from saccade.models.build import MODELS, configured, create_model, list_models
-from saccade.models.classifier import Classifier
+from saccade.models.classifier import Classifier, count_parameters
 from saccade.recurrent.attentive import AttentiveCell
 from saccade.recurrent.conv_lstm import ConvLSTM
 from saccade.recurrent.lstm import LSTM
@@ -89,6 +89,34 @@ def test_settings_that_do_not_fit_are_errors():
         create_model("lstm", 3, encoder="eye")
     with pytest.raises(TypeError, match="colour"):
         create_model("lstm", 3, colour="red")
+
+
+def test_a_run_may_name_another_cell_and_glimpse():
+    published = configured(ModelConfig("convalstm", glimpse="product"), DataConfig(size=16), 3)
+    assert parts(published) == (ConvLSTM, "ConvAttention", "product")
+    cheap = configured(ModelConfig("convalstm", cell="separable"), DataConfig(size=16), 3)
+    assert count_parameters(cheap) < count_parameters(published) / 1.5
+    both = configured(ModelConfig("motion", glimpse="product"), DataConfig(size=16, streams="both"), 3)
+    assert both.cell.glimpse == "product"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "convlstm", "glimpse": "product"}, "glimpse is 'product', and convlstm does not attend; leave it"),
+        ({"name": "c3d", "cell": "lstm"}, "cell say nothing of c3d, which has no cell; leave them out"),
+        ({"name": "tracks", "cell": "lstm", "glimpse": "sum"}, "cell and glimpse say nothing of tracks"),
+        ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "glimpse say nothing of torchvision:r3d_18"),
+        ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "glimpse say nothing of torchvision:swin3d_b"),
+        ({"name": "lstm", "cell": "gru"}, "no cell is called 'gru'; there are memoryless, lstm"),
+        ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected one of sum, product, scaled"),
+        ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),
+    ],
+)
+def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):
+    streams = "both" if settings["name"] == "motion" else "rgb"
+    with pytest.raises(ValueError, match=message):
+        configured(ModelConfig(**settings), DataConfig(size=16, streams=streams), 3)
 
 
 def test_moments_have_an_encoder_for_the_flow_where_there_is_one():

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from saccade.config import DataConfig, ModelConfig
+from saccade.config import DataConfig, ModelConfig, SharedConfig
 from saccade.models.build import MODELS
 
 FUSED = "fused"
 _STREAMS = ("rgb", "flow", "both")
-# The two streams of VideoLSTM (Li et al. 2016): attention over the picture, a memory of the flow.
-_USUALLY_FUSED = "convalstm+convlstm:flow"
+# The two streams of VideoLSTM (Li et al. 2016): the picture where the flow says, and the flow itself.
+_USUALLY_FUSED = "motion+convlstm:flow"
 
 
 @dataclass(frozen=True)
@@ -41,37 +41,42 @@ class Entrant:
         return replace(data, streams=self.streams or usual)
 
 
-def read_entrants(entries: str, shared: ModelConfig, data: DataConfig) -> tuple[list[Entrant], list[Entrant]]:
+def read_entrants(shared: SharedConfig, data: DataConfig) -> tuple[list[Entrant], list[Entrant]]:
     """The models of a comparison, and those among them that are fused, from words with commas between them.
 
     A word is a model's name, behind it `:rgb`, `:flow` or `:both` where it sees other streams than the comparison; or
-    `fused=MODEL+MODEL`, of which plain `fused` is the one with `convalstm` and `convlstm:flow`.
+    `fused=MODEL+MODEL`, of which plain `fused` is the one with `motion` and `convlstm:flow`.
 
     Args:
-        entries: such as `convalstm,convlstm:flow,fused`.
-        shared: settings of all models; `grounded` is that of those that attend.
+        shared: `name`, such as `motion,convlstm:flow,fused`, and settings of all models; `grounded` and `glimpse` are
+            those of models that attend.
         data: settings of a sample, whose streams are the comparison's.
 
     Raises:
-        ValueError: `fused` twice, or grounded models of which none attends.
+        ValueError: `fused` twice, or `grounded` or a `glimpse` for models of which none attends.
     """
-    words = [word.strip() for word in entries.split(",")]
+    words = [word.strip() for word in shared.name.split(",")]
     together = [word for word in words if word.partition("=")[0] == FUSED]
     if len(together) > 1:
         raise ValueError(f"models to compare: {' and '.join(together)}; expected one of them")
     members = (together[0].partition("=")[2] or _USUALLY_FUSED).split("+") if together else []
     models = [_read_entrant(word, shared, data) for word in words if word not in together]
-    if shared.grounded and not any(entrant.model.grounded for entrant in models):
-        raise ValueError(f"grounded asks what is attended for the class, and none of {entries} attends; leave it out")
+    for wanted, given in {"grounded": shared.grounded, "glimpse": shared.glimpse != "auto"}.items():
+        if given and not any(_attends(entrant.model.name) for entrant in models):
+            raise ValueError(f"{wanted} is about what is attended, and none of {shared.name} attends; leave it out")
     return models, [_read_entrant(member.strip(), shared, data) for member in members]
 
 
-def _read_entrant(entry: str, shared: ModelConfig, data: DataConfig) -> Entrant:
+def _attends(name: str) -> bool:
+    return name in MODELS and MODELS[name].attends
+
+
+def _read_entrant(entry: str, shared: SharedConfig, data: DataConfig) -> Entrant:
     name, _, streams = entry.rpartition(":")
     if streams not in _STREAMS:  # names hold colons too: torchvision:r3d_18
         name, streams = entry, ""
-    attends = name in MODELS and MODELS[name].attends
-    usual = Entrant(replace(shared, name=name, grounded=shared.grounded and attends))
+    of_attention = {} if _attends(name) else {"grounded": False, "glimpse": "auto"}
+    usual = Entrant(ModelConfig.from_dict({**shared.to_dict(), "name": name, **of_attention}))
     other = replace(usual, streams=streams or None)
     # What changes nothing has no name of its own: a model that is there twice is found out, and one folder has it.
     return usual if other.seen(data) == usual.seen(data) else other

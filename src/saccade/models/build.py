@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from saccade.config import DataConfig, ModelConfig
+from saccade.config import OWN, DataConfig, ModelConfig
 from saccade.models.classifier import Classifier
 from saccade.models.clip_baselines import TORCHVISION, ClipClassifier
 from saccade.models.track_classifier import TrackClassifier
@@ -123,9 +123,11 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     """The model of a run's settings, for samples of its data.
 
     Raises:
-        ValueError: as `create_model`, or a model whose attention follows the flow, for samples without picture or flow.
+        ValueError: as `create_model`; a model whose attention follows the flow, for samples without picture or flow;
+            another cell or glimpse for a model that has none.
     """
     settings, recipe = model.settings(), MODELS.get(model.name)
+    _check_parts(model, recipe)
     if recipe is not None and recipe.follows_flow and data.streams != "both":
         raise ValueError(
             f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
@@ -134,6 +136,17 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     if recipe is not None and (recipe.follows_flow or recipe.paired) and data.streams == "both":
         settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
+
+
+def _check_parts(model: ModelConfig, recipe: Recipe | None) -> None:
+    """Raise a ValueError where another cell or glimpse is wanted than a model can have."""
+    if recipe is None or recipe.kind != "Classifier":
+        if given := [name for name in OWN if getattr(model, name) != "auto"]:
+            raise ValueError(f"{' and '.join(given)} say nothing of {model.name}, which has no cell; leave them out")
+    elif model.glimpse != "auto" and not recipe.attends:
+        raise ValueError(
+            f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
+        )
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
