@@ -60,13 +60,22 @@ def videolstm(
     hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
     split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Real clips, one class a sub-folder: the same models on them, too. May be repeated. [default: all of "
+            "$SACCADE_DATA]"
+        ),
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves.
+    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves and on real clips.
+
+    The clips are those of --clips, else all sets of $SACCADE_DATA (else of ../shared/data; empty: none).
 
     With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
     GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
@@ -75,7 +84,9 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    if idle := typed(context) & ({"mnist", "only"} if given else {"splits", "split"}):
+    if idle := typed(context) & (
+        {"mnist", "only", "clips"} if given else {"splits", "split", *(["clips"] if only else [])}
+    ):
         raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
@@ -85,11 +96,16 @@ def videolstm(
         with stoppable("the same command goes on from here"):
             typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
         return
+    from saccade.data.at_hand import WAY, set_name, sets_at_hand
     from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
 
     run = run or Path("runs") / f"videolstm-{budget}"
+    if not clips and not only:
+        clips = sets_at_hand()
+        beside = f"and the clips at hand: {', '.join(map(set_name, clips))}" if clips else f"alone; {WAY}, or --clips"
+        typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {beside}")
     with stoppable("the same command goes on from here"):
-        made = reproduce_videolstm(run, mnist, budget, results, only)
+        made = reproduce_videolstm(run, mnist, budget, results, only, clips or ())
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 
@@ -111,30 +127,46 @@ def figures(
 
 @_command
 def hmdb10(
+    context: typer.Context,
     hmdb51: Annotated[
         Path | None, typer.Option(help="The folder of HMDB-51: hmdb51_org.rar, or a folder a class.")
     ] = None,
-    clips: Annotated[Path | None, typer.Option(help="Other clips in its place, one class a sub-folder.")] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Other clips in its place, one class a sub-folder. [default: real ones of $SACCADE_DATA]"),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Minutes: ten clips a class, 8 frames, random weights, to see that it runs.")
+    ] = False,
     classes: Annotated[
         str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
     ] = "",
     epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
     pretrained: Annotated[
-        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+        bool, typer.Option(help="ImageNet weights, as published; without, or with --quick, random ones that stay.")
     ] = True,
     run: Annotated[
         Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
     ] = None,
     results: Results = None,
 ) -> None:
-    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame."""
+    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame.
+
+    Without HMDB-51 and without --clips, on real clips of $SACCADE_DATA (else of ../shared/data): the set whose number
+    of classes is nearest to ten.
+    """
+    from saccade.data.at_hand import set_name, set_path
     from saccade.experiments.hmdb10 import reproduce as hmdb10_run
 
-    budget = hmdb10_run.PUBLISHED
-    budget = dataclasses.replace(
-        budget, pretrained=pretrained, training=dataclasses.replace(budget.training, epochs=epochs)
-    )
-    run = run or Path("runs") / (f"hmdb10-{clips.resolve().name}" if clips else "hmdb10")
+    budget = hmdb10_run.QUICK if quick else hmdb10_run.PUBLISHED
+    if not quick or "pretrained" in typed(context):
+        budget = dataclasses.replace(budget, pretrained=pretrained)
+    budget = dataclasses.replace(budget, training=dataclasses.replace(budget.training, epochs=epochs))
+    if hmdb51 is None and clips is None:
+        clips = hmdb10_run.stand_in()
+        typer.echo(f"HMDB-51 is not given: on the clips at hand, {set_path(clips)}; the published figure is not theirs")
+    named = f"hmdb10-{set_name(clips)}" if clips else "hmdb10"
+    run = run or Path("runs") / (f"{named}-quick" if quick else named)
     with stoppable("the same command goes on from here"):
         names = [name.strip() for name in classes.split(",") if name.strip()]
         typer.echo(f"report: {hmdb10_run.reproduce(run, hmdb51, clips, names, budget, results)}")

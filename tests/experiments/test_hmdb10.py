@@ -222,10 +222,52 @@ def test_without_weights_it_says_what_to_do_and_may_begin_otherwise(
     assert not (tmp_path / "run" / "settings.json").exists()
 
 
-def test_wrong_words(hmdb51: Path, squares: Path, tmp_path: Path) -> None:
+def test_without_a_set_it_takes_the_clips_at_hand_and_says_so(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(squares, tmp_path / "data" / "clips" / "squares")
+    monkeypatch.setenv("SACCADE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(module, "QUICK", replace(TINY, clips=3, training=replace(TINY.training, epochs=1)))
+    run = tmp_path / "run"
+    result = call("--quick", "--epochs", 1, "--run", run, "--results", tmp_path / "results")
+    assert result.exit_code == 0, result.output
+    assert "HMDB-51 is not given: on the clips at hand, squares; the published figure is not theirs" in result.output
+    stored = read_json(tmp_path / "results" / "hmdb10.json")
+    figures = stored["figures"]["squares/"]
+    assert stored["command"] == "saccade reproduce hmdb10 --clips squares --results results --quick"
+    assert figures["encoder"] == "pooled, random weights, frozen"
+    assert sum(figures["sides"].values()) == 3 * 4
+    text = words_of(run / "report.html")
+    assert "<strong>These are not clips of HMDB-51</strong>" in text
+    assert "<strong>A quick run</strong>: at most 3 clips a class and 4 frames a clip" in text
+    assert "<strong>The encoder has random weights</strong>" in text
+
+
+def test_quick_takes_weights_only_when_they_are_asked_for(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Budget] = []
+    monkeypatch.setattr(module, "reproduce", lambda *given: asked.append(given[4]))
+    for words in (("--quick",), ("--quick", "--pretrained"), (), ("--no-pretrained",)):
+        assert call("--clips", squares, *words).exit_code == 0
+    assert [(budget.pretrained, budget.data.frames, budget.clips) for budget in asked] == [
+        (False, 8, 10), (True, 8, 10), (True, 30, 0), (False, 30, 0)
+    ]  # fmt: skip
+
+
+def test_few_clips_of_the_set_itself_keep_its_proportions(hmdb51: Path) -> None:
+    split = module._limited(module.hmdb10(hmdb51, CLASSES, complete=False), 4)
+    assert [len(side) for side in (split.training, split.validation, split.test)] == [9, 3, 3]
+
+
+def test_wrong_words(hmdb51: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACCADE_DATA", str(tmp_path / "nothing"))
     for words, message in [
-        ((), r"error: --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, expected one of them"),
-        (("--hmdb51", hmdb51, "--clips", squares), "both are given, expected one of them"),
+        (
+            (),
+            "error: --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips",
+        ),
+        (("--hmdb51", hmdb51, "--clips", squares), "both are given, give one of them"),
         (
             ("--hmdb51", hmdb51, "--classes", "wave,cartweel"),
             "has no class 'cartweel' among its 51; did you mean cartw",

@@ -1,22 +1,28 @@
 """VideoLSTM's ablation on a moving target: a tiny run of the whole, and what its parts promise."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import moving_squares
 import numpy as np
 import pytest
 import torch
+from pages import self_contained
+from typer.testing import CliRunner
 
-from saccade.config import TrainConfig
+from saccade.cli import app
+from saccade.config import DataConfig, TrainConfig
 from saccade.data.digits import Sides, split_digits
 from saccade.experiments.videolstm import ablation, reproduce
 from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, compete, summary
+from saccade.experiments.videolstm.budget import Budget, ClipsBudget
 from saccade.experiments.videolstm.target_clips import ClipsOf, TargetClips, data
 from saccade.experiments.videolstm.timing import GUESSES, Timing
 
-TINY = reproduce.Budget(
+TINY = Budget(
     "tiny",
     12,
     (6,),
@@ -24,6 +30,7 @@ TINY = reproduce.Budget(
     {"validation": 6, "test": 8},
     TrainConfig(epochs=1, batch=6, patience=0),
     Timing(6, {"validation": 4, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)),
+    ClipsBudget(3, (0,), DataConfig(frames=3, size=16), TrainConfig(epochs=1, batch=6, patience=0)),
 )
 
 
@@ -38,7 +45,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videolstm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
-        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results")
+        squares = moving_squares.make_set(folder / "squares", clips=4, frames=4)
+        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results", clips=[squares])
     return folder
 
 
@@ -78,6 +86,106 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
         assert words in page
+    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4, "dots, looks, and how models learned"
+
+
+def words_of(page: Path) -> str:
+    """The page's source, with plain spaces."""
+    return page.read_text(encoding="utf-8").replace("\u00a0", " ")
+
+
+def test_published_figures_stand_beside_those_of_each_set(run: Path) -> None:
+    page = words_of(run / "run" / "report.html")
+    cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
+    assert f"<td><em>UCF101, picture, cited</em></td>{cells}" in page
+    assert "<td><em>HMDB-51, both, cited</em></td>" + '<td class="n">–</td>' * 5 + '<td class="n">56.4 %</td>' in page
+    accuracy = json.loads((run / "results" / "moving-target.json").read_text())["figures"]["accuracy"]
+    own = '<td class="n">–</td>' * 5 + f'<td class="n">{100 * accuracy["motion"]:.1f} %</td>'
+    assert f"<td>moving target, both</td>{own}" in page
+    assert "compare with each other, not with those of another" in page
+
+
+def test_real_clips_have_a_table_that_names_them(run: Path) -> None:
+    stored = json.loads((run / "results" / "videolstm-clips.json").read_text())
+    assert stored["command"] == "saccade reproduce videolstm --clips squares --results results"
+    of = stored["figures"]["squares"]
+    assert list(of["accuracy"]) == [
+        "convnet", "lstm", "alstm", "convlstm", "convalstm", "convnet-flow", "convlstm-flow", "motion", "fused"
+    ]  # fmt: skip
+    assert of["weights"] == "from scratch"
+    splits = json.loads((run / "run" / "clips" / "squares" / "motion" / "split-seed0" / "split.json").read_text())
+    assert sum(map(len, splits.values())) == 3 * 4, "three of the four clips of each class"
+    page = words_of(run / "run" / "report.html")
+    assert "<strong>and real clips</strong>: squares (4 test clips)" in page
+    assert "<td>majority class</td>" in page
+    assert "clips/squares/report.html" in page
+    assert (run / "run" / "clips" / "squares" / "report.html").exists()
+    # Those of the moving target do not depend on them.
+    assert json.loads((run / "results" / "moving-target.json").read_text())["command"] == (
+        "saccade reproduce videolstm --results results"
+    )
+
+
+def test_without_real_clips_the_page_says_so_and_how_to_give_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
+    page = words_of(reproduce.reproduce(copied, budget="tiny"))
+    assert "<strong>Used: the moving target alone</strong>" in page
+    assert "<code>--clips DIR</code> adds real clips" in page
+    assert "nothing here was pre-trained" in page
+    assert f"<code>saccade reproduce videolstm --run {copied}</code>" in page
+    assert "On real clips" not in page
+
+
+def test_cells_from_before_frames_were_counted_show_a_dash(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
+    frames = json.loads((copied / "figures.json").read_text())["models"]
+    assert all(0 <= of["frame_accuracy"] <= 1 for of in frames.values())
+    for path in copied.glob("lstm-12-seed?.json"):
+        cell = json.loads(path.read_text())
+        del cell["figures"]["frame_accuracy"]
+        path.write_text(json.dumps(cell))
+    page = words_of(reproduce.reproduce(copied, budget="tiny"))
+    rows = {name: page.split(f"<td>{name}</td>")[1].split("</tr>")[0] for name in ("lstm", "convlstm")}
+    assert [row.count(">–<") for row in rows.values()] == [2, 1], "frames and peak, or the peak alone"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--clips", "{here}/none"), "none: no such folder; give a folder with one class a sub-folder"),
+        (("--clips", "{here}/a/set", "--clips", "{here}/b/set"), "--clips: 2 sets are called set; rename a folder"),
+        (("--clips", "{here}/a/set", "--only", "segments"), "--clips changes nothing here; leave it out"),
+        (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips changes nothing here; leave it out"),
+    ],
+)
+def test_clips_that_do_not_fit(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        moving_squares.make_set(tmp_path / place / "set", clips=1, frames=2)
+    given = [word.format(here=tmp_path) for word in words]
+    result = CliRunner().invoke(app, ["reproduce", "videolstm", "--quick", *given, "--run", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert message in result.stderr.replace("\n", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_sets_it_takes_the_clips_at_hand_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda *words: given.append(words[5]))
+    squares = moving_squares.make_set(tmp_path / "clips" / "squares", clips=1, frames=2)
+    for data_folder, only in ((tmp_path, ()), ("", ()), (tmp_path, ("--only", "segments"))):
+        monkeypatch.setenv("SACCADE_DATA", str(data_folder))
+        result = CliRunner().invoke(app, ["reproduce", "videolstm", *only])
+        assert result.exit_code == 0, result.output
+        if not only:
+            used = "and the clips at hand: squares" if data_folder else "alone; set SACCADE_DATA to a folder that has"
+            assert f"neither UCF101 nor HMDB-51 is given: on the moving target {used}" in result.output
+    assert list(map(list, given)) == [[squares], [], []]
 
 
 def test_the_times_have_a_file_of_their_own(run: Path) -> None:

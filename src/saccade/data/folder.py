@@ -53,6 +53,19 @@ def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
     return clips
 
 
+def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """At most so many clips of each class, equally spaced in their order; 0: all."""
+    of_class: dict[str, list[Clip]] = {}
+    for clip in clips:
+        of_class.setdefault(clip.label, []).append(clip)
+    kept = {
+        clip.path
+        for of in of_class.values()
+        for clip in (of if not count or len(of) <= count else [of[i * len(of) // count] for i in range(count)])
+    }
+    return [clip for clip in clips if clip.path in kept]
+
+
 def _read_recordings(path: Path) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -15,7 +15,7 @@ from rich.progress import Progress, track
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
-from saccade.data.folder import Split, find_clips
+from saccade.data.folder import Split, few_of_each, find_clips
 from saccade.evaluation.report import Page
 from saccade.evaluation.results import machine, write_results
 from saccade.evaluation.summary import percent
@@ -111,6 +111,7 @@ def compare(
     jobs: int | None = None,
     fused: Sequence[Entrant] = (),
     silhouettes: str | None = None,
+    clips_a_class: int = 0,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
 
@@ -130,6 +131,7 @@ def compare(
             clips choose: one more row, without training. None of them: no such row.
         silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
             them. None: it is not.
+        clips_a_class: at most so many of each class take part; 0: all.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
@@ -146,7 +148,7 @@ def compare(
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     jobs = jobs or machine()["cores"]
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
-    clips = find_clips(folder)
+    clips = few_of_each(find_clips(folder), clips_a_class)
     classes = sorted({clip.label for clip in clips})
     seen = [resolve_normalization(each.seen(data), each.model.pretrained) for each in models]
     for entrant, config in zip(models, seen, strict=True):  # what does not fit is told before clips are read

@@ -93,8 +93,13 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
         )
     if not settings["pretrained"]:
         page.text(
-            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are "
-            "(`--no-pretrained`). The page shows that everything runs; how good the system is, it cannot show."
+            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are. The page "
+            "shows that everything runs; how good the system is, it cannot show. `--pretrained` takes ImageNet's."
+        )
+    if few := settings.get("clips_a_class"):
+        page.text(
+            f"**A quick run**: at most {few} clips a class and {settings['frames']} frames a clip, where the report "
+            "has some hundred clips and 30 frames."
         )
     note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
     page.figures(

@@ -5,7 +5,7 @@ import json
 import random
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
-from saccade.data.folder import Split, find_clips
+from saccade.data.at_hand import WAY, nearest_to, set_name, set_path, sets_at_hand
+from saccade.data.folder import Split, few_of_each, find_clips
 from saccade.data.frame_cache import ClipFrames
 from saccade.data.hmdb51 import FIRST_TEN, REPORT_CLIPS, hmdb10
 from saccade.data.published import apportion, check_classes
@@ -50,6 +51,7 @@ class Budget:
         data: frames a clip, and their size.
         training: epochs and the rest.
         complete: insist on HMDB-51's number of clips a class; a cut-down copy in the same layout needs False.
+        clips: at most so many of each class; 0: all.
     """
 
     encoder: str = "vgg16"
@@ -58,14 +60,18 @@ class Budget:
     data: DataConfig = SAMPLING
     training: TrainConfig = TRAINING
     complete: bool = True
+    clips: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: what a run depends on besides its clips."""
         own = {"encoder": self.encoder, "pretrained": self.pretrained, "hidden": self.hidden}
-        return {**own, **self.data.to_dict(), **self.training.to_dict()}
+        # Only where there is a limit: runs from before there was one have none.
+        limit = {"clips_a_class": self.clips} if self.clips else {}
+        return {**own, **limit, **self.data.to_dict(), **self.training.to_dict()}
 
 
 PUBLISHED = Budget()
+QUICK = replace(PUBLISHED, pretrained=False, data=replace(SAMPLING, frames=8), clips=10)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ def reproduce(
         hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
         clips: other clips in its place, one class a sub-folder, shared out in the report's proportions too; where a
             `recordings.csv` lies beside the classes, recordings stay whole.
+            With neither, that of `sets_at_hand` whose number of classes is nearest to the report's ten.
         classes: which; none given: HMDB-51's first ten in the alphabet, or all of `clips`.
         budget: with how much.
         results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
@@ -117,19 +124,19 @@ def reproduce(
         The report's path.
 
     Raises:
-        ValueError: both sets of clips or none, no such class, or a run made with other settings.
+        ValueError: both sets of clips, or none and none at hand, no such class, or a run made with other settings.
         ClipError: clips that are missing, or not one that can be read.
         FileExistsError: the folder of the run holds other things.
         RuntimeError: the ImageNet weights cannot be had.
     """
-    if hmdb51 is not None and clips is None:
+    if hmdb51 is not None and clips is not None:
+        raise ValueError("--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): both are given, give one of them")
+    if hmdb51 is not None:
         split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, budget.training.seed, budget.complete)
-        chosen = ClipSet(HMDB51, hmdb51, split)
-    elif clips is not None and hmdb51 is None:
-        chosen = _other(clips, sorted(classes), budget)
+        chosen = ClipSet(HMDB51, hmdb51, _limited(split, budget.clips))
     else:
-        given = "none is given" if clips is None else "both are given"
-        raise ValueError(f"--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): {given}, expected one of them")
+        clips = clips or stand_in()
+        chosen = _other(clips, sorted(classes), budget)
     settings = {"set": chosen.name, "classes": chosen.classes, "clips": chosen.digest, **budget.to_dict()}
     cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
     _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
@@ -143,16 +150,40 @@ def reproduce(
     write_json(run / "figures.json", figures)
     where = {"--hmdb51": hmdb51, "--clips": clips}
     if results is not None:
-        names = {flag: Path(folder.resolve().name) if folder else None for flag, folder in where.items()}
+        names = {flag: set_path(folder) if folder else None for flag, folder in where.items()}
         _add_results(results / "hmdb10.json", figures, budget, _command(names, classes, budget, None, Path("results")))
     return write_page(run, figures, settings, chosen.name == HMDB51, _command(where, classes, budget, run, results))
 
 
+def stand_in() -> Path:
+    """The clips in the place of HMDB-51's: of those at hand, the set with a number of classes nearest to ten.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not (sets := sets_at_hand()):
+        raise ValueError(
+            "--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips at "
+            f"hand; give one of them, or {WAY}"
+        )
+    return nearest_to(len(FIRST_TEN), sets)
+
+
+def _limited(split: Split, count: int) -> Split:
+    """At most so many clips of each class on all sides together, in the report's proportions; 0: all."""
+    together = sum(REPORT_CLIPS.values())
+    sides = (
+        few_of_each(getattr(split, side), count and max(1, round(count * share / together)))
+        for side, share in REPORT_CLIPS.items()
+    )
+    return Split(*map(tuple, sides))
+
+
 def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
     found = find_clips(folder)
-    name = folder.resolve().name
+    name = set_name(folder)
     chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
-    kept = [clip for clip in found if clip.label in chosen]
+    kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
     sides = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
     return ClipSet(f"{name}/", folder, Split(**sides))
 
@@ -232,16 +263,21 @@ def _command(
 ) -> str:
     """The command that makes this run."""
     words = ["saccade", "reproduce", "hmdb10"]
+    usual = QUICK if budget.clips else PUBLISHED
     options = {
         **where,
         "--classes": ",".join(classes) or None,
-        "--epochs": budget.training.epochs if budget.training.epochs != PUBLISHED.training.epochs else None,
+        "--epochs": budget.training.epochs if budget.training.epochs != usual.training.epochs else None,
         "--run": run,
         "--results": results,
     }
     for flag, value in options.items():
         words += [flag, str(value)] if value is not None else []
-    return shlex.join([*words, *([] if budget.pretrained else ["--no-pretrained"])])
+    if budget.clips:
+        words.append("--quick")
+    if budget.pretrained != usual.pretrained:
+        words.append("--pretrained" if budget.pretrained else "--no-pretrained")
+    return shlex.join(words)
 
 
 def _add_results(path: Path, figures: Mapping[str, Any], budget: Budget, command: str) -> None:
@@ -258,6 +294,7 @@ def _add_results(path: Path, figures: Mapping[str, Any], budget: Budget, command
         "sides": models[ATTENTION]["sides"],
         "classes": figures["classes"],
         "epochs": budget.training.epochs,
+        "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
     }
     what = f"the HMDB-51 report's attention beside single frames, each on {' and on '.join(known)}, one split each"

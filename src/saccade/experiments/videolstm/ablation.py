@@ -14,6 +14,7 @@ from saccade.config import TrainConfig
 from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
 from saccade.experiments.cells import cell
 from saccade.experiments.fuse import choose_weights
+from saccade.experiments.localize import frame_answers
 from saccade.experiments.videolstm.explanation import explained
 from saccade.experiments.videolstm.localization import localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
@@ -24,7 +25,6 @@ from saccade.recognizer import Recognizer, load
 from saccade.training.fit import fit
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, smoothing=0.0, patience=0)
-_AT_ONCE = 50  # clips that are classified together
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ def compete(
         how: the budget of all models; `epochs` are those of the largest number of clips, `clips_an_epoch`.
 
     Returns:
-        `accuracy`; `pointing`: the share of frames where the map's peak is in the true box; `uniform`: what a map
-        without a peak would have; `validation`, `parameters`, `minutes`.
+        `accuracy` of clips; `frame_accuracy`: the share of frames whose own answer is right; `pointing`: the share of
+        frames where the map's peak is in the true box; `uniform`: what a map without a peak would have; `validation`,
+        `parameters`.
     """
     folder = run / f"{who.name}-{clips}-seed{seed}"
     settings = {
@@ -114,9 +115,9 @@ def compete(
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]
         test = clips_of("test", counts["test"], 0).seen_as(who.streams)
-        scores, attention = answers(recognizer, test)
+        scores, attention = frame_answers(recognizer, test.frames())
         return {
-            "accuracy": float((scores.argmax(1) == test.batch.targets.numpy()).mean()),
+            **_right(scores, test.batch.targets.numpy()),
             **_pointing(attention, test),
             "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
             "parameters": count_parameters(model),
@@ -137,10 +138,9 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
             samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
             for who, member in zip((PICTURE, FLOW), members, strict=True):
-                found.append(answers(member, samples.seen_as(who.streams))[0])
-        weights = choose_weights(scores["validation"], targets["validation"])
-        together = fuse_scores(scores["test"], weights)
-        return {"accuracy": float((together.argmax(1) == targets["test"]).mean()), "weights": list(weights)}
+                found.append(frame_answers(member, samples.seen_as(who.streams).frames())[0])
+        weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
+        return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 
     return cell(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
 
@@ -172,22 +172,22 @@ def compete_explained(
     return cell(run / f"{name}-explained.json", settings, compute)
 
 
-def answers(recognizer: Recognizer, samples: TargetClips) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Probabilities of whole clips, `B K`, and attention `B T h w`."""
-    parts = [recognizer.classify(part) for part in samples.frames().split(_AT_ONCE)]
-    maps = [attention for _, attention in parts if attention is not None]
-    scores: NDArray[np.float32] = torch.cat([scores.mean(1) for scores, _ in parts]).numpy()
-    return scores, torch.cat(maps).numpy() if maps else None
-
-
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, and the spread of the accuracies."""
+    """Means over seeds, and the spread of the accuracies; cells from before a figure was counted have none."""
     accuracies = [each["accuracy"] for each in found]
     kept = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(found) > 1 else None, "each": accuracies}
-    for figure in ("pointing", "uniform", "parameters"):
+    for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
         if all(figure in each for each in found):
             kept[figure] = mean(each[figure] for each in found)
     return kept
+
+
+def _right(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    """The shares of clips and of frames that probabilities `B T K` have right; a clip's are the mean of its frames'."""
+    return {
+        "accuracy": float((scores.mean(1).argmax(1) == targets).mean()),
+        "frame_accuracy": float((scores.argmax(2) == targets[:, None]).mean()),
+    }
 
 
 def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[str, float]:

@@ -11,9 +11,9 @@ from saccade.experiments.clips import read_curves
 from saccade.experiments.videolstm.official_budget import BOTH, MOTION, SINGLE, Budget, OfficialSet
 from saccade.pictures.curves import loss_and_accuracy, to_svg
 
-_WORDS = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
+WORDS = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
 _STREAMS = {"rgb": "RGB", "flow": "flow"}
-_CITED = "as commonly cited"
+CITED = "as commonly cited"
 
 
 def write_page(
@@ -68,9 +68,9 @@ def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figur
     page.heading("The table of the paper")
     page.table(
         _rows(models, official.cited if split == 1 else {}),
-        ["", *(_WORDS[name] for name in SINGLE)],
+        ["", *(WORDS[name] for name in SINGLE)],
         f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Cited*: Li et al. "
-        f"2016 on split 1, {_CITED}; their encoders were trained on the set.",
+        f"2016 on split 1, {CITED}; their encoders were trained on the set.",
     )
     rows = [["motion: the flow says where to look at the picture", percent(models[MOTION]["accuracy"]), None, None]]
     for name, found in figures["fused"].items():
@@ -81,7 +81,7 @@ def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figur
         rows,
         ["", "here", "weights", "cited"],
         "Two streams: probabilities weighed and added, with weights that validation clips choose. *Cited*: VideoLSTM "
-        f"with both streams, {_CITED}.",
+        f"with both streams, {CITED}.",
     )
 
 
