@@ -76,7 +76,14 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     names = {*(who.name for who in ENTRANTS), FUSED}
     assert set(stored["accuracy"]) == names
     assert len(names) == len(ENTRANTS) + 1
+    best = stored["localized"]["motion-grounded"]
+    assert stored["pointing_game"] == best["baselines"]["map"]["point"], "the map alone, without a foreground"
+    assert stored["point_on_foreground"] == best["point"]
+    assert stored["pointing_game_of_cells"] == best["pointing"]
     assert 0 <= stored["pointing_game"] <= 1
+    weights = stored["models"]["fused"]["weights"]
+    assert list(weights) == ["motion", "convlstm-flow"]
+    assert sum(weights.values()) == pytest.approx(1)
     assert set(stored["curve"]["motion-grounded"]) == {"6", "12"}
     for of in stored["explained"].values():
         assert of["shares"] == [0.05, 0.1, 0.2]
@@ -110,7 +117,8 @@ def test_real_clips_have_a_table_that_names_them(run: Path) -> None:
     assert stored["command"] == "saccade reproduce videolstm --clips squares --results results"
     of = stored["figures"]["squares"]
     assert list(of["accuracy"]) == [
-        "convnet", "lstm", "alstm", "convlstm", "convalstm", "convnet-flow", "convlstm-flow", "motion", "fused"
+        "single-frame", "convnet", "lstm", "alstm", "convlstm", "convalstm", "report", "convnet-flow", "convlstm-flow",
+        "motion", "fused",
     ]  # fmt: skip
     assert of["weights"] == "from scratch"
     splits = json.loads((run / "run" / "clips" / "squares" / "motion" / "split-seed0" / "split.json").read_text())
@@ -208,7 +216,7 @@ def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = json.loads((run / "again" / "segments.json").read_text())
     assert stored["command"] == "saccade reproduce videolstm --only segments --results results"
     assert stored["figures"] == json.loads(made.read_text())
-    with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, convnet, "):
+    with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, single-frame, "):
         reproduce.reproduce(run / "run", budget="tiny", only="boxes")
 
 

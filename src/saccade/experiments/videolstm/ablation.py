@@ -16,7 +16,7 @@ from saccade.experiments.cells import cell
 from saccade.experiments.fuse import choose_weights
 from saccade.experiments.localize import frame_answers
 from saccade.experiments.videolstm.explanation import explained
-from saccade.experiments.videolstm.localization import localized
+from saccade.experiments.videolstm.localization import CANDIDATES, localized
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 from saccade.fused import fuse_scores
 from saccade.models.build import create_model
@@ -54,16 +54,19 @@ PICTURE, FLOW = Entrant("convalstm"), Entrant("convlstm", "flow")
 MOTION = Entrant("motion", "both")
 GROUNDED = tuple(replace(who, grounded=True) for who in (PICTURE, MOTION))
 BEST = GROUNDED[1]
-# The order of Li et al. 2016; flow beside the picture, the two streams together, and what grounding adds.
+# The order of Li et al. 2016 after a single frame; the report's model, flow beside the picture, the two streams
+# together, and what grounding adds.
 ENTRANTS = (
-    *(Entrant(model) for model in ("convnet", "lstm", "alstm", "convlstm")),
+    *(Entrant(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
     PICTURE,
+    Entrant("report"),
     Entrant("convnet", "flow"),
     FLOW,
     MOTION,
     *GROUNDED,
 )
-FUSED = "fused"
+# VideoLSTM with both streams: the picture where the flow says, and the flow itself.
+FUSED, TOGETHER = "fused", (MOTION, FLOW)
 
 
 def compete(
@@ -105,10 +108,10 @@ def compete(
         choose = clips_of("validation", counts["validation"], 0).seen_as(who.streams)
         config = data(who.streams)
         torch.manual_seed(seed)
-        flow_channels = config.flow_channels if who.streams == "both" else 0
+        of_flow = {"flow_channels": config.flow_channels} if who.streams == "both" else {}
         model = create_model(
-            who.model, len(CLASSES), in_channels=config.in_channels, flow_channels=flow_channels, size=SIZE,
-            hidden=who.hidden, dropout=0.0, grounded=who.grounded,
+            who.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=who.hidden, dropout=0.0,
+            grounded=who.grounded, **of_flow,
         )  # fmt: skip
         curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, f"{who.name}, {clips} clips")
         recognizer = Recognizer(model, CLASSES, config)
@@ -127,17 +130,18 @@ def compete(
 
 
 def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The picture's and the flow's model together, with weights that validation clips choose."""
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
+    """The models of both streams together, with weights that validation clips choose."""
+    names = [who.name for who in TOGETHER]
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": names}
 
     def compute() -> dict[str, Any]:
-        members = [load(run / f"{who.name}-{clips}-seed{seed}", device="cpu") for who in (PICTURE, FLOW)]
+        members = [load(run / f"{name}-{clips}-seed{seed}", device="cpu") for name in names]
         scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
         targets = {}
         for side, found in scores.items():
             samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
-            for who, member in zip((PICTURE, FLOW), members, strict=True):
+            for who, member in zip(TOGETHER, members, strict=True):
                 found.append(frame_answers(member, samples.seen_as(who.streams).frames())[0])
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
         return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
@@ -150,7 +154,8 @@ def compete_localized(
 ) -> dict[str, Any]:
     """Where a trained model says that the target is: the figures of `localized`."""
     name = f"{who.name}-{clips}-seed{seed}"
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who)}
+    among = {"candidates": [asdict(each) for each in CANDIDATES]}
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who), **among}
 
     def compute() -> dict[str, Any]:
         sides = (clips_of(side, counts[side], 0).seen_as(who.streams) for side in ("validation", "test"))
@@ -173,12 +178,15 @@ def compete_explained(
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, and the spread of the accuracies; cells from before a figure was counted have none."""
+    """Means over seeds, and the spread of the accuracies; of those that were fused, the weights too."""
     accuracies = [each["accuracy"] for each in found]
     kept = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(found) > 1 else None, "each": accuracies}
     for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
         if all(figure in each for each in found):
             kept[figure] = mean(each[figure] for each in found)
+    if all("weights" in each for each in found):
+        weights = zip(*(each["weights"] for each in found), strict=True)
+        kept["weights"] = {who.name: mean(of) for who, of in zip(TOGETHER, weights, strict=True)}
     return kept
 
 

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.config import ModelConfig
+from saccade.config import SharedConfig
 from saccade.data.at_hand import set_name
 from saccade.data.folder import find_clips, make_splits
 from saccade.experiments.compare import add_results, compare
 from saccade.experiments.entrants import read_entrants
 from saccade.experiments.videolstm.budget import ClipsBudget
 
-# The models of Li et al. 2016 in their order, flow beside the picture, attention that follows it, two streams together.
-MODELS = "convnet,lstm,alstm,convlstm,convalstm,convnet:flow,convlstm:flow,motion,fused"
+# A single frame and the models of Li et al. 2016 in their order, the report's, flow beside the picture, attention that
+# follows it, two streams together.
+MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,fused"
 RESULTS = "videolstm-clips.json"
 
 
@@ -51,7 +52,7 @@ def compete_on_clips(
     found = {}
     for folder, command in folders.items():
         name = set_name(folder)
-        entrants, fused = read_entrants(MODELS, ModelConfig(), budget.data)
+        entrants, fused = read_entrants(SharedConfig(MODELS), budget.data)
         found[name] = compare(
             folder, run / name, entrants, make_splits, budget.seeds, budget.data, budget.training, fused=fused,
             clips_a_class=budget.clips,

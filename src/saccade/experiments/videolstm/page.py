@@ -14,7 +14,7 @@ from saccade.experiments.clips import read_curves
 from saccade.experiments.compare import table
 from saccade.experiments.localize import frame_answers
 from saccade.experiments.places import BASELINES
-from saccade.experiments.videolstm.ablation import BEST, FLOW, GROUNDED, MOTION, PICTURE
+from saccade.experiments.videolstm.ablation import BEST, FLOW, FUSED, GROUNDED, MOTION, PICTURE
 from saccade.experiments.videolstm.budget import Budget, ClipsBudget
 from saccade.experiments.videolstm.official_budget import SETS, SINGLE
 from saccade.experiments.videolstm.official_page import CITED, WORDS
@@ -203,12 +203,19 @@ def _accuracies(page: Page, models: Mapping[str, Any], budget: Budget, seeds: st
         ["model", "clips right", "frames right", "peak on the digit that moves", "parameters"],
         f"Means over {seeds} ± their spread; {budget.training.epochs} epochs each. A frame is right when its own "
         "answer is; a clip's answer is the mean over its frames. *flow* sees the optical flow alone; "
-        f"*motion* sees the picture where the flow says; *fused* adds {PICTURE.name} and {FLOW.name}; *grounded*: what "
+        f"*motion* sees the picture where the flow says; *fused*: {_fused_words(models)}; *grounded*: what "
         "is attended must also tell the class by itself while the model learns.",
     )
     page.figure(
         to_svg(side_by_side({n.replace("-", "\n"): of["each"] for n, of in models.items()}, 0.1, "chance")),
         "A dot for each seed.",
+    )
+
+
+def _fused_words(models: Mapping[str, Any]) -> str:
+    weights = models[FUSED]["weights"]
+    return (
+        " and ".join(f"{name} ({weight:.2f})" for name, weight in weights.items()) + ", as validation clips weigh them"
     )
 
 
