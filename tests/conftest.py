@@ -38,3 +38,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data here: set SACCADE_DATA to a folder with mnist/ and clips/")
     return folder
+
+
+@pytest.fixture
+def on_full_disk() -> Callable[[Path], None]:
+    """Makes a file, before it is written, one of a disk that is full; skips where the system has no such device."""
+    device = Path("/dev/full")
+    if not device.is_char_device():
+        pytest.skip("no /dev/full on this system")
+    return lambda path: path.symlink_to(device)

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig, read_json, write_json
+from saccade.disk import DiskFullError
 
 CONFIGS = (DataConfig, ModelConfig, SharedConfig, TrainConfig)
 
@@ -101,14 +104,23 @@ def test_values_that_json_does_not_know_leave_the_old_file(tmp_path: Path) -> No
 def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(tmp_path / "a.json", [1])
 
-    def killed(self: Path, target: Path) -> None:
+    def killed(part: Path, target: Path) -> None:
         raise SystemExit(9)
 
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(SystemExit):
         write_json(tmp_path / "a.json", [2])
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [1]
     assert [p.name for p in tmp_path.glob("*.json")] == ["a.json"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+    write_json(tmp_path / "a.json", [1])
+    on_full_disk(tmp_path / f".a.json.{os.getpid()}.part")
+    said = r"a\.json: no room for this file in .*: 0\.0 kB needed, .* free; make room, and run the same command again"
+    with pytest.raises(DiskFullError, match=said):
+        write_json(tmp_path / "a.json", [2])
+    assert [(p.name, json.loads(p.read_bytes())) for p in tmp_path.iterdir()] == [("a.json", [1])]
 
 
 @pytest.mark.parametrize("content", ["", "{", "\xff"])

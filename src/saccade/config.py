@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from saccade.disk import room_for, whole_file
 
 
 def setting(default: Any, help: str) -> Any:
@@ -250,16 +251,19 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON to a temporary file beside `path`, then rename: a reader never sees half of it."""
+    """Write JSON to a temporary file beside `path`, then rename: a reader never sees half of it.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """The same for any content; the temporary file carries the process's number, so that two writers do not meet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """The same for any content.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    with room_for("this file", path.parent, needed=lambda: len(content), whose=path), whole_file(path) as file:
+        file.write(content)

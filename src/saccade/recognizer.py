@@ -15,6 +15,7 @@ import saccade
 from saccade.config import DataConfig, StreamConfig, read_json, write_json
 from saccade.data.frame_cache import ClipFrames, ClipWindows, read_sample
 from saccade.data.transform import NORMALIZATIONS, to_features, to_video
+from saccade.disk import room_for
 from saccade.encoders.build import Windowed
 from saccade.layers.spatial_transformer import window_corners
 from saccade.localization.locate import locate
@@ -284,9 +285,14 @@ class Recognizer:
         )
 
     def save(self, folder: Path | str) -> Path:
-        """Write config.json, model.safetensors and recognizer.json; the folder can be sent to a model hub as it is."""
+        """Write config.json, model.safetensors and recognizer.json; the folder can be sent to a model hub as it is.
+
+        Raises:
+            DiskFullError: the disk is full.
+        """
         folder = Path(folder)
-        self.model.save_pretrained(folder)
+        with room_for("the model", folder):
+            self.model.save_pretrained(folder)
         values = {"saccade": saccade.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
         values |= {"model": type(self.model).__name__, "verdict": self.verdict}
         values |= {"localization": asdict(self.localization)}

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from saccade.data import extraction
 from saccade.data.extraction import extract, samples
-from saccade.data.feature_store import Claim, FeatureStore, StoreFullError, load_maps
+from saccade.data.feature_store import Claim, FeatureStore, load_maps
 from saccade.data.frame_cache import read_sample
+from saccade.disk import DiskFullError
 from saccade.structures import ClipError
 from saccade.video.read import claimed_frames, read
 from saccade.video.resize import resize
@@ -149,11 +150,11 @@ def test_a_full_disk_is_told_with_the_clip_and_loses_nothing(
     monkeypatch.setattr(Claim, moment, full)
     monkeypatch.setattr(extraction, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
     said = (
-        r"1.mp4: no room for its features in .*store: 0.0 MB needed, 0.0 MB free, 0.0 MB missing; make room for "
-        r"the 2 clips that are left .0.0 MB if all are like this one., or move .* to a larger "
+        r"1.mp4: no room for its features in .*store: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; make room for "
+        r"the 2 clips that are left .[\d.]+ kB if all are like this one., or move .* to a larger "
         r"disk, and run the same command again: the 1 that are stored stay"
     )
-    with pytest.raises(StoreFullError, match=said):
+    with pytest.raises(DiskFullError, match=said):
         extract(store, paths, pool, decoders=2)
     assert files_of(store) == before
     monkeypatch.undo()

@@ -1,6 +1,7 @@
 """Clips are read once and never half; what cannot be read is named and left out."""
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from saccade.config import DataConfig
 from saccade.data import followed, frame_cache
 from saccade.data.frame_cache import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
+from saccade.disk import DiskFullError
 from saccade.structures import Clip, ClipError
 from saccade.video.flow import read_flow, to_pixels
 from saccade.video.read import pick, read
@@ -86,9 +88,7 @@ def test_a_changed_picture_of_a_folder_is_read_anew(tmp_path: Path) -> None:
     assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
 
 
-def test_half_a_file_left_by_a_kill_is_not_believed(
-    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_a_file_left_by_a_kill_is_not_believed(make_clip: Make, tmp_path: Path) -> None:
     path, cache = make_clip(), tmp_path / "cache"
     whole = cached_frames(path, CONFIG, cache)
     content = whole.read_bytes()
@@ -97,17 +97,41 @@ def test_half_a_file_left_by_a_kill_is_not_believed(
     assert cached_frames(path, CONFIG, cache) == whole
     assert whole.read_bytes() == content
 
+
+@pytest.mark.parametrize(
+    ("windows", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
+)
+def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
+    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], windows: int, frames: int, needed: str
+) -> None:
+    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, windows=windows)
+    whole = cached_frames(path, config, cache)
+    assert len(np.load(whole)) == frames
     whole.unlink()
+    on_full_disk(whole.with_name(f".{whole.name}.{os.getpid()}.part"))
+    said = (
+        rf"clip.mp4: no room for its frames in .*cache/frames: {needed} needed, .* free; make room, or name a folder "
+        "on a larger disk in SACCADE_CACHE, and run the same command again"
+    )
+    with pytest.raises(DiskFullError, match=said):
+        cached_frames(path, config, cache)
+    assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(np, "save", full)
-        with pytest.raises(OSError, match="No space left"):
-            cached_frames(path, CONFIG, cache)
-    assert not whole.exists()
-    assert len(list(cache.rglob("*.part"))) == 1  # the one from above: its own is gone
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
+    make_clip: Make, tmp_path: Path, streams: str
+) -> None:
+    peaks, config = [], replace(CONFIG, windows=2, streams=streams)
+    for frames in (20, 60, 600):  # the first warms up
+        path = make_clip(f"{frames}.mp4", frames=frames)
+        tracemalloc.start()
+        files = frame_cache.cached_sample(path, config, tmp_path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert {len(np.load(file)) for file in files} == {frames}
+    # The long clip's frames would be 5.5 MB, as the reader gives them.
+    assert peaks[2] < peaks[1] + 200_000, peaks
 
 
 def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """A checkpoint is whole or the one before it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from saccade.disk import DiskFullError
 from saccade.training.checkpointing import AtomicCheckpointIO
 
 
@@ -55,6 +57,16 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path: Path, mon
         with pytest.raises(SystemExit):
             saved(target, 2)
     assert torch.load(target, weights_only=True)["epoch"] == 1
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+    saved(tmp_path / "last.ckpt", 1)
+    on_full_disk(tmp_path / ".last.ckpt.part")
+    said = r"no room for a checkpoint: .* free; make room, and run the same command again .`saccade train` with"
+    with pytest.raises(DiskFullError, match=said):
+        saved(tmp_path / "last.ckpt", 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
 def test_the_bytes_are_on_the_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

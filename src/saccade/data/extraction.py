@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.config import DataConfig
-from saccade.data.feature_store import Claim, FeatureStore, StoreFullError, is_full
+from saccade.data.feature_store import Claim, FeatureStore
+from saccade.disk import DiskFullError, in_megabytes, is_full
 from saccade.structures import ClipError
 from saccade.video.flow import read_flow, stream_flow
 from saccade.video.read import claimed_frames, pick, stream
@@ -82,7 +83,7 @@ def extract(
         progress: is told how far it is.
 
     Raises:
-        StoreFullError: the disk is full. What was done stays.
+        DiskFullError: the disk is full. What was done stays.
         ValueError: features that are not finite numbers in half precision.
     """
     store.clean()
@@ -311,14 +312,10 @@ class _Extraction:
             return OSError(error.errno, f"{clip}: its features cannot be written ({error.strerror})", str(folder))
         free = disk_usage(folder).free
         left = len(self.clips) - self.new - self.there - len(self.failed)
-        missing = f", {_megabytes(needed - free)} missing" if needed > free else ""
-        return StoreFullError(
-            f"{clip}: no room for its features in {folder}: {_megabytes(needed)} needed, {_megabytes(free)} free"
-            f"{missing}; make room for the {left} clips that are left ({_megabytes(left * needed)} if all are like "
+        missing = f", {in_megabytes(needed - free)} missing" if needed > free else ""
+        return DiskFullError(
+            f"{clip}: no room for its features in {folder}: {in_megabytes(needed)} needed, {in_megabytes(free)} free"
+            f"{missing}; make room for the {left} clips that are left ({in_megabytes(left * needed)} if all are like "
             "this one), or move the store to a larger disk, and run the same command again: the "
             f"{self.new + self.there} that are stored stay"
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

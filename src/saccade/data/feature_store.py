@@ -8,9 +8,7 @@ for where the clip is shorter, and `load_maps` repeats the last one.
 Locks are those of POSIX systems (Linux, macOS), which end with their process whatever killed it.
 """
 
-import errno
 import hashlib
-import io
 import os
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.config import DataConfig, read_json, write_json
+from saccade.data.array_file import ArrayFile
 from saccade.structures import ClipError
 from saccade.video.container import check_file
 from saccade.video.decode import Choose
@@ -34,10 +33,6 @@ Maps = NDArray[np.float16]  # `T h w D`
 VERSION = 1
 EVERY = "every"  # what `frames` says in a store of all frames
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
-
-
-class StoreFullError(OSError):
-    """No room for a clip's features: which clip, how much it needs, how much there is."""
 
 
 @dataclass(frozen=True)
@@ -201,13 +196,17 @@ class Claim:
 
     def __init__(self, file: Path, held: BinaryIO) -> None:
         self._file, self._part, self._held = file, file.with_name(f"{file.name}.part"), held
-        self._shape: tuple[int, ...] = ()
-        self.written = 0  # frames
+        self._array = ArrayFile(held, "<f2")
+
+    @property
+    def written(self) -> int:
+        """How many frames."""
+        return self._array.written
 
     @property
     def frame_bytes(self) -> int:
         """Of one frame's map; 0 before the first was written."""
-        return 2 * int(np.prod(self._shape)) if self._shape else 0
+        return self._array.row_bytes
 
     def append(self, maps: Maps) -> None:
         """Write the maps `N h w D` of the next frames.
@@ -215,12 +214,9 @@ class Claim:
         Raises:
             OSError: the disk is full.
         """
-        if not self._shape:
-            self._shape = maps.shape[1:]
+        if not self.written:
             self._held.truncate(0)  # of a process that was killed
-            self._held.write(self._header())
-        self._held.write(np.ascontiguousarray(maps, "<f2").data)
-        self.written += len(maps)
+        self._array.append(maps)
 
     def commit(self) -> None:
         """Flush to the disk, then rename: a reader finds the whole file or none.
@@ -228,9 +224,7 @@ class Claim:
         Raises:
             OSError: the disk is full.
         """
-        self._held.seek(0)
-        self._held.write(self._header())
-        self._held.flush()
+        self._array.finish()
         os.fsync(self._held.fileno())
         os.replace(self._part, self._file)
         self._held.close()
@@ -241,12 +235,6 @@ class Claim:
             self._part.unlink(missing_ok=True)  # before the lock goes: afterwards it may be another's
             with suppress(OSError):  # the disk may be full, and the rest of the buffer is not wanted
                 self._held.close()
-
-    def _header(self) -> bytes:
-        # NumPy leaves room for any number of frames, so that the number can be written in the end.
-        header, shape = io.BytesIO(), (self.written, *self._shape)
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
-        return header.getvalue()
 
 
 def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
@@ -285,11 +273,6 @@ def content_digest(clip: Path) -> str:
     if not files:
         raise ClipError(clip, "a folder without numbered pictures", "give a video file, or number the pictures")
     return digest.hexdigest()
-
-
-def is_full(error: OSError) -> bool:
-    """Whether an error says that the disk, or one's share of it, is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _open(file: Path) -> Maps:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
 from functools import partial
@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
+from saccade.data.array_file import ArrayFile
 from saccade.data.followed import cut_flow, cut_picture, picked, read_scene
+from saccade.disk import room_for, whole_file
 from saccade.structures import Clip, ClipError, Frames, Sample
 from saccade.video.decode import Choose
-from saccade.video.flow import LIMIT, read_flow
+from saccade.video.flow import LIMIT, read_flow, stream_flow
+from saccade.video.read import claimed_frames, stream
 from saccade.video.resize import resize
 from saccade.video.sample import equally_spaced, frames_of
 from saccade.video.sample import windows as spread_windows
@@ -29,10 +32,15 @@ from saccade.video.sample import windows as spread_windows
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]
 Load = Callable[[Files, Choose], NDArray[np.generic]]
+Make = Callable[[], Iterable[NDArray[np.uint8]]]  # the frames of a clip in turn, in parts `N H W C`
 
 # Part of every key: raise it when reading or resizing changes what comes out.
 _VERSION = 2
 _EVERY = "every"  # frame of a clip, in a key
+_REMEDY = (
+    "make room, or name a folder on a larger disk in SACCADE_CACHE, and run the same command again (`saccade train` "
+    "with --resume where the run has begun): what is there already stays"
+)
 
 
 def default_cache() -> Path:
@@ -48,13 +56,14 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
 
     Raises:
         ClipError: the clip cannot be read.
+        DiskFullError: no room for them in the cache.
     """
-    count = _EVERY if config.windows else config.frames
-    settings = (count, config.size, config.channels)
+    count = None if config.windows else config.frames
+    settings = (config.size, config.channels)
     if config.follow:
         make = partial(_cut_picture_of, path, config)
-        return _cached(path, cache / "frames", (*settings, config.follow), make)
-    return _cached(path, cache / "frames", settings, lambda: _resized(path, _stored(config), config)[0])
+        return _cached(path, cache / "frames", count, (*settings, config.follow), make)
+    return _cached(path, cache / "frames", count, settings, partial(_pictures, path, config))
 
 
 def cached_flow(
@@ -68,32 +77,37 @@ def cached_flow(
         ClipError: the clip cannot be read, or has a single frame.
         ValueError: a setting that does not fit.
         RuntimeError: the method is not installed, or its weights cannot be had.
+        DiskFullError: no room for it in the cache.
     """
-    return _cached(
-        path,
-        cache / "flow",
-        (_EVERY if count is None else count, size, length, method, float(limit)),
-        lambda: read_flow(path, np.arange if count is None else count, length, method, limit, size).stacks,
-    )
+
+    def make() -> Iterator[NDArray[np.uint8]]:
+        if count is None:
+            yield from (stack[None] for stack in stream_flow(path, length, method, limit, size))
+        else:
+            yield read_flow(path, count, length, method, limit, size).stacks
+
+    return _cached(path, cache / "flow", count, (size, length, method, float(limit)), make)
 
 
-def _cached(path: Path, folder: Path, settings: tuple[object, ...], make: Callable[[], NDArray[np.uint8]]) -> Path:
-    """What `make` gives of a clip, as a file of `folder`.
+def _cached(path: Path, folder: Path, count: int | None, settings: tuple[object, ...], make: Make) -> Path:
+    """What `make` gives of a clip at `count` frames, or at every one (None), as a file of `folder`.
 
     The key is what the clip is (its place, size and time of change) and how it is sampled, so that a changed file or
     setting is read anew. The file is written under another name and renamed: half a file is never found.
     """
-    target = folder / f"{_key(path, settings)}.npy"
-    if not target.exists():
-        pixels = make()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{os.getpid()}.part")
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, pixels)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    target = folder / f"{_key(path, (_EVERY if count is None else count, *settings))}.npy"
+    if target.exists():
+        return target
+    array: ArrayFile | None = None
+
+    def needed() -> int:
+        return 0 if array is None else array.row_bytes * max(count or claimed_frames(path), array.written)
+
+    with room_for("its frames", folder, _REMEDY, needed, whose=path), whole_file(target) as file:
+        array = ArrayFile(file, "|u1")
+        for rows in make():
+            array.append(rows)
+        array.finish()
     return target
 
 
@@ -147,12 +161,20 @@ def _resized(path: Path, choose: Choose, config: DataConfig) -> tuple[NDArray[np
     return (frames.pixels if config.channels == 3 else resize(frames.pixels, config.size, 1)), frames, size
 
 
-def _cut_picture_of(path: Path, config: DataConfig) -> NDArray[np.uint8]:
-    return cut_picture(read_scene(path, _stored(config), config), config)
+def _pictures(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    """The frames that are kept of a clip; of all of them one at a time, whatever its length."""
+    if config.windows:
+        yield from (resize(pixels[None], config.size, config.channels) for _, _, pixels in stream(path))
+    else:
+        yield _resized(path, _stored(config), config)[0]
 
 
-def _cut_flow_of(path: Path, config: DataConfig) -> NDArray[np.uint8]:
-    return cut_flow(path, _stored(config), read_scene(path, _stored(config), config), config)
+def _cut_picture_of(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    yield cut_picture(read_scene(path, _stored(config), config), config)
+
+
+def _cut_flow_of(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    yield cut_flow(path, _stored(config), read_scene(path, _stored(config), config), config)
 
 
 def _stored(config: DataConfig) -> Choose:
@@ -165,18 +187,18 @@ def cached_sample(path: Path, config: DataConfig, cache: Path) -> Files:
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+        DiskFullError: no room in the cache.
     """
     files = []
     if config.streams != "flow":
         files.append(cached_frames(path, config, cache))
     if config.streams != "rgb":
         c = config
+        count = None if c.windows else c.frames
         if c.follow:
-            settings = (_EVERY if c.windows else c.frames, c.size, c.flow_length, c.flow, c.follow)
-            make = partial(_cut_flow_of, path, config)
-            files.append(_cached(path, cache / "flow", settings, make))
+            settings = (c.size, c.flow_length, c.flow, c.follow)
+            files.append(_cached(path, cache / "flow", count, settings, partial(_cut_flow_of, path, config)))
         else:
-            count = None if c.windows else c.frames
             files.append(cached_flow(path, cache, count, c.size, c.flow_length, c.flow, c.flow_limit))
     return tuple(files)
 
@@ -321,6 +343,7 @@ def prepare(
 
     Raises:
         ClipError: not one clip could be read.
+        DiskFullError: no room in the cache. What was read stays there.
     """
     folder = cache or default_cache()
     paths, n = [clip.path for clip in clips], len(clips)

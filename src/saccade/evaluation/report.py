@@ -7,13 +7,14 @@ forbids everything else. Every text is escaped; class and file names are what us
 import base64
 import hashlib
 import html
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self
+
+from saccade.config import write_bytes
 
 Cell = str | int | float | None
 Tone = Literal["right", "wrong"]
@@ -198,15 +199,13 @@ class Page:
         return f'<nav aria-label="Contents">{links}</nav>'
 
     def write(self, path: Path | str) -> Path:
-        """Write the page to `path` (a temporary file beside it, then a rename) and give the path back."""
+        """Write the page to `path` (a temporary file beside it, then a rename) and give the path back.
+
+        Raises:
+            DiskFullError: the disk is full.
+        """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(self._pieces())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_bytes(path, "".join(self._pieces()).encode())
         return path
 
     def _pieces(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, find_clips, split_clips
 from saccade.data.frame_cache import ClipFrames, ClipWindows, Files, prepare
+from saccade.disk import DiskFullError
 from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
@@ -222,7 +223,11 @@ def _save(recognizer: Recognizer, folder: Path) -> None:
     """Write a model's folder under another name, then rename: a reader never sees half of it."""
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    recognizer.save(temporary)
+    try:
+        recognizer.save(temporary)
+    except DiskFullError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 

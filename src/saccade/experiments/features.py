@@ -69,7 +69,7 @@ def make_features(
     Raises:
         ValueError: the store was made by something else, or a setting that does not fit.
         ClipError: no clips there, or not one of them can be read.
-        StoreFullError: the disk is full; what was done stays.
+        DiskFullError: the disk is full; what was done stays.
     """
     part = _shard(shard)
     if not isinstance(clips, Path):

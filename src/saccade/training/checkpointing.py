@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from saccade.disk import room_for, whole_file
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to the disk, then renames.
@@ -16,14 +18,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`."""
+        """Write `checkpoint` to `path`.
+
+        Raises:
+            DiskFullError: the disk is full; the checkpoint that was there before stays.
+        """
         if storage_options is not None:
             raise TypeError("storage_options are for remote stores; this writes to a local disk")
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        with temporary.open("wb") as file:
+        part = target.with_name(f".{target.name}.part")  # whatever process: what a kill left is overwritten
+        with room_for("a checkpoint", target.parent), whole_file(target, part) as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)

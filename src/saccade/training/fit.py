@@ -3,12 +3,9 @@
 import csv
 import functools
 import io
-import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,10 +21,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from saccade.config import DataConfig, TrainConfig, write_bytes
 from saccade.data.transform import augment, to_features, to_video
+from saccade.disk import room_for
 from saccade.models.classifier import Classifier, clip_scores
 from saccade.models.video_model import Output, VideoModel
 from saccade.training.checkpointing import AtomicCheckpointIO
 from saccade.training.losses import doubly_stochastic, frame_cross_entropy
+from saccade.training.quiet import quiet
 
 Curves = dict[str, dict[str, list[float]]]
 
@@ -343,6 +342,7 @@ def fit(
 
     Raises:
         ValueError: the loss is no longer a finite number.
+        DiskFullError: no room for a checkpoint or the curves; it goes on from the checkpoint before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
@@ -350,7 +350,7 @@ def fit(
     learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
     choose = DataLoader(validation, train.batch, num_workers=train.workers)
     last = folder / "checkpoints" / "last.ckpt"
-    with _quiet():
+    with quiet(), room_for("TensorBoard's curves", folder):
         trainer = _trainer(train, folder, title)
         trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
@@ -382,17 +382,3 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's banners and its advice on workers and log intervals."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

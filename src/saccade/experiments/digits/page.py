@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saccade.config import write_bytes
 from saccade.data.digits import Sides
 from saccade.data.elastic import elastic_fields
 from saccade.data.generated import SingleDigits
@@ -261,7 +262,7 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
         for i in range(3)
     }
     picture = to_png(digit_figures.windows(rows_of), dpi=160)
-    (run / "glimpses.png").write_bytes(picture)
+    write_bytes(run / "glimpses.png", picture)
     page.figure(picture, "Unseen digits: each window in its colour, and what it shows.", wide=True)
     page.text(
         "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
@@ -272,7 +273,7 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
     rows_of = {f"torn digits, video {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
     picture = to_png(digit_figures.windows(rows_of, together=True), dpi=160)
-    (run / "tracks.png").write_bytes(picture)
+    write_bytes(run / "tracks.png", picture)
     page.figure(picture, "`gesture`: two windows through one setting, and the average of what each shows.", wide=True)
 
 
@@ -385,7 +386,7 @@ def _pictures(page: Page, run: Path, sides: Sides, encoders: Path, budget: Budge
     }
     for name, (figure, caption) in made.items():
         picture = to_png(figure, dpi=160)
-        (run / f"{name}.png").write_bytes(picture)
+        write_bytes(run / f"{name}.png", picture)
         page.figure(picture, caption, wide=True)
 
 

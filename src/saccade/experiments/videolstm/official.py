@@ -52,7 +52,7 @@ def reproduce(
     Raises:
         ClipError: the set is not as published, or not one clip can be read.
         ValueError: an unknown budget or split, or a run made with other settings.
-        StoreFullError: no room for the features.
+        DiskFullError: no room for the features.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
