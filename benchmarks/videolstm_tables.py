@@ -1,4 +1,4 @@
-"""The tables of VideoLSTM's ablation, made from the results of `saccade reproduce videolstm`."""
+"""The tables of VideoLSTM's ablation, made from the results of `saccade reproduce videolstm` and `hmdb10`."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,20 @@ from digit_tables import Results, percent, table
 from saccade.experiments.places import BASELINES
 from saccade.experiments.videolstm.timing import GUESSES
 
-NAME, SEGMENTS = "moving-target", "segments"
+NAME, SEGMENTS, REPORT = "moving-target", "segments", "hmdb10"
+FRAMES_AND_CLIPS = ("frame_accuracy", "accuracy")
 
 
 def ablation(results: Results) -> str:
     """Which digit moves: a row a model."""
     figures = results[NAME]
+    # Results from before frames were counted have none.
+    frames = any("frame_accuracy" in of for of in figures["models"].values())
     rows = [
         [
             f"`{name}`",
             percent(of["accuracy"]) + (f" ± {percent(of['spread'])}" if of["spread"] is not None else ""),
+            *([percent(of["frame_accuracy"]) if "frame_accuracy" in of else "–"] if frames else []),
             percent(of["pointing"]) if "pointing" in of else "–",
             f"{of['parameters']:,.0f}" if "parameters" in of else "–",
         ]
@@ -27,7 +31,14 @@ def ablation(results: Results) -> str:
         f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the "
         "share of frames in which the map's highest cell lies in the true box."
     )
-    return table(["model", "clips right, %", "peak on the target, %", "parameters"], rows) + f"\n{note}\n"
+    columns = [
+        "model",
+        "clips right, %",
+        *(["frames right, %"] if frames else []),
+        "peak on the target, %",
+        "parameters",
+    ]
+    return table(columns, rows) + f"\n{note}\n"
 
 
 def curve(results: Results) -> str:
@@ -89,6 +100,21 @@ def segments(results: Results) -> str:
     )
 
 
+def report(results: Results) -> str:
+    """The HMDB-51 report: frame by frame, the published figure with the set that it is of."""
+    rows, notes = [], []
+    for name, of in results[REPORT].items():
+        if published := of.get("published_frame_accuracy"):
+            rows.append([name, "published (Teja & Akunuri 2020)", percent(published), "–"])
+        rows += [
+            [name, f"`{model}`", *(percent(of[key][model]) for key in FRAMES_AND_CLIPS)] for model in of["accuracy"]
+        ]
+        rows.append([name, "always the commonest class", *[percent(of["majority_share"])] * 2])
+        sides = ", ".join(f"{count} {side}" for side, count in of["sides"].items())
+        notes.append(f"{name}: {of['encoder']}; {of['frames']} frames a clip, {of['epochs']} epochs; clips: {sides}.")
+    return table(["set", "model", "frames right, %", "clips right, %"], rows) + f"\n{' '.join(notes)}\n"
+
+
 def everything(results: Results) -> str:
     """All there is."""
     return "\n".join(part(results) for part in (ablation, curve, places, explained))
@@ -101,5 +127,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "target-places": places,
     "target-explained": explained,
     SEGMENTS: segments,
+    REPORT: report,
 }
-NEEDED = {name: {SEGMENTS if name == SEGMENTS else NAME} for name in TABLES}
+NEEDED = {name: {name if name in (SEGMENTS, REPORT) else NAME} for name in TABLES}

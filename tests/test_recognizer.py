@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import clips as painted
+import moving_squares
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from PIL import Image
 
 from saccade.config import DataConfig, ModelConfig
 from saccade.data.frame_cache import prepare
+from saccade.fused import Fused
 from saccade.models.build import create_model
 from saccade.models.track_classifier import TrackClassifier
 from saccade.pictures.seen_clip import draw_clip
@@ -259,6 +261,45 @@ def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Pat
             x + d for x in (16 + 40 * t, 48 + 40 * t) for d in range(-3, 4)
         }
         assert colour.max() > 60
+
+
+def sees(streams: str) -> Recognizer:
+    data = replace(DATA, streams=streams)
+    model = create_model("convnet", 3, in_channels=data.in_channels, size=data.size)
+    return Recognizer(model, CLASSES, data)
+
+
+@pytest.mark.parametrize("streams", ["flow", "both"])
+def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams: str) -> None:
+    right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
+    of, plain = sees(streams), sees("rgb")
+    prediction = of.predict(right)
+    frames, without = (
+        np.stack(painted.all_frames(each.overlay(right, tmp_path / name, prediction))[0]).astype(int)
+        for each, name in ((of, "seen.mp4"), (plain, "plain.mp4"))
+    )
+    side = frames.shape[1]
+    changed = np.abs(frames - without).max((0, 3)) > 40
+    rows, columns = np.nonzero(changed)
+    assert rows.max() < side / 2
+    assert columns.min() > side / 2
+    assert changed.mean() == pytest.approx(1 / 9, rel=0.3)
+    # The square moves to the right, which is red; the scene stands still, which is white.
+    corner = frames[2, : side // 3, -side // 3 :]
+    red = (corner[..., 0] > corner[..., 1] + 60) & (corner[..., 0] > corner[..., 2] + 60)
+    assert red.mean() > 0.05
+    assert (corner.min(-1) > 200).mean() > 0.15
+
+
+def test_the_flow_of_a_fused_model_is_that_of_the_member_that_sees_it(tmp_path: Path) -> None:
+    right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
+    picture, both = Fused([sees("rgb"), sees("rgb")], (0.5, 0.5)), Fused([sees("rgb"), sees("flow")], (0.5, 0.5))
+    prediction = picture.predict(right)
+    plain, drawn = (
+        np.stack(painted.all_frames(each.overlay(right, tmp_path / name, prediction))[0]).astype(int)
+        for each, name in ((picture, "plain.mp4"), (both, "both.mp4"))
+    )
+    assert 0.05 < (np.abs(plain - drawn).max((0, 3)) > 40).mean() < 0.2
 
 
 def test_frames_seen_twice_are_drawn_twice(make_clip: Make) -> None:

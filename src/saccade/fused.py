@@ -62,7 +62,9 @@ class Fused:
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out`, as `Recognizer.overlay`."""
-        return write_drawn(path, out, prediction or self.predict(path))
+        seen = prediction or self.predict(path)
+        flows = (member.motion(path, seen.indices) for member in self.members)
+        return write_drawn(path, out, seen, next((moved for moved in flows if moved is not None), None))
 
     def save(self, folder: Path | str) -> Path:
         """Write `fused.json`, and every member into a folder of its own."""

@@ -25,7 +25,8 @@ from saccade.models.classifier import VERDICTS, Classifier, clip_scores
 from saccade.models.video_model import VideoModel
 from saccade.pictures.seen_clip import write_drawn
 from saccade.streaming import Failed, Named, Streams, watch
-from saccade.structures import ClipError, Evaluation, Prediction, Sample, Step
+from saccade.structures import ClipError, Evaluation, FlowStacks, Prediction, Sample, Step
+from saccade.video.flow import read_flow
 from saccade.video.follow import maps_of_frames
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
@@ -252,7 +253,8 @@ class Recognizer:
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and where it looked on every frame.
 
-        Attention is drawn as colour, its point as a ring, an encoder's windows as outlines. The model looked at
+        Attention is drawn as colour, its point as a ring, an encoder's windows as outlines; a model that sees optical
+        flow has it in the upper right corner, in colours (`pictures.flow_colour`). The model looked at
         `frames` of its frames; between two of them attention is blended, points and windows glide, and the class is
         that of the last one it has seen.
 
@@ -260,7 +262,18 @@ class Recognizer:
             ClipError: the clip cannot be read.
             ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
-        return write_drawn(path, out, prediction or self.predict(path))
+        seen = prediction or self.predict(path)
+        return write_drawn(path, out, seen, self.motion(path, seen.indices))
+
+    def motion(self, path: Path | str, indices: NDArray[np.int64]) -> FlowStacks | None:
+        """The optical flow that begins at frames of a clip, a field each, by the method of the model's samples.
+
+        It is that of whole frames in their own proportions, for people to look at; None for a model that sees none.
+
+        Raises:
+            ClipError: the clip cannot be read, or has a single frame.
+        """
+        return read_flow(path, lambda _: indices, 1, self.data.flow) if self.data.flow_channels else None
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""

@@ -1,5 +1,6 @@
 """The page of one evaluation shows the figures that were measured, and speaks of attention only where there is one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ def evaluation() -> Evaluation:
     )
 
 
-def page(evaluation: Evaluation, path: Path, attends: bool) -> str:
+def page(evaluation: Evaluation, path: Path, attends: bool, streams: str = "rgb", clips: Sequence[bytes] = ()) -> str:
     curves = {side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")}
-    settings = {"model": {"name": "alstm"}}
-    made = summary_page("t", "s", evaluation, measure(evaluation), curves, [], settings, attends)
+    settings = {"model": {"name": "alstm"}, "data": {"streams": streams}}
+    drawn = [(clip, "", None) for clip in clips]
+    made = summary_page("t", "s", evaluation, measure(evaluation), curves, drawn, settings, attends)
     return made.write(path).read_text(encoding="utf-8")
 
 
@@ -41,3 +43,10 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
 def test_percent() -> None:
     assert percent(0.81666) == "81.7 %"
     assert percent(1, 0) == "100 %"
+
+
+def test_flow_is_explained_where_it_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
+    clips = [b"\0\0\0\x18ftypisom"]
+    for streams in ("rgb", "flow", "both"):
+        text = page(evaluation, tmp_path / f"{streams}.html", True, streams, clips)
+        assert ("its hue says where to" in text) == (streams != "rgb")

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from saccade.pictures.flow_colour import colour_wheel, flow_colours, strongest_motion
+from saccade.pictures.flow_colour import colour_wheel, flow_colours, strongest_motion, with_wheel
 from saccade.video.flow import flow, to_bytes
 
 
@@ -122,3 +122,14 @@ def test_scales_and_sizes_must_be_positive() -> None:
         flow_colours(np.zeros((4, 4, 2)), 0)
     with pytest.raises(ValueError, match="size is 8, expected at least 16 pixels"):
         colour_wheel(8)
+
+
+def test_the_wheel_stands_in_the_lower_right_corner() -> None:
+    drawn = np.zeros((80, 120, 3), np.uint8)
+    picture = with_wheel(drawn)
+    np.testing.assert_array_equal(picture[60:, 100:], colour_wheel(20))
+    assert not picture[:60].any()
+    assert not picture[:, :100].any()
+    assert not drawn.any()
+    tiny = np.zeros((12, 12, 3), np.uint8)
+    np.testing.assert_array_equal(with_wheel(tiny), tiny)

@@ -10,6 +10,7 @@ from saccade.pictures.overlay import (
     caption,
     enlarge,
     full_strength,
+    inset,
     outlines,
     overlay,
     probability_bar,
@@ -246,3 +247,21 @@ def test_the_time_bar_is_the_clip_with_its_span_and_the_moment():
     assert marks[2] > 200
     with pytest.raises(ValueError, match="now has shape \\(2,\\) for 3 frames"):
         time_bar(grey(3), [0.0, 1.0], [])
+
+
+@pytest.mark.parametrize(("size", "expected"), [((40, 40), (30, 30)), ((20, 40), (15, 30)), ((60, 20), (30, 10))])
+def test_an_inset_keeps_its_proportions_in_the_upper_right_corner(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    frames = np.full((2, 90, 90, 3), 100, np.uint8)
+    drawn = inset(frames, np.full((*size, 3), 200, np.uint8))
+    height, width = expected
+    assert (drawn[:, :height, 90 - width :] == 200).all()
+    assert (drawn == 200).all(-1).sum() == 2 * height * width
+    assert (drawn[:, height, 90 - width :] == 0).all(), "its rim"
+    assert (frames == 100).all()
+
+
+def test_an_inset_is_a_picture() -> None:
+    with pytest.raises(ValueError, match=r"the picture is float64 \(4, 4, 2\), expected uint8 h w 3"):
+        inset(np.zeros((1, 9, 9, 3), np.uint8), np.zeros((4, 4, 2)))  # type: ignore[arg-type]

@@ -54,6 +54,10 @@ def summary_page(
     if shown:
         page.heading("What it saw, and where it looked" if attends else "What it saw")
         colour = "Colour shows the attention: the warmer, the more weight a place had. " if attends else ""
+        if settings.get("data", {}).get("streams", "rgb") != "rgb":
+            colour += (
+                "The small picture is the optical flow: its hue says where to, its strength how far, white is rest. "
+            )
         page.text(
             f"{colour}Clips of the test side, drawn by lot (half of them wrong ones, where there are so many): the "
             "model has not learned from them."

@@ -272,7 +272,8 @@ def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evalua
         seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         caption = f"{clip.label} · {clip.path.stem}\nsaid {seen.label}, {100 * seen.score:.0f} %"
-        yield draw_clip(small.pixels, seen), caption, "right" if right[i] else "wrong", fps
+        drawn = draw_clip(small.pixels, seen, recognizer.motion(clip.path, seen.indices))
+        yield drawn, caption, "right" if right[i] else "wrong", fps
 
 
 def _frames_at(path: Path, indices: NDArray[np.int64]) -> Frames:

@@ -104,6 +104,16 @@ def colour_wheel(size: int = 128, strongest: float | None = None) -> Pixels:
     return picture
 
 
+def with_wheel(drawn: Pixels) -> Pixels:
+    """A picture of flow, `H W 3`, with the wheel that says what its colours mean in the lower right corner."""
+    size = max(16, min(drawn.shape[:2]) // 4)
+    if size > min(drawn.shape[:2]):
+        return drawn
+    picture = drawn.copy()
+    picture[-size:, -size:] = colour_wheel(size)
+    return picture
+
+
 def _checked(flow: ArrayLike) -> NDArray[np.float32]:
     moved = np.asarray(flow)
     if moved.ndim < 3 or moved.shape[-1] != 2 or not moved.size:

@@ -228,6 +228,29 @@ def boxes(frames: Pixels, corners: ArrayLike, colour: Colour = WHITE, size: tupl
     return drawn
 
 
+def inset(frames: Pixels, picture: Pixels) -> Pixels:
+    """A small picture in the upper right corner of each frame, a third as wide as it.
+
+    Args:
+        frames: `T H W 3`, uint8 RGB.
+        picture: `h w 3`, uint8 RGB, whose proportions are kept; a tall one is a third as high as the frame.
+    """
+    if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise ValueError(f"the picture is {picture.dtype} {picture.shape}, expected uint8 h w 3")
+    H, W = _checked(frames).shape[1:3]
+    height, width = picture.shape[:2]
+    scale = min(W / width, H / height) / 3
+    across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(picture, (across, down), interpolation=how)
+    thick = max(1, round(min(H, W) / 150))
+    # A rim of black tells a white picture from a white frame.
+    framed = cv2.copyMakeBorder(small, 0, thick, thick, 0, cv2.BORDER_CONSTANT, value=BLACK)
+    drawn = frames.copy()
+    drawn[:, : down + thick, W - across - thick :] = framed[:H, -W:]
+    return drawn
+
+
 def rings(frames: Pixels, points: ArrayLike, colour: Colour = WHITE, size: tuple[int, int] | None = None) -> Pixels:
     """A small ring around a point that moves with the video, such as the pixel that is attended to most.
 

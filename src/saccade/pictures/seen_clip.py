@@ -1,26 +1,30 @@
 """A clip with what a model saw in it drawn on every frame: attention, or boxes and the times of its class."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saccade.pictures.flow_colour import flow_colours, strongest_motion, with_wheel
 from saccade.pictures.overlay import (
     RIMS,
     boxes,
     caption,
     enlarge,
     full_strength,
+    inset,
     outlines,
     overlay,
     probability_bar,
     rings,
     time_bar,
 )
-from saccade.structures import Prediction, Tube
+from saccade.structures import FlowStacks, Prediction, Tube
+from saccade.video.flow import to_pixels
 from saccade.video.read import stream
 from saccade.video.write import write
 
@@ -28,20 +32,28 @@ Pixels = NDArray[np.uint8]
 Numbered = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
 
-def draw_clip(frames: Pixels, seen: Prediction) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability and attention drawn on them."""
+def draw_clip(frames: Pixels, seen: Prediction, moved: FlowStacks | None = None) -> Pixels:
+    """The frames `T H W 3` that a prediction was made from, with class, probability and attention drawn on them.
+
+    Args:
+        frames: `T H W 3`.
+        seen: the prediction.
+        moved: the flow at the same frames, drawn as a small picture; None: none.
+    """
     numbered: Iterable[Any] = zip(seen.indices, itertools.repeat(0.0), frames, strict=False)
-    return np.stack(list(_with_attention(numbered, seen)))
+    return np.stack(list(_with_attention(numbered, seen, moved)))
 
 
-def write_drawn(path: Path | str, out: Path | str, seen: Prediction) -> Path:
+def write_drawn(path: Path | str, out: Path | str, seen: Prediction, moved: FlowStacks | None = None) -> Path:
     """The whole clip to `out` (.mp4 or .gif), with class, probability, attention, its point and windows.
+
+    With `moved`, the flow at the frames of the prediction, a small picture shows that of the last one that was seen.
 
     Raises:
         ClipError: the clip cannot be read.
         ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
     """
-    return _write(path, out, seen, _with_attention(stream(path), seen))
+    return _write(path, out, seen, _with_attention(stream(path), seen, moved))
 
 
 def write_located(
@@ -82,6 +94,7 @@ def draw_frame(
     windows: NDArray[np.floating] | None = None,
     box: Sequence[float] | None = None,
     point: ArrayLike | None = None,
+    motion: Pixels | None = None,
 ) -> Pixels:
     """One frame with what a model saw in it drawn on it, enlarged where it is small.
 
@@ -95,6 +108,7 @@ def draw_frame(
         windows: corners of what an encoder looks at, `G 4 2`.
         box: x1 y1 x2 y2.
         point: x and y, drawn as a ring.
+        motion: flow in colours, `h w 3`, drawn small in the upper right corner.
     """
     frame = pixels[None]
     if attention is not None:
@@ -106,10 +120,13 @@ def draw_frame(
         frame = boxes(frame, np.array([box]), RIMS[0], size)
     if point is not None:
         frame = rings(frame, np.array([point]), size=size)
+    if motion is not None:
+        frame = inset(frame, motion)
     return probability_bar(caption(frame, [list(words)]), [share])[0]
 
 
-def _with_attention(frames: Numbered, seen: Prediction) -> Iterator[Pixels]:
+def _with_attention(frames: Numbered, seen: Prediction, moved: FlowStacks | None) -> Iterator[Pixels]:
+    motion = None if moved is None else _pictures(moved)
     places, first = np.unique(seen.indices, return_index=True)
     strength = full_strength(seen.attention) if seen.attention is not None else None
     for index, _, pixels in frames:
@@ -124,7 +141,20 @@ def _with_attention(frames: Numbered, seen: Prediction) -> Iterator[Pixels]:
             pixels, words, float(scores[best]), size,
             attention=_between(seen.attention, *at), strength=strength,
             windows=_between(seen.windows, *at), point=_between(seen.points, *at),
+            motion=None if motion is None else motion(int(before)),
         )  # fmt: skip
+
+
+def _pictures(moved: FlowStacks) -> Callable[[int], Pixels]:
+    """The first field of each stack in colours, one scale for the clip, with the wheel that says what they mean."""
+    # Of every fourth place: enough for a percentile of all.
+    strongest = strongest_motion(to_pixels(moved.stacks[:, ::4, ::4, :2], moved.limit))
+
+    @lru_cache(maxsize=1)  # many frames of a clip lie between two that were seen
+    def picture(place: int) -> Pixels:
+        return with_wheel(flow_colours(to_pixels(moved.stacks[place, ..., :2], moved.limit), strongest))
+
+    return picture
 
 
 def _between(values: NDArray[np.float32] | None, before: int, after: int, share: float) -> NDArray[np.float32] | None:

@@ -93,8 +93,10 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
         )
     if not settings["pretrained"]:
         page.text(
-            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are. The page "
-            "shows that everything runs; how good the system is, it cannot show. `--pretrained` takes ImageNet's."
+            "**The encoder has random weights**, not ImageNet's as published, and they stay as they are: of every "
+            "clip they make nearly the same map, from which little can be learned. The page shows that everything "
+            "runs, not how good the system is. `--pretrained` takes ImageNet's weights, and `saccade compare DIR "
+            "--models report,convnet` trains an encoder from pixels, together with the attention."
         )
     if few := settings.get("clips_a_class"):
         page.text(
