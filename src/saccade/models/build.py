@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saccade.config import DataConfig, ModelConfig
-from saccade.models.classifier import Classifier
-from saccade.models.clip_baselines import TORCHVISION, ClipClassifier
+from saccade.models.classifier import OPINIONS, Classifier
+from saccade.models.clip_baselines import FRAME_LOOKS, TORCHVISION, ClipClassifier
 from saccade.models.track_classifier import TrackClassifier
 from saccade.models.video_model import VideoModel
 
@@ -33,6 +33,18 @@ class Recipe:
     def attends(self) -> bool:
         """Whether its outputs carry attention."""
         return bool(self.settings.get("attention"))
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Settings of `ModelConfig` that change nothing in it."""
+        if self.kind == "TrackClassifier":
+            return frozenset({"encoder"})
+        if self.kind == "ClipClassifier":
+            look = self.settings["look"]
+            used = "encoder" if look in FRAME_LOOKS else "hidden" if look == "c3d" else None
+            return frozenset({"encoder", "hidden"} - {used})
+        remembers = self.attends or self.settings["cell"] not in ("memoryless", OPINIONS)
+        return frozenset() if remembers else frozenset({"hidden"})
 
     @property
     def follows_flow(self) -> bool:
@@ -136,6 +148,19 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
+def find_recipe(name: str) -> Recipe:
+    """What a model's name stands for.
+
+    Raises:
+        ValueError: no model of that name.
+    """
+    if name.startswith(TORCHVISION) and name not in MODELS:
+        return Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
+    if name not in MODELS:
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """A model by its name.
 
@@ -149,12 +174,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     Raises:
         ValueError: no model of that name, or a setting that does not fit.
     """
-    if name in MODELS:
-        recipe = MODELS[name]
-    elif name.startswith(TORCHVISION):
-        recipe = Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
-    else:
-        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    recipe = find_recipe(name)
     return KINDS[recipe.kind](num_classes, **{**recipe.settings, **settings})
 
 
