@@ -241,12 +241,14 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     assert ", 1 failed; store: " in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
     assert "features: 0 new, 24 there already, 1 failed" in call(*words).output
-    for moved in ("--shift", "--turn"):
-        assert f"{moved} changes nothing in a feature store; leave it out" in fails(*words, moved, "0.2")
+    for moved in ("--shift", "--turn", "--pace", "--windows"):
+        assert f"{moved} changes nothing in a feature store; leave it out" in fails(*words, moved, "0")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
-    moved = fails(*train, "--flip", "--zoom", "0.2", "--turn", "5")
-    assert "cannot be moved as frames are: leave out --zoom, --turn, --flip" in moved
+    moved = fails(*train, "--flip", "--zoom", "0.2", "--turn", "5", "--pace", "0.1")
+    assert "cannot be moved as frames are: leave out --zoom, --turn, --pace, --flip" in moved
+    assert "--flow-length changes nothing where only the picture is seen" in fails(*train, "--flow-length", 1)
+    assert "--flow changes nothing where only the picture is seen" in fails(*words, "--flow", "dis")
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
     assert "--features is for one training; leave out --folds" in fails(*train, "--folds", 2)
     assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")
@@ -297,6 +299,25 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
             "no encoder is called 'magic'; there are conv4",
         ),
         (("train", "{squares}", "--run", "{tmp}/r", "--normalization", "x"), "no normalization is called 'x'"),
+        (("train", "{squares}", "--flow", "x"), "flow is 'x', expected one of dis, farneback"),
+        (
+            ("train", "{squares}", "--flow", "dis", "--flow-length", "2"),
+            "--flow and --flow-length changes nothing where only the picture is seen (--streams rgb); leave it out",
+        ),
+        (("compare", "{squares}", "--flow", "dis", "--models", "lstm,alstm"), "--flow changes nothing where only the"),
+        (("train", "{squares}", "--model", "c3d", "--encoder", "conv4"), "--encoder changes nothing in c3d; leave it"),
+        (
+            ("train", "{squares}", "--model", "torchvision:r3d_18", "--hidden", "9", "--encoder", "x"),
+            "--encoder and --hidden changes nothing in torchvision:r3d_18; leave it out",
+        ),
+        (
+            ("train", "{squares}", "--run", "{tmp}/r", "--model", "lstm", "--penalty", "1"),
+            "penalty is 1.0, for places that are looked at, and this model does not attend; leave it out, or use one",
+        ),
+        (
+            ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,convnet", "--penalty", "1"),
+            "penalty is 1.0, and none of the models attends; leave it out",
+        ),
         (("train", "{squares}", "--run", "{tmp}/r", "--folds", "1"), "folds is 1, expected at least 2"),
         (
             ("train", "{squares}", "--run", "{tmp}/r", "--leave-one-out"),

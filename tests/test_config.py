@@ -21,6 +21,7 @@ CONFIGS = (DataConfig, ModelConfig, SharedConfig, TrainConfig)
         (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
         (DataConfig, {"size": 7}, "size is 7, expected at least 8 pixels"),
         (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grey\) or 3 \(colour\)"),
+        (DataConfig, {"flow": "magic"}, "flow is 'magic', expected one of dis, farneback, tvl1, raft, raft:large"),
         (DataConfig, {"shift": -0.1}, "shift is -0.1 and zoom is 0.1, expected at least 0 and below 1"),
         (DataConfig, {"turn": 200.0}, "turn is 200.0, expected degrees from 0"),
         (DataConfig, {"zoom": 1.0}, "shift is 0.1 and zoom is 1.0, expected at least 0 and below 1"),

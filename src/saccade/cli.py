@@ -2,13 +2,14 @@
 
 import functools
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saccade import generate, reproduce
-from saccade.command import command, stoppable, typed
+from saccade.command import command, refuse_idle, stoppable, typed
 from saccade.config import DataConfig, ModelConfig, SharedConfig, StreamConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -77,12 +78,19 @@ def train(
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
     if resume and not (run / "config.json").exists() and not (folds or leave_one_out):
         raise FileNotFoundError(f"{run}: no run to go on with; check --run, or leave out --resume")
+    seen = data
     if features:
         if folds or leave_one_out:
             raise ValueError("--features is for one training; leave out --folds and --leave-one-out")
         from saccade.experiments.features import open_stores, stored_settings
 
-        stored_settings(open_stores(features), model, data, typed(context))
+        _, seen = stored_settings(open_stores(features), model, data, typed(context))
+    if not resume:  # which has the settings of the run, whatever is given
+        from saccade.models.build import find_recipe
+
+        if model.cell == "auto":  # another may use what the model's own does not
+            refuse_idle(context, find_recipe(model.name).ignores, f"in {model.name}")
+        _refuse_idle_flow(context, [seen])
     if folds or leave_one_out:
         if strict:
             raise ValueError(
@@ -121,8 +129,8 @@ def features(
     """
     from saccade.experiments.features import MOVED, make_features
 
-    if idle := typed(context) & {*MOVED, *(["frames"] if every else [])}:
-        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing in a feature store; leave it out")
+    refuse_idle(context, {*MOVED, "windows", *(["frames"] if every else [])}, "in a feature store")
+    _refuse_idle_flow(context, [data])
     with stoppable("the same command goes on from here"):
         made = make_features(clips, store, encoder, data, pretrained, every, precision, seed, shard)
     for error in made.failed:
@@ -214,6 +222,7 @@ def watch(
 
 @_command
 def compare(
+    context: typer.Context,
     clips: Clips,
     models: SharedConfig,
     data: DataConfig,
@@ -238,6 +247,7 @@ def compare(
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
     entrants, fused = read_entrants(models, data)
+    _refuse_idle_flow(context, [entrant.seen(data) for entrant in entrants])
     chosen = list(range(training.seed, training.seed + seeds))
     figures = _compare(
         clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None, silhouettes
@@ -308,6 +318,11 @@ def models() -> None:
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
     Console().print(table)
+
+
+def _refuse_idle_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
+    if all(data.streams == "rgb" for data in seen):
+        refuse_idle(context, {"flow", "flow_length"}, "where only the picture is seen (--streams rgb)")
 
 
 def _name(clips: Path) -> str:

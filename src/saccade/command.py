@@ -6,7 +6,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any, get_type_hints
@@ -65,6 +65,13 @@ def typed(context: typer.Context) -> set[str]:
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
     }
     return given | {name.partition("_")[2] for name in given}
+
+
+def refuse_idle(context: typer.Context, names: Iterable[str], where: str) -> None:
+    """Raise a ValueError where one of these settings was given, all of which change nothing."""
+    if idle := sorted(typed(context) & set(names)):
+        flags = " and --".join(name.replace("_", "-") for name in idle)
+        raise ValueError(f"--{flags} changes nothing {where}; leave it out")
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from saccade.disk import room_for, whole_file
 
+# The names in `video.flow.FLOWS`, which this floor cannot see.
+FLOWS = ("dis", "farneback", "tvl1", "raft", "raft:large")
+
 
 def setting(default: Any, help: str) -> Any:
     """A dataclass field with the sentence that explains it."""
@@ -47,7 +50,7 @@ class DataConfig(_Config):
         "one. For a camera that stands still and a small thing. 0: whole frames.",
     )
     streams: str = setting("rgb", "What the model sees: rgb (the picture), flow (optical flow), or both.")
-    flow: str = setting("dis", "Optical flow by dis, farneback, tvl1 or raft.")
+    flow: str = setting("dis", "Optical flow by dis, farneback, tvl1, raft or raft:large.")
     flow_length: int = setting(1, "Fields of flow stacked at each frame, from it on; two-stream papers take 10.")
     normalization: str = setting("auto", "half, imagenet, mnist, or auto: imagenet for pretrained encoders, else half.")
     shift: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
@@ -71,6 +74,8 @@ class DataConfig(_Config):
             raise ValueError(f"channels is {self.channels}, expected 1 (grey) or 3 (colour)")
         if self.streams not in ("rgb", "flow", "both"):
             raise ValueError(f"streams is {self.streams!r}, expected rgb, flow or both")
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow is {self.flow!r}, expected one of {', '.join(FLOWS)}")
         if self.flow_length < 1:
             raise ValueError(f"flow_length is {self.flow_length}, expected at least 1")
         if not (0 <= self.shift < 1 and 0 <= self.zoom < 1):

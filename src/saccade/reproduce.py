@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.command import command, stoppable, typed
+from saccade.command import command, refuse_idle, stoppable, typed
 
 group = typer.Typer(
     help="Every table and figure of a published system, or of a generated set, in one report.", no_args_is_help=True
@@ -84,10 +84,8 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    if idle := typed(context) & (
-        {"mnist", "only", "clips"} if given else {"splits", "split", *(["clips"] if only else [])}
-    ):
-        raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
+    idle = {"mnist", "only", "clips"} if given else {"splits", "split", *(["clips"] if only else [])}
+    refuse_idle(context, idle, "here")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
 

@@ -243,6 +243,13 @@ def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
             read_entrants(SharedConfig("convnet,c3d", **wanted), SEEN)
 
 
+def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
+    entrants = read_entrants("lstm,alstm", ModelConfig(hidden=8), DATA)[0]
+    compare(squares, tmp_path, entrants, make_splits, (0,), DATA, replace(TINY, penalty=0.5), jobs=1)
+    runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
+    assert {name: run["training"]["penalty"] for name, run in runs.items()} == {"lstm": 0.0, "alstm": 0.5}
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [

@@ -6,7 +6,7 @@ import torch
 from saccade.config import DataConfig, ModelConfig
 from saccade.encoders.conv4 import Conv4
 from saccade.encoders.paired import Paired
-from saccade.models.build import MODELS, configured, create_model, list_models
+from saccade.models.build import MODELS, configured, create_model, find_recipe, list_models
 from saccade.models.classifier import Classifier, count_parameters
 from saccade.recurrent.attentive import AttentiveCell
 from saccade.recurrent.conv_lstm import ConvLSTM
@@ -62,6 +62,21 @@ def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
     others = [name for name in list_models() if name not in list_models(streaming=True)]
     assert others[:3] == ["single-frame", "feature-average", "c3d"]
     assert all(name.startswith("torchvision:") for name in others[3:])
+
+
+@pytest.mark.parametrize("name", [*MODELS, "torchvision:swin3d_s"])
+def test_what_a_model_ignores_changes_no_weight_of_it_and_all_else_does(name):
+    recipe = find_recipe(name)
+    pair = {"flow_channels": 2, "in_channels": 5} if recipe.follows_flow else {}
+
+    def weights(**changed):
+        with torch.device("meta"):
+            model = create_model(name, 3, **pair, **changed)
+        return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+    usual = weights()
+    for field, other in (("encoder", "resnet18"), ("hidden", 72), ("head_units", 5)):
+        assert (weights(**{field: other}) == usual) == (field in recipe.ignores), field
 
 
 def test_settings_override_the_recipe():

@@ -29,7 +29,7 @@ from saccade.pictures.samples import sheet, write_png
 from saccade.pictures.seen_clip import draw_clip
 from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation, Frames
-from saccade.training.fit import Curves, fit
+from saccade.training.fit import Curves, check_penalty, fit
 from saccade.video.read import pick
 from saccade.video.sample import equally_spaced
 from saccade.video.write import encode_mp4
@@ -94,6 +94,7 @@ def train(
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)
     net = configured(dataclasses.replace(model, pretrained=model.pretrained and not stores), data, len(classes))
+    check_penalty(net, training)
     if stores:
         if not isinstance(net, Classifier):
             raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")

@@ -125,7 +125,8 @@ def compare(
         make_splits: from the clips that can be read to splits by name. Each seed's accuracy counts the test videos of
             all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training: settings, the same for all models but for their streams.
+        data, training: settings, the same for all models but for their streams; the penalty is that of models that
+            attend.
         jobs: trainings side by side, one thread each; None: one for every core.
         fused: those of the models whose answers are fused late, for each seed and split with weights that validation
             clips choose: one more row, without training. None of them: no such row.
@@ -140,12 +141,14 @@ def compare(
         `majority`: what always saying one and the same class can reach on the test videos; and the counts.
 
     Raises:
-        ValueError: no model of a name, a model twice, a fused one that is not among the models, or a cell that was
-            made with other settings.
+        ValueError: no model of a name, a model twice, a fused one that is not among the models, a penalty where none
+            attends, or a cell that was made with other settings.
     """
     check_entrants(models, fused)
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
+    if training.penalty and not any(_penalty(entrant, training) for entrant in models):
+        raise ValueError(f"penalty is {training.penalty}, and none of the models attends; leave it out")
     jobs = jobs or machine()["cores"]
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
     clips = few_of_each(find_clips(folder), clips_a_class)
@@ -158,7 +161,7 @@ def compare(
     samples, skipped = read_clips(clips, classes, everything, processes=jobs)
     splits = make_splits(samples.clips)
     cells = [
-        Cell(entrant, config, replace(training, seed=seed), name, split)
+        Cell(entrant, config, replace(training, seed=seed, penalty=_penalty(entrant, training)), name, split)
         for entrant, config in zip(models, seen, strict=True)
         for seed in seeds
         for name, split in splits.items()
@@ -188,6 +191,11 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         frames = percent(results["frame_accuracy"][name])
         rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", frames])
     return columns, rows
+
+
+def _penalty(entrant: Entrant, training: TrainConfig) -> float:
+    """The weight of the penalty on what is attended: none where nothing is."""
+    return training.penalty if MODELS[entrant.model.name].attends else 0.0
 
 
 def _fused_cells(cells: Sequence[Cell], fused: Sequence[Entrant]) -> list[FusedCell]:

@@ -37,7 +37,7 @@ _BATCH, _BATCH_ON_GPU = 8, 64
 _DECODERS, _DECODERS_ON_GPU = 1, 8
 
 # What moves frames in training, as it is where features are learned from.
-MOVED: dict[str, Any] = {"shift": 0.0, "zoom": 0.0, "turn": 0.0, "flip": False}
+MOVED: dict[str, Any] = {"shift": 0.0, "zoom": 0.0, "turn": 0.0, "pace": 0.0, "flip": False}
 
 
 def make_features(

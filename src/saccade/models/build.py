@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saccade.config import OWN, DataConfig, ModelConfig
-from saccade.models.classifier import Classifier
-from saccade.models.clip_baselines import TORCHVISION, ClipClassifier
+from saccade.models.classifier import OPINIONS, Classifier
+from saccade.models.clip_baselines import FRAME_LOOKS, TORCHVISION, ClipClassifier
 from saccade.models.track_classifier import TrackClassifier
 from saccade.models.video_model import VideoModel
 
@@ -33,6 +33,18 @@ class Recipe:
     def attends(self) -> bool:
         """Whether its outputs carry attention."""
         return bool(self.settings.get("attention"))
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Settings of `ModelConfig` that change nothing in it."""
+        if self.kind == "TrackClassifier":
+            return frozenset({"encoder"})
+        if self.kind == "ClipClassifier":
+            look = self.settings["look"]
+            used = "encoder" if look in FRAME_LOOKS else "hidden" if look == "c3d" else None
+            return frozenset({"encoder", "hidden"} - {used})
+        remembers = self.attends or self.settings["cell"] not in ("memoryless", OPINIONS)
+        return frozenset() if remembers else frozenset({"hidden"})
 
     @property
     def follows_flow(self) -> bool:
@@ -126,27 +138,40 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         ValueError: as `create_model`; a model whose attention follows the flow, for samples without picture or flow;
             another cell or glimpse for a model that has none.
     """
-    settings, recipe = model.settings(), MODELS.get(model.name)
+    settings, recipe = model.settings(), find_recipe(model.name)
     _check_parts(model, recipe)
-    if recipe is not None and recipe.follows_flow and data.streams != "both":
+    if recipe.follows_flow and data.streams != "both":
         raise ValueError(
             f"{model.name} looks at the picture where the flow says, and streams is {data.streams!r}; "
             "give --streams both, or the stored features of each"
         )
-    if recipe is not None and (recipe.follows_flow or recipe.paired) and data.streams == "both":
+    if (recipe.follows_flow or recipe.paired) and data.streams == "both":
         settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
-def _check_parts(model: ModelConfig, recipe: Recipe | None) -> None:
+def _check_parts(model: ModelConfig, recipe: Recipe) -> None:
     """Raise a ValueError where another cell or glimpse is wanted than a model can have."""
-    if recipe is None or recipe.kind != "Classifier":
+    if recipe.kind != "Classifier":
         if given := [name for name in OWN if getattr(model, name) != "auto"]:
             raise ValueError(f"{' and '.join(given)} say nothing of {model.name}, which has no cell; leave them out")
     elif model.glimpse != "auto" and not recipe.attends:
         raise ValueError(
             f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
         )
+
+
+def find_recipe(name: str) -> Recipe:
+    """What a model's name stands for.
+
+    Raises:
+        ValueError: no model of that name.
+    """
+    if name.startswith(TORCHVISION) and name not in MODELS:
+        return Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
+    if name not in MODELS:
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name]
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
@@ -162,12 +187,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     Raises:
         ValueError: no model of that name, or a setting that does not fit.
     """
-    if name in MODELS:
-        recipe = MODELS[name]
-    elif name.startswith(TORCHVISION):
-        recipe = Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
-    else:
-        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    recipe = find_recipe(name)
     return KINDS[recipe.kind](num_classes, **{**recipe.settings, **settings})
 
 

@@ -311,6 +311,15 @@ def choose_precision(wanted: str) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed"}[wanted]
 
 
+def check_penalty(model: VideoModel, train: TrainConfig) -> None:
+    """Raise a ValueError where places are to be looked at by a model that does not attend."""
+    if train.penalty and not model.attends:
+        raise ValueError(
+            f"penalty is {train.penalty}, for places that are looked at, and this model does not attend; leave it out, "
+            "or use one that does, such as alstm"
+        )
+
+
 def fit(
     model: VideoModel,
     training: Dataset[Any],
@@ -341,9 +350,10 @@ def fit(
         Loss and accuracy of each epoch, by side.
 
     Raises:
-        ValueError: the loss is no longer a finite number.
+        ValueError: the loss is no longer a finite number, or a penalty on a model that does not attend.
         DiskFullError: no room for a checkpoint or the curves; it goes on from the checkpoint before.
     """
+    check_penalty(model, train)
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
     order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
