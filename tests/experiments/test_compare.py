@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
 from saccade.data.folder import Split, find_clips, make_splits
 from saccade.experiments import compare as compare_module
 from saccade.experiments.compare import add_results, compare, table
-from saccade.experiments.entrants import Entrant, read_entrants
+from saccade.experiments.entrants import Entrant, check_entrants, read_entrants
 from saccade.experiments.fuse import choose_weights
 from saccade.fused import fuse_scores
 from saccade.recognizer import load
+from saccade.structures import Clip
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
@@ -355,3 +356,32 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
         with pytest.raises(SystemExit):
             ablation(squares, tmp_path, entries, SharedConfig())
     assert read == ["rgb", "flow", "both", "both"]
+
+
+def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
+    figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(hidden=8))
+    assert list(figures["accuracy"]) == ["report", "single-frame"]
+    assert figures["streams"] == {"report": "rgb", "single-frame": "rgb"}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "report, fold0, seed 0" in page
+    assert "single-frame, fold0, seed 0" not in page, "it attends to nothing"
+
+
+def test_what_the_makefile_compares_is_known() -> None:
+    makefile = Path(__file__).parents[2].joinpath("Makefile").read_text(encoding="utf-8")
+    (entries,) = re.findall(r"^ABLATION := (.+)$", makefile, re.MULTILINE)
+    entrants, together = read_entrants(entries, ModelConfig(), DATA)
+    check_entrants(entrants, together)
+    assert {"report", "single-frame", "motion", "convnet-flow"} <= {entrant.name for entrant in entrants}
+
+
+def test_few_clips_of_each_class_may_take_part(squares: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def splits(clips: Sequence[Clip]) -> dict[str, Split]:
+        seen.append(len(clips))
+        return make_splits(clips)
+
+    figures = compare(squares, tmp_path / "out", MODELS[:1], splits, (0,), DATA, TINY, jobs=1, clips_a_class=3)
+    assert seen == [3 * 4]
+    assert figures["test_videos"] == 4

@@ -93,7 +93,9 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
         assert words in page
-    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4, "dots, looks, and how models learned"
+    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4 + 4, (
+        "dots, looks, how models learned on either set"
+    )
 
 
 def words_of(page: Path) -> str:

@@ -56,7 +56,7 @@ BUDGETS = {
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
         Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
-        ClipsBudget(6, (0,), DataConfig(frames=8), replace(_ON_CLIPS, epochs=3, batch=8)),
+        ClipsBudget(4, (0,), DataConfig(frames=8), replace(_ON_CLIPS, epochs=3, batch=8)),
     ),
     "standard": Budget(
         "standard: some three hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},

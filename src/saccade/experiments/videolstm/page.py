@@ -1,6 +1,6 @@
 """The page of VideoLSTM's ablation: the moving target, real clips beside it, and what is published beside both."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from saccade.video.flow import to_pixels
 
 # A plot holds as many lines as there are colours that are told apart.
 _PLOTS = {
-    "The picture alone": (*SINGLE, GROUNDED[0].name),
-    "The flow, alone and with the picture": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
+    "the picture alone": (*SINGLE, GROUNDED[0].name),
+    "the flow, alone and with the picture": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
 }
 
 
@@ -48,7 +48,7 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
         The page's path.
     """
     models, seeds = figures["models"], _seeds(budget)
-    page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds}")
+    page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}")
     best = models[BEST.name]
     page.figures(
         [
@@ -80,7 +80,7 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
         "sees: the hue says where to, the strength how far, white is rest.",
         wide=True,
     )
-    _how_they_learned(page, run, budget)
+    _how_they_learned(page, run, budget, list(figures["clips"]))
     _settings(page, budget, bool(figures["clips"]), command)
     return page.write(run / "report.html")
 
@@ -150,18 +150,28 @@ def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) ->
             rows,
             [f"{name}: model", *columns[1:]],
             f"{of['test_videos']} test clips; the majority class is what one and the same answer reaches. Where they "
-            f"looked, curves and all settings: `clips/{name}/report.html` beside this page.",
+            f"looked: `clips/{name}/report.html` beside this page.",
         )
 
 
-def _how_they_learned(page: Page, run: Path, budget: Budget) -> None:
+def _how_they_learned(page: Page, run: Path, budget: Budget, sets: Sequence[str]) -> None:
     page.heading("How they learned")
+    names = [name for of in _PLOTS.values() for name in of]
+    _curves(page, "The moving target", {name: run / f"{name}-{budget.clips}-seed{budget.seeds[0]}" for name in names})
+    part = f"split-seed{budget.on_clips.seeds[0]}"
+    for title in sets:
+        with page.details(f"The same on {title}"):
+            _curves(page, title, {name: run / "clips" / title / name / part for name in names})
+
+
+def _curves(page: Page, title: str, runs: Mapping[str, Path]) -> None:
+    """Loss and accuracy against the epoch, of the models whose runs are there."""
     for words, names in _PLOTS.items():
-        found = {name: read_curves(run / f"{name}-{budget.clips}-seed{budget.seeds[0]}") for name in names}
+        found = {name: read_curves(runs[name]) for name in names}
         for side in ("training", "validation"):
             if lines := {name: curves[side] for name, curves in found.items() if curves is not None}:
                 picture = to_svg(loss_and_accuracy(lines))
-                page.figure(picture, f"{words}: {side} clips, each epoch, seed {budget.seeds[0]}.", wide=True)
+                page.figure(picture, f"{title}, {words}: {side} clips, each epoch, one seed.", wide=True)
 
 
 def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:

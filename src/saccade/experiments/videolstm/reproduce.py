@@ -91,10 +91,8 @@ def reproduce(
     write_json(run / "figures.json", figures)
     if results is not None:
         _write(results / TARGET, command, figures, chosen)
-    of_sets = {
-        folder: _command(budget, None, None, clips=[set_path(folder)], results=Path("results")) for folder in clips
-    }
-    on_clips = compete_on_clips(run / "clips", of_sets, chosen.on_clips, results)
+    commands = {folder: _command(budget, None, None, [set_path(folder)], results=Path("results")) for folder in clips}
+    on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results)
     command = _command(budget, None, mnist, clips, run, results)
     return write_page(run, {**figures, "timing": timing, "clips": on_clips}, chosen, sides, command)
 
