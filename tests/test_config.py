@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
+from saccade.config import DataConfig, ModelConfig, SetConfig, TrainConfig, read_json, write_json
 
-CONFIGS = (DataConfig, ModelConfig, TrainConfig)
+CONFIGS = (DataConfig, ModelConfig, SetConfig, TrainConfig)
 
 
 @pytest.mark.parametrize(

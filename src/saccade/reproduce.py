@@ -20,6 +20,9 @@ Mnist = Annotated[
     Path | None,
     typer.Option(help="MNIST's four idx files, or torchvision's folder. [default: 5,000 digits that are here]"),
 ]
+Pretrained = Annotated[
+    bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+]
 Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
 Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
 
@@ -60,6 +63,11 @@ def videolstm(
     hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
     split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, by which places are scored, or its folder."),
+    ] = None,
+    pretrained: Pretrained = True,
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,
@@ -75,7 +83,8 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    if idle := typed(context) & ({"mnist", "only"} if given else {"splits", "split"}):
+    elsewhere = {"mnist", "only"} if given else {"splits", "split", "pretrained"}
+    if idle := typed(context) & (elsewhere if ucf101 else {*elsewhere, "boxes"}):
         raise ValueError(f"--{' and --'.join(sorted(idle))} changes nothing here; leave it out")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
@@ -83,7 +92,10 @@ def videolstm(
         ((name, root),) = given.items()
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
         with stoppable("the same command goes on from here"):
-            typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
+            made = reproduce_official(
+                run, name, root, splits, split, budget, results, pretrained=pretrained, boxes=boxes
+            )
+            typer.echo(f"report: {made}")
         return
     from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm
 
@@ -119,9 +131,7 @@ def hmdb10(
         str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
     ] = "",
     epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
-    pretrained: Annotated[
-        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
-    ] = True,
+    pretrained: Pretrained = True,
     run: Annotated[
         Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
     ] = None,
