@@ -341,6 +341,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("reproduce", "digits", "--run", "{tmp}/r", "--protocol", "fair"), "protocol is 'fair', expected one of all"),
         (("reproduce", "digits", "--run", "{tmp}/r", "--clips", "{tmp}/none"), "none: no such folder"),
         (("reproduce", "videolstm", "--ucf101", "{tmp}", "--hmdb51", "{tmp}"), "--hmdb51 exclude each other; give one"),
+        (("reproduce", "videolstm", "--no-pretrained"), "--pretrained changes nothing here; leave it out"),
         (("reproduce", "videolstm", "--split", "2"), "--split changes nothing here; leave it out"),
         (("reproduce", "videolstm", "--ucf101", "{tmp}", "--mnist", "{tmp}"), "--mnist changes nothing here"),
         (("reproduce", "videolstm", "--ucf101", "{tmp}", "--run", "{tmp}/r"), "classInd.txt: no such file; copy"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig, read_json, write_json
+from saccade.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig, read_json, write_json
 from saccade.disk import DiskFullError
 
-CONFIGS = (DataConfig, ModelConfig, SharedConfig, TrainConfig)
+CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig)
 
 
 @pytest.mark.parametrize(

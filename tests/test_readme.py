@@ -1,5 +1,6 @@
 """The README and the docs are run as they stand: commands on a small folder of clips, Python blocks, links, targets."""
 
+import json
 import re
 import shlex
 import shutil
@@ -21,6 +22,17 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # Training commands run as written, but for a moment only.
 BRIEF = "--epochs 1 --frames 4 --size 16 --batch 4"
 
+# As published, but for the classes, which are those of `clips/`.
+THUMOS14 = {
+    "database": {
+        "video_test_0000004": {
+            "subset": "Test",
+            "duration": 0.6,
+            "annotations": [{"label": "jump", "segment": [0.1, 0.4]}, {"label": "wave", "segment": [0.3, 0.9]}],
+        }
+    }
+}
+
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
@@ -33,7 +45,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the docs speak of it: `clips/` with two classes, and `clip.mp4`."""
+    """A folder as the docs speak of it: `clips/` with two classes, `clip.mp4`, and `THUMOS14/` in small."""
     folder = tmp_path_factory.mktemp("reader")
     for label in ("jump", "wave"):
         for i in range(6):
@@ -41,6 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clip.parent.mkdir(parents=True, exist_ok=True)
             make_clip(clip, frames=6 + i)
     make_clip(folder / "clip.mp4", frames=6)
+    (folder / "THUMOS14").mkdir()
+    make_clip(folder / "THUMOS14" / "video_test_0000004.mp4", frames=6)
+    (folder / "THUMOS14" / "thumos14.json").write_text(json.dumps(THUMOS14), encoding="utf-8")
     return folder
 
 

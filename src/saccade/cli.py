@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +10,12 @@ import typer
 
 from saccade import generate, reproduce
 from saccade.command import command, refuse_idle, stoppable, typed
-from saccade.config import DataConfig, ModelConfig, SharedConfig, StreamConfig, TrainConfig
+from saccade.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
 
 if TYPE_CHECKING:
+    from saccade.data.folder import Splits
     from saccade.experiments.entrants import Entrant
+    from saccade.structures import ClipError
 
 app = typer.Typer(
     help="Video classification that shows what happens, where and when, learned from one label a video.",
@@ -27,7 +29,10 @@ app.add_typer(generate.group, name="generate")
 _command = functools.partial(command, group=app)
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
-Clips = Annotated[Path, typer.Argument(help="A folder of clips, one class a sub-folder.", show_default=False)]
+Clips = Annotated[
+    Path,
+    typer.Argument(help="A folder of clips, one class a sub-folder; or a published set (--set).", show_default=False),
+]
 Folds = Annotated[
     int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
 ]
@@ -51,6 +56,7 @@ def train(
     model: ModelConfig,
     data: DataConfig,
     training: TrainConfig,
+    published: SetConfig,
     run: Annotated[Path | None, typer.Option(help="A new folder for the run. [default: runs/CLIPS-MODEL]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off; all settings are those of the run.")
@@ -71,8 +77,10 @@ def train(
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
 
     A clip is a video file, or a folder of numbered pictures. Where a recordings.csv (columns clip, recording) lies
-    beside the classes, clips of one recording (a person, a camera) stay on one side of the split.
+    beside the classes, clips of one recording (a person, a camera) stay on one side of the split. With --set, the clips
+    are a published set as its site ships it, and an official split says which of them learn and test.
     """
+    from saccade.data.sets import asked_splits, read_set
     from saccade.experiments.clips import train as train_on
 
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
@@ -98,10 +106,14 @@ def train(
             )
         from saccade.experiments.entrants import Entrant
 
-        _compare(clips, run, [Entrant(model)], [], [training.seed], folds, leave_one_out, data, training, None)
+        splits, _ = asked_splits(clips, published, folds, leave_one_out)
+        _compare(clips, run, [Entrant(model)], [], [training.seed], splits, (), data, training, None)
         return
+    split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
     with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
-        measured = train_on(clips, run, model, data, training, resume=resume, strict=strict, features=features or ())
+        measured = train_on(
+            clips, run, model, data, training, split, resume, strict, features=features or (), left_out=left_out
+        )
     _say(measured, run)
 
 
@@ -109,10 +121,14 @@ def train(
 def features(
     context: typer.Context,
     clips: Annotated[
-        Path, typer.Argument(help="A folder of clips, one class a sub-folder; or one clip.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A folder of clips, one class a sub-folder; a published set (--set); or one clip.", show_default=False
+        ),
     ],
     store: Annotated[Path, typer.Option(help="The store's folder, made where there is none.", show_default=False)],
     data: DataConfig,
+    published: SetConfig,
     encoder: Annotated[str, typer.Option(help="Any timm network such as vgg16, NAME:vector, conv4, ...")] = "vgg16",
     pretrained: Annotated[bool, typer.Option(help="ImageNet weights (timm networks).")] = True,
     every: Annotated[
@@ -125,15 +141,17 @@ def features(
     """Encode clips once: maps in half precision on disk, which `train --features` learns from.
 
     What is stored already is passed over; killed at any moment, the same command goes on. Several processes may fill
-    one store, with --shard or without.
+    one store, with --shard or without. With --set, the clips of all official splits.
     """
+    from saccade.data.sets import every_clip
     from saccade.experiments.features import MOVED, make_features
 
-    refuse_idle(context, {*MOVED, "windows", *(["frames"] if every else [])}, "in a feature store")
+    refuse_idle(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
     _refuse_idle_flow(context, [data])
     with stoppable("the same command goes on from here"):
-        made = make_features(clips, store, encoder, data, pretrained, every, precision, seed, shard)
-    for error in made.failed:
+        paths, left_out = every_clip(clips, published) if published.set else (clips, ())
+        made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
+    for error in (*left_out, *made.failed):
         typer.secho(f"left out: {error}", fg="yellow", err=True)
     typer.echo(f"features: {made.new} new, {made.there} there already, {len(made.failed)} failed; store: {store}")
 
@@ -141,14 +159,22 @@ def features(
 @_command
 def evaluate(
     run: Run,
+    published: SetConfig,
     clips: Annotated[
-        Path | None, typer.Option(help="Another folder of clips; without it, the run's test side.")
+        Path | None,
+        typer.Option(
+            help="Another folder of clips, or with --set the test side of a published set; without it, the run's own."
+        ),
     ] = None,
 ) -> None:
     """Accuracy by video and by frame, confusions, calibration, and a report page."""
+    from saccade.data.sets import read_set
     from saccade.experiments.clips import evaluate as evaluate_run
 
-    measured = evaluate_run(run, clips)
+    if published.set and clips is None:
+        raise ValueError("--set says what --clips holds, and the run knows its own test side; give --clips, or neither")
+    split, left_out = read_set(clips, published) if clips and published.set else (None, ())
+    measured = evaluate_run(run, clips, split.test if split else (), left_out)
     _say(measured, run if clips is None else run / f"evaluation-{clips.resolve().name}")
 
 
@@ -227,6 +253,7 @@ def compare(
     models: SharedConfig,
     data: DataConfig,
     training: TrainConfig,
+    published: SetConfig,
     seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
     folds: Folds = 0,
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
@@ -243,15 +270,15 @@ def compare(
     results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
+    from saccade.data.sets import asked_splits
     from saccade.experiments.entrants import read_entrants
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
     entrants, fused = read_entrants(models, data)
     _refuse_idle_flow(context, [entrant.seen(data) for entrant in entrants])
     chosen = list(range(training.seed, training.seed + seeds))
-    figures = _compare(
-        clips, run, entrants, fused, chosen, folds, leave_one_out, data, training, jobs or None, silhouettes
-    )
+    splits, left_out = asked_splits(clips, published, folds, leave_one_out)
+    figures = _compare(clips, run, entrants, fused, chosen, splits, left_out, data, training, jobs or None, silhouettes)
     if results:
         from saccade.experiments.compare import add_results
 
@@ -346,8 +373,8 @@ def _compare(
     models: list["Entrant"],
     fused: list["Entrant"],
     seeds: list[int],
-    folds: int,
-    leave_one_out: bool,
+    splits: "Splits",
+    left_out: Sequence["ClipError"],
     data: DataConfig,
     training: TrainConfig,
     jobs: int | None,
@@ -356,13 +383,11 @@ def _compare(
     from rich.console import Console
     from rich.table import Table
 
-    from saccade.data.folder import make_splits
     from saccade.experiments import compare
 
-    if folds and leave_one_out:
-        raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
-    splits = functools.partial(make_splits, folds=folds, leave_out=leave_one_out)
-    figures = compare.compare(clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes)
+    figures = compare.compare(
+        clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes, left_out=left_out
+    )
     columns, rows = compare.table(figures)
     shown = Table(*columns)
     for row in rows:

@@ -243,6 +243,27 @@ class StreamConfig(_Config):
             raise ValueError(f"attempts is {self.attempts} and wait is {self.wait}, expected none of them negative")
 
 
+@dataclass(frozen=True)
+class SetConfig(_Config):
+    """A published data set in its own layout, and which part of it."""
+
+    set: str = setting("", "The clips are a published set in its own layout: hmdb51, ucf101 or kinetics.")
+    split: int = setting(1, "With --set: which of its official splits, 1, 2 or 3; Kinetics has one.")
+    lists: str = setting("", "With --set: the folder of its split files, where they are not in the set's own.")
+    classes: str = setting("", "With --set: names of classes, with commas, where not all are wanted.")
+    complete: bool = setting(True, "With --set: insist on as many clips as were published; a cut-down copy has fewer.")
+
+    def __post_init__(self) -> None:
+        idle = [f.name for f in dataclasses.fields(self)[1:] if getattr(self, f.name) != f.default]
+        if idle and not self.set:
+            raise ValueError(f"{' and '.join(idle)} without a published set; say which (--set), or leave it out")
+
+    @property
+    def class_names(self) -> list[str]:
+        """`classes`, one by one."""
+        return [name.strip() for name in self.classes.split(",") if name.strip()]
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 

@@ -20,6 +20,9 @@ Mnist = Annotated[
     Path | None,
     typer.Option(help="MNIST's four idx files, or torchvision's folder. [default: 5,000 digits that are here]"),
 ]
+Pretrained = Annotated[
+    bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+]
 Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
 Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
 
@@ -67,6 +70,11 @@ def videolstm(
             "$SACCADE_DATA]"
         ),
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, by which places are scored, or its folder."),
+    ] = None,
+    pretrained: Pretrained = True,
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,
@@ -84,15 +92,18 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    idle = {"mnist", "only", "clips"} if given else {"splits", "split", *(["clips"] if only else [])}
-    refuse_idle(context, idle, "here")
+    idle = {"mnist", "only", "clips"} if given else {"splits", "split", "pretrained", *(["clips"] if only else [])}
+    refuse_idle(context, idle if ucf101 else {*idle, "boxes"}, "here")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
 
         ((name, root),) = given.items()
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
         with stoppable("the same command goes on from here"):
-            typer.echo(f"report: {reproduce_official(run, name, root, splits, split, budget, results)}")
+            made = reproduce_official(
+                run, name, root, splits, split, budget, results, pretrained=pretrained, boxes=boxes
+            )
+            typer.echo(f"report: {made}")
         return
     from saccade.data.at_hand import WAY, set_name, sets_at_hand
     from saccade.experiments.videolstm.reproduce import reproduce as reproduce_videolstm

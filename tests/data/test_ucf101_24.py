@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from published_trees import annotated_tube as tube
+from published_trees import write_annotations as write
 from scipy.io import savemat
 
 from saccade.data.ucf101 import read_index, read_list
@@ -12,23 +14,6 @@ from saccade.data.ucf101_24 import AnnotatedTube, read_test_names, ucf101_24
 from saccade.structures import ClipError
 
 NAME = "Surfing/v_Surfing_g01_c01"
-
-
-def tube(first: int, boxes: list[list[int]]) -> dict[str, Any]:
-    """As published: frames and pixels counted from 1, boxes x y w h."""
-    return {"ef": first + len(boxes) - 1, "sf": first, "class": 20, "boxes": np.array(boxes, dtype=np.uint16)}
-
-
-def write(path: Path, *clips: tuple[str, int, list[dict[str, Any]]]) -> Path:
-    fields = [("num_imgs", object), ("name", object), ("tubes", object)]
-    annot = np.zeros((1, len(clips)), dtype=fields)
-    for column, (name, frames, tubes) in enumerate(clips):
-        within = np.zeros((1, len(tubes)), dtype=[(key, object) for key in ("ef", "sf", "class", "boxes")])
-        for at, one in enumerate(tubes):
-            within[0, at] = tuple(one.values())
-        annot[0, column] = (frames, name, within)
-    savemat(path, {"annot": annot})
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -157,7 +157,7 @@ def test_cells_of_other_settings_are_not_mixed_in(
 ) -> None:
     given: dict[str, Any] = {
         "models": MODELS,
-        "make_splits": TWO_FOLDS,
+        "splits": TWO_FOLDS,
         "seeds": (5, 6),
         "data": DATA,
         "training": TINY,

@@ -1,22 +1,30 @@
 """VideoLSTM on the official sets: a tiny run on a tree in exactly the published layout, and what the page says."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import clips
 import numpy as np
 import pytest
 import torch
+from published_trees import annotated_tube, write_annotations, write_ucf101
+from test_cli import call, fails
 
 from saccade.config import TrainConfig
 from saccade.data.feature_store import FeatureStore
+from saccade.data.folder import Split
+from saccade.evaluation.summary import percent
+from saccade.experiments.features import open_stores, stored_clips
 from saccade.experiments.videolstm import official
 from saccade.experiments.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
 from saccade.experiments.videolstm.official_page import write_page
+from saccade.experiments.videolstm.official_places import look
 from saccade.recognizer import load
+from saccade.structures import Clip, ClipError
+from saccade.video.read import pick
 
 TINY = Budget(
     "tiny",
@@ -35,28 +43,24 @@ TINY = Budget(
 NAMES = {MOTION, *(f"{model}-{streams}" for model in SINGLE for streams in ("rgb", "flow"))}
 
 
-def write_tree(root: Path) -> Path:
-    """UCF101 in small: three classes of six groups, of which two test; one clip of the training side is empty."""
-    lists, labels = root / "ucfTrainTestlist", ("Archery", "Basketball", "YoYo")
-    lists.mkdir(parents=True)
-    (lists / "classInd.txt").write_text("".join(f"{i} {label}\r\n" for i, label in enumerate(labels, 1)))
-    rows = [(i, g, f"{label}/v_{label}_g{g:02}_c01.avi") for i, label in enumerate(labels, 1) for g in range(1, 7)]
-    for split in (1, 2, 3):
-        learn = "".join(f"{name} {i}\r\n" for i, g, name in rows if g > 2)
-        (lists / f"trainlist0{split}.txt").write_text(learn)
-        (lists / f"testlist0{split}.txt").write_text("".join(f"{name}\r\n" for _, g, name in rows if g <= 2))
-    for number, (_, _, name) in enumerate(rows):
-        path = root / "UCF-101" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clips.make_clip(path, frames=4 + number, size=(40, 32))
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    root = write_ucf101(tmp_path_factory.mktemp("sets") / "ucf101")
     (root / "UCF-101" / "Archery" / "v_Archery_g05_c01.avi").write_bytes(b"")
     return root
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return write_tree(tmp_path_factory.mktemp("sets") / "ucf101")
+def annotate(tree: Path) -> Path:
+    """The folder of the boxes: in the clips of two classes that test, something fills the frame all the time."""
+    names = [f"{label}/v_{label}_g{group:02}_c01" for label in ("Archery", "Basketball") for group in (1, 2, 3)]
+    clips = []
+    for name in names:
+        frames = len(pick(tree / "UCF-101" / f"{name}.avi", np.arange))
+        clips.append((name, frames, [annotated_tube(1, [[1, 1, 40, 32]] * frames)]))
+    (tree / "boxes").mkdir()
+    write_annotations(tree / "boxes" / "finalAnnots.mat", *clips)
+    return tree / "boxes"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
     folder = tmp_path_factory.mktemp("official")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BUDGETS, "tiny", TINY)
-        official.reproduce(folder / "run", "ucf101", tree, budget="tiny", results=folder / "results", quiet=True)
+        settings = {"budget": "tiny", "quiet": True, "boxes": annotate(tree)}
+        official.reproduce(folder / "run", "ucf101", tree, results=folder / "results", **settings)
     return folder
 
 
@@ -77,7 +82,8 @@ def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
     assert sum(figures["clips"].values()) == 11
     assert (figures["clips"]["test"], figures["classes"], figures["split"]) == (4, 2, 1)
     assert [error["clip"] for error in figures["left_out"]] == ["UCF-101/Archery/v_Archery_g05_c01.avi"]
-    assert stored["command"] == "saccade reproduce videolstm --ucf101 UCF101 --split 1 --results results"
+    given = "--split 1 --boxes BOXES --results results"
+    assert stored["command"] == f"saccade reproduce videolstm --ucf101 UCF101 {given}"
     for found in (*figures["models"].values(), *figures["fused"].values()):
         assert found["videos"] == 4
         assert found["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
@@ -91,6 +97,11 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
     for word in (*words, BOTH, "Where they looked", "How they learned", "--ucf101 UCF101", "random weights"):
         assert word in page, word
     assert page.count("data:image/png") == 4
+    rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\xa0", " "), re.DOTALL)
+    figures = json.loads((done / "run" / "split1" / "figures.json").read_text(encoding="utf-8"))
+    for name, found in (("flow, frames", figures["models"]["lstm-flow"]), (BOTH, figures["fused"][BOTH])):
+        (row,) = (cells for cells in rows if f">{name}</td>" in cells)
+        assert f">{percent(found['frame_accuracy'])}</td>" in row
     assert "<li>Flow is DIS instead of TV-L1" in page
 
 
@@ -129,9 +140,54 @@ def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(
     monkeypatch.setattr(official, "train", noted(train, 1))
     monkeypatch.setattr(official, "fuse", noted(fuse, 1))
     # The fused runs name the stores that they learned from, which are still in their first place.
-    official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True)
+    official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True, boxes=tree / "boxes")
     assert computed == ["lstm-rgb", name]
     assert (run / "split1" / "figures.json").read_bytes() == before
+
+
+def test_places_are_scored_by_the_boxes_of_the_clips_that_test(done: Path) -> None:
+    figures = json.loads((done / "run" / "split1" / "figures.json").read_text(encoding="utf-8"))
+    places = figures["places"]
+    # Of six clips with boxes two learn.
+    assert (places["clips"], places["classes"]) == (4, 2)
+    centre, frame = places["baselines"]["centre"], places["baselines"]["frame"]
+    # The truth is the frame itself, of which the box in the middle is a quarter; what is left is to tell the classes.
+    assert frame["video_map_50_95"] == frame["video_map_20"] >= 0.5
+    assert frame["frame_map_50"] >= 0.5
+    assert (centre["video_map_20"], centre["video_map_50"], centre["frame_map_50"]) == (frame["video_map_20"], 0, 0)
+    assert 0 <= places["video_map_50"] <= places["video_map_20"] <= 1
+    page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8").replace("\xa0", " ")
+    assert "36.9 %" in page
+    assert "The 4 test clips with boxes in UCF101-24, 2 classes" in page
+    assert "too few: these are the defaults" in page
+
+
+def test_stored_features_say_what_the_clip_says(done: Path, tree: Path) -> None:
+    recognizer = load(done / "run" / "split1" / MOTION)
+    clip = Clip(tree / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi", "Archery")
+    stores = open_stores([done / "run" / "features" / streams for streams in ("rgb", "flow")])
+    samples, _ = stored_clips([clip], recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
+    stored, read = look(recognizer, samples, 0), recognizer.predict(clip.path)
+    np.testing.assert_array_equal(stored.indices, read.indices)
+    np.testing.assert_allclose(stored.attention, read.attention, atol=1e-3)
+    np.testing.assert_allclose(stored.scores, read.scores, atol=1e-3)
+    assert [tube.label for tube in stored.tubes] == [tube.label for tube in read.tubes]
+    assert stored.size == read.size == (32, 40)
+
+
+def test_boxes_of_other_clips(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    other = write_annotations(tmp_path / "b.mat", ("Surfing/v_Surfing_g01_c01", 1, [annotated_tube(1, [[1, 1, 9, 9]])]))
+    with pytest.raises(ClipError, match=r"b.mat: no boxes of any of the 4 clips that test; UCF101-24 has those of"):
+        official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=other)
+    with pytest.raises(ClipError, match=r"finalAnnots.mat: no such file; expected finalAnnots.mat, the corrected"):
+        official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=tmp_path)
+
+
+def test_of_few_classes_those_with_boxes_come_first() -> None:
+    sides = [tuple(Clip(Path(f"{name}{side}"), name) for name in "abcd") for side in "xyz"]
+    limited = official._limited(Split(*sides), replace(TINY, classes=2), {"d", "b", "c"})
+    assert [clip.label for clip in limited.test] == ["b", "c"]
 
 
 def test_a_run_made_with_other_settings_is_refused(
@@ -164,6 +220,29 @@ def test_a_page_of_another_set_cites_what_there_is(done: Path, tmp_path: Path) -
     assert "Clips left out" not in page
     other = write_page(run, SETS["ucf101"], 2, TINY, figures, "saccade").read_text(encoding="utf-8")
     assert "RGB, cited" not in other
+
+
+def test_the_quick_way_without_weights_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Eleven trainings of 512 channels behind VGG-16 at 224 pixels take minutes; all else is as `--quick` has it.
+    small = replace(BUDGETS["quick"], size=64, frames=2, windows=2, hidden=4, head_units=4)
+    monkeypatch.setitem(BUDGETS, "quick", small)
+    root = write_ucf101(tmp_path / "UCF101", ("Archery", "YoYo"), groups=4, frames=2)
+    words = ("reproduce", "videolstm", "--ucf101", root, "--quick", "--no-pretrained", "--run", tmp_path / "run")
+    assert f"report: {tmp_path / 'run' / 'split1' / 'report.html'}" in call(*words, "--results", tmp_path).output
+    stored = json.loads((tmp_path / "videolstm-ucf101.json").read_text(encoding="utf-8"))
+    assert stored["figures"]["budget"]["pretrained"] is False
+    given = "--split 1 --no-pretrained --quick --results results"
+    assert stored["command"] == f"saccade reproduce videolstm --ucf101 UCF101 {given}"
+    page = (tmp_path / "run" / "split1" / "report.html").read_text(encoding="utf-8")
+    assert "<strong>The encoder has random weights</strong>, not ImageNet" in page
+    # Features of other weights are not what this run is made of.
+    monkeypatch.setattr("timm.create_model", offline)
+    with_weights = (word for word in words if word != "--no-pretrained")
+    assert "or train from scratch (--no-pretrained; in Python pretrained=False)" in fails(*with_weights)
+
+
+def offline(*_: object, **__: object) -> None:
+    raise OSError("no route to host")
 
 
 def test_an_unknown_budget_or_split(tree: Path, tmp_path: Path) -> None:

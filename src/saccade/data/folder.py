@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,11 @@ class Split:
                     raise ValueError(f"{group} is in {seen[group]} and in {name}; a split must keep them apart")
                 seen[group] = name
 
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Those of all sides."""
+        return (*self.training, *self.validation, *self.test)
+
     def without(self, paths: Collection[Path]) -> "Split":
         """The same, less the clips of these paths.
 
@@ -132,6 +137,10 @@ class Split:
             return Clip(path, str(entry["label"]), entry["recording"])
 
         return cls(*(tuple(map(found, values[side])) for side in ("training", "validation", "test")))
+
+
+# By name, or what makes them from the clips that can be read.
+Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 
 
 def _group(clip: Clip) -> str:

@@ -96,6 +96,23 @@ def kinetics(
     return Split(sides[2], sides[1], sides[0]), tuple(problems)
 
 
+def find_lists(folder: Path) -> tuple[Path, Path]:
+    """The lists to learn from and to test on, by their names as published: `…train.csv`; `…val.csv` or `…validate.csv`.
+
+    Raises:
+        ClipError: no such list, or several.
+    """
+    lists = []
+    for endings in (("train",), ("val", "validate")):
+        found = sorted(path for path in folder.glob("*.csv") if path.stem.lower().endswith(endings))
+        if len(found) != 1:
+            expected = f"one list named as {' or '.join(f'{ending}.csv' for ending in endings)}"
+            there = ", ".join(path.name for path in found) or "none"
+            raise ClipError(folder, f"{there}; expected {expected}", "give the folder of the lists (--lists)")
+        lists.append(found[0])
+    return lists[0], lists[1]
+
+
 def read_list(
     root: Path,
     listing: Path,

@@ -63,13 +63,12 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     that reaches the right or lower border ends one pixel before it here; sizes are kept as they published them.
 
     Args:
-        path: the file, a MATLAB file of version 5; it is data, nothing in it is run.
+        path: the file, or the folder with it: a MATLAB file of version 5; it is data, nothing in it is run.
 
     Raises:
         ClipError: no such file, not these annotations, a clip that stands twice, or a tube that does not fit its clip.
     """
-    if not path.is_file():
-        raise ClipError(path, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
+    path = find_boxes(path)
     # Half a second to import, and only these boxes need it.
     from scipy.io import loadmat
 
@@ -85,6 +84,18 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
             raise ClipError(path, f"{clip.name} stands there twice", "take the published file")
         clips[clip.name] = clip
     return clips
+
+
+def find_boxes(path: Path) -> Path:
+    """`finalAnnots.mat` itself, or in a folder.
+
+    Raises:
+        ClipError: no such file.
+    """
+    file = path / "finalAnnots.mat" if path.is_dir() else path
+    if not file.is_file():
+        raise ClipError(file, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
+    return file
 
 
 def read_test_names(path: Path, clips: dict[str, AnnotatedClip]) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _started_from(colour: nn.Module, net: nn.Module, name: str) -> nn.Module:
         if len(shape) != 4 or shape[1] != 3:
             raise RuntimeError(
                 f"the ImageNet weights of {name} do not begin with filters over three colours ({key} is {shape}): "
-                "use another network, or train from scratch with pretrained=False"
+                "use another network, or train from scratch (--no-pretrained; in Python pretrained=False)"
             )
         state[key] = first_filters(state[key], weight.shape[1])
     net.load_state_dict(state)
@@ -137,8 +137,8 @@ def _build(name: str, in_channels: int, pretrained: bool, size: int | None, opti
         return timm.create_model(name, **options)
     except OSError as error:  # what huggingface_hub and urllib raise without a network
         raise RuntimeError(
-            f"the ImageNet weights of {name} cannot be loaded ({error}); connect to the network once, "
-            "point HF_HOME to a cache that has them, or train from scratch with pretrained=False"
+            f"the ImageNet weights of {name} cannot be loaded ({error}); connect to the network once, point "
+            "HF_HOME to a cache that has them, or train from scratch (--no-pretrained; in Python pretrained=False)"
         ) from error
 
 

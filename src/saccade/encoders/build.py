@@ -69,7 +69,8 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     base, _, kind = name.partition(":")
     several = base == "stn" and kind.isdecimal()
     if pretrained and (name in _FROM_SCRATCH or several):
-        raise ValueError(f"{name} has no pretrained weights; use a timm network such as vgg16, or pretrained=False")
+        remedy = "use a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
+        raise ValueError(f"{name} has no pretrained weights; {remedy}")
     if name in ENCODERS:
         return ENCODERS[name](in_channels, size, pretrained)
     if several:

@@ -54,6 +54,7 @@ def train(
     strict: bool = False,
     quiet: bool = False,
     features: Sequence[Path] = (),
+    left_out: Sequence[ClipError] = (),
 ) -> dict[str, Any]:
     """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
 
@@ -66,12 +67,13 @@ def train(
         folder: the clips, one class a sub-folder.
         run: a new or empty folder for the run; with `resume`, one whose training was cut off.
         model, data, training: settings.
-        split: which clips learn, choose and test, such as `hmdb51` gives; None: `split_clips` of all in the folder.
+        split: which clips learn, choose and test, such as `read_set` gives; None: `split_clips` of all in the folder.
         resume: go on where the run was cut off; settings and split are then those of the run.
         strict: stop at the first clip that cannot be read.
         quiet: no progress bars.
         features: a feature store, whose encoder and sampling are used; clips that it lacks are encoded into it. For
             `motion` two: of the picture, and of the flow.
+        left_out: clips that the split has left out already, to be told with those that cannot be read.
 
     Returns:
         The figures of the test side (`accuracy.measure`).
@@ -81,7 +83,9 @@ def train(
         ClipError: the folder does not fit, or not one clip can be read.
         ValueError: settings that do not fit, or stores that do not, or are of another version.
     """
-    known: list[ClipError] = []  # clips that the run has left out before
+    known = [*left_out]  # and those that the run has left out before
+    if strict and known:
+        raise known[0]
     if goes_on := _goes_on(run, resume):
         model, data, training, split, features = _read_run(run, folder)
         known = _read_skipped(run)
@@ -89,7 +93,7 @@ def train(
     model, data = stored_settings(stores, model, data) if stores else (model, data)
     data = resolve_normalization(data, model.pretrained)
     # The published sets have layouts of their own, which `find_clips` does not know.
-    clips = find_clips(folder) if split is None else [*split.training, *split.validation, *split.test]
+    clips = find_clips(folder) if split is None else split.clips
     classes = sorted({clip.label for clip in clips})
     # Before clips are read, which may take long: settings that do not fit are told at once.
     torch.manual_seed(training.seed)
@@ -121,11 +125,19 @@ def train(
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 
 
-def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
-    """Evaluate a run on its test side, or on all clips of another folder with the same classes.
+def evaluate(
+    run: Path, clips: Path | None = None, test: Sequence[Clip] = (), left_out: Sequence[ClipError] = ()
+) -> dict[str, Any]:
+    """Evaluate a run on its test side, or on clips of another folder with the same classes.
 
     Writes evaluation.json, scores.csv, attention.png and report.html into the run (for another folder: into
     `evaluation-NAME` in it). Clips of another folder that the model has learned from are left out.
+
+    Args:
+        run: the run's folder.
+        clips: another folder.
+        test: which of its clips; none given: all, one class a sub-folder.
+        left_out: clips that are not among them, and are to be told of.
 
     Raises:
         FileNotFoundError: no trained model there.
@@ -137,11 +149,11 @@ def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
     stored = read_json(run / "config.json")
     split = Split.from_dict(read_json(run / "split.json"), Path(stored["clips"]))
     if clips is None:
-        test: Sequence[Clip] = split.test
+        test = split.test
         skipped = _read_skipped(run)
         out = run
     else:
-        test = find_clips(clips, classes=1)
+        test = test or find_clips(clips, classes=1)
         if unknown := sorted({clip.label for clip in test} - set(recognizer.classes)):
             remedy = f"the model knows {', '.join(recognizer.classes)}"
             raise ClipError(clips, f"classes {', '.join(unknown)}", remedy)
@@ -149,7 +161,8 @@ def evaluate(run: Path, clips: Path | None = None) -> dict[str, Any]:
         known = [clip for clip in test if clip.path.resolve() in learned]
         if len(known) == len(test):
             raise ClipError(clips, "the model has learned from all of these clips", "give clips that are new to it")
-        skipped = [ClipError(clip.path, "the model has learned from it", "it cannot test it") for clip in known]
+        learned_from = (ClipError(clip.path, "the model has learned from it", "it cannot test it") for clip in known)
+        skipped = [*left_out, *learned_from]
         test = [clip for clip in test if clip.path.resolve() not in learned]
         out = run / f"evaluation-{clips.resolve().name}"
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)

@@ -1,7 +1,7 @@
 """Several models, seeds and splits on one folder of clips, side by side in one table."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -15,7 +15,7 @@ from rich.progress import Progress, track
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
-from saccade.data.folder import Split, few_of_each, find_clips
+from saccade.data.folder import Split, Splits, few_of_each, find_clips
 from saccade.evaluation.report import Page
 from saccade.evaluation.results import machine, write_results
 from saccade.evaluation.summary import percent
@@ -26,7 +26,7 @@ from saccade.experiments.silhouettes import BASELINES, Truth, mean_places, read_
 from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
 from saccade.recognizer import load, resolve_normalization
-from saccade.structures import Clip
+from saccade.structures import ClipError
 
 _GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
     "model": ModelConfig,
@@ -104,7 +104,7 @@ def compare(
     folder: Path,
     out: Path,
     models: Sequence[Entrant],
-    make_splits: Callable[[Sequence[Clip]], Mapping[str, Split]],
+    splits: Splits,
     seeds: Sequence[int],
     data: DataConfig,
     training: TrainConfig,
@@ -112,6 +112,7 @@ def compare(
     fused: Sequence[Entrant] = (),
     silhouettes: str | None = None,
     clips_a_class: int = 0,
+    left_out: Sequence[ClipError] = (),
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
 
@@ -119,11 +120,11 @@ def compare(
     flow is wanted, is left out for all.
 
     Args:
-        folder: the clips, one class a sub-folder.
+        folder: the clips, one class a sub-folder, or where those of given splits are.
         out: gets a run for every cell, comparison.json and report.html.
         models: what to compare; each may see other streams (`read_entrants`).
-        make_splits: from the clips that can be read to splits by name. Each seed's accuracy counts the test videos of
-            all splits together.
+        splits: by name, such as official ones, or what makes them from the clips that can be read. Each seed's accuracy
+            counts the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         data, training: settings, the same for all models but for their streams; the penalty is that of models that
             attend.
@@ -133,6 +134,7 @@ def compare(
         silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
             them. None: it is not.
         clips_a_class: at most so many of each class take part; 0: all.
+        left_out: clips that given splits have left out already.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
@@ -151,7 +153,10 @@ def compare(
         raise ValueError(f"penalty is {training.penalty}, and none of the models attends; leave it out")
     jobs = jobs or machine()["cores"]
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
-    clips = few_of_each(find_clips(folder), clips_a_class)
+    given = {} if callable(splits) else splits
+    clips = list(dict.fromkeys(clip for split in given.values() for clip in split.clips)) or few_of_each(
+        find_clips(folder), clips_a_class
+    )
     classes = sorted({clip.label for clip in clips})
     seen = [resolve_normalization(each.seen(data), each.model.pretrained) for each in models]
     for entrant, config in zip(models, seen, strict=True):  # what does not fit is told before clips are read
@@ -159,7 +164,9 @@ def compare(
     streams = {config.streams for config in seen}
     everything = replace(seen[0], streams=streams.pop() if len(streams) == 1 else "both")
     samples, skipped = read_clips(clips, classes, everything, processes=jobs)
-    splits = make_splits(samples.clips)
+    unreadable = {error.path for error in skipped}
+    whole = {name: split.without(unreadable) for name, split in given.items()}
+    splits = splits(samples.clips) if callable(splits) else whole
     cells = [
         Cell(entrant, config, replace(training, seed=seed, penalty=_penalty(entrant, training)), name, split)
         for entrant, config in zip(models, seen, strict=True)
@@ -173,7 +180,7 @@ def compare(
     results["weights"] = "ImageNet" if models[0].model.pretrained else "from scratch"
     results["streams"] = {name: config.streams for name, config in zip(names, seen, strict=True)}
     results["fused_weights"] = _fused_weights(out, fused, together)
-    results["skipped"] = [str(error) for error in skipped]
+    results["skipped"] = [str(error) for error in (*left_out, *skipped)]
     if truth is not None:
         results["places"] = _places(out, models, splits, seeds, truth)
     write_json(out / "comparison.json", results)

@@ -38,6 +38,7 @@ CANDIDATES = tuple(
 )
 ONSETS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _AT_ONCE = 50  # clips that are classified together
+_PIXELS_AT_ONCE = 1 << 23  # of such clips, where they are large; of 30 frames of 224 pixels that is five
 _A_FEW = 4  # clips that are encoded together, also by large encoders
 _CHOOSE_ON = 40  # validation clips at most: each is classified twice for every candidate
 _FEWEST = 8  # a choice made on fewer is none
@@ -46,7 +47,8 @@ _PIXELS = 1 << 27  # of all these classifications together: less than a minute w
 
 def frame_answers(recognizer: Recognizer, samples: torch.Tensor) -> tuple[Scores, Scores | None]:
     """Probabilities of every frame, `B T K`, and attention `B T h w`, of samples `B T H W C`."""
-    parts = [recognizer.classify(part) for part in samples.split(_AT_ONCE)]
+    at_once = min(_AT_ONCE, max(1, _PIXELS_AT_ONCE // samples[0, ..., 0].numel()))
+    parts = [recognizer.classify(part) for part in samples.split(at_once)]
     maps = [attention for _, attention in parts if attention is not None]
     return torch.cat([scores for scores, _ in parts]).numpy(), torch.cat(maps).numpy() if maps else None
 
@@ -204,6 +206,26 @@ def _choose_places(recognizer: Recognizer, validation: ClipFrames) -> Localizati
     samples = torch.stack([frames for frames, _, _ in chosen])
     pictures = [recognizer.pictures(clip) for clip in samples.numpy()]
     return choose(recognizer, samples, pictures, [target for _, target, _ in chosen], recognizer.data.flow_channels)
+
+
+def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int = _CHOOSE_ON) -> LocalizationParameters:
+    """What `choose` finds on the middle windows of clips, spread over these, for a model that learned stored features.
+
+    Of large frames and encoders that is many: each of `count` clips goes through the encoder twice for every candidate.
+    The parameters that there are where `count` or the clips are fewer than 8.
+
+    Raises:
+        ClipError: a clip cannot be read.
+    """
+    count = min(count, len(clips))
+    if count < _FEWEST:
+        return recognizer.localization
+    chosen = [clips[i] for i in _spread(len(clips), count)]
+    data = replace(recognizer.data, windows=min(1, recognizer.data.windows))
+    seen = np.stack([sample.pixels[sample.windows[0]] for sample in (read_sample(clip.path, data) for clip in chosen)])
+    pictures = [recognizer.pictures(clip) for clip in seen]
+    targets = [recognizer.classes.index(clip.label) for clip in chosen]
+    return choose(recognizer, torch.from_numpy(seen), pictures, targets, recognizer.data.flow_channels)
 
 
 def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:

@@ -110,8 +110,8 @@ def localization_figures(
     frames = scores.shape[1]
     own = truth.pictures if pictures is None else pictures
     guesses = {
-        "centre": [_always(centre, frames)] * len(scores),
-        "frame": [_always(whole, frames)] * len(scores),
+        "centre": [always(centre, frames)] * len(scores),
+        "frame": [always(whole, frames)] * len(scores),
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.pictures],
         "map": [find_boxes(maps, pixels, plain) for maps, pixels in zip(attention, own, strict=True)],
     }
@@ -126,8 +126,8 @@ def localization_figures(
     }
 
 
-def _always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
-    # The same score everywhere, so that the class alone ranks these.
+def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
+    """One box `4` at so many frames, with the same score everywhere, so that the class alone ranks it."""
     middle = corners.reshape(1, 2, 2).mean(1)
     return (Candidates(corners[None], np.ones(1, np.float32), middle),) * frames
 

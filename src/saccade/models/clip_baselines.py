@@ -239,7 +239,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     except OSError as error:  # what urllib raises without a network
         raise RuntimeError(
             f"the Kinetics weights of {name} cannot be loaded ({error}); connect to the network once, point TORCH_HOME "
-            "to a cache that has them, or train from scratch with pretrained=False"
+            "to a cache that has them, or train from scratch (--no-pretrained; in Python pretrained=False)"
         ) from error
 
 

@@ -3,21 +3,23 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from saccade.config import DataConfig, ModelConfig, write_json
 from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split
+from saccade.data.ucf101_24 import AnnotatedClip, find_boxes, ucf101_24
 from saccade.evaluation.results import write_results
-from saccade.experiments.cells import cell
+from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.clips import train
 from saccade.experiments.features import make_features
 from saccade.experiments.fuse import fuse
 from saccade.experiments.videolstm.official_budget import BUDGETS, FUSED, MOTION, SETS, SINGLE, STREAMS, Budget
 from saccade.experiments.videolstm.official_page import write_page
+from saccade.experiments.videolstm.official_places import score_places, with_boxes
 from saccade.structures import ClipError
 
 _KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
@@ -32,6 +34,8 @@ def reproduce(
     budget: str = "standard",
     results: Path | None = None,
     quiet: bool = False,
+    pretrained: bool = True,
+    boxes: Path | None = None,
 ) -> Path:
     """Encode the clips, train and fuse what is missing, and write `report.html`.
 
@@ -45,35 +49,50 @@ def reproduce(
         budget: one of `BUDGETS`.
         results: a folder for `videolstm-NAME.json`; None: the figures are in `figures.json` alone.
         quiet: no progress bars.
+        boxes: `finalAnnots.mat` of UCF101-24, or its folder: what VideoLSTM localises is scored by it; None: it is not.
+        pretrained: with ImageNet weights; without, the encoder's stay random, which shows that all runs, no more.
 
     Returns:
         The report's path.
 
     Raises:
-        ClipError: the set is not as published, or not one clip can be read.
+        ClipError: the set is not as published, not one clip can be read, or none that tests has boxes.
         ValueError: an unknown budget or split, or a run made with other settings.
         DiskFullError: no room for the features.
+        RuntimeError: the ImageNet weights cannot be had.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     official, chosen = SETS[name], BUDGETS[budget]
-    clips = _limited(official.read(root, lists, split, complete=chosen.complete), chosen)
+    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
+    whole, _ = official.published.read(root, lists, split, (), chosen.complete)
+    annotated = ucf101_24(boxes) if boxes else {}
+    clips = _limited(whole, chosen, {name.split("/")[0] for name in annotated})
+    if boxes and not with_boxes(clips.test, annotated):
+        found = f"no boxes of any of the {len(clips.test)} clips that test"
+        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
     left_out = _encode(run / "features", clips, chosen, quiet)
     clips = clips.without({error.path for error in left_out})
     folder = run / f"split{split}"
-    figures = _Runs(folder, root, clips, run / "features", chosen, name, split, quiet).figures()
+    runs = _Runs(folder, root, clips, run / "features", chosen, name, split, quiet)
+    figures = runs.figures()
+    if boxes:
+        figures["places"] = runs.places(find_boxes(boxes), annotated)
     figures["left_out"] = [
         {"clip": error.path.relative_to(root).as_posix(), "found": error.found, "remedy": error.remedy}
         for error in left_out
     ]
     write_json(folder / "figures.json", figures)
-    flags = {"--splits SPLITS": lists, "--quick": budget == "quick", "--full": budget == "full"}
+    flags = {
+        "--splits SPLITS": lists, "--boxes BOXES": boxes, "--no-pretrained": not pretrained,
+        "--quick": budget == "quick", "--full": budget == "full",
+    }  # fmt: skip
     given = " ".join(["", *(flag for flag, on in flags.items() if on)])
-    command = f"saccade reproduce videolstm --{name} {official.title} --split {split}{given}"
+    command = f"saccade reproduce videolstm --{name} {official.published.title} --split {split}{given}"
     if results is not None:
         write_results(
             results / f"videolstm-{name}.json",
-            f"{official.title}, split {split}: share of test clips that the models of VideoLSTM name",
+            f"{official.published.title}, split {split}: share of test clips that the models of VideoLSTM name",
             f"{command} --results results",
             {"split": split, "budget": asdict(chosen), **figures},
             seeds=(chosen.training.seed,),
@@ -81,9 +100,10 @@ def reproduce(
     return write_page(folder, official, split, chosen, figures, command)
 
 
-def _limited(split: Split, budget: Budget) -> Split:
-    """The classes and clips of a budget."""
-    labels = sorted({clip.label for clip in split.training})[: budget.classes or None]
+def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split:
+    """The classes and clips of a budget; of few classes some that come `first`."""
+    every = sorted({clip.label for clip in split.training}, key=lambda label: (label not in first, label))
+    labels = sorted(every[: budget.classes or None])
     sides = (
         tuple(clip for label in labels for clip in [c for c in side if c.label == label][: budget.clips or None])
         for side in (split.training, split.validation, split.test)
@@ -93,7 +113,7 @@ def _limited(split: Split, budget: Budget) -> Split:
 
 def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[ClipError, ...]:
     """Features of every frame of every clip, a store for each stream, and what cannot be read."""
-    paths = [clip.path for clip in (*clips.training, *clips.validation, *clips.test)]
+    paths = [clip.path for clip in clips.clips]
     failed: dict[Path, ClipError] = {}
     for streams in STREAMS:
         made = make_features(
@@ -132,6 +152,24 @@ class _Runs:
         classes = len({clip.label for clip in self.clips.training})
         return {"classes": classes, "clips": sides, "models": models, "fused": together}
 
+    def places(self, boxes: Path, annotated: Mapping[str, AnnotatedClip]) -> dict[str, Any]:
+        """What VideoLSTM localises, by the boxes of this file."""
+        run = self.folder / MOTION
+        labels = {name.split("/")[0] for name in annotated}
+        validation = [clip for clip in self.clips.validation if clip.label in labels]
+        test = with_boxes(self.clips.test, annotated)
+        stores = [self.features / each for each in STREAMS]
+        made_of = {
+            "boxes": hashlib.sha256(boxes.read_bytes()).hexdigest()[:32],
+            "choose_on": self.budget.choose_on,
+            "weights": fingerprint(run),
+        }
+        return cell(
+            self.folder / f"{MOTION}-places.json",
+            self._settings() | made_of,
+            lambda: score_places(run, validation, test, annotated, stores, self.budget.choose_on),
+        )
+
     def _learn(self, model: str, streams: tuple[str, ...]) -> dict[str, Any]:
         budget = self.budget
         run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
@@ -159,19 +197,20 @@ class _Runs:
         return self._cell(run, {"members": list(members)}, compute)
 
     def _cell(self, run: Path, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
-        origins = {each: FeatureStore.open(self.features / each).origin.to_dict() for each in STREAMS}
-        common = {
-            "set": self.name,
-            "split": self.split,
-            "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
-            "features": origins,
-            "windows": [self.budget.frames, self.budget.windows],
-            "training": self.budget.training.to_dict(),
-        }
-
         def kept() -> dict[str, Any]:
             measured = compute()
             return {name: measured[name] for name in (*_KEPT, "weights") if name in measured}
 
-        return cell(run.with_name(f"{run.name}.json"), {**common, **settings}, kept, run)
+        return cell(run.with_name(f"{run.name}.json"), self._settings() | settings, kept, run)
+
+    def _settings(self) -> dict[str, Any]:
+        """What all cells depend on."""
+        names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
+        return {
+            "set": self.name,
+            "split": self.split,
+            "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
+            "features": {each: FeatureStore.open(self.features / each).origin.to_dict() for each in STREAMS},
+            "windows": [self.budget.frames, self.budget.windows],
+            "training": self.budget.training.to_dict(),
+        }

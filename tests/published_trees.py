@@ -1,0 +1,107 @@
+"""Published sets in small: real clips in exactly the layouts in which their sites ship them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import clips
+import numpy as np
+from rar5 import make_rar
+from scipy.io import savemat
+
+ACTIONS = ("cartwheel", "wave")
+# Of each class of `write_hmdb51`: which of its seven films test in a split; the last is in no split.
+HMDB51_TESTS = {1: (0, 1), 2: (2, 3), 3: (4, 5)}
+
+
+def write_ucf101(
+    root: Path, labels: Sequence[str] = ("Archery", "Basketball", "YoYo"), groups: int = 6, frames: int = 4
+) -> Path:
+    """Classes of so many groups of one clip, each a frame longer than the last; split `n` tests groups n and n + 1."""
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("".join(f"{i} {label}\r\n" for i, label in enumerate(labels, 1)))
+    rows = [
+        (i, g, f"{label}/v_{label}_g{g:02}_c01.avi") for i, label in enumerate(labels, 1) for g in range(1, groups + 1)
+    ]
+    for split in (1, 2, 3):
+        tests = (split, split + 1)
+        learn = "".join(f"{name} {i}\r\n" for i, g, name in rows if g not in tests)
+        (lists / f"trainlist0{split}.txt").write_text(learn)
+        (lists / f"testlist0{split}.txt").write_text("".join(f"{name}\r\n" for _, g, name in rows if g in tests))
+    for number, (_, _, name) in enumerate(rows):
+        path = root / "UCF-101" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clips.make_clip(path, frames=frames + number, size=(40, 32))
+    return root
+
+
+def write_hmdb51(root: Path) -> Path:
+    """Two classes of seven films of one clip, as the rar of rars and the rar of split files that the site ships."""
+    root.mkdir(parents=True)
+    archives, lists = {}, {}
+    for label in ACTIONS:
+        names = [hmdb51_name(label, film) for film in range(7)]
+        archives[f"{label}.rar"] = _packed(
+            root, label, {name: film + 2 * len(label) for film, name in enumerate(names)}
+        )
+        for split, tests in HMDB51_TESTS.items():
+            sides = [0 if film == 6 else 2 if film in tests else 1 for film in range(7)]
+            text = "".join(f"{name} {side} \n" for name, side in zip(names, sides, strict=True))
+            lists[f"testTrainMulti_7030_splits/{label}_test_split{split}.txt"] = text.encode()
+    make_rar(root / "hmdb51_org.rar", archives)
+    make_rar(root / "test_train_splits.rar", lists)
+    return root
+
+
+def hmdb51_name(label: str, film: int) -> str:
+    return f"Film_{film}_{label}_f_cm_np1_fr_med_0.avi"
+
+
+def _packed(root: Path, label: str, frames: dict[str, int]) -> bytes:
+    """The content of a class's archive."""
+    passing = root / "passing"
+    passing.mkdir()
+    contents = {
+        f"{label}/{name}": clips.make_clip(passing / name, count, (40, 32)).read_bytes()
+        for name, count in frames.items()
+    }
+    packed = make_rar(passing / "class.rar", contents).read_bytes()
+    for path in passing.iterdir():
+        path.unlink()
+    passing.rmdir()
+    return packed
+
+
+def write_kinetics(root: Path) -> Path:
+    """Two classes; six clips of each to learn from, two to test on, and one of each list is missing."""
+    for side, numbers in (("train", range(7)), ("val", range(7, 10))):
+        lines = ["label,youtube_id,time_start,time_end,split"]
+        for label in ("arm wrestling", "zumba"):
+            for number in numbers:
+                name = f"{label[:3]}_{number:07}"
+                lines.append(f"{label},{name},{number},{number + 10},{side}")
+                path = root / "videos" / label.replace(" ", "_") / f"{name}_{number:06}_{number + 10:06}.mp4"
+                if number not in (0, 7):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    clips.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
+        (root / f"kinetics400_{side}.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def annotated_tube(first: int, boxes: list[list[int]]) -> dict[str, Any]:
+    """As published: frames and pixels counted from 1, boxes x y w h."""
+    return {"ef": first + len(boxes) - 1, "sf": first, "class": 20, "boxes": np.array(boxes, dtype=np.uint16)}
+
+
+def write_annotations(path: Path, *clips: tuple[str, int, list[dict[str, Any]]]) -> Path:
+    """`finalAnnots.mat` of UCF101-24, with these clips: name, frames, tubes."""
+    fields = [("num_imgs", object), ("name", object), ("tubes", object)]
+    annot = np.zeros((1, len(clips)), dtype=fields)
+    for column, (name, frames, tubes) in enumerate(clips):
+        within = np.zeros((1, len(tubes)), dtype=[(key, object) for key in ("ef", "sf", "class", "boxes")])
+        for at, one in enumerate(tubes):
+            within[0, at] = tuple(one.values())
+        annot[0, column] = (frames, name, within)
+    savemat(path, {"annot": annot})
+    return path

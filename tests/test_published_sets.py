@@ -1,0 +1,164 @@
+"""The published sets from the command line: official splits of small trees in exactly the published layouts."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_kinetics, write_ucf101
+from test_cli import TINY, call, fails
+
+from saccade.config import SetConfig
+from saccade.data.sets import SETS, every_clip
+
+HMDB = ("--set", "hmdb51", "--classes", "cartwheel, wave", "--no-complete")
+UCF = ("--set", "ucf101", "--no-complete")
+BRIEF = (*TINY, "--epochs", "1", "--model", "alstm")
+
+
+@pytest.fixture(scope="module")
+def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_hmdb51(tmp_path_factory.mktemp("sets") / "HMDB51")
+
+
+@pytest.fixture(scope="module")
+def ucf101(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_ucf101(tmp_path_factory.mktemp("sets") / "UCF101")
+
+
+@pytest.fixture(scope="module")
+def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_kinetics(tmp_path_factory.mktemp("sets") / "Kinetics")
+
+
+def sides(run: Path) -> dict[str, set[str]]:
+    found: dict[str, Any] = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return {side: {Path(entry["path"]).name for entry in entries} for side, entries in found.items()}
+
+
+def test_training_on_an_official_split_of_the_rar_of_rars(hmdb51: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said = call("train", hmdb51, *HMDB, "--split", 2, "--run", run, *BRIEF).output
+    assert "of 4 videos" in said
+    assert sides(run)["test"] == {
+        hmdb51_name(label, film) for label in ("cartwheel", "wave") for film in HMDB51_TESTS[2]
+    }
+    # The seventh film is in no split; four learn or choose.
+    assert len(sides(run)["training"] | sides(run)["validation"]) == 8
+    assert not any("Film_6" in name for side in sides(run).values() for name in side)
+    # It goes on without a word of the set, as the run knows its split.
+    before = (run / "evaluation.json").read_bytes()
+    shutil.rmtree(run / "model")
+    (run / "evaluation.json").unlink()
+    call("train", hmdb51, "--run", run, "--resume")
+    assert (run / "evaluation.json").read_bytes() == before
+
+
+def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path) -> None:
+    store, run = tmp_path / "store", tmp_path / "run"
+    encode = ("features", ucf101, *UCF, "--store", store, "--encoder", "conv4", "--no-pretrained", "--size", 16)
+    assert "features: 18 new, 0 there already, 0 failed" in call(*encode, "--every").output
+    call("train", ucf101, *UCF, "--split", 3, "--features", store, "--frames", 4, "--epochs", 1, "--run", run)
+    assert sides(run)["test"] == {
+        f"v_{label}_g{group:02}_c01.avi" for label in ("Archery", "Basketball", "YoYo") for group in (3, 4)
+    }
+    assert "18 there already" in call(*encode, "--every").output
+    assert "--split changes nothing in a feature store" in fails(*encode, "--split", 2)
+
+
+def test_features_of_the_rar_of_rars(tmp_path: Path) -> None:
+    root = write_hmdb51(tmp_path / "HMDB51")
+    encode = ("features", root, "--store", tmp_path / "store", "--encoder", "conv4", "--no-pretrained", "--size", 16)
+    assert "expected at least 1, each with the clips of one class" in fails(*encode)
+    assert "features: 12 new" in call(*encode, *HMDB).output
+
+
+def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    brief = (*TINY, "--epochs", "1", "--models", "convnet,alstm", "--seeds", 2, "--jobs", 1)
+    call("compare", ucf101, *UCF, "--split", 2, "--run", out, *brief)
+    assert {path.name for path in (out / "alstm").iterdir()} == {"split2-seed0", "split2-seed1"}
+    assert sides(out / "alstm" / "split2-seed0") == sides(out / "convnet" / "split2-seed1")
+    assert {name[-11:-8] for name in sides(out / "alstm" / "split2-seed0")["test"]} == {"g02", "g03"}
+    figures = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert (figures["test_videos"], figures["splits"], figures["seeds"]) == (6, 1, [0, 1])
+
+
+def test_what_lists_name_and_nobody_has_is_told(kinetics: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ("train", kinetics, "--set", "kinetics", *BRIEF)
+    result = call(*words, "--run", run)
+    left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
+    assert len(left_out) == 4
+    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[1] + left_out[2]
+    assert len(sides(run)["test"]) == 4
+    assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
+    assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
+    encode = ("features", kinetics, "--set", "kinetics", "--store", tmp_path / "store", "--size", 16)
+    stored = call(*encode, "--encoder", "conv4", "--no-pretrained")
+    assert "features: 16 new" in stored.output
+    assert stored.stderr.count("left out: ") == 4
+
+
+def test_a_run_is_evaluated_on_the_test_side_of_a_set(ucf101: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("train", ucf101, *UCF, "--run", run, *BRIEF)
+    # Another place, and of its split 3 the test side is groups 3 and 4.
+    other = Path(shutil.copytree(ucf101, tmp_path / "other"))
+    assert "of 6 videos" in call("evaluate", run, "--clips", other, *UCF, "--split", 3).output
+    scores = (run / "evaluation-other" / "scores.csv").read_text(encoding="utf-8")
+    assert "v_YoYo_g04_c01.avi" in scores
+    assert "v_YoYo_g02_c01.avi" not in scores
+    assert "--set says what --clips holds" in fails("evaluate", run, "--set", "ucf101")
+
+
+def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_path: Path) -> None:
+    lists = real_data / "annotations" / "hmdb51"
+    if not lists.is_dir():
+        pytest.skip("no split files of HMDB-51 here")
+    for path in lists.glob("*_test_split1.txt"):
+        folder = tmp_path / path.name.removesuffix("_test_split1.txt")
+        folder.mkdir()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            (folder / line.split()[0]).touch()
+    paths, left_out = every_clip(tmp_path, SetConfig("hmdb51", lists=str(lists)))
+    # All of its 6,766 clips but those which no split uses.
+    assert 6000 < len(paths) <= 6766
+    assert len(set(paths)) == len(paths)
+    assert left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--set", "magic"), "no published set is called 'magic'; there are hmdb51, ucf101, kinetics"),
+        (("--split", "2"), "split without a published set; say which (--set), or leave it out"),
+        (("--lists", "x", "--no-complete"), "lists and complete without a published set"),
+        ((*UCF, "--split", "4"), "split is 4, UCF101 has 1, 2 and 3"),
+        (("--set", "kinetics", "--split", "2"), "split is 2, Kinetics has one alone"),
+        (("--set", "kinetics"), "none; expected one list named as train.csv; give the folder of the lists (--lists)"),
+        (("--set", "ucf101"), "3 classes; UCF101 has 101; take the official file"),
+        ((*UCF, "--lists", "{tmp}"), "classInd.txt: no such file; copy the official lists there"),
+        ((*UCF, "--classes", "YoYo,Archer"), "UCF101 has no class 'Archer' among its 3; did you mean Archery?"),
+        (("--set", "hmdb51"), "no split files; looked there for <class>_test_split1.txt"),
+        ((*UCF, "--folds", "2"), "--set has official splits of its own; leave out --folds and --leave-one-out"),
+        ((*UCF, "--leave-one-out"), "--set has official splits of its own"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_errors_are_one_line(ucf101: Path, tmp_path: Path, command: str, words: tuple[str, ...], message: str) -> None:
+    given = [word.format(tmp=tmp_path) for word in words]
+    assert message in fails(command, ucf101, "--run", tmp_path / "run", *given)
+
+
+def test_a_missing_clip_is_named(ucf101: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(ucf101, tmp_path / "UCF101"))
+    (root / "UCF-101" / "YoYo" / "v_YoYo_g05_c01.avi").unlink()
+    assert "1 of the 18 clips that" in (line := fails("train", root, *UCF, "--run", tmp_path / "run"))
+    assert "names are missing: YoYo/v_YoYo_g05_c01.avi; unpack the data set again" in line
+
+
+def test_the_help_names_every_set() -> None:
+    said = call("train", "--help").output
+    assert all(name in said for name in SETS)
