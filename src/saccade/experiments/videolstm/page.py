@@ -109,10 +109,11 @@ def _beside_the_paper(page: Page, models: Mapping[str, Any], on_clips: Mapping[s
     for name, of in on_clips.items():
         rows += _in_columns(name, of["accuracy"])
     for official in SETS.values():
+        title = official.published.title
         for stream, figures in official.cited.items():
             words = "picture" if stream == "rgb" else stream
-            rows.append([f"*{official.published.title}, {words}, cited*", *(f"{figure:.1f} %" for figure in figures), None])
-        rows.append([f"*{official.published.title}, both, cited*", *[None] * len(SINGLE), f"{official.cited_together:.1f} %"])
+            rows.append([f"*{title}, {words}, cited*", *(f"{figure:.1f} %" for figure in figures), None])
+        rows.append([f"*{title}, both, cited*", *[None] * len(SINGLE), f"{official.cited_together:.1f} %"])
     page.table(
         rows,
         ["set, stream", *(WORDS[name] for name in SINGLE), "VideoLSTM"],
