@@ -95,8 +95,10 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     (file,) = extract(store, [path], pool).files
     assert file is not None
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=r"not whole .*; remove it, and run `saccade features` again"):
+    with pytest.raises(ValueError, match=r"not whole .*; run `saccade features` again with the same arguments"):
         load_maps((file,), lambda total: equally_spaced(total, 4))
+    assert extract(store, [path], pool).new == 1  # it is made anew
+    assert extract(store, [path], pool).there == 1
     file.unlink()
     with pytest.raises(FileNotFoundError, match="no such features; run `saccade features` again"):
         store.maps(path)

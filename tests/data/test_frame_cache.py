@@ -134,6 +134,19 @@ def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
     assert peaks[2] < peaks[1] + 200_000, peaks
 
 
+def test_a_damaged_file_of_the_cache_names_its_clip_and_is_made_anew(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    samples, _ = prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
+    ((file,),) = samples.files
+    content = file.read_bytes()
+    file.write_bytes(content[:-10])
+    said = r"clip.mp4: what is kept of it is damaged or gone .*; run the same command again .*, which makes it anew"
+    with pytest.raises(ClipError, match=said):
+        samples[0]
+    prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
+    assert file.read_bytes() == content
+
+
 def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, cache, made = make_clip(), tmp_path / "cache", []
 

@@ -1,10 +1,20 @@
 """A `.npy` file that is written while its rows come: in the memory of a few of them, however many there will be."""
 
 import io
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def is_whole(file: Path) -> bool:
+    """Whether there is a `.npy` file, as long as it says; its numbers are not looked at."""
+    try:
+        np.load(file, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError):
+        return False
+    return True
 
 
 class ArrayFile:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.config import DataConfig
+from saccade.data.array_file import is_whole
 from saccade.data.feature_store import Claim, FeatureStore
 from saccade.disk import DiskFullError, in_megabytes, is_full
 from saccade.structures import ClipError
@@ -69,7 +70,7 @@ def extract(
     decoders: int = 1,
     progress: Progress | None = None,
 ) -> Extracted:
-    """Store the features of clips that are not stored yet, and go on after those that cannot be read.
+    """Store the features of clips that are not stored yet, or damaged; and go on after those that cannot be read.
 
     Killed at any moment, the same call goes on at the clip where it was. Other processes may work at the same clips:
     each clip is encoded by one of them.
@@ -250,7 +251,7 @@ class _Extraction:
         except ClipError as error:
             self._fail(place, error)
             return True
-        if file.exists():
+        if is_whole(file):
             self.there += 1
             self._report()
             return True

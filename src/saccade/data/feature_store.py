@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.config import DataConfig, read_json, write_json
-from saccade.data.array_file import ArrayFile
+from saccade.data.array_file import ArrayFile, is_whole
 from saccade.structures import ClipError
 from saccade.video.container import check_file
 from saccade.video.decode import Choose
@@ -32,6 +32,7 @@ Maps = NDArray[np.float16]  # `T h w D`
 # Part of every key: raise it when reading, resizing or the files' layout changes.
 VERSION = 1
 EVERY = "every"  # what `frames` says in a store of all frames
+_ANEW = "run `saccade features` again with the same arguments, which makes it anew"
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
 
 
@@ -173,13 +174,13 @@ class FeatureStore:
         return _open(self.file(clip))
 
     def claim(self, file: Path) -> "Claim | None":
-        """The right to write `file`; None where another process is at it, or has written it meanwhile."""
+        """The right to write `file`, or over it if it is damaged; None where another process is at it, or was."""
         file.parent.mkdir(exist_ok=True)
         held = _hold(file.with_name(f"{file.name}.part"))
         if held is None:
             return None
         claim = Claim(file, held)
-        if file.exists():
+        if is_whole(file):
             claim.discard()
             return None
         return claim
@@ -279,9 +280,9 @@ def _open(file: Path) -> Maps:
     try:
         return np.load(file, mmap_mode="r")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file}: no such features; run `saccade features` again") from error
+        raise FileNotFoundError(f"{file}: no such features; {_ANEW}") from error
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: not whole ({error}); remove it, and run `saccade features` again") from error
+        raise ValueError(f"{file}: not whole ({error}); {_ANEW}") from error
 
 
 def _hold(path: Path) -> BinaryIO | None:

@@ -19,7 +19,8 @@ RECORDINGS = "recordings.csv"
 def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
     """All clips of a folder, sorted; a clip is a video file, or a folder of numbered pictures.
 
-    Hidden files and folders, and files of other kinds, are passed over.
+    Hidden files and folders, and files of other kinds, are passed over. Clips may differ in size and length: their
+    frames are resized, whole, to that of a sample (`video.resize`).
 
     Where `recordings.csv` (columns clip, recording) lies beside the classes, each clip carries its recording.
 

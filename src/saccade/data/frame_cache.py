@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saccade.config import DataConfig
-from saccade.data.array_file import ArrayFile
+from saccade.data.array_file import ArrayFile, is_whole
 from saccade.data.followed import cut_flow, cut_picture, picked, read_scene
 from saccade.disk import room_for, whole_file
 from saccade.structures import Clip, ClipError, Frames, Sample
@@ -37,6 +37,7 @@ Make = Callable[[], Iterable[NDArray[np.uint8]]]  # the frames of a clip in turn
 # Part of every key: raise it when reading or resizing changes what comes out.
 _VERSION = 2
 _EVERY = "every"  # frame of a clip, in a key
+_ANEW = "run the same command again (`saccade train` with --resume), which makes it anew"
 _REMEDY = (
     "make room, or name a folder on a larger disk in SACCADE_CACHE, and run the same command again (`saccade train` "
     "with --resume where the run has begun): what is there already stays"
@@ -96,7 +97,7 @@ def _cached(path: Path, folder: Path, count: int | None, settings: tuple[object,
     setting is read anew. The file is written under another name and renamed: half a file is never found.
     """
     target = folder / f"{_key(path, (_EVERY if count is None else count, *settings))}.npy"
-    if target.exists():
+    if is_whole(target):
         return target
     array: ArrayFile | None = None
 
@@ -263,7 +264,14 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return part
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return torch.from_numpy(self.load(self.files[index], self.choose)), self.targets[index], index
+        return self._loaded(index, self.choose), self.targets[index], index
+
+    def _loaded(self, index: int, choose: Choose) -> Tensor:
+        try:
+            return torch.from_numpy(self.load(self.files[index], choose))
+        except (OSError, ValueError, EOFError) as error:  # the files were whole when the clips were read
+            found = f"what is kept of it is damaged or gone ({error})"
+            raise ClipError(self.clips[index].path, found, _ANEW) from error
 
 
 class ClipWindows(ClipFrames):
@@ -306,7 +314,7 @@ class ClipWindows(ClipFrames):
             chance = np.random.default_rng([self._seed, self._epoch, index])
             return chance.integers(total - self.length + 1) + np.arange(self.length)
 
-        return torch.from_numpy(self.load(self.files[index], choose)), self.targets[index], index
+        return self._loaded(index, choose), self.targets[index], index
 
     def every_window(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
         """What all windows of a clip see, `U …`, as a sample, and the windows as places in it, `W T`."""
@@ -317,7 +325,7 @@ class ClipWindows(ClipFrames):
             chosen, windows = frames_of(spread_windows(total, self.length, self.count))
             return chosen
 
-        return torch.from_numpy(self.load(self.files[index], choose)), windows
+        return self._loaded(index, choose), windows
 
 
 def prepare(

@@ -2,10 +2,13 @@
 
 Pictures of 16 bits are scaled to 8 by the range of their type, never by what is in them: equal light stays equal from
 frame to frame. Transparency is dropped, as it is from videos.
+
+Frames that a damaged video has lost have no names, and reading goes on without them. A picture has one: whoever reads
+its name can save it again or take it out, so a clip with a picture that cannot be read is one that cannot be read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,42 +36,24 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def pick(folder: Path, choose: Choose, change: Change | None = None) -> Frames:
-    """The pictures that `choose` asks for, changed where asked; a broken picture is left out as if it were not there.
+    """The pictures that `choose` asks for, changed where asked; those that it does not ask for are not opened.
 
     Raises:
-        ClipError: naming the folder, if it has no numbered pictures or none can be read; naming the picture, if it is
-            whole but of a kind that is not read.
+        ClipError: naming the folder, if it has no numbered pictures; and the picture, if one cannot be read, or is of
+            another size than the first.
     """
     paths = _pictures(folder)
-    first = paths[0]
-    while paths:
-        indices = choose(len(paths))
-        collector, size, broken = Collector(folder, indices, change), None, set()
-        for index in np.unique(indices).tolist():
-            if (pixels := _load(paths[index], size)) is None:
-                broken.add(paths[index])
-                continue
-            size = size or (pixels.shape[1], pixels.shape[0])
-            collector.put(index, pixels)
-        if not broken:
-            return collector.frames(np.arange(len(paths)) / RATE)
-        # Which of the others are broken is not known either: look at all once.
-        paths = [path for path in paths if path not in broken and _load(path, None) is not None]
-    raise _nothing(first)
+    indices = choose(len(paths))
+    collector, chosen = Collector(folder, indices, change), np.unique(indices).tolist()
+    for index, pixels in zip(chosen, _read(paths[index] for index in chosen), strict=True):
+        collector.put(index, pixels)
+    return collector.frames(np.arange(len(paths)) / RATE)
 
 
 def stream(folder: Path) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-    """All pictures, one by one: index, seconds at 25 pictures a second, `H W 3`, in the size of the first."""
-    size: tuple[int, int] | None = None
-    index = 0
-    paths = _pictures(folder)
-    for path in paths:
-        if (pixels := _load(path, size)) is not None:
-            size = size or (pixels.shape[1], pixels.shape[0])
-            yield index, index / RATE, pixels
-            index += 1
-    if not index:
-        raise _nothing(paths[0])
+    """All pictures, one by one: index, seconds at 25 pictures a second, `H W 3`; the errors are those of `pick`."""
+    for index, pixels in enumerate(_read(_pictures(folder))):
+        yield index, index / RATE, pixels
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -82,13 +67,21 @@ def _pictures(folder: Path) -> list[Path]:
     return paths
 
 
-def _nothing(first: Path) -> ClipError:
-    found = f"no frame could be decoded: {first.name} cannot be read as a picture ({', '.join(_FORMATS)})"
-    return ClipError(first.parent, found, "save the pictures again, or remove the folder")
+def _read(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of one clip, `H W 3` each."""
+    first: tuple[str, str] | None = None
+    for path in paths:
+        pixels = _load(path)
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        first = first or (path.name, size)
+        if size != first[1]:
+            found = f"{path.name} has {size} pixels, and {first[0]} {first[1]}"
+            raise ClipError(path.parent, found, "a clip has one size: scale or cut its pictures alike")
+        yield pixels
 
 
-def _load(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] | None:
-    """`H W 3`, upright, of `size` (width, height) if given; None for a file that is no whole picture."""
+def _load(path: Path) -> NDArray[np.uint8]:
+    """`H W 3`, upright."""
     try:
         # Opened here, because Pillow 13 maps a grey TIFF into memory by its name, and mixes up one turned on its side.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as picture:
@@ -97,19 +90,22 @@ def _load(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] | None:
             upright = ImageOps.exif_transpose(picture)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             upright = upright if deep else upright.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        found = f"{path.name} cannot be read as a picture ({', '.join(_FORMATS)})"
+        raise ClipError(path.parent, found, "save it again, or remove it") from error
     if pages > 1:
-        raise ClipError(path, f"{pages} pictures in one file", "save each of them as a file of its own")
+        raise ClipError(
+            path.parent, f"{path.name}: {pages} pictures in one file", "save each of them as a file of its own"
+        )
     if deep:
         upright = _eight_bits(path, upright)
-    return np.asarray(upright if size in (None, upright.size) else upright.resize(size))
+    return np.asarray(upright)
 
 
 def _eight_bits(path: Path, picture: Image.Image) -> Image.Image:
     values = np.asarray(picture)
     low, high = values.min(), values.max()
     if values.dtype.kind == "f" or low < 0 or high > 65535:
-        found = f"{values.dtype} pixels from {low:g} to {high:g}, which do not say what is black and what is white"
-        raise ClipError(path, found, "save it with 8 or 16 bits a channel")
+        found = f"{path.name}: {values.dtype} pixels from {low:g} to {high:g}, which do not say what is black"
+        raise ClipError(path.parent, found, "save it with 8 or 16 bits a channel")
     return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")

@@ -31,7 +31,8 @@ def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:
 
     The frames are exactly those that decoding from the start gives, also where this seeks. Indices count the frames
     that can be decoded, in the order in which they are shown; in a damaged file, damage in parts that the chosen
-    frames do not depend on is not noticed, and the frames lost there are counted.
+    frames do not depend on is not noticed, and the frames lost there are counted. In a folder, a picture that is chosen
+    and cannot be read is an error, as is one of another size.
 
     Args:
         path: a video file, or a folder of numbered pictures.
