@@ -13,7 +13,8 @@ import torch
 from saccade.config import DataConfig
 from saccade.data.frame_cache import prepare
 from saccade.experiments import localize
-from saccade.experiments.localize import ONSETS, choose_localization, choose_times, localize_clips
+from saccade.experiments.localize import ONSETS, choose_from_files, choose_localization, choose_times, localize_clips
+from saccade.localization.foreground import FOREGROUNDS
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model
 from saccade.recognizer import Answer, Recognizer, load
@@ -207,6 +208,25 @@ def test_a_large_encoder_at_full_size_keeps_the_parameters_that_there_are(
     samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
     monkeypatch.setattr(localize, "_PIXELS", 100_000)
     assert choose_localization(recognizer(), samples) == LocalizationParameters()
+
+
+def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip(make_clip(f"{i}.mp4", frames=4 + i), ("jump", "wave")[i % 2]) for i in range(8)]
+    of = recognizer()
+    samples, _ = prepare(clips, of.classes, DATA, tmp_path / "cache")
+    chosen = choose_localization(of, samples)
+    assert chosen != of.localization
+    assert choose_from_files(of, clips) == chosen
+    # However few large clips are classified together.
+    monkeypatch.setattr(localize, "_PIXELS_AT_ONCE", 1)
+    assert choose_from_files(of, clips) == chosen
+    # Of windows the middle one is looked at, and on seven clips nothing is chosen.
+    windowed = Recognizer(of.model, of.classes, replace(DATA, windows=3))
+    assert choose_from_files(windowed, clips).foreground in FOREGROUNDS
+    assert choose_from_files(of, clips[:7]) is of.localization
+    assert choose_from_files(of, clips, 0) is of.localization
 
 
 def test_errors_name_the_clip(tmp_path: Path) -> None:

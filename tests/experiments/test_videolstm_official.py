@@ -224,7 +224,8 @@ def test_a_page_of_another_set_cites_what_there_is(done: Path, tmp_path: Path) -
 
 def test_the_quick_way_without_weights_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Eleven trainings of 512 channels behind VGG-16 at 224 pixels take minutes; all else is as `--quick` has it.
-    small = replace(BUDGETS["quick"], size=64, frames=2, windows=2, hidden=4, head_units=4)
+    one = replace(BUDGETS["quick"].training, epochs=1)
+    small = replace(BUDGETS["quick"], training=one, size=64, frames=2, windows=2, hidden=4, head_units=4)
     monkeypatch.setitem(BUDGETS, "quick", small)
     root = write_ucf101(tmp_path / "UCF101", ("Archery", "YoYo"), groups=4, frames=2)
     words = ("reproduce", "videolstm", "--ucf101", root, "--quick", "--no-pretrained", "--run", tmp_path / "run")
