@@ -12,6 +12,7 @@ STREAMS = ("rgb", "flow")
 # The columns of the paper's table, and the one that sees both streams.
 SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
 MOTION = "motion"
+MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it begins with, as published
 BOTH = "motion + convalstm-flow"
 # Late fusion: a run that sees the picture, and one that sees the flow; the last is VideoLSTM with both streams.
 FUSED = {
