@@ -22,7 +22,7 @@ from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
 from saccade.experiments.features import open_stores, stored_clips, stored_settings, use_encoders
-from saccade.experiments.initialize import check_split, initialize
+from saccade.experiments.init_from import check_split, initialize
 from saccade.experiments.localize import choose_localization
 from saccade.models.build import configured
 from saccade.models.classifier import Classifier
