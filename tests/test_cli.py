@@ -10,11 +10,8 @@ from pathlib import Path
 import clips as painted
 import moving_squares
 import pytest
-import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from commands import call, fails
 
-from saccade.cli import app
 from saccade.data.folder import find_clips
 from saccade.video.read import read
 
@@ -34,26 +31,6 @@ COMMANDS = (
     "watch",
     "models",
 )
-
-
-def call(*words: object, ok: bool = True) -> Result:
-    torch.set_num_threads(1)
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert (result.exit_code == 0) == ok, result.output
-    return result
-
-
-def fails(*words: object) -> str:
-    """The one line that a wrong call says."""
-    result = call(*words, ok=False)
-    assert result.exit_code == 1
-    assert "Traceback" not in result.output
-    lines = [line for line in result.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import call, fails
 from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_kinetics, write_ucf101
-from test_cli import TINY, call, fails
+from test_cli import TINY
 
 from saccade.config import SetConfig
 from saccade.data.sets import SETS, every_clip

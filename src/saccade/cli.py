@@ -73,6 +73,13 @@ def train(
             "give two, of the picture and of the flow."
         ),
     ] = None,
+    init_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Begin with the weights of this run. For motion: give two of the same split, in any order, a "
+            "convalstm on the picture and a convlstm on the flow."
+        ),
+    ] = None,
 ) -> None:
     """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
 
@@ -87,9 +94,10 @@ def train(
     if resume and not (run / "config.json").exists() and not (folds or leave_one_out):
         raise FileNotFoundError(f"{run}: no run to go on with; check --run, or leave out --resume")
     seen = data
+    if (folds or leave_one_out) and (features or init_from):
+        given = "--features" if features else "--init-from"
+        raise ValueError(f"{given} is for one training; leave out --folds and --leave-one-out")
     if features:
-        if folds or leave_one_out:
-            raise ValueError("--features is for one training; leave out --folds and --leave-one-out")
         from saccade.experiments.features import open_stores, stored_settings
 
         _, seen = stored_settings(open_stores(features), model, data, typed(context))
@@ -112,7 +120,17 @@ def train(
     split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
     with stoppable(f"to go on: saccade train {clips} --run {run} --resume"):
         measured = train_on(
-            clips, run, model, data, training, split, resume, strict, features=features or (), left_out=left_out
+            clips,
+            run,
+            model,
+            data,
+            training,
+            split,
+            resume,
+            strict,
+            features=features or (),
+            left_out=left_out,
+            init_from=init_from or (),
         )
     _say(measured, run)
 

@@ -144,7 +144,7 @@ def test_without_real_clips_the_page_says_so_and_how_to_give_them(
     page = words_of(reproduce.reproduce(copied, budget="tiny"))
     assert "<strong>Used: the moving target alone</strong>" in page
     assert "<code>--clips DIR</code> adds real clips" in page
-    assert "nothing here was pre-trained" in page
+    assert "nothing here was pre-trained, and <code>motion</code>, which in the paper begins with two trained" in page
     assert f"<code>saccade reproduce videolstm --run {copied}</code>" in page
     assert "On real clips" not in page
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import call, fails
 from published_trees import annotated_tube, write_annotations, write_ucf101
-from test_cli import call, fails
 
 from saccade.config import TrainConfig
 from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split
 from saccade.evaluation.summary import percent
+from saccade.experiments.cells import fingerprint
 from saccade.experiments.features import open_stores, stored_clips
 from saccade.experiments.videolstm import official
 from saccade.experiments.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
@@ -103,6 +104,7 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
         (row,) = (cells for cells in rows if f">{name}</td>" in cells)
         assert f">{percent(found['frame_accuracy'])}</td>" in row
     assert "<li>Flow is DIS instead of TV-L1" in page
+    assert "begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published" in page
 
 
 def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Path) -> None:
@@ -114,6 +116,28 @@ def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Pa
     np.testing.assert_allclose(seen.scores.sum(), 1, atol=1e-5)
     stores = [FeatureStore.open(done / "run" / "features" / streams).origin for streams in ("rgb", "flow")]
     assert [(origin.every, origin.data.in_channels) for origin in stores] == [(True, 3), (True, 4)]
+
+
+def test_motion_begins_with_the_runs_of_its_split(done: Path) -> None:
+    split = done / "run" / "split1"
+    weights = {name: fingerprint(split / name) for name in ("convalstm-rgb", "convlstm-flow")}
+    settings = json.loads((split / "motion.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["init_from"] == weights
+    config = json.loads((split / MOTION / "config.json").read_text(encoding="utf-8"))
+    assert config["init_from"] == {str(split / name): found for name, found in weights.items()}
+    others = [json.loads((split / f"{name}.json").read_text(encoding="utf-8"))["settings"] for name in NAMES - {MOTION}]
+    assert not any("init_from" in each for each in others)
+
+
+def test_motion_of_other_beginnings_is_refused(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(done / "run", tmp_path / "run"))
+    flow = run / "split1" / "convlstm-flow" / "model" / "model.safetensors"
+    shutil.copy(run / "split1" / "convlstm-rgb" / "model" / "model.safetensors", flow)
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    with pytest.raises(ValueError, match=r"motion.json: made with other settings \(init_from\); choose"):
+        official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True)
 
 
 def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(

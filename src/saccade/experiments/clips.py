@@ -3,7 +3,7 @@
 import dataclasses
 import random
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.progress import track
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
+from saccade.data.feature_store import FeatureStore
 from saccade.data.folder import Split, find_clips, split_clips
 from saccade.data.frame_cache import ClipFrames, ClipWindows, Files, prepare
 from saccade.disk import DiskFullError
@@ -22,14 +23,16 @@ from saccade.evaluation.accuracy import measure, write_scores
 from saccade.evaluation.report import Tone
 from saccade.evaluation.summary import summary_page
 from saccade.experiments.features import open_stores, stored_clips, stored_settings, use_encoders
+from saccade.experiments.init_from import check_split, initialize
 from saccade.experiments.localize import choose_localization
 from saccade.models.build import configured
 from saccade.models.classifier import Classifier
+from saccade.models.video_model import VideoModel
 from saccade.pictures.samples import sheet, write_png
 from saccade.pictures.seen_clip import draw_clip
 from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation, Frames
-from saccade.training.fit import Curves, check_penalty, fit
+from saccade.training.fit import Curves, fit
 from saccade.video.read import pick
 from saccade.video.sample import equally_spaced
 from saccade.video.write import encode_mp4
@@ -55,6 +58,7 @@ def train(
     quiet: bool = False,
     features: Sequence[Path] = (),
     left_out: Sequence[ClipError] = (),
+    init_from: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
 
@@ -74,6 +78,8 @@ def train(
         features: a feature store, whose encoder and sampling are used; clips that it lacks are encoded into it. For
             `motion` two: of the picture, and of the flow.
         left_out: clips that the split has left out already, to be told with those that cannot be read.
+        init_from: for `motion`, a `convalstm` run on the picture and a `convlstm` run on the flow, of the same split:
+            it begins with their weights (`initialize_motion`).
 
     Returns:
         The figures of the test side (`accuracy.measure`).
@@ -81,13 +87,15 @@ def train(
     Raises:
         FileExistsError: the run is there already and `resume` was not asked for, or the folder holds other files.
         ClipError: the folder does not fit, or not one clip can be read.
-        ValueError: settings that do not fit, or stores that do not, or are of another version.
+        FileNotFoundError: no trained model in a folder of `init_from`.
+        ValueError: settings, stores or runs that do not fit, or are of another version.
     """
     known = [*left_out]  # and those that the run has left out before
     if strict and known:
         raise known[0]
+    begin: Mapping[Path, str | None] = dict.fromkeys(init_from)
     if goes_on := _goes_on(run, resume):
-        model, data, training, split, features = _read_run(run, folder)
+        model, data, training, split, features, begin = _read_run(run, folder)
         known = _read_skipped(run)
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -96,13 +104,9 @@ def train(
     clips = find_clips(folder) if split is None else split.clips
     classes = sorted({clip.label for clip in clips})
     # Before clips are read, which may take long: settings that do not fit are told at once.
-    torch.manual_seed(training.seed)
-    net = configured(dataclasses.replace(model, pretrained=model.pretrained and not stores), data, len(classes))
+    net, begun = _build(model, data, training.seed, classes, stores, begin)
     check_penalty(net, training)
-    if stores:
-        if not isinstance(net, Classifier):
-            raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
-        use_encoders(net, stores)
+    if isinstance(net, Classifier) and stores:
         samples, skipped = stored_clips(clips, classes, stores, net, data, strict, quiet)
     else:
         samples, skipped = read_clips(clips, classes, data, strict, quiet)
@@ -111,9 +115,10 @@ def train(
         split = split_clips(samples.clips, training.seed)
     elif not goes_on:
         split = split.without({error.path for error in skipped})
+    check_split([*begin], split, folder)
     settings = {"model": model.to_dict(), "data": data.to_dict(), "training": training.to_dict()}
     places = {"clips": str(folder.resolve()), "features": [str(store.resolve()) for store in features]}
-    _write_run(run, folder, {**places, "classes": classes, **settings}, split, skipped)
+    _write_run(run, folder, {**places, "init_from": begun, "classes": classes, **settings}, split, skipped)
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
     if isinstance(learn, ClipWindows):
@@ -200,6 +205,27 @@ def read_curves(run: Path) -> Curves | None:
     }
 
 
+def _build(
+    model: ModelConfig,
+    data: DataConfig,
+    seed: int,
+    classes: Sequence[str],
+    stores: Sequence[FeatureStore],
+    begin: Mapping[Path, str | None],
+) -> tuple[VideoModel, dict[str, str]]:
+    """A model as its training begins, and what `initialize` says of the runs that its weights come from."""
+    torch.manual_seed(seed)
+    # Weights of ImageNet would be downloaded only to be overwritten.
+    pretrained = model.pretrained and not (stores or begin)
+    net = configured(dataclasses.replace(model, pretrained=pretrained), data, len(classes))
+    begun = initialize(net, begin, classes, data, stores)
+    if stores:
+        if not isinstance(net, Classifier):
+            raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
+        use_encoders(net, stores)
+    return net, begun
+
+
 def _goes_on(run: Path, resume: bool) -> bool:
     """Whether a run is there to go on with; raises where one that has learned, or other files, would be overwritten."""
     if (run / "config.json").exists():
@@ -222,7 +248,9 @@ def _read_skipped(run: Path) -> list[ClipError]:
     return [ClipError(**error) for error in read_json(run / "skipped.json")]
 
 
-def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainConfig, Split, tuple[Path, ...]]:
+def _read_run(
+    run: Path, folder: Path
+) -> tuple[ModelConfig, DataConfig, TrainConfig, Split, tuple[Path, ...], dict[Path, str | None]]:
     stored, sides = read_json(run / "config.json"), read_json(run / "split.json")
     return (
         ModelConfig.from_dict(stored["model"]),
@@ -230,6 +258,7 @@ def _read_run(run: Path, folder: Path) -> tuple[ModelConfig, DataConfig, TrainCo
         TrainConfig.from_dict(stored["training"]),
         Split.from_dict(sides, folder),
         tuple(map(Path, stored.get("features") or ())),
+        {Path(each): weights for each, weights in (stored.get("init_from") or {}).items()},
     )
 
 

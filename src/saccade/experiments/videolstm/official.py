@@ -17,7 +17,16 @@ from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.clips import train
 from saccade.experiments.features import make_features
 from saccade.experiments.fuse import fuse
-from saccade.experiments.videolstm.official_budget import BUDGETS, FUSED, MOTION, SETS, SINGLE, STREAMS, Budget
+from saccade.experiments.videolstm.official_budget import (
+    BUDGETS,
+    FUSED,
+    MOTION,
+    MOTION_BEGINS,
+    SETS,
+    SINGLE,
+    STREAMS,
+    Budget,
+)
 from saccade.experiments.videolstm.official_page import write_page
 from saccade.experiments.videolstm.official_places import score_places, with_boxes
 from saccade.structures import ClipError
@@ -177,15 +186,17 @@ class _Runs:
         dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
         config = ModelConfig(model, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout)
         data = DataConfig(frames=budget.frames, windows=budget.windows)
+        begin = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
+        begins = {"init_from": {each.name: fingerprint(each) for each in begin}} if begin else {}
 
         def compute() -> dict[str, Any]:
             # Killed before its settings were written, a run holds nothing that was learned.
             if not (run / "config.json").exists():
                 shutil.rmtree(run, ignore_errors=True)
             settings = (config, data, budget.training, self.clips)
-            return train(self.root, run, *settings, resume=True, quiet=self.quiet, features=stores)
+            return train(self.root, run, *settings, True, quiet=self.quiet, features=stores, init_from=begin)
 
-        return self._cell(run, {"model": config.to_dict()}, compute)
+        return self._cell(run, {"model": config.to_dict(), **begins}, compute)
 
     def _fuse(self, members: tuple[str, ...]) -> dict[str, Any]:
         run = self.folder / "+".join(members)

@@ -10,6 +10,7 @@ STREAMS = ("rgb", "flow")
 # The columns of the paper's table, and the one that sees both streams.
 SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
 MOTION = "motion"
+MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it begins with, as published
 BOTH = "motion + convalstm-flow"
 # What localises, and its video-mAP in per cent at .2 on UCF101-24, learned from class labels; as commonly cited.
 CITED_VIDEO_MAP_20 = 36.9

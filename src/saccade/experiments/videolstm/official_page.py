@@ -164,8 +164,8 @@ def _differences(budget: Budget) -> str:
         "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
         "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
         "`lstm` sees the average over the places of the map, not the vector behind it.",
-        "`motion` learns from scratch; that of the paper begins with the trained ConvLSTM of the flow and ConvALSTM of "
-        "the picture.",
+        "`motion` begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published. How kernels "
+        "of 3×3 become those of 1×1 the paper does not say: here by their middle.",
         "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
     )
     return "\n".join(f"- {item}" for item in items)

@@ -90,7 +90,10 @@ def _seeds(budget: Budget | ClipsBudget) -> str:
 
 
 def _what_was_used(on_clips: Mapping[str, Any]) -> str:
-    weights = "**Every weight was random before training**: nothing here was pre-trained."
+    weights = (
+        "**Every weight was random before training**: nothing here was pre-trained, and `motion`, which in the paper "
+        "begins with two trained streams, has the budget of the others."
+    )
     if not on_clips:
         return (
             "**Used: the moving target alone**, a generated set. `--clips DIR` adds real clips, one class a "

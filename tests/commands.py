@@ -1,0 +1,27 @@
+"""The commands as a person types them, for tests: what they say, and the one line of those that fail."""
+
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from saccade.cli import app
+
+
+def call(*words: object, ok: bool = True) -> Result:
+    torch.set_num_threads(1)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert (result.exit_code == 0) == ok, result.output
+    return result
+
+
+def fails(*words: object) -> str:
+    """The one line that a wrong call says."""
+    result = call(*words, ok=False)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]

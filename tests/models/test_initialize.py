@@ -1,0 +1,176 @@
+"""Weights of two trained streams in one model, against the streams run side by side."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from saccade.models.build import create_model
+from saccade.models.classifier import Classifier
+from saccade.models.initialize import initialize_motion
+from saccade.recurrent.attentive import AttentiveCell
+from saccade.recurrent.conv_lstm import ConvLSTM
+from saccade.recurrent.motion import MotionCell
+from saccade.recurrent.unroll import unroll
+
+CLASSES, HIDDEN, SIZE, FIELDS = 3, 5, 16, 2
+FLOW = 2 * FIELDS
+
+
+def made(name: str, channels: int, seed: int, classes: int = CLASSES, **changes: Any) -> Any:
+    """Seeded, with batch norms that have seen something and biases that are not 0."""
+    torch.manual_seed(seed)
+    model = create_model(name, classes, **{"size": SIZE, "hidden": HIDDEN, "in_channels": channels, **changes})
+    with torch.no_grad():
+        model(torch.rand(2, 3, channels, model.size, model.size))
+        for key, parameter in model.named_parameters():
+            if key.endswith("bias"):
+                parameter.add_(torch.rand_like(parameter))
+    return model.eval()
+
+
+def motion(**changes: Any) -> Any:
+    return made("motion", 3 + FLOW, 0, **{"flow_channels": FLOW, **changes})
+
+
+def picture(**changes: Any) -> Any:
+    return made("convalstm", **{"channels": 3, "seed": 1, **changes})
+
+
+def flow(**changes: Any) -> Any:
+    return made("convlstm", **{"channels": FLOW, "seed": 2, **changes})
+
+
+def weights(part: Any) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in part.state_dict().items()}
+
+
+def equal(part: Any, expected: dict[str, Tensor]) -> bool:
+    found = weights(part)
+    return found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)
+
+
+@pytest.mark.parametrize("units", [0, 4])
+def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
+    changes: dict[str, Any] = {"head_units": units, "grounded": True}
+    model, seen, moved = motion(**changes), picture(**changes), flow(head_units=units)
+    from_upper, source = weights(model.cell.from_upper), (weights(seen), weights(moved))
+    initialize_motion(model, seen, moved)
+    assert equal(model.encoder.picture, weights(seen.encoder))
+    assert equal(model.encoder.flow, weights(moved.encoder))
+    assert equal(model.cell.attention, weights(seen.cell.attention))
+    assert equal(model.cell.upper, weights(seen.cell.cell))
+    assert equal(model.head, weights(seen.head))
+    assert equal(model.ground, weights(seen.ground))
+    assert equal(model.cell.from_upper, from_upper)
+    lower, trained = model.cell.lower, moved.cell
+    for conv in ("from_features", "from_hidden"):
+        one, nine = getattr(lower, conv).weight, getattr(trained, conv).weight
+        assert one.shape == (*nine.shape[:2], 1, 1)
+        assert torch.equal(one[:, :, 0, 0], nine[:, :, 1, 1])
+    assert torch.equal(lower.from_features.bias, trained.from_features.bias)
+    # The two models themselves stay as they are, and share no memory with the new one.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert equal(seen, source[0])
+    assert equal(moved, source[1])
+
+
+def test_kernels_of_one_place_are_taken_as_they_are() -> None:
+    model, moved = motion(), flow()
+    moved.cell = ConvLSTM(moved.encoder.num_features, HIDDEN, kernel=1)
+    initialize_motion(model, picture(), moved)
+    assert equal(model.cell.lower, weights(moved.cell))
+
+
+@torch.no_grad()
+def test_with_a_deaf_flow_it_is_the_two_streams_one_asking_for_the_other() -> None:
+    """The flow's own memory asks the picture's attention, whose ConvLSTM and head then answer."""
+    model, seen, moved = motion(), picture(), flow()
+    for conv in (moved.cell.from_features, moved.cell.from_hidden):
+        middle = conv.weight[:, :, 1, 1].clone()
+        conv.weight.zero_()
+        conv.weight[:, :, 1, 1] = middle
+    initialize_motion(model, seen, moved)
+    model.cell.from_upper.weight.zero_()
+
+    video = torch.rand(2, 4, 3 + FLOW, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+    frames, fields = video[:, :, :3], video[:, :, 3:]
+    remembered, _, _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
+    state, logits, maps = seen.initial_state(2), [], []
+    for frame, asks in zip(frames.unbind(1), remembered.unbind(1), strict=True):
+        features = seen.encode(frame)
+        attention = seen.cell.attention(seen.cell.attention.project(features), asks)
+        output, state = seen.cell.cell(features * attention[:, None] * attention[0].numel(), state)
+        logits.append(seen.classify(output.hidden))
+        maps.append(attention)
+    found = model(video)
+    torch.testing.assert_close(found.logits, torch.stack(logits, 1))
+    torch.testing.assert_close(found.attention, torch.stack(maps, 1))
+    assert found.attention.std() > 1e-5
+
+
+def wrong_cell() -> Classifier:
+    model: Classifier = picture()
+    assert isinstance(model.cell, AttentiveCell)
+    model.cell.cell = ConvLSTM(model.encoder.num_features, HIDDEN, separable=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "seen", "moved", "message"),
+    [
+        (picture, picture, flow, "only motion begins from two streams, and this is another model; use motion"),
+        (motion, lambda: made("c3d", 3, 0), flow, "the picture's model is not convalstm with its own cell; train one"),
+        (motion, lambda: made("report", 3, 0), flow, "the picture's model is not convalstm with its own cell"),
+        (motion, wrong_cell, flow, "the picture's model is not convalstm with its own cell"),
+        (motion, picture, lambda: made("convalstm", FLOW, 0), "the flow's model is not convlstm with its own cell"),
+        (motion, picture, lambda: flow(cell="separable"), "the flow's model is not convlstm with its own cell"),
+        (motion, lambda: picture(hidden=6), flow, r"picture's model has hidden 6 \(here: 5\); build all three alike"),
+        (motion, picture, lambda: flow(hidden=6), r"flow's model has hidden 6 \(here: 5\); build all three alike"),
+        (motion, lambda: picture(classes=4), flow, r"picture's model has classes 4 \(here: 3\)"),
+        (motion, lambda: picture(glimpse="product"), flow, r"picture's model has glimpse product \(here: scaled\)"),
+        (motion, lambda: picture(channels=1), flow, r"picture's model has channels 1 \(here: 3\)"),
+        (motion, picture, lambda: flow(channels=2), r"flow's model has channels 2 \(here: 4\)"),
+        (
+            motion,
+            picture,
+            lambda: flow(size=32),
+            r"flow's model has size 32 \(here: 16\), grid \(4, 4\) \(here: \(2, 2\)",
+        ),
+        (
+            lambda: motion(encoder="resnet18", size=64),
+            lambda: picture(size=64),
+            flow,
+            r"picture's model has grid \(8, 8\) \(here: \(2, 2\)\), features 64 \(here: 512\)",
+        ),
+        (
+            lambda: motion(encoder="resnet18", size=64),
+            lambda: picture(encoder="resnet34", size=64),
+            lambda: flow(encoder="resnet18", size=64),
+            r"the picture's encoder has other weights than this model's: .*; build all three with the same encoder",
+        ),
+        (
+            motion,
+            lambda: picture(head_units=7),
+            flow,
+            r"the picture's head has other weights .*: 0.bias is \(7,\), here no",
+        ),
+    ],
+)
+def test_other_models_are_refused_and_nothing_is_changed(model: Any, seen: Any, moved: Any, message: str) -> None:
+    given = model()
+    before = weights(given)
+    with pytest.raises(ValueError, match=message):
+        initialize_motion(given, seen(), moved())
+    assert equal(given, before)
+
+
+def test_a_grounded_model_begins_from_one_that_is_not() -> None:
+    model = motion(grounded=True)
+    ground = weights(model.ground)
+    initialize_motion(model, picture(), flow())
+    assert isinstance(model.cell, MotionCell)
+    assert equal(model.ground, ground)
