@@ -32,7 +32,7 @@ from saccade.pictures.samples import sheet, write_png
 from saccade.pictures.seen_clip import draw_clip
 from saccade.recognizer import Recognizer, load, resolve_normalization
 from saccade.structures import Clip, ClipError, Evaluation, Frames
-from saccade.training.fit import Curves, fit
+from saccade.training.fit import Curves, check_penalty, fit
 from saccade.video.read import pick
 from saccade.video.sample import equally_spaced
 from saccade.video.write import encode_mp4
