@@ -245,7 +245,7 @@ def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
 
 
 def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
-    entrants = read_entrants("lstm,alstm", ModelConfig(hidden=8), DATA)[0]
+    entrants = read_entrants(SharedConfig("lstm,alstm", hidden=8), DATA)[0]
     compare(squares, tmp_path, entrants, make_splits, (0,), DATA, replace(TINY, penalty=0.5), jobs=1)
     runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
     assert {name: run["training"]["penalty"] for name, run in runs.items()} == {"lstm": 0.0, "alstm": 0.5}
@@ -370,7 +370,7 @@ def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_
 def test_what_the_makefile_compares_is_known() -> None:
     makefile = Path(__file__).parents[2].joinpath("Makefile").read_text(encoding="utf-8")
     (entries,) = re.findall(r"^ABLATION := (.+)$", makefile, re.MULTILINE)
-    entrants, together = read_entrants(entries, ModelConfig(), DATA)
+    entrants, together = read_entrants(SharedConfig(entries), DATA)
     check_entrants(entrants, together)
     assert {"report", "single-frame", "motion", "convnet-flow"} <= {entrant.name for entrant in entrants}
 
