@@ -20,9 +20,6 @@ Mnist = Annotated[
     Path | None,
     typer.Option(help="MNIST's four idx files, or torchvision's folder. [default: 5,000 digits that are here]"),
 ]
-Pretrained = Annotated[
-    bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
-]
 Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
 Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
 
@@ -74,7 +71,9 @@ def videolstm(
         Path | None,
         typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, by which places are scored, or its folder."),
     ] = None,
-    pretrained: Pretrained = True,
+    pretrained: Annotated[
+        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+    ] = True,
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,

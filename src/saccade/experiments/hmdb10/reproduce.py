@@ -114,8 +114,8 @@ def reproduce(
             what was cut off goes on.
         hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
         clips: other clips in its place, one class a sub-folder, shared out in the report's proportions too; where a
-            `recordings.csv` lies beside the classes, recordings stay whole.
-            With neither, that of `sets_at_hand` whose number of classes is nearest to the report's ten.
+            `recordings.csv` lies beside the classes, recordings stay whole. With neither set, that of
+            `sets_at_hand` whose number of classes is nearest to the report's ten.
         classes: which; none given: HMDB-51's first ten in the alphabet, or all of `clips`.
         budget: with how much.
         results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
