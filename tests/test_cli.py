@@ -205,6 +205,13 @@ def test_comparing_models_and_keeping_the_results(squares: Path, tmp_path: Path)
     assert (tmp_path / "compared" / "report.html").exists()
     message = fails(*words, *TINY, "--epochs", 3)
     assert "trained with another training (epochs); choose another --run, or remove it" in message
+    stored, words[3] = ("--results", tmp_path / "results.json"), "single-frame"
+    call(*words, *TINY, *stored, "--name", "four ways", "--add")
+    more = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["four ways"]
+    assert list(more["accuracy"]) == ["convnet", "lstm", "single-frame"]
+    assert more["per_seed"]["lstm"] == figures["per_seed"]["lstm"]
+    assert "results.json has no rows of squares to add to (--add)" in fails(*words, *TINY, *stored, "--add")
+    assert "--add without --results says nothing of where to" in fails(*words, *TINY, "--add")
 
 
 def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: each command is a few lines around one function of the library."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -286,21 +287,28 @@ def compare(
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the set is called in --results. [default: its folder]")] = None,
     results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="The set is in --results already: keep the rows of its other models.")
+    ] = False,
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
     from saccade.data.sets import asked_splits
     from saccade.experiments.entrants import read_entrants
+    from saccade.experiments.recorded import add_results, check_added
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
     entrants, fused = read_entrants(models, data)
     _refuse_idle_flow(context, [entrant.seen(data) for entrant in entrants])
     chosen = list(range(training.seed, training.seed + seeds))
+    name, asked = name or _name(clips), shlex.join(["saccade", *sys.argv[1:]])
+    if add:
+        if results is None:
+            raise ValueError("--add without --results says nothing of where to; give both, or neither")
+        check_added(results, name, asked)
     splits, left_out = asked_splits(clips, published, folds, leave_one_out)
     figures = _compare(clips, run, entrants, fused, chosen, splits, left_out, data, training, jobs or None, silhouettes)
     if results:
-        from saccade.experiments.compare import add_results
-
-        add_results(results, name or _name(clips), figures, data, training, " ".join(["saccade", *sys.argv[1:]]))
+        add_results(results, name, figures, data, training, asked, add)
 
 
 @_command

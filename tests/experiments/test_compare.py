@@ -17,7 +17,7 @@ import pytest
 from saccade.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
 from saccade.data.folder import Split, find_clips, make_splits
 from saccade.experiments import compare as compare_module
-from saccade.experiments.compare import add_results, compare, table
+from saccade.experiments.compare import compare, table
 from saccade.experiments.entrants import Entrant, check_entrants, read_entrants
 from saccade.experiments.fuse import choose_weights
 from saccade.fused import fuse_scores
@@ -195,21 +195,6 @@ def test_a_table_has_a_row_a_model_below_the_majority() -> None:
     assert columns == ["model", "videos right", "± over seeds", "frames right"]
     assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
     assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
-
-
-def test_results_of_several_sets_stand_beside_each_other(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    add_results(path, "gestures", figures(0.5), DATA, TINY, "saccade compare gestures")
-    add_results(path, "weizmann", figures(0.6), DATA, replace(TINY, epochs=7), "saccade compare weizmann")
-    add_results(path, "gestures", figures(0.7), DATA, TINY, "saccade compare gestures --seeds 2")
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    assert stored["command"] == "saccade compare gestures --seeds 2 && saccade compare weizmann"
-    assert set(stored) == {"what", "command", "date", "machine", "seeds", "figures"}
-    assert list(stored["figures"]) == ["gestures", "weizmann"]
-    gestures, weizmann = stored["figures"].values()
-    assert (gestures["accuracy"], gestures["command"]) == ({"lstm": 0.7}, "saccade compare gestures --seeds 2")
-    assert weizmann["accuracy"] == {"lstm": 0.6}
-    assert weizmann["budget"] == {"epochs": 7, "frames": 3, "size": 16, "channels": 1}
 
 
 SHARED = SharedConfig(hidden=8, grounded=True)

@@ -9,8 +9,9 @@ import torch
 
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json
 from saccade.data.folder import make_splits
-from saccade.experiments.compare import add_results, compare
+from saccade.experiments.compare import compare
 from saccade.experiments.entrants import Entrant
+from saccade.experiments.recorded import add_results
 from saccade.experiments.silhouettes import NOT_BLACK, mean_places, read_truth, score_places
 from saccade.localization.parameters import LocalizationParameters
 from saccade.models.build import create_model

@@ -243,6 +243,20 @@ def test_the_rows_of_one_model_anew(run: Path, tmp_path: Path, monkeypatch: pyte
         reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
 
 
+def test_rows_of_a_model_that_is_fused_take_what_is_fused_with_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    stored = json.loads((run / "results" / "moving-target.json").read_text())
+    original = json.loads(json.dumps(stored))["figures"]
+    for name in ("convlstm-flow", "fused"):
+        stored["figures"]["models"][name] = "old"
+        stored["figures"]["accuracy"][name] = "old"
+    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
+    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="convlstm-flow")
+    assert json.loads(made.read_text())["figures"] == original
+
+
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     before = (run / "run" / "figures.json").read_bytes()

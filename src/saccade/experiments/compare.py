@@ -17,7 +17,7 @@ import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, Splits, few_of_each, find_clips
 from saccade.evaluation.report import Page
-from saccade.evaluation.results import machine, write_results
+from saccade.evaluation.results import machine
 from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
 from saccade.experiments.entrants import FUSED, Entrant, check_entrants
@@ -369,21 +369,3 @@ def _page(
         values = {**data.to_dict(), "streams": streams, **training.to_dict()}
         page.table([[key, str(value)] for key, value in values.items()], ["setting", "value"])
     return page
-
-
-def add_results(
-    path: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
-) -> None:
-    """Put one set's figures into a file of results, beside those of other sets; its command stands with each set."""
-    known = read_json(path)["figures"] if path.exists() else {}
-    if places := figures.get("places"):
-        # Of the model that the set is for: the one that follows motion, else the last that attends.
-        name_of = "motion" if "motion" in places else list(places)[-1]
-        keys = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
-        figures = {**figures, "places_of": name_of, **{key: places[name_of][key] for key in keys}}
-    budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
-    known[name] = {"command": command, "budget": budget, **figures}
-    commands = " && ".join(entry["command"] for entry in known.values())
-    seeds = sorted({seed for entry in known.values() for seed in entry["seeds"]})
-    what = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
-    write_results(path, what, commands, known, seeds)

@@ -8,8 +8,9 @@ from typing import Any
 from saccade.config import SharedConfig
 from saccade.data.at_hand import set_name
 from saccade.data.folder import find_clips, make_splits
-from saccade.experiments.compare import add_results, compare
+from saccade.experiments.compare import compare
 from saccade.experiments.entrants import read_entrants
+from saccade.experiments.recorded import add_results
 from saccade.experiments.videolstm.budget import ClipsBudget
 
 # A single frame and the models of Li et al. 2016 in their order, the report's, flow beside the picture, attention that

@@ -53,7 +53,7 @@ def reproduce(
         results: a folder for `moving-target.json`, `segments.json`, and with clips `videolstm-clips.json`; None: the
             figures are in `run` alone.
         only: `segments`: when it moves, without the rest and without a page; or a model's name: its rows, which take
-            the place of those that `results` has.
+            the place of those that `results` has; for one that is fused, also those of the others and of all together.
         clips: folders of real clips, one class a sub-folder, on each of which the paper's models are compared too.
 
     Returns:
@@ -143,7 +143,8 @@ def _anew(run: Path, budget: Budget, sides: Sides, who: Entrant, results: Path |
         raise ValueError(f"--only {who.name} without the rows of the others; give --results with their {TARGET}")
     stored = check_command(path, command)
     figures = {part: dict(stored["figures"][part]) for part in ("models", "curve", "localized", "explained")}
-    for part, rows in _compute(run, replace(budget, curve=()), sides, (who,)).items():
+    among = TOGETHER if who in TOGETHER else (who,)
+    for part, rows in _compute(run, replace(budget, curve=()), sides, among).items():
         for name, row in rows.items():
             figures[part][name] = {**figures[part][name], **row} if part == "curve" else row
     write_json(run / "figures.json", figures)
