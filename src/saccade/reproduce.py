@@ -77,6 +77,7 @@ def videolstm(
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,
+    jobs: Annotated[int, typer.Option(help="Trainings side by side, a core each; 0: one for every core.")] = 0,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
@@ -91,7 +92,9 @@ def videolstm(
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
     if len(given) > 1:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    idle = {"mnist", "only", "clips"} if given else {"splits", "split", "pretrained", *(["clips"] if only else [])}
+    idle = (
+        {"mnist", "only", "clips", "jobs"} if given else {"splits", "split", "pretrained", *(["clips"] if only else [])}
+    )
     refuse_idle(context, idle if ucf101 else {*idle, "boxes"}, "here")
     if given:
         from saccade.experiments.videolstm.official import reproduce as reproduce_official
@@ -113,7 +116,7 @@ def videolstm(
         beside = f"and the clips at hand: {', '.join(map(set_name, clips))}" if clips else f"alone; {WAY}, or --clips"
         typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {beside}")
     with stoppable("the same command goes on from here"):
-        made = reproduce_videolstm(run, mnist, budget, results, only, clips or ())
+        made = reproduce_videolstm(run, mnist, budget, results, only, clips or (), jobs or None)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 

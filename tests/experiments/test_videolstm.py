@@ -14,10 +14,11 @@ from pages import self_contained
 from typer.testing import CliRunner
 
 from saccade.cli import app
-from saccade.config import DataConfig, TrainConfig
+from saccade.config import DataConfig, TrainConfig, read_json, write_json
 from saccade.data.digits import Sides, split_digits
 from saccade.experiments.videolstm import ablation, reproduce
-from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, compete, summary
+from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, TOGETHER, compete, summary
+from saccade.experiments.videolstm.ahead import train_ahead
 from saccade.experiments.videolstm.budget import Budget, ClipsBudget
 from saccade.experiments.videolstm.target_clips import ClipsOf, TargetClips, data
 from saccade.experiments.videolstm.timing import GUESSES, Timing
@@ -269,6 +270,25 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", other)
     with pytest.raises(ValueError, match=r"made with other settings \(lr\)"):
         reproduce.reproduce(run / "run", budget="tiny")
+
+
+def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None:
+    brief = replace(TINY, curve=(), seeds=(0,))
+    train_ahead(tmp_path, brief, TOGETHER, None, 1)
+    assert not list(tmp_path.iterdir()), "one after the other, none is ahead"
+    train_ahead(tmp_path, brief, TOGETHER, None, 2, times=True)
+    made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
+    assert [path.stem for path in made] == [
+        "convlstm-flow-12-seed0", "moments-6-seed0", "moments-6-seed0-segments", "motion-12-seed0",
+        "motion-12-seed0-explained", "motion-12-seed0-localized",
+    ]  # fmt: skip
+    for path in made:
+        assert path.read_bytes() == (run / "run" / path.name).read_bytes()
+    first = read_json(made[0])
+    made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
+    write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
+    with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
+        train_ahead(tmp_path, brief, TOGETHER, None, 2)
 
 
 def test_fewer_clips_get_as_many_steps(run: Path) -> None:

@@ -2,16 +2,15 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-import torch
-from rich.progress import Progress, track
+from rich.progress import track
 
 import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
@@ -22,6 +21,7 @@ from saccade.evaluation.summary import percent
 from saccade.experiments.clips import read_clips, train
 from saccade.experiments.entrants import FUSED, Entrant, check_entrants
 from saccade.experiments.fuse import fuse
+from saccade.experiments.side_by_side import compute, processes
 from saccade.experiments.silhouettes import BASELINES, Truth, mean_places, read_truth, score_places
 from saccade.models.build import MODELS, configured
 from saccade.pictures.curves import side_by_side, to_svg
@@ -220,36 +220,14 @@ def _fused_weights(out: Path, fused: Sequence[Entrant], cells: Sequence[FusedCel
 
 def _compute_all(cells: Sequence[Cell], together: Sequence[FusedCell], folder: Path, out: Path, jobs: int) -> None:
     """What is not there yet, once all that is there is known to be what is asked for."""
-    every: list[Cell | FusedCell] = [*cells, *together]
-    for cell in every:
+    kinds: dict[str, Sequence[Cell | FusedCell]] = {"training": cells, "fusing": together}
+    for cell in chain(*kinds.values()):
         _check_settings(out / cell.name, cell.settings(folder))
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:  # forks inherit locks of PyTorch's threads
-        _compute_with(pool, "training", cells, folder, out)
-        _compute_with(pool, "fusing", together, folder, out)
-
-
-def _compute_with(
-    pool: ProcessPoolExecutor, what: str, cells: Sequence[Cell | FusedCell], folder: Path, out: Path
-) -> None:
-    if not cells:
-        return
-    todo = [cell for cell in cells if not (out / cell.name / "evaluation.json").exists()]
-    with Progress() as progress:
-        bar = progress.add_task(what, total=len(cells), completed=len(cells) - len(todo))
-        futures = {pool.submit(_compute, cell, folder, out): cell for cell in todo}
-        try:
-            for future in as_completed(futures):
-                accuracy = percent(future.result()["accuracy"])
-                progress.console.print(f"{futures[future].name}: {accuracy}", markup=False)
-                progress.advance(bar)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else those that wait would all be computed first
-            raise
-
-
-def _compute(cell: Cell | FusedCell, folder: Path, out: Path) -> dict[str, Any]:
-    torch.set_num_threads(1)
-    return cell.compute(folder, out)
+    with processes(jobs) as pool:
+        for what, of_kind in kinds.items():
+            todo = [cell for cell in of_kind if not (out / cell.name / "evaluation.json").exists()]
+            tasks = {cell.name: partial(cell.compute, folder, out) for cell in todo}
+            compute(pool, what, tasks, done=len(of_kind) - len(todo))
 
 
 def _check_settings(run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:

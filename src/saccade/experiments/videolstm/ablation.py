@@ -54,6 +54,8 @@ PICTURE, FLOW = Entrant("convalstm"), Entrant("convlstm", "flow")
 MOTION = Entrant("motion", "both")
 GROUNDED = tuple(replace(who, grounded=True) for who in (PICTURE, MOTION))
 BEST = GROUNDED[1]
+# Those whose places are scored and explained.
+LOCATED = (MOTION, *GROUNDED)
 # The order of Li et al. 2016 after a single frame; the report's model, flow beside the picture, the two streams
 # together, and what grounding adds.
 ENTRANTS = (
@@ -77,6 +79,7 @@ def compete(
     clips_of: ClipsOf,
     counts: Mapping[str, int],
     how: TrainConfig = TRAINING,
+    bar: bool = True,
 ) -> dict[str, Any]:
     """Train one model on so many clips, and test it on clips of unseen digits.
 
@@ -87,7 +90,8 @@ def compete(
         seed: of its weights, and of its clips.
         clips_of: where clips come from.
         counts: `validation` and `test` clips.
-        how: the budget of all models; `epochs` are those of the largest number of clips, `clips_an_epoch`.
+        how: the budget of all models.
+        bar: show the training's progress.
 
     Returns:
         `accuracy` of clips; `frame_accuracy`: the share of frames whose own answer is right; `pointing`: the share of
@@ -113,7 +117,8 @@ def compete(
             who.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=who.hidden, dropout=0.0,
             grounded=who.grounded, **of_flow,
         )  # fmt: skip
-        curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, f"{who.name}, {clips} clips")
+        title = f"{who.name}, {clips} clips" if bar else None
+        curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, title)
         recognizer = Recognizer(model, CLASSES, config)
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]

@@ -49,6 +49,10 @@ class Budget:
     timing: Timing
     on_clips: ClipsBudget
 
+    def training_on(self, clips: int) -> TrainConfig:
+        """That of a model which learns from so many clips: as many steps, however few they are."""
+        return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
+
 
 _ON_CLIPS = TrainConfig(lr=2e-3, patience=0)
 BUDGETS = {

@@ -34,7 +34,7 @@ def check_sets(folders: Sequence[Path]) -> None:
 
 
 def compete_on_clips(
-    run: Path, folders: Mapping[Path, str], budget: ClipsBudget, results: Path | None
+    run: Path, folders: Mapping[Path, str], budget: ClipsBudget, results: Path | None, jobs: int | None = None
 ) -> dict[str, dict[str, Any]]:
     """Train what is missing on every set, each in a folder of its own with a page.
 
@@ -43,6 +43,7 @@ def compete_on_clips(
         folders: of clips, one class a sub-folder, and the command that makes the figures of each.
         budget: with how much.
         results: a folder for `videolstm-clips.json`; None: the figures are in `run` alone.
+        jobs: trainings side by side, one thread each; None: one for every core.
 
     Returns:
         By the name of the set, what `compare` found.
@@ -55,7 +56,7 @@ def compete_on_clips(
         name = set_name(folder)
         entrants, fused = read_entrants(SharedConfig(MODELS), budget.data)
         found[name] = compare(
-            folder, run / name, entrants, make_splits, budget.seeds, budget.data, budget.training, fused=fused,
+            folder, run / name, entrants, make_splits, budget.seeds, budget.data, budget.training, jobs, fused,
             clips_a_class=budget.clips,
         )  # fmt: skip
         if results is not None:

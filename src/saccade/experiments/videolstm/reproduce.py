@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -16,7 +17,7 @@ from saccade.experiments.videolstm.ablation import (
     ENTRANTS,
     FUSED,
     GROUNDED,
-    MOTION,
+    LOCATED,
     TOGETHER,
     Entrant,
     compete,
@@ -25,6 +26,7 @@ from saccade.experiments.videolstm.ablation import (
     compete_localized,
     summary,
 )
+from saccade.experiments.videolstm.ahead import train_ahead
 from saccade.experiments.videolstm.budget import BUDGETS, Budget
 from saccade.experiments.videolstm.on_clips import check_sets, compete_on_clips
 from saccade.experiments.videolstm.page import write_page
@@ -43,6 +45,7 @@ def reproduce(
     results: Path | None = None,
     only: str | None = None,
     clips: Sequence[Path] = (),
+    jobs: int | None = 1,
 ) -> Path:
     """Compute what is missing of the ablation, and write `report.html`.
 
@@ -55,6 +58,8 @@ def reproduce(
         only: `segments`: when it moves, without the rest and without a page; or a model's name: its rows, which take
             the place of those that `results` has; for one that is fused, also those of the others and of all together.
         clips: folders of real clips, one class a sub-folder, on each of which the paper's models are compared too.
+        jobs: trainings side by side, one thread each; None: one for every core. 1: one after the other, those of the
+            moving target on all cores.
 
     Returns:
         The report's path; with `only` that of its figures.
@@ -73,8 +78,10 @@ def reproduce(
     chosen, sides = BUDGETS[budget], split_digits(mnist)
     # Rows made anew go among those of the whole.
     command = _command(budget, only if only in PARTS else None, "MNIST" if mnist else None, results=Path("results"))
+    ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in entrants:
-        return _anew(run, chosen, sides, entrants[only], results, command)
+        return _anew(run, chosen, sides, entrants[only], results, command, ahead)
+    ahead(chosen, () if only else ENTRANTS, times=True)
     timing = _timing(run, chosen, sides)
     write_json(run / "segments.json", timing)
     if results is not None:
@@ -92,7 +99,7 @@ def reproduce(
     if results is not None:
         _write(results / TARGET, command, figures, chosen)
     commands = {folder: _command(budget, None, None, [set_path(folder)], results=Path("results")) for folder in clips}
-    on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results)
+    on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results, jobs)
     command = _command(budget, None, mnist, clips, run, results)
     return write_page(run, {**figures, "timing": timing, "clips": on_clips}, chosen, sides, command)
 
@@ -136,15 +143,24 @@ def _write(path: Path, command: str, figures: Mapping[str, Any], budget: Budget)
     )
 
 
-def _anew(run: Path, budget: Budget, sides: Sides, who: Entrant, results: Path | None, command: str) -> Path:
+def _anew(
+    run: Path,
+    budget: Budget,
+    sides: Sides,
+    who: Entrant,
+    results: Path | None,
+    command: str,
+    ahead: Callable[[Budget, Sequence[Entrant]], None],
+) -> Path:
     """The rows of one model, among those that `command` made before; with fewer clips it is not trained anew."""
     path = None if results is None else results / TARGET
     if path is None or not path.exists():
         raise ValueError(f"--only {who.name} without the rows of the others; give --results with their {TARGET}")
     stored = check_command(path, command)
     figures = {part: dict(stored["figures"][part]) for part in ("models", "curve", "localized", "explained")}
-    among = TOGETHER if who in TOGETHER else (who,)
-    for part, rows in _compute(run, replace(budget, curve=()), sides, among).items():
+    among, alone = TOGETHER if who in TOGETHER else (who,), replace(budget, curve=())
+    ahead(alone, among)
+    for part, rows in _compute(run, alone, sides, among).items():
         for name, row in rows.items():
             figures[part][name] = {**figures[part][name], **row} if part == "curve" else row
     write_json(run / "figures.json", figures)
@@ -169,8 +185,7 @@ def _compute(run: Path, budget: Budget, sides: Sides, entrants: Sequence[Entrant
     clips_of = ClipsOf(sides)
 
     def models(who: Entrant, clips: int) -> dict[str, Any]:
-        # As many steps, however few clips.
-        how = replace(budget.training, epochs=round(budget.training.epochs * budget.clips / clips))
+        how = budget.training_on(clips)
         return summary([compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds])
 
     found = {who.name: models(who, budget.clips) for who in entrants}
@@ -182,7 +197,7 @@ def _compute(run: Path, budget: Budget, sides: Sides, entrants: Sequence[Entrant
         for who in GROUNDED
         if who in entrants
     }
-    asked = [who for who in (MOTION, *GROUNDED) if who in entrants]
+    asked = [who for who in LOCATED if who in entrants]
 
     def of_seeds(compute: Callable[..., dict[str, Any]], who: Entrant) -> dict[str, Any]:
         return _means([compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds])

@@ -45,7 +45,13 @@ class Timing:
 
 
 def learn(
-    run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig = TRAINING
+    run: Path,
+    clips: int,
+    seed: int,
+    clips_of: ClipsOf,
+    counts: Mapping[str, int],
+    how: TrainConfig = TRAINING,
+    bar: bool = True,
 ) -> dict[str, Any]:
     """Train the model on so many clips; `parameters` and `validation`, its accuracy there.
 
@@ -56,6 +62,7 @@ def learn(
         clips_of: where clips come from.
         counts: `validation` and `test` clips.
         how: its budget.
+        bar: show the training's progress.
     """
     folder = run / f"{MODEL}-{clips}-seed{seed}"
     # The clip's label, asked for once all frames have been seen: before, nobody can know it.
@@ -73,7 +80,7 @@ def learn(
             hidden=UNITS, dropout=0.0,
         )  # fmt: skip
         sides = clips_of("training", clips, seed), clips_of("validation", counts["validation"], 0)
-        curves = fit(model, *sides, config, how, folder, f"{MODEL}, {clips} clips")
+        curves = fit(model, *sides, config, how, folder, f"{MODEL}, {clips} clips" if bar else None)
         Recognizer(model, CLASSES, config, verdict="last").save(folder / "model")
         losses = curves["validation"]["loss"]
         return {
@@ -85,11 +92,17 @@ def learn(
 
 
 def compete_timed(
-    run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig = TRAINING
+    run: Path,
+    clips: int,
+    seed: int,
+    clips_of: ClipsOf,
+    counts: Mapping[str, int],
+    how: TrainConfig = TRAINING,
+    bar: bool = True,
 ) -> dict[str, Any]:
     """When a trained model says that the target moves: the figures of `timed`; arguments as those of `learn`."""
     name = f"{MODEL}-{clips}-seed{seed}"
-    trained = learn(run, clips, seed, clips_of, counts, how)
+    trained = learn(run, clips, seed, clips_of, counts, how, bar)
     settings = {
         "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
         **counts, **replace(how, seed=seed).to_dict(),
