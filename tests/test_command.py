@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from saccade.command import command, stoppable, typed
+from saccade.cli.command import command, stoppable, typed
 from saccade.config import setting
 
 

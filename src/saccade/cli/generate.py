@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from saccade.command import command
-from saccade.reproduce import Mnist
+from saccade.cli.command import command
+from saccade.cli.reproduce import Mnist
 
 group = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.command import command, refuse_idle, stoppable, typed
+from saccade.cli.command import command, refuse_idle, stoppable, typed
 
 group = typer.Typer(
     help="Every table and figure of a published system, or of a generated set, in one report.", no_args_is_help=True

@@ -8,10 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, get_type_hints
 
 import typer
+
+RunArgument = Annotated[Path, typer.Argument(help="A run's folder, made by `saccade train`.", show_default=False)]
 
 
 def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., None]:
