@@ -153,7 +153,7 @@ def read_split(path: Path, complete: bool = True) -> dict[str, str]:
     """
     sides: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for number, line in read_lines(path, "copy the official split files there"):
+    for number, line in read_lines(path, "copy the official split files there, or name their folder"):
         name, _, side = line.rpartition(" ")
         name = name.strip()
         if side not in (_UNUSED, _TRAINING, _TEST) or not name:

@@ -1,8 +1,8 @@
 """Moving target: several digits on a canvas, one of them moves, and its class is the label.
 
-No single frame tells which digit it is, so a model must look at motion; and as the boxes and the time of the motion are
-known, it can be asked afterwards where it looked and when. It is the claim of VideoLSTM (Li et al. 2016: motion says
-where to look), small enough for a laptop.
+A single frame only hints at which digit it is (the others stand in the cells of a grid, and it leaves its own), so a
+model must look at motion; and as the boxes and the time of the motion are known, it can be asked afterwards where it
+looked and when. It is the claim of VideoLSTM (Li et al. 2016: motion says where to look), small enough for a laptop.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

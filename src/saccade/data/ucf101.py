@@ -88,7 +88,7 @@ def read_index(path: Path, complete: bool = True) -> dict[str, int]:
         ClipError: no such file, a line of another form, a class or a number that stands twice, or not 101 classes.
     """
     index: dict[str, int] = {}
-    for number, line in read_lines(path, "copy the official lists there"):
+    for number, line in read_lines(path, "copy the official lists there, or name their folder"):
         words = line.split()
         if len(words) != 2 or not words[0].isdecimal():
             raise ClipError(path, f"line {number} is {line!r}", "expected the number of a class, a space, and its name")
@@ -110,7 +110,7 @@ def read_list(path: Path, index: Mapping[str, int]) -> dict[str, tuple[str, str]
     classes = {name.lower(): name for name in index}
     found: dict[str, tuple[str, str]] = {}
     lines: dict[str, int] = {}
-    for number, line in read_lines(path, "copy the official lists there"):
+    for number, line in read_lines(path, "copy the official lists there, or name their folder"):
         name, *rest = line.split()
         match = _ENTRY.fullmatch(name)
         if match is None or match["folder"].lower() != match["label"].lower() or len(rest) > 1:

@@ -133,7 +133,6 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
 def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
     """How many cells reach the published accuracy and loss, by reading: from the figures, whatever they are."""
     cells = [(variant, encoder) for variant in VARIANTS for encoder in ENCODERS if encoder in paper.get(variant, {})]
-
     parts = []
     for reading, words in READINGS.items():
         found = [paper[variant][encoder]["lstm"][reading] for variant, encoder in cells]

@@ -83,15 +83,7 @@ def reproduce(
         return _anew(run, chosen, sides, entrants[only], results, command, ahead)
     ahead(chosen, () if only else ENTRANTS, times=True)
     timing = _timing(run, chosen, sides)
-    write_json(run / "segments.json", timing)
-    if results is not None:
-        write_results(
-            results / "segments.json",
-            "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
-            command,
-            timing,
-            seeds=chosen.seeds,
-        )
+    _write_timing(run, timing, results, command, chosen)
     if only:
         return run / "segments.json"
     figures = _compute(run, chosen, sides)
@@ -179,6 +171,13 @@ def _timing(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
         "epochs": how.training.epochs,
         "test_clips": how.counts["test"],
     }
+
+
+def _write_timing(run: Path, timing: dict[str, Any], results: Path | None, command: str, budget: Budget) -> None:
+    write_json(run / "segments.json", timing)
+    if results is not None:
+        what = "when the digit that moves does so, in a part of the clip: segments learned from labels alone"
+        write_results(results / "segments.json", what, command, timing, seeds=budget.seeds)
 
 
 def _compute(run: Path, budget: Budget, sides: Sides, entrants: Sequence[Entrant] = ENTRANTS) -> dict[str, Any]:
