@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from saccade.disk import DiskFullError, in_megabytes, is_full, room_for, whole_file
+from saccade.disk import DiskFullError, in_megabytes, is_full, remove_leftovers, room_for, whole_file
 
 
 def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
@@ -41,6 +42,15 @@ def test_a_full_disk_is_known_from_what_pytorch_says_of_it() -> None:
     with pytest.raises(RuntimeError, match="unexpected pos") as found:  # which has no number
         torch.save([torch.zeros(20_000), torch.zeros(20_000)], SmallDisk())
     assert is_full(found.value)
+
+
+def test_what_a_kill_left_is_removed_when_nobody_writes_to_it_any_more(tmp_path: Path) -> None:
+    for name, age in ((".a.npy.17.part", 4000), (".b.npy.18.part", 60), ("c.npy", 9000)):
+        (tmp_path / name).write_bytes(b"frames")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.npy.18.part", "c.npy"]
+    remove_leftovers(tmp_path / "nowhere")
 
 
 def test_a_full_disk_leaves_no_part(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from shutil import disk_usage
 from typing import BinaryIO
 
 AGAIN = "make room, and run the same command again (`saccade train` with --resume)"
+_LEFT_AFTER = 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -74,6 +76,19 @@ def whole_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the parts in `folder` that `whole_file` left when its process was killed.
+
+    Those that nothing was written to for an hour: the process may be another computer's, and not be seen from here.
+    """
+    for part in folder.glob(".*.part"):
+        try:
+            if time.time() - part.stat().st_mtime > _LEFT_AFTER:
+                part.unlink()
+        except FileNotFoundError:  # another process was as tidy
+            continue
 
 
 def in_megabytes(size: int) -> str:

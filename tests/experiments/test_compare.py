@@ -343,6 +343,21 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     assert read == ["rgb", "flow", "both", "both"]
 
 
+def test_what_is_fused_is_fused_anew_where_a_member_is_another(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    weights = out / "motion" / "fold0-seed0" / "model" / "model.safetensors"
+    weights.write_bytes((out / "motion" / "fold1-seed0" / "model" / "model.safetensors").read_bytes())
+    times = {
+        fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
+    }
+    ablation(squares, out)
+    after = {fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in times}
+    assert after["fold0"] > times["fold0"]
+    assert after["fold1"] == times["fold1"]
+
+
 def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
     figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(hidden=8))
     assert list(figures["accuracy"]) == ["report", "single-frame"]

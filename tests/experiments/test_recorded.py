@@ -59,30 +59,45 @@ def test_rows_of_other_models_stay_where_some_are_added(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "fused_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
     for _ in range(2):  # made twice, it stands there once
-        add_results(path, "hands", figures(**{"single-frame": 0.3, "lstm": 0.4}), DATA, TINY, MORE, add=True)
+        add_results(path, "hands", figures(**{"single-frame": 0.3}), DATA, TINY, MORE, add=True)
     hands = read(path)["figures"]["hands"]
-    assert hands["accuracy"] == {"lstm": 0.4, "motion": 0.6, "single-frame": 0.3}
+    assert hands["accuracy"] == {"lstm": 0.5, "motion": 0.6, "single-frame": 0.3}
     assert hands["per_seed"]["motion"] == [0.6, 0.6]
     assert (hands["places_of"], hands["peak_in_box"], hands["fused_weights"]) == ("motion", 0.6, {"lstm": 1.0})
     assert hands["command"] == f"{FIRST} && {MORE}"
 
 
 @pytest.mark.parametrize(
-    ("name", "command", "changed", "message"),
+    ("name", "training", "changed", "message"),
     [
-        ("feet", MORE, {}, "has no rows of feet to add to"),
-        ("hands", MORE.replace("0.01", "0.02"), {}, "made by .*--lr 0.01.* and this is .*--lr=0.02.*; give the same"),
-        ("hands", MORE.replace("--flip ", ""), {}, "give the same options but for --models"),
-        ("hands", MORE.replace("hands", "feet"), {}, "give the same options but for --models"),
-        ("hands", MORE, {"test_videos": 15, "skipped": ["a"]}, r"of other clips or seeds \(differs: test_videos, skip"),
+        ("feet", TINY, {}, "has no rows of feet to add to"),
+        (
+            "hands",
+            TINY,
+            {"test_videos": 15, "skipped": ["a"]},
+            r"\(differs: test_videos, skipped\); leave out",
+        ),
+        ("hands", replace(TINY, lr=0.5), {}, r"of other clips, seeds or settings \(differs: settings\)"),
+        ("hands", replace(TINY, epochs=2), {}, r"\(differs: budget, settings\)"),
     ],
 )
 def test_rows_are_added_only_to_their_like(
-    tmp_path: Path, name: str, command: str, changed: dict[str, Any], message: str
+    tmp_path: Path, name: str, training: TrainConfig, changed: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "results.json"
     add_results(path, "hands", figures(lstm=0.5), DATA, TINY, FIRST)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=message):
-        add_results(path, name, {**figures(motion=0.6), **changed}, DATA, TINY, command, add=True)
+        add_results(path, name, {**figures(motion=0.6), **changed}, DATA, training, MORE, add=True)
     assert path.read_bytes() == before
+
+
+def test_new_rows_of_what_is_fused_are_fused_anew(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "fused_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
+    with pytest.raises(ValueError, match="hands has lstm fused, and new rows of lstm; fuse them anew, too"):
+        add_results(path, "hands", figures(lstm=0.4), DATA, TINY, MORE, add=True)
+    anew = {**figures(lstm=0.4, fused=0.7), "fused_weights": {"lstm": 0.5}}
+    add_results(path, "hands", anew, DATA, TINY, MORE, add=True)
+    hands = read(path)["figures"]["hands"]
+    assert (hands["accuracy"]["fused"], hands["fused_weights"]) == (0.7, {"lstm": 0.5})

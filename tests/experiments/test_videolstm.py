@@ -108,9 +108,10 @@ def test_published_figures_stand_beside_those_of_each_set(run: Path) -> None:
     page = words_of(run / "run" / "report.html")
     cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
     assert f"<td><em>UCF101, picture, cited</em></td>{cells}" in page
-    assert "<td><em>HMDB-51, both, cited</em></td>" + '<td class="n">–</td>' * 5 + '<td class="n">56.4 %</td>' in page
+    assert "<td><em>HMDB-51, both, cited</em></td>" + '<td class="n">–</td>' * 6 + '<td class="n">56.4 %</td>' in page
     accuracy = json.loads((run / "results" / "moving-target.json").read_text())["figures"]["accuracy"]
-    own = '<td class="n">–</td>' * 5 + f'<td class="n">{100 * accuracy["motion"]:.1f} %</td>'
+    shown = "".join(f'<td class="n">{100 * accuracy[name]:.1f} %</td>' for name in ("motion", "fused"))
+    own = '<td class="n">–</td>' * 5 + shown
     assert f"<td>moving target, both</td>{own}" in page
     assert "compare with each other, not with those of another" in page
 
@@ -284,11 +285,32 @@ def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None
     ]  # fmt: skip
     for path in made:
         assert path.read_bytes() == (run / "run" / path.name).read_bytes()
+    made[3].with_suffix(".json").rename(tmp_path / "kept")
+    other = replace(brief, training=replace(brief.training, lr=1.0))
+    with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
+        train_ahead(tmp_path, other, TOGETHER, None, 2)
+    assert not list(tmp_path.glob("*.begun.json")), "what is there is looked at before anything is trained"
+    (tmp_path / "kept").rename(made[3])
     first = read_json(made[0])
     made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
     write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
     with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
         train_ahead(tmp_path, brief, TOGETHER, None, 2)
+
+
+def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: Sides) -> None:
+    name = "motion-12-seed0"
+    for kind in ("localized", "explained"):
+        shutil.copy(run / "run" / f"{name}-{kind}.json", tmp_path)
+    shutil.copy(run / "run" / "fused-12-seed0.json", tmp_path)
+    for member, seed in (("motion", 1), ("convlstm-flow", 0)):
+        shutil.copytree(run / "run" / f"{member}-12-seed{seed}", tmp_path / f"{member}-12-seed0")
+    asked = (12, 0, ClipsOf(sides), TINY.counts)
+    for find in (ablation.compete_localized, ablation.compete_explained):
+        with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
+            find(tmp_path, ablation.MOTION, *asked)
+    with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
+        ablation.compete_fused(tmp_path, *asked)
 
 
 def test_fewer_clips_get_as_many_steps(run: Path) -> None:

@@ -77,7 +77,9 @@ def videolstm(
     only: Annotated[
         str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Trainings side by side, a core each; 0: one for every core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Trainings side by side, a core each; 0: as many as cores and memory (4 GB each) allow.")
+    ] = 0,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from saccade.cli.command import RunArgument, command, refuse_idle, stoppable, typed
 from saccade.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
@@ -215,8 +216,8 @@ def compare(
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
     from saccade.data.sets import asked_splits
-    from saccade.experiments.entrants import read_entrants
-    from saccade.experiments.recorded import add_results, check_added
+    from saccade.experiments.entrants import FUSED, read_entrants
+    from saccade.experiments.recorded import add_results, rows_to_add_to
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
     entrants, fused = read_entrants(models, data)
@@ -226,7 +227,9 @@ def compare(
     if add:
         if results is None:
             raise ValueError("--add without --results says nothing of where to; give both, or neither")
-        check_added(results, name, asked)
+        rows = [*(entrant.name for entrant in entrants), *([FUSED] if fused else [])]
+        for made in rows_to_add_to(results, name, rows, bool(fused))[1]:
+            _refuse_other_settings(context, made)
     splits, left_out = asked_splits(clips, published, folds, leave_one_out)
     figures = _compare(clips, run, entrants, fused, chosen, splits, left_out, data, training, jobs or None, silhouettes)
     if results:
@@ -245,6 +248,23 @@ def fuse(
     for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
         typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
     typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
+
+
+def _refuse_other_settings(context: typer.Context, made: str) -> None:
+    """Raise a ValueError unless `made`, a command of old, is a comparison with the settings that are asked for now."""
+    name, words = str(context.command.name), shlex.split(made)
+    try:
+        if words[1:2] != [name]:
+            raise typer.BadParameter("no comparison")
+        with context.command.make_context(name, words[2:]) as of_made:
+            there = of_made.params
+    except TyperException as error:
+        raise ValueError(f"--add: the rows were made by {made!r} ({error}); leave it out") from None
+    no_setting = {"models_name", "jobs", "run", "name", "results", "add"}  # they change no figure of a model
+    asked = {option: value for option, value in context.params.items() if option not in no_setting}
+    if differ := [option for option, value in asked.items() if there[option] != value]:
+        flags = ", ".join(flag for each in context.command.params if each.name in differ for flag in each.opts)
+        raise ValueError(f"--add: the rows were made by {made!r}, another {flags}; give the same, or leave out --add")
 
 
 def _refuse_idle_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
@@ -285,9 +305,10 @@ def _compare(
 
     from saccade.experiments import compare
 
-    figures = compare.compare(
-        clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes, left_out=left_out
-    )
+    with stoppable("the same command goes on from here"):
+        figures = compare.compare(
+            clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes, left_out=left_out
+        )
     columns, rows = compare.table(figures)
     shown = Table(*columns)
     for row in rows:

@@ -147,7 +147,10 @@ class FeatureStore:
         there, asked = store.origin.to_dict(), origin.to_dict()
         if changed := [name for name in {**there, **asked} if there.get(name) != asked.get(name)]:
             said = ", ".join(f"{name} {there.get(name)} (asked for: {asked.get(name)})" for name in changed)
-            raise ValueError(f"{folder}: a store made with {said}; give the same, or another folder by --store")
+            of_weights = " (--seed, --pretrained)" if "weights" in changed else ""
+            raise ValueError(
+                f"{folder}: a store made with {said}; give the same{of_weights}, or another folder by --store"
+            )
         return store
 
     @property

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from saccade.config import DataConfig
 from saccade.data.array_file import ArrayFile, is_whole
 from saccade.data.followed import cut_flow, cut_picture, picked, read_scene
-from saccade.disk import room_for, whole_file
+from saccade.disk import remove_leftovers, room_for, whole_file
 from saccade.structures import Clip, ClipError, Frames, Sample
 from saccade.video.decode import Choose
 from saccade.video.flow import LIMIT, read_flow, stream_flow
@@ -354,6 +354,8 @@ def prepare(
         DiskFullError: no room in the cache. What was read stays there.
     """
     folder = cache or default_cache()
+    for of_kind in ("frames", "flow"):
+        remove_leftovers(folder / of_kind)
     paths, n = [clip.path for clip in clips], len(clips)
     if processes > 1 and n > 1:
         # spawn: a forked child would inherit the threads' locks of PyTorch and FFmpeg.

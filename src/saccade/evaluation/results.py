@@ -14,6 +14,16 @@ _ONLY = "; then rows anew, --only "
 _PACKAGES = ("saccade", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gb() -> int | None:
+    """The machine's memory in GiB; None where it does not tell."""
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
+
+
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
     """Processor, cores, memory, versions; nothing that names the place."""
     versions = {}
@@ -22,11 +32,10 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if os.name == "posix" else None
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": None if memory is None else round(memory / 2**30),
+        "cores": cores(),
+        "memory_gb": memory_gb(),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": versions,

@@ -24,23 +24,38 @@ def cell(
     Raises:
         ValueError: the file holds a cell that other settings made, or one was begun under other settings.
     """
-    begun = path.with_suffix(".begun.json")
-    if path.exists():
-        stored = read_json(path)
-        if not {"settings", "figures"} <= set(stored):
-            raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
-        check_settings(path, stored["settings"], settings)
-        _put_away(training)
-        return stored["figures"]
-    # A training that was cut off goes on from its checkpoints: under these settings or not at all.
-    if begun.exists():
-        check_settings(begun, read_json(begun), settings)
-    write_json(begun, dict(settings))
-    figures = compute()
-    write_json(path, {"settings": dict(settings), "figures": figures})
-    begun.unlink()
+    figures = stored(path, settings)
+    if figures is None:
+        begun = _begun(path)
+        write_json(begun, dict(settings))
+        figures = compute()
+        write_json(path, {"settings": dict(settings), "figures": figures})
+        begun.unlink()
     _put_away(training)
     return figures
+
+
+def stored(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The figures of a cell that is there; None where it is still to be computed, or to be gone on with.
+
+    Raises:
+        ValueError: as `cell`.
+    """
+    if path.exists():
+        kept = read_json(path)
+        if not {"settings", "figures"} <= set(kept):
+            raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
+        check_settings(path, kept["settings"], settings)
+        figures: dict[str, Any] = kept["figures"]
+        return figures
+    # A training that was cut off goes on from its checkpoints: under these settings or not at all.
+    if _begun(path).exists():
+        check_settings(_begun(path), read_json(_begun(path)), settings)
+    return None
+
+
+def _begun(path: Path) -> Path:
+    return path.with_suffix(".begun.json")
 
 
 def fingerprint(training: Path) -> str:

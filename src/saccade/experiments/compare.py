@@ -16,8 +16,9 @@ import saccade
 from saccade.config import DataConfig, ModelConfig, TrainConfig, read_json, write_json
 from saccade.data.folder import Split, Splits, few_of_each, find_clips
 from saccade.evaluation.report import Page
-from saccade.evaluation.results import machine
+from saccade.evaluation.results import cores
 from saccade.evaluation.summary import percent
+from saccade.experiments.cells import fingerprint
 from saccade.experiments.clips import read_clips, train
 from saccade.experiments.entrants import FUSED, Entrant, check_entrants
 from saccade.experiments.fuse import fuse
@@ -33,6 +34,8 @@ _GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
     "data": DataConfig,
     "training": TrainConfig,
 }
+
+_EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Cell:
         groups = {"model": self.entrant.model, "data": self.data, "training": self.training}
         return {**{name: group.to_dict() for name, group in groups.items()}, "split": self.split.to_dict(folder)}
 
+    def done(self, out: Path) -> bool:
+        """Whether its figures are there."""
+        return (out / self.name / _EVALUATION).exists()
+
     def compute(self, folder: Path, out: Path) -> dict[str, Any]:
         """Train it, or go on where it was cut off."""
         return train(
@@ -84,13 +91,24 @@ class FusedCell:
         splits = [settings.pop("split") for settings in of_members.values()]  # which are one and the same
         return {"fusion": {"members": list(of_members), **of_members}, "split": splits[0]}
 
+    def done(self, out: Path) -> bool:
+        """Whether its figures are there, and of its members as they are now."""
+        run = out / self.name
+        return (run / _EVALUATION).exists() and read_json(run / "config.json").get(
+            "fingerprints"
+        ) == self._fingerprints(out)
+
+    def _fingerprints(self, out: Path) -> dict[str, str]:
+        return {member.entrant.name: fingerprint(out / member.name) for member in self.members}
+
     def compute(self, folder: Path, out: Path) -> dict[str, Any]:
         """Choose the weights on validation clips, and test; the folder is there when all of it is."""
         run = out / self.name
         temporary = run.with_name(f".{run.name}.part")
         shutil.rmtree(temporary, ignore_errors=True)
         measured = fuse([out / member.name for member in self.members], temporary, quiet=True)
-        write_json(temporary / "config.json", {"saccade": saccade.__version__, **self.settings(folder)})
+        stored = {"saccade": saccade.__version__, **self.settings(folder), "fingerprints": self._fingerprints(out)}
+        write_json(temporary / "config.json", stored)
         shutil.rmtree(run, ignore_errors=True)
         temporary.rename(run)
         return measured
@@ -151,7 +169,7 @@ def compare(
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     if training.penalty and not any(_penalty(entrant, training) for entrant in models):
         raise ValueError(f"penalty is {training.penalty}, and none of the models attends; leave it out")
-    jobs = jobs or machine()["cores"]
+    jobs = jobs or cores()
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
     given = {} if callable(splits) else splits
     clips = list(dict.fromkeys(clip for split in given.values() for clip in split.clips)) or few_of_each(
@@ -213,7 +231,7 @@ def _fused_cells(cells: Sequence[Cell], fused: Sequence[Entrant]) -> list[FusedC
 
 def _fused_weights(out: Path, fused: Sequence[Entrant], cells: Sequence[FusedCell]) -> dict[str, float]:
     """What each of those that were fused counts, means over seeds and splits."""
-    weights = [read_json(out / cell.name / "evaluation.json")["weights"] for cell in cells]
+    weights = [read_json(out / cell.name / _EVALUATION)["weights"] for cell in cells]
     means = [mean(of_member) for of_member in zip(*weights, strict=True)]
     return {entrant.name: weight for entrant, weight in zip(fused, means, strict=True)}
 
@@ -225,7 +243,7 @@ def _compute_all(cells: Sequence[Cell], together: Sequence[FusedCell], folder: P
         _check_settings(out / cell.name, cell.settings(folder))
     with processes(jobs) as pool:
         for what, of_kind in kinds.items():
-            todo = [cell for cell in of_kind if not (out / cell.name / "evaluation.json").exists()]
+            todo = [cell for cell in of_kind if not cell.done(out)]
             tasks = {cell.name: partial(cell.compute, folder, out) for cell in todo}
             compute(pool, what, tasks, done=len(of_kind) - len(todo))
 
@@ -260,7 +278,7 @@ def _gather(out: Path, names: Sequence[str], splits: Mapping[str, Split], seeds:
     for row in names:
         by_seed, frames_by_seed = [], []
         for seed in seeds:
-            paths = [out / row / _part(name, seed) / "evaluation.json" for name in splits]
+            paths = [out / row / _part(name, seed) / _EVALUATION for name in splits]
             parts = [read_json(path) for path in paths]
             by_seed.append(sum(p["accuracy"] * p["videos"] for p in parts) / sum(p["videos"] for p in parts))
             frames_by_seed.append(

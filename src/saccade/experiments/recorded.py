@@ -1,7 +1,6 @@
 """Comparisons of models on several sets in one file of results, a set beside the other."""
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ from saccade.evaluation.results import write_results
 
 # Of a comparison: what has a value for each model, and what all its models share.
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
-_SHARED = ("majority", "test_videos", "splits", "seeds", "weights", "skipped", "budget")
-# Options that change no figure of a model, and whether they take a value.
-_OF_NO_MODEL = {"--models": True, "--jobs": True, "--run": True, "--name": True, "--results": True, "--add": False}
+_SHARED = ("majority", "test_videos", "splits", "seeds", "weights", "skipped", "budget", "settings")
 _THEN = " && "
 
 
@@ -36,11 +33,12 @@ def add_results(
         add: the set is there already: its models keep their rows, those of `figures` come among them.
 
     Raises:
-        ValueError: rows to be added to none, or to some that other clips or settings made.
+        ValueError: as `rows_to_add_to`, or rows of other clips or settings.
     """
     known = read_json(path)["figures"] if path.exists() else {}
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
-    entry = {"command": command, "budget": budget, **figures}
+    settings = {**data.to_dict(), **training.to_dict()}
+    entry = {"command": command, "budget": budget, "settings": settings, **figures}
     if add:
         entry = _merged(path, name, entry)
     if places := entry.get("places"):
@@ -55,49 +53,40 @@ def add_results(
     write_results(path, what, commands, known, seeds)
 
 
-def check_added(path: Path, name: str, command: str) -> dict[str, Any]:
-    """The set of this name in `path`, to whose rows those of `command` may be added.
+def rows_to_add_to(path: Path, name: str, models: Sequence[str], fused: bool) -> tuple[dict[str, Any], list[str]]:
+    """The set of this name in `path`, and the commands that made its rows.
+
+    Args:
+        path, name: of the set.
+        models: names of rows to be added.
+        fused: whether a row of fused ones is among them.
 
     Raises:
-        ValueError: it has none, or other settings made them.
+        ValueError: there is no such set, or what is fused there would be left with an older row of one of the models.
     """
     known = read_json(path)["figures"] if path.exists() else {}
     if name not in known:
         raise ValueError(f"{path} has no rows of {name} to add to (--add); leave it out, or check --results and --name")
     stored: dict[str, Any] = known[name]
-    if any(_settings(part) != _settings(command) for part in stored["command"].split(_THEN)):
-        raise ValueError(
-            f"{path}: the rows of {name} were made by {stored['command']!r}, and this is {command!r}; give the same "
-            "options but for --models, or leave out --add"
-        )
-    return stored
+    if not fused and (replaced := [model for model in models if model in stored["fused_weights"]]):
+        members = " and ".join(stored["fused_weights"])
+        raise ValueError(f"{path}: {name} has {members} fused, and new rows of {replaced[0]}; fuse them anew, too")
+    return stored, stored["command"].split(_THEN)
 
 
 def _merged(path: Path, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of a set with those of `entry` among them."""
-    stored = check_added(path, name, entry["command"])
-    if differ := [key for key in _SHARED if stored.get(key) != entry[key]]:
+    stored, commands = rows_to_add_to(path, name, list(entry["accuracy"]), bool(entry["fused_weights"]))
+    # What was recorded before settings were has its budget alone.
+    if differ := [key for key in _SHARED if stored.get(key, entry[key]) != entry[key]]:
         raise ValueError(
-            f"{path}: the rows of {name} are of other clips or seeds (differs: {', '.join(differ)}); leave out --add"
+            f"{path}: the rows of {name} are of other clips, seeds or settings (differs: {', '.join(differ)}); leave "
+            "out --add"
         )
     merged = {**stored, **entry}
     for key in _BY_MODEL:
         if key in merged:
             merged[key] = {**stored.get(key, {}), **entry.get(key, {})}
     merged["fused_weights"] = entry["fused_weights"] or stored["fused_weights"]
-    earlier = [part for part in stored["command"].split(_THEN) if part != entry["command"]]
+    earlier = [command for command in commands if command != entry["command"]]
     return {**merged, "command": _THEN.join([*earlier, entry["command"]])}
-
-
-def _settings(command: str) -> set[tuple[str, ...]]:
-    """What a model's figures depend on: arguments, and options with their values, in any order."""
-    # --option=value is the same as --option value
-    words = [part for word in shlex.split(command) for part in (word.split("=", 1) if word[:2] == "--" else [word])]
-    found = set()
-    while words:
-        word, *words = words
-        valued = word.startswith("--") and bool(words) and not words[0].startswith("--")
-        value, words = (words[:1], words[1:]) if _OF_NO_MODEL.get(word, valued) else ([], words)
-        if word not in _OF_NO_MODEL:
-            found.add((word, *value))
-    return found

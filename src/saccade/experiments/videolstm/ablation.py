@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from saccade.config import TrainConfig
 from saccade.evaluation.accuracy import peak_in_box, uniform_in_box
-from saccade.experiments.cells import cell
+from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.fuse import choose_weights
 from saccade.experiments.localize import frame_answers
 from saccade.experiments.videolstm.explanation import explained
@@ -99,13 +99,7 @@ def compete(
         `parameters`.
     """
     folder = run / f"{who.name}-{clips}-seed{seed}"
-    settings = {
-        "digits": clips_of.sides.digest,
-        "clips": clips,
-        **counts,
-        **replace(how, seed=seed).to_dict(),
-        **asdict(who),
-    }
+    settings = settings_of(who, clips, seed, clips_of, counts, how)
 
     def compute() -> dict[str, Any]:
         learn = clips_of("training", clips, seed).seen_as(who.streams)
@@ -134,13 +128,23 @@ def compete(
     return cell(folder.with_suffix(".json"), settings, compute, folder)
 
 
+def settings_of(
+    who: Entrant, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
+) -> dict[str, Any]:
+    """What the figures of `compete` depend on."""
+    made = {"digits": clips_of.sides.digest, "clips": clips, **counts}
+    return {**made, **replace(how, seed=seed).to_dict(), **asdict(who)}
+
+
 def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
     """The models of both streams together, with weights that validation clips choose."""
     names = [who.name for who in TOGETHER]
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": names}
+    folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
+    of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": of}
 
     def compute() -> dict[str, Any]:
-        members = [load(run / f"{name}-{clips}-seed{seed}", device="cpu") for name in names]
+        members = [load(folder, device="cpu") for folder in folders]
         scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
         targets = {}
         for side, found in scores.items():
@@ -160,7 +164,7 @@ def compete_localized(
     """Where a trained model says that the target is: the figures of `localized`."""
     name = f"{who.name}-{clips}-seed{seed}"
     among = {"candidates": [asdict(each) for each in CANDIDATES]}
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who), **among}
+    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts) | among
 
     def compute() -> dict[str, Any]:
         sides = (clips_of(side, counts[side], 0).seen_as(who.streams) for side in ("validation", "test"))
@@ -174,12 +178,19 @@ def compete_explained(
 ) -> dict[str, Any]:
     """What the attention of a trained model shows: the figures of `explained`."""
     name = f"{who.name}-{clips}-seed{seed}"
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, **asdict(who)}
+    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts)
 
     def compute() -> dict[str, Any]:
         return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(who.streams))
 
     return cell(run / f"{name}-explained.json", settings, compute)
+
+
+def _settings_of_trained(
+    training: Path, who: Entrant, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    made = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
+    return {**made, **asdict(who), "weights": fingerprint(training)}
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The trainings of the moving target side by side, before its tables are made from their cells."""
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.data.digits import split_digits
+from saccade.experiments.cells import stored
 from saccade.experiments.side_by_side import Task, compute, processes
 from saccade.experiments.videolstm import timing
 from saccade.experiments.videolstm.ablation import (
@@ -15,6 +17,7 @@ from saccade.experiments.videolstm.ablation import (
     compete,
     compete_explained,
     compete_localized,
+    settings_of,
 )
 from saccade.experiments.videolstm.budget import Budget
 from saccade.experiments.videolstm.target_clips import ALWAYS, FRAMES, ClipsOf
@@ -34,23 +37,26 @@ def train_ahead(
         times: also the model that says when.
 
     Raises:
-        ValueError: a cell that was begun with other settings.
+        ValueError: a cell that was made, or begun, with other settings.
     """
     if jobs == 1:
         return
+    clips_of = ClipsOf(split_digits(mnist))
     # Seed by seed, for a process keeps the clips of one seed alone.
     tasks: dict[str, Task] = {}
-    for seed in budget.seeds:
-        for clips in (budget.clips, *budget.curve):
-            for who in entrants:
-                whole = clips == budget.clips
-                if whole or who in GROUNDED:
-                    name = f"{who.name}-{clips}-seed{seed}"
-                    more = ("-localized", "-explained") if whole and who in LOCATED else ()
-                    if not all((run / f"{name}{part}.json").exists() for part in ("", *more)):
-                        tasks[name] = functools.partial(_of_model, run, budget, who, clips, seed, mnist)
+    for seed, clips, who in itertools.product(budget.seeds, (budget.clips, *budget.curve), entrants):
+        whole = clips == budget.clips
+        if not whole and who not in GROUNDED:
+            continue
+        name, how = f"{who.name}-{clips}-seed{seed}", budget.training_on(clips)
+        # All that is there is looked at before anything is trained.
+        there = stored(run / f"{name}.json", settings_of(who, clips, seed, clips_of, budget.counts, how))
+        more = ("localized", "explained") if whole and who in LOCATED else ()
+        if there is None or not all((run / f"{name}-{part}.json").exists() for part in more):
+            tasks[name] = functools.partial(_of_model, run, budget, who, clips, seed, mnist)
+    for seed in budget.seeds if times else ():
         name = f"{timing.MODEL}-{budget.timing.clips}-seed{seed}"
-        if times and not (run / f"{name}-segments.json").exists():
+        if not (run / f"{name}-segments.json").exists():
             tasks[name] = functools.partial(_of_times, run, budget, seed, mnist)
     if tasks:
         with processes(jobs) as pool:

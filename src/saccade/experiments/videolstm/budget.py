@@ -63,7 +63,7 @@ BUDGETS = {
         ClipsBudget(4, (0,), DataConfig(frames=8), replace(_ON_CLIPS, epochs=3, batch=8)),
     ),
     "standard": Budget(
-        "standard: some three hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
+        "standard: some two hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
         Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
         ClipsBudget(0, (0,), DataConfig(frames=16), _ON_CLIPS),

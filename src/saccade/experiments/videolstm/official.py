@@ -200,12 +200,13 @@ class _Runs:
 
     def _fuse(self, members: tuple[str, ...]) -> dict[str, Any]:
         run = self.folder / "+".join(members)
+        of = {member: fingerprint(self.folder / member) for member in members}
 
         def compute() -> dict[str, Any]:
             shutil.rmtree(run, ignore_errors=True)
             return fuse([self.folder / member for member in members], run)
 
-        return self._cell(run, {"members": list(members)}, compute)
+        return self._cell(run, {"members": of}, compute)
 
     def _cell(self, run: Path, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         def kept() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from saccade.config import write_json
 from saccade.data.at_hand import set_path
 from saccade.data.digits import Sides, split_digits
 from saccade.evaluation.results import check_command, with_rows_anew, write_results
+from saccade.experiments.side_by_side import fitting
 from saccade.experiments.videolstm.ablation import (
     BEST,
     ENTRANTS,
@@ -36,6 +37,7 @@ from saccade.experiments.videolstm.timing import EVENT, FRAMES, compete_timed
 # What there is beside the whole of it, and beside its models.
 PARTS = ("segments",)
 TARGET = "moving-target.json"
+_GIB = 4  # of a training: clips and flow of one seed, and the libraries
 
 
 def reproduce(
@@ -58,8 +60,8 @@ def reproduce(
         only: `segments`: when it moves, without the rest and without a page; or a model's name: its rows, which take
             the place of those that `results` has; for one that is fused, also those of the others and of all together.
         clips: folders of real clips, one class a sub-folder, on each of which the paper's models are compared too.
-        jobs: trainings side by side, one thread each; None: one for every core. 1: one after the other, those of the
-            moving target on all cores.
+        jobs: trainings side by side, one thread each; None: as many as cores, memory and GPU allow. 1: one after the
+            other, those of the moving target on all cores.
 
     Returns:
         The report's path; with `only` that of its figures.
@@ -78,6 +80,7 @@ def reproduce(
     chosen, sides = BUDGETS[budget], split_digits(mnist)
     # Rows made anew go among those of the whole.
     command = _command(budget, only if only in PARTS else None, "MNIST" if mnist else None, results=Path("results"))
+    jobs = jobs or fitting(_GIB)
     ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in entrants:
         return _anew(run, chosen, sides, entrants[only], results, command, ahead)
