@@ -48,7 +48,7 @@ clean:  ## the environment and the caches; runs/ and results/ stay
 # The comparison on real clips that results/real-clips.json holds, VideoLSTM's ablation: hours on two cores, resumable.
 DATA ?= ../shared/data
 COMMA := ,
-ABLATION := convnet,lstm,alstm,convlstm,convalstm,report,single-frame,convnet:flow,convlstm:flow,motion,fused
+ABLATION := single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,fused
 WEIZMANN = --lr 0.003 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
 COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
 

@@ -6,6 +6,7 @@ from typing import Any
 from digit_tables import Results, percent, table
 
 from saccade.experiments.silhouettes import BASELINES
+from saccade.experiments.videolstm.on_clips import MODELS
 
 NAME = "real-clips"
 
@@ -13,7 +14,9 @@ NAME = "real-clips"
 def accuracies(results: Results) -> str:
     """A row a model, a column a set."""
     sets = results[NAME]
-    models = list(dict.fromkeys(model for of in sets.values() for model in of["accuracy"]))
+    found = dict.fromkeys(model for of in sets.values() for model in of["accuracy"])
+    first = [model.replace(":", "-") for model in MODELS.split(",")]  # in the order of the ablation
+    models = [*(model for model in first if model in found), *(model for model in found if model not in first)]
     rows = [["always the commonest class", *(percent(of["majority"]) for of in sets.values())]]
     rows += [[f"`{model}`", *(_accuracy(of, model) for of in sets.values())] for model in models]
     counts = [f"{name}: {of['test_videos']} test videos, {_seeds(of)}" for name, of in sets.items()]

@@ -20,6 +20,7 @@ from saccade.experiments import compare as compare_module
 from saccade.experiments.compare import compare, table
 from saccade.experiments.entrants import Entrant, check_entrants, read_entrants
 from saccade.experiments.fuse import choose_weights
+from saccade.experiments.videolstm import on_clips
 from saccade.fused import fuse_scores
 from saccade.recognizer import load
 from saccade.structures import Clip
@@ -367,12 +368,13 @@ def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_
     assert "single-frame, fold0, seed 0" not in page, "it attends to nothing"
 
 
-def test_what_the_makefile_compares_is_known() -> None:
-    makefile = Path(__file__).parents[2].joinpath("Makefile").read_text(encoding="utf-8")
-    (entries,) = re.findall(r"^ABLATION := (.+)$", makefile, re.MULTILINE)
-    entrants, together = read_entrants(SharedConfig(entries), DATA)
-    check_entrants(entrants, together)
-    assert {"report", "single-frame", "motion", "convnet-flow"} <= {entrant.name for entrant in entrants}
+def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
+    project = Path(__file__).parents[2]
+    places = {"Makefile": r"^ABLATION := (.+)$", "docs/models.md": r"--models (single-frame,convnet,\S+)$"}
+    for place, pattern in places.items():
+        (entries,) = re.findall(pattern, (project / place).read_text(encoding="utf-8"), re.MULTILINE)
+        assert entries == on_clips.MODELS, place
+    check_entrants(*read_entrants(SharedConfig(on_clips.MODELS), DATA))
 
 
 def test_few_clips_of_each_class_may_take_part(squares: Path, tmp_path: Path) -> None:
