@@ -14,30 +14,23 @@ FRAMES_AND_CLIPS = ("frame_accuracy", "accuracy")
 def ablation(results: Results) -> str:
     """Which digit moves: a row a model."""
     figures = results[NAME]
-    # Results from before frames were counted have none.
-    frames = any("frame_accuracy" in of for of in figures["models"].values())
     rows = [
         [
             f"`{name}`",
             percent(of["accuracy"]) + (f" ± {percent(of['spread'])}" if of["spread"] is not None else ""),
-            *([percent(of["frame_accuracy"]) if "frame_accuracy" in of else "–"] if frames else []),
+            percent(of["frame_accuracy"]),
             percent(of["pointing"]) if "pointing" in of else "–",
             f"{of['parameters']:,.0f}" if "parameters" in of else "–",
         ]
         for name, of in figures["models"].items()
     ]
     seeds = len(next(iter(figures["models"].values()))["each"])
+    together = " and ".join(f"{percent(share)} `{who}`" for who, share in figures["models"]["fused"]["weights"].items())
     note = (
         f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the "
-        "share of frames in which the map's highest cell lies in the true box."
+        f"share of frames in which the map's highest cell lies in the true box. Fused, in %: {together}."
     )
-    columns = [
-        "model",
-        "clips right, %",
-        *(["frames right, %"] if frames else []),
-        "peak on the target, %",
-        "parameters",
-    ]
+    columns = ["model", "clips right, %", "frames right, %", "peak on the target, %", "parameters"]
     return table(columns, rows) + f"\n{note}\n"
 
 
@@ -56,8 +49,7 @@ def places(results: Results) -> str:
     by = {f"`{name}`": of for name, of in found.items()}
     by |= {f"{BASELINES[name]}; classes of `{best}`": of for name, of in found[best]["baselines"].items()}
     columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
-    # Rows from before there were points have none.
-    rows = [[name, *(percent(of[column]) if column in of else "–" for column in columns)] for name, of in by.items()]
+    rows = [[name, *(percent(of[column]) for column in columns)] for name, of in by.items()]
     heads = ["boxes by", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
     return table(heads, rows)
 
