@@ -21,7 +21,7 @@ from saccade.experiments.videolstm.ablation import ENTRANTS, FUSED, TOGETHER, co
 from saccade.experiments.videolstm.ahead import train_ahead
 from saccade.experiments.videolstm.budget import Budget, ClipsBudget
 from saccade.experiments.videolstm.target_clips import ClipsOf, TargetClips, data
-from saccade.experiments.videolstm.timing import GUESSES, Timing
+from saccade.experiments.videolstm.timing import EVENT, FRAMES, GUESSES, Timing, compete_timed
 
 TINY = Budget(
     "tiny",
@@ -311,6 +311,12 @@ def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sid
             find(tmp_path, ablation.MOTION, *asked)
     with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
         ablation.compete_fused(tmp_path, *asked)
+    for name in ("moments-6-seed0.json", "moments-6-seed0-segments.json"):
+        shutil.copy(run / "run" / name, tmp_path)
+    shutil.copytree(run / "run" / "moments-6-seed1", tmp_path / "moments-6-seed0")
+    timed, how = ClipsOf(sides, FRAMES, EVENT), TINY.timing
+    with pytest.raises(ValueError, match=r"segments.json: made with other settings \(weights\)"):
+        compete_timed(tmp_path, how.clips, 0, timed, how.counts, how.training)
 
 
 def test_fewer_clips_get_as_many_steps(run: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from saccade.config import TrainConfig
 from saccade.evaluation.detection import at_thresholds, segment_iou, segment_map
-from saccade.experiments.cells import cell
+from saccade.experiments.cells import cell, fingerprint
 from saccade.experiments.localize import ONSETS, Scores, choose_times
 from saccade.experiments.videolstm.ablation import TRAINING
 from saccade.experiments.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
@@ -105,7 +105,7 @@ def compete_timed(
     trained = learn(run, clips, seed, clips_of, counts, how, bar)
     settings = {
         "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
-        **counts, **replace(how, seed=seed).to_dict(),
+        **counts, **replace(how, seed=seed).to_dict(), "weights": fingerprint(run / name),
     }  # fmt: skip
 
     def compute() -> dict[str, Any]:
