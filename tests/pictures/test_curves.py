@@ -134,6 +134,11 @@ def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
     means = [path.vertices[0][1] for c in axes.collections for path in c.get_paths() if len(path.vertices) == 2]
     assert means == pytest.approx([0.6, 0.8])
     assert any(list(line.get_ydata()) == [0.25, 0.25] for line in axes.lines)
+    figure.draw_without_rendering()
+    (name,) = (text for text in axes.texts if text.get_text() == "majority\nclass")
+    beside = name.get_window_extent()
+    assert axes.get_window_extent().x1 < beside.x0
+    assert beside.x1 < figure.bbox.x1
     with pytest.raises(ValueError, match="at least one model with one seed"):
         side_by_side({"lstm": []}, 0.25, "majority class")
 

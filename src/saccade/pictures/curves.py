@@ -294,8 +294,9 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
         axes.scatter([k] * len(values), values, color=COLOURS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
         axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLOURS[0], linewidth=2.4)
     axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.annotate(baseline_name, (1, baseline), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", ha="right", fontsize=8.5, color=QUIET)  # fmt: skip
+    # Beside the axes: within them the name would lie on the dots of the last column.
+    axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                  textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
     _plain(axes, "", "videos right")
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set_xlim(-0.6, len(shares) - 0.4)
