@@ -172,7 +172,7 @@ def check_installed() -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise RuntimeError(f'{name} is not installed; pip install "saccade[export]"') from error
+            raise RuntimeError(f"{name} is not installed; pip install onnx onnxscript onnxruntime") from error
 
 
 def write_graph(step: PixelStep, path: Path) -> int | str:

@@ -25,7 +25,7 @@ def opened(archive: Path) -> Iterator[Any]:
         import rarfile
     except ImportError as error:
         found = "a rar archive, and the Python package rarfile is not installed"
-        raise ClipError(archive, found, 'pip install "saccade[rar]", or unpack it by hand') from error
+        raise ClipError(archive, found, "pip install rarfile, or unpack it by hand") from error
     try:
         with rarfile.RarFile(archive) as content:
             yield content
