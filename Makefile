@@ -57,6 +57,6 @@ real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
 	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
 	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 --seeds 3 $(WEIZMANN)
 	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 --seeds 1 $(WEIZMANN)
-	$(call COMPARE,hand_gestures,hand_gestures,tcn$(COMMA)atcn$(COMMA)tcn:both$(COMMA)fused=atcn+tcn:both) --lr 0.004 --batch 16 --seeds 1 --loss last --follow 0.45 --frames 30 --size 48 --epochs 120 --turn 15 --pace 0.2 --silhouettes not-black
+	$(call COMPARE,hand_gestures,hand_gestures,tcn$(COMMA)atcn$(COMMA)tcn:both$(COMMA)fused=atcn+tcn:both) --lr 0.004 --batch 16 --seeds 2 --loss last --follow 0.45 --frames 30 --size 48 --epochs 120 --turn 15 --pace 0.2 --silhouettes not-black
 	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --follow 0.45 --frames 15 --epochs 30 --turn 15 --silhouettes not-black
 	$(call COMPARE,hand_gestures,hand_gestures_followed,moments:both) --lr 0.003 --batch 16 --seeds 1 --loss last --follow 0.45 --frames 30 --epochs 80 --turn 15 --silhouettes not-black
