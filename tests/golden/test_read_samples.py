@@ -1,0 +1,239 @@
+"""What a model sees of clips, read from pictures without loss and from an mp4: pixels, flow, windows, times."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from golden import check
+from numpy.typing import NDArray
+from PIL import Image
+
+from saccade.config import DataConfig
+from saccade.data.frame_cache import ClipFrames, cached_sample, load_frames, prepare, read_sample
+from saccade.structures import Clip
+from saccade.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
+from saccade.video.follow import cut, follow, follow_next, into_windows, maps_of_frames
+from saccade.video.read import claimed_frames, pick, read, stream
+from saccade.video.resize import resize, shrink_to
+from saccade.video.sample import equally_spaced, frames_of, windows
+from saccade.video.write import write
+
+HEIGHT, WIDTH, FRAMES = 60, 80, 24
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
+    """A rough wall that stands still, and two rough squares before it that do not: `T H W 3`."""
+    chance = np.random.default_rng(seed)
+
+    def rough(height: int, width: int) -> NDArray[np.int64]:
+        coarse = chance.integers(30, 226, (height // 4, width // 4, 3))
+        return coarse.repeat(4, 0).repeat(4, 1) + chance.integers(-15, 16, (height, width, 3))
+
+    wall, large, small = rough(HEIGHT, WIDTH), rough(20, 20), rough(12, 12)
+    video = np.empty((count, HEIGHT, WIDTH, 3), np.uint8)
+    for t in range(count):
+        video[t] = wall
+        for square, x, y in ((large, 6 + 2 * t, 8 + t), (small, 60 - t, 40 - t // 2)):
+            side, left, top = len(square), min(x, WIDTH - len(square)), min(y, HEIGHT - len(square))
+            video[t, top : top + side, left : left + side] = square
+    return video
+
+
+def write_pictures(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(pixels):
+        Image.fromarray(frame).save(folder / f"{number:04}.png", compress_level=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("clips") / "a", frames())
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("clips") / "b", frames(4, 1))
+
+
+@pytest.fixture(scope="module")
+def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # The encoder takes as many threads as it is allowed processors, and what it writes depends on that.
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        return write(tmp_path_factory.mktemp("clips") / "c.mp4", frames(), fps=10)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "rgb": {},
+    "grey": {"channels": 1},
+    "large": {"size": 96, "frames": 3},
+    "flow": {"streams": "flow"},
+    "flow_farneback": {"streams": "flow", "flow": "farneback"},
+    "flow_length": {"streams": "flow", "flow_length": 2},
+    "both": {"streams": "both"},
+    "both_grey_length": {"streams": "both", "channels": 1, "flow_length": 3},
+    "windows": {"windows": 3},
+    "windows_both": {"windows": 3, "streams": "both"},
+    "follow": {"follow": 0.5},
+    "follow_grey": {"follow": 0.5, "channels": 1},
+    "follow_both": {"follow": 0.5, "streams": "both", "flow_length": 2},
+    "follow_flow": {"follow": 0.4, "streams": "flow"},
+    "follow_windows": {"follow": 0.5, "windows": 3, "streams": "both"},
+}
+
+
+def config(name: str) -> DataConfig:
+    return DataConfig(**{"frames": 6, "size": 32, **CONFIGS[name]})
+
+
+def sample(path: Path, name: str) -> dict[str, Any]:
+    seen = read_sample(path, config(name))
+    return {
+        "pixels": seen.pixels,
+        "times": seen.times,
+        "indices": seen.indices.tolist(),
+        "windows": seen.windows.tolist(),
+        "size": list(seen.size),
+        "scene": seen.scene,
+        "followed": seen.followed,
+    }
+
+
+def cached(path: Path, name: str, cache: Path) -> list[NDArray[Any]]:
+    return [np.load(file) for file in cached_sample(path, config(name), cache)]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp_path: Path) -> None:
+    check(
+        f"samples_{name}",
+        {
+            of: {"read": sample(path, name), "cached": cached(path, name, tmp_path / of)}
+            for of, path in (("pictures", pictures), ("short", short), ("mp4", mp4))
+        },
+    )
+
+
+def items(of: ClipFrames) -> list[Any]:
+    return [[frames, target, index] for frames, target, index in (of[i] for i in range(len(of)))]
+
+
+@pytest.mark.parametrize("name", ["rgb", "both", "windows", "follow_both"])
+def test_clips_as_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp_path: Path) -> None:
+    clips = [Clip(mp4, "still"), Clip(pictures, "moves"), Clip(short, "still")]
+    samples, errors = prepare(clips, ("moves", "still"), config(name), tmp_path)
+    found: dict[str, Any] = {
+        "items": items(samples),
+        "only": items(samples.only([clips[2], clips[0]])),
+        "targets": samples.targets,
+        "some": load_frames(samples.files[1], lambda total: np.array([total - 1, 0, 1])),
+        "errors": len(errors),
+    }
+    if name == "windows":
+        for epoch in range(2):
+            drawn = samples.drawn(5)
+            drawn.set_epoch(epoch)
+            found[f"drawn{epoch}"] = items(drawn)
+        found["every"] = [list(samples.every_window(i)) for i in range(3)]
+    check(f"clips_{name}", found)
+
+
+def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
+    found: dict[str, Any] = {}
+    for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
+        equal = read(path, 7)
+        chosen = pick(path, lambda total: np.array([total - 1, 2, 2, 0]), shrink_to(24))
+        together = list(stream(path))
+        found[name] = {
+            "claimed": claimed_frames(path),
+            "read": [equal.pixels, equal.times, equal.indices],
+            "picked": [chosen.pixels, chosen.times, chosen.indices],
+            "streamed": [np.stack([pixels for _, _, pixels in together])],
+            "streamed_times": [seconds for _, seconds, _ in together],
+            "streamed_indices": [index for index, _, _ in together],
+        }
+    check("video_read", found)
+
+
+def test_sampling() -> None:
+    cases = [(1, 3), (4, 4), (5, 8), (24, 6), (100, 7), (301, 30)]
+    spread = [(5, 8, 3), (16, 16, 2), (30, 8, 1), (30, 8, 4), (301, 16, 25)]
+    check(
+        "video_sample",
+        {
+            "equally_spaced": {f"{case}": equally_spaced(*case).tolist() for case in cases},
+            "windows": {f"{case}": np.stack(windows(*case)).tolist() for case in spread},
+            "frames_of": {f"{case}": [part.tolist() for part in frames_of(windows(*case))] for case in spread[:4]},
+        },
+    )
+
+
+def test_resizing() -> None:
+    pixels = frames(2)
+    check(
+        "video_resize",
+        {f"{size}_{channels}": resize(pixels, size, channels) for size in (16, 64, 112) for channels in (1, 3)}
+        | {"shrunk": shrink_to(31)(pixels[0]), "kept": shrink_to(64)(pixels[0])},
+    )
+
+
+def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
+    few = frames(6)
+    found: dict[str, Any] = {
+        "dis": dis(few),
+        "farneback": farneback(few),
+        "dis_small": dis(few[:, :12, :14]),
+        "bytes": to_bytes(dis(few), 5.0),
+        "pixels": to_pixels(to_bytes(dis(few), 5.0), 5.0),
+        "stacks": stacks(to_bytes(dis(few)), 3),
+        "ahead": flow_ahead(few[:4], size=24),
+    }
+    for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
+        for key, settings in (
+            ("usual", {}),
+            ("small", {"size": 24, "length": 2, "limit": 4.0}),
+            ("shrunk", {"side": 40, "length": 1, "method": "farneback"}),
+        ):
+            seen = read_flow(path, 5, **settings)
+            found[f"{name}_{key}"] = [seen.stacks, seen.times, seen.indices, seen.limit]
+        found[f"{name}_streamed"] = np.stack(list(stream_flow(path, 2, size=24)))
+    check("video_flow", found)
+
+
+def test_following() -> None:
+    video = frames()
+    found: dict[str, Any] = {}
+    maps = np.random.default_rng(2).random((FRAMES, 4, 4), np.float32)
+    maps /= maps.sum((1, 2), keepdims=True)
+    for share in (0.3, 0.5, 1.0):
+        seen = follow(video, share)
+        before, online = None, []
+        for frame in video:
+            window, before = follow_next(before, frame, share)
+            online.append(window)
+        found[f"{share}"] = {
+            "windows": seen,
+            "online": np.stack(online),
+            "cut": cut(video, seen, 24),
+            "cut_flow": cut(video[..., [0, 1, 2, 0, 1, 2]], seen, 16),
+            "maps": maps_of_frames(maps, seen, (HEIGHT, WIDTH)),
+            "into": into_windows(np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 1.0]], np.float32), seen[3]),
+        }
+    found["still"] = follow(video[:1].repeat(3, 0), 0.5)
+    check("video_follow", found)
