@@ -1,0 +1,517 @@
+"""Every model by its numbers: how large, what it answers, how it learns, and what is told of a clip by it.
+
+The values were stored before the redesign; models may be built and called in another way, but may not answer otherwise.
+Weights are drawn from a seed that is set right before each model is made.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from golden import check
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from saccade.config import DataConfig, TrainConfig
+from saccade.data.transform import to_features, to_video
+from saccade.encoders.build import Windowed
+from saccade.evaluation.accuracy import measure
+from saccade.experiments.fuse import choose_weights
+from saccade.fused import Fused, fuse_scores
+from saccade.localization.locate import locate
+from saccade.localization.parameters import LocalizationParameters
+from saccade.models.build import MODELS, create_model
+from saccade.models.classifier import VERDICTS, Classifier, clip_scores
+from saccade.models.video_model import VideoModel, count_parameters
+from saccade.recognizer import Recognizer
+from saccade.structures import Evaluation, Prediction
+from saccade.training.fit import Fitting, fit
+from saccade.training.losses import doubly_stochastic, frame_cross_entropy
+from saccade.training.rounds import train_rounds
+
+B, T, K, SIZE, HIDDEN = 2, 6, 3, 32, 8
+CLASSES = ("left", "right", "up")
+PICTURE = DataConfig(frames=T, size=SIZE, normalization="half", shift=0.0, zoom=0.0)
+BOTH = replace(PICTURE, streams="both")
+STACKED = replace(BOTH, flow_length=3)
+GREY = replace(PICTURE, channels=1)
+LARGER = replace(PICTURE, size=64)
+
+# name -> the model, how its samples are made, and its settings beside `hidden`.
+Case = tuple[str, DataConfig, dict[str, Any]]
+FLOW = {"flow_channels": 2}
+SLOW_NETWORKS = [name for name in MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
+CASES: dict[str, Case] = {
+    **{
+        name.replace(":", "-"): (name, BOTH if recipe.follows_flow else PICTURE, FLOW if recipe.follows_flow else {})
+        for name, recipe in MODELS.items()
+        if name not in SLOW_NETWORKS
+    },
+    # Picture and flow: an encoder each, or one that sees all channels.
+    "tcn-paired": ("tcn", BOTH, FLOW),
+    "atcn-paired": ("atcn", BOTH, FLOW),
+    "moments-paired": ("moments", BOTH, FLOW),
+    "convlstm-paired": ("convlstm", BOTH, FLOW),
+    "convlstm-both": ("convlstm", BOTH, {}),
+    "convlstm-flow": ("convlstm", replace(PICTURE, streams="flow"), {}),
+    "tcn-paired-stacked": ("tcn", STACKED, {"flow_channels": 6}),
+    "motion-stacked": ("motion", STACKED, {"flow_channels": 6}),
+    "tracks-grey": ("tracks", GREY, {"head": "each-glimpse", "stretch": 3}),
+    # What is attended must tell the class.
+    **{f"{name}-grounded": (name, PICTURE, {"grounded": True}) for name in ("alstm", "convalstm", "moments", "report")},
+    "motion-grounded": ("motion", BOTH, {**FLOW, "grounded": True}),
+    # The state before the first frame.
+    **{
+        f"{name}-{start}": (name, PICTURE, {"start": start})
+        for name in ("lstm", "alstm", "convlstm", "convalstm")
+        for start in ("first-frame", "clip-mean")
+    },
+    "motion-first-frame": ("motion", BOTH, {**FLOW, "start": "first-frame"}),
+    # Cells and glimpses of others.
+    "convlstm-separable": ("convlstm", PICTURE, {"cell": "separable"}),
+    "convalstm-separable": ("convalstm", PICTURE, {"cell": "separable", "glimpse": "product"}),
+    "convalstm-product": ("convalstm", PICTURE, {"glimpse": "product"}),
+    "report-scaled": ("report", PICTURE, {"glimpse": "scaled"}),
+    "motion-product": ("motion", BOTH, {**FLOW, "glimpse": "product"}),
+    "alstm-scaled": ("alstm", PICTURE, {"glimpse": "scaled"}),
+    "alstm-head-units": ("alstm", PICTURE, {"head_units": 5, "dropout": 0.2}),
+    # Encoders.
+    "lstm-lenet": ("lstm", GREY, {"encoder": "lenet"}),
+    "convnet-lenet": ("convnet", PICTURE, {"encoder": "lenet"}),
+    "lstm-stn": ("lstm", GREY, {"encoder": "stn"}),
+    "lstm-stn-2": ("lstm", GREY, {"encoder": "stn:2"}),
+    "opinions-stn-2": ("opinions", GREY, {"encoder": "stn:2", "head": "each-glimpse"}),
+    "convnet-stn-3": ("convnet", GREY, {"encoder": "stn:3"}),
+    "lstm-dcn": ("lstm", GREY, {"encoder": "dcn"}),
+    "convnet-dcn-tap": ("convnet", GREY, {"encoder": "dcn:tap"}),
+    "tcn-dcn-modulated": ("tcn", GREY, {"encoder": "dcn:modulated"}),
+    "convalstm-timm": ("convalstm", LARGER, {"encoder": "test_resnet"}),
+    "lstm-timm-vector": ("lstm", PICTURE, {"encoder": "test_resnet:vector"}),
+    "feature-average-timm": ("feature-average", PICTURE, {"encoder": "test_resnet"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# Call sites, one each: these change where the interface does, and nothing below.
+
+
+def made(case: Case) -> VideoModel:
+    """The model with the weights of seed 0."""
+    name, data, settings = case
+    torch.manual_seed(0)
+    return create_model(name, K, in_channels=data.in_channels, size=data.size, **{"hidden": HIDDEN, **settings})
+
+
+def seen_by(samples: Tensor, data: DataConfig) -> Tensor:
+    """Samples `B T H W C` uint8 as a model takes them."""
+    return to_video(samples, data.normalization, data.flow_channels)
+
+
+def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:
+    """Logits and maps of all frames, one at a time; None for a model that needs the whole clip."""
+    state, told = None, []
+    try:
+        for frame in video.unbind(1):
+            output, state = model.step(frame, state)
+            told.append(output)
+    except ValueError:
+        return None
+    parts = zip(*told, strict=True)
+    return [torch.stack(part, 1) for part in parts if part[0] is not None]
+
+
+def further(model: VideoModel, video: Tensor) -> dict[str, Tensor]:
+    """What some models tell besides: windows, evidence, the class of what is attended."""
+    found: dict[str, Tensor] = {}
+    looks = next((part for part in (model, model.encoder) if isinstance(part, Windowed)), None)
+    if looks is not None:
+        found["windows"] = looks.windows(video[0])
+    if isinstance(model, Classifier):
+        features = found["features"] = model.encode_video(video)
+        if model.says_when:
+            evidence, attended = model.look(features)
+            found |= {"evidence": evidence, "attended": attended, "told": model.tell(evidence, attended)}
+        if model.ground is not None:
+            attention = model(video).attention
+            assert attention is not None
+            found["seen"] = model.seen(features, attention)
+    return found
+
+
+def losses(model: VideoModel, data: DataConfig, train: TrainConfig, samples: Tensor, targets: Tensor) -> list[float]:
+    """Training loss before, between and after two plain steps on one batch."""
+    fitting = Fitting(model, data, train)
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    found = []
+    for step in range(3):
+        torch.manual_seed(step)  # of dropout
+        loss = fitting.training_step((samples, targets, torch.arange(len(targets))), step)
+        found.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        if step < 2:
+            optimizer.step()
+    return found
+
+
+def trained(
+    case: Case, train: TrainConfig, sides: tuple[Dataset[Any], Dataset[Any]], data: DataConfig, folder: Path
+) -> tuple[VideoModel, dict[str, dict[str, list[float]]]]:
+    """A model after `fit`, and its curves."""
+    model = made(case)
+    return model, fit(model, *sides, data, train, folder, title=None)
+
+
+def recognizer(case: Case, verdict: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
+    return Recognizer(made(case), CLASSES, case[1], verdict, localization or LocalizationParameters())
+
+
+# What they are given.
+
+
+def samples_of(data: DataConfig, count: int = B, frames: int = T, seed: int = 0) -> Tensor:
+    """`B T H W C` uint8: two squares of random shades that move over a dark, slightly noisy background."""
+    chance = np.random.default_rng(seed)
+    size = data.size
+    video = chance.integers(30, 50, (count, frames, size, size, data.in_channels))
+    for clip in video:
+        for _ in range(2):
+            (x, y), (dx, dy) = chance.integers(2, size - 12, 2), chance.integers(-3, 4, 2)
+            shade = chance.integers(120, 255, data.in_channels)
+            for t in range(frames):
+                left, top = np.clip((x + dx * t, y + dy * t), 0, size - 9)
+                clip[t, top : top + 9, left : left + 9] = shade
+    return torch.from_numpy(video.astype(np.uint8))
+
+
+class Clips(Dataset[tuple[Tensor, int, int]]):
+    """Squares that are brighter from class to class; or random features of that look."""
+
+    def __init__(self, data: DataConfig, length: int, seed: int, features: tuple[int, int] | None = None) -> None:
+        self.targets = [number % K for number in range(length)]
+        if features is None:
+            shades = torch.tensor(self.targets).view(-1, 1, 1, 1, 1) * 25
+            self.samples = (samples_of(data, length, data.frames, seed).int() + shades).clamp(0, 255).to(torch.uint8)
+        else:
+            places, width = features
+            chance = np.random.default_rng(seed)
+            drawn = chance.standard_normal((length, data.frames, places, places, width)).clip(0)
+            drawn += np.reshape(self.targets, (-1, 1, 1, 1, 1)) * 0.3
+            self.samples = torch.from_numpy(drawn).half()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return self.samples[index], self.targets[index], index
+
+
+def picture_clip(folder: Path) -> Path:
+    """A clip of 12 numbered PNGs, 64 by 48, in which a square goes right, stops, and goes right again."""
+    chance = np.random.default_rng(3)
+    folder.mkdir()
+    background = chance.integers(60, 90, (48, 64, 3))
+    for t, x in enumerate((2, 6, 10, 14, 14, 14, 18, 22, 26, 30, 34, 38)):
+        frame = background.copy()
+        frame[18:32, x : x + 14] = (230, 120, 40)
+        Image.fromarray(frame.astype(np.uint8)).save(folder / f"{t:03}.png")
+    return folder
+
+
+def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """A video file that shows just these pixels: what x264 makes of them depends on what ran before."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.height, stream.width = pixels.shape[1:3]
+        stream.pix_fmt = "bgr0"
+        for frame in pixels:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def probabilities(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(seed).gamma(0.7, size=shape) + 1e-3
+    return (drawn / drawn.sum(-1, keepdims=True)).astype(np.float32)
+
+
+# One model.
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_model(name: str) -> None:
+    case = CASES[name]
+    data, model = case[1], made(case).eval()
+    samples = samples_of(data)
+    video = seen_by(samples, data)
+
+    def answers() -> dict[str, Any]:
+        with torch.no_grad():
+            logits, attention = model.eval()(video)
+            return {"logits": logits, "attention": attention}
+
+    values: dict[str, Any] = {
+        "parameters": count_parameters(model),
+        "weights": sum(part.numel() for part in model.state_dict().values()),
+        "features": model.num_features,
+        "untrained": answers(),
+    }
+    with torch.no_grad():
+        values["streamed"] = streamed(model, video)
+        values["further"] = further(model, video)
+    targets = torch.tensor([2, 0])
+    base = TrainConfig(batch=B, precision="32")
+    values["every"] = losses(model, data, base, samples, targets)
+    values["trained"] = answers()
+    if not name.startswith("torchvision-"):  # which is slow, and learns as the others do
+        values["last"] = losses(made(case), data, replace(base, loss="last", smoothing=0.0), samples, targets)
+    if model.attends:
+        values["penalty"] = losses(made(case), data, replace(base, penalty=1.0), samples, targets)
+    check(f"model-{name}", values)
+
+
+def test_which_models_there_are() -> None:
+    about = {name: {"summary": recipe.summary, "paired": recipe.paired} for name, recipe in MODELS.items()}
+    check("models", {"names": list(about), "about": about, "cases": list(CASES)})
+
+
+# Losses and verdicts.
+
+
+def test_losses() -> None:
+    logits = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 5, K)).astype(np.float32))
+    attention = torch.from_numpy(probabilities(4, 5, 9).reshape(4, 5, 3, 3))
+    targets = torch.tensor([0, 2, 1, 1])
+    check(
+        "losses",
+        {
+            "plain": frame_cross_entropy(logits, targets),
+            "smoothed": frame_cross_entropy(logits, targets, 0.1),
+            "stochastic": doubly_stochastic(attention),
+        },
+    )
+
+
+def test_verdicts() -> None:
+    scores = torch.from_numpy(probabilities(4, 50, K))
+    check("verdicts", {verdict: clip_scores(scores, verdict).tolist() for verdict in VERDICTS})
+
+
+# A short training.
+
+AUGMENTED = {"shift": 0.1, "zoom": 0.1}
+TRAIN = TrainConfig(epochs=2, batch=4, patience=0, precision="32")
+TRAININGS: dict[str, tuple[str, TrainConfig, dict[str, Any]]] = {
+    "adamw": ("convalstm", TRAIN, AUGMENTED),
+    "rmsprop": ("lstm", replace(TRAIN, optimizer="rmsprop", loss="last", clip=0.0), AUGMENTED),
+    "adadelta": ("convnet", replace(TRAIN, optimizer="adadelta", lr=1.0, verdict="product"), {}),
+    "grounded": ("motion-grounded", replace(TRAIN, schedule="cosine", penalty=0.1), {**AUGMENTED, "flip": True}),
+    "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "turn": 20.0, "pace": 0.3}),
+    "tracks": ("tracks", replace(TRAIN, loss="last"), {}),
+    "c3d": ("c3d", TRAIN, AUGMENTED),
+}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_short_training(name: str, tmp_path: Path) -> None:
+    of, train, augmentation = TRAININGS[name]
+    case = CASES[of]
+    data = replace(case[1], **augmentation)
+    sides = Clips(data, 14, seed=1), Clips(data, 9, seed=2)
+    model, curves = trained(case, train, sides, data, tmp_path)
+    with torch.no_grad():
+        logits = model(seen_by(samples_of(data, seed=5), data)).logits
+    # Twelve steps multiply what the first rounds.
+    check(f"fit-{name}", {"curves": curves, "logits": logits}, rtol=1e-4, atol=1e-4)
+
+
+def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
+    case = CASES["convalstm"]
+    model = made(case)
+    with torch.no_grad():
+        maps = further(model, seen_by(samples_of(PICTURE), PICTURE))["features"]
+    side, width = maps.shape[-1], maps.shape[2]
+    sides = (Clips(PICTURE, 14, 1, features=(side, width)), Clips(PICTURE, 9, 2, features=(side, width)))
+    model, curves = trained(case, TRAIN, sides, PICTURE, tmp_path)
+    assert isinstance(model, Classifier)
+    with torch.no_grad():
+        logits = model.forward_features(to_features(sides[1].samples)).logits
+    check("fit-features", {"curves": curves, "logits": logits}, rtol=1e-4, atol=1e-4)
+
+
+# A clip: what, where and when.
+
+SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
+MOVING = LocalizationParameters(foreground="motion", extent="thing", smoothing=1.0, most=2)
+PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
+    "convalstm": ("convalstm", {}, None),
+    "convalstm-sharp": ("convalstm", {}, SHARP),
+    "alstm-moving": ("alstm", {}, MOVING),
+    "moments": ("moments", {}, SHARP),
+    "motion": ("motion", {"flow": "farneback"}, None),
+    "convlstm": ("convlstm", {}, None),
+    "windows": ("convalstm", {"windows": 3, "frames": 5}, SHARP),
+    "c3d": ("c3d", {"windows": 2}, None),
+    "stn": ("lstm-stn", {}, None),
+    "stn-2": ("lstm-stn-2", {"windows": 2, "frames": 5}, None),
+    "tracks": ("tracks-grey", {}, None),
+    "followed": ("convalstm", {"follow": 0.5}, None),
+}
+
+
+def plainly(seen: Prediction) -> dict[str, Any]:
+    names = ("frame_scores", "scores", "times", "indices", "attention", "windows", "evidence", "points")
+    return {
+        **{name: getattr(seen, name) for name in names},
+        "classes": list(seen.classes),
+        "size": None if seen.size is None else list(seen.size),
+        "tubes": [{**asdict(tube)} for tube in seen.tubes],
+        "segments": [asdict(segment) for segment in seen.segments],
+    }
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_a_prediction(name: str, tmp_path: Path) -> None:
+    of, changed, localization = PREDICTED[name]
+    model, data, settings = CASES[of]
+    seer = recognizer((model, replace(data, **changed), settings), localization=localization)
+    clip = picture_clip(tmp_path / "clip")
+    check(f"predict-{name}", plainly(seer.predict(clip)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_prediction_by_each_verdict(verdict: str, tmp_path: Path) -> None:
+    seen = recognizer(CASES["lstm"], verdict).predict(picture_clip(tmp_path / "clip"))
+    check(f"predict-by-{verdict}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
+
+
+LOCATED = {
+    "default": LocalizationParameters(),
+    "sharp": replace(SHARP, smoothing=1.5, upsampling="bicubic"),
+    "moving": MOVING,
+    "background": LocalizationParameters(foreground="background", threshold=0.2, most=2, overlap_weight=0.5, gap=1),
+    "thing": LocalizationParameters(foreground="contrast", extent="thing", closing=0.1, shortest=2, onset=0.9),
+    "whole": LocalizationParameters(foreground="motion", onset=0.0),
+    "causal": LocalizationParameters(foreground="motion so far", smoothing=1.0, score_smoothing=2.0, causal=True),
+}
+
+
+def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
+    """A sure answer about a square, its attention on it, and the pictures; nothing of it is a model's."""
+    chance = np.random.default_rng(4)
+    pictures = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
+    pictures[1:] = pictures[:1]
+    maps = chance.uniform(0.0, 0.3, (frames, 4, 4)).astype(np.float32)
+    for t in range(frames):
+        x, y = 2 + t, 12 + t // 3
+        pictures[t, y : y + 9, x : x + 9] = (220, 90, 30)
+        pictures[t, 2:6, 22 - t // 2 : 26 - t // 2] = (30, 200, 220)
+        maps[t, (y + 4) // 8, (x + 4) // 8] = 3.0
+        maps[t, 0, 2] = 1.5
+    maps /= maps.sum((1, 2), keepdims=True)
+    sure = np.exp(-(((np.arange(frames) - 9) / 3.0) ** 2))[:, None] * [2.5, 0.4, 1.0]
+    scores = np.exp(sure + chance.normal(0, 0.1, sure.shape))
+    scores /= scores.sum(1, keepdims=True)
+    seen = Prediction(
+        path=Path("clip"),
+        classes=CLASSES,
+        frame_scores=scores.astype(np.float32),
+        scores=scores.mean(0).astype(np.float32),
+        times=np.arange(frames) / 8,
+        indices=np.arange(frames) * 2,
+        attention=maps,
+        size=(48, 64),
+        evidence=(0.8 * sure[:, 0]).astype(np.float32) if evidence else None,
+    )
+    return seen, pictures
+
+
+@pytest.mark.parametrize("evidence", [False, True])
+@pytest.mark.parametrize("name", LOCATED)
+def test_places_and_times(name: str, evidence: bool) -> None:
+    seen, pictures = looked(evidence=evidence)
+    found = locate(seen, pictures, LOCATED[name])
+    check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["convalstm", "moments", "lstm", "tracks"])
+def test_a_stream(name: str, tmp_path: Path) -> None:
+    clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
+    found = []
+    for step in recognizer(CASES[name], localization=LOCATED["causal"]).watch(clip):
+        told = {part: getattr(step, part) for part in ("index", "time", "scores", "attention", "evidence", "happening")}
+        box = None if step.box is None else {"label": step.box.label, "corners": list(step.box.corners)}
+        found.append({**told, "box": box, "point": None if step.point is None else list(step.point)})
+    check(f"stream-{name}", {"steps": found}, rtol=1e-4)
+
+
+# Several models together.
+
+
+def test_late_fusion(tmp_path: Path) -> None:
+    targets = np.array([0, 1, 2, 2, 1, 0, 1, 2], np.int64)
+    right = np.eye(K, dtype=np.float32)[targets]
+    scores = [0.3 * right + 0.7 * probabilities(8, K, seed=1), 0.4 * right + 0.6 * probabilities(8, K, seed=2)]
+    three = [*scores, probabilities(8, K, seed=3)]
+    members = [recognizer(CASES[name]) for name in ("convalstm", "lstm")]
+    seen = Fused(members, (0.65, 0.35)).predict(picture_clip(tmp_path / "clip"))
+    check(
+        "fusion",
+        {
+            "two": list(choose_weights(scores, targets)),
+            "three": list(choose_weights(three, targets)),
+            "fused": fuse_scores(scores, choose_weights(scores, targets)),
+            "predicted": plainly(seen),
+        },
+        rtol=1e-4,
+    )
+
+
+def test_figures_of_answers() -> None:
+    targets = np.array([0, 1, 2, 2, 1, 0, 1, 2], np.int64)
+    frame_scores = tuple(probabilities(5, K, seed=number) for number in range(len(targets)))
+    scores = np.stack([of_clip.mean(0) for of_clip in frame_scores])
+    names = tuple(f"clip {number}" for number in range(len(targets)))
+    check("measure", measure(Evaluation(names, CLASSES, targets, scores, frame_scores)))
+
+
+# Rounds.
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "mlp"])
+def test_rounds(model: str) -> None:
+    chance = np.random.default_rng(0)
+    targets = np.arange(18) % K
+
+    def features(count: int) -> Tensor:
+        drawn = (chance.standard_normal((count, 5, 20)) + np.resize(targets, count)[:, None, None] * 0.4).clip(0)
+        drawn[:, :, 3] = 0
+        return torch.from_numpy(drawn.astype(np.float32))
+
+    training = features(18), torch.from_numpy(targets)
+    other = features(9)
+    other[:, :, 3] = 1.0  # what no training frame shows
+    tests = {"same": training, "new": (other, torch.from_numpy(targets[:9]))}
+    found = train_rounds(
+        *training, tests, model=model, num_classes=K, rounds=12, epochs=4, batch=5, lr=1e-2, seed=7, stacked=5
+    )
+    values = {
+        name: {"loss": each.loss.tolist(), "accuracy": each.accuracy.tolist(), "mean": each.mean, "spread": each.spread}
+        for name, each in found.items()
+    }
+    check(f"rounds-{model}", values, rtol=1e-4, atol=1e-4)
