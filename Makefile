@@ -7,9 +7,9 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-all bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on moving digits, open the report
-	$(BIN)/saccade demo
+	$(BIN)/onlooker demo
 
-test: $(READY)  ## what .ci/run runs: lint, types, import floors, tests
+test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -18,21 +18,21 @@ test: $(READY)  ## what .ci/run runs: lint, types, import floors, tests
 test-all: $(READY)  ## the exhaustive and long tests too
 	$(BIN)/pytest -n 2 --dist worksteal
 
-$(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "saccade needs Python 3.11 or newer, $(PYTHON) is %d.%d; use: make PYTHON=python3.12 ..." % v[:2])'
+$(READY): pyproject.toml papers/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "onlooker needs Python 3.11 or newer, $(PYTHON) is %d.%d; use: make PYTHON=python3.12 ..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
 
-# The peers live in an environment of their own, saccade beside them: both are measured in one run.
+# The peers live in an environment of their own, onlooker beside them: both are measured in one run.
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
-bench-env: $(BENCH_READY)  ## the environment of the benchmarks: saccade and its peers
+bench-env: $(BENCH_READY)  ## the environment of the benchmarks: onlooker and its peers
 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e .
+	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e . -e papers
 	@touch $(BENCH_READY)
 
 bench: $(BENCH_READY)  ## measure everything against its peers, make the table of results
@@ -49,14 +49,14 @@ clean:  ## the environment and the caches; runs/ and results/ stay
 DATA ?= ../shared/data
 COMMA := ,
 ABLATION := single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,fused
-WEIZMANN = --lr 0.003 --follow 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --flip --grounded --silhouettes $(DATA)/clips/weizmann/masks
-COMPARE = $(BIN)/saccade compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
+WEIZMANN = --lr 0.003 --motion-crop 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --hflip --attention-loss --silhouettes $(DATA)/clips/weizmann/masks
+COMPARE = $(BIN)/onlooker compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
 
 real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
-	$(call COMPARE,surveillance,surveillance,$(ABLATION)$(COMMA)tcn:flow$(COMMA)tcn:both$(COMMA)moments:flow) --lr 0.002 --frames 16 --epochs 40 --flip
-	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --flip
+	$(call COMPARE,surveillance,surveillance,$(ABLATION)$(COMMA)tcn:flow$(COMMA)tcn:both$(COMMA)moments:flow) --lr 0.002 --frames 16 --epochs 40 --hflip
+	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --hflip
 	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 --seeds 3 $(WEIZMANN)
 	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 --seeds 1 $(WEIZMANN)
-	$(call COMPARE,hand_gestures,hand_gestures,tcn$(COMMA)atcn$(COMMA)tcn:both$(COMMA)fused=atcn+tcn:both) --lr 0.004 --batch 16 --seeds 2 --loss last --follow 0.45 --frames 30 --size 48 --epochs 120 --turn 15 --pace 0.2 --silhouettes not-black
-	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --follow 0.45 --frames 15 --epochs 30 --turn 15 --silhouettes not-black
-	$(call COMPARE,hand_gestures,hand_gestures_followed,moments:both) --lr 0.003 --batch 16 --seeds 1 --loss last --follow 0.45 --frames 30 --epochs 80 --turn 15 --silhouettes not-black
+	$(call COMPARE,hand_gestures,hand_gestures,tcn$(COMMA)atcn$(COMMA)tcn:both$(COMMA)fused=atcn+tcn:both) --lr 0.004 --batch 16 --seeds 2 --loss last --motion-crop 0.45 --frames 30 --size 48 --epochs 120 --degrees 15 --speed 0.2 --silhouettes not-black
+	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --motion-crop 0.45 --frames 15 --epochs 30 --degrees 15 --silhouettes not-black
+	$(call COMPARE,hand_gestures,hand_gestures_followed,moments:both) --lr 0.003 --batch 16 --seeds 1 --loss last --motion-crop 0.45 --frames 30 --epochs 80 --degrees 15 --silhouettes not-black

@@ -1,4 +1,4 @@
-"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: saccade beside the usual ways.
+"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: onlooker beside the usual ways.
 
 Thirty steps of 4 videos on 7×7 maps of 512 channels, 512 hidden ones, kernels 3×3. The peer is the ConvLSTM that one
 finds in public code: a cell that joins input and state and convolves both at every step, with or without the same
@@ -20,10 +20,10 @@ import harness
 import torch
 from torch import Tensor, nn
 
-from saccade.recurrent.build import Look, build_cell
-from saccade.recurrent.cell import Cell, State
-from saccade.recurrent.unroll import unroll
-from saccade.training.fit import choose_precision
+from onlooker.models.cells.build import Look, build_cell
+from onlooker.models.cells.cell import Cell, State
+from onlooker.models.cells.unroll import unroll
+from onlooker.training.fit import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
 ATTENTION = Look("conv", "product")
@@ -67,7 +67,7 @@ def material() -> tuple[Tensor, Tensor]:
     return video, torch.randn(VIDEOS, STEPS, HIDDEN, *GRID, generator=chance)
 
 
-def by_saccade(cell: Cell, half: bool) -> list[Tensor]:
+def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
     """Hidden states, and the gradients of features and weights."""
     video, pull = material()
     video = video.detach().requires_grad_()
@@ -157,14 +157,14 @@ def main() -> None:
     conv, alstm, separable = cell("convlstm"), cell("convlstm", ATTENTION), cell("separable")
     precisions = ["fp32", "bf16"] if choose_precision("auto") == "bf16-mixed" else ["fp32"]
     works: dict[str, Callable[[], object]] = {
-        "separable": partial(by_saccade, separable, False),
+        "separable": partial(by_onlooker, separable, False),
         "peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, False)),
         "convalstm peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, True)),
     }
     for name in precisions:
         half = name == "bf16"
-        works[name] = partial(by_saccade, conv, half)
-        works[f"convalstm {name}"] = partial(by_saccade, alstm, half)
+        works[name] = partial(by_onlooker, conv, half)
+        works[f"convalstm {name}"] = partial(by_onlooker, alstm, half)
         works[f"products {name}"] = partial(products, half)
     keras = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     if not options.no_keras:
@@ -185,7 +185,7 @@ def main() -> None:
         "threads": options.threads,
     }
     if "bf16" in precisions:
-        exact, rough = by_saccade(conv, False)[0], by_saccade(conv, True)[0]
+        exact, rough = by_onlooker(conv, False)[0], by_onlooker(conv, True)[0]
         figures["difference_of_bf16"] = (rough.float() - exact).abs().max().item()
     rows = [[name, seconds_of, time["peer"] / seconds_of] for name, seconds_of in time.items()]
     title = f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, threads: {options.threads}"

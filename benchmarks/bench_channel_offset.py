@@ -1,4 +1,4 @@
-"""Maps whose every channel is resampled at places of its own, forward and backward: saccade beside grid_sample."""
+"""Maps whose every channel is resampled at places of its own, forward and backward: onlooker beside grid_sample."""
 
 import argparse
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saccade.layers.channel_offset import channel_offset
+from onlooker.ops.channel_offset import channel_offset
 
 SIDE, SEED = 64, 0
 CHANNELS = (20, 50)
@@ -44,7 +44,7 @@ def channels_as_pictures(features: Tensor, offsets: Tensor) -> Tensor:
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "saccade": channel_offset,
+    "onlooker": channel_offset,
     "channel by channel": channel_by_channel,
     "channels as pictures": channels_as_pictures,
 }
@@ -78,12 +78,12 @@ def main() -> None:
             differences[case] = {"output and maps, largest": exact, "offsets, mean": mean}
             works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
             measured = harness.interleaved(works, options.repetitions)
-            profiles[case] = harness.profile(works["saccade"])
+            profiles[case] = harness.profile(works["onlooker"])
             found = harness.ratios(measured)
             ratios |= {f"{case} {way}": ratio for way, ratio in found.items()}
             seconds |= {f"{case} {way}": median(times) for way, times in measured.items()}
-            rows.append([case, 1e3 * median(measured["saccade"]), *found.values(), exact, mean])
-    columns = ["channels, offsets", "ms", *(f"{way} / ours" for way in WAYS if way != "saccade"), "largest", "mean"]
+            rows.append([case, 1e3 * median(measured["onlooker"]), *found.values(), exact, mean])
+    columns = ["channels, offsets", "ms", *(f"{way} / ours" for way in WAYS if way != "onlooker"), "largest", "mean"]
     harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}

@@ -1,4 +1,4 @@
-"""Deformable convolution, forward and backward on the processor: saccade beside torchvision and a plain convolution."""
+"""Deformable convolution, forward and backward on the CPU: onlooker, torchvision and a plain convolution."""
 
 import argparse
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-from saccade.layers.deformable import deformable_conv2d, deformable_conv2d_by_autograd
+from onlooker.ops.deform_conv import deformable_conv2d, deformable_conv2d_by_autograd
 
 SIDE, KERNEL, SPREAD, SEED = 64, 5, 1.0, 0  # offsets are normal with that standard deviation, in pixels
 LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}
@@ -21,7 +21,7 @@ def by_torchvision(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) 
     return torchvision.ops.deform_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
 
 
-def by_saccade(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return deformable_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
 
 
@@ -35,7 +35,7 @@ def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor
     return F.conv2d(input, weight, bias, padding=KERNEL // 2)
 
 
-WAYS = {"saccade": by_saccade, "torchvision": by_torchvision, "autograd": by_autograd, "plain convolution": plain}
+WAYS = {"onlooker": by_onlooker, "torchvision": by_torchvision, "autograd": by_autograd, "plain convolution": plain}
 
 
 def tensors(count: int, channels: int, width: int) -> tuple[list[Tensor], Tensor]:
@@ -60,7 +60,7 @@ def differences(given: list[Tensor], pull: Tensor) -> dict[str, float]:
     """
     shares = [
         (ours - theirs).abs() / theirs.abs().max()
-        for ours, theirs in zip(run(by_saccade, given, pull), run(by_torchvision, given, pull), strict=True)
+        for ours, theirs in zip(run(by_onlooker, given, pull), run(by_torchvision, given, pull), strict=True)
     ]
     offsets = shares.pop(2)
     return {
@@ -84,12 +84,12 @@ def main() -> None:
         apart[layer] = differences(given, pull)
         works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
         measured = harness.interleaved(works, options.repetitions)
-        profiles[layer] = harness.profile(works["saccade"])
+        profiles[layer] = harness.profile(works["onlooker"])
         found = harness.ratios(measured)
         ratios |= {f"{layer} {name}": ratio for name, ratio in found.items()}
         seconds |= {f"{layer} {name}": median(times) for name, times in measured.items()}
-        rows.append([layer, median(measured["saccade"]), *found.values(), apart[layer]["largest"]])
-    columns = ["channels", "seconds", *(f"{name} / ours" for name in WAYS if name != "saccade"), "difference"]
+        rows.append([layer, median(measured["onlooker"]), *found.values(), apart[layer]["largest"]])
+    columns = ["channels", "seconds", *(f"{name} / ours" for name in WAYS if name != "onlooker"), "difference"]
     harness.show(f"{options.count} pictures of 64×64, 5×5 taps, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": apart, "threads": options.threads}

@@ -1,4 +1,4 @@
-"""Videos of moving digits, every variant: saccade beside the usual loop over frames in NumPy and SciPy."""
+"""Videos of moving digits, every variant: onlooker beside the usual loop over frames in NumPy and SciPy."""
 
 import argparse
 import math
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
-from saccade.data.digits import SIDE, Digits, load_digits
-from saccade.data.moving_mnist import VARIANTS, MovingDigits
+from onlooker.data.digits import SIDE, Digits, load_digits
+from onlooker.data.moving_mnist import VARIANTS, MovingDigits
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
 SEED = 0
 FRAMES, FRAMES_PER_SETTING, CANVAS = 50, 5, 64
-CENTRE = (CANVAS - 1) / 2
+CENTER = (CANVAS - 1) / 2
 ALPHA, SIGMA, REACH = 300.0, 10.0, 3  # of the displacements; the window is 2·REACH + 1
 DENSITY = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2)) / (math.sqrt(2 * math.pi) * SIGMA)
 STRENGTH = ALPHA * DENSITY.sum() ** 2  # SciPy's window sums to one, the paper's does not
@@ -77,14 +77,14 @@ class FrameByFrame:
         factor = 1.0 if self.variant == "rotation" else random.uniform(0.4, 1)
         cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
         matrix = np.array([[cos, -sin], [sin, cos]])
-        turn: Transform = partial(affine_transform, matrix=matrix, offset=CENTRE - matrix @ (CENTRE, CENTRE), order=1)
+        turn: Transform = partial(affine_transform, matrix=matrix, offset=CENTER - matrix @ (CENTER, CENTER), order=1)
         if self.variant != "gesture":
             return turn
         noise = random.uniform(-1, 1, (2, CANVAS, CANVAS))
         fields = [STRENGTH * gaussian_filter(plane, SIGMA, mode="constant", radius=REACH) for plane in noise]
         points = np.mgrid[:CANVAS, :CANVAS] + fields
         if self.joined:
-            points = np.tensordot(matrix, points - CENTRE, 1) + CENTRE
+            points = np.tensordot(matrix, points - CENTER, 1) + CENTER
             return lambda canvas: map_coordinates(canvas, points, order=1)
         return lambda canvas: map_coordinates(turn(canvas), points, order=1)
 
@@ -93,7 +93,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
     arguments.add_argument("--videos", type=int, default=50, help="in a batch; nothing is recorded for others than 50")
-    arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of saccade; a loop has one")
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of onlooker; a loop has one")
     arguments.add_argument("--mnist", type=Path, help="folder of the full data set; without: 5,000 digits")
     options = arguments.parse_args()
     digits = load_digits(options.mnist)[0]
@@ -106,19 +106,19 @@ def main() -> None:
         ratios[threads], rates[threads], rows = {}, {}, []
         for variant in VARIANTS:
             works: dict[str, Callable[[], object]] = {
-                "saccade": partial(MovingDigits(digits, variant).batch, options.videos, seed=SEED),
+                "onlooker": partial(MovingDigits(digits, variant).batch, options.videos, seed=SEED),
                 "loop": partial(FrameByFrame(digits, variant).batch, options.videos, SEED),
                 "copy": source.clone,
             }
             if variant == "gesture":
                 works["joined"] = partial(FrameByFrame(digits, variant, joined=True).batch, options.videos, SEED)
             seconds = harness.interleaved(works, options.repetitions)
-            profiles[variant] = harness.profile(works["saccade"])
+            profiles[variant] = harness.profile(works["onlooker"])
             rate = {name: options.videos / median(times) for name, times in seconds.items()}
             rates[threads][variant] = rate
             ratios[threads][variant] = harness.ratios(seconds)["loop"]
             rows.append(
-                [variant, rate["saccade"], rate["loop"], ratios[threads][variant], rate["saccade"] / rate["copy"]]
+                [variant, rate["onlooker"], rate["loop"], ratios[threads][variant], rate["onlooker"] / rate["copy"]]
             )
         columns = ["variant", "videos/s", "loop, videos/s", "loop / ours", "of a copy's speed"]
         harness.show(f"videos of {FRAMES} frames, threads: {threads}", columns, rows)
@@ -127,10 +127,10 @@ def main() -> None:
         figures = {
             "ratios": ratios[options.threads],
             "ratios_one_thread": ratios[1],
-            "ratio_gesture_joined": round(gesture["saccade"] / gesture["joined"], 3),
+            "ratio_gesture_joined": round(gesture["onlooker"] / gesture["joined"], 3),
             "videos_per_second": rates[options.threads],
             "videos_per_second_one_thread": rates[1],
-            "of_copy": {variant: rate["saccade"] / rate["copy"] for variant, rate in rates[options.threads].items()},
+            "of_copy": {variant: rate["onlooker"] / rate["copy"] for variant, rate in rates[options.threads].items()},
             "threads": options.threads,
             "profile": profiles,
         }

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saccade.config import DataConfig
-from saccade.data.extraction import extract
-from saccade.data.feature_store import FeatureStore, load_maps
-from saccade.data.frame_cache import read_sample
-from saccade.data.transform import NORMALIZATIONS, to_video
-from saccade.encoders.build import build_encoder
-from saccade.experiments.digits.memory import largest_so_far
-from saccade.experiments.features import encoding, make_features
-from saccade.video.sample import equally_spaced
+from onlooker.config import DataConfig
+from onlooker.data.clips import read_sample
+from onlooker.data.extract import extract
+from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.transforms import NORMALIZATIONS, to_video
+from onlooker.models.encoders.build import build_encoder
+from onlooker.runs.features import encoding, make_features
+from onlooker.video.sampling import equally_spaced
+from onlooker_papers.digits.memory import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
 LONGER = 4  # times SECONDS: what is held in memory must not grow with a clip
@@ -45,7 +45,7 @@ def make_clips(folder: Path, count: int) -> list[Path]:
 
 
 def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
-    """What one writes first: every frame read, resized, normalised and encoded by itself, in single precision."""
+    """What one writes first: every frame read, resized, normalized and encoded by itself, in single precision."""
     mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS["imagenet"])
     folder.mkdir(exist_ok=True)
     for path in paths:
@@ -88,7 +88,7 @@ def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, f
     suffix, codec, settings = bench_read.KINDS["mp4"]
     found: dict[str, dict[str, float]] = {}
     for streams, length in (("rgb", 1), ("flow", 10)):
-        seen = replace(data, streams=streams, flow_length=length)
+        seen = replace(data, modality=streams, flow_length=length)
         for times in (1, LONGER):
             clip = bench_read.make(folder / f"peak-{times}{suffix}", codec, settings, SECONDS, times)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
@@ -142,7 +142,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     seconds = harness.interleaved(
         {
-            "saccade": from_clips,
+            "onlooker": from_clips,
             "backbone alone": alone(batches, fast, precision),
             "frame by frame": lambda: naive(paths, plain.eval(), data, folder / "naive"),
         },
@@ -150,7 +150,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     )
     seconds |= harness.interleaved({"second epoch": second_epoch}, repetitions)
     check(files, folder / "naive", paths)
-    share = median(seconds["backbone alone"]) / median(seconds["saccade"])
+    share = median(seconds["backbone alone"]) / median(seconds["onlooker"])
     rates = {name: round(frames / median(times), 2) for name, times in seconds.items()}
     harness.show(
         f"{count} clips to {encoder} features of {data.frames} frames, {precision}",
@@ -162,7 +162,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     return {
         "share_of_backbone": round(share, 3),
         "ratios": {"frame by frame": faster},
-        "second_epoch_of_first": round(median(seconds["second epoch"]) / median(seconds["saccade"]), 5),
+        "second_epoch_of_first": round(median(seconds["second epoch"]) / median(seconds["onlooker"]), 5),
         "frames_per_second": rates,
         "seconds": harness.medians(seconds),
         "precision": precision,

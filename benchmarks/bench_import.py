@@ -1,4 +1,4 @@
-"""Import time of saccade, and `saccade --help`, in fresh processes beside `import torchvision`."""
+"""Import time of onlooker, and `onlooker --help`, in fresh processes beside `import torchvision`."""
 
 import argparse
 import subprocess
@@ -8,8 +8,8 @@ from statistics import median
 import harness
 
 WORKLOADS = {
-    "saccade --help": "import sys; sys.argv = ['saccade', '--help']; from saccade.cli import main; main()",
-    "import saccade": "import saccade",
+    "onlooker --help": "import sys; sys.argv = ['onlooker', '--help']; from onlooker.cli import main; main()",
+    "import onlooker": "import onlooker",
     "import torchvision": "import torchvision",
     "python alone": "",
 }
@@ -28,9 +28,9 @@ def main() -> None:
         {name: lambda code=code: run(code) for name, code in WORKLOADS.items()}, options.repetitions
     )
     torchvision = median(seconds["import torchvision"])
-    ours = ("saccade --help", "import saccade")
+    ours = ("onlooker --help", "import onlooker")
     ratios = {name: round(torchvision / median(seconds[name]), 3) for name in ours}
-    figures = {"ratio": ratios["saccade --help"], "ratios": ratios, "seconds": harness.medians(seconds)}
+    figures = {"ratio": ratios["onlooker --help"], "ratios": ratios, "seconds": harness.medians(seconds)}
     rows = [[name, median(times), torchvision / median(times)] for name, times in seconds.items()]
     harness.show("From a fresh process", ["", "seconds", "torchvision / this"], rows)
     print(harness.record("bench-import", __doc__, figures))

@@ -1,4 +1,4 @@
-"""Reading 30 equally spaced frames of a clip: saccade beside OpenCV and decord, short and long, three containers."""
+"""Reading 30 equally spaced frames of a clip: onlooker beside OpenCV and decord, short and long, three containers."""
 
 import argparse
 import tempfile
@@ -13,8 +13,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from saccade.video.read import read
-from saccade.video.sample import equally_spaced
+from onlooker.video.reader import read
+from onlooker.video.sampling import equally_spaced
 
 COUNT, FPS, WIDTH, HEIGHT = 30, 25, 320, 240
 # Seconds that are encoded, and how often they are shown: a prime length, so that the frames looked at lie anywhere
@@ -84,7 +84,7 @@ def again(once: Path, path: Path, seconds: int, times: int) -> Path:
     return part.replace(path)
 
 
-def by_saccade(path: Path) -> NDArray[np.uint8]:
+def by_onlooker(path: Path) -> NDArray[np.uint8]:
     return read(path, COUNT).pixels
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7, help="of long clips; short ones four times that")
     arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; nothing is recorded then")
-    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "saccade-bench-read")
+    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "onlooker-bench-read")
     options = arguments.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     ratios, seconds, differing, rows = {}, {}, [], []
@@ -152,19 +152,19 @@ def main() -> None:
             # The settings stand in the name: a file from a run with others is not taken for this one.
             name = "-".join([length, *(f"{key}_{value}" for key, value in settings.items())])
             path = make(options.folder / f"{name}-{codec}{suffix}", codec, settings, duration, times)
-            ours = by_saccade(path)
+            ours = by_onlooker(path)
             works = {}
             for name, peer in PEERS.items():
                 if not same(ours, peer(path)):
                     differing.append(f"{case} {name}")
                 works[name] = lambda peer=peer, path=path: peer(path)
             measured = harness.interleaved(
-                {"saccade": lambda path=path: by_saccade(path), **works}, options.repetitions
+                {"onlooker": lambda path=path: by_onlooker(path), **works}, options.repetitions
             )
             found = harness.ratios(measured)
             ratios |= {f"{case} {name}": ratio for name, ratio in found.items()}
             seconds |= {f"{case} {name}": median(times) for name, times in measured.items()}
-            rows.append([case, 1e3 * median(measured["saccade"]), *found.values()])
+            rows.append([case, 1e3 * median(measured["onlooker"]), *found.values()])
     harness.show("30 frames of a clip", ["clip", "ms", *(f"{name} / ours" for name in PEERS)], rows)
     if differing:
         print("Other frames than ours:", ", ".join(differing))

@@ -1,7 +1,7 @@
-"""300 rounds of LSTM(8) and a softmax on frozen features: saccade beside Keras and one `torch.nn.LSTM` after the other.
+"""300 rounds of LSTM(8) and a softmax on frozen features: onlooker, Keras and `torch.nn.LSTM` in a loop.
 
 A round is built, trained for 20 steps, evaluated on one test set and discarded. The peers do few rounds a repetition,
-saccade all; times are given per round. The limit is the time of a round's matrix products alone, as large as saccade
+onlooker all; times are given per round. The limit is the time of a round's matrix products alone, as large as onlooker
 does them and on as many threads; beside it stands that of the two largest, of features with the input kernel and
 with its gradient, which leave out the softmax layer, the recurrence and the test set.
 """
@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saccade.training.rounds import ORDER_GROUP, train_rounds
-from saccade.training.stacked import behind
+from onlooker_papers.digits.rounds import ORDER_GROUP, train_rounds
+from onlooker_papers.digits.stacked import behind
 
 VIDEOS, FRAMES, FEATURES, CLASSES, UNITS = 100, 50, 500, 100, 8
 EPOCHS, BATCH, LR, SEED = 10, 50, 1e-3, 0
@@ -97,7 +97,7 @@ def by_keras(dead: int, rounds: int) -> list[float]:
     return losses
 
 
-def by_saccade(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int) -> list[float]:
+def by_onlooker(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int) -> list[float]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     found = train_rounds(features, targets, {"test": (test, targets)}, rounds=rounds, epochs=EPOCHS, batch=BATCH, lr=LR)
@@ -117,7 +117,7 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     steps, gates, states = EPOCHS * VIDEOS // BATCH, 4 * UNITS, FRAMES * UNITS
-    # As wide as saccade makes them, with a one for the bias.
+    # As wide as onlooker makes them, with a one for the bias.
     frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(0, 1)  # BT D'
 
     def work(count: int) -> None:
@@ -187,10 +187,10 @@ def main() -> None:
 
         return run
 
-    counts = {"saccade": options.rounds, "keras": rare, "torch": few}
+    counts = {"onlooker": options.rounds, "keras": rare, "torch": few}
     counts |= dict.fromkeys(("products", "large products"), options.rounds)
     works: dict[str, Callable[[], object]] = {
-        "saccade": kept("saccade", by_saccade, *given, options.rounds, options.threads),
+        "onlooker": kept("onlooker", by_onlooker, *given, options.rounds, options.threads),
         "keras": kept("keras", lambda: keras.submit(by_keras, options.dead, rare).result()),
         "torch": kept("torch", by_torch, *given, few, options.threads),
         "products": lambda: products(features, options.rounds, options.threads),
@@ -198,15 +198,15 @@ def main() -> None:
     }
     if options.threads > 1:
         # As many side by side as in the whole.
-        counts |= {"saccade, one thread": min(options.rounds, 5 * ORDER_GROUP), "torch, one thread": few}
-        works["saccade, one thread"] = kept("saccade", by_saccade, *given, counts["saccade, one thread"], 1)
+        counts |= {"onlooker, one thread": min(options.rounds, 5 * ORDER_GROUP), "torch, one thread": few}
+        works["onlooker, one thread"] = kept("onlooker", by_onlooker, *given, counts["onlooker, one thread"], 1)
         works["torch, one thread"] = kept("torch", by_torch, *given, few, 1)
     with keras:
         measured = harness.interleaved(works, options.repetitions)
     seconds = {name: [time / counts[name] for time in times] for name, times in measured.items()}
     ratios = harness.ratios(seconds)
     limit, large = ratios.pop("products"), ratios.pop("large products")
-    one = ratios.pop("saccade, one thread", None)
+    one = ratios.pop("onlooker, one thread", None)
     if one is not None:
         ratios["torch, one thread"] = round(ratios["torch, one thread"] / one, 3)  # each on one thread
     reached = {name: round(sum(values) / len(values), 4) for name, values in losses.items()}
@@ -216,7 +216,7 @@ def main() -> None:
         title,
         ["", "milliseconds", "this / ours", "test loss"],
         [
-            [name, 1e3 * median(times), median(times) / median(seconds["saccade"]), reached.get(name, "")]
+            [name, 1e3 * median(times), median(times) / median(seconds["onlooker"]), reached.get(name, "")]
             for name, times in seconds.items()
         ],
     )

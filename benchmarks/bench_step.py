@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.config import DataConfig
-from saccade.layers.repeated_conv import Loop, resumed
-from saccade.models.build import create_model
-from saccade.models.classifier import Classifier
-from saccade.streaming import Streams
+from onlooker.config import DataConfig
+from onlooker.models.classifier import Classifier
+from onlooker.models.registry import create_model
+from onlooker.ops.repeated_conv import Loop, resumed
+from onlooker.streaming import Streams
 
 T, CLASSES, SEED = 30, 51, 0
 FIRST, FRAMES, SPAN = 100, 100_000, 1000  # frames after which latency is taken, of how many in all, over how many
@@ -59,7 +59,7 @@ class Stream:
         self.state, self.loop = model.initial_state(batch), Loop()
 
     def step(self) -> Tensor:
-        with resumed(self.loop):  # as `saccade.streaming` steps
+        with resumed(self.loop):  # as `onlooker.streaming` steps
             output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
         self.at += 1
         return self.model.classify(output.hidden).softmax(-1)
@@ -101,7 +101,7 @@ def measure_windows(model: Classifier, repetitions: int, steps: int, windows: in
 
 
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
-    """The same from normalised pixels on: the step encodes one frame, the window all of its own."""
+    """The same from normalized pixels on: the step encodes one frame, the window all of its own."""
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
     states, loop = [model.initial_state(1)], Loop()
 

@@ -26,17 +26,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from saccade.config import DataConfig, write_bytes
-from saccade.data.feature_store import FeatureStore, Origin, load_maps
-from saccade.data.frame_cache import ClipFrames
-from saccade.data.transform import to_features
-from saccade.experiments.digits.memory import largest_so_far
-from saccade.models.build import MODELS, create_model
-from saccade.pictures.curves import Panel, measured, to_png
-from saccade.structures import Clip
-from saccade.training.fit import EpochOrder, choose_precision
-from saccade.training.losses import frame_cross_entropy
-from saccade.video.sample import equally_spaced
+from onlooker.config import DataConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.feature_store import FeatureStore, Origin, load_maps
+from onlooker.data.transforms import to_features
+from onlooker.drawing.plots import Panel, measured, to_png
+from onlooker.files import write_bytes
+from onlooker.models.registry import MODELS, create_model
+from onlooker.structures import Clip
+from onlooker.training.fit import EpochOrder, choose_precision
+from onlooker.training.losses import frame_cross_entropy
+from onlooker.video.sampling import equally_spaced
+from onlooker_papers.digits.memory import largest_so_far
 
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion", "report")
 FRAMES, GRIDS, CLIPS = (10, 20, 30, 60), (7, 10, 12, 14), (8, 16, 32)
@@ -55,7 +56,7 @@ def own_process(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Training:
-    """A model that learns from stored features as `saccade.training.fit` teaches it.
+    """A model that learns from stored features as `onlooker.training.fit` teaches it.
 
     Args:
         name: of the model.
@@ -94,7 +95,7 @@ def step_cost(name: str, batch: int, frames: int, grid: int, half: bool, threads
     torch.set_num_threads(threads)
     training = Training(name, grid, half)
     maps, targets, seconds = made_maps(name, batch, frames, grid), torch.arange(batch) % CLASSES, []
-    # The optimiser's state is there from the second step on.
+    # The optimizer's state is there from the second step on.
     for _ in range(1 + steps):
         start = time.perf_counter()
         training.step(maps, targets)
@@ -221,9 +222,9 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--quick", action="store_true", help="tiny points, to see that all runs; nothing recorded")
     options = arguments.parse_args()
-    # By name: Python 3.11 loads neither this file nor its neighbours there.
+    # By name: Python 3.11 loads neither this file nor its neighbors there.
     get_context("forkserver").set_forkserver_preload(
-        ["timm", "saccade.experiments.digits.memory", "saccade.training.fit", "saccade.pictures.curves"]
+        ["timm", "onlooker_papers.digits.memory", "onlooker.training.fit", "onlooker.drawing.plots"]
     )
     figures = measure(QUICK if options.quick else Points(), options.threads)
     rows = [

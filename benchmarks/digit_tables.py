@@ -1,10 +1,10 @@
-"""The tables of docs/digits.md, made from the results of `saccade reproduce digits`."""
+"""The tables of docs/digits.md, made from the results of `onlooker reproduce digits`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from saccade.experiments.digits.honest import CEILINGS, FRAMES, SHORT, of_encoder
-from saccade.experiments.digits.pretraining import PUBLISHED
+from onlooker_papers.digits.honest import CEILINGS, FRAMES, SHORT, of_encoder
+from onlooker_papers.digits.pretraining import PUBLISHED
 
 Results = dict[str, dict[str, Any]]  # figures by the name of their file
 
@@ -179,7 +179,7 @@ def hands(results: Results) -> str:
     ]
     rows.append(["*commonest class*", percent(first["majority_share"]), "", ""])
     counts = f"{first['training']} training and {first['videos']} test clips"
-    note = f"{counts}, {first['epochs']} epochs each, five grey frames a clip."
+    note = f"{counts}, {first['epochs']} epochs each, five gray frames a clip."
     return table(["model", "clips right, %", "95 % interval", "minutes"], rows) + f"\n{note}\n"
 
 

@@ -1,10 +1,10 @@
-"""The tables of stick figures, made from the results of `saccade reproduce figures`."""
+"""The tables of stick figures, made from the results of `onlooker reproduce figures`."""
 
 from collections.abc import Callable
 
 from digit_tables import Results, percent, table
 
-from saccade.experiments.places import BASELINES
+from onlooker_papers.videolstm.places import BASELINES
 
 NAME = "stick-figures"
 TIMES = {

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from saccade.evaluation.results import write_results
+from onlooker.evaluation.results import write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -22,7 +22,7 @@ MINIMUM = 5
 def interleaved(workloads: dict[str, Callable[[], object]], repetitions: int = MINIMUM) -> dict[str, list[float]]:
     """Seconds of each workload, `repetitions` times, one after the other so that a slow moment hits all alike.
 
-    Each runs once before, unmeasured. The order turns by one each time: none always follows the same neighbour.
+    Each runs once before, unmeasured. The order turns by one each time: none always follows the same neighbor.
     """
     if repetitions < MINIMUM:
         raise ValueError(f"repetitions is {repetitions}, expected at least {MINIMUM} for a median that means something")
@@ -40,7 +40,7 @@ def interleaved(workloads: dict[str, Callable[[], object]], repetitions: int = M
     return seconds
 
 
-def ratios(seconds: dict[str, list[float]], ours: str = "saccade") -> dict[str, float]:
+def ratios(seconds: dict[str, list[float]], ours: str = "onlooker") -> dict[str, float]:
     """The peers' median time over ours: above one, we are faster."""
     own = median(seconds[ours])
     return {name: round(median(times) / own, 3) for name, times in seconds.items() if name != ours}

@@ -1,12 +1,12 @@
-"""The tables of real clips, made from the results of `saccade compare` on folders of them."""
+"""The tables of real clips, made from the results of `onlooker compare` on folders of them."""
 
 from collections.abc import Callable
 from typing import Any
 
 from digit_tables import Results, percent, table
 
-from saccade.experiments.silhouettes import BASELINES
-from saccade.experiments.videolstm.on_clips import MODELS
+from onlooker.runs.masks import BASELINES
+from onlooker_papers.videolstm.on_clips import MODELS
 
 NAME = "real-clips"
 

@@ -1,11 +1,11 @@
-"""The tables of VideoLSTM's ablation, made from the results of `saccade reproduce videolstm` and `hmdb10`."""
+"""The tables of VideoLSTM's ablation, made from the results of `onlooker reproduce videolstm` and `hmdb10`."""
 
 from collections.abc import Callable
 
 from digit_tables import Results, percent, table
 
-from saccade.experiments.places import BASELINES
-from saccade.experiments.videolstm.timing import GUESSES
+from onlooker_papers.videolstm.places import BASELINES
+from onlooker_papers.videolstm.timing import GUESSES
 
 NAME, SEGMENTS, REPORT = "moving-target", "segments", "hmdb10"
 FRAMES_AND_CLIPS = ("frame_accuracy", "accuracy")

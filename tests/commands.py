@@ -4,7 +4,7 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from saccade.cli import app
+from onlooker.cli import app
 
 
 def call(*words: object, ok: bool = True) -> Result:

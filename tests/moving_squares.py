@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saccade.video.write import write
+from onlooker.video.write import write
 
 WAYS = {"down": (0, 2), "left": (-2, 0), "right": (2, 0), "up": (0, -2)}
 

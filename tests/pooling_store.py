@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from saccade.config import DataConfig
-from saccade.data.feature_store import FeatureStore, Origin
+from onlooker.config import DataConfig
+from onlooker.data.feature_store import FeatureStore, Origin
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 ORIGIN = Origin("pool", False, "0" * 32, "32", DATA)

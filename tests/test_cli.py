@@ -12,8 +12,8 @@ import moving_squares
 import pytest
 from commands import call, fails
 
-from saccade.data.folder import find_clips
-from saccade.video.read import read
+from onlooker.data.folder import find_clips
+from onlooker.video.reader import read
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
 COMMANDS = (
@@ -36,7 +36,7 @@ COMMANDS = (
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch = pytest.MonkeyPatch()
-    patch.setenv("SACCADE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
 
@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Pa
 
 
 def test_help_is_there_before_one_gets_impatient() -> None:
-    command = str(Path(sys.executable).with_name("saccade"))
+    command = str(Path(sys.executable).with_name("onlooker"))
     seconds = []
     for _ in range(3):
         before = os.times()
@@ -74,7 +74,15 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_every_setting_is_an_option_with_its_sentence_and_default() -> None:
     text = " ".join(call("train", "--help").output.replace("│", " ").split())
-    for words in ("--frames", "--encoder", "--flip", "--no-pretrained", "--lr", "Label smoothing.", "[default: 0.001]"):
+    for words in (
+        "--frames",
+        "--encoder",
+        "--hflip",
+        "--no-pretrained",
+        "--lr",
+        "Label smoothing.",
+        "[default: 0.001]",
+    ):
         assert words in text, words
 
 
@@ -201,7 +209,7 @@ def test_comparing_models_and_keeping_the_results(
 ) -> None:
     words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
     stored = ["--results", tmp_path / "results.json", "--name", "four ways"]
-    monkeypatch.setattr("sys.argv", ["saccade", *map(str, [*words, *TINY, *stored])])
+    monkeypatch.setattr("sys.argv", ["onlooker", *map(str, [*words, *TINY, *stored])])
     result = call(*words, *TINY, *stored)
     assert "majority class" in result.output
     figures = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["four ways"]
@@ -220,7 +228,7 @@ def test_comparing_models_and_keeping_the_results(
     assert "results.json has no rows of feet to add to (--add)" in fails(*more, "--seeds", 1, squares, "--name", "feet")
     assert "--add without --results says nothing of where to" in fails(*words, "--add")
     table = tmp_path / "results.json"
-    for made, found_out in (("saccade demo", "no comparison"), ("saccade compare x --magic 3", "--magic")):
+    for made, found_out in (("onlooker demo", "no comparison"), ("onlooker compare x --magic 3", "--magic")):
         known = json.loads(table.read_text(encoding="utf-8"))
         known["figures"]["four ways"]["command"] = made
         table.write_text(json.dumps(known), encoding="utf-8")
@@ -238,12 +246,12 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     assert ", 1 failed; store: " in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
     assert "features: 0 new, 24 there already, 1 failed" in call(*words).output
-    for moved in ("--shift", "--turn", "--pace", "--windows"):
+    for moved in ("--translate", "--degrees", "--speed", "--windows"):
         assert f"{moved} changes nothing in a feature store; leave it out" in fails(*words, moved, "0")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
-    moved = fails(*train, "--flip", "--zoom", "0.2", "--turn", "5", "--pace", "0.1")
-    assert "cannot be moved as frames are: leave out --zoom, --turn, --pace, --flip" in moved
+    moved = fails(*train, "--hflip", "--scale", "0.2", "--degrees", "5", "--speed", "0.1")
+    assert "cannot be moved as frames are: leave out --scale, --degrees, --speed, --hflip" in moved
     assert "--flow-length changes nothing where only the picture is seen" in fails(*train, "--flow-length", 1)
     assert "--flow changes nothing where only the picture is seen" in fails(*words, "--flow", "dis")
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
@@ -299,7 +307,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("train", "{squares}", "--flow", "x"), "flow is 'x', expected one of dis, farneback"),
         (
             ("train", "{squares}", "--flow", "dis", "--flow-length", "2"),
-            "--flow and --flow-length changes nothing where only the picture is seen (--streams rgb); leave it out",
+            "--flow and --flow-length changes nothing where only the picture is seen (--modality rgb); leave it out",
         ),
         (("compare", "{squares}", "--flow", "dis", "--models", "lstm,alstm"), "--flow changes nothing where only the"),
         (("train", "{squares}", "--model", "c3d", "--encoder", "conv4"), "--encoder changes nothing in c3d; leave it"),
@@ -308,12 +316,12 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
             "--encoder and --hidden changes nothing in torchvision:r3d_18; leave it out",
         ),
         (
-            ("train", "{squares}", "--run", "{tmp}/r", "--model", "lstm", "--penalty", "1"),
-            "penalty is 1.0, for places that are looked at, and this model does not attend; leave it out, or use one",
+            ("train", "{squares}", "--run", "{tmp}/r", "--model", "lstm", "--attention-regularization", "1"),
+            "attention_regularization is 1.0, and this model does not attend; leave it out, or use one",
         ),
         (
-            ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,convnet", "--penalty", "1"),
-            "penalty is 1.0, and none of the models attends; leave it out",
+            ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,convnet", "--attention-regularization", "1"),
+            "attention_regularization is 1.0, and none of the models attends; leave it out",
         ),
         (("train", "{squares}", "--run", "{tmp}/r", "--folds", "1"), "folds is 1, expected at least 2"),
         (
@@ -329,9 +337,9 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("train", "{squares}", "--run", "{tmp}/r", "--resume"), "r: no run to go on with; check --run"),
         (("train", "{squares}", "--run", "{squares}"), "holds files that are not a run's; choose a new folder"),
         (("evaluate", "{run}", "--clips", "{squares}/.."), "no clips; a class holds"),
-        (("evaluate", "{tmp}/nowhere"), "nowhere: no such folder; expected one that `saccade train` has finished"),
+        (("evaluate", "{tmp}/nowhere"), "nowhere: no such folder; expected one that `onlooker train` has finished"),
         (("evaluate", "{run}/model"), "model: no split.json; expected a run's folder"),
-        (("predict", "{tmp}", "a.mp4"), "the folder holds no trained model; expected one that `saccade train`"),
+        (("predict", "{tmp}", "a.mp4"), "the folder holds no trained model; expected one that `onlooker train`"),
         (("predict", "{run}", "a.mp4"), "a.mp4: no such file; check the path"),
         (("reproduce", "digits", "--quick", "--full"), "--quick and --full exclude each other"),
         (("reproduce", "digits", "--run", "{tmp}/r", "--mnist", "{tmp}"), "train-images-idx3-ubyte"),
@@ -353,7 +361,7 @@ def test_errors_are_one_line(
 
 
 def test_a_traceback_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SACCADE_TRACEBACK", "1")
+    monkeypatch.setenv("ONLOOKER_TRACEBACK", "1")
     with pytest.raises(ValueError, match="no such folder"):
         call("train", tmp_path / "nowhere")
 
@@ -362,7 +370,7 @@ def test_a_traceback_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_generated_folders_are_folders_of_clips(what: str, classes: int, tmp_path: Path) -> None:
     folder = tmp_path / "new"
     said = call("generate", what, folder, "--clips", 1, "--seed", 3).output
-    assert f"saccade train {folder}" in said.replace("\n", "")
+    assert f"onlooker train {folder}" in said.replace("\n", "")
     clips = find_clips(folder)
     assert len(clips) == len({clip.label for clip in clips}) == classes
     assert all(clip.recording for clip in clips)

@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from saccade.cli.command import command, stoppable, typed
-from saccade.config import setting
+from onlooker.cli.command import command, stoppable, typed
+from onlooker.config import setting
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def test_settings_that_make_no_sense_are_one_line() -> None:
 def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     result, _ = called("rye", fail=error)
     assert (result.exit_code, result.output.strip()) == (1, "error: burnt")
-    monkeypatch.setenv("SACCADE_TRACEBACK", "1")
+    monkeypatch.setenv("ONLOOKER_TRACEBACK", "1")
     result, _ = called("rye", fail=error)
     assert result.exception is error
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saccade.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig, read_json, write_json
-from saccade.disk import DiskFullError
+from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
+from onlooker.files import DiskFullError, read_json, write_json
 
 CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig)
 
@@ -20,26 +20,26 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig)
     [
         (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
         (DataConfig, {"size": 7}, "size is 7, expected at least 8 pixels"),
-        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grey\) or 3 \(colour\)"),
+        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(gray\) or 3 \(color\)"),
         (DataConfig, {"flow": "magic"}, "flow is 'magic', expected one of dis, farneback, tvl1, raft, raft:large"),
-        (DataConfig, {"shift": -0.1}, "shift is -0.1 and zoom is 0.1, expected at least 0 and below 1"),
-        (DataConfig, {"turn": 200.0}, "turn is 200.0, expected degrees from 0"),
-        (DataConfig, {"zoom": 1.0}, "shift is 0.1 and zoom is 1.0, expected at least 0 and below 1"),
+        (DataConfig, {"translate": -0.1}, "translate is -0.1 and scale is 0.1, expected at least 0 and below 1"),
+        (DataConfig, {"degrees": 200.0}, "degrees is 200.0, expected degrees from 0"),
+        (DataConfig, {"scale": 1.0}, "translate is 0.1 and scale is 1.0, expected at least 0 and below 1"),
         (ModelConfig, {"hidden": 0}, "hidden is 0 and head_units is 0, expected positive"),
         (ModelConfig, {"head_units": -1}, "head_units is -1"),
         (ModelConfig, {"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
         (TrainConfig, {"epochs": 0}, "epochs is 0 and batch is 16, expected at least 1 of each"),
         (TrainConfig, {"batch": 0}, "epochs is 40 and batch is 0"),
         (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected a positive number"),
-        (TrainConfig, {"smoothing": 1.0}, "smoothing is 1.0, expected at least 0 and below 1"),
+        (TrainConfig, {"label_smoothing": 1.0}, "label_smoothing is 1.0, expected at least 0 and below 1"),
         (TrainConfig, {"patience": -1}, "patience -1.*expected none of them negative"),
         (TrainConfig, {"workers": -2}, "workers -2.*expected none of them negative"),
         (TrainConfig, {"seed": -3}, "seed -3, expected none of them negative"),
         (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
         (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
-        (TrainConfig, {"clip": -1.0}, "clip -1.0"),
-        (TrainConfig, {"verdict": "loudest"}, "verdict is 'loudest', expected auto, mean, product or last"),
-        (TrainConfig, {"verdict": "product", "loss": "last"}, "verdict is 'product' and loss is 'last'"),
+        (TrainConfig, {"grad_clip": -1.0}, "clip -1.0"),
+        (TrainConfig, {"aggregation": "loudest"}, "aggregation is 'loudest', expected auto, mean, product or last"),
+        (TrainConfig, {"aggregation": "product", "loss": "last"}, "aggregation is 'product' and loss is 'last'"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
     ],
 )
@@ -49,11 +49,16 @@ def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], messa
 
 
 @pytest.mark.parametrize(
-    ("settings", "verdict"),
-    [({}, "mean"), ({"loss": "last"}, "last"), ({"verdict": "product"}, "product"), ({"verdict": "last"}, "last")],
+    ("settings", "aggregation"),
+    [
+        ({}, "mean"),
+        ({"loss": "last"}, "last"),
+        ({"aggregation": "product"}, "product"),
+        ({"aggregation": "last"}, "last"),
+    ],
 )
-def test_a_clip_is_judged_as_it_was_trained_unless_told_otherwise(settings: dict[str, Any], verdict: str) -> None:
-    assert TrainConfig(**settings).judged_by == verdict
+def test_a_clip_is_judged_as_it_was_trained_unless_told_otherwise(settings: dict[str, Any], aggregation: str) -> None:
+    assert TrainConfig(**settings).judged_by == aggregation
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -62,7 +67,7 @@ def test_settings_survive_json(config: Any) -> None:
 
 
 def test_a_setting_that_does_not_exist_is_named_beside_those_that_do() -> None:
-    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; it has batch, .*lr.*, workers"):
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; it has .*batch, .*lr.*, workers"):
         TrainConfig.from_dict({"learning_rate": 0.1})
 
 
@@ -78,8 +83,8 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "hidden": 8,
         "head_units": 0,
         "dropout": 0.5,
-        "start": "zeros",
-        "grounded": False,
+        "init": "zeros",
+        "attention_loss": False,
         "pretrained": False,
     }
 

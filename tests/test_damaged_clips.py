@@ -9,14 +9,14 @@ import clips as painted
 import pytest
 import torch
 
-from saccade.config import DataConfig, ModelConfig, TrainConfig
-from saccade.data.folder import find_clips
-from saccade.experiments.clips import evaluate, train
-from saccade.experiments.predict import predict_clips
-from saccade.models.build import create_model
-from saccade.recognizer import Recognizer
-from saccade.structures import ClipError
-from saccade.video.read import read
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.folder import find_clips
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.runs.predict import predict_clips
+from onlooker.runs.train import evaluate, train
+from onlooker.structures import ClipError
+from onlooker.video.reader import read
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm")
@@ -25,7 +25,7 @@ COUNT = 200
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -15,20 +15,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import saccade.export
-from saccade.config import DataConfig
-from saccade.data.folder import find_clips
-from saccade.data.transform import to_video
-from saccade.export import export, export_run, verify
-from saccade.fused import Fused
-from saccade.localization.parameters import LocalizationParameters
-from saccade.models.build import MODELS, create_model
-from saccade.models.classifier import Classifier
-from saccade.onnx_step import INT8, ExportedStep, PixelStep, write_graph
-from saccade.recognizer import Recognizer
-from saccade.structures import Clip, ClipError
-from saccade.video.read import stream
-from saccade.video.resize import resize
+import onlooker.export
+from onlooker.config import DataConfig
+from onlooker.data.folder import find_clips
+from onlooker.data.transforms import to_video
+from onlooker.ensemble import Fused
+from onlooker.export import export, export_run, verify
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.classifier import Classifier
+from onlooker.models.registry import MODELS, create_model
+from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
+from onlooker.recognizer import Recognizer
+from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import stream
+from onlooker.video.resize import resize
 
 CLASSES = ("clap", "run", "wave")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
@@ -51,7 +51,7 @@ def recognizer(name: str = "convlstm", **settings: Any) -> Recognizer:
     torch.manual_seed(0)
     channels, size = settings.pop("channels", 3), settings.pop("size", 32)
     streams = "both" if name == "motion" else "rgb"
-    data = DataConfig(frames=5, size=size, channels=channels, streams=streams, normalization="imagenet")
+    data = DataConfig(frames=5, size=size, channels=channels, modality=streams, normalization="imagenet")
     if name in FRAME_BY_FRAME:
         settings = {"hidden": 4, "flow_channels": data.flow_channels, **settings}
     model = create_model(name, len(CLASSES), in_channels=data.in_channels, size=size, **settings)
@@ -105,8 +105,8 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
 
 
 CASES = [(name, {}) for name in FRAME_BY_FRAME] + [
-    ("alstm", {"channels": 1, "start": "first-frame", "head_units": 5}),
-    ("convalstm", {"start": "first-frame"}),
+    ("alstm", {"channels": 1, "init": "first-frame", "head_units": 5}),
+    ("convalstm", {"init": "first-frame"}),
 ]
 
 
@@ -154,7 +154,7 @@ def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
     of = recognizer("moments")
     with torch.no_grad():
         of.model.cell.score.weight.mul_(-1000)  # type: ignore[union-attr, operator]
-    with saccade.export._quiet():
+    with onlooker.export._quiet():
         write_graph(PixelStep(of), tmp_path / "step.onnx")
     frames, exported, state = pixels(of, 5, 1), ExportedStep(tmp_path), None
     for frame, (scores, *_) in zip(frames, eager(of, frames), strict=True):
@@ -194,7 +194,7 @@ def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> Non
     [
         ("tracks", {}, "follows things and has no step to export; train one of convnet, opinions, lstm"),
         ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, opinions, lstm"),
-        ("convlstm", {"start": "clip-mean"}, "start is 'clip-mean', .* train with --start zeros or first-frame"),
+        ("convlstm", {"init": "clip-mean"}, "init is 'clip-mean', .* train with --init zeros or first-frame"),
     ],
 )
 def test_models_that_need_the_whole_clip_are_refused(
@@ -207,8 +207,8 @@ def test_models_that_need_the_whole_clip_are_refused(
 
 def test_a_model_that_sees_windows_is_refused(tmp_path: Path) -> None:
     of = recognizer("convlstm")
-    of.data = replace(of.data, follow=0.5)
-    with pytest.raises(ValueError, match=r"follow is 0\.5: .* no exported step cuts out; train on whole frames"):
+    of.data = replace(of.data, motion_crop=0.5)
+    with pytest.raises(ValueError, match=r"motion_crop is 0\.5: .* no exported step cuts out; train on whole frames"):
         export(of, tmp_path / "export")
     assert not any(tmp_path.iterdir())
 
@@ -222,7 +222,7 @@ def test_fused_models_are_refused(tmp_path: Path) -> None:
         export_run(tmp_path / "fused")
 
 
-def test_quantising_wants_clips(tmp_path: Path) -> None:
+def test_quantizing_wants_clips(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="8 bits need clips to take the ranges of activations from"):
         export(recognizer(), tmp_path / "export", quantize=True)
     recognizer().save(tmp_path / "run")
@@ -263,7 +263,7 @@ def test_a_failure_leaves_the_earlier_export(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ValueError, match=r"differs from the model by .* over 100 frames, expected at most 0.0001"):
         verify(other, folder)
     # The graph as it is, refused all the same: by now it lies in a draft beside the folder.
-    monkeypatch.setattr(saccade.export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(onlooker.export, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="nothing is written"):
         export(other, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -296,7 +296,7 @@ def test_eight_bits_answer_nearly_the_same(tmp_path: Path, make_clip: Make) -> N
 
 WITHOUT = """
 import runpy, sys
-for name in ("torch", "saccade", "onnx"):
+for name in ("torch", "onlooker", "onnx"):
     sys.modules[name] = None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -310,8 +310,8 @@ def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("size", "settings"),
-    [((64, 48), {"channels": 1, "start": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "moments"})],
-    ids=["grey, shrunk, learned start", "colour, grown", "weighs frames"],
+    [((64, 48), {"channels": 1, "init": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "moments"})],
+    ids=["gray, shrunk, learned start", "color, grown", "weighs frames"],
 )
 def test_the_example_needs_no_pytorch(
     tmp_path: Path, make_clip: Make, size: tuple[int, int], settings: dict[str, Any]
@@ -338,7 +338,7 @@ def test_the_example_needs_no_pytorch(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from saccade.export import _draft
+from onlooker.export import _draft
 with _draft(Path(sys.argv[1])) as draft:
     (draft / "step.onnx").touch()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -353,7 +353,7 @@ def test_what_a_killed_export_left_goes_with_the_next_and_what_another_is_writin
     (left,) = folder.parent.iterdir()
     assert left.name.startswith(".export.draft-")
     assert (left / "step.onnx").exists()
-    with saccade.export._draft(folder) as other:  # takes the one that was left for what it is
+    with onlooker.export._draft(folder) as other:  # takes the one that was left for what it is
         assert list(folder.parent.iterdir()) == [other]
         export(of, folder)
         assert other.is_dir(), "somebody writes there"

@@ -5,23 +5,23 @@ import sys
 
 import pytest
 
-import saccade
+import onlooker
 
 HEAVY = ("torch", "torchvision", "lightning", "timm", "cv2", "av", "matplotlib", "sklearn", "mlxtend", "numpy")
 
 
-@pytest.mark.parametrize("name", saccade.__all__)
+@pytest.mark.parametrize("name", onlooker.__all__)
 def test_every_public_name_is_there(name: str) -> None:
-    assert getattr(saccade, name) is not None
-    assert name in dir(saccade)
+    assert getattr(onlooker, name) is not None
+    assert name in dir(onlooker)
 
 
 def test_a_name_that_is_not_there_is_an_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'magic'; it has Classifier"):
-        _ = saccade.magic
+        _ = onlooker.magic
 
 
-@pytest.mark.parametrize("module", ["saccade", "saccade.cli"])
+@pytest.mark.parametrize("module", ["onlooker", "onlooker.cli"])
 def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

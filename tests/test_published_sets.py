@@ -10,8 +10,8 @@ from commands import call, fails
 from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_kinetics, write_ucf101
 from test_cli import TINY
 
-from saccade.config import SetConfig
-from saccade.data.sets import SETS, every_clip
+from onlooker.config import SetConfig
+from onlooker.data.sets import SETS, every_clip
 
 HMDB = ("--set", "hmdb51", "--classes", "cartwheel, wave", "--no-complete")
 UCF = ("--set", "ucf101", "--no-complete")

@@ -13,9 +13,9 @@ import torch
 from clips import make_clip
 from typer.testing import CliRunner
 
-from saccade.cli import app
-from saccade.experiments.digits import reproduce as digits
-from saccade.experiments.hmdb10 import reproduce as hmdb10
+from onlooker.cli import app
+from onlooker_papers.digits import reproduce as digits
+from onlooker_papers.hmdb10 import reproduce as hmdb10
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,7 +64,7 @@ def run(command: str, place: Path) -> None:
     if words[1] in ("train", "compare") and "--resume" not in words:
         words += shlex.split(BRIEF)
     done = subprocess.run(
-        [sys.executable, "-c", "from saccade.cli import main; main()", *words[1:]],
+        [sys.executable, "-c", "from onlooker.cli import main; main()", *words[1:]],
         cwd=place,
         capture_output=True,
         text=True,
@@ -78,16 +78,16 @@ def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.Mo
     torch.set_num_threads(1)
     # Each page begins anew, as its reader does.
     shutil.rmtree(place / "runs", ignore_errors=True)
-    monkeypatch.setenv("SACCADE_CACHE", str(place / "cache"))
+    monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
     # Reproducing takes minutes to days, and has tests of its own: here its commands are understood, not carried out.
     for experiment in (digits, hmdb10):
         monkeypatch.setattr(experiment, "reproduce", lambda *_: Path("report.html"))
     for command in commands(page):
-        if command.startswith("saccade reproduce "):
+        if command.startswith("onlooker reproduce "):
             assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0, command
-        elif command.startswith("saccade "):
+        elif command.startswith("onlooker "):
             run(command, place)
     for block in blocks(page, "python"):
         exec(compile(block, f"{page.name}", "exec"), {})

@@ -16,17 +16,17 @@ import pytest
 import torch
 from PIL import Image
 
-from saccade.config import DataConfig, ModelConfig
-from saccade.data.frame_cache import prepare
-from saccade.fused import Fused
-from saccade.models.build import create_model
-from saccade.models.track_classifier import TrackClassifier
-from saccade.pictures.seen_clip import draw_clip
-from saccade.recognizer import Recognizer, load, resolve_normalization
-from saccade.structures import Clip, ClipError, Prediction
-from saccade.video.read import read
-from saccade.video.resize import resize
-from saccade.video.write import write
+from onlooker.config import DataConfig, ModelConfig
+from onlooker.data.clips import prepare
+from onlooker.drawing.clip import draw_clip
+from onlooker.ensemble import Fused
+from onlooker.models.registry import create_model
+from onlooker.models.track_classifier import TrackClassifier
+from onlooker.recognizer import Recognizer, load, resolve_normalization
+from onlooker.structures import Clip, ClipError, Prediction
+from onlooker.video.reader import read
+from onlooker.video.resize import resize
+from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
 DATA = DataConfig(frames=6, size=16, normalization="half")
@@ -60,10 +60,10 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
 
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
-@pytest.mark.parametrize("verdict", ["mean", "product", "last"])
-def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, verdict: str) -> None:
+@pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
+def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggregation: str) -> None:
     path, data = make_clip(frames=14), replace(DATA, windows=3)
-    of = Recognizer(recognizer(name, data).model, CLASSES, data, verdict)
+    of = Recognizer(recognizer(name, data).model, CLASSES, data, aggregation)
     seen, frames = of.predict(path), read(path, 14)
     assert seen.indices.tolist() == list(range(14))
     starts, whole = (0, 4, 8), torch.from_numpy(resize(frames.pixels, 16, 3))
@@ -185,7 +185,7 @@ def test_the_picture_changes_where_the_attention_is(make_clip: Make, tmp_path: P
 
 
 def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) -> None:
-    path = write(tmp_path / "grey.mp4", np.full((5, 256, 256, 3), 128, np.uint8), fps=10)
+    path = write(tmp_path / "gray.mp4", np.full((5, 256, 256, 3), 128, np.uint8), fps=10)
     # A model that looked at frames 0 and 4 of five, left and then right.
     attention = np.zeros((2, 1, 2), np.float32)
     attention[0, 0, 0] = attention[1, 0, 1] = 1
@@ -193,8 +193,8 @@ def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) 
     seen = Prediction(path, ("a", "b"), scores, scores.mean(0), np.array([0.0, 0.4]), np.array([0, 4]), attention)
     frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
     middle = np.stack(frames)[:, 100:150].astype(int)
-    colour = middle.max(-1) - middle.min(-1)  # grey where there is no attention
-    left, right = colour[:, :, 20:60].mean((1, 2)), colour[:, :, 196:236].mean((1, 2))
+    color = middle.max(-1) - middle.min(-1)  # gray where there is no attention
+    left, right = color[:, :, 20:60].mean((1, 2)), color[:, :, 196:236].mean((1, 2))
     assert left[0] > 4 * right[0]
     assert right[4] > 4 * left[4]
     assert left[0] > left[1] > left[3] > left[4]
@@ -247,7 +247,7 @@ def test_who_follows_things_shows_the_windows_of_the_first_sample_that_has_a_fra
 
 
 def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:
-    path = write(tmp_path / "grey.mp4", np.full((5, 128, 256, 3), 128, np.uint8), fps=10)
+    path = write(tmp_path / "gray.mp4", np.full((5, 128, 256, 3), 128, np.uint8), fps=10)
     square = np.array([[0, 0], [32, 0], [32, 32], [0, 32]], np.float32)
     # A model that looked at frames 0 and 4 of five, through a window that goes from x = 16 to x = 176.
     windows = np.stack([square + np.float32([x, 64]) for x in (16, 176)]).astype(np.float32)[:, None]
@@ -256,15 +256,13 @@ def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Pat
     seen = Prediction(path, ("a", "b"), scores, scores.mean(0), times, indices, windows=windows, size=(128, 256))
     frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
     for t, frame in enumerate(frames):  # enlarged twice
-        colour = np.ptp(frame[140:180].astype(int), axis=-1).max(0)  # of the columns that the upright sides cross
-        assert set(np.flatnonzero(colour > 60) // 2) <= {
-            x + d for x in (16 + 40 * t, 48 + 40 * t) for d in range(-3, 4)
-        }
-        assert colour.max() > 60
+        color = np.ptp(frame[140:180].astype(int), axis=-1).max(0)  # of the columns that the upright sides cross
+        assert set(np.flatnonzero(color > 60) // 2) <= {x + d for x in (16 + 40 * t, 48 + 40 * t) for d in range(-3, 4)}
+        assert color.max() > 60
 
 
 def sees(streams: str) -> Recognizer:
-    data = replace(DATA, streams=streams)
+    data = replace(DATA, modality=streams)
     model = create_model("convnet", 3, in_channels=data.in_channels, size=data.size)
     return Recognizer(model, CLASSES, data)
 
@@ -324,22 +322,22 @@ def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> Non
         recognizer().overlay(make_clip(), tmp_path / "seen.avi")
 
 
-@pytest.mark.parametrize("verdict", ["mean", "product", "last"])
-def test_a_verdict_is_kept_with_the_model(tmp_path: Path, make_clip: Make, verdict: str) -> None:
+@pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
+def test_a_verdict_is_kept_with_the_model(tmp_path: Path, make_clip: Make, aggregation: str) -> None:
     by_mean, path = recognizer(), make_clip()
-    by_verdict = Recognizer(by_mean.model, CLASSES, DATA, verdict)
+    by_verdict = Recognizer(by_mean.model, CLASSES, DATA, aggregation)
     by_verdict.save(tmp_path / "model")
     frame_scores = by_mean.predict(path).frame_scores
     product = frame_scores.prod(0)
     expected = {"mean": frame_scores.mean(0), "product": product / product.sum(), "last": frame_scores[-1]}
     for of in (by_verdict, load(tmp_path)):
-        np.testing.assert_allclose(of.predict(path).scores, expected[verdict], rtol=1e-4)
+        np.testing.assert_allclose(of.predict(path).scores, expected[aggregation], rtol=1e-4)
 
 
 def test_a_verdict_that_there_is_not() -> None:
     by_mean = recognizer()
-    with pytest.raises(ValueError, match="verdict is 'loudest', expected one of mean, product, last"):
-        Recognizer(by_mean.model, CLASSES, DATA, verdict="loudest")
+    with pytest.raises(ValueError, match="aggregation is 'loudest', expected one of mean, product, last"):
+        Recognizer(by_mean.model, CLASSES, DATA, aggregation="loudest")
 
 
 def test_parts_that_do_not_fit_each_other() -> None:
@@ -367,7 +365,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_not_a_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder; expected one that `saccade train`"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder; expected one that `onlooker train`"):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"the folder holds no trained model; expected one that"):
         load(tmp_path)
@@ -379,7 +377,7 @@ def test_not_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["recognizer.json", "config.json"])
 def test_foreign_json(run: Path, name: str, content: str) -> None:
     (run / "model" / name).write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"its JSON files are not those of a saccade model|not a whole JSON file"):
+    with pytest.raises(ValueError, match=r"its JSON files are not those of a onlooker model|not a whole JSON file"):
         load(run)
 
 
@@ -462,7 +460,7 @@ def test_what_a_window_shows_is_told_of_the_frame(tmp_path: Path) -> None:
     for t in range(12):
         video[t, 60:76, 8 + 8 * t : 24 + 8 * t] = 220
     path = write(tmp_path / "moves.mp4", video, fps=10)
-    of = recognizer(data=replace(DATA, size=32, follow=0.5))
+    of = recognizer(data=replace(DATA, size=32, motion_crop=0.5))
     seen = of.predict(path)
     assert seen.attention is not None
     assert seen.windows is not None
@@ -482,7 +480,7 @@ def test_what_a_window_shows_is_told_of_the_frame(tmp_path: Path) -> None:
     for tube in seen.tubes:
         assert tube.boxes.min() >= 0
         assert (tube.boxes[:, 2:] <= [128, 96]).all()
-    assert load(of.save(tmp_path / "model")).data.follow == 0.5
+    assert load(of.save(tmp_path / "model")).data.motion_crop == 0.5
     drawn = of.overlay(path, tmp_path / "seen.mp4", seen)
     assert len(read(drawn, 12)) == 12
 
@@ -492,19 +490,19 @@ def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path
     for t in range(8):
         video[t, 30:42, 60 + 3 * t : 72 + 3 * t] = 220
     path = write(tmp_path / "moves.mp4", video, fps=10)
-    data = replace(DATA, size=64, follow=0.5)
+    data = replace(DATA, size=64, motion_crop=0.5)
     model = create_model("convnet", 3, size=64, encoder="stn:2", hidden=8)
     of = Recognizer(model, CLASSES, data)
     seen, sample = of.look(path)
     assert seen.windows is not None
     assert sample.followed is not None
     assert seen.windows.shape == (6, 2, 4, 2)
-    whole, _ = Recognizer(model, CLASSES, replace(data, follow=0.0)).look(path)
+    whole, _ = Recognizer(model, CLASSES, replace(data, motion_crop=0.0)).look(path)
     with torch.no_grad():
         theta = model.encoder.windows((torch.from_numpy(sample.pixels).float() / 255 - 0.5).movedim(-1, 1) / 0.25)
     for t in range(6):
         x1, y1, x2, y2 = sample.followed[t] * [100, 60, 100, 60]
-        centre = (theta[t, :, :, 2].numpy() + 1) / 2
-        expected = [x1, y1] + centre * [x2 - x1, y2 - y1]
+        center = (theta[t, :, :, 2].numpy() + 1) / 2
+        expected = [x1, y1] + center * [x2 - x1, y2 - y1]
         np.testing.assert_allclose(seen.windows[t].mean(1), expected, atol=1e-2)
     assert not np.allclose(whole.windows, seen.windows)

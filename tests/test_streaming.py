@@ -14,21 +14,21 @@ import pytest
 import torch
 from senders import FPS, Sender, cut, slowly, transport_stream
 
-from saccade.config import DataConfig, StreamConfig
-from saccade.data.frame_cache import read_sample
-from saccade.data.transform import to_video
-from saccade.localization.live import causal
-from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.segments import lasts
-from saccade.models.build import create_model
-from saccade.recognizer import Recognizer
-from saccade.streaming import Streams
-from saccade.structures import ClipError, Step
-from saccade.video.follow import cut as cut_window
-from saccade.video.follow import follow_next
-from saccade.video.read import stream
-from saccade.video.resize import resize, shrink_to
-from saccade.video.write import write
+from onlooker.config import DataConfig, StreamConfig
+from onlooker.data.clips import read_sample
+from onlooker.data.transforms import to_video
+from onlooker.localization.online import causal
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.segments import lasts
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.streaming import Streams
+from onlooker.structures import ClipError, Step
+from onlooker.video.motion_crop import cut as cut_window
+from onlooker.video.motion_crop import follow_next
+from onlooker.video.reader import stream
+from onlooker.video.resize import resize, shrink_to
+from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
 DATA = DataConfig(frames=6, size=16, normalization="half")
@@ -72,7 +72,7 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
     ("name", "channels", "normalization", "settings"),
     [
         ("convalstm", 3, "half", {}),
-        ("convalstm", 1, "imagenet", {"start": "first-frame"}),
+        ("convalstm", 1, "imagenet", {"init": "first-frame"}),
         ("lstm", 1, "half", {}),
         ("convnet", 3, "imagenet", {}),
         ("report", 3, "half", {}),
@@ -91,7 +91,7 @@ def test_steps_are_those_of_the_whole_clip(
 
 @pytest.mark.parametrize("streams", ["rgb", "both"])
 def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
-    data = replace(DATA, streams=streams, flow_length=2)
+    data = replace(DATA, modality=streams, flow_length=2)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     path = make_clip(frames=8)
     steps = list(recognizer("convalstm", data, **settings).watch(path, CONFIG))
@@ -120,7 +120,7 @@ def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Ma
 
 def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
     """A model that weighs frames, and not all alike."""
-    data = replace(DATA, frames=14, streams=streams, flow_length=1)
+    data = replace(DATA, frames=14, modality=streams, flow_length=1)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     of = recognizer("moments", data, **settings)
     with torch.no_grad():
@@ -184,9 +184,9 @@ def test_the_model_sees_the_rate_that_is_asked_for(make_clip: Make) -> None:
     assert [step.index for step in recognizer().watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
 
 
-@pytest.mark.parametrize("start", ["zeros", "first-frame"])
-def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, start: str) -> None:
-    of = recognizer(start=start)
+@pytest.mark.parametrize("init", ["zeros", "first-frame"])
+def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, init: str) -> None:
+    of = recognizer(init=init)
     paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (15, (48, 40)))]
     steps = list(of.watch(paths))
     for path in paths:
@@ -200,7 +200,7 @@ def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, start: str) -> No
 def test_flow_is_that_of_the_whole_clip(
     make_clip: Make, name: str, streams: str, length: int, size: tuple[int, int]
 ) -> None:
-    data = replace(DATA, frames=9, streams=streams, flow_length=length)
+    data = replace(DATA, frames=9, modality=streams, flow_length=length)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     of, path = recognizer(name, data, **settings), make_clip(frames=9, size=size)
     seen = of.predict(path)  # of all of its frames
@@ -218,7 +218,7 @@ def test_flow_is_that_of_the_whole_clip(
 
 
 def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> None:
-    data = replace(DATA, streams="flow", flow="tvl1")
+    data = replace(DATA, modality="flow", flow="tvl1")
     if not hasattr(cv2, "optflow"):
         with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build"):
             recognizer("convlstm", data).watch("tcp://127.0.0.1:9")
@@ -312,7 +312,7 @@ def test_memory_is_constant(tmp_path: Path, name: str) -> None:
     ("name", "data", "settings", "message"),
     [
         ("c3d", DATA, {}, "c3d answers once a clip and needs all of its frames"),
-        ("convlstm", DATA, {"start": "clip-mean"}, "start is 'clip-mean', which needs the whole clip"),
+        ("convlstm", DATA, {"init": "clip-mean"}, "init is 'clip-mean', which needs the whole clip"),
     ],
 )
 def test_a_model_that_cannot_stream_says_so_before_anything_is_opened(
@@ -335,7 +335,7 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
     for t in range(16):
         video[t, 40:56, 10 + 6 * t : 26 + 6 * t] = 220
     path = write(tmp_path / "moves.mp4", video, fps=10)
-    data = replace(DATA, size=32, frames=16, streams=streams, flow_length=1, follow=0.5)
+    data = replace(DATA, size=32, frames=16, modality=streams, flow_length=1, motion_crop=0.5)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     of = recognizer(name, data, **settings)
     state, steps = None, list(of.watch(path))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saccade.structures import Box, ClipError, Evaluation, Frames, Prediction, Segment, Step, Tube
+from onlooker.structures import Box, ClipError, Evaluation, Frames, Prediction, Segment, Step, Tube
 
 CLASSES = ("wave", "clap", "run")
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from pages import self_contained
 
-import saccade
-from saccade.config import DataConfig, ModelConfig, TrainConfig
-from saccade.experiments.clips import evaluate, read_curves, train
+import onlooker
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.runs.train import evaluate, read_curves, train
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
@@ -25,7 +25,7 @@ KEYS = {
 @pytest.fixture(scope="module", autouse=True)
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
-    patch.setenv("SACCADE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
     torch.set_num_threads(1)
     yield
     patch.undo()
@@ -58,7 +58,7 @@ def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
     assert len(curves["training"]["loss"]) == 2
 
     # The run answers by itself: a program can load it, and evaluating again finds the same.
-    recognizer = saccade.load(run)
+    recognizer = onlooker.load(run)
     right = sum(recognizer.predict(squares / clip["path"]).label == clip["label"] for clip in split["test"])
     assert right == round(measured["accuracy"] * measured["videos"])
     assert recognizer.data.normalization == "half"
@@ -70,7 +70,7 @@ def test_a_run_that_was_killed_while_reporting_goes_on(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, model, run = DataConfig(frames=4, size=16, channels=1), ModelConfig(name="convnet"), tmp_path / "run"
-    from saccade.experiments import clips
+    from onlooker.runs import train as clips
 
     def killed(*_: object) -> None:
         raise SystemExit(9)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.data.digits import Digits, load_digits, split_digits
+from onlooker.data.digits import Digits, load_digits, split_digits
 
-FULL = Path(os.environ.get("SACCADE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
+FULL = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import convolve2d
 
-from saccade.data.elastic import elastic_fields, elastic_noise, smooth
+from onlooker.data.elastic import elastic_fields, elastic_noise, smooth
 
 
 @pytest.mark.parametrize("window", [5, 61])

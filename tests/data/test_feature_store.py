@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pooling_store import DATA, ORIGIN, files_of, made_store, make_folders, pool
 
-from saccade.data.extraction import extract
-from saccade.data.feature_store import FeatureStore, content_digest, load_maps
-from saccade.video.sample import equally_spaced
+from onlooker.data.extract import extract
+from onlooker.data.feature_store import FeatureStore, content_digest, load_maps
+from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
 
@@ -50,7 +50,7 @@ def test_of_a_folder_the_pictures_count_in_their_order(tmp_path: Path) -> None:
         ({"data": replace(DATA, size=32)}, "size 16 .asked for: 32."),
         ({"data": replace(DATA, normalization="imagenet")}, "normalization half .asked for: imagenet."),
         ({"every": True}, "frames 4 .asked for: every."),
-        ({"data": replace(DATA, streams="flow")}, "streams rgb .asked for: flow., flow None .asked for: dis."),
+        ({"data": replace(DATA, modality="flow")}, "modality rgb .asked for: flow., flow None .asked for: dis."),
     ],
 )
 def test_a_store_made_by_something_else_is_an_error(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -58,7 +58,7 @@ def test_a_store_made_by_something_else_is_an_error(tmp_path: Path, changes: dic
     with pytest.raises(ValueError, match=said):
         made_store(tmp_path, **changes)
     assert FeatureStore.open(tmp_path).origin.to_dict() == ORIGIN.to_dict()
-    made_store(tmp_path, data=replace(DATA, shift=0.5, flip=True))  # augmentation plays no part
+    made_store(tmp_path, data=replace(DATA, translate=0.5, hflip=True))  # augmentation plays no part
 
 
 def test_another_version_of_the_store_is_an_error(tmp_path: Path) -> None:
@@ -67,14 +67,14 @@ def test_another_version_of_the_store_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text(json.dumps({**values, "version": 7}), encoding="utf-8")
     for use in (FeatureStore.open, made_store):
         with pytest.raises(
-            ValueError, match="a store of version 7, this saccade reads and writes version 1; make a new"
+            ValueError, match="a store of version 7, this onlooker reads and writes version 1; make a new"
         ):
             use(tmp_path)
 
 
 def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no feature store there .*make one by `saccade features CLIPS --store"
+        FileNotFoundError, match=r"no feature store there .*make one by `onlooker features CLIPS --store"
     ):
         FeatureStore.open(tmp_path)
     (tmp_path / "mine.txt").write_text("precious", encoding="utf-8")
@@ -95,12 +95,12 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     (file,) = extract(store, [path], pool).files
     assert file is not None
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=r"not whole .*; run `saccade features` again with the same arguments"):
+    with pytest.raises(ValueError, match=r"not whole .*; run `onlooker features` again with the same arguments"):
         load_maps((file,), lambda total: equally_spaced(total, 4))
     assert extract(store, [path], pool).new == 1  # it is made anew
     assert extract(store, [path], pool).there == 1
     file.unlink()
-    with pytest.raises(FileNotFoundError, match="no such features; run `saccade features` again"):
+    with pytest.raises(FileNotFoundError, match="no such features; run `onlooker features` again"):
         store.maps(path)
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from saccade.data.folder import Split, few_of_each, find_clips, fold_clips, leave_one_out, make_splits, split_clips
-from saccade.structures import Clip, ClipError
+from onlooker.data.folder import Split, few_of_each, find_clips, fold_clips, leave_one_out, make_splits, split_clips
+from onlooker.structures import Clip, ClipError
 
 
 def touch(*paths: Path) -> None:

@@ -1,14 +1,14 @@
-"""Generated samples: new in every batch, the same for the same indices, labelled with what they show."""
+"""Generated samples: new in every batch, the same for the same indices, labeled with what they show."""
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from saccade.data.digits import Digits
-from saccade.data.generated import DigitPairs, SingleDigits
-from saccade.data.moving_mnist import PAIRS, MovingDigits
-from saccade.data.scaled_mnist import ScaledDigits
+from onlooker.data.digits import Digits
+from onlooker.data.generated import DigitPairs
+from onlooker.data.moving_mnist import PAIRS, MovingDigits
+from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_it_is_a_data_set_for_a_loader(digits: MovingDigits) -> None:
         pairs[10]
 
 
-def test_one_moving_digit_is_labelled_with_itself_and_three_with_nothing(digits: MovingDigits) -> None:
+def test_one_moving_digit_is_labeled_with_itself_and_three_with_nothing(digits: MovingDigits) -> None:
     alone = MovingDigits(digits.digits, num_digits=1, frames=2)
     for frames, target, _ in DigitPairs(alone, 50, seed=0).__getitems__(list(range(50))):
         assert set(frames.unique().tolist()) == {0, 20 * target + 50}
@@ -66,7 +66,7 @@ def test_one_moving_digit_is_labelled_with_itself_and_three_with_nothing(digits:
         DigitPairs(MovingDigits(digits.digits, num_digits=3, frames=2), 10, seed=0)
 
 
-def test_single_digits_are_the_pictures_of_scaled_mnist_in_8_bits() -> None:
+def test_single_digits_are_the_frames_of_scaled_mnist_in_8_bits() -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 28, 28)).astype(np.uint8)
     scaled = ScaledDigits(Digits(images, np.arange(10, dtype=np.int64)))
     singles = SingleDigits(scaled, seed=3)

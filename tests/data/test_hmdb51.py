@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rar5 import make_rar
 
-from saccade.data import hmdb51 as module
-from saccade.data import rar
-from saccade.data.folder import Split
-from saccade.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
-from saccade.structures import ClipError
-from saccade.video.read import read
+from onlooker.data import hmdb51 as module
+from onlooker.data import rar
+from onlooker.data.folder import Split
+from onlooker.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
+from onlooker.structures import ClipError
+from onlooker.video.reader import read
 
 TWO = ("cartwheel", "wave")
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from saccade.data import canvas, moving_mnist
-from saccade.data.canvas import ink_boxes
-from saccade.data.digits import Digits
-from saccade.data.elastic import elastic_fields
-from saccade.data.moving_mnist import (
+from onlooker.data import canvas, moving_mnist
+from onlooker.data.canvas import ink_boxes
+from onlooker.data.digits import Digits
+from onlooker.data.elastic import elastic_fields
+from onlooker.data.moving_mnist import (
     PAIRS,
     VARIANTS,
     Batch,
@@ -61,15 +61,15 @@ def naive_layers(moving: MovingDigits, batch: Batch, seed: int) -> np.ndarray:
         fields = drawn.view(B, S, 2, side, side).double().numpy()
     layers = np.zeros((B, moving.num_digits, moving.frames, side, side))
     rows, columns = np.mgrid[:side, :side]
-    centre = (side - 1) / 2
+    center = (side - 1) / 2
     for b, k, t in np.ndindex(layers.shape[:3]):
         x, y = motion.positions[b, k, t].tolist()
         alone = np.zeros((side, side))
         alone[y : y + 28, x : x + 28] = moving.digits.images[batch.indices[b, k]]
         s = t * S // moving.frames
         turn = cmath.rect(1 / motion.scales[b, s].item(), -motion.angles[b, s].item())
-        source = ((columns + fields[b, s, 0] - centre) + 1j * (rows + fields[b, s, 1] - centre)) * turn
-        coordinates = [source.imag + centre, source.real + centre]
+        source = ((columns + fields[b, s, 0] - center) + 1j * (rows + fields[b, s, 1] - center)) * turn
+        coordinates = [source.imag + center, source.real + center]
         layers[b, k, t] = map_coordinates(alone, coordinates, order=1, mode="grid-constant")
     return layers
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saccade.data.published import apportion, check_present, read_lines
-from saccade.structures import Clip, ClipError
+from onlooker.data.published import apportion, check_present, read_lines
+from onlooker.structures import Clip, ClipError
 
 SHARES = {"training": 0.7, "validation": 0.2, "test": 0.1}
 

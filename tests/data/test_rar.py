@@ -10,8 +10,8 @@ pytest.importorskip("rarfile", reason="the extra rar is not installed")
 import rarfile
 from rar5 import make_rar
 
-from saccade.data import rar
-from saccade.structures import ClipError
+from onlooker.data import rar
+from onlooker.structures import ClipError
 
 
 def test_files_of_one_kind_come_out_whole_without_their_folders(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saccade.data.figure_motion import ACTIONS, JOINTS, LIMBS, Body, perform
-from saccade.data.folder import find_clips, split_clips
-from saccade.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
-from saccade.data.write_folder import GeneratedClip, write_folder
-from saccade.video.read import read
+from onlooker.data.figure_motion import ACTIONS, JOINTS, LIMBS, Body, perform
+from onlooker.data.folder import find_clips, split_clips
+from onlooker.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
+from onlooker.data.write_folder import GeneratedClip, write_folder
+from onlooker.video.reader import read
 
 PLAIN = StickFigures(frames=12, fps=6, size=(96, 128), background="plain", bystanders=0)
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
@@ -109,7 +109,7 @@ def test_boxes_hold_every_joint_and_fit_what_is_drawn(action: str) -> None:
         for t, (x1, y1, x2, y2) in enumerate(made.boxes.tolist()):
             rows, columns = np.flatnonzero(drawn[t].any(1)), np.flatnonzero(drawn[t].any(0))
             tight = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-            # A pixel that is covered by less than a level of colour belongs to the box, too.
+            # A pixel that is covered by less than a level of color belongs to the box, too.
             assert np.abs(np.subtract((x1, y1, x2, y2), tight)).max() <= 1
             inside = (made.joints[t] >= (x1, y1)) & (made.joints[t] <= (x2, y2))
             assert inside.all()
@@ -190,7 +190,7 @@ def test_files_come_back_through_the_reading_path(written: Path) -> None:
         frames = read(written / name, 8)
         assert frames.indices.tolist() == list(range(8))
         np.testing.assert_allclose(frames.times, np.arange(8) / 4, atol=1e-6)
-        # H.264 keeps colour at half the size.
+        # H.264 keeps color at half the size.
         assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
         moving = np.flatnonzero(made.moving)
         assert facts["event"] == [moving[0], moving[-1]]

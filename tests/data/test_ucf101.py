@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from saccade.data.ucf101 import COUNTS, read_index, read_list, ucf101
-from saccade.structures import ClipError
+from onlooker.data.ucf101 import COUNTS, read_index, read_list, ucf101
+from onlooker.structures import ClipError
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")
 

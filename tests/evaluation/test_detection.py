@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saccade.evaluation.detection import (
+from onlooker.evaluation.detection import (
     COCO_RECALLS,
     THRESHOLDS,
     at_thresholds,
@@ -21,7 +21,7 @@ from saccade.evaluation.detection import (
     tube_iou,
     video_map,
 )
-from saccade.structures import Box, Segment, Tube
+from onlooker.structures import Box, Segment, Tube
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:
@@ -57,7 +57,7 @@ def slow_segment_iou(a: Segment, b: Segment) -> float:
 
 
 def slow_map(found: Any, true: Any, iou: Callable[[Any, Any], float], threshold: float) -> float:
-    """Precision and recall after each guess in turn, the surest first; nothing is vectorised."""
+    """Precision and recall after each guess in turn, the surest first; nothing is vectorized."""
     answers = []
     for label in sorted({each.label for here in true.values() for each in here}):
         truths = [(video, each) for video, here in true.items() for each in here if each.label == label]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.evaluation.explanation import blanked_accuracy, elsewhere, grad_cam, heaviest
-from saccade.models.build import create_model
-from saccade.models.classifier import Classifier
+from onlooker.evaluation.explanation import blanked_accuracy, elsewhere, grad_cam, heaviest
+from onlooker.models.classifier import Classifier
+from onlooker.models.registry import create_model
 
 
 def model(name: str, **settings: object) -> Classifier:

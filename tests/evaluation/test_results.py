@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from saccade import __version__
-from saccade.evaluation.results import machine, with_rows_anew, write_results
+from onlooker import __version__
+from onlooker.evaluation.results import machine, with_rows_anew, write_results
 
 
 def test_results_have_the_fields_that_tables_read(tmp_path: Path) -> None:
@@ -23,16 +23,16 @@ def test_results_have_the_fields_that_tables_read(tmp_path: Path) -> None:
 def test_the_machine_is_described_but_not_named() -> None:
     described = machine()
     assert described["cores"] >= 1
-    assert described["versions"]["saccade"] == __version__
+    assert described["versions"]["onlooker"] == __version__
     assert str(Path.home()) not in json.dumps(described)
 
 
 def test_rows_made_again_and_again_are_named_once() -> None:
-    first = with_rows_anew("saccade reproduce digits", "'a/*'")
-    assert first == "saccade reproduce digits; then rows anew, --only 'a/*'"
+    first = with_rows_anew("onlooker reproduce digits", "'a/*'")
+    assert first == "onlooker reproduce digits; then rows anew, --only 'a/*'"
     assert with_rows_anew(first, "'a/*'") == first
     both = with_rows_anew(first, "b")
     assert both == f"{first}; then rows anew, --only b"
     assert with_rows_anew(both, "'a/*'") == (
-        "saccade reproduce digits; then rows anew, --only b; then rows anew, --only 'a/*'"
+        "onlooker reproduce digits; then rows anew, --only b; then rows anew, --only 'a/*'"
     )

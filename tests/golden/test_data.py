@@ -12,19 +12,19 @@ import torch
 from golden import check
 from torch import Tensor
 
-from saccade.data.canvas import Scenes, draw_scenes, ink_boxes, paste
-from saccade.data.digits import Digits, Sides, load_digits, split_digits
-from saccade.data.elastic import elastic_fields
-from saccade.data.figure_motion import ACTIONS, Body, perform
-from saccade.data.folder import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
-from saccade.data.frame_cache import ClipWindows
-from saccade.data.generated import DigitPairs, SingleDigits
-from saccade.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, bounce, ordered_label, pair_label, random_stream
-from saccade.data.moving_target import MovingTarget
-from saccade.data.scaled_mnist import ScaledDigits
-from saccade.data.stick_figures import StickFigures, make_person
-from saccade.data.transform import NORMALIZATIONS, augment, to_features, to_video
-from saccade.structures import Clip
+from onlooker.data.canvas import Scenes, draw_scenes, ink_boxes, paste
+from onlooker.data.clips import ClipWindows
+from onlooker.data.digits import Digits, Sides, load_digits, split_digits
+from onlooker.data.elastic import elastic_fields
+from onlooker.data.figure_motion import ACTIONS, Body, perform
+from onlooker.data.folder import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
+from onlooker.data.generated import DigitPairs
+from onlooker.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, bounce, ordered_label, pair_label, random_stream
+from onlooker.data.stick_figures import StickFigures, make_person
+from onlooker.data.transforms import NORMALIZATIONS, augment, to_features, to_video
+from onlooker.structures import Clip
+from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.videolstm.moving_target import MovingTarget
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -278,27 +278,27 @@ def video(channels: int, frames: int = 6) -> Tensor:
 
 
 def moved(channels: int = 3, flow_channels: int = 0, seed: int = 21, **settings: Any) -> Tensor:
-    usual = {"shift": 0.0, "zoom": 0.0, "flip": False}
+    usual = {"translate": 0.0, "scale": 0.0, "hflip": False}
     return augment(video(channels), flow_channels=flow_channels, generator=generator(seed), **{**usual, **settings})
 
 
 def test_augmentation() -> None:
-    every = {"shift": 0.1, "zoom": 0.2, "flip": True, "turn": 15.0, "pace": 0.3}
+    every = {"translate": 0.1, "scale": 0.2, "hflip": True, "degrees": 15.0, "speed": 0.3}
     check(
         "data_augment",
         {
             "none": moved(),
-            "shift": moved(shift=0.2),
-            "zoom": moved(zoom=0.3),
-            "flip": moved(flip=True),
-            "turn": moved(turn=30.0),
-            "pace": moved(pace=0.4),
+            "shift": moved(translate=0.2),
+            "zoom": moved(scale=0.3),
+            "flip": moved(hflip=True),
+            "turn": moved(degrees=30.0),
+            "pace": moved(speed=0.4),
             "every": moved(**every),
             "every_with_flow": moved(7, 4, **every),
-            "flip_with_flow": moved(5, 2, flip=True),
-            "turn_with_flow": moved(5, 2, turn=45.0),
-            "pace_with_flow": moved(5, 2, pace=0.4),
-            "flow_alone": moved(2, 2, shift=0.1, zoom=0.1),
+            "flip_with_flow": moved(5, 2, hflip=True),
+            "turn_with_flow": moved(5, 2, degrees=45.0),
+            "pace_with_flow": moved(5, 2, speed=0.4),
+            "flow_alone": moved(2, 2, translate=0.1, scale=0.1),
         },
     )
 

@@ -14,12 +14,13 @@ import torch
 from golden import check
 from numpy.typing import NDArray
 
-from saccade.config import DataConfig, read_json
-from saccade.data.transform import to_video
-from saccade.export import export
-from saccade.models.build import create_model
-from saccade.onnx_step import ExportedStep
-from saccade.recognizer import Recognizer
+from onlooker.config import DataConfig
+from onlooker.data.transforms import to_video
+from onlooker.export import export
+from onlooker.files import read_json
+from onlooker.models.registry import create_model
+from onlooker.onnx_step import ExportedStep
+from onlooker.recognizer import Recognizer
 
 CLASSES, SIZE, FRAMES = ("clap", "run", "wave"), 32, 5
 
@@ -68,7 +69,8 @@ def exported(folder: Path) -> dict[str, Any]:
         found.append([answer.scores, answer.attention, answer.evidence, list(state)])
     described = read_json(folder / "step.json")
     # Not the version, nor how long the file is or how far rounding goes on this machine.
-    told = {name: described[name] for name in ("classes", "verdict", "frames", "batch", "frame", "first", "state")}
+    told = {name: described[name] for name in ("classes", "frames", "batch", "frame", "first", "state")}
+    told["verdict"] = described["aggregation"]
     return {"steps": found, "told": told, "outputs": described["outputs"], "happening": described["happening"]}
 
 

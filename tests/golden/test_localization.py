@@ -8,15 +8,7 @@ import pytest
 from golden import check
 from numpy.typing import NDArray
 
-from saccade.evaluation.accuracy import (
-    boxes_with_a_window,
-    measure,
-    peak_in_box,
-    uniform_in_box,
-    wilson_interval,
-    write_scores,
-)
-from saccade.evaluation.detection import (
+from onlooker.evaluation.detection import (
     at_thresholds,
     average_precision,
     cor_loc,
@@ -27,16 +19,24 @@ from saccade.evaluation.detection import (
     tube_iou,
     video_map,
 )
-from saccade.evaluation.explanation import heaviest
-from saccade.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
-from saccade.localization.foreground import background, contrast, motion, motion_so_far
-from saccade.localization.live import Lasting, Places, causal, lasts_next, locate_next
-from saccade.localization.locate import locate
-from saccade.localization.parameters import LocalizationParameters, explanation_cost
-from saccade.localization.segments import find_segments, happening, lasts, runs_above
-from saccade.localization.smooth import smooth, smooth_step, upsample
-from saccade.localization.tubes import box_iou, label_tubes, link
-from saccade.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
+from onlooker.evaluation.explanation import heaviest
+from onlooker.evaluation.metrics import (
+    boxes_with_a_window,
+    measure,
+    peak_in_box,
+    uniform_in_box,
+    wilson_interval,
+    write_scores,
+)
+from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.foreground import background, contrast, motion, motion_so_far
+from onlooker.localization.locate import locate
+from onlooker.localization.maps import smooth, smooth_step, upsample
+from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
+from onlooker.localization.parameters import LocalizationParameters, explanation_cost
+from onlooker.localization.segments import find_segments, happening, lasts, runs_above
+from onlooker.localization.tubes import box_iou, label_tubes, link
+from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
 
 T, SIDE, GRID = 16, 48, 6
 CLASSES = ("clap", "run", "wave")

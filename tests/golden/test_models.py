@@ -19,29 +19,29 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from saccade.config import DataConfig, TrainConfig
-from saccade.data.transform import to_features, to_video
-from saccade.encoders.build import Windowed
-from saccade.evaluation.accuracy import measure
-from saccade.experiments.fuse import choose_weights
-from saccade.fused import Fused, fuse_scores
-from saccade.localization.locate import locate
-from saccade.localization.parameters import LocalizationParameters
-from saccade.models.build import MODELS, create_model
-from saccade.models.classifier import VERDICTS, Classifier, clip_scores
-from saccade.models.video_model import VideoModel, count_parameters
-from saccade.recognizer import Recognizer
-from saccade.structures import Evaluation, Prediction
-from saccade.training.fit import Fitting, fit
-from saccade.training.losses import doubly_stochastic, frame_cross_entropy
-from saccade.training.rounds import train_rounds
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.transforms import to_features, to_video
+from onlooker.ensemble import Fused, fuse_scores
+from onlooker.evaluation.metrics import measure
+from onlooker.localization.locate import locate
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
+from onlooker.models.encoders.build import Windowed
+from onlooker.models.registry import MODELS, create_model
+from onlooker.models.video_model import VideoModel, count_parameters
+from onlooker.recognizer import Recognizer
+from onlooker.runs.ensemble import choose_weights
+from onlooker.structures import Evaluation, Prediction
+from onlooker.training.fit import Fitting, fit
+from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker_papers.digits.rounds import train_rounds
 
 B, T, K, SIZE, HIDDEN = 2, 6, 3, 32, 8
 CLASSES = ("left", "right", "up")
-PICTURE = DataConfig(frames=T, size=SIZE, normalization="half", shift=0.0, zoom=0.0)
-BOTH = replace(PICTURE, streams="both")
+PICTURE = DataConfig(frames=T, size=SIZE, normalization="half", translate=0.0, scale=0.0)
+BOTH = replace(PICTURE, modality="both")
 STACKED = replace(BOTH, flow_length=3)
-GREY = replace(PICTURE, channels=1)
+GRAY = replace(PICTURE, channels=1)
 LARGER = replace(PICTURE, size=64)
 
 # name -> the model, how its samples are made, and its settings beside `hidden`.
@@ -60,20 +60,23 @@ CASES: dict[str, Case] = {
     "moments-paired": ("moments", BOTH, FLOW),
     "convlstm-paired": ("convlstm", BOTH, FLOW),
     "convlstm-both": ("convlstm", BOTH, {}),
-    "convlstm-flow": ("convlstm", replace(PICTURE, streams="flow"), {}),
+    "convlstm-flow": ("convlstm", replace(PICTURE, modality="flow"), {}),
     "tcn-paired-stacked": ("tcn", STACKED, {"flow_channels": 6}),
     "motion-stacked": ("motion", STACKED, {"flow_channels": 6}),
-    "tracks-grey": ("tracks", GREY, {"head": "each-glimpse", "stretch": 3}),
+    "tracks-grey": ("tracks", GRAY, {"head": "each-glimpse", "stretch": 3}),
     # What is attended must tell the class.
-    **{f"{name}-grounded": (name, PICTURE, {"grounded": True}) for name in ("alstm", "convalstm", "moments", "report")},
-    "motion-grounded": ("motion", BOTH, {**FLOW, "grounded": True}),
+    **{
+        f"{name}-grounded": (name, PICTURE, {"attention_loss": True})
+        for name in ("alstm", "convalstm", "moments", "report")
+    },
+    "motion-grounded": ("motion", BOTH, {**FLOW, "attention_loss": True}),
     # The state before the first frame.
     **{
-        f"{name}-{start}": (name, PICTURE, {"start": start})
+        f"{name}-{init}": (name, PICTURE, {"init": init})
         for name in ("lstm", "alstm", "convlstm", "convalstm")
-        for start in ("first-frame", "clip-mean")
+        for init in ("first-frame", "clip-mean")
     },
-    "motion-first-frame": ("motion", BOTH, {**FLOW, "start": "first-frame"}),
+    "motion-first-frame": ("motion", BOTH, {**FLOW, "init": "first-frame"}),
     # Cells and glimpses of others.
     "convlstm-separable": ("convlstm", PICTURE, {"cell": "separable"}),
     "convalstm-separable": ("convalstm", PICTURE, {"cell": "separable", "glimpse": "product"}),
@@ -83,15 +86,15 @@ CASES: dict[str, Case] = {
     "alstm-scaled": ("alstm", PICTURE, {"glimpse": "scaled"}),
     "alstm-head-units": ("alstm", PICTURE, {"head_units": 5, "dropout": 0.2}),
     # Encoders.
-    "lstm-lenet": ("lstm", GREY, {"encoder": "lenet"}),
+    "lstm-lenet": ("lstm", GRAY, {"encoder": "lenet"}),
     "convnet-lenet": ("convnet", PICTURE, {"encoder": "lenet"}),
-    "lstm-stn": ("lstm", GREY, {"encoder": "stn"}),
-    "lstm-stn-2": ("lstm", GREY, {"encoder": "stn:2"}),
-    "opinions-stn-2": ("opinions", GREY, {"encoder": "stn:2", "head": "each-glimpse"}),
-    "convnet-stn-3": ("convnet", GREY, {"encoder": "stn:3"}),
-    "lstm-dcn": ("lstm", GREY, {"encoder": "dcn"}),
-    "convnet-dcn-tap": ("convnet", GREY, {"encoder": "dcn:tap"}),
-    "tcn-dcn-modulated": ("tcn", GREY, {"encoder": "dcn:modulated"}),
+    "lstm-stn": ("lstm", GRAY, {"encoder": "stn"}),
+    "lstm-stn-2": ("lstm", GRAY, {"encoder": "stn:2"}),
+    "opinions-stn-2": ("opinions", GRAY, {"encoder": "stn:2", "head": "each-glimpse"}),
+    "convnet-stn-3": ("convnet", GRAY, {"encoder": "stn:3"}),
+    "lstm-dcn": ("lstm", GRAY, {"encoder": "dcn"}),
+    "convnet-dcn-tap": ("convnet", GRAY, {"encoder": "dcn:tap"}),
+    "tcn-dcn-modulated": ("tcn", GRAY, {"encoder": "dcn:modulated"}),
     "convalstm-timm": ("convalstm", LARGER, {"encoder": "test_resnet"}),
     "lstm-timm-vector": ("lstm", PICTURE, {"encoder": "test_resnet:vector"}),
     "feature-average-timm": ("feature-average", PICTURE, {"encoder": "test_resnet"}),
@@ -177,8 +180,8 @@ def trained(
     return model, fit(model, *sides, data, train, folder, title=None)
 
 
-def recognizer(case: Case, verdict: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
-    return Recognizer(made(case), CLASSES, case[1], verdict, localization or LocalizationParameters())
+def recognizer(case: Case, aggregation: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
+    return Recognizer(made(case), CLASSES, case[1], aggregation, localization or LocalizationParameters())
 
 
 # What they are given.
@@ -279,9 +282,9 @@ def test_a_model(name: str) -> None:
     values["every"] = losses(model, data, base, samples, targets)
     values["trained"] = answers()
     if not name.startswith("torchvision-"):  # which is slow, and learns as the others do
-        values["last"] = losses(made(case), data, replace(base, loss="last", smoothing=0.0), samples, targets)
+        values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
     if model.attends:
-        values["penalty"] = losses(made(case), data, replace(base, penalty=1.0), samples, targets)
+        values["penalty"] = losses(made(case), data, replace(base, attention_regularization=1.0), samples, targets)
     check(f"model-{name}", values)
 
 
@@ -290,7 +293,7 @@ def test_which_models_there_are() -> None:
     check("models", {"names": list(about), "about": about, "cases": list(CASES)})
 
 
-# Losses and verdicts.
+# Losses and aggregations.
 
 
 def test_losses() -> None:
@@ -309,19 +312,23 @@ def test_losses() -> None:
 
 def test_verdicts() -> None:
     scores = torch.from_numpy(probabilities(4, 50, K))
-    check("verdicts", {verdict: clip_scores(scores, verdict).tolist() for verdict in VERDICTS})
+    check("verdicts", {aggregation: clip_scores(scores, aggregation).tolist() for aggregation in AGGREGATIONS})
 
 
 # A short training.
 
-AUGMENTED = {"shift": 0.1, "zoom": 0.1}
+AUGMENTED = {"translate": 0.1, "scale": 0.1}
 TRAIN = TrainConfig(epochs=2, batch=4, patience=0, precision="32")
 TRAININGS: dict[str, tuple[str, TrainConfig, dict[str, Any]]] = {
     "adamw": ("convalstm", TRAIN, AUGMENTED),
-    "rmsprop": ("lstm", replace(TRAIN, optimizer="rmsprop", loss="last", clip=0.0), AUGMENTED),
-    "adadelta": ("convnet", replace(TRAIN, optimizer="adadelta", lr=1.0, verdict="product"), {}),
-    "grounded": ("motion-grounded", replace(TRAIN, schedule="cosine", penalty=0.1), {**AUGMENTED, "flip": True}),
-    "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "turn": 20.0, "pace": 0.3}),
+    "rmsprop": ("lstm", replace(TRAIN, optimizer="rmsprop", loss="last", grad_clip=0.0), AUGMENTED),
+    "adadelta": ("convnet", replace(TRAIN, optimizer="adadelta", lr=1.0, aggregation="product"), {}),
+    "grounded": (
+        "motion-grounded",
+        replace(TRAIN, schedule="cosine", attention_regularization=0.1),
+        {**AUGMENTED, "hflip": True},
+    ),
+    "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "degrees": 20.0, "speed": 0.3}),
     "tracks": ("tracks", replace(TRAIN, loss="last"), {}),
     "c3d": ("c3d", TRAIN, AUGMENTED),
 }
@@ -370,7 +377,7 @@ PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] 
     "stn": ("lstm-stn", {}, None),
     "stn-2": ("lstm-stn-2", {"windows": 2, "frames": 5}, None),
     "tracks": ("tracks-grey", {}, None),
-    "followed": ("convalstm", {"follow": 0.5}, None),
+    "followed": ("convalstm", {"motion_crop": 0.5}, None),
 }
 
 
@@ -394,10 +401,10 @@ def test_a_prediction(name: str, tmp_path: Path) -> None:
     check(f"predict-{name}", plainly(seer.predict(clip)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("verdict", VERDICTS)
-def test_a_prediction_by_each_verdict(verdict: str, tmp_path: Path) -> None:
-    seen = recognizer(CASES["lstm"], verdict).predict(picture_clip(tmp_path / "clip"))
-    check(f"predict-by-{verdict}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_a_prediction_by_each_verdict(aggregation: str, tmp_path: Path) -> None:
+    seen = recognizer(CASES["lstm"], aggregation).predict(picture_clip(tmp_path / "clip"))
+    check(f"predict-by-{aggregation}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
 
 
 LOCATED = {

@@ -1,10 +1,10 @@
 """What a model sees of clips, read from pictures without loss and from an mp4: pixels, flow, windows, times."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -12,15 +12,14 @@ from golden import check
 from numpy.typing import NDArray
 from PIL import Image
 
-from saccade.config import DataConfig
-from saccade.data.frame_cache import ClipFrames, cached_sample, load_frames, prepare, read_sample
-from saccade.structures import Clip
-from saccade.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
-from saccade.video.follow import cut, follow, follow_next, into_windows, maps_of_frames
-from saccade.video.read import claimed_frames, pick, read, stream
-from saccade.video.resize import resize, shrink_to
-from saccade.video.sample import equally_spaced, frames_of, windows
-from saccade.video.write import write
+from onlooker.config import DataConfig
+from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare, read_sample
+from onlooker.structures import Clip
+from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
+from onlooker.video.motion_crop import cut, follow, follow_next, into_windows, maps_of_frames
+from onlooker.video.reader import claimed_frames, pick, read, stream
+from onlooker.video.resize import resize, shrink_to
+from onlooker.video.sampling import equally_spaced, frames_of, windows
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
 
@@ -70,31 +69,32 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # The encoder takes as many threads as it is allowed processors, and what it writes depends on that.
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        return write(tmp_path_factory.mktemp("clips") / "c.mp4", frames(), fps=10)
-    finally:
-        os.sched_setaffinity(0, allowed)
+    path = tmp_path_factory.mktemp("clips") / "c.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"threads": "1", "qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for pixels in frames():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "rgb": {},
     "grey": {"channels": 1},
     "large": {"size": 96, "frames": 3},
-    "flow": {"streams": "flow"},
-    "flow_farneback": {"streams": "flow", "flow": "farneback"},
-    "flow_length": {"streams": "flow", "flow_length": 2},
-    "both": {"streams": "both"},
-    "both_grey_length": {"streams": "both", "channels": 1, "flow_length": 3},
+    "flow": {"modality": "flow"},
+    "flow_farneback": {"modality": "flow", "flow": "farneback"},
+    "flow_length": {"modality": "flow", "flow_length": 2},
+    "both": {"modality": "both"},
+    "both_grey_length": {"modality": "both", "channels": 1, "flow_length": 3},
     "windows": {"windows": 3},
-    "windows_both": {"windows": 3, "streams": "both"},
-    "follow": {"follow": 0.5},
-    "follow_grey": {"follow": 0.5, "channels": 1},
-    "follow_both": {"follow": 0.5, "streams": "both", "flow_length": 2},
-    "follow_flow": {"follow": 0.4, "streams": "flow"},
-    "follow_windows": {"follow": 0.5, "windows": 3, "streams": "both"},
+    "windows_both": {"windows": 3, "modality": "both"},
+    "follow": {"motion_crop": 0.5},
+    "follow_grey": {"motion_crop": 0.5, "channels": 1},
+    "follow_both": {"motion_crop": 0.5, "modality": "both", "flow_length": 2},
+    "follow_flow": {"motion_crop": 0.4, "modality": "flow"},
+    "follow_windows": {"motion_crop": 0.5, "windows": 3, "modality": "both"},
 }
 
 

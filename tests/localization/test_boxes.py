@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from saccade.localization import boxes
-from saccade.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
-from saccade.localization.foreground import contrast
-from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.smooth import upsample
+from onlooker.localization import boxes
+from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.foreground import contrast
+from onlooker.localization.maps import upsample
+from onlooker.localization.parameters import LocalizationParameters
 
 PLAIN = LocalizationParameters(threshold=0.5, closing=0)
 
@@ -123,7 +123,7 @@ def test_what_does_not_fit() -> None:
 
 
 def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
-    """Squares on grey, each from x and y on, of a side, so many pixels further every frame: `6 48 64 3`."""
+    """Squares on gray, each from x and y on, of a side, so many pixels further every frame: `6 48 64 3`."""
     frames = np.full((6, 48, 64, 3), 60, np.uint8)
     for x, y, side, step in ways:
         for t in range(6):
@@ -208,7 +208,7 @@ def test_the_point_is_on_the_thing_though_the_highest_cell_is_beside_it() -> Non
     maps = np.zeros((6, 6, 8), np.float32)  # cells of 8 pixels
     for t in range(6):
         column = (10 + 5 * t + 3) // 8
-        maps[t, 3, column], maps[t, 2, column] = 0.6, 0.4  # its centre, at 28, is below the square that ends at 26
+        maps[t, 3, column], maps[t, 2, column] = 0.6, 0.4  # its center, at 28, is below the square that ends at 26
     for extent in ("attention", "thing"):
         parameters = LocalizationParameters(foreground="background", extent=extent, threshold=0.2)
         for t, found in enumerate(find_boxes(maps, frames, parameters)):

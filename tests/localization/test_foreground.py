@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saccade.localization.foreground import FOREGROUNDS, background, contrast, motion, motion_so_far
+from onlooker.localization.foreground import FOREGROUNDS, background, contrast, motion, motion_so_far
 
 
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ def test_contrast_needs_no_motion() -> None:
     assert not motion_so_far(frames).any()
 
 
-def test_colour_counts_as_much_as_brightness() -> None:
+def test_color_counts_as_much_as_brightness() -> None:
     frames = np.zeros((1, 4, 4, 3), np.uint8)
     frames[0, 1, 1, 2] = 255
     assert contrast(frames)[0, 1, 1] == 1

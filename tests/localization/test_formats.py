@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.localization.formats import surest, to_activitynet, to_coco, to_mot
-from saccade.structures import Prediction, Segment, Tube
+from onlooker.localization.formats import surest, to_activitynet, to_coco, to_mot
+from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
 BOXES = np.array([[10, 20, 30, 60], [12, 20, 32, 60]], np.float32)

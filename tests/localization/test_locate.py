@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.localization.locate import locate
-from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.segments import lasts
-from saccade.structures import Prediction
+from onlooker.localization.locate import locate
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.segments import lasts
+from onlooker.structures import Prediction
 
 PARAMETERS = LocalizationParameters(foreground="contrast", threshold=0.05, closing=0.0)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saccade.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.segments import find_segments, happening, lasts, runs_above
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.segments import find_segments, happening, lasts, runs_above
 
 HALF = LocalizationParameters(onset=0.5)
 TIMES = np.arange(8) / 4  # seconds

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saccade.localization.boxes import Candidates, find_boxes
-from saccade.localization.parameters import LocalizationParameters
-from saccade.localization.tubes import Followed, box_iou, follow, interpolate, label_tubes, link
+from onlooker.localization.boxes import Candidates, find_boxes
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.tubes import Followed, box_iou, follow, interpolate, label_tubes, link
 
 LINK = LocalizationParameters(gap=2, onset=0.5)
 CAUSAL = replace(LINK, causal=True)

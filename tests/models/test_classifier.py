@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from saccade.models.build import MODELS, create_model
-from saccade.models.classifier import VERDICTS, Classifier, clip_scores, count_parameters
+from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores, count_parameters
+from onlooker.models.registry import MODELS, create_model
 
 CLASSES, SIZE = 4, 32
 NAMES = [name for name, recipe in MODELS.items() if recipe.kind == "Classifier"]
@@ -171,15 +171,15 @@ def test_scores_of_a_clip_are_the_mean_the_product_or_the_last_of_its_frames():
     frames = np.random.default_rng(0).dirichlet(np.ones(4), (3, 5)).astype(np.float32)
     product = np.prod(frames, 1)
     expected = {"mean": frames.mean(1), "product": product / product.sum(1, keepdims=True), "last": frames[:, -1]}
-    for verdict in VERDICTS:
-        got = clip_scores(torch.tensor(frames), verdict)
-        np.testing.assert_allclose(got, expected[verdict], rtol=1e-5)
+    for aggregation in AGGREGATIONS:
+        got = clip_scores(torch.tensor(frames), aggregation)
+        np.testing.assert_allclose(got, expected[aggregation], rtol=1e-5)
         np.testing.assert_allclose(got.sum(1), np.ones(3), rtol=1e-5)
         assert got.dtype == torch.float32
-        assert torch.equal(clip_scores(torch.tensor(frames[0]), verdict), got[0]), "one clip"
+        assert torch.equal(clip_scores(torch.tensor(frames[0]), aggregation), got[0]), "one clip"
     # What one sure frame says outvotes the others in a product, not in a mean.
     sure = torch.tensor([[1.0, 0], [0.05, 0.95], [0.05, 0.95]])
-    assert [clip_scores(sure, verdict).argmax().item() for verdict in VERDICTS] == [1, 0, 1]
+    assert [clip_scores(sure, aggregation).argmax().item() for aggregation in AGGREGATIONS] == [1, 0, 1]
 
 
 def test_a_product_of_many_frames_is_not_lost_to_rounding():
@@ -220,8 +220,8 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "dropout": 0.25,
         "in_channels": 1,
         "flow_channels": 0,
-        "start": "zeros",
-        "grounded": False,
+        "init": "zeros",
+        "attention_loss": False,
         "size": SIZE,
         "pretrained": False,
     }
@@ -319,7 +319,9 @@ def test_attention_over_a_single_place_is_an_error(name, changes):
 
 def test_only_what_attends_can_be_grounded():
     for name in ("convlstm", "c3d"):
-        with pytest.raises(ValueError, match="grounded asks what is attended for the class, and this model does not"):
-            create_model(name, 3, grounded=True)
-    with pytest.raises(ValueError, match="no scores of what it attends to; build it with grounded=True"):
+        with pytest.raises(
+            ValueError, match="attention_loss asks what is attended for the class, and this model does not"
+        ):
+            create_model(name, 3, attention_loss=True)
+    with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).seen(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from saccade.models.build import create_model, rebuild
-from saccade.models.heads import EachGlimpse
+from onlooker.models.heads import EachGlimpse
+from onlooker.models.registry import create_model, rebuild
 
 
 @pytest.mark.parametrize(("symbols", "glimpses", "classes"), [(10, 1, 10), (10, 2, 55), (3, 3, 10), (1, 2, 1)])

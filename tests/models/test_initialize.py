@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from saccade.models.build import create_model
-from saccade.models.classifier import Classifier
-from saccade.models.initialize import initialize_motion
-from saccade.recurrent.attentive import AttentiveCell
-from saccade.recurrent.conv_lstm import ConvLSTM
-from saccade.recurrent.motion import MotionCell
-from saccade.recurrent.unroll import unroll
+from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.motion import MotionCell
+from onlooker.models.cells.unroll import unroll
+from onlooker.models.classifier import Classifier
+from onlooker.models.initialize import initialize_motion
+from onlooker.models.registry import create_model
 
 CLASSES, HIDDEN, SIZE, FIELDS = 3, 5, 16, 2
 FLOW = 2 * FIELDS
@@ -53,7 +53,7 @@ def equal(part: Any, expected: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("units", [0, 4])
 def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
-    changes: dict[str, Any] = {"head_units": units, "grounded": True}
+    changes: dict[str, Any] = {"head_units": units, "attention_loss": True}
     model, seen, moved = motion(**changes), picture(**changes), flow(head_units=units)
     from_upper, source = weights(model.cell.from_upper), (weights(seen), weights(moved))
     initialize_motion(model, seen, moved)
@@ -169,7 +169,7 @@ def test_other_models_are_refused_and_nothing_is_changed(model: Any, seen: Any, 
 
 
 def test_a_grounded_model_begins_from_one_that_is_not() -> None:
-    model = motion(grounded=True)
+    model = motion(attention_loss=True)
     ground = weights(model.ground)
     initialize_motion(model, picture(), flow())
     assert isinstance(model.cell, MotionCell)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from saccade.models.build import create_model, list_models
-from saccade.models.track_classifier import TrackClassifier
+from onlooker.models.registry import create_model, list_models
+from onlooker.models.track_classifier import TrackClassifier
 
 
 def made(num_classes=4, **settings):
@@ -30,7 +30,7 @@ def test_a_stretch_is_judged_when_it_ends():
 
 
 @torch.no_grad()
-def test_judgements_are_multiplied_each_as_far_as_it_can_be_trusted():
+def test_judgments_are_multiplied_each_as_far_as_it_can_be_trusted():
     model, video = made(), clips(2, 10)
     pool = model.pool
     torch.nn.init.normal_(pool.weight.weight)
@@ -143,8 +143,8 @@ def test_it_can_stream():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start": "first-frame"}, "give zeros"),
-        ({"grounded": True}, "does not attend"),
+        ({"init": "first-frame"}, "give zeros"),
+        ({"attention_loss": True}, "does not attend"),
         ({"pretrained": True}, "no pretrained weights"),
         ({"head": "two"}, "expected one of joint, each-glimpse"),
         ({"head": "each-glimpse", "num_classes": 4}, "unordered groups"),

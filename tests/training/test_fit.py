@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from saccade.config import DataConfig, TrainConfig
-from saccade.data.transform import to_video
-from saccade.models.build import create_model
-from saccade.models.classifier import Classifier
-from saccade.models.video_model import VideoModel
-from saccade.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
-from saccade.training.losses import frame_cross_entropy
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.transforms import to_video
+from onlooker.models.classifier import Classifier
+from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel
+from onlooker.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
+from onlooker.training.losses import frame_cross_entropy
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
-TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", smoothing=0.0)
+TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
 
 
 class Brightness(Dataset[tuple[Tensor, int, int]]):
@@ -78,7 +78,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path: Path) -> None:
-    model, curves = train(tmp_path, TrainConfig(epochs=6, batch=8, lr=1e-2, patience=0, precision="32", smoothing=0.0))
+    model, curves = train(
+        tmp_path, TrainConfig(epochs=6, batch=8, lr=1e-2, patience=0, precision="32", label_smoothing=0.0)
+    )
     for side in ("training", "validation"):
         assert {name: len(values) for name, values in curves[side].items()} == {"loss": 6, "accuracy": 6}
         assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
@@ -156,7 +158,7 @@ def train_and_leave(folder: Path, pause: float) -> None:
 def start(folder: Path, pause: float = 0.002) -> ForkServerProcess:
     # One server imports PyTorch once, and forks a fresh process for each run.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["saccade.training.fit"])
+    context.set_forkserver_preload(["onlooker.training.fit"])
     process = context.Process(target=train_and_leave, args=(folder, pause))
     process.start()
     return process
@@ -289,7 +291,9 @@ def test_optimizers_of_papers_have_the_constants_of_keras(
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adadelta"])
 def test_optimizers_of_papers_learn(tmp_path: Path, optimizer: str) -> None:
     lr = {"rmsprop": 3e-3, "adadelta": 1.0}[optimizer]
-    settings = TrainConfig(epochs=8, batch=8, optimizer=optimizer, lr=lr, patience=0, precision="32", smoothing=0.0)
+    settings = TrainConfig(
+        epochs=8, batch=8, optimizer=optimizer, lr=lr, patience=0, precision="32", label_smoothing=0.0
+    )
     _, curves = train(tmp_path, settings)
     assert curves["validation"]["loss"][-1] < 0.6 * curves["validation"]["loss"][0]
 
@@ -297,7 +301,7 @@ def test_optimizers_of_papers_learn(tmp_path: Path, optimizer: str) -> None:
 def test_the_gradient_is_cut_to_the_norm_and_only_then(tmp_path: Path) -> None:
     norms: dict[float, float] = {}
     for clip in (0.0, 1e-3):
-        fitting = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(clip=clip))
+        fitting = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(grad_clip=clip))
         for p in fitting.model.parameters():
             p.grad = torch.ones_like(p)
         fitting.configure_gradient_clipping(None)
@@ -373,13 +377,13 @@ def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
 
 def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:
     """Of a batch that is not augmented."""
-    still = replace(DATA, shift=0.0, zoom=0.0)
+    still = replace(DATA, translate=0.0, scale=0.0)
     return Fitting(model, still, settings).training_step((frames, targets, targets), 0)
 
 
 def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> None:
     torch.manual_seed(0)
-    model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, grounded=True).eval()
+    model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
     logits, attention = model(video)
@@ -388,7 +392,7 @@ def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> Non
     seen = attended @ model.ground.weight.T + model.ground.bias
     torch.testing.assert_close(model.seen(maps, attention), seen)
     wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
-    torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(smoothing=0.1)), wanted)
+    torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted)
 
 
 @pytest.mark.parametrize(
@@ -427,10 +431,10 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
     logits, attention = model(to_video(frames, "half"))
 
     def loss(**settings: Any) -> Tensor:
-        return first_loss(model, frames, targets, TrainConfig(smoothing=0.0, **settings))
+        return first_loss(model, frames, targets, TrainConfig(label_smoothing=0.0, **settings))
 
     last = loss(loss="last")
     torch.testing.assert_close(last, frame_cross_entropy(logits[:, -1:], targets))
     assert not torch.allclose(last, loss())
     asked = (1 - attention.sum(1)).square().sum((1, 2)).mean()
-    torch.testing.assert_close(loss(penalty=0.5), loss() + 0.5 * asked)
+    torch.testing.assert_close(loss(attention_regularization=0.5), loss() + 0.5 * asked)

@@ -16,21 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from saccade import config
-from saccade.structures import ClipError, FlowStacks
-from saccade.video import flow as module
-from saccade.video.flow import FLOWS, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
-from saccade.video.raft import raft
-from saccade.video.read import pick, read
-from saccade.video.sample import equally_spaced
-from saccade.video.write import write
+from onlooker import config
+from onlooker.structures import ClipError, FlowStacks
+from onlooker.video import flow as module
+from onlooker.video.flow import FLOWS, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
+from onlooker.video.raft import raft
+from onlooker.video.reader import pick, read
+from onlooker.video.sampling import equally_spaced
+from onlooker.video.write import write
 
 Maker = Callable[..., Path]
 rng = np.random.default_rng
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth coloured pattern that looks different everywhere, `H W 3`."""
+    """A smooth colored pattern that looks different everywhere, `H W 3`."""
     noise = rng(seed).integers(0, 256, (height, width, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
     return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -89,10 +89,10 @@ def test_what_stands_still_does_not_move(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
-def test_grey_is_what_moves(method: str) -> None:
+def test_gray_is_what_moves(method: str) -> None:
     frames = moving(48, 64, [(1, 1)])
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-    np.testing.assert_array_equal(flow(frames, method), flow(grey[..., None].repeat(3, -1), method))
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    np.testing.assert_array_equal(flow(frames, method), flow(gray[..., None].repeat(3, -1), method))
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
@@ -146,8 +146,8 @@ def test_tvl1_is_that_of_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> N
     if not hasattr(cv2, "optflow"):
         other = SimpleNamespace(calc=lambda a, b, start: np.stack([a, b], -1).astype(np.float32))
         monkeypatch.setattr(cv2, "optflow", SimpleNamespace(DualTVL1OpticalFlow_create=lambda: other), raising=False)
-        grey = moving(8, 9, [(1, 0), (1, 0)])[..., :1].repeat(3, -1)
-        np.testing.assert_array_equal(flow(grey, "tvl1"), np.stack([grey[:-1, ..., 0], grey[1:, ..., 0]], -1))
+        gray = moving(8, 9, [(1, 0), (1, 0)])[..., :1].repeat(3, -1)
+        np.testing.assert_array_equal(flow(gray, "tvl1"), np.stack([gray[:-1, ..., 0], gray[1:, ..., 0]], -1))
         return
     found = flow(moving(64, 80, [(3, -2)]), "tvl1")
     assert np.abs(found[0, 16:-16, 16:-16] - (3, -2)).max() < 0.1
@@ -200,7 +200,7 @@ def test_weights_of_raft_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_importing_flow_does_not_wait_for_torch() -> None:
-    code = "import sys, saccade.video.flow; sys.exit('torch' in sys.modules)"
+    code = "import sys, onlooker.video.flow; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -374,11 +374,11 @@ def test_the_same_motion_in_a_larger_file_gives_the_same_bytes(tmp_path: Path) -
     assert np.abs(found[0] - found[1])[:, 8:-8, 8:-8].max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["grey", "folder", "gif", "slow"])
+@pytest.mark.parametrize("kind", ["gray", "folder", "gif", "slow"])
 def test_clips_of_every_kind(kind: str, tmp_path: Path, make_clip: Maker) -> None:
     frames = moving(48, 64, [(1, 1)] * 6)
-    if kind == "grey":
-        clip = make_clip("grey.mkv", frames=7, codec="ffv1", pix_fmt="gray")
+    if kind == "gray":
+        clip = make_clip("gray.mkv", frames=7, codec="ffv1", pix_fmt="gray")
     elif kind == "folder":
         clip = tmp_path / "clip"
         clip.mkdir()
@@ -426,7 +426,7 @@ def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
     make_moving: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_moving(20, size=(128, 96))
-    monkeypatch.setattr("saccade.video.decode.MAX_BYTES", 20 * 24 * 32 * 3)
+    monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 20 * 24 * 32 * 3)
     assert read_flow(clip, 10, 2, side=24).stacks.shape == (10, 24, 32, 4)
     with pytest.raises(ClipError, match=r"19 frames of 128x96 pixels are 0.0 GB"):
         read_flow(clip, 10, 2, side=None)

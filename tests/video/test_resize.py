@@ -1,9 +1,9 @@
-"""Resizing against plain averages, and the grey of BT.601."""
+"""Resizing against plain averages, and the gray of BT.601."""
 
 import numpy as np
 import pytest
 
-from saccade.video.resize import resize
+from onlooker.video.resize import resize
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -35,12 +35,12 @@ def test_same_size_changes_nothing() -> None:
     assert (resize(pixels, 16, 3) == pixels).all()
 
 
-def test_grey_is_bt601() -> None:
+def test_gray_is_bt601() -> None:
     pixels = noise(2, 16, 16, 3)
     expected = pixels @ np.array([0.299, 0.587, 0.114])
-    grey = resize(pixels, 16, 1)
-    assert grey.shape == (2, 16, 16, 1)
-    assert np.abs(grey[..., 0] - expected).max() <= 0.51
+    gray = resize(pixels, 16, 1)
+    assert gray.shape == (2, 16, 16, 1)
+    assert np.abs(gray[..., 0] - expected).max() <= 0.51
 
 
 def test_a_frame_alone_equals_the_frame_in_a_clip() -> None:
@@ -60,7 +60,7 @@ def test_no_frames_give_no_frames() -> None:
         (noise(2, 8, 8, 3) / 255, 8, 3, r"pixels are float64 \(2, 8, 8, 3\), expected uint8 T H W 3"),
         (noise(2, 0, 8, 3), 8, 3, "expected frames of at least 1x1 pixels"),
         (noise(2, 8, 8, 3), 0, 3, "size is 0, expected at least 1 pixel"),
-        (noise(2, 8, 8, 3), 8, 2, r"channels is 2, expected 1 \(grey\) or 3 \(colour\)"),
+        (noise(2, 8, 8, 3), 8, 2, r"channels is 2, expected 1 \(gray\) or 3 \(color\)"),
     ],
 )
 def test_errors(pixels: np.ndarray, size: int, channels: int, message: str) -> None:

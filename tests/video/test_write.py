@@ -12,8 +12,8 @@ import clips
 import numpy as np
 import pytest
 
-from saccade.video.read import read
-from saccade.video.write import Recording, encode_mp4, write
+from onlooker.video.reader import read
+from onlooker.video.write import Recording, encode_mp4, write
 
 
 def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray]:
@@ -149,7 +149,7 @@ def test_a_recording_ends_once_and_pads_odd_sides(tmp_path: Path) -> None:
 
 
 def test_a_recording_by_another_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("saccade.video.write._ENCODERS", ("mpeg4",))
+    monkeypatch.setattr("onlooker.video.write._ENCODERS", ("mpeg4",))
     with Recording(tmp_path / "a.mp4") as recording:
         for number, frame in enumerate(painted(4)):
             recording.add(frame, number / 3)
@@ -169,7 +169,7 @@ def test_a_long_recording_keeps_nothing_in_memory(tmp_path: Path) -> None:
 LONG = """
 import sys
 import numpy as np
-from saccade.video.write import Recording
+from onlooker.video.write import Recording
 
 def now():
     with open("/proc/self/status") as status:

@@ -1,0 +1,49 @@
+"""Fixtures for all tests: videos made on the spot, and the real data where they are at hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import clips
+import pytest
+from hypothesis import settings
+
+# The same examples on every machine: a failure can be seen again, and does not come by chance.
+settings.register_profile("reproducible", derandomize=True)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> Callable[..., Path]:
+    """`clips.make_clip`; a relative path lies in the test's own folder."""
+
+    def make(path: Path | str = "clip.mp4", **settings: object) -> Path:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return clips.make_clip(target, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded clips of tests stay out of the user's cache."""
+    os.environ["ONLOOKER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets (ONLOOKER_DATA, else ../shared/data); skips where there is none."""
+    folder = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data here: set ONLOOKER_DATA to a folder with mnist/ and clips/")
+    return folder
+
+
+@pytest.fixture
+def on_full_disk() -> Callable[[Path], None]:
+    """Makes a file, before it is written, one of a disk that is full; skips where the system has no such device."""
+    device = Path("/dev/full")
+    if not device.is_char_device():
+        pytest.skip("no /dev/full on this system")
+    return lambda path: path.symlink_to(device)

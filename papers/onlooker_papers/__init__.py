@@ -1,0 +1,1 @@
+"""The published systems, reproduced with onlooker: every table and figure."""

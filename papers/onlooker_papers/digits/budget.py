@@ -1,0 +1,185 @@
+"""How much of the digit experiments is computed: in minutes, in hours, or as published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onlooker.data.moving_mnist import VARIANTS
+from onlooker_papers.digits.contestants import JUDGED_TOGETHER, SINGLE, ModelSpec
+from onlooker_papers.digits.honest import FOLLOWED
+
+ENCODERS = ("lenet", "stn", "dcn")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in the honest table.
+
+    Args:
+        who: the model.
+        videos: that it learns from, in each variant.
+        variants: that it is trained on.
+        tests: test videos; None: those of the budget.
+    """
+
+    who: ModelSpec
+    videos: int
+    variants: tuple[str, ...] = VARIANTS
+    tests: int | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much.
+
+    Args:
+        name: in words, for the page.
+        passes: by encoder and recipe, passes of the pre-training through the training digits.
+        frozen: by encoder, the recipe of the one that the published protocol freezes.
+        frames: of a video of the published protocol; the paper's are 50.
+        rounds: by model, trainings anew in each cell of Table I, on all encoders.
+        baselines: the same for the paper's other recurrent parts, on LeNet.
+        conv3d: trainings of the paper's baseline on the pixels, in each variant; 0: none.
+        slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
+        entries: the models of the honest protocol.
+        objects: videos that one window and several are compared on, on `normal`.
+        ceilings: by name in `honest.CEILINGS` and variant, videos that the classifier of single digits learns from.
+        tests: test videos of the honest protocol.
+        memory: encoders whose memory in training is measured.
+        hands: models on hand gestures.
+        epochs: passes through the hand gestures.
+    """
+
+    name: str
+    passes: Mapping[str, Mapping[str, float]]
+    frozen: Mapping[str, str]
+    frames: int
+    rounds: Mapping[str, int]
+    baselines: Mapping[str, int]
+    conv3d: int
+    slow: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    objects: int
+    ceilings: Mapping[str, Mapping[str, int]]
+    tests: int
+    memory: tuple[str, ...]
+    hands: tuple[ModelSpec, ...]
+    epochs: int
+
+
+GLIMPSES = ModelSpec("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
+# On the other variants it goes on from an easier one, where its windows found their digits. Torn digits say so little
+# that it learns to read them one by one first, and then goes on with the same reader for each of its windows.
+FURTHER = {
+    "scale": replace(GLIMPSES, after="normal"),
+    "rotation": replace(GLIMPSES, after="normal"),
+    "rotation+scale": replace(GLIMPSES, after="rotation"),
+    "gesture": replace(GLIMPSES, after=SINGLE, head="each-glimpse", lr=1e-3),
+}
+# Then whole videos are judged, where frames that show little have little to say.
+TOGETHER = replace(FURTHER["gesture"], after="gesture", **JUDGED_TOGETHER)
+# Things can be followed, too, and read from five frames at once.
+FOLLOWING = replace(FOLLOWED, encoder="tracks:2", after=SINGLE, lr=1e-3, batch=16, frames=25)
+# What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
+# starts from single ones; and its own form with one window.
+OBJECTS = {
+    "single": replace(GLIMPSES, encoder="stn", lr=3e-4, recipe="one-cycle"),
+    "one-glimpse": replace(GLIMPSES, encoder="stn:1"),
+    "several": GLIMPSES,
+}
+
+
+def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
+    """`FURTHER`, with so many videos in each variant."""
+    return tuple(Entry(FURTHER[variant], count, (variant,)) for variant, count in videos.items())
+
+
+def _both(encoder: str, recipe: str = "one-cycle") -> tuple[ModelSpec, ModelSpec]:
+    """As published, in two stages, and end to end from there on."""
+    return ModelSpec(encoder, 2, recipe=recipe), ModelSpec(encoder, 1, recipe=recipe, lr=3e-4)
+
+
+QUICK = Budget(
+    name="quick: minutes, to see that everything runs",
+    passes={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
+    frames=10,
+    rounds={"lstm": 10},
+    baselines={"gru": 3, "mlp": 3},
+    conv3d=1,
+    slow=("normal",),
+    entries=(Entry(GLIMPSES, 1_600, ("normal",)),),
+    objects=1_280,
+    ceilings={},
+    tests=200,
+    memory=("lenet",),
+    hands=(_both("lenet")[0],),
+    epochs=1,
+)
+STANDARD = Budget(
+    name="standard: some eleven hours of one core, fewer on two",
+    passes={
+        "lenet": {"published": 5.0, "one-cycle": 2.0, "long": 5.0},
+        "stn": {"one-cycle": 2.0, "long": 5.0},
+        "dcn": {"one-cycle": 1.5, "long": 6.0},
+    },
+    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
+    frames=50,
+    rounds={"lstm": 300},
+    baselines={"gru": 30, "mlp": 30},
+    conv3d=5,
+    slow=VARIANTS,
+    entries=(
+        Entry(GLIMPSES, 96_000, ("normal",)),
+        *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
+        Entry(TOGETHER, 60_000, ("gesture",)),
+        Entry(FOLLOWING, 96_000, ("gesture",)),
+        # Table I's models, each variant for itself: some five minutes each, a quarter of an hour for `dcn`.
+        Entry(_both("lenet")[0], 32_000, ("normal", "rotation")),
+        Entry(_both("lenet")[0], 16_000, ("scale", "rotation+scale", "gesture")),
+        Entry(_both("stn")[0], 16_000, ("normal", "rotation"), tests=1000),
+        Entry(_both("stn")[0], 8_000, ("scale", "rotation+scale", "gesture"), tests=1000),
+        Entry(_both("dcn", "long")[0], 8_000, ("normal",), tests=400),
+        Entry(_both("dcn", "long")[0], 3_200, VARIANTS[1:], tests=200),
+        Entry(_both("lenet")[1], 11_200, ("normal",)),
+        Entry(_both("stn")[1], 8_000, ("normal",), tests=1000),
+        Entry(_both("dcn", "long")[1], 1_600, ("normal",), tests=200),
+    ),
+    objects=12_800,
+    ceilings={
+        "ceiling": dict.fromkeys(("rotation", "rotation+scale", "gesture"), 200_000),
+        "ceiling-opinions": {"gesture": 40_000},
+        "ceiling-tracks": {"gesture": 400_000},
+    },
+    tests=2000,
+    memory=ENCODERS,
+    hands=(*_both("lenet"), *_both("stn"), *_both("dcn", "long")),
+    epochs=30,
+)
+FULL = Budget(
+    name="full: as published, half a week on two cores or an evening on a GPU",
+    passes={encoder: {"published": 5.0, "one-cycle": 5.0, "long": 5.0} for encoder in ENCODERS},
+    frozen=dict.fromkeys(ENCODERS, "published"),
+    frames=50,
+    rounds={"lstm": 300},
+    baselines={"gru": 300, "mlp": 300},
+    conv3d=300,
+    slow=VARIANTS,
+    entries=(
+        Entry(GLIMPSES, 160_000, ("normal",)),
+        *_further(dict.fromkeys(VARIANTS[1:], 480_000)),
+        Entry(TOGETHER, 100_000, ("gesture",)),
+        Entry(FOLLOWING, 160_000, ("gesture",)),
+        Entry(ModelSpec("conv4", model="alstm", lr=3e-3), 160_000),
+        *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
+    ),
+    objects=160_000,
+    ceilings={
+        "ceiling": dict.fromkeys(VARIANTS, 480_000),
+        "ceiling-opinions": {"gesture": 100_000},
+        "ceiling-tracks": {"gesture": 480_000},
+    },
+    tests=5000,
+    memory=ENCODERS,
+    hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),
+    epochs=20,
+)

@@ -1,0 +1,199 @@
+"""The digit models as they are trained end to end or in two stages, on whatever videos."""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.models.cells.opinions import OpinionPool
+from onlooker.models.classifier import OPINIONS, Classifier, count_parameters
+from onlooker.models.registry import create_model
+from onlooker.models.track_classifier import TrackClassifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.memo import fingerprint
+from onlooker.training.fit import fit
+from onlooker_papers.digits.pretraining import pretraining_of, seconds
+
+SINGLE, CEILING, TRACKS = "single digits", "ceiling", "tracks"
+_TRUST = "pool.weight.weight"
+STAGES = {1: "end-to-end", 2: "two-stage"}
+# How a model that judges frames one by one learns on, to judge whole videos: frames of one setting are near alike, so
+# videos have several settings, and the last answer alone counts.
+JUDGED_TOGETHER: dict[str, Any] = {
+    "model": OPINIONS, "aggregation": "last", "lr": 5e-4, "batch": 8, "frames": 25, "frames_per_setting": 5
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model and how it learns.
+
+    Args:
+        encoder: its encoder, by name; of model `tracks`, which has its own, `tracks:G` for G things.
+        stages: 2: the encoder is pre-trained on single digits and stays as it is, as published; 1: everything learns.
+        model: its recipe in `MODELS`.
+        hidden: units of the recurrent part.
+        head_units: width of a tanh layer before the classes; 0: none.
+        head: of the frame as a whole, or of each glimpse (`Classifier`).
+        lr: highest learning rate.
+        recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
+        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
+            model of `honest.ceiling`, which learned single digits in videos of the same variant; None: random weights.
+            `opinions` goes on from a `convnet`, which learned to judge frames one by one.
+        aggregation: how the answers at its frames become one (`clip_scores`).
+        batch, frames: videos in a batch, and frames in each.
+        frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
+            its own, and sees five times as many.
+    """
+
+    encoder: str
+    stages: int = 1
+    model: str = "lstm"
+    hidden: int = 128
+    head_units: int = 0
+    head: str = "joint"
+    lr: float = 1e-3
+    recipe: str | None = None
+    after: str | None = None
+    aggregation: str = "mean"
+    batch: int = 16
+    frames: int = 10
+    frames_per_setting: int = 5
+
+    def __post_init__(self) -> None:
+        if self.stages not in STAGES:
+            raise ValueError(f"stages is {self.stages}, expected 1 (end to end) or 2 (the encoder is frozen)")
+        if self.stages == 2 and self.recipe is None:
+            raise ValueError("an encoder that stays as it is must come from a pre-training; give recipe")
+        if self.model == TRACKS and not re.fullmatch(rf"{TRACKS}:[1-9]\d*", self.encoder):
+            raise ValueError(f"encoder is {self.encoder!r}, expected {TRACKS}:G for a model that follows G things")
+
+    @property
+    def name(self) -> str:
+        """Of its folder and cell."""
+        parts = self.encoder.split(":")
+        return "-".join((*parts, *([] if self.model == parts[0] else [self.model]), STAGES[self.stages]))
+
+    @property
+    def begins_from(self) -> str:
+        """The name of the model that it goes on from."""
+        if self.after == SINGLE:
+            return f"{CEILING}-{TRACKS}" if self.model == TRACKS else CEILING
+        return replace(self, model="convnet").name if self.model == OPINIONS else self.name
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """Arguments of its model that say through what it looks."""
+        kind, _, count = self.encoder.partition(":")
+        return {"things": int(count)} if kind == TRACKS else {"encoder": self.encoder}
+
+    @property
+    def loss(self) -> str:
+        """Of every frame's answer, or of the last one where that is the aggregation."""
+        return "last" if self.aggregation == "last" else "every"
+
+
+def train(
+    who: ModelSpec,
+    classes: tuple[str, ...],
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    data: DataConfig,
+    how: TrainConfig,
+    folder: Path,
+    encoders: Path,
+    title: str,
+) -> tuple[Recognizer, dict[str, Any]]:
+    """Train a contestant, resumable, and save it to `folder/model`.
+
+    Args:
+        who: the model.
+        classes: names of the K classes.
+        training, validation: samples.
+        data, how: settings; rate, batch and aggregation are those of the contestant.
+        folder: of this training.
+        encoders: where `pretrain` left its models.
+        title: beside the progress bar.
+
+    Returns:
+        The trained model, and `minutes` on so many `threads`, `parameters` (all), `trained` (those that learned),
+        `validation` (accuracy).
+    """
+    torch.manual_seed(how.seed)
+    model = create_model(
+        who.model,
+        len(classes),
+        **who.looks,
+        hidden=who.hidden,
+        head_units=who.head_units,
+        head=who.head,
+        dropout=0.0,
+        in_channels=data.channels,
+        size=data.size,
+    )
+    encoder = cast(nn.Module, model.encoder)
+    if (start := start_of(who, folder, encoders)) is not None:
+        known = load(start, device="cpu").model
+        if who.after:
+            begin_from(model, known)  # the same weights read one thing and several
+        else:
+            encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
+    parameters = count_parameters(model)
+    if who.stages == 2:
+        encoder.requires_grad_(False)
+    trained = count_parameters(model)
+    how = replace(how, lr=who.lr, batch=who.batch, aggregation=who.aggregation)
+    curves = fit(model, training, validation, data, how, folder, title)
+    losses = curves["validation"]["loss"]
+    recognizer = Recognizer(model, classes, data, who.aggregation)
+    recognizer.save(folder / "model")
+    return recognizer, {
+        "minutes": round(seconds(folder) / 60, 1),
+        "threads": torch.get_num_threads(),
+        "parameters": parameters,
+        "trained": trained,
+        "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
+    }
+
+
+def start_of(who: ModelSpec, folder: Path, encoders: Path) -> Path | None:
+    """The folder of the training whose weights a contestant goes on from; None: it begins with random ones.
+
+    Args:
+        who: the contestant.
+        folder: of its own training.
+        encoders: where `pretrain` left its models.
+    """
+    if who.after:
+        return (folder.parent if who.after == SINGLE else folder.parents[1] / who.after) / who.begins_from
+    return pretraining_of(encoders, who.encoder, who.recipe) if who.recipe else None
+
+
+def settings_of(who: ModelSpec, folder: Path, encoders: Path) -> dict[str, Any]:
+    """All of a contestant that a cell depends on, the weights that it begins with among it; see `start_of`."""
+    start = start_of(who, folder, encoders)
+    return {**asdict(who), "begins_with": None if start is None else fingerprint(start)}
+
+
+def begin_from(model: nn.Module, start: nn.Module) -> None:
+    """Give a model the weights of another; a pool of opinions takes a model of single frames for its judge.
+
+    A model that follows several things trusts a stretch as one of a single thing would on average.
+
+    Raises:
+        RuntimeError: weights that do not fit.
+    """
+    weights = start.state_dict()
+    if isinstance(model, Classifier) and isinstance(model.cell, OpinionPool) and "cell.weight.bias" not in weights:
+        judge = {re.sub(r"^head\.", "cell.judge.", name): value for name, value in weights.items()}
+        trust = {name: value for name, value in model.state_dict().items() if name.startswith("cell.weight.")}
+        weights = {**judge, **trust}
+    if isinstance(model, TrackClassifier) and isinstance(start, TrackClassifier):
+        more = model.tracks.things // start.tracks.things
+        weights = {**weights, _TRUST: weights[_TRUST].repeat(1, more) / more}
+    model.load_state_dict(weights)

@@ -1,0 +1,48 @@
+"""The paper's closing claim, tried: do models of moving digits carry over to articulated objects such as a hand?"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.folder import find_clips, split_clips
+from onlooker.evaluation.metrics import measure
+from onlooker.runs.memo import cell
+from onlooker.runs.train import read_clips
+from onlooker_papers.digits.contestants import ModelSpec, settings_of, train
+from onlooker_papers.digits.pretraining import SIZE
+
+DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", translate=0.1, scale=0.1)
+TRAINING = TrainConfig(batch=16, patience=0)
+
+
+def carry_over(run: Path, encoders: Path, clips: Path, who: ModelSpec, epochs: int) -> dict[str, Any]:
+    """Train one model on a folder of clips, and test it on clips kept apart.
+
+    Args:
+        run: gets the training's folder with the model, and the cell's file beside it.
+        encoders: where `pretrain` left its models.
+        clips: one class a sub-folder.
+        who: the model.
+        epochs: passes through the training clips.
+
+    Returns:
+        `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,
+        and what `contestants.train` returns.
+    """
+    folder = run / who.name
+    how = replace(TRAINING, epochs=epochs)
+
+    def compute() -> dict[str, Any]:
+        found = find_clips(clips)
+        classes = tuple(sorted({clip.label for clip in found}))
+        samples, skipped = read_clips(found, classes, DATA)
+        split = split_clips(samples.clips)
+        learn, choose = samples.only(split.training), samples.only(split.validation)
+        recognizer, figures = train(who, classes, learn, choose, DATA, how, folder, encoders, f"hands, {who.name}")
+        measured = measure(recognizer.evaluate(samples.only(split.test), skipped=skipped))
+        kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
+        return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
+
+    settings = {"clips": clips.name, **how.to_dict(), **settings_of(who, folder, encoders)}
+    return cell(folder.with_suffix(".json"), settings, compute, folder)

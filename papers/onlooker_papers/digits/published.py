@@ -1,0 +1,199 @@
+"""The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what "test" may mean."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from onlooker.data.digits import Digits, Sides
+from onlooker.data.moving_mnist import Batch, MovingDigits, ordered_label
+from onlooker.data.transforms import to_video
+from onlooker.files import write_bytes
+from onlooker.models.classifier import Classifier
+from onlooker.runs.memo import cell, fingerprint
+from onlooker.training.fit import choose_precision
+from onlooker_papers.digits.conv3d import train_conv3d
+from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
+from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
+
+READINGS = {
+    "same-videos": "the training videos themselves",
+    "same-digits": "the same digits, new paths",
+    "same-paths": "new digits, the same paths",
+    "new": "new digits, new paths",
+}
+# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. That the STN's figures for `gesture` are those of
+# LeNet is how the paper has it.
+PUBLISHED = {
+    "normal": {"lenet": (1.44, 0.9796), "stn": (1.98, 0.8726), "dcn": (1.27, 0.9962)},
+    "rotation": {"lenet": (1.42, 0.9843), "stn": (1.97, 0.9047), "dcn": (1.29, 0.9970)},
+    "scale": {"lenet": (1.52, 0.9628), "stn": (1.99, 0.8690), "dcn": (1.28, 0.9941)},
+    "rotation+scale": {"lenet": (1.51, 0.9682), "stn": (1.99, 0.8910), "dcn": (1.25, 0.9946)},
+    "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
+}
+FRAMES = 50
+PIXELS = "pixels"  # stands in an encoder's place where a model has none
+_AT_ONCE = 50  # frames that are encoded together
+
+
+def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -> dict[str, Batch]:
+    """One video for each ordered pair of digits, for training (`training`) and for each of `READINGS`.
+
+    New digits come from MNIST's test set; those of the training videos come from its training set.
+    """
+    labels = torch.cartesian_prod(torch.arange(10), torch.arange(10))
+
+    def make(digits: Digits, digits_seed: int, paths_seed: int) -> Batch:
+        moving = MovingDigits(digits, variant, frames=frames)
+        return moving.batch(labels=labels, digits_seed=digits_seed, paths_seed=paths_seed)
+
+    learn = make(training, 0, 0)
+    return {
+        "training": learn,
+        "same-videos": learn,
+        "same-digits": make(training, 0, 1),
+        "same-paths": make(test, 1, 0),
+        "new": make(test, 1, 1),
+    }
+
+
+@torch.inference_mode()
+def encode(model: Classifier, video: Tensor) -> Tensor:
+    """What a frozen encoder says of videos `B T 1 H W` uint8: `B T D`, float32, on the encoder's device.
+
+    It is computed in bfloat16 where the hardware does so.
+    """
+    device = next(model.parameters()).device
+    flat = video.flatten(0, 1).movedim(1, -1).to(device)
+    half = choose_precision("auto") == "bf16-mixed"
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        parts = [model.encode(to_video(frames, DATA.normalization)).flatten(1) for frames in flat.split(_AT_ONCE)]
+    return torch.cat(parts).float().unflatten(0, video.shape[:2])
+
+
+def table_cell(
+    run: Path,
+    encoders: Path,
+    variant: str,
+    encoder: str,
+    recipe: str,
+    rounds: Mapping[str, int],
+    sides: Sides,
+    frames: int = FRAMES,
+) -> dict[str, Any]:
+    """One cell of Table I: an LSTM(8) over a frozen encoder, trained anew many times, under all four readings.
+
+    What the encoder says of a set of videos, and what the rounds of a model gave, is kept until the cell is whole.
+
+    Args:
+        run: gets the cell's file, and until it is there a folder of its parts.
+        encoders: where `pretrain` left its models.
+        variant: of the moving digits.
+        encoder, recipe: which of these models.
+        rounds: how many trainings of each of the models of `train_rounds`: `lstm` is the paper's, `gru` and `mlp` are
+            its other baselines.
+        sides: the digits; validation has no part in this.
+        frames: of a video.
+
+    Returns:
+        For each of the models, for each of `READINGS`: `loss`, `accuracy`, and their spreads between rounds.
+    """
+    folder = run / f"{variant}-{encoder}"
+    parts = folder / "checkpoints"
+    settings = {
+        "variant": variant,
+        "encoder": encoder,
+        "recipe": recipe,
+        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
+        "rounds": dict(rounds),
+        "digits": sides.digest,
+        "frames": frames,
+    }
+
+    def compute() -> dict[str, Any]:
+        model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
+        sets = videos(sides.training, sides.test, variant, frames)
+        features = {
+            name: _encoded(parts / f"{name}.safetensors", model, batch.video)
+            for name, batch in sets.items()
+            if name != "same-videos"
+        }
+        features["same-videos"] = features["training"]
+        tests = {name: (features[name], ordered_label(sets[name].labels)) for name in READINGS}
+        learn = features["training"], ordered_label(sets["training"].labels)
+        return {
+            kind: cell(
+                parts / f"{kind}.json", settings, partial(_rounds, *learn, tests, kind, count, f"{variant}, {encoder}")
+            )
+            for kind, count in rounds.items()
+        }
+
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def _rounds(
+    features: Tensor, targets: Tensor, tests: TestSets, kind: str, count: int, title: str
+) -> dict[str, dict[str, float]]:
+    """All rounds of one model, with a progress bar."""
+    with Progress(transient=True) as progress:
+        bar = progress.add_task(f"{title}, {count} rounds of {kind}", total=count)
+
+        def show(done: int, _: int) -> None:
+            progress.update(bar, completed=done)
+
+        found = train_rounds(features, targets, tests, model=kind, rounds=count, progress=show)
+    return {name: _summary(of) for name, of in found.items()}
+
+
+def _encoded(path: Path, model: Classifier, video: Tensor) -> Tensor:
+    """`encode`, kept in `path`."""
+    device = next(model.parameters()).device
+    if path.exists():
+        return load_file(path, device=str(device))["features"]
+    features = encode(model, video)
+    write_bytes(path, save({"features": features.contiguous()}))
+    return features
+
+
+def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int = FRAMES) -> dict[str, Any]:
+    """The paper's baseline that sees the pixels themselves, under all four readings; returned as by `table_cell`.
+
+    Args:
+        run: gets the cell's file, and until it is there a folder of the rounds that are done.
+        variant: of the moving digits.
+        rounds: how many trainings.
+        sides: the digits; validation has no part in this.
+        frames: of a video.
+    """
+    folder = run / f"{variant}-conv3d"
+    settings = {"variant": variant, "rounds": rounds, "digits": sides.digest, "frames": frames}
+
+    def compute() -> dict[str, Any]:
+        sets = {
+            name: (b.video, ordered_label(b.labels))
+            for name, b in videos(sides.training, sides.test, variant, frames).items()
+        }
+        learn = sets.pop("training")
+        found = []
+        with Progress(transient=True) as progress:
+            for number in progress.track(range(rounds), description=f"{variant}, {rounds} rounds of conv3d"):
+                one = partial(train_conv3d, *learn, sets, number)
+                found.append(cell(folder / "checkpoints" / f"{number}.json", settings, one))
+        return {"conv3d": {name: _summary(_together([of[name] for of in found])) for name in sets}}
+
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def _together(rounds: Sequence[Mapping[str, float]]) -> Rounds:
+    loss, accuracy = (torch.tensor([of[name] for of in rounds]) for name in ("loss", "accuracy"))
+    return Rounds(loss, accuracy)
+
+
+def _summary(rounds: Rounds) -> dict[str, float]:
+    (loss, accuracy), (loss_spread, accuracy_spread) = rounds.mean, rounds.spread
+    return {"loss": loss, "accuracy": accuracy, "loss_spread": loss_spread, "accuracy_spread": accuracy_spread}

@@ -1,0 +1,278 @@
+"""Rounds: one small classifier trained anew many times on the same frozen features, for a mean and its spread.
+
+Shan & Atanasov 2017 average 300 of them. Here they are trained side by side (`stacked`), and nothing is computed that
+cannot change a number: a feature that is zero in every training frame never gets a gradient, so its weights stay what
+they were drawn as, and are needed again only where a test video shows that feature.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from onlooker_papers.digits.stacked import STACKS, Stack, behind
+
+ORDER_GROUP = 10  # neighboring rounds that see the videos in one order
+
+_ON_CPU, _ON_GPU = 20, 100  # rounds side by side: what fits a core's cache; what fills a GPU
+_STREAMS = {"weights": 0, "order": 1}
+
+TestSets = Mapping[str, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """What R rounds reached on one test set.
+
+    Args:
+        loss: `R`, mean cross entropy over the videos.
+        accuracy: `R`, share of the videos that were right.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        """Loss and accuracy, averaged over the rounds."""
+        return self.loss.double().mean().item(), self.accuracy.double().mean().item()
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Standard deviations of loss and accuracy between rounds; 0 for a single one."""
+        if len(self) == 1:
+            return 0.0, 0.0
+        return self.loss.double().std().item(), self.accuracy.double().std().item()
+
+
+def train_rounds(
+    features: Tensor,
+    targets: Tensor,
+    tests: TestSets,
+    *,
+    model: str = "lstm",
+    num_classes: int = 100,
+    rounds: int = 300,
+    epochs: int = 10,
+    batch: int = 50,
+    lr: float = 1e-3,
+    seed: int = 0,
+    stacked: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Rounds]:
+    """Train `rounds` classifiers, each from weights of its own, and measure each on every test set.
+
+    Cross entropy, RMSprop (decay .9, epsilon 1e-7 inside the root, as in Keras), no dropout. Round r depends on `seed`
+    and r alone, whatever the number of rounds, of those side by side, and of threads. Its weights are its own; the
+    order of the videos, new in each epoch, it shares with the rounds of its ten (`ORDER_GROUP`), which saves collecting
+    every batch for every round and leaves 300 rounds with 30 orders.
+
+    On a processor, stacks of rounds are given to as many threads as PyTorch was allowed, one each: while it runs,
+    `torch.set_num_threads` is 1.
+
+    Args:
+        features: `V T D`, floating point, on any device, where everything then runs.
+        targets: `V`, classes from 0 to K - 1.
+        tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
+        model: `lstm`: 8 units, the outputs of all T steps to one softmax; `gru`: 32 units, likewise; `mlp`: all T·D
+            features to 64 rectified units to the softmax. See `stacked`.
+        num_classes: K.
+        rounds: R.
+        epochs: times that every video is seen.
+        batch: videos in a step; the last step of an epoch takes what is left.
+        lr: learning rate.
+        seed: of weights and orders.
+        stacked: rounds side by side at most; None: chosen for the device. Numbers depend on it only by rounding.
+        progress: called with the rounds that are done, and all, whenever a stack is done.
+
+    Returns:
+        For each test set, loss and accuracy of every round.
+
+    Raises:
+        ValueError: what was given does not fit together.
+    """
+    _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes, stacked=stacked)
+    _check_sets(features, targets, tests, num_classes)
+    kind = STACKS[model]
+    ready = _Material.of(kind, features, targets, tests)
+    width = stacked or (_ON_GPU if features.is_cuda else _ON_CPU)
+
+    @torch.no_grad()
+    def work(numbers: range) -> dict[str, Rounds]:
+        generators = [_stream("weights", seed, r) for r in numbers]
+        stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
+        _fit(stack, ready, numbers, seed, epochs, batch, lr)
+        return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
+
+    with _one_thread_each(features.device) as threads:
+        # Where rounds are few, every thread still gets its part.
+        width = min(width, -(-rounds // threads))
+        parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
+        found = _over(parts, work, threads, progress)
+    return {
+        name: Rounds(torch.cat([f[name].loss for f in found]), torch.cat([f[name].accuracy for f in found]))
+        for name in tests
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """Features as a stack takes them: `T V D'`, only those that can matter, and what stands `behind` them."""
+
+    training: Tensor
+    targets: Tensor
+    tests: dict[str, tuple[Tensor, Tensor]]
+    moving: Tensor  # which of all features are not zero in some training frame: their weights change
+    waiting: Tensor  # which others are not zero in some test frame: their first weights are read
+    frames: int  # T as the model sees it
+    width: int  # D as the model sees it
+
+    @classmethod
+    def of(cls, kind: type[Stack], features: Tensor, targets: Tensor, tests: TestSets) -> "_Material":
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        device = features.device
+
+        def laid(given: Tensor) -> Tensor:
+            given = given.detach().to(device, dtype)
+            return kind.arrange(given).transpose(0, 1)
+
+        training, others = laid(features), {name: laid(given) for name, (given, _) in tests.items()}
+        seen = (training != 0).flatten(0, 1).any(0)
+        shown = torch.zeros_like(seen)
+        for given in others.values():
+            shown |= (given != 0).flatten(0, 1).any(0)
+        moving, waiting = seen.nonzero()[:, 0], (shown & ~seen).nonzero()[:, 0]
+
+        def chosen(given: Tensor, columns: Tensor) -> Tensor:
+            end = behind(len(moving)).to(given).expand(*given.shape[:2], -1)
+            return torch.cat((given.index_select(2, columns), end), 2)
+
+        read = torch.cat((waiting, moving))
+        prepared = {name: (chosen(given, read), tests[name][1].to(device)) for name, given in others.items()}
+        T, _, D = training.shape
+        return cls(chosen(training, moving), targets.to(device), prepared, moving, waiting, T, D)
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the dtype and on the device of all."""
+        return self.training.new_empty(0)
+
+
+def _fit(stack: Stack, ready: _Material, numbers: range, seed: int, epochs: int, batch: int, lr: float) -> None:
+    """All steps of the rounds `numbers`."""
+    groups = _groups(numbers)
+    orders = [_stream("order", seed, group) for group in groups]
+    for _ in range(epochs):
+        shuffled = [torch.randperm(len(ready.targets), generator=chance) for chance in orders]
+        for first in range(0, len(ready.targets), batch):
+            chosen = [order[first : first + batch].to(ready.targets.device) for order in shuffled]
+            parts, truth = [], []
+            for (group, rounds), videos in zip(groups.items(), chosen, strict=True):
+                parts.append((rounds, stack.collect(group, ready.training, videos)))
+                truth.append(ready.targets[videos].expand(rounds.stop - rounds.start, -1))
+            stack.step(parts, torch.cat(truth), lr)
+
+
+def _groups(numbers: range) -> dict[int, slice]:
+    """Which of the stacked rounds share which order of the videos."""
+    borders: dict[int, slice] = {}
+    for place, number in enumerate(numbers):
+        group = number // ORDER_GROUP
+        borders[group] = slice(borders[group].start if group in borders else place, place + 1)
+    return borders
+
+
+def _measure(stack: Stack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
+    """Loss and accuracy of all stacked rounds on `T V D'`."""
+    loss, right = [], []
+    for given, truth in zip(features.split(batch, 1), targets.split(batch), strict=True):
+        logits = stack.logits(given)  # R K B
+        goal = truth.expand(len(logits), -1)
+        loss.append(F.cross_entropy(logits, goal, reduction="none"))
+        right.append(logits.argmax(1) == goal)
+    return Rounds(torch.cat(loss, 1).mean(1), torch.cat(right, 1).to(features.dtype).mean(1))
+
+
+def _stream(of: str, seed: int, number: int) -> torch.Generator:
+    """Chance of one round, or of one group's order; always of the processor, so that devices agree."""
+    state = int(np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
+
+
+@contextmanager
+def _one_thread_each(device: torch.device) -> Iterator[int]:
+    """How many stacks are worked on at once: with a thread each, none waits for another within a product."""
+    before = torch.get_num_threads()
+    if device.type != "cpu":
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield before
+    finally:
+        torch.set_num_threads(before)
+
+
+def _over(
+    parts: Sequence[range],
+    work: Callable[[range], dict[str, Rounds]],
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[dict[str, Rounds]]:
+    """What `work` makes of all parts, in their order; what has not begun is dropped where one fails."""
+    total, done = parts[-1].stop, 0
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {pool.submit(work, part): part for part in parts}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += len(futures[future])
+                if progress is not None:
+                    progress(done, total)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+def _check_settings(model: str, stacked: int | None, **counts: int) -> None:
+    if model not in STACKS:
+        raise ValueError(f"model is {model!r}, expected one of {', '.join(STACKS)}")
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}, expected at least 1")
+    if stacked is not None and stacked < 1:
+        raise ValueError(f"stacked is {stacked}, expected at least 1, or None")
+
+
+def _check_sets(features: Tensor, targets: Tensor, tests: TestSets, num_classes: int) -> None:
+    _check_set("features", features, targets, num_classes)
+    for name, (given, truth) in tests.items():
+        _check_set(f"test set {name!r}", given, truth, num_classes, like=features)
+
+
+def _check_set(what: str, features: Tensor, targets: Tensor, num_classes: int, like: Tensor | None = None) -> None:
+    """One set of videos, alone and beside the training features."""
+    if features.ndim != 3 or not features.is_floating_point() or not len(features):
+        raise ValueError(
+            f"{what}: {tuple(features.shape)} of {features.dtype}, expected V T D of at least one video, floating point"
+        )
+    if like is not None and features.shape[1:] != like.shape[1:]:
+        raise ValueError(
+            f"{what}: {tuple(features.shape)}, expected V {like.shape[1]} {like.shape[2]} as in training: "
+            "take the same frames and encoder for both"
+        )
+    if targets.shape != features.shape[:1] or targets.dtype != torch.int64:
+        raise ValueError(
+            f"{what}: targets are {tuple(targets.shape)} of {targets.dtype}, expected ({len(features)},) of torch.int64"
+        )
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"{what}: targets from {low} to {high}, expected 0 to {num_classes - 1}; see num_classes")

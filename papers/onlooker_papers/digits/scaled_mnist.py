@@ -1,0 +1,134 @@
+"""Scaled MNIST: single digits, smaller and off center, to pre-train the digit encoders (Shan & Atanasov 2017)."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from onlooker.data.digits import Digits
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledDigits:
+    """Digits at `size` × `size`, zoomed out and shifted at random, minus the training mean, divided by 255.
+
+    Transforms are those of Keras' `ImageDataGenerator(zoom_range=zoom, width_shift_range=shift,
+    height_shift_range=shift)`: for each picture and axis a factor z uniform in `zoom` and a shift t uniform in
+    ± `shift` · `size` pixels; pixel p shows the picture at z · (p - center) + center + t, bilinearly, and beyond the
+    border its nearest pixel. So a factor of 2 shows the digit at half its size, and the shift is in pixels of the
+    picture before it shrank. The center is the middle of the picture, as in Keras since 2018.
+
+    Args:
+        digits: where the digits come from.
+        size: H and W. The 28×28 pixels are enlarged to it bilinearly.
+        zoom: smallest and largest factor; 1 keeps the size.
+        shift: largest shift, as a share of the side.
+        mean: gray level (0 to 255) to subtract: that of the training digits, `training.level`. None: of these digits.
+
+    Raises:
+        ValueError: a setting that no picture can be made with.
+    """
+
+    digits: Digits
+    size: int = 64
+    zoom: tuple[float, float] = (1.0, 2.5)
+    shift: float = 0.2
+    mean: float | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.digits):
+            raise ValueError("digits is an empty data set, expected at least one image; see load_digits")
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}, expected at least 1 pixel")
+        if not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
+            raise ValueError(f"zoom is {self.zoom}, expected (smallest, largest), both positive")
+        if not 0 <= self.shift < math.inf:
+            raise ValueError(f"shift is {self.shift}, expected a share of the side that is not negative")
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    @cached_property
+    def level(self) -> float:
+        """The gray level that is subtracted, 0 to 255."""
+        if self.mean is not None:
+            return self.mean
+        # Enlarging is linear: the mean of all enlarged digits is that of the enlarged mean.
+        average = torch.from_numpy(self.digits.images.mean(0, dtype="float64"))
+        return self._enlarge(average[None, None]).mean().item()
+
+    def batch(self, indices: Tensor, *, seed: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """Make the digits `indices` (`N`): equal arguments give equal pictures.
+
+        All chance comes from the CPU, so that another device shows the same pictures but for rounding.
+
+        Args:
+            indices: `N`, int64, which digits.
+            seed: of the transforms.
+            device: where the pictures are made.
+
+        Returns:
+            Pictures `N 1 H W`, float32, and their classes `N`, int64.
+
+        Raises:
+            IndexError: there is no digit of that index.
+        """
+        chosen = indices.cpu().numpy()
+        images = torch.from_numpy(self.digits.images[chosen]).to(device)
+        zooms, shifts = self.transforms(len(images), seed)
+        return self.place(images, zooms.to(device), shifts.to(device)), torch.from_numpy(self.digits.labels[chosen]).to(
+            device
+        )
+
+    def transforms(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Random factors `N 2` (x, y) and shifts `N 2` (x, y; pixels), on the CPU."""
+        chance = torch.Generator().manual_seed(seed)
+        small, large = self.zoom
+        zooms = small + (large - small) * torch.rand(count, 2, generator=chance)
+        shifts = (2 * torch.rand(count, 2, generator=chance) - 1) * (self.shift * self.size)
+        return zooms, shifts
+
+    def place(self, images: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
+        """Pictures of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
+        enlarged = self._enlarge(images[:, None].float())
+        axis = (torch.arange(self.size, device=images.device) * 2 + 1) / self.size - 1  # in the units of grid_sample
+        lines = axis * zooms[..., None] + shifts[..., None] * (2 / self.size)  # N 2 size
+        N, side = len(images), self.size
+        grid = torch.stack((lines[:, 0, None].expand(N, side, side), lines[:, 1, :, None].expand(N, side, side)), -1)
+        seen = F.grid_sample(enlarged, grid, padding_mode="border", align_corners=False)
+        return seen.sub_(self.level).div_(255)
+
+    def _enlarge(self, images: Tensor) -> Tensor:
+        return F.interpolate(images, (self.size, self.size), mode="bilinear", align_corners=False)
+
+
+class SingleDigits(Dataset[tuple[Tensor, int, int]]):
+    """Each digit of a data set as a video of one frame, zoomed and shifted anew in every batch (Scaled MNIST).
+
+    Args:
+        digits: how pictures are made; their 8 bits carry the level that `ScaledDigits` subtracts again.
+        seed: keeps apart what must not meet, such as training and validation.
+    """
+
+    def __init__(self, digits: ScaledDigits, seed: int) -> None:
+        self.digits, self.seed = digits, seed
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"digit {index} of {len(self)}")
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int, int]]:
+        """A whole batch at once."""
+        seed = int(np.random.SeedSequence([self.seed, *indices]).generate_state(1)[0])
+        pictures, labels = self.digits.batch(torch.tensor(indices), seed=seed)
+        levels = pictures.mul_(255).add_(self.digits.level).round_().clamp_(0, 255).to(torch.uint8)
+        return list(zip(levels[..., None], labels.tolist(), indices, strict=True))

@@ -1,0 +1,1 @@
+"""What, where and when on stick figures, scored by the truth."""

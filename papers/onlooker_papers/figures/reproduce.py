@@ -1,0 +1,266 @@
+"""`onlooker reproduce figures`: stick figures in rooms, as video files: what, where and when, from labels alone.
+
+One model learns from the labels of the clips; its boxes, tubes and segments are then scored on people that it has not
+seen. Boxes and events are known of every clip, and nothing but the scores looks at them.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.figure_motion import ACTIONS
+from onlooker.data.folder import Split
+from onlooker.data.stick_figures import StickFigures, write_set
+from onlooker.data.transforms import to_video
+from onlooker.data.write_folder import TRUTH
+from onlooker.evaluation.detection import at_thresholds, segment_map
+from onlooker.evaluation.metrics import uniform_in_box
+from onlooker.evaluation.results import write_results
+from onlooker.files import read_json, write_json
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.segments import find_segments
+from onlooker.models.classifier import Classifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.localize import choose, frame_answers, frame_grad_cam
+from onlooker.runs.memo import cell
+from onlooker.runs.train import read_clips, train
+from onlooker.structures import Clip, Segment
+from onlooker.video.reader import claimed_frames, stream
+from onlooker.video.sampling import equally_spaced
+from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
+
+# The flow alone: what moves, and which way. A picture's colors tell people and rooms apart, not what is done, and from
+# a few hundred clips a model that sees them learns those first.
+MODEL = ModelConfig(name="alstm", attention_loss=True, dropout=0.0)
+DATA = DataConfig(frames=16, size=64, modality="flow", hflip=True)
+TRAINING = TrainConfig(epochs=20, batch=8, lr=3e-3, label_smoothing=0.0, patience=0, precision="32")
+_AT_ONCE = 25  # clips that are classified together
+_CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
+
+
+@dataclass(frozen=True)
+class Budget:
+    """With how much it is computed.
+
+    Args:
+        clips: of each action.
+        people: who perform; a fifth of them are left for testing.
+        epochs: of training.
+        actions: which.
+    """
+
+    clips: int
+    people: int
+    epochs: int
+    actions: tuple[str, ...] = tuple(ACTIONS)
+
+
+BUDGETS = {
+    "quick": Budget(6, 6, 2, ("bend", "jumping_jack", "walk")),
+    "standard": Budget(40, 20, TRAINING.epochs),
+    "full": Budget(200, 50, 40),
+}
+
+
+def reproduce(run: Path, budget: str = "standard", results: Path | None = None) -> Path:
+    """Write the clips, train, and score places and times; what is there already is not done again.
+
+    Args:
+        run: the folder of everything: `clips`, `training` (a run of `onlooker train`), and the figures of both
+            steps, `training.json` and `places.json`, together in `figures.json`.
+        budget: one of `BUDGETS`.
+        results: a folder for `stick-figures.json`; None: the figures are in `figures.json` alone.
+
+    Returns:
+        The training's report.
+
+    Raises:
+        ValueError: an unknown budget, or a run made with another one.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    chosen = BUDGETS[budget]
+    how = replace(TRAINING, epochs=chosen.epochs)
+    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "training": how.to_dict(), **asdict(chosen)}
+    # JSON knows no tuples.
+    settings["actions"] = list(chosen.actions)
+    trained = cell(run / "training.json", settings, lambda: _train(run, chosen, how), run / "training")
+    figures = {**trained, **cell(run / "places.json", settings, lambda: _score(run))}
+    write_json(run / "figures.json", figures)
+    if results is not None:
+        flag = "" if budget == "standard" else f"--{budget} "
+        write_results(
+            results / "stick-figures.json",
+            "stick figures in rooms: actions, places and times of people never seen, learned from labels",
+            f"onlooker reproduce figures {flag}--results results",
+            {"budget": settings, **figures},
+            seeds=[how.seed],
+        )
+    return run / "training" / "report.html"
+
+
+def _train(run: Path, budget: Budget, how: TrainConfig) -> dict[str, Any]:
+    clips, training = run / "clips", run / "training"
+    if not clips.exists():
+        write_set(clips, budget.clips, figures=StickFigures(people=budget.people), actions=budget.actions)
+    started = time.process_time()
+    measured = train(clips, training, MODEL, DATA, how, resume=(training / "config.json").exists())
+    minutes = (time.process_time() - started) / 60
+    kept = ("videos", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy", "majority_share")
+    return {
+        **{name: measured[name] for name in kept},
+        "threads": torch.get_num_threads(),
+        "processor_minutes": minutes,
+    }
+
+
+def _score(run: Path) -> dict[str, Any]:
+    recognizer = load(run / "training", device="cpu")
+    split = Split.from_dict(read_json(run / "training" / "split.json"), run / "clips")
+    in_picture = choose_in_picture(recognizer, split.validation)
+    return score(recognizer, split.test, read_json(run / "clips" / TRUTH), in_picture)
+
+
+def choose_in_picture(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
+    """`localize.choose` on clips and their labels, with boxes cut in the picture, whatever the model sees."""
+    clips = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CHOOSE_ON).astype(int)).tolist()]
+    samples, pictures = _read(recognizer, clips)
+    targets = [recognizer.classes.index(clip.label) for clip in clips]
+    return choose(recognizer, samples, list(pictures), targets, recognizer.data.flow_channels)
+
+
+def score(
+    recognizer: Recognizer, clips: Sequence[Clip], truth: dict[str, Any], in_picture: LocalizationParameters
+) -> dict[str, Any]:
+    """How well a model finds where and when, in clips of generated figures.
+
+    Args:
+        recognizer: a trained model that attends and is attention_loss.
+        clips: that it did not learn from, all of one length.
+        truth: what `truth.json` of their folder says.
+        in_picture: how boxes are cut in the picture by a model that may not see it.
+
+    Raises:
+        ValueError: the truth is not that of these clips: one is missing, or has other frames.
+
+    Returns:
+        What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
+        are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
+        `uniform`, the pointing of an even map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
+        the times by `memory` (the model's answer at each frame), by `attended` (what is attended at each frame, without
+        a memory), and of `whole` (the clip from beginning to end, with the class that the model says).
+    """
+    classes, data = recognizer.classes, recognizer.data
+    about = [_about(clip, truth) for clip in clips]
+    samples, pictures = _read(recognizer, clips)
+    scores, attention = frame_answers(recognizer, samples)
+    assert attention is not None, "it attends"
+    frames = len(about[0]["boxes"])
+    indices = equally_spaced(frames, data.frames)
+    height, width = truth["settings"]["size"]
+    true = TrueBoxes(
+        pictures,
+        np.stack([_boxes(one, indices) for one in about]) * np.float32(data.size) / np.tile([width, height], 2),
+        [classes.index(clip.label) for clip in clips],
+        classes,
+    )
+    own = recognizer.pictures(samples.numpy())
+    cam = frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))
+    cut = localization_figures(scores, attention, true, in_picture, grad_cam=cam)
+    return {
+        **localization_figures(scores, attention, true, recognizer.localization, own),
+        "in_picture": {
+            **{name: value for name, value in cut.items() if name not in ("pointing", "baselines")},
+            "grad_cam": cut["baselines"]["grad_cam"],
+        },
+        "uniform": float(np.nanmean(uniform_in_box(true.boxes[:, :, None], attention.shape[-2:], true.size))),
+        "segments": _segments(recognizer, samples, scores, clips, about, truth["fps"], indices, frames),
+    }
+
+
+def _read(recognizer: Recognizer, clips: Sequence[Clip]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
+    """What the model sees of clips, and the pictures at the same frames, both `B T H W C`."""
+    samples, pictures = (
+        read_clips(clips, recognizer.classes, data, strict=True, quiet=True)[0]
+        for data in (recognizer.data, replace(recognizer.data, modality="rgb"))
+    )
+    return _stacked(samples), _stacked(pictures).numpy()
+
+
+def _stacked(samples: ClipFrames) -> torch.Tensor:
+    return torch.stack([samples[index][0] for index in range(len(samples))])
+
+
+def _about(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
+    """What the truth says of a clip, if it is the truth of this clip."""
+    name = f"{clip.label}/{clip.path.name}"
+    if name not in truth["clips"]:
+        raise ValueError(f"{TRUTH} says nothing of {name}; take the one that was written with the clips")
+    about: dict[str, Any] = truth["clips"][name]
+    _, _, pixels = next(stream(clip.path))
+    found = claimed_frames(clip.path), *pixels.shape[:2]
+    if (told := (len(about["boxes"]), *truth["settings"]["size"])) != found:
+        raise ValueError(
+            f"{name} has {found[0]} frames of {found[2]}×{found[1]} pixels, and {TRUTH} is of {told[0]} frames of "
+            f"{told[2]}×{told[1]}; take the one that was written with the clips"
+        )
+    return about
+
+
+def _boxes(about: dict[str, Any], indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`T 4` at these frames, NaN where nothing happens."""
+    boxes = np.array(about["boxes"], np.float32)[indices]
+    first, last = about["event"]
+    boxes[(indices < first) | (indices > last)] = np.nan
+    return boxes
+
+
+def _segments(
+    recognizer: Recognizer,
+    samples: torch.Tensor,
+    scores: NDArray[np.float32],
+    clips: Sequence[Clip],
+    about: Sequence[dict[str, Any]],
+    fps: float,
+    indices: NDArray[np.int64],
+    frames: int,
+) -> dict[str, dict[str, float]]:
+    true = {
+        str(b): [Segment(clip.label, one["event"][0] / fps, (one["event"][1] + 1) / fps)]
+        for b, (clip, one) in enumerate(zip(clips, about, strict=True))
+    }
+    classes, end = recognizer.classes, frames / fps
+
+    def of(frame_scores: NDArray[np.float32]) -> dict[str, Sequence[Segment]]:
+        return {
+            str(b): find_segments(here, indices / fps, classes, recognizer.localization)
+            for b, here in enumerate(frame_scores)
+        }
+
+    found = {"memory": of(scores), "attended": of(_attended(recognizer, samples))}
+    found["whole"] = {
+        str(b): [Segment(name, 0.0, end, float(share)) for name, share in zip(classes, here.mean(0), strict=True)]
+        for b, here in enumerate(scores)
+    }
+    return {name: at_thresholds("segment_map", segment_map(each, true)) for name, each in found.items()}
+
+
+@torch.inference_mode()
+def _attended(recognizer: Recognizer, samples: torch.Tensor) -> NDArray[np.float32]:
+    """`B T K`, what the attended part of each frame says by itself."""
+    model, data, parts = recognizer.model, recognizer.data, []
+    assert isinstance(model, Classifier), "it is attention_loss"
+    for part in samples.split(_AT_ONCE):
+        features = model.encode_video(to_video(part, data.normalization, data.flow_channels))
+        attention = model.forward_features(features).attention
+        assert attention is not None, "it attends"
+        parts.append(model.seen(features, attention).float().softmax(-1))
+    return torch.cat(parts).numpy()

@@ -1,0 +1,303 @@
+"""`onlooker reproduce hmdb10`: the report's attention and its baseline on features made once, and one page."""
+
+import hashlib
+import json
+import random
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.folder import Split, few_of_each, find_clips
+from onlooker.data.hmdb51 import FIRST_TEN, REPORT_CLIPS, hmdb10
+from onlooker.data.published import apportion, check_classes
+from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
+from onlooker.drawing.sheet import sheet, spaced, write_png
+from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.results import write_results
+from onlooker.files import read_json, write_json
+from onlooker.models.classifier import Classifier, count_parameters
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.features import make_store, open_stores, stored_clips
+from onlooker.runs.memo import cell, check_settings
+from onlooker.runs.train import read_curves, train
+from onlooker.video.reader import read
+from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
+from onlooker_papers.sets import WAY, nearest_to, set_name, set_path, sets_at_hand
+
+HMDB51 = "HMDB-51"
+SAMPLING = DataConfig(frames=30, size=224, translate=0.0, scale=0.0)
+TRAINING = TrainConfig(epochs=10, batch=15, label_smoothing=0.0, patience=0)
+_SHOWN = 12  # clips on the sheet, each of another class
+_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much.
+
+    What the report does not give is ours: hidden channels, the optimizer with its course, dropout. Every model learns
+    for all epochs, and its best one (lowest validation loss) is tested.
+
+    Args:
+        encoder: whose features everything is told from; it does not learn.
+        pretrained: with ImageNet weights, as published; else random ones.
+        hidden: channels of the ConvLSTM.
+        data: frames a clip, and their size.
+        training: epochs and the rest.
+        complete: insist on HMDB-51's number of clips a class; a cut-down copy in the same layout needs False.
+        clips: at most so many of each class; 0: all.
+    """
+
+    encoder: str = "vgg16"
+    pretrained: bool = True
+    hidden: int = 64
+    data: DataConfig = SAMPLING
+    training: TrainConfig = TRAINING
+    complete: bool = True
+    clips: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: what a run depends on besides its clips."""
+        own = {"encoder": self.encoder, "pretrained": self.pretrained, "hidden": self.hidden}
+        # Only where there is a limit: runs from before there was one have none.
+        limit = {"clips_a_class": self.clips} if self.clips else {}
+        return {**own, **limit, **self.data.to_dict(), **self.training.to_dict()}
+
+
+PUBLISHED = Budget()
+QUICK = replace(PUBLISHED, pretrained=False, data=replace(SAMPLING, frames=8), clips=10)
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """The clips that a run is about.
+
+    Args:
+        name: `HMDB-51`, or that of another folder, with a slash behind it to tell the two apart.
+        folder: where they are.
+        split: which of them learn, choose and test.
+    """
+
+    name: str
+    folder: Path
+    split: Split
+
+    @property
+    def classes(self) -> list[str]:
+        """All of them, sorted."""
+        return sorted({clip.label for clip in self.split.training})
+
+    @property
+    def digest(self) -> str:
+        """A hash of which clips are on which side."""
+        return hashlib.sha256(json.dumps(self.split.to_dict(self.folder)).encode()).hexdigest()[:16]
+
+
+def reproduce(
+    run: Path,
+    hmdb51: Path | None = None,
+    clips: Path | None = None,
+    classes: Sequence[str] = (),
+    budget: Budget = PUBLISHED,
+    results: Path | None = None,
+) -> Path:
+    """Compute what is missing of Teja & Akunuri 2020, and write `report.html`.
+
+    Args:
+        run: the folder of everything: the feature store, both models, the page. What is there is not computed again,
+            what was cut off goes on.
+        hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
+        clips: other clips in its place, one class a sub-folder, shared out in the report's proportions too; where a
+            `recordings.csv` lies beside the classes, recordings stay whole. With neither set, that of
+            `sets_at_hand` whose number of classes is nearest to the report's ten.
+        classes: which; none given: HMDB-51's first ten in the alphabet, or all of `clips`.
+        budget: with how much.
+        results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ValueError: both sets of clips, or none and none at hand, no such class, or a run made with other settings.
+        ClipError: clips that are missing, or not one that can be read.
+        FileExistsError: the folder of the run holds other things.
+        RuntimeError: the ImageNet weights cannot be had.
+    """
+    if hmdb51 is not None and clips is not None:
+        raise ValueError("--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): both are given, give one of them")
+    if hmdb51 is not None:
+        split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, budget.training.seed, budget.complete)
+        chosen = ClipSet(HMDB51, hmdb51, _limited(split, budget.clips))
+    else:
+        clips = clips or stand_in()
+        chosen = _other(clips, sorted(classes), budget)
+    settings = {"set": chosen.name, "classes": chosen.classes, "clips": chosen.digest, **budget.to_dict()}
+    cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
+    _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
+    models = {
+        name: cell(
+            path, {"model": name, **settings}, partial(_compute, run, chosen, name, budget), run / "models" / name
+        )
+        for name, path in cells.items()
+    }
+    figures = {"set": chosen.name, "classes": chosen.classes, "models": models}
+    write_json(run / "figures.json", figures)
+    where = {"--hmdb51": hmdb51, "--clips": clips}
+    if results is not None:
+        names = {flag: set_path(folder) if folder else None for flag, folder in where.items()}
+        _add_results(results / "hmdb10.json", figures, budget, _command(names, classes, budget, None, Path("results")))
+    return write_page(run, figures, settings, chosen.name == HMDB51, _command(where, classes, budget, run, results))
+
+
+def stand_in() -> Path:
+    """The clips in the place of HMDB-51's: of those at hand, the set with a number of classes nearest to ten.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not (sets := sets_at_hand()):
+        raise ValueError(
+            "--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips at "
+            f"hand; give one of them, or {WAY}"
+        )
+    return nearest_to(len(FIRST_TEN), sets)
+
+
+def _limited(split: Split, count: int) -> Split:
+    """At most so many clips of each class on all sides together, in the report's proportions; 0: all."""
+    together = sum(REPORT_CLIPS.values())
+    sides = (
+        few_of_each(getattr(split, side), count and max(1, round(count * share / together)))
+        for side, share in REPORT_CLIPS.items()
+    )
+    return Split(*map(tuple, sides))
+
+
+def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
+    found = find_clips(folder)
+    name = set_name(folder)
+    chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
+    kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
+    sides = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
+    return ClipSet(f"{name}/", folder, Split(**sides))
+
+
+def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: bool) -> None:
+    """Make the feature store of a new run, and keep the settings; a run that is there must have been made with them."""
+    path, features = run / "settings.json", run / "features"
+    if path.exists():
+        check_settings(path, read_json(path), settings)
+    elif run.exists() and (other := sorted(each.name for each in run.iterdir() if each != features)):
+        raise FileExistsError(f"{run}: holds files that are not this run's ({other[0]}); choose a new folder by --run")
+    if finished:
+        return
+    try:
+        make_store(features, budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed)
+    except RuntimeError as error:
+        if not budget.pretrained:
+            raise
+        raise RuntimeError(
+            f"{error}; here that is --no-pretrained, which shows that all runs, not how good it is"
+        ) from error
+    # Only now: without its weights a run has not begun, and may begin with other settings.
+    write_json(path, dict(settings))
+
+
+def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str, Any]:
+    folder, features = run / "models" / name, run / "features"
+    model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
+    how = budget.data, budget.training
+    measured = train(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
+    recognizer = load(folder)
+    assert isinstance(recognizer.model, Classifier)
+    # Without the clips that cannot be read.
+    split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)
+    stores = open_stores([features])
+    samples, _ = stored_clips(split.test, recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
+    if recognizer.model.attends:
+        write_png(run / "attention.png", sheet(_looks(recognizer, samples), _COLUMNS))
+    evaluation = recognizer.evaluate(samples)
+    right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
+    of_class = {label: right[evaluation.targets == k] for k, label in enumerate(recognizer.classes)}
+    encoder: Any = recognizer.model.encoder
+    return {
+        **measure(evaluation),
+        "skipped": measured["skipped"],
+        "frame_accuracy_by_class": {label: float(of.mean()) if of.size else None for label, of in of_class.items()},
+        "frame_accuracy_by_index": right.mean(0).tolist(),
+        "sides": {side: len(getattr(split, side)) for side in REPORT_CLIPS},
+        "grid": [encoder.num_features, *recognizer.model.grid],
+        "parameters": count_parameters(recognizer.model) - count_parameters(encoder),
+        "curves": read_curves(folder),
+    }
+
+
+def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
+    """A test clip of each class, drawn by lot: attention over frames, and a bar for the true class's probability."""
+    rows: dict[str, tuple[str, Any]] = {}
+    for index in random.Random(0).sample(range(len(samples)), len(samples)):
+        clip = samples.clips[index]
+        if clip.label in rows or len(rows) == _SHOWN:
+            continue
+        features, target, _ = samples[index]
+        scores, attention = recognizer.classify(features[None])
+        assert attention is not None
+        maps, of_frames = attention[0].numpy(), scores[0].numpy()
+        shown = spaced(len(maps), _COLUMNS)
+        pixels = enlarge(read(clip.path, len(maps)).pixels[shown])
+        drawn = probability_bar(overlay(pixels, maps[shown], scale=full_strength(maps)), of_frames[shown, target])
+        of_clip = recognizer.judge(of_frames)
+        said = recognizer.classes[int(of_clip.argmax())]
+        rows[clip.label] = (f"{clip.label}\nsaid {said}, {100 * of_clip.max():.0f} %", drawn)
+    return [rows[label] for label in sorted(rows)]
+
+
+def _command(
+    where: Mapping[str, Path | None], classes: Sequence[str], budget: Budget, run: Path | None, results: Path | None
+) -> str:
+    """The command that makes this run."""
+    words = ["onlooker", "reproduce", "hmdb10"]
+    usual = QUICK if budget.clips else PUBLISHED
+    options = {
+        **where,
+        "--classes": ",".join(classes) or None,
+        "--epochs": budget.training.epochs if budget.training.epochs != usual.training.epochs else None,
+        "--run": run,
+        "--results": results,
+    }
+    for flag, value in options.items():
+        words += [flag, str(value)] if value is not None else []
+    if budget.clips:
+        words.append("--quick")
+    if budget.pretrained != usual.pretrained:
+        words.append("--pretrained" if budget.pretrained else "--no-pretrained")
+    return shlex.join(words)
+
+
+def _add_results(path: Path, figures: Mapping[str, Any], budget: Budget, command: str) -> None:
+    """Put one set's figures into the file, beside those of other sets; its command stands with each."""
+    known = read_json(path)["figures"] if path.exists() else {}
+    models = figures["models"]
+    kept = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
+    published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if figures["set"] == HMDB51 else {}
+    known[figures["set"]] = {
+        "command": command,
+        **published,
+        **{what: {name: found[what] for name, found in models.items()} for what in kept},
+        "majority_share": models[ATTENTION]["majority_share"],
+        "sides": models[ATTENTION]["sides"],
+        "classes": figures["classes"],
+        "epochs": budget.training.epochs,
+        "frames": budget.data.frames,
+        "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
+    }
+    what = f"the HMDB-51 report's attention beside single frames, each on {' and on '.join(known)}, one split each"
+    commands = " && ".join(entry["command"] for entry in known.values())
+    write_results(path, what, commands, known, [budget.training.seed])

@@ -1,0 +1,51 @@
+"""Real clips in `$ONLOOKER_DATA`, for commands that were given none."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from onlooker.data.folder import find_clips
+from onlooker.structures import ClipError
+
+VARIABLE = "ONLOOKER_DATA"
+_PICTURES = "frames"  # of a set whose pictures lie beside other things, such as silhouettes
+WAY = f"set {VARIABLE} to a folder that has clips/SET/CLASS/"
+
+
+def sets_at_hand() -> list[Path]:
+    """The sets of clips in `clips/` of `$ONLOOKER_DATA`; none where it is not set.
+
+    A set has one class a sub-folder, or holds a folder `frames` that does; what is neither is passed over.
+    """
+    named = os.environ.get(VARIABLE)
+    folder = Path(named or ".") / "clips"
+    if not named or not folder.is_dir():
+        return []
+    found = (_set_in(path) for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    return [path for path in found if path is not None]
+
+
+def _set_in(folder: Path) -> Path | None:
+    for path in (folder, folder / _PICTURES):
+        try:
+            find_clips(path)
+        except ClipError:
+            continue
+        return path
+    return None
+
+
+def nearest_to(classes: int, sets: Sequence[Path]) -> Path:
+    """The set whose number of classes is nearest; the first of several."""
+    return min(sets, key=lambda path: abs(len({clip.label for clip in find_clips(path)}) - classes))
+
+
+def set_name(folder: Path) -> str:
+    """What a set is called: its folder's name, `weizmann` for `weizmann/frames`."""
+    return set_path(folder).parts[0]
+
+
+def set_path(folder: Path) -> Path:
+    """A set's folder without what names the place: `basketball`, `weizmann/frames`."""
+    parts = folder.resolve().parts
+    return Path(*parts[-2 if parts[-1] == _PICTURES else -1 :])

@@ -1,0 +1,224 @@
+"""Which digit moves? The ablation of VideoLSTM on a set that is generated, with the true boxes known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onlooker.config import TrainConfig
+from onlooker.ensemble import fuse_scores
+from onlooker.evaluation.metrics import peak_in_box, uniform_in_box
+from onlooker.models.classifier import count_parameters
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.ensemble import choose_weights
+from onlooker.runs.localize import frame_answers
+from onlooker.runs.memo import cell, fingerprint
+from onlooker.training.fit import fit
+from onlooker_papers.videolstm.explanation import explained
+from onlooker_papers.videolstm.localization import CANDIDATES, localized
+from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
+
+TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of the ablation, and what it sees.
+
+    Args:
+        model: its recipe in `MODELS`.
+        streams: `rgb`, `flow` or `both`.
+        hidden: channels or units of the recurrent part.
+        attention_loss: what it attends to must tell the class by itself while it learns; as published, not.
+    """
+
+    model: str
+    modality: str = "rgb"
+    hidden: int = 32
+    attention_loss: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its rows and folders."""
+        name = self.model if self.modality in ("rgb", "both") else f"{self.model}-flow"
+        return f"{name}-grounded" if self.attention_loss else name
+
+
+PICTURE, FLOW = ModelSpec("convalstm"), ModelSpec("convlstm", "flow")
+MOTION = ModelSpec("motion", "both")
+GROUNDED = tuple(replace(who, attention_loss=True) for who in (PICTURE, MOTION))
+BEST = GROUNDED[1]
+# Those whose places are scored and explained.
+LOCATED = (MOTION, *GROUNDED)
+# The order of Li et al. 2016 after a single frame; the report's model, flow beside the picture, the two streams
+# together, and what grounding adds.
+ENTRANTS = (
+    *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
+    PICTURE,
+    ModelSpec("report"),
+    ModelSpec("convnet", "flow"),
+    FLOW,
+    MOTION,
+    *GROUNDED,
+)
+# VideoLSTM with both streams: the picture where the flow says, and the flow itself.
+FUSED, TOGETHER = "fused", (MOTION, FLOW)
+
+
+def compete(
+    run: Path,
+    who: ModelSpec,
+    clips: int,
+    seed: int,
+    clips_of: ClipsOf,
+    counts: Mapping[str, int],
+    how: TrainConfig = TRAINING,
+    bar: bool = True,
+) -> dict[str, Any]:
+    """Train one model on so many clips, and test it on clips of unseen digits.
+
+    Args:
+        run: gets the training's folder with the model, and the cell's file beside it.
+        who: the model.
+        clips: that it learns from, in every epoch the same.
+        seed: of its weights, and of its clips.
+        clips_of: where clips come from.
+        counts: `validation` and `test` clips.
+        how: the budget of all models.
+        bar: show the training's progress.
+
+    Returns:
+        `accuracy` of clips; `frame_accuracy`: the share of frames whose own answer is right; `pointing`: the share of
+        frames where the map's peak is in the true box; `uniform`: what a map without a peak would have; `validation`,
+        `parameters`.
+    """
+    folder = run / f"{who.name}-{clips}-seed{seed}"
+    settings = settings_of(who, clips, seed, clips_of, counts, how)
+
+    def compute() -> dict[str, Any]:
+        learn = clips_of("training", clips, seed).seen_as(who.modality)
+        choose = clips_of("validation", counts["validation"], 0).seen_as(who.modality)
+        config = data(who.modality)
+        torch.manual_seed(seed)
+        of_flow = {"flow_channels": config.flow_channels} if who.modality == "both" else {}
+        model = create_model(
+            who.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=who.hidden, dropout=0.0,
+            attention_loss=who.attention_loss, **of_flow,
+        )  # fmt: skip
+        title = f"{who.name}, {clips} clips" if bar else None
+        curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, title)
+        recognizer = Recognizer(model, CLASSES, config)
+        recognizer.save(folder / "model")
+        losses = curves["validation"]["loss"]
+        test = clips_of("test", counts["test"], 0).seen_as(who.modality)
+        scores, attention = frame_answers(recognizer, test.frames())
+        return {
+            **_right(scores, test.batch.targets.numpy()),
+            **_pointing(attention, test),
+            "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
+            "parameters": count_parameters(model),
+        }
+
+    return cell(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def settings_of(
+    who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
+) -> dict[str, Any]:
+    """What the figures of `compete` depend on."""
+    made = {"digits": clips_of.sides.digest, "clips": clips, **counts}
+    return {**made, **replace(how, seed=seed).to_dict(), **asdict(who)}
+
+
+def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The models of both streams together, with weights that validation clips choose."""
+    names = [who.name for who in TOGETHER]
+    folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
+    of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
+    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": of}
+
+    def compute() -> dict[str, Any]:
+        members = [load(folder, device="cpu") for folder in folders]
+        scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
+        targets = {}
+        for side, found in scores.items():
+            samples = clips_of(side, counts[side], 0)
+            targets[side] = samples.batch.targets.numpy()
+            for who, member in zip(TOGETHER, members, strict=True):
+                found.append(frame_answers(member, samples.seen_as(who.modality).frames())[0])
+        weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
+        return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
+
+    return cell(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
+
+
+def compete_localized(
+    run: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Where a trained model says that the target is: the figures of `localized`."""
+    name = f"{who.name}-{clips}-seed{seed}"
+    among = {"candidates": [asdict(each) for each in CANDIDATES]}
+    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts) | among
+
+    def compute() -> dict[str, Any]:
+        sides = (clips_of(side, counts[side], 0).seen_as(who.modality) for side in ("validation", "test"))
+        return localized(load(run / name, device="cpu"), *sides)
+
+    return cell(run / f"{name}-localized.json", settings, compute)
+
+
+def compete_explained(
+    run: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the attention of a trained model shows: the figures of `explained`."""
+    name = f"{who.name}-{clips}-seed{seed}"
+    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts)
+
+    def compute() -> dict[str, Any]:
+        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(who.modality))
+
+    return cell(run / f"{name}-explained.json", settings, compute)
+
+
+def _settings_of_trained(
+    training: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    made = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
+    return {**made, **asdict(who), "weights": fingerprint(training)}
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, and the spread of the accuracies; of those that were fused, the weights too."""
+    accuracies = [each["accuracy"] for each in found]
+    kept = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(found) > 1 else None, "each": accuracies}
+    for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
+        if all(figure in each for each in found):
+            kept[figure] = mean(each[figure] for each in found)
+    if all("weights" in each for each in found):
+        weights = zip(*(each["weights"] for each in found), strict=True)
+        kept["weights"] = {who.name: mean(of) for who, of in zip(TOGETHER, weights, strict=True)}
+    return kept
+
+
+def _right(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    """The shares of clips and of frames that probabilities `B T K` have right; a clip's are the mean of its frames'."""
+    return {
+        "accuracy": float((scores.mean(1).argmax(1) == targets).mean()),
+        "frame_accuracy": float((scores.argmax(2) == targets[:, None]).mean()),
+    }
+
+
+def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[str, float]:
+    if attention is None:
+        return {}
+    boxes = test.batch.boxes[:, :, :1].numpy()  # of the digit that moves
+    return {
+        "pointing": float(np.nanmean(peak_in_box(attention, boxes, (SIZE, SIZE)))),
+        "uniform": float(np.nanmean(uniform_in_box(boxes, attention.shape[-2:], (SIZE, SIZE)))),
+    }

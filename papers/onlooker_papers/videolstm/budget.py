@@ -1,0 +1,77 @@
+"""How much of VideoLSTM's ablation a run computes: on the moving target, and on folders of real clips."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onlooker.config import DataConfig, TrainConfig
+from onlooker_papers.videolstm.ablation import TRAINING
+from onlooker_papers.videolstm.timing import Timing
+
+
+@dataclass(frozen=True)
+class ClipsBudget:
+    """What is computed of a folder of real clips, all models on one split of it.
+
+    Args:
+        clips: at most so many of each class; 0: all.
+        seeds: of each model.
+        data: how clips are sampled; streams are those of each model.
+        training: epochs and the rest.
+    """
+
+    clips: int
+    seeds: tuple[int, ...]
+    data: DataConfig
+    training: TrainConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much.
+
+    Args:
+        name: in words, for the page.
+        clips: that every model learns from.
+        curve: other numbers of clips for the attention_loss models, in equally many steps.
+        seeds: of each.
+        counts: `validation` and `test` clips.
+        training: epochs and the rest.
+        timing: of the clips that the event fills a part of.
+        on_clips: for real clips.
+    """
+
+    name: str
+    clips: int
+    curve: tuple[int, ...]
+    seeds: tuple[int, ...]
+    counts: Mapping[str, int]
+    training: TrainConfig
+    timing: Timing
+    on_clips: ClipsBudget
+
+    def training_on(self, clips: int) -> TrainConfig:
+        """That of a model which learns from so many clips: as many steps, however few they are."""
+        return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
+
+
+_ON_CLIPS = TrainConfig(lr=2e-3, patience=0)
+BUDGETS = {
+    "quick": Budget(
+        "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
+        replace(TRAINING, epochs=3),
+        Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
+        ClipsBudget(4, (0,), DataConfig(frames=8), replace(_ON_CLIPS, epochs=3, batch=8)),
+    ),
+    "standard": Budget(
+        "standard: some two hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
+        replace(TRAINING, epochs=12),
+        Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
+        ClipsBudget(0, (0,), DataConfig(frames=16), _ON_CLIPS),
+    ),
+    "full": Budget(
+        "full: a night on two cores", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4),
+        {"validation": 1000, "test": 2000}, TRAINING,
+        Timing(4000, {"validation": 1000, "test": 2000}, TRAINING),
+        ClipsBudget(0, (0, 1, 2), DataConfig(frames=16), replace(_ON_CLIPS, epochs=80)),
+    ),
+}  # fmt: skip

@@ -1,0 +1,44 @@
+"""What attention shows of a model that classifies moving targets, beside Grad-CAM on the same model."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onlooker.evaluation.detection import pointing_game
+from onlooker.evaluation.explanation import SHARES, blanked_accuracy
+from onlooker.recognizer import Recognizer
+from onlooker.runs.localize import frame_answers, frame_grad_cam
+from onlooker_papers.videolstm.target_clips import SIZE, TargetClips
+
+
+def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
+    """How well two maps of one model point at the target, and what blanking what they point at costs.
+
+    Returns:
+        `shares` of the pixels that are blanked, and under `attention` and `grad_cam`: `pointing`, and `whole`,
+        `attended`, `random` of `blanked_accuracy`. Grad-CAM is asked for the class that the model says. Nothing for a
+        model that does not attend.
+    """
+    samples = test.frames()
+    scores, attention = frame_answers(recognizer, samples)
+    if attention is None:
+        return {}
+    flow = samples.shape[-1] if test.modality == "flow" else recognizer.data.flow_channels
+    blank = [0] * (samples.shape[-1] - flow) + [128] * flow
+    targets = test.batch.targets.tolist()
+    true = test.batch.boxes[:, :, :1].numpy()
+
+    def judge(clips: NDArray[np.uint8]) -> NDArray[np.floating]:
+        answers: NDArray[np.float32] = frame_answers(recognizer, torch.from_numpy(clips))[0].mean(1)
+        return answers
+
+    maps = {"attention": attention, "grad_cam": frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))}
+    return {"shares": list(SHARES)} | {
+        name: {
+            "pointing": pointing_game(here, true, (SIZE, SIZE)),
+            **blanked_accuracy(judge, samples.numpy(), here, targets, blank),
+        }
+        for name, here in maps.items()
+    }

@@ -1,0 +1,43 @@
+"""Where the digit that moves is, from attention learned from labels: boxes and tubes, scored beside simple guesses."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.recognizer import Recognizer
+from onlooker.runs import localize
+from onlooker.runs.localize import frame_answers, frame_grad_cam
+from onlooker_papers.videolstm.places import localization_figures
+from onlooker_papers.videolstm.target_clips import TargetClips
+
+# Onset 0: the target is known to move in all of a clip, so tubes are not trimmed.
+CANDIDATES = tuple(replace(each, onset=0.0) for each in localize.CANDIDATES)
+_CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
+
+
+def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:
+    """Choose how to localize on validation clips by their labels, and score it on test clips by their boxes.
+
+    Args:
+        recognizer: a trained model.
+        validation, test: clips, seen as the model sees them.
+
+    Returns:
+        The figures of `localization_figures`; nothing for a model that does not attend.
+    """
+    scores, attention = frame_answers(recognizer, test.frames())
+    if attention is None:
+        return {}
+    cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))
+    return localization_figures(scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam)
+
+
+def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
+    """`localize.choose`, on the first clips of a set, with tubes as long as the clip."""
+    count = min(count, len(clips))
+    samples = torch.stack([clips[index][0] for index in range(count)])
+    targets = clips.batch.targets[:count].tolist()
+    flow = samples.shape[-1] if clips.modality == "flow" else recognizer.data.flow_channels
+    return localize.choose(recognizer, samples, list(clips.pictures[:count]), targets, flow, CANDIDATES)

@@ -1,0 +1,214 @@
+"""Moving target: several digits on a canvas, one of them moves, and its class is the label.
+
+A single frame only hints at which digit it is (the others stand in the cells of a grid, and it leaves its own), so a
+model must look at motion; and as the boxes and the time of the motion are known, it can be asked afterwards where it
+looked and when. It is the claim of VideoLSTM (Li et al. 2016: motion says where to look), small enough for a laptop.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from onlooker.data.canvas import ink_boxes, paste
+from onlooker.data.digits import SIDE, Digits
+from onlooker.data.moving_mnist import bounce, random_stream
+from onlooker.data.write_folder import GeneratedClip, write_folder
+
+
+@dataclass(frozen=True, eq=False)
+class TargetBatch:
+    """Videos of a moving target, and everything that is true of them. `k` counts the digits; the first one moves.
+
+    Args:
+        video: `B T 1 H W`, uint8.
+        targets: `B`, int64, the class of the digit that moves.
+        labels: `B k`, int64, the classes of all digits.
+        boxes: `B T k 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the ink of each digit.
+        moving: `B T`, bool, the frames of the event: those that a step of the target leads from or to.
+        indices: `B k`, int64, which image of the data set each digit is.
+    """
+
+    video: Tensor
+    targets: Tensor
+    labels: Tensor
+    boxes: Tensor
+    moving: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class MovingTarget:
+    """Videos of still digits, among which one moves for a part of the time.
+
+    The canvas is divided into cells of a digit's size; every digit begins in a cell of its own, at a random place in
+    it. The target leaves in a random direction, at a constant speed, is reflected by the borders of the canvas, and
+    stops; it may pass over others and stop on one (joined by the pixel maximum). The others are of other classes, any
+    of them, and never move.
+
+    Args:
+        digits: where the digits come from.
+        num_digits: digits in a video (k).
+        side: height and width of a digit's square, to which the 28×28 pixels are averaged; at most 28.
+        canvas: height and width of a frame, in pixels.
+        frames: frames in a video (T).
+        speed: slowest and fastest, pixels a frame.
+        event: shortest and longest part of the video that the motion fills, of its T - 1 steps; `(1, 1)`: all of it.
+
+    Raises:
+        ValueError: a setting that no video can be made with.
+    """
+
+    digits: Digits
+    num_digits: int = 4
+    side: int = 20
+    canvas: int = 64
+    frames: int = 20
+    speed: tuple[float, float] = (2.0, 4.0)
+    event: tuple[float, float] = (0.3, 0.6)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.side <= SIDE:
+            raise ValueError(f"side is {self.side}, expected 1 to the {SIDE} pixels of a digit")
+        if not 1 <= self.num_digits <= self._cells**2:
+            raise ValueError(
+                f"num_digits is {self.num_digits}, expected 1 to {self._cells**2}: so many squares of {self.side} "
+                f"pixels fit beside each other on a canvas of {self.canvas}"
+            )
+        if self.frames < 2:
+            raise ValueError(f"frames is {self.frames}, expected at least 2: nothing moves in one frame")
+        if not 0 < self.speed[0] <= self.speed[1]:
+            raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels a frame, both positive")
+        if not 0 < self.event[0] <= self.event[1] <= 1:
+            raise ValueError(f"event is {self.event}, expected (shortest, longest) as shares of the video, 0 to 1")
+        if len(self.digits.classes) < 2:
+            raise ValueError(f"digits show the classes {self.digits.classes.tolist()}, expected at least two")
+
+    def batch(
+        self, size: int | None = None, *, seed: int = 0, targets: Tensor | Sequence[int] | None = None
+    ) -> TargetBatch:
+        """Make `size` videos. Equal arguments give equal videos.
+
+        Args:
+            size: how many videos (B); may be left out where `targets` are given.
+            seed: of everything.
+            targets: `B` classes of the digits that move; None: every class is equally probable.
+
+        Raises:
+            ValueError: `size` is missing or below 1, does not fit the targets, or a class has no image.
+        """
+        by_digits, by_paths = random_stream(seed, "digits"), random_stream(seed, "paths")
+        labels = self._labels(size, targets, by_digits)
+        indices = self.digits.draw(labels, by_digits)
+        patches = self._images[indices][:, :, None]  # B k 1 p p
+        corners, moving = self._paths(len(labels), by_paths)
+        video = torch.empty(len(labels), self.frames, self.canvas, self.canvas, dtype=torch.uint8)
+        paste(patches, corners, video)
+        ink = ink_boxes(patches)  # B k 1 4
+        boxes = (ink + corners.repeat(1, 1, 1, 2)).transpose(1, 2)
+        return TargetBatch(video[:, :, None], labels[:, 0], labels, boxes, moving, indices)
+
+    @property
+    def _cells(self) -> int:
+        """Squares of a digit's size beside each other on the canvas."""
+        return self.canvas // self.side
+
+    @cached_property
+    def _images(self) -> Tensor:
+        """All digits at their size here: `N side side`, uint8."""
+        full = torch.from_numpy(self.digits.images)
+        return F.interpolate(full[:, None].float(), (self.side,) * 2, mode="area")[:, 0].round_().to(torch.uint8)
+
+    def _labels(self, size: int | None, targets: Tensor | Sequence[int] | None, generator: torch.Generator) -> Tensor:
+        """`B k` classes, the target first, which none of the others shares."""
+        present = self.digits.classes
+        if targets is None:
+            if size is None or size < 1:
+                raise ValueError(f"size is {size}, expected at least 1 video")
+            wanted = present[torch.randint(len(present), (size,), generator=generator)]
+        else:
+            wanted = torch.as_tensor(targets, dtype=torch.int64)
+            if wanted.ndim != 1 or not len(wanted) or size not in (None, len(wanted)):
+                raise ValueError(
+                    f"targets have shape {tuple(wanted.shape)} for {size} videos, expected a class a video"
+                )
+        # Another class is one of the next ones in a circle.
+        place = torch.searchsorted(present, wanted)
+        further = torch.randint(1, len(present), (len(wanted), self.num_digits - 1), generator=generator)
+        return torch.cat((wanted[:, None], present[(place[:, None] + further) % len(present)]), 1)
+
+    def _paths(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Upper left corners `B k T 2`, int64, and the frames of the event, `B T`."""
+        k, steps = self.num_digits, self.frames - 1
+        cells = torch.rand(size, self._cells**2, generator=generator).argsort(1)[:, :k]
+        cell = self.canvas / self._cells
+        start = torch.stack((cells % self._cells, cells // self._cells), -1) * cell  # B k 2
+        start = start + torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * (cell - self.side)
+
+        direction = torch.rand(size, generator=generator, dtype=torch.float64) * (2 * torch.pi)
+        slow, fast = self.speed
+        speed = slow + (fast - slow) * torch.rand(size, generator=generator, dtype=torch.float64)
+        velocity = torch.stack((direction.cos(), direction.sin()), -1) * speed[:, None]
+        short, long = self.event
+        share = short + (long - short) * torch.rand(size, generator=generator, dtype=torch.float64)
+        length = (share * steps).round().clamp_(min=1)  # of the event, in steps
+        first = (torch.rand(size, generator=generator, dtype=torch.float64) * (steps - length + 1)).floor()
+
+        straight = bounce(start[:, 0], velocity, self.frames, self.canvas - self.side)  # B T 2, as if it never stopped
+        moved = (torch.arange(self.frames) - first[:, None]).clamp_(min=0).minimum(length[:, None]).long()  # B T
+        target = straight.gather(1, moved[..., None].expand(-1, -1, 2))
+        corners = torch.cat((target[:, None], start[:, 1:, None].expand(-1, -1, self.frames, -1)), 1)
+        changes = moved.diff(dim=1) > 0  # B T-1
+        moving = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
+        return corners.round().long(), moving
+
+
+def write_set(
+    folder: Path,
+    clips: int = 20,
+    *,
+    moving: MovingTarget,
+    seed: int = 0,
+    fps: float = 10.0,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+) -> Path:
+    """Write videos as a folder of clips: `folder/<digit>/NNN.mp4`, `recordings.csv` and `truth.json`.
+
+    The image of the digit that moves is a clip's recording, so that a split keeps it on one side. `truth.json` holds
+    for each clip `event` (the first and the last frame of the motion), `labels` of the digits (the first one moves) and
+    their `boxes` (`T k 4`), in pixels.
+
+    Args:
+        folder: new or empty.
+        clips: videos of each class.
+        moving: how they are made.
+        seed: of everything.
+        fps: frames a second.
+        progress: called with what is to be done and how much it is; gives the same back, one by one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: fewer than one clip.
+        FileExistsError: the folder holds something.
+    """
+    if clips < 1:
+        raise ValueError(f"clips is {clips}, expected at least 1 of each digit")
+
+    def made() -> Iterator[GeneratedClip]:
+        targets = moving.digits.classes.repeat_interleave(clips)
+        batch = moving.batch(targets=targets, seed=seed)
+        for b in progress(range(len(targets)), len(targets)):
+            event = batch.moving[b].nonzero().flatten().tolist()
+            truth = {"event": [event[0], event[-1]], "labels": batch.labels[b].tolist()}
+            truth["boxes"] = batch.boxes[b].tolist()
+            pixels = batch.video[b, :, 0, :, :, None].expand(-1, -1, -1, 3).contiguous().numpy()
+            yield GeneratedClip(str(int(targets[b])), f"digit-{int(batch.indices[b, 0])}", pixels, truth)
+
+    return write_folder(folder, made(), fps, {"generated": "moving target", "seed": seed})

@@ -1,0 +1,229 @@
+"""`onlooker reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published sets, run by run."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onlooker.config import DataConfig, ModelConfig
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.folder import Split
+from onlooker.evaluation.results import write_results
+from onlooker.files import write_json
+from onlooker.runs.ensemble import fuse
+from onlooker.runs.features import make_features
+from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.train import train
+from onlooker.structures import ClipError
+from onlooker_papers.videolstm.official_budget import (
+    BUDGETS,
+    FUSED,
+    MOTION,
+    MOTION_BEGINS,
+    SETS,
+    SINGLE,
+    STREAMS,
+    Budget,
+)
+from onlooker_papers.videolstm.official_page import write_page
+from onlooker_papers.videolstm.official_places import score_places, with_boxes
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, find_boxes, ucf101_24
+
+_KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
+
+
+def reproduce(
+    run: Path,
+    name: str,
+    root: Path,
+    lists: Path | None = None,
+    split: int = 1,
+    budget: str = "standard",
+    results: Path | None = None,
+    quiet: bool = False,
+    pretrained: bool = True,
+    boxes: Path | None = None,
+) -> Path:
+    """Encode the clips, train and fuse what is missing, and write `report.html`.
+
+    Args:
+        run: the folder of everything. The features of all splits are in `features`, the runs of this one in
+            `split1`, …; what is there is not computed again, what was cut off goes on.
+        name: one of `SETS`.
+        root: the set's own folder, as its site ships it.
+        lists: the folder of its split files; None: they are in `root`.
+        split: 1, 2 or 3.
+        budget: one of `BUDGETS`.
+        results: a folder for `videolstm-NAME.json`; None: the figures are in `figures.json` alone.
+        quiet: no progress bars.
+        boxes: `finalAnnots.mat` of UCF101-24, or its folder: what VideoLSTM localizes is scored by it; None: it is not.
+        pretrained: with ImageNet weights; without, the encoder's stay random, which shows that all runs, no more.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ClipError: the set is not as published, not one clip can be read, or none that tests has boxes.
+        ValueError: an unknown budget or split, or a run made with other settings.
+        DiskFullError: no room for the features.
+        RuntimeError: the ImageNet weights cannot be had.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    official, chosen = SETS[name], BUDGETS[budget]
+    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
+    whole, _ = official.published.read(root, lists, split, (), chosen.complete)
+    annotated = ucf101_24(boxes) if boxes else {}
+    clips = _limited(whole, chosen, {name.split("/")[0] for name in annotated})
+    if boxes and not with_boxes(clips.test, annotated):
+        found = f"no boxes of any of the {len(clips.test)} clips that test"
+        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
+    left_out = _encode(run / "features", clips, chosen, quiet)
+    clips = clips.without({error.path for error in left_out})
+    folder = run / f"split{split}"
+    runs = _Runs(folder, root, clips, run / "features", chosen, name, split, quiet)
+    figures = runs.figures()
+    if boxes:
+        figures["places"] = runs.places(find_boxes(boxes), annotated)
+    figures["left_out"] = [
+        {"clip": error.path.relative_to(root).as_posix(), "found": error.found, "remedy": error.remedy}
+        for error in left_out
+    ]
+    write_json(folder / "figures.json", figures)
+    flags = {
+        "--splits SPLITS": lists, "--boxes BOXES": boxes, "--no-pretrained": not pretrained,
+        "--quick": budget == "quick", "--full": budget == "full",
+    }  # fmt: skip
+    given = " ".join(["", *(flag for flag, on in flags.items() if on)])
+    command = f"onlooker reproduce videolstm --{name} {official.published.title} --split {split}{given}"
+    if results is not None:
+        write_results(
+            results / f"videolstm-{name}.json",
+            f"{official.published.title}, split {split}: share of test clips that the models of VideoLSTM name",
+            f"{command} --results results",
+            {"split": split, "budget": asdict(chosen), **figures},
+            seeds=(chosen.training.seed,),
+        )
+    return write_page(folder, official, split, chosen, figures, command)
+
+
+def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split:
+    """The classes and clips of a budget; of few classes some that come `first`."""
+    every = sorted({clip.label for clip in split.training}, key=lambda label: (label not in first, label))
+    labels = sorted(every[: budget.classes or None])
+    sides = (
+        tuple(clip for label in labels for clip in [c for c in side if c.label == label][: budget.clips or None])
+        for side in (split.training, split.validation, split.test)
+    )
+    return Split(*sides)
+
+
+def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[ClipError, ...]:
+    """Features of every frame of every clip, a store for each stream, and what cannot be read."""
+    paths = [clip.path for clip in clips.clips]
+    failed: dict[Path, ClipError] = {}
+    for streams in STREAMS:
+        made = make_features(
+            paths,
+            folder / streams,
+            budget.encoder,
+            budget.features(streams),
+            budget.pretrained,
+            every=True,
+            seed=budget.training.seed,
+            quiet=quiet,
+        )
+        failed = {error.path: error for error in made.failed} | failed
+    return tuple(failed.values())
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The trainings of one split, each in a folder with a cell beside it."""
+
+    folder: Path
+    root: Path
+    clips: Split
+    features: Path
+    budget: Budget
+    name: str
+    split: int
+    quiet: bool
+
+    def figures(self) -> dict[str, Any]:
+        """What is missing is computed."""
+        models = {f"{model}-{streams}": self._learn(model, (streams,)) for streams in STREAMS for model in SINGLE}
+        models[MOTION] = self._learn(MOTION, STREAMS)
+        sides = {side: len(getattr(self.clips, side)) for side in ("training", "validation", "test")}
+        together = {words: self._fuse(members) for words, members in FUSED.items()}
+        classes = len({clip.label for clip in self.clips.training})
+        return {"classes": classes, "clips": sides, "models": models, "fused": together}
+
+    def places(self, boxes: Path, annotated: Mapping[str, AnnotatedClip]) -> dict[str, Any]:
+        """What VideoLSTM localizes, by the boxes of this file."""
+        run = self.folder / MOTION
+        labels = {name.split("/")[0] for name in annotated}
+        validation = [clip for clip in self.clips.validation if clip.label in labels]
+        test = with_boxes(self.clips.test, annotated)
+        stores = [self.features / each for each in STREAMS]
+        made_of = {
+            "boxes": hashlib.sha256(boxes.read_bytes()).hexdigest()[:32],
+            "choose_on": self.budget.choose_on,
+            "weights": fingerprint(run),
+        }
+        return cell(
+            self.folder / f"{MOTION}-places.json",
+            self._settings() | made_of,
+            lambda: score_places(run, validation, test, annotated, stores, self.budget.choose_on),
+        )
+
+    def _learn(self, model: str, streams: tuple[str, ...]) -> dict[str, Any]:
+        budget = self.budget
+        run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
+        stores = [self.features / each for each in streams]
+        dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
+        config = ModelConfig(model, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout)
+        data = DataConfig(frames=budget.frames, windows=budget.windows)
+        begin = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
+        begins = {"init_from": {each.name: fingerprint(each) for each in begin}} if begin else {}
+
+        def compute() -> dict[str, Any]:
+            # Killed before its settings were written, a run holds nothing that was learned.
+            if not (run / "config.json").exists():
+                shutil.rmtree(run, ignore_errors=True)
+            settings = (config, data, budget.training, self.clips)
+            return train(self.root, run, *settings, True, quiet=self.quiet, features=stores, init_from=begin)
+
+        return self._cell(run, {"model": config.to_dict(), **begins}, compute)
+
+    def _fuse(self, members: tuple[str, ...]) -> dict[str, Any]:
+        run = self.folder / "+".join(members)
+        of = {member: fingerprint(self.folder / member) for member in members}
+
+        def compute() -> dict[str, Any]:
+            shutil.rmtree(run, ignore_errors=True)
+            return fuse([self.folder / member for member in members], run)
+
+        return self._cell(run, {"members": of}, compute)
+
+    def _cell(self, run: Path, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def kept() -> dict[str, Any]:
+            measured = compute()
+            return {name: measured[name] for name in (*_KEPT, "weights") if name in measured}
+
+        return cell(run.with_name(f"{run.name}.json"), self._settings() | settings, kept, run)
+
+    def _settings(self) -> dict[str, Any]:
+        """What all cells depend on."""
+        names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
+        return {
+            "set": self.name,
+            "split": self.split,
+            "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
+            "features": {each: FeatureStore.open(self.features / each).origin.to_dict() for each in STREAMS},
+            "windows": [self.budget.frames, self.budget.windows],
+            "training": self.budget.training.to_dict(),
+        }

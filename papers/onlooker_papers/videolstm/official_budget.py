@@ -1,0 +1,104 @@
+"""The sets that VideoLSTM was published on, its models there, and how much of it a run computes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data import sets
+
+STREAMS = ("rgb", "flow")
+# The columns of the paper's table, and the one that sees both streams.
+SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
+MOTION = "motion"
+MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it begins with, as published
+BOTH = "motion + convalstm-flow"
+# What localizes, and its video-mAP in per cent at .2 on UCF101-24, learned from class labels; as commonly cited.
+CITED_VIDEO_MAP_20 = 36.9
+# Late fusion: a run that sees the picture, and one that sees the flow; the last is VideoLSTM with both streams.
+FUSED = {
+    "convalstm-rgb + convlstm-flow": ("convalstm-rgb", "convlstm-flow"),
+    "convalstm-rgb + convalstm-flow": ("convalstm-rgb", "convalstm-flow"),
+    BOTH: (MOTION, "convalstm-flow"),
+}
+
+
+@dataclass(frozen=True)
+class OfficialSet:
+    """A published set, and what Li et al. 2016 report on it.
+
+    Args:
+        published: how it is read.
+        cited: accuracies in per cent by stream, in the order of `SINGLE`, on split 1; as commonly cited.
+        cited_together: the accuracy of VideoLSTM with both streams, likewise.
+    """
+
+    published: sets.PublishedSet
+    cited: Mapping[str, tuple[float, ...]]
+    cited_together: float
+
+
+SETS = {
+    "ucf101": OfficialSet(
+        sets.SETS["ucf101"], {"rgb": (77.4, 77.5, 77.0, 77.6, 79.6), "flow": (75.2, 78.3, 79.5, 79.1, 82.1)}, 89.2
+    ),
+    "hmdb51": OfficialSet(sets.SETS["hmdb51"], {}, 56.4),
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is computed, and with how much; the defaults are the published sizes.
+
+    Args:
+        name: in words, for the page.
+        training: of every model.
+        encoder, pretrained, size: what makes the features, and the side of the frames that it sees, in pixels.
+        flow_length: fields in a stack of flow.
+        frames, windows: consecutive frames in a window, and windows that are averaged at test.
+        hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
+        dropout: before the classes.
+        lstm_dropout: that of `lstm` and `alstm`.
+        classes: the first so many in the alphabet; 0: all.
+        clips: at most so many of each class on each side; 0: all.
+        complete: insist on the published number of clips; a cut-down copy of a set needs False.
+        choose_on: validation clips on which it is chosen how to localize: each is encoded twice for 28 candidates.
+    """
+
+    name: str
+    training: TrainConfig
+    encoder: str = "vgg16"
+    pretrained: bool = True
+    size: int = 224
+    flow_length: int = 10
+    frames: int = 30
+    windows: int = 25
+    hidden: int = 512
+    head_units: int = 1024
+    dropout: float = 0.7
+    lstm_dropout: float = 0.5
+    classes: int = 0
+    clips: int = 0
+    complete: bool = True
+    choose_on: int = 40
+
+    def features(self, streams: str) -> DataConfig:
+        """How clips are seen by the encoder of a stream."""
+        length = self.flow_length if streams == "flow" else 1
+        return DataConfig(size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
+
+
+BUDGETS = {
+    "quick": Budget(
+        "quick: a few clips of five classes, to see that everything runs",
+        TrainConfig(epochs=2, batch=8, label_smoothing=0.0, patience=0),
+        windows=5,
+        classes=5,
+        clips=4,
+        complete=False,
+        choose_on=0,
+    ),
+    "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
+    "full": Budget(
+        "full: 60 epochs in batches of 128", TrainConfig(epochs=60, batch=128, label_smoothing=0.0, patience=0)
+    ),
+}

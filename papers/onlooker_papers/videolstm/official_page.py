@@ -1,0 +1,178 @@
+"""The page of VideoLSTM's models on a published set: the paper's table, where they looked, how they learned."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.evaluation.report.page import Page
+from onlooker.evaluation.report.summary import percent
+from onlooker.runs.train import read_curves
+from onlooker_papers.videolstm.official_budget import BOTH, CITED_VIDEO_MAP_20, MOTION, SINGLE, Budget, OfficialSet
+from onlooker_papers.videolstm.places import BASELINES
+
+WORDS = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
+_STREAMS = {"rgb": "RGB", "flow": "flow"}
+CITED = "as commonly cited"
+
+
+def write_page(
+    folder: Path, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any], command: str
+) -> Path:
+    """`report.html` in the folder of a split's runs.
+
+    Args:
+        folder: with a run's folder for each model.
+        official: the set.
+        split: its number.
+        budget: what was computed.
+        figures: `classes`, `clips` of each side, `models` and `fused` with their `accuracy`, and `left_out`; `places`
+            where it was scored.
+        command: that made the page.
+    """
+    models, fused, clips = figures["models"], figures["fused"], figures["clips"]
+    counts = (
+        f"{clips['training']:,} clips to learn from, {clips['validation']:,} to choose by, {clips['test']:,} to test"
+    )
+    page = Page(
+        f"VideoLSTM on {official.published.title}",
+        f"Split {split} · {figures['classes']} classes · {counts} · {budget.name}",
+    )
+    if not budget.pretrained:
+        page.text(
+            "**The encoder has random weights**, not ImageNet's, and they stay as they are (`--no-pretrained`). The "
+            "page shows that everything runs; how good the models are, it cannot show."
+        )
+    page.figures(
+        [
+            _figure(models["convalstm-rgb"], "ConvALSTM on the picture"),
+            _figure(models[MOTION], "attention that follows motion"),
+            _figure(fused[BOTH], f"two streams: {BOTH}"),
+        ]
+    )
+    _tables(page, official, split, budget, figures)
+    if "places" in figures:
+        _places(page, figures["places"], split)
+    page.heading("What differs from the paper")
+    page.text(_differences(budget))
+    page.heading("Where they looked")
+    for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
+        picture = folder / name / "attention.png"
+        page.figure(picture.read_bytes(), f"{name}: test clips drawn by lot; more in its own report.", wide=True)
+    _how_they_learned(page, folder)
+    if figures["left_out"]:
+        page.heading("Clips left out")
+        columns = ["clip", "found", "remedy"]
+        page.table([[error[name] for name in columns] for error in figures["left_out"]], columns)
+    page.heading("Settings")
+    page.text(f"`{command}`")
+    with page.details("All settings of these runs"):
+        page.table([[name, str(value)] for name, value in _flat(asdict(budget)).items()], ["setting", "value"])
+    return page.write(folder / "report.html")
+
+
+def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any]) -> None:
+    """The table of the paper, and that of two streams."""
+    models = figures["models"]
+    page.heading("The table of the paper")
+    page.table(
+        _rows(models, official.cited if split == 1 else {}),
+        ["", *(WORDS[name] for name in SINGLE)],
+        f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Frames*: the share of "
+        f"their frames at which the class is right. *Cited*: Li et al. 2016 on split 1, {CITED}; their encoders were "
+        "trained on the set.",
+    )
+    alone = models[MOTION]
+    rows = [["motion: the flow says where to look at the picture", *_accuracies(alone), None, None]]
+    for name, found in figures["fused"].items():
+        weights = " : ".join(f"{weight:.2f}" for weight in found["weights"])
+        cited = f"{official.cited_together} %" if name == BOTH else None
+        rows.append([name, *_accuracies(found), weights, cited])
+    page.table(
+        rows,
+        ["", "here", "frames", "weights", "cited"],
+        "Two streams: probabilities weighed and added, with weights that validation clips choose. *Cited*: VideoLSTM "
+        f"with both streams, {CITED}.",
+    )
+
+
+def _places(page: Page, places: Mapping[str, Any], split: int) -> None:
+    page.heading("Where, from class labels only")
+    keys = ("frame_map_20", "frame_map_50", "video_map_20", "video_map_50")
+    rows: list[list[str | None]] = [[f"VideoLSTM ({MOTION})", *(percent(places[key]) for key in keys)]]
+    if split == 1:
+        rows.append(["VideoLSTM, cited", None, None, f"{CITED_VIDEO_MAP_20} %", None])
+    rows += [[BASELINES[name], *(percent(of[key]) for key in keys)] for name, of in places["baselines"].items()]
+    chosen = ", ".join(f"{name} {value}" for name, value in places["localization"].items())
+    how = "by blanking, without their boxes" if places["chosen_on"] >= 8 else "too few: these are the defaults"
+    page.table(
+        rows,
+        ["boxes by", "frame-mAP at .2", "frame-mAP at .5", "video-mAP at .2", "video-mAP at .5"],
+        f"The {places['clips']} test clips with boxes in UCF101-24, {places['classes']} classes. Attention becomes "
+        f"boxes and tubes with {chosen}, chosen on {places['chosen_on']} validation clips ({how}); how the paper "
+        f"smooths, cuts and links, it does not say. The last rows have the same classes. *Cited*: split 1, {CITED}.",
+    )
+
+
+def _how_they_learned(page: Page, folder: Path) -> None:
+    page.heading("How they learned")
+    for streams, words in _STREAMS.items():
+        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
+        for side in ("training", "validation"):
+            lines = {name: found[side] for name in names if (found := read_curves(folder / name)) is not None}
+            page.figure(to_svg(loss_and_accuracy(lines)), f"{words}, {side} clips, each epoch.", wide=True)
+
+
+def _figure(found: Mapping[str, Any], words: str) -> tuple[str, str, str]:
+    low, high = found["accuracy_interval"]
+    return percent(found["accuracy"]), words, f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
+
+
+def _accuracies(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Of clips, and of frames."""
+    return percent(found["accuracy"]), percent(found["frame_accuracy"])
+
+
+def _rows(models: Mapping[str, Any], cited: Mapping[str, tuple[float, ...]]) -> list[list[str]]:
+    rows = []
+    for streams, words in _STREAMS.items():
+        pairs = [_accuracies(models[f"{name}-{streams}"]) for name in SINGLE]
+        rows.append([words, *(of_clips for of_clips, _ in pairs)])
+        rows.append([f"{words}, frames", *(of_frames for _, of_frames in pairs)])
+        if streams in cited:
+            rows.append([f"{words}, cited", *(f"{figure:.1f} %" for figure in cited[streams])])
+    return rows
+
+
+def _differences(budget: Budget) -> str:
+    training = budget.training
+    weights = (
+        f"its ImageNet weights; for flow the first filters are the mean of those of the three colors, for each of the "
+        f"{2 * budget.flow_length} channels"
+        if budget.pretrained
+        else "its random weights"
+    )
+    items = (
+        f"The encoder ({budget.encoder}, frames of {budget.size} pixels) keeps {weights}. Those of the paper were "
+        "trained on pictures and flow of the set.",
+        "Flow is DIS instead of TV-L1: between upright frames whose shorter side is at most 256 pixels, clipped to ±20 "
+        "pixels of 256, in 8 bit.",
+        f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, {training.epochs} epochs in "
+        f"batches of {training.batch}, where the paper has RMSprop at 0.001, decay .9, in batches of 128. One seed.",
+        "Frames are squashed whole, and nothing is augmented but the choice of the window.",
+        "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
+        "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
+        "`lstm` sees the average over the places of the map, not the vector behind it.",
+        "`motion` begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published. How kernels "
+        "of 3×3 become those of 1×1 the paper does not say: here by their middle.",
+        "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
+    )
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested = values["training"]
+    return {name: value for name, value in values.items() if value is not nested} | {
+        f"training.{name}": value for name, value in nested.items()
+    }

@@ -1,0 +1,132 @@
+"""Where VideoLSTM looks on UCF101-24: boxes and tubes from class labels alone, scored by the true ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.data.clips import ClipWindows, read_sample
+from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
+from onlooker.localization.tubes import label_tubes, link
+from onlooker.models.classifier import Classifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.features import open_stores, stored_clips
+from onlooker.runs.localize import choose_from_files
+from onlooker.structures import Box, Clip, Prediction, Tube
+from onlooker_papers.videolstm.places import always
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
+
+Tubes = dict[str, list[Tube]]  # by clips
+
+# Guesses with the same classes, and boxes that need no attention: x1 y1 x2 y2 in shares of the frame.
+GUESSES = {"center": (0.25, 0.25, 0.75, 0.75), "frame": (0.0, 0.0, 1.0, 1.0)}
+
+
+def with_boxes(clips: Sequence[Clip], annotated: Mapping[str, AnnotatedClip]) -> list[Clip]:
+    """Those of UCF101's clips whose tubes are known; of the test clips of split 1, the 910 of UCF101-24."""
+    return [clip for clip in clips if _name(clip) in annotated]
+
+
+def score_places(
+    run: Path,
+    validation: Sequence[Clip],
+    test: Sequence[Clip],
+    annotated: Mapping[str, AnnotatedClip],
+    stores: Sequence[Path],
+    choose_on: int,
+) -> dict[str, Any]:
+    """What a trained model localizes, by frame- and video-mAP.
+
+    Attention is that behind the stored features, at the frames of all windows; the frames themselves, in which the
+    foreground is looked for, are read again. Between windows boxes are interpolated.
+
+    Args:
+        run: the model's.
+        validation: of the annotated classes; how to localize is chosen on them, by their labels alone.
+        test: clips with known tubes.
+        annotated: these, by clips.
+        stores: the features of every frame that the model learned from.
+        choose_on: so many of the validation clips; fewer than 8: nothing is chosen, the defaults hold.
+
+    Returns:
+        `clips`, `classes`; `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
+        `video_map_50_95`; `baselines`: the same of `GUESSES`; `chosen_on`: how many clips, and `localization`: what.
+    """
+    recognizer = load(run)
+    assert isinstance(recognizer.model, Classifier)
+    recognizer.localization = choose_from_files(recognizer, validation, choose_on)
+    opened = open_stores(stores)
+    samples, _ = stored_clips(test, recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
+    assert isinstance(samples, ClipWindows)
+    labels = {tube.label for clip in test for tube in annotated[_name(clip)].tubes}
+    true = {_name(clip): _true_tubes(annotated[_name(clip)]) for clip in samples.clips}
+    found: Tubes = {}
+    guessed: dict[str, Tubes] = {name: {} for name in GUESSES}
+    for index, clip in enumerate(samples.clips):
+        seen = look(recognizer, samples, index)
+        found[_name(clip)] = [tube for tube in seen.tubes if tube.label in labels]
+        for guess, share in GUESSES.items():
+            guessed[guess][_name(clip)] = [tube for tube in _guess(recognizer, seen, share) if tube.label in labels]
+    parameters = recognizer.localization
+    return {
+        "clips": len(true),
+        "classes": len(labels),
+        **_figures(found, true),
+        "baselines": {guess: _figures(tubes, true) for guess, tubes in guessed.items()},
+        "chosen_on": min(choose_on, len(validation)),
+        "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
+    }
+
+
+def look(recognizer: Recognizer, samples: ClipWindows, index: int) -> Prediction:
+    """What the model sees in a clip of stored features, with tubes in pixels of the video."""
+    clip = samples.clips[index]
+    found = recognizer.classify_windows(*samples.every_window(index))
+    sample = read_sample(clip.path, replace(recognizer.data, modality="rgb"))
+    seen = Prediction(
+        path=clip.path,
+        classes=recognizer.classes,
+        frame_scores=found.frame_scores,
+        scores=found.scores,
+        times=sample.times,
+        indices=sample.indices,
+        attention=found.attention,
+        size=sample.size,
+        evidence=found.evidence,
+    )
+    return recognizer.locate(seen, sample)
+
+
+def _name(clip: Clip) -> str:
+    """As the annotations call it."""
+    return f"{clip.label}/{clip.path.stem}"
+
+
+def _guess(recognizer: Recognizer, seen: Prediction, share: Sequence[float]) -> tuple[Tube, ...]:
+    assert seen.size is not None
+    corners = np.array(share, np.float32) * np.array([seen.size[1], seen.size[0]] * 2, np.float32)
+    tracks = link(always(corners, len(seen.times)), recognizer.localization)
+    return label_tubes(tracks, seen.frame_scores, seen.indices, seen.classes, recognizer.localization)
+
+
+def _true_tubes(clip: AnnotatedClip) -> list[Tube]:
+    return [Tube(tube.label, np.arange(tube.first, tube.last + 1), tube.boxes) for tube in clip.tubes]
+
+
+def _figures(found: Tubes, true: Tubes) -> dict[str, float]:
+    boxes, true_boxes = ({name: _boxes(tubes) for name, tubes in side.items()} for side in (found, true))
+    return {
+        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
+        **at_thresholds("video_map", video_map(found, true)),
+    }
+
+
+def _boxes(tubes: Sequence[Tube]) -> list[Box]:
+    """What tubes have at each frame; a box is as sure as its tube."""
+    corners: list[tuple[Tube, int, NDArray[np.float32]]] = [
+        (tube, int(frame), box) for tube in tubes for frame, box in zip(tube.frames, tube.boxes, strict=True)
+    ]
+    return [Box(tube.label, frame, tuple(box.tolist()), tube.score) for tube, frame, box in corners]

@@ -1,0 +1,157 @@
+"""How well one thing in each clip is found, from scores and attention, beside guesses that need no attention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.evaluation.detection import at_thresholds, cor_loc, frame_map, pointing_game, video_map
+from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.foreground import motion
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.tubes import label_tubes, link
+from onlooker.structures import Box, Tube
+
+Scores = NDArray[np.float32]
+
+# Boxes that need no attention, or nothing but it, in words.
+BASELINES = {
+    "center": "a box in the middle",
+    "frame": "the whole frame",
+    "motion": "the largest thing that moves",
+    "map": "the map without a foreground",
+    "grad_cam": "Grad-CAM of the same model",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TrueBoxes:
+    """Clips in each of which one thing is to be found, and where it is.
+
+    Args:
+        pictures: `B T H W C`, uint8, in which the largest thing that moves is looked for.
+        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `pictures`; NaN in frames in which there is nothing to find.
+        targets: `B`, the class of each clip, as a place in `classes`.
+        classes: the `K` class names.
+
+    Raises:
+        ValueError: shapes that do not fit, a clip without a single box, or a box that ends before it begins or lies
+            outside its frame.
+    """
+
+    pictures: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    targets: Sequence[int]
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        B, T = self.pictures.shape[:2]
+        if self.pictures.ndim != 5 or self.boxes.shape != (B, T, 4) or len(self.targets) != B:
+            raise ValueError(
+                f"pictures have shape {self.pictures.shape}, boxes {self.boxes.shape}, and there are "
+                f"{len(self.targets)} targets; expected B T H W C, B T 4 and B"
+            )
+        if not self.there.any(1).all():
+            raise ValueError(f"clip {int(self.there.any(1).argmin())} has no box; expected one at least in each clip")
+        (x1, y1, x2, y2), (height, width) = np.moveaxis(self.boxes, -1, 0), self.size
+        inside = (x1 < x2) & (y1 < y2) & (x1 < width) & (y1 < height) & (x2 > 0) & (y2 > 0)
+        if (wrong := np.argwhere(self.there & ~inside)).size:
+            b, t = wrong[0].tolist()
+            corners = ", ".join(f"{value:g}" for value in self.boxes[b, t].tolist())
+            raise ValueError(
+                f"clip {b}, frame {t}: no box in a frame of {width}×{height} pixels: {corners}; expected x1 y1 x2 y2 "
+                "with x1 < x2 and y1 < y2, in pixels of the pictures"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """H and W."""
+        return self.pictures.shape[2], self.pictures.shape[3]
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """`B T`, the frames with something to find."""
+        return np.asarray(np.isfinite(self.boxes).all(-1), np.bool_)
+
+
+def localization_figures(
+    scores: Scores,
+    attention: NDArray[np.float32],
+    truth: TrueBoxes,
+    parameters: LocalizationParameters,
+    pictures: NDArray[np.uint8] | None = None,
+    grad_cam: NDArray[np.float32] | None = None,
+) -> dict[str, Any]:
+    """How well the thing is found, and how well guesses without attention find it, with the same classes.
+
+    Args:
+        scores: `B T K`, probabilities at every frame.
+        attention: `B T h w`.
+        truth: the `B` clips, with their boxes.
+        parameters: how boxes are cut and linked; chosen without these clips. An `onset` above 0 trims tubes to when
+            the class is probable; without, a tube is as long as the clip.
+        pictures: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
+        grad_cam: `B T h w`, maps of the same model that need no attention.
+
+    Returns:
+        `pointing`, the share of frames where the center of the map's highest cell is in the box; `point`, that where
+        the pixel that is attended to most is (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
+        `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: what was chosen; and under
+        `baselines` the same of `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the
+        largest thing that moves, cut by the same threshold), `map` (the attention without a foreground), and `grad_cam`
+        (made boxes as attention is), where it is given.
+    """
+    H, W = truth.size
+    whole = np.array([0, 0, W, H], np.float32)
+    center = np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32)
+    plain = LocalizationParameters(onset=parameters.onset)
+    frames = scores.shape[1]
+    own = truth.pictures if pictures is None else pictures
+    guesses = {
+        "center": [always(center, frames)] * len(scores),
+        "frame": [always(whole, frames)] * len(scores),
+        "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.pictures],
+        "map": [find_boxes(maps, pixels, plain) for maps, pixels in zip(attention, own, strict=True)],
+    }
+    if grad_cam is not None:
+        guesses["grad_cam"] = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(grad_cam, own, strict=True)]
+    found = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(attention, own, strict=True)]
+    return {
+        "pointing": pointing_game(attention, truth.boxes[:, :, None], truth.size),
+        **_figures(found, scores, truth, parameters),
+        "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
+        "baselines": {name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()},
+    }
+
+
+def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
+    """One box `4` at so many frames, with the same score everywhere, so that the class alone ranks it."""
+    middle = corners.reshape(1, 2, 2).mean(1)
+    return (Candidates(corners[None], np.ones(1, np.float32), middle),) * frames
+
+
+def _figures(
+    candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: LocalizationParameters
+) -> dict[str, float]:
+    indices, classes = np.arange(scores.shape[1]), truth.classes
+    points = np.array([[here.point for here in found] for found in candidates])
+    boxes, tubes, true_boxes, true_tubes = {}, {}, {}, {}
+    for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
+        name, label = str(b), classes[int(truth.targets[b])]
+        boxes[name] = label_boxes(found, of_frames, indices, classes)
+        # One verdict per clip where tubes are not trimmed: otherwise the uncertain first frames would lower
+        # the score of a tube.
+        aggregation = of_frames if parameters.onset else np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)
+        tubes[name] = label_tubes(link(found, parameters), aggregation, indices, classes, parameters)
+        there = np.flatnonzero(truth.there[b])
+        true_boxes[name] = [Box(label, int(t), tuple(truth.boxes[b, t].tolist())) for t in there]
+        true_tubes[name] = [Tube(label, there, truth.boxes[b, there])]
+    inside = np.all((truth.boxes[..., :2] <= points) & (points <= truth.boxes[..., 2:]), axis=-1)
+    return {
+        "point": float(inside[truth.there].mean()),
+        "cor_loc": cor_loc(boxes, true_boxes),
+        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
+        **at_thresholds("video_map", video_map(tubes, true_tubes)),
+    }

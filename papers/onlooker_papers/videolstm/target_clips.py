@@ -1,0 +1,102 @@
+"""Clips of a moving target as samples: the picture, its optical flow, or both, for a fixed number of clips."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from onlooker.config import DataConfig
+from onlooker.data.digits import Digits, Sides
+from onlooker.data.generated import Sample
+from onlooker.video.flow import flow, stacks, to_bytes
+from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
+from onlooker_papers.videolstm.places import TrueBoxes
+
+CLASSES = tuple("0123456789")
+FRAMES = 10
+ALWAYS = (1.0, 1.0)
+SIZE = 64
+
+
+def data(streams: str, frames: int = FRAMES) -> DataConfig:
+    """How a clip is seen by a model of these streams."""
+    return DataConfig(frames=frames, size=SIZE, channels=1, modality=streams, normalization="half")
+
+
+class TargetClips(Dataset[Sample]):
+    """So many clips in which one of four digits moves: `(frames T H W C uint8, target, index)`.
+
+    Flow is estimated from the frames, as for any video; nothing of the true motion is shown.
+
+    Args:
+        digits: where the digits come from.
+        count: clips (B).
+        seed: of the clips.
+        streams: `rgb` (here gray), `flow` or `both`.
+        frames: of a clip (T).
+        event: shortest and longest part of the clip that the motion fills; all of it.
+    """
+
+    def __init__(
+        self,
+        digits: Digits,
+        count: int,
+        seed: int,
+        streams: str = "both",
+        frames: int = FRAMES,
+        event: tuple[float, float] = ALWAYS,
+    ) -> None:
+        self.modality = streams
+        self.batch: TargetBatch = MovingTarget(digits, frames=frames, event=event).batch(count, seed=seed)
+        self.pictures: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
+        limit = data(streams).flow_limit
+        fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.pictures]
+        self.flow: NDArray[np.uint8] = np.stack(fields)  # B T H W 2
+
+    def seen_as(self, streams: str) -> "TargetClips":
+        """The same clips for a model of other streams."""
+        other = object.__new__(TargetClips)
+        other.__dict__.update(self.__dict__, modality=streams)
+        return other
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        parts = [self.pictures[index]] if self.modality != "flow" else []
+        parts += [self.flow[index]] if self.modality != "rgb" else []
+        return torch.from_numpy(np.concatenate(parts, -1)), int(self.batch.targets[index]), index
+
+    @property
+    def truth(self) -> TrueBoxes:
+        """Where the digit that moves is."""
+        boxes = self.batch.boxes[:, :, 0].numpy()
+        return TrueBoxes(self.pictures, boxes, self.batch.targets.tolist(), CLASSES)
+
+    def frames(self) -> Tensor:
+        """All clips: `B T H W C`, uint8."""
+        return torch.stack([self[index][0] for index in range(len(self))])
+
+
+class ClipsOf:
+    """The clips of each side's digits, made once: their flow takes a while.
+
+    Args:
+        sides: the digits.
+        frames, event: of every clip, as `TargetClips` takes them.
+    """
+
+    def __init__(self, sides: Sides, frames: int = FRAMES, event: tuple[float, float] = ALWAYS) -> None:
+        self.sides, self.frames, self.event = sides, frames, event
+        self._made: dict[tuple[str, int, int], TargetClips] = {}
+
+    def __call__(self, side: str, count: int, seed: int) -> TargetClips:
+        """So many clips of `training`, `validation` or `test`; the three never share one, whatever the seeds."""
+        key = (side, count, seed)
+        if key not in self._made:
+            apart = {"training": 0, "validation": 1, "test": 2}[side]
+            digits = getattr(self.sides, side)
+            made = TargetClips(digits, count, 3 * seed + apart, frames=self.frames, event=self.event)
+            self._made[key] = made
+        return self._made[key]

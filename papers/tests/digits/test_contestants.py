@@ -1,0 +1,72 @@
+"""What a contestant may be, and what it begins from."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from onlooker.models.classifier import clip_scores
+from onlooker.models.registry import create_model
+from onlooker_papers.digits import contestants
+from onlooker_papers.digits.contestants import ModelSpec
+
+
+def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
+    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
+        ModelSpec("lenet", 2)
+    with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
+        ModelSpec("lenet", 3)
+    assert ModelSpec("stn:2").name == "stn-2-lstm-end-to-end"
+
+
+@pytest.mark.parametrize("encoder", ["tracks", "tracks:", "tracks:0", "tracks:two", "stn:2"])
+def test_a_model_that_follows_things_is_told_how_many(encoder: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"encoder is '{encoder}', expected tracks:G for a model that follows G things"
+    ):
+        ModelSpec(encoder, model="tracks")
+
+
+def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
+    assert ModelSpec("stn:2", model="opinions", aggregation="last").loss == "last"
+    assert {ModelSpec("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}
+
+
+def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
+    single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
+    contestants.begin_from(pool, single)
+    video = torch.rand(1, 3, 1, 64, 64)
+    with torch.no_grad():
+        product = clip_scores(single(video).logits.softmax(2) ** 0.3, "product")
+        torch.testing.assert_close(pool(video).logits[:, -1].softmax(1), product)
+    pairs = create_model("opinions", 55, **{**settings, "encoder": "stn:2"})
+    contestants.begin_from(pairs, single)  # the same weights read one thing and several
+    learned = {name.removeprefix("head."): weight for name, weight in single.named_parameters()}
+    taken = {name.removeprefix("cell.judge."): weight for name, weight in pairs.named_parameters()}
+    assert set(taken) - set(learned) == {"cell.weight.weight", "cell.weight.bias"}
+    assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
+
+
+def test_who_follows_two_things_begins_with_what_reads_one() -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"head": "each-glimpse", "in_channels": 1, "size": 64, "hidden": 8}
+    one = create_model("tracks", 10, things=1, **settings).eval()
+    two = create_model("tracks", 55, things=2, **settings).eval()
+    torch.nn.init.normal_(one.get_parameter("pool.weight.weight"))
+    contestants.begin_from(two, one)
+    same = torch.rand(3, 8)
+    features = torch.cat((same, same), 1)  # two things that look alike are trusted as one of them is
+    torch.testing.assert_close(two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same))
+    both = two.get_submodule("pool.judge")(features).softmax(1)
+    alone = one.get_submodule("pool.judge")(same).softmax(1)
+    torch.testing.assert_close(both[:, 0], alone[:, 0] ** 2)
+
+
+def test_what_has_its_own_windows_is_named_once() -> None:
+    who = ModelSpec("tracks:3", model="tracks")
+    assert (who.name, who.looks) == ("tracks-3-end-to-end", {"things": 3})
+    assert ModelSpec("stn:2", model="convnet").looks == {"encoder": "stn:2"}

@@ -1,0 +1,99 @@
+"""Unseen pairs: how they are scored, and which model is recorded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.data.digits import Sides, split_digits
+from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker_papers.digits import honest
+from onlooker_papers.digits.contestants import ModelSpec
+from onlooker_papers.digits.honest import pair_posterior
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    return split_digits()
+
+
+def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None:
+    chance = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(5, 10, generator=chance).softmax(1) for _ in range(2))
+    pairs = pair_posterior(first, second)
+    for b in range(5):
+        for index, name in enumerate(PAIRS):
+            low, high = map(int, name.split("+"))
+            naive = first[b, low] * second[b, high]
+            if low != high:
+                naive = naive + first[b, high] * second[b, low]
+            torch.testing.assert_close(pairs[b, index], naive)
+    torch.testing.assert_close(pairs.sum(1), torch.ones(5))
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "product"])
+def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, aggregation: str) -> None:
+    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
+    monkeypatch.setattr(honest, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
+    videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
+    right = pair_label(videos.labels).numpy()
+    frames[np.arange(40), :, right] += 0.1
+    frames /= frames.sum(2, keepdims=True)
+    said = {"mean": frames.mean(1).argmax(1), "product": np.log(frames).sum(1).argmax(1)}
+    assert (said["mean"] == right).mean() < (said["product"] == right).mean()
+    early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
+    model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
+    figures = honest.score(Recognizer(model, PAIRS, honest.DATA, aggregation), videos)
+    assert figures["accuracy"] == pytest.approx((said[aggregation] == right).mean())
+    assert figures["short_accuracy"] == pytest.approx((early[aggregation] == right).mean())
+
+
+def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: Sides
+) -> None:
+    who, seen, right = ModelSpec("lenet", model="convnet"), [], {"accuracy": 0.25}
+
+    def score(_: object, videos: Batch) -> dict[str, float]:
+        seen.append(videos.video)
+        return right
+
+    model = Recognizer(create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64), PAIRS, honest.DATA)
+
+    def train(*_: object) -> tuple[Recognizer, dict[str, float]]:
+        model.save(tmp_path / "normal" / who.name / "model")
+        return model, {"validation": 0.0}
+
+    monkeypatch.setattr(honest, "score", score)
+    monkeypatch.setattr(honest, "train", train)
+    of = tmp_path, "normal", who, 3, sides
+    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    assert honest.validate(*of) == honest.validate(*of) == 0.25
+    assert len(seen) == 2  # the test, and validation once
+    expected = MovingDigits(sides.validation, "normal", frames=honest.FRAMES).batch(3, seed=3).video
+    assert torch.equal(seen[1], expected)
+    # Trained anew, it is judged anew.
+    (tmp_path / "normal" / f"{who.name}.json").unlink()
+    right = {"accuracy": 0.75}
+    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    assert honest.validate(*of) == 0.75
+
+
+def test_validation_chooses_the_model_that_is_recorded() -> None:
+    models = {
+        "a": {"validation": 0.8, "accuracy": 0.7},
+        "b": {"validation": 0.7, "accuracy": 0.9},
+        "ceiling": {"validation": 1.0, "accuracy": 1.0},
+        "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
+    }
+    assert honest.best(models) == "a"
+
+
+@pytest.mark.parametrize(
+    ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
+)
+def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
+    how, of_epoch = honest._schedule(ModelSpec("lenet", batch=32), videos)
+    assert (how.epochs, of_epoch) == (epochs, size)

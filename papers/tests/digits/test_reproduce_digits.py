@@ -1,0 +1,364 @@
+"""The digit experiments: what their parts promise, and a tiny run of the whole, resumed cell by cell."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from moving_squares import make_set
+
+from onlooker.data.digits import Sides, split_digits
+from onlooker.data.moving_mnist import VARIANTS, ordered_label
+from onlooker.data.transforms import to_video
+from onlooker.files import read_json
+from onlooker.models.classifier import Classifier
+from onlooker_papers.digits import contestants, hands, honest, pretraining, published, reproduce
+from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
+from onlooker_papers.digits.contestants import JUDGED_TOGETHER, SINGLE, ModelSpec
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    return split_digits()
+
+
+# The published protocol.
+
+
+@pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
+def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: Sides, variant: str) -> None:
+    sets = published.videos(sides.training, sides.test, variant, frames=10)
+    learn = sets["training"]
+    assert list(published.READINGS) == [name for name in sets if name != "training"]
+    for batch in sets.values():
+        assert batch.video.shape == (100, 10, 1, 64, 64)
+        assert ordered_label(batch.labels).tolist() == list(range(100))
+    assert torch.equal(sets["same-videos"].video, learn.video)
+    assert torch.equal(sets["same-digits"].indices, learn.indices)
+    assert not torch.equal(sets["same-digits"].video, learn.video)
+    for name in ("same-paths", "new"):  # other digits: those of MNIST's test set
+        shown = sides.test.images[sets[name].indices.numpy()].reshape(-1, 28 * 28)
+        known = {image.tobytes() for image in sides.training.images}
+        assert not any(image.tobytes() in known for image in shown)
+
+    def centers(name: str) -> torch.Tensor:
+        return (sets[name].boxes[..., :2] + sets[name].boxes[..., 2:]) / 2
+
+    # Digits differ in shape, and so the middles of their boxes by some pixels; paths differ by much more.
+    assert (centers("same-paths") - centers("training")).abs().nanmean() < 3
+    for name in ("same-digits", "new"):
+        assert (centers(name) - centers("training")).abs().nanmean() > 6
+
+
+def test_encoding_is_what_the_encoder_says_frame_by_frame(sides: Sides) -> None:
+    model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
+    video = published.videos(sides.training, sides.test, "normal", frames=2)["new"].video[:30]
+    features = published.encode(model, video)
+    assert features.shape == (30, 2, 500)
+    assert not features.requires_grad
+    with torch.inference_mode():
+        one = model.encode(to_video(video[7, 1].movedim(0, -1)[None], "mnist")).flatten()
+    assert features.dtype == torch.float32
+    # Within the rounding of bfloat16, which the processor may compute in.
+    assert (features[7, 1] - one).abs().max() < 0.02 * one.abs().max()
+
+
+def test_the_published_table_is_whole() -> None:
+    assert tuple(published.PUBLISHED) == VARIANTS
+    for row in published.PUBLISHED.values():
+        assert tuple(row) == ("lenet", "stn", "dcn")
+        for loss, accuracy in row.values():
+            assert 1 < loss < 2
+            assert 0.8 < accuracy < 1
+
+
+# The honest protocol.
+
+
+def test_no_digit_is_on_two_sides(sides: Sides) -> None:
+    parts = [{image.tobytes() for image in part.images} for part in (sides.training, sides.validation, sides.test)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 5000
+
+
+# The whole.
+
+READER = replace(GLIMPSES, after=SINGLE, head="each-glimpse")
+TOGETHER = replace(READER, **{**JUDGED_TOGETHER, "after": "scale", "batch": 2, "frames": 10})
+PAIRS_FOLLOWED = replace(FOLLOWING, batch=2, frames=10)
+TINY = replace(
+    QUICK,
+    name="tiny",
+    passes={"lenet": {"one-cycle": 0.1}, "stn": {"one-cycle": 0.1}},
+    frozen={"lenet": "one-cycle", "stn": "one-cycle"},
+    frames=5,
+    rounds={"lstm": 2},
+    baselines={"mlp": 1},
+    conv3d=0,
+    entries=(
+        Entry(GLIMPSES, 1, ("normal",)),
+        Entry(READER, 1, ("scale",)),
+        Entry(TOGETHER, 1, ("scale",)),
+        Entry(PAIRS_FOLLOWED, 1, ("scale",)),
+        Entry(ModelSpec("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
+    ),
+    objects=1,
+    ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
+    tests=20,
+    memory=("lenet",),
+    hands=(ModelSpec("lenet", recipe="one-cycle"),),
+    epochs=1,
+)
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Squares that move, in place of hands."""
+    return make_set(tmp_path_factory.mktemp("gestures") / "hands")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
+    """A tiny run of everything."""
+    folder = tmp_path_factory.mktemp("digits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reproduce.BUDGETS, "tiny", TINY)
+        patch.setattr(honest, "_EPOCH", 2)
+        patch.setattr(honest, "_VALIDATION", 32)
+        reproduce.reproduce(folder / "run", clips=gestures, budget="tiny", results=folder / "results")
+    return folder
+
+
+def test_the_page_has_every_table_and_figure(run: Path) -> None:
+    page = (run / "run" / "report.html").read_text(encoding="utf-8")
+    assert "3.600 training digits · tiny" in page.replace(",", ".")
+    headings = ("Table I, and what it measures", "Unseen digits on unseen paths", "From digits to hands")
+    for words in (*headings, "Figures 3, 4 and 5", "several glimpses"):
+        assert words in page
+    for count in ("6.431.080", "25.741.976"):  # with whatever parts the thousands
+        assert re.search(count, page)
+    for name in ("figure-3", "figure-4", "figure-5", "glimpses"):
+        assert (run / "run" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
+    stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").iterdir()}
+    assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses"}
+    for values in stored.values():
+        assert values["command"].startswith("onlooker reproduce digits")
+    assert set(stored["digits-honest"]["figures"]) >= {"normal", "scale"}
+    assert 0 <= stored["glimpses"]["figures"]["single"] <= 1
+    assert 0 <= stored["glimpses"]["figures"]["several"] <= 1
+    cells = stored["digits-paper"]["figures"]["cells"]
+    assert set(cells) == set(VARIANTS)
+    for cell in cells.values():
+        assert set(cell["stn"]["lstm"]) == set(published.READINGS)
+
+
+def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
+    honest_cells = run / "run" / "honest" / "scale"
+    of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
+    chain = ("ceiling", READER.name, TOGETHER.name)
+    alone, reader, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in chain)
+    seen = {name: who.batch for name, who in honest.CEILINGS.items()}  # a single batch each
+    assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
+    assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
+    assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
+    assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
+    whole = read_json(honest_cells / f"{TOGETHER.name}.validation.json")
+    assert whole["settings"]["validation_frames"] == 50
+    assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
+    assert of_scale["ceiling-opinions"]["videos"] == seen["ceiling"] + seen["ceiling-opinions"]
+    followed = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
+    assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
+    assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]
+    assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
+    later = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.later.json")
+    assert later["settings"]["begins_later"] == 2
+    assert of_scale[PAIRS_FOLLOWED.name]["out_of_phase"] == later["figures"]["accuracy"]
+
+
+def test_finished_cells_are_read_and_lost_ones_computed_again(
+    run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    before = read_json(run / "run" / "figures.json")
+    lost = run / "run" / "paper" / "scale-lenet.json"
+    kept = lost.read_bytes()
+    lost.unlink()
+    trained: list[Any] = []
+    for module in (pretraining, contestants):
+        monkeypatch.setattr(module, "fit", lambda *_: trained.append(1))
+    reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
+    assert not trained
+    assert lost.read_bytes() == kept  # the same seeds, the same figures
+    assert read_json(run / "run" / "figures.json") == before
+
+
+def test_some_cells_alone_take_the_place_of_their_rows(
+    run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    monkeypatch.setattr(honest, "_EPOCH", 2)
+    monkeypatch.setattr(honest, "_VALIDATION", 32)
+    shutil.copytree(run / "results", tmp_path / "results")
+    before = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
+    stored = before["digits-honest"]["figures"]
+    stored["models"]["normal"][GLIMPSES.name]["accuracy"] = stored["normal"] = 2.0  # as if computed by others
+    stored["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
+    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(before["digits-honest"]))
+
+    arguments = {"clips": gestures, "budget": "tiny", "results": tmp_path / "results"}
+    path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn-2-conv*"], **arguments)
+    computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
+    names = {name for name in computed if name.count("/") == 2}
+    models = {name for name in names if not name.endswith(".validation.json")}
+    assert models == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
+    assert path == tmp_path / "alone" / "figures.json"
+    assert not (tmp_path / "alone" / "report.html").exists()
+
+    after = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
+    assert all(after[name] == before[name] for name in ("pretraining", "digits-paper", "glimpses"))
+    figures = after["digits-honest"]["figures"]
+    assert figures["normal"] == 2.0
+    assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
+    assert figures["hands"] == stored["hands"]
+    assert after["digits-honest"]["command"] == (
+        "onlooker reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn-2-conv*'"
+    )
+    # A row of which this run has an older version stays as others wrote it.
+    figures["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
+    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(after["digits-honest"]))
+    reproduce.reproduce(tmp_path / "alone", only=["honest/scale/ceiling"], **arguments)
+    figures = read_json(tmp_path / "results" / "digits-honest.json")["figures"]
+    assert figures["models"]["scale"][GLIMPSES.name]["minutes"] == -1.0
+    with pytest.raises(
+        ValueError, match=r"no cell is called 'honest/shape/\*'; there are pretraining/lenet-one-cycle, "
+    ):
+        reproduce.reproduce(tmp_path / "alone", only=["honest/shape/*"], **arguments)
+    with pytest.raises(
+        ValueError, match=r"was made by .*--clips HANDS.*, and this is 'onlooker reproduce digits --res"
+    ):
+        reproduce.reproduce(tmp_path / "alone", budget="tiny", results=tmp_path / "results", only=["memory"])
+
+
+def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path, tmp_path: Path) -> None:
+    """Else a table made with the encoders of another budget would be believed."""
+    shutil.copytree(run / "run", tmp_path / "run")
+    of_encoder = tmp_path / "run" / "pretraining" / "lenet-one-cycle"
+    shutil.copy(run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors", of_encoder / "model")
+    digits, who = split_digits(), TINY.entries[-1].who
+    encoders = tmp_path / "run" / "pretraining"
+    rounds = {**TINY.rounds, **TINY.baselines}
+    with pytest.raises(ValueError, match=r"normal-lenet.json: made with other settings \(weights\)"):
+        published.table_cell(
+            tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
+        )
+    with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
+        honest.compete(tmp_path / "run" / "honest", encoders, "normal", who, 1, TINY.tests, digits)
+    with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
+        hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
+
+
+def test_a_cell_of_table_one_goes_on_with_what_it_had(
+    run: Path, tmp_path: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, trained = [], []
+    encode, train = published.encode, published.train_rounds
+
+    def encoding(model: Classifier, video: torch.Tensor) -> torch.Tensor:
+        encoded.append(video)
+        if len(encoded) == 4:
+            raise KeyboardInterrupt
+        return encode(model, video)
+
+    def training(*of: Any, model: str, **how: Any) -> Any:
+        trained.append(model)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(*of, model=model, **how)
+
+    def compute() -> dict[str, Any]:
+        return published.table_cell(
+            tmp_path, run / "run" / "pretraining", "normal", "lenet", "one-cycle", {"lstm": 2, "mlp": 1}, sides, 5
+        )
+
+    monkeypatch.setattr(published, "encode", encoding)
+    monkeypatch.setattr(published, "train_rounds", training)
+    for _ in range(2):  # cut off at the fourth set of videos, then at the second model
+        with pytest.raises(KeyboardInterrupt):
+            compute()
+    figures = compute()
+    assert len(encoded) == 5  # four sets, one of them twice
+    assert trained == ["lstm", "mlp", "mlp"]
+    assert figures == read_json(run / "run" / "paper" / "normal-lenet.json")["figures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["normal-lenet.json"]
+
+
+def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
+    with pytest.raises(ValueError, match=r"made with other settings \(rounds\); choose another --run"):
+        reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
+
+
+def test_one_protocol_after_the_other_makes_one_page(
+    run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    shutil.copytree(run / "run", tmp_path / "run")
+    (tmp_path / "run" / "figures.json").unlink()
+
+    def page(protocol: str) -> str:
+        found = reproduce.reproduce(tmp_path / "run", budget="tiny", protocol=protocol)
+        return found.read_text(encoding="utf-8")
+
+    table, unseen = "Table I, and what it measures", "Unseen digits on unseen paths"
+    alone = page("paper")
+    assert table in alone
+    assert unseen not in alone
+    both = page("honest")
+    assert table in both
+    assert unseen in both
+
+
+def test_the_baseline_on_pixels_is_a_cell_of_its_own(
+    sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, numbers = published.train_conv3d, []
+
+    def training(*of: Any) -> Any:
+        numbers.append(of[-1])
+        if len(numbers) == 2:
+            raise KeyboardInterrupt
+        return train(*of)
+
+    monkeypatch.setattr(published, "train_conv3d", training)
+    with pytest.raises(KeyboardInterrupt):
+        published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
+    found = published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
+    assert numbers == [0, 1, 1]  # the first round was kept
+    assert set(found["conv3d"]) == set(published.READINGS)
+    chance = torch.tensor(100.0).log().item()
+    assert found["conv3d"]["same-videos"]["loss"] < chance - 0.2, "twenty steps on a hundred videos teach something"
+    assert found["conv3d"]["new"]["accuracy"] < 0.2
+    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == sides.digest
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budget": "huge"}, "budget is 'huge', expected one of quick, standard, full"),
+        ({"protocol": "dishonest"}, "protocol is 'dishonest', expected one of all, paper, honest"),
+        ({"mnist": Path("nowhere")}, "nowhere"),
+        ({"protocol": "paper", "clips": Path("hands")}, "clips of hands belong to the honest protocol"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_computed(
+    tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        reproduce.reproduce(tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()

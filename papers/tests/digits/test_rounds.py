@@ -1,0 +1,286 @@
+"""Rounds: against one `torch.nn` model after the other, with autograd and an RMSprop written down here."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onlooker_papers.digits import rounds as module
+from onlooker_papers.digits.rounds import Rounds, train_rounds
+from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind
+
+MODELS = list(STACKS)
+V, T, D, K = 9, 5, 12, 4
+DEAD = (0, 3, 11)  # features that no training frame shows
+
+
+class Plain(nn.Module):
+    """One round of a model as a reader of the paper would build it."""
+
+    def __init__(self, model: str, frames: int, features: int, classes: int) -> None:
+        super().__init__()
+        self.model = model
+        if model == "mlp":
+            self.body: nn.Module = nn.Linear(frames * features, 64)
+            self.head = nn.Linear(64, classes)
+        else:
+            self.body = {"lstm": nn.LSTM, "gru": nn.GRU}[model](
+                features, {"lstm": 8, "gru": 32}[model], batch_first=True
+            )
+            self.head = nn.Linear(frames * self.body.hidden_size, classes)
+        if model == "lstm":  # its second bias would only double the steps of the first, as both are always added
+            self.body.bias_hh_l0.requires_grad_(False)
+
+    def begin(self, drawn: dict[str, Tensor]) -> None:
+        """Start from the weights that a stack drew; biases are zero."""
+        named = {"head.weight": drawn["head"]}
+        if self.model == "mlp":
+            named["body.weight"] = drawn["kernel"]
+        else:
+            kernel = drawn["kernel"]
+            if self.model == "gru":  # n, r, z there; r, z, n here
+                kernel = kernel.roll(-32, 0)
+            named |= {"body.weight_ih_l0": kernel, "body.weight_hh_l0": drawn["recurrent"]}
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                weight.copy_(named[name]) if name in named else weight.zero_()
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.model == "mlp":
+            return self.head(F.relu(self.body(features.flatten(1))))
+        return self.head(self.body(features)[0].flatten(1))
+
+
+def rmsprop(weights: list[nn.Parameter], squares: list[Tensor], lr: float) -> None:
+    for weight, square in zip(weights, squares, strict=True):
+        square.copy_(0.9 * square + 0.1 * weight.grad**2)
+        weight.data -= lr * weight.grad / torch.sqrt(square + 1e-7)
+
+
+def one_after_the_other(features, targets, tests, model, rounds, epochs, batch, lr, seed, classes=K):
+    """The slow way: (loss, accuracy) of every round on every test set, each `R`."""
+    found = {name: ([], []) for name in tests}
+    for r in range(rounds):
+        plain = Plain(model, *features.shape[1:], classes).to(features.dtype)
+        plain.begin(STACKS[model].draw(module._stream("weights", seed, r), *shown(model, features), classes))
+        order = module._stream("order", seed, r // module.ORDER_GROUP)
+        weights = [w for w in plain.parameters() if w.requires_grad]
+        squares = [torch.zeros_like(w) for w in weights]
+        for _ in range(epochs):
+            for videos in torch.randperm(len(features), generator=order).split(batch):
+                plain.zero_grad()
+                F.cross_entropy(plain(features[videos]), targets[videos]).backward()
+                rmsprop(weights, squares, lr)
+        for name, (given, truth) in tests.items():
+            with torch.no_grad():
+                p = plain(given).double().softmax(1)
+            found[name][0].append(-p[torch.arange(len(truth)), truth].log().mean())
+            found[name][1].append((p.argmax(1) == truth).double().mean())
+    return {name: [torch.stack(numbers) for numbers in both] for name, both in found.items()}
+
+
+def shown(model: str, features: Tensor) -> tuple[int, int]:
+    """T and D as the model goes through them."""
+    return STACKS[model].arrange(features).shape[1:]
+
+
+def videos(count: int, seed: int, dtype=torch.float64, dead=DEAD, size=(T, D), classes=K) -> tuple[Tensor, Tensor]:
+    """Rectified features, some of them never seen, and their classes."""
+    chance = torch.Generator().manual_seed(seed)
+    features = torch.randn(count, *size, generator=chance).relu().to(dtype)
+    features[:, :, list(dead)] = 0
+    return features, torch.arange(count) % classes
+
+
+def both_ways(model, dtype, rounds=3, stacked=None, size=(T, D), count=V, batch=4, epochs=10, classes=K, lr=1e-2):
+    training = videos(count, 0, dtype, size=size, classes=classes)
+    tests = {"same": training, "new": videos(count + 3, 1, dtype, dead=(3,), size=size, classes=classes)}
+    settings = {"rounds": rounds, "epochs": epochs, "batch": batch, "lr": lr, "seed": 5}
+    slow = one_after_the_other(*training, tests, model, **settings, classes=classes)
+    fast = train_rounds(*training, tests, model=model, num_classes=classes, stacked=stacked, **settings)
+    return slow, fast
+
+
+@pytest.mark.parametrize("stacked", [1, 2, None])
+@pytest.mark.parametrize("model", MODELS)
+def test_stacked_equals_one_after_the_other(model, stacked):
+    """Thirty steps with a last batch of one; a test set that shows features which training never did."""
+    slow, fast = both_ways(model, torch.float64, stacked=stacked)
+    for name, (loss, accuracy) in slow.items():
+        assert torch.allclose(fast[name].loss, loss, rtol=0, atol=1e-9), name
+        assert torch.equal(fast[name].accuracy, accuracy), name
+    assert slow["same"][0].std() > 1e-3, "rounds differ"
+    assert (slow["same"][0] < slow["new"][0]).all(), "something was learned"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_in_single_precision_at_a_realistic_size(model):
+    """Twenty steps on 100 videos, 100 classes, as published but for fewer frames and features."""
+    slow, fast = both_ways(
+        model, torch.float32, rounds=2, size=(20, 60), count=100, batch=50, classes=100, lr=1e-3, epochs=10
+    )
+    for name, (loss, _) in slow.items():
+        assert torch.allclose(fast[name].loss.double(), loss, rtol=0, atol=1e-4), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gradients_are_those_of_autograd(model):
+    features, targets = videos(4, 0)
+    kind, chances = STACKS[model], [torch.Generator().manual_seed(r) for r in range(3)]
+    moving = (kind.arrange(features) != 0).flatten(0, 1).any(0).nonzero()[:, 0]
+    none = torch.empty(0, dtype=torch.int64)
+    stack = kind(chances, *shown(model, features), K, moving, none, features.new_empty(0))
+    arranged = kind.arrange(features).transpose(0, 1)[:, :, moving]
+    end = behind(len(moving)).to(arranged).expand(*arranged.shape[:2], -1)
+    part = (slice(0, 3), torch.cat((arranged, end), 2))
+    errors, found = stack.gradients([part], targets.expand(3, -1))
+    kernels = torch.cat([stack.kernel_gradient(errors, (slice(r, r + 1), part[1])).clone() for r in range(3)])
+    for r in range(3):
+        plain = Plain(model, T, D, K).double()
+        plain.begin(kind.draw(torch.Generator().manual_seed(r), *shown(model, features), K))
+        F.cross_entropy(plain(features), targets).backward()
+        near = {"rtol": 0, "atol": 1e-12}
+        body = dict(plain.body.named_parameters())
+        weight, bias = (body["weight"], body["bias"]) if model == "mlp" else (body["weight_ih_l0"], body["bias_ih_l0"])
+        turn = 32 if model == "gru" else 0
+        assert torch.allclose(kernels[r][:, : len(moving)], weight.grad.roll(turn, 0)[:, moving], **near)
+        assert torch.allclose(kernels[r][:, len(moving)], bias.grad.roll(turn, 0), **near)
+        assert torch.allclose(found["head"][r], plain.head.weight.grad, **near)
+        assert torch.allclose(found["head_bias"][r], plain.head.bias.grad, **near)
+        if model != "mlp":
+            assert torch.allclose(found["recurrent"][r], body["weight_hh_l0"].grad, **near)
+        if model == "gru":
+            assert torch.allclose(found["recurrent_bias"][r], body["bias_hh_l0"].grad, **near)
+
+
+def test_a_round_does_not_know_its_neighbors():
+    """Across the border of two groups that order their videos differently."""
+    training, tests = videos(V, 0), {"new": videos(V, 1)}
+    count = module.ORDER_GROUP + 3
+    settings = {"num_classes": K, "epochs": 2, "batch": 4, "seed": 1}
+    one_by_one = train_rounds(*training, tests, rounds=count, stacked=1, **settings)["new"].loss
+    for stacked in (4, count):
+        assert torch.allclose(
+            train_rounds(*training, tests, rounds=count, stacked=stacked, **settings)["new"].loss,
+            one_by_one,
+            atol=1e-12,
+        )
+    fewer = train_rounds(*training, tests, rounds=2, **settings)["new"].loss
+    assert torch.allclose(fewer, one_by_one[:2], atol=1e-12)
+    assert len(one_by_one.unique()) == count
+    other = train_rounds(*training, tests, rounds=2, **(settings | {"seed": 2}))["new"].loss
+    assert not torch.isclose(other, fewer).any()
+
+
+def test_orders_differ_between_groups_and_epochs_only(monkeypatch):
+    seen: dict[int, list[list[int]]] = {}
+    collect = LSTMStack.collect
+
+    def spy(self, group, features, chosen):
+        seen.setdefault(group, []).append(chosen.tolist())
+        return collect(self, group, features, chosen)
+
+    monkeypatch.setattr(LSTMStack, "collect", spy)
+    train_rounds(*videos(V, 0), {}, num_classes=K, rounds=module.ORDER_GROUP + 1, epochs=2, batch=V, stacked=100)
+    assert sorted(seen) == [0, 1]
+    orders = [order for group in seen.values() for order in group]
+    assert all(sorted(order) == list(range(V)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_first_weights_are_those_of_the_publication(model):
+    drawn = STACKS[model].draw(torch.Generator().manual_seed(0), 50, 500, 100)
+    for name in ("kernel", "head"):
+        bound = (6 / sum(drawn[name].shape)) ** 0.5
+        assert 0.99 * bound < drawn[name].abs().max() <= bound, name
+        assert drawn[name].std().item() == pytest.approx(bound / 3**0.5, rel=0.02), name
+    if "recurrent" in drawn:
+        product = drawn["recurrent"].T @ drawn["recurrent"]
+        assert torch.allclose(product, torch.eye(len(product)), atol=1e-5)
+    assert not any(weight.any() for name, weight in drawn.items() if "bias" in name)
+
+
+def test_without_any_feature_only_the_biases_learn():
+    nothing = torch.zeros(V, T, D), torch.arange(V) % K
+    found = train_rounds(*nothing, {"same": nothing}, num_classes=K, rounds=2, epochs=30, lr=0.1)["same"]
+    shares = torch.bincount(nothing[1]) / V
+    assert found.loss == pytest.approx(-(shares * shares.log()).sum().item(), abs=0.05), "entropy of the classes"
+
+
+def test_mean_and_spread():
+    loss, accuracy = torch.tensor([1.0, 3.0]), torch.tensor([0.25, 0.75])
+    found = Rounds(loss, accuracy)
+    assert found.mean == (2.0, 0.5)
+    assert found.spread == pytest.approx((2**0.5, 0.5 / 2**0.5))
+    assert Rounds(loss[:1], accuracy[:1]).spread == (0.0, 0.0)
+    assert len(found) == 2
+
+
+def test_progress_tells_every_stack_and_the_threads_are_given_back():
+    told, threads = [], torch.get_num_threads()
+    train_rounds(
+        *videos(V, 0), {}, num_classes=K, rounds=5, epochs=1, stacked=2, progress=lambda *both: told.append(both)
+    )
+    assert [total for _, total in told] == [5] * len(told)
+    assert told[-1] == (5, 5)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert len(told) >= 3
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_in_progress_ends_the_work():
+    begun = []
+
+    def stop(done: int, total: int) -> None:
+        begun.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_rounds(*videos(V, 0), {}, num_classes=K, rounds=500, epochs=1, stacked=1, progress=stop)
+    assert len(begun) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_gives_the_same_numbers(model):
+    (features, targets), new = videos(V, 0), videos(V, 1, dead=(3,))
+    settings = {"model": model, "num_classes": K, "rounds": 12, "seed": 3}
+    here = train_rounds(features, targets, {"new": new}, **settings)["new"]
+    there = train_rounds(features.cuda(), targets.cuda(), {"new": new}, **settings)["new"]
+    assert there.loss.is_cuda
+    assert torch.allclose(there.loss.cpu(), here.loss, atol=1e-9)
+
+
+GOOD = videos(V, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 0}, "rounds is 0, expected at least 1"),
+        ({"epochs": 0}, "epochs is 0, expected at least 1"),
+        ({"batch": 0}, "batch is 0, expected at least 1"),
+        ({"stacked": 0}, "stacked is 0, expected at least 1, or None"),
+        ({"model": "cnn"}, "model is 'cnn', expected one of lstm, gru, mlp"),
+        ({"features": torch.ones(3, 4)}, r"features: \(3, 4\) of torch.float32, expected V T D"),
+        (
+            {"features": torch.ones(9, 5, 12).int()},
+            r"features: \(9, 5, 12\) of torch.int32, expected V T D .* floating",
+        ),
+        ({"features": torch.ones(0, 5, 12)}, "at least one video"),
+        ({"targets": GOOD[1][:3]}, r"features: targets are \(3,\) of torch.int64, expected \(9,\)"),
+        ({"targets": GOOD[1].float()}, r"targets are \(9,\) of torch.float32, expected \(9,\) of torch.int64"),
+        ({"num_classes": 3}, "targets from 0 to 3, expected 0 to 2; see num_classes"),
+        ({"targets": GOOD[1] - 1}, "targets from -1 to 2, expected 0 to 3"),
+        (
+            {"tests": {"new": (GOOD[0][:, 1:], GOOD[1])}},
+            r"test set 'new': \(9, 4, 12\), expected V 5 12 as in training",
+        ),
+        ({"tests": {"new": (GOOD[0], GOOD[1][1:])}}, r"test set 'new': targets are \(8,\)"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(change, message):
+    given = {"features": GOOD[0], "targets": GOOD[1], "tests": {}, "num_classes": K, "rounds": 1, "epochs": 1}
+    with pytest.raises(ValueError, match=message):
+        train_rounds(**(given | change))

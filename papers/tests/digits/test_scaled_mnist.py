@@ -1,0 +1,99 @@
+"""Scaled digits against scipy's affine transform with Keras' matrices."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform, map_coordinates
+
+from onlooker.data.digits import Digits, load_digits
+from onlooker_papers.digits.scaled_mnist import ScaledDigits
+
+
+@pytest.fixture(scope="module")
+def digits():
+    random = np.random.default_rng(5)
+    return Digits(random.integers(0, 256, (20, 28, 28)).astype(np.uint8), np.arange(20) % 10)
+
+
+def enlarged(image, side):
+    """Bilinear, from pixel center to pixel center, the border repeated."""
+    line = (np.arange(side) + 0.5) * 28 / side - 0.5
+    return map_coordinates(image.astype(float), np.meshgrid(line, line, indexing="ij"), order=1, mode="nearest")
+
+
+@pytest.mark.parametrize("side", [64, 45])
+def test_it_equals_scipy_with_the_matrices_of_keras(digits, side):
+    scaled = ScaledDigits(digits, size=side)
+    pictures, labels = scaled.batch(torch.arange(20), seed=3)
+    zooms, shifts = scaled.transforms(20, seed=3)
+    level = np.mean([enlarged(image, side) for image in digits.images])
+    assert scaled.level == pytest.approx(level, abs=1e-4)
+    assert labels.tolist() == digits.labels.tolist()
+    assert pictures.shape == (20, 1, side, side)
+    for n in range(20):
+        (zx, zy), (tx, ty) = zooms[n].tolist(), shifts[n].tolist()
+        # random_transform: shift · zoom, then transform_matrix_offset_center; rows are Keras' first axis.
+        matrix = np.array([[1, 0, ty], [0, 1, tx], [0, 0, 1.0]]) @ np.diag([zy, zx, 1])
+        middle = side / 2 - 0.5
+        there, back = np.eye(3), np.eye(3)
+        there[:2, 2], back[:2, 2] = middle, -middle
+        matrix = there @ matrix @ back
+        picture = affine_transform(
+            enlarged(digits.images[n], side), matrix[:2, :2], matrix[:2, 2], order=1, mode="nearest"
+        )
+        assert np.allclose(pictures[n, 0].numpy(), (picture - level) / 255, atol=2e-4)
+
+
+def test_factors_and_shifts_fill_their_ranges(digits):
+    zooms, shifts = ScaledDigits(digits).transforms(20_000, seed=0)
+    assert zooms.min() >= 1
+    assert zooms.max() <= 2.5
+    assert shifts.abs().max() <= 12.8
+    # A uniform variable has a twelfth of its squared range as variance.
+    assert torch.allclose(zooms.std(0), torch.tensor(1.5 / 12**0.5), rtol=0.02)
+    assert torch.allclose(shifts.std(0), torch.tensor(25.6 / 12**0.5), rtol=0.02)
+    everything = torch.cat((zooms, shifts), 1).T
+    assert (torch.corrcoef(everything) - torch.eye(4)).abs().max() < 0.03
+
+
+def test_without_zoom_and_shift_it_is_the_digit_in_full_size(digits):
+    scaled = ScaledDigits(digits, zoom=(1, 1), shift=0, mean=0)
+    pictures, _ = scaled.batch(torch.tensor([4, 2]), seed=0)
+    for picture, index in zip(pictures, (4, 2), strict=True):
+        assert np.allclose(picture[0].numpy() * 255, enlarged(digits.images[index], 64), atol=1e-3)
+
+
+def test_equal_seeds_give_equal_pictures_and_others_do_not(digits):
+    scaled, which = ScaledDigits(digits), torch.arange(6)
+    first, again, other = (scaled.batch(which, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_digits_for_testing_take_the_mean_of_those_for_training():
+    train, test = (ScaledDigits(part) for part in load_digits())
+    against = ScaledDigits(test.digits, mean=train.level)
+    assert against.level == train.level != test.level
+    # Zoomed out by 1.75 on average, digits leave about a third of their ink's share: darker than the mean.
+    pictures, _ = train.batch(torch.arange(1000), seed=0)
+    assert -0.12 < pictures.mean() < -0.05
+    assert pictures.amin().item() == pytest.approx(-train.level / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"size": 0}, "size is 0, expected at least 1 pixel"),
+        ({"zoom": (2, 1)}, r"zoom is \(2, 1\), expected \(smallest, largest\)"),
+        ({"zoom": (0, 1)}, "both positive"),
+        ({"shift": -0.1}, "shift is -0.1, expected a share of the side"),
+    ],
+)
+def test_settings_that_make_no_picture_are_an_error(digits, setting, message):
+    with pytest.raises(ValueError, match=message):
+        ScaledDigits(digits, **setting)
+
+
+def test_no_digits_are_an_error():
+    with pytest.raises(ValueError, match="digits is an empty data set"):
+        ScaledDigits(Digits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64)))

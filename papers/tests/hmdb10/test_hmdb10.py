@@ -1,0 +1,313 @@
+"""The HMDB-51 report made again: the whole command on a tiny tree in the published layout, and on other clips."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import Result
+from pages import self_contained
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from onlooker.cli import app
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.files import read_json
+from onlooker.models.encoders.build import ENCODERS
+from onlooker.runs import features
+from onlooker.structures import ClipError
+from onlooker.video.write import write
+from onlooker_papers.hmdb10 import reproduce as module
+from onlooker_papers.hmdb10.reproduce import PUBLISHED, Budget, reproduce
+
+CLASSES = ("brush_hair", "cartwheel", "wave")
+TINY = Budget(
+    "pooled",
+    pretrained=False,
+    hidden=4,
+    data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),
+    training=TrainConfig(epochs=6, batch=4, lr=0.05, label_smoothing=0.0, patience=0, precision="32"),
+    complete=False,
+)
+BROKEN = "Film_0_wave_f_cm_np1_fr_med_1.avi"
+
+
+class Pooled(nn.Module):
+    """An encoder that knows something without training: the mean colors of 4×4 parts of a frame."""
+
+    num_features = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([20.0]))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return 4, 4
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.scale * F.adaptive_avg_pool2d(frames, 4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pooled() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENCODERS, "pooled", lambda in_channels, size, pretrained: Pooled())
+        yield
+
+
+@pytest.fixture(scope="module")
+def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cut-down HMDB-51: of each class, a color, two clips of each of four films, one of them broken."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("hmdb51")
+    for k, label in enumerate(CLASSES):
+        (root / label).mkdir()
+        for film in range(4):
+            for number in range(2):
+                name = f"Film_{film}_{label}_f_cm_np1_fr_med_{number}.avi"
+                video = np.full((6, 48, 64, 3), 40, np.uint8)
+                video[..., k] = 200 + 10 * film + number
+                clip = write(tmp_path_factory.mktemp("clip") / "clip.mp4", video, fps=10)
+                (root / label / name).write_bytes(b"" if name == BROKEN else clip.read_bytes())
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(hmdb51: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run and its results."""
+    folder = tmp_path_factory.mktemp("made")
+    reproduce(folder / "run", hmdb51, classes=CLASSES, budget=TINY, results=folder / "results")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=3, frames=6)
+
+
+def call(*words: object) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reproduce", "hmdb10", *map(str, words)])
+
+
+def words_of(page: Path) -> str:
+    """The page's source, with plain spaces."""
+    return page.read_text(encoding="utf-8").replace("\u00a0", " ")
+
+
+def test_what_is_published() -> None:
+    data, training = PUBLISHED.data, PUBLISHED.training
+    assert (PUBLISHED.encoder, PUBLISHED.pretrained, PUBLISHED.complete) == ("vgg16", True, True)
+    assert (data.frames, data.size, data.translate, data.scale, data.hflip) == (30, 224, 0, 0, False)
+    assert (training.batch, training.epochs, training.patience) == (15, 10, 0)
+
+
+def test_figures_count_what_the_models_answer(made: Path, hmdb51: Path) -> None:
+    models = read_json(made / "run" / "figures.json")["models"]
+    assert list(models) == ["report", "convnet"]
+    for found in models.values():
+        by_frame, by_class = found["frame_accuracy_by_index"], found["frame_accuracy_by_class"]
+        assert len(by_frame) == 4
+        assert np.mean(by_frame) == pytest.approx(found["frame_accuracy"])
+        shown = np.sum(found["confusion"], axis=1)
+        weighted = sum(n * (by_class[label] or 0) for n, label in zip(shown, CLASSES, strict=True)) / shown.sum()
+        assert weighted == pytest.approx(found["frame_accuracy"])
+        assert sum(found["sides"].values()) == 23  # without the broken one
+        assert found["sides"]["test"] == found["videos"]
+        assert [Path(error["path"]).name for error in found["skipped"]] == [BROKEN]
+        assert [len(found["curves"][side]["loss"]) for side in ("training", "validation")] == [6, 6]
+        assert found["grid"] == [3, 4, 4]
+        assert found["frame_accuracy"] == 1  # a color is easily learned
+    assert models["convnet"]["parameters"] == 3 * 3 + 3
+    # Films stay whole.
+    split = read_json(made / "run" / "models" / "report" / "split.json")
+    films = [{clip["recording"] for clip in side} for side in split.values()]
+    assert sum(map(len, films)) == len(set.union(*films)) == 4
+    assert split == read_json(made / "run" / "models" / "convnet" / "split.json")
+
+
+def test_the_page_has_the_published_figure_beside_ours(made: Path, hmdb51: Path) -> None:
+    page = made / "run" / "report.html"
+    seen, text = self_contained(page), words_of(page)
+    for words in (
+        '<td>published (Teja &amp; Akunuri 2020)</td><td class="n">82 %</td>',
+        "published: 82 %",
+        BROKEN,
+        "zero bytes",
+        *CLASSES,
+    ):
+        assert words in text, words
+    assert "not clips of HMDB-51" not in text
+    assert "random weights" in text
+    assert f"onlooker reproduce hmdb10 --hmdb51 {hmdb51}" in text
+    assert seen["img"] == 4  # by frame, attention, two curves
+
+
+def test_results_have_a_key_for_each_set(made: Path, squares: Path, tmp_path: Path) -> None:
+    stored = read_json(made / "results" / "hmdb10.json")
+    figures = stored["figures"]["HMDB-51"]
+    assert figures["published_frame_accuracy"] == 0.82
+    assert set(figures["frame_accuracy"]) == {"report", "convnet"}
+    assert figures["encoder"] == "pooled, random weights, frozen"
+    assert str(made) not in json.dumps(stored)
+    results = Path(shutil.copytree(made / "results", tmp_path / "results"))
+    page = words_of(reproduce(tmp_path / "run", clips=squares, budget=TINY, results=results))
+    both = read_json(results / "hmdb10.json")
+    assert both["figures"]["HMDB-51"] == figures
+    assert "published_frame_accuracy" not in both["figures"]["squares/"]
+    assert both["what"].endswith("each on HMDB-51 and on squares/, one split each")
+    assert "<strong>These are not clips of HMDB-51</strong>" in page
+    assert "does not apply" in page
+    assert "published (Teja &amp; Akunuri 2020)" not in page
+
+
+def test_a_finished_run_computes_nothing_anew(made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("computed again")
+
+    for name in ("train", "make_store", "load", "stored_clips"):
+        monkeypatch.setattr(module, name, never)
+    before = (made / "run" / "figures.json").read_bytes()
+    (made / "run" / "report.html").unlink()
+    assert reproduce(made / "run", hmdb51, classes=CLASSES[::-1], budget=TINY).exists()
+    assert (made / "run" / "figures.json").read_bytes() == before
+
+
+def test_a_run_that_was_killed_goes_on_with_equal_results(
+    made: Path, hmdb51: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
+    assert not (tmp_path / "run" / "models" / "report.json").exists()
+    longer = replace(TINY, training=replace(TINY.training, epochs=7))
+    with pytest.raises(ValueError, match=r"settings.json: made with other settings \(epochs\); choose another --run"):
+        reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=longer)
+    reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
+    assert read_json(tmp_path / "run" / "figures.json") == read_json(made / "run" / "figures.json")
+
+
+def test_a_run_of_other_settings_is_refused(made: Path, hmdb51: Path, squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"made with other settings \(hidden\)"):
+        reproduce(made / "run", hmdb51, classes=CLASSES, budget=replace(TINY, hidden=5))
+    with pytest.raises(ValueError, match=r"made with other settings \(classes, clips\)"):
+        reproduce(made / "run", hmdb51, classes=CLASSES[:2], budget=TINY)
+    with pytest.raises(ValueError, match=r"made with other settings \(classes, clips, set\)"):
+        reproduce(made / "run", clips=squares, budget=TINY)
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(FileExistsError, match=r"holds files that are not this run's \(thesis.txt\); choose a new"):
+        reproduce(tmp_path, hmdb51, classes=CLASSES, budget=TINY)
+
+
+def test_without_weights_it_says_what_to_do_and_may_begin_otherwise(
+    hmdb51: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: Any) -> Any:
+        raise RuntimeError("the ImageNet weights of vgg16 cannot be loaded (no network); connect to the network once")
+
+    monkeypatch.setattr(features, "build_encoder", unreachable)
+    monkeypatch.setattr(module, "PUBLISHED", replace(PUBLISHED, complete=False))
+    result = call("--hmdb51", hmdb51, "--classes", ",".join(CLASSES), "--run", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "connect to the network once; here that is --no-pretrained" in result.stderr
+    assert not (tmp_path / "run" / "settings.json").exists()
+
+
+def test_without_a_set_it_takes_the_clips_at_hand_and_says_so(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(squares, tmp_path / "data" / "clips" / "squares")
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(module, "QUICK", replace(TINY, clips=3, training=replace(TINY.training, epochs=1)))
+    run = tmp_path / "run"
+    result = call("--quick", "--epochs", 1, "--run", run, "--results", tmp_path / "results")
+    assert result.exit_code == 0, result.output
+    assert "HMDB-51 is not given: on the clips at hand, squares; the published figure is not theirs" in result.output
+    stored = read_json(tmp_path / "results" / "hmdb10.json")
+    figures = stored["figures"]["squares/"]
+    assert stored["command"] == "onlooker reproduce hmdb10 --clips squares --results results --quick"
+    assert figures["encoder"] == "pooled, random weights, frozen"
+    assert sum(figures["sides"].values()) == 3 * 4
+    text = words_of(run / "report.html")
+    assert "<strong>These are not clips of HMDB-51</strong>" in text
+    assert "<strong>A quick run</strong>: at most 3 clips a class and 4 frames a clip" in text
+    assert "<strong>The encoder has random weights</strong>" in text
+
+
+def test_quick_takes_weights_only_when_they_are_asked_for(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Budget] = []
+    monkeypatch.setattr(module, "reproduce", lambda *given: asked.append(given[4]))
+    for words in (("--quick",), ("--quick", "--pretrained"), (), ("--no-pretrained",)):
+        assert call("--clips", squares, *words).exit_code == 0
+    assert [(budget.pretrained, budget.data.frames, budget.clips) for budget in asked] == [
+        (False, 8, 10), (True, 8, 10), (True, 30, 0), (False, 30, 0)
+    ]  # fmt: skip
+
+
+def test_few_clips_of_the_set_itself_keep_its_proportions(hmdb51: Path) -> None:
+    split = module._limited(module.hmdb10(hmdb51, CLASSES, complete=False), 4)
+    assert [len(side) for side in (split.training, split.validation, split.test)] == [9, 3, 3]
+
+
+def test_wrong_words(hmdb51: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path / "nothing"))
+    for words, message in [
+        (
+            (),
+            "error: --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips",
+        ),
+        (("--hmdb51", hmdb51, "--clips", squares), "both are given, give one of them"),
+        (
+            ("--hmdb51", hmdb51, "--classes", "wave,cartweel"),
+            "has no class 'cartweel' among its 51; did you mean cartw",
+        ),
+        (("--clips", squares, "--classes", "up, don"), "squares has no class 'don' among its 4"),
+        (("--hmdb51", tmp_path / "none"), "none: no such folder; expected a folder with hmdb51_org.rar"),
+        (("--clips", tmp_path / "none"), "none: no such folder; give a folder with one class a sub-folder"),
+        (("--clips", squares, "--epochs", 0), "epochs is 0"),
+        (("--hmdb51", hmdb51, "--classes", "wave,cartwheel"), "8 .avi files, the published class has 107"),
+    ]:
+        result = call(*words, "--run", tmp_path / "run")
+        assert result.exit_code == 1, words
+        assert message in result.stderr
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_command_gives_its_options_to_the_run(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PUBLISHED", replace(TINY, pretrained=True))
+    run = tmp_path / "run"
+    result = call("--clips", squares, "--classes", "up, down", "--epochs", 1, "--no-pretrained", "--run", run)
+    assert result.exit_code == 0, result.output
+    assert f"report: {run / 'report.html'}" in result.output.replace("\n", "")
+    settings = read_json(run / "settings.json")
+    assert (settings["set"], settings["classes"]) == ("squares/", ["down", "up"])
+    assert (settings["epochs"], settings["pretrained"]) == (1, False)
+    text = words_of(run / "report.html")
+    assert f"--clips {squares} --classes up,down --epochs 1 --run {run} --no-pretrained" in text
+
+
+def test_recordings_stay_whole_on_other_clips(squares: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+    rows = [f"{path.relative_to(folder).as_posix()},{path.stem}" for path in sorted(folder.glob("*/*.mp4"))]
+    (folder / "recordings.csv").write_text("\n".join(["clip,recording", *rows]))
+    split = module._other(folder, (), TINY).split
+    assert [len({clip.recording for clip in side}) for side in (split.training, split.validation, split.test)] == [
+        1
+    ] * 3
+    (folder / "up" / "02.mp4").unlink()
+    with pytest.raises((ClipError, ValueError), match="no clip of class up for"):
+        module._other(folder, (), TINY)

@@ -1,0 +1,286 @@
+"""VideoLSTM on the official sets: a tiny run on a tree in exactly the published layout, and what the page says."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import call, fails
+from published_trees import annotated_tube, write_annotations, write_ucf101
+
+from onlooker.config import TrainConfig
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.folder import Split
+from onlooker.evaluation.report.summary import percent
+from onlooker.recognizer import load
+from onlooker.runs.features import open_stores, stored_clips
+from onlooker.runs.memo import fingerprint
+from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import pick
+from onlooker_papers.videolstm import official
+from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
+from onlooker_papers.videolstm.official_page import write_page
+from onlooker_papers.videolstm.official_places import look
+
+TINY = Budget(
+    "tiny",
+    TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
+    encoder="conv4",
+    pretrained=False,
+    size=32,
+    flow_length=2,
+    frames=4,
+    windows=2,
+    hidden=4,
+    head_units=4,
+    classes=2,
+    complete=False,
+)
+NAMES = {MOTION, *(f"{model}-{streams}" for model in SINGLE for streams in ("rgb", "flow"))}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    root = write_ucf101(tmp_path_factory.mktemp("sets") / "ucf101")
+    (root / "UCF-101" / "Archery" / "v_Archery_g05_c01.avi").write_bytes(b"")
+    return root
+
+
+def annotate(tree: Path) -> Path:
+    """The folder of the boxes: in the clips of two classes that test, something fills the frame all the time."""
+    names = [f"{label}/v_{label}_g{group:02}_c01" for label in ("Archery", "Basketball") for group in (1, 2, 3)]
+    clips = []
+    for name in names:
+        frames = len(pick(tree / "UCF-101" / f"{name}.avi", np.arange))
+        clips.append((name, frames, [annotated_tube(1, [[1, 1, 40, 32]] * frames)]))
+    (tree / "boxes").mkdir()
+    write_annotations(tree / "boxes" / "finalAnnots.mat", *clips)
+    return tree / "boxes"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
+    folder = tmp_path_factory.mktemp("official")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BUDGETS, "tiny", TINY)
+        settings = {"budget": "tiny", "quiet": True, "boxes": annotate(tree)}
+        official.reproduce(folder / "run", "ucf101", tree, results=folder / "results", **settings)
+    return folder
+
+
+def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
+    stored = json.loads((done / "results" / "videolstm-ucf101.json").read_text(encoding="utf-8"))
+    figures = stored["figures"]
+    assert set(figures["models"]) == NAMES
+    assert set(figures["fused"]) == set(FUSED)
+    # Of twelve clips of the first two classes one is empty.
+    assert sum(figures["clips"].values()) == 11
+    assert (figures["clips"]["test"], figures["classes"], figures["split"]) == (4, 2, 1)
+    assert [error["clip"] for error in figures["left_out"]] == ["UCF-101/Archery/v_Archery_g05_c01.avi"]
+    given = "--split 1 --boxes BOXES --results results"
+    assert stored["command"] == f"onlooker reproduce videolstm --ucf101 UCF101 {given}"
+    for found in (*figures["models"].values(), *figures["fused"].values()):
+        assert found["videos"] == 4
+        assert found["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
+    for found in figures["fused"].values():
+        assert sum(found["weights"]) == pytest.approx(1)
+
+
+def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
+    page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8")
+    words = ["RGB, cited", "77.4", "82.1", "89.2", "as commonly cited", "v_Archery_g05_c01.avi", "TV-L1"]
+    for word in (*words, BOTH, "Where they looked", "How they learned", "--ucf101 UCF101", "random weights"):
+        assert word in page, word
+    assert page.count("data:image/png") == 4
+    rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\xa0", " "), re.DOTALL)
+    figures = json.loads((done / "run" / "split1" / "figures.json").read_text(encoding="utf-8"))
+    for name, found in (("flow, frames", figures["models"]["lstm-flow"]), (BOTH, figures["fused"][BOTH])):
+        (row,) = (cells for cells in rows if f">{name}</td>" in cells)
+        assert f">{percent(found['frame_accuracy'])}</td>" in row
+    assert "<li>Flow is DIS instead of TV-L1" in page
+    assert "begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published" in page
+
+
+def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Path) -> None:
+    recognizer = load(done / "run" / "split1" / MOTION)
+    d = recognizer.data
+    assert (d.modality, d.flow_length, d.frames, d.windows, d.size) == ("both", 2, 4, 2, 32)
+    assert recognizer.classes == ("Archery", "Basketball")
+    seen = recognizer.predict(tree / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi")
+    np.testing.assert_allclose(seen.scores.sum(), 1, atol=1e-5)
+    stores = [FeatureStore.open(done / "run" / "features" / streams).origin for streams in ("rgb", "flow")]
+    assert [(origin.every, origin.data.in_channels) for origin in stores] == [(True, 3), (True, 4)]
+
+
+def test_motion_begins_with_the_runs_of_its_split(done: Path) -> None:
+    split = done / "run" / "split1"
+    weights = {name: fingerprint(split / name) for name in ("convalstm-rgb", "convlstm-flow")}
+    settings = json.loads((split / "motion.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["init_from"] == weights
+    config = json.loads((split / MOTION / "config.json").read_text(encoding="utf-8"))
+    assert config["init_from"] == {str(split / name): found for name, found in weights.items()}
+    others = [json.loads((split / f"{name}.json").read_text(encoding="utf-8"))["settings"] for name in NAMES - {MOTION}]
+    assert not any("init_from" in each for each in others)
+
+
+def test_motion_of_other_beginnings_is_refused(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(done / "run", tmp_path / "run"))
+    flow = run / "split1" / "convlstm-flow" / "model" / "model.safetensors"
+    shutil.copy(run / "split1" / "convlstm-rgb" / "model" / "model.safetensors", flow)
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    with pytest.raises(ValueError, match=r"motion.json: made with other settings \(init_from\); choose"):
+        official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True)
+
+
+def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(done / "run", tmp_path / "run"))
+    before = (run / "split1" / "figures.json").read_bytes()
+    # Killed in the midst of a fusion, and in a training before its settings were written.
+    name = "+".join(FUSED[BOTH])
+    for cut in (name, "lstm-rgb"):
+        (run / "split1" / f"{cut}.json").unlink()
+    (run / "split1" / "lstm-rgb" / "config.json").unlink()
+    computed: list[str] = []
+    train, fuse = official.train, official.fuse
+
+    def noted(function: Any, place: int) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            computed.append(given[place].name)
+            return function(*given, **named)
+
+        return call
+
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    monkeypatch.setattr(official, "train", noted(train, 1))
+    monkeypatch.setattr(official, "fuse", noted(fuse, 1))
+    # The fused runs name the stores that they learned from, which are still in their first place.
+    official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True, boxes=tree / "boxes")
+    assert computed == ["lstm-rgb", name]
+    assert (run / "split1" / "figures.json").read_bytes() == before
+
+
+def test_places_are_scored_by_the_boxes_of_the_clips_that_test(done: Path) -> None:
+    figures = json.loads((done / "run" / "split1" / "figures.json").read_text(encoding="utf-8"))
+    places = figures["places"]
+    # Of six clips with boxes two learn.
+    assert (places["clips"], places["classes"]) == (4, 2)
+    center, frame = places["baselines"]["center"], places["baselines"]["frame"]
+    # The truth is the frame itself, of which the box in the middle is a quarter; what is left is to tell the classes.
+    assert frame["video_map_50_95"] == frame["video_map_20"] >= 0.5
+    assert frame["frame_map_50"] >= 0.5
+    assert (center["video_map_20"], center["video_map_50"], center["frame_map_50"]) == (frame["video_map_20"], 0, 0)
+    assert 0 <= places["video_map_50"] <= places["video_map_20"] <= 1
+    page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8").replace("\xa0", " ")
+    assert "36.9 %" in page
+    assert "The 4 test clips with boxes in UCF101-24, 2 classes" in page
+    assert "too few: these are the defaults" in page
+
+
+def test_stored_features_say_what_the_clip_says(done: Path, tree: Path) -> None:
+    recognizer = load(done / "run" / "split1" / MOTION)
+    clip = Clip(tree / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi", "Archery")
+    stores = open_stores([done / "run" / "features" / streams for streams in ("rgb", "flow")])
+    samples, _ = stored_clips([clip], recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
+    stored, read = look(recognizer, samples, 0), recognizer.predict(clip.path)
+    np.testing.assert_array_equal(stored.indices, read.indices)
+    np.testing.assert_allclose(stored.attention, read.attention, atol=1e-3)
+    np.testing.assert_allclose(stored.scores, read.scores, atol=1e-3)
+    assert [tube.label for tube in stored.tubes] == [tube.label for tube in read.tubes]
+    assert stored.size == read.size == (32, 40)
+
+
+def test_boxes_of_other_clips(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    other = write_annotations(tmp_path / "b.mat", ("Surfing/v_Surfing_g01_c01", 1, [annotated_tube(1, [[1, 1, 9, 9]])]))
+    with pytest.raises(ClipError, match=r"b.mat: no boxes of any of the 4 clips that test; UCF101-24 has those of"):
+        official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=other)
+    with pytest.raises(ClipError, match=r"finalAnnots.mat: no such file; expected finalAnnots.mat, the corrected"):
+        official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=tmp_path)
+
+
+def test_of_few_classes_those_with_boxes_come_first() -> None:
+    sides = [tuple(Clip(Path(f"{name}{side}"), name) for name in "abcd") for side in "xyz"]
+    limited = official._limited(Split(*sides), replace(TINY, classes=2), {"d", "b", "c"})
+    assert [clip.label for clip in limited.test] == ["b", "c"]
+
+
+def test_a_run_made_with_other_settings_is_refused(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(done / "run", tmp_path / "run"))
+
+    def again(**changes: Any) -> None:
+        monkeypatch.setitem(BUDGETS, "tiny", replace(TINY, **changes))
+        official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True)
+
+    with pytest.raises(ValueError, match=r"convnet-rgb.json: made with other settings \(training\); choose"):
+        again(training=replace(TINY.training, lr=1.0))
+    with pytest.raises(ValueError, match=r"made with other settings \(windows\)"):
+        again(frames=5)
+    with pytest.raises(ValueError, match=r"made with other settings \(model\)"):
+        again(hidden=5)
+    with pytest.raises(ValueError, match=r"features/flow: a store made with .*flow_length 2 \(asked for: 3\)"):
+        again(flow_length=3)
+
+
+def test_a_page_of_another_set_cites_what_there_is(done: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(done / "run" / "split1", tmp_path / "split1"))
+    figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
+    none_left_out = {**figures, "left_out": []}
+    page = write_page(run, SETS["hmdb51"], 1, TINY, none_left_out, "onlooker").read_text(encoding="utf-8")
+    assert "56.4" in page
+    assert "VideoLSTM on HMDB-51" in page
+    assert "RGB, cited" not in page
+    assert "Clips left out" not in page
+    other = write_page(run, SETS["ucf101"], 2, TINY, figures, "onlooker").read_text(encoding="utf-8")
+    assert "RGB, cited" not in other
+
+
+def test_the_quick_way_without_weights_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Eleven trainings of 512 channels behind VGG-16 at 224 pixels take minutes; all else is as `--quick` has it.
+    one = replace(BUDGETS["quick"].training, epochs=1)
+    small = replace(BUDGETS["quick"], training=one, size=64, frames=2, windows=2, hidden=4, head_units=4)
+    monkeypatch.setitem(BUDGETS, "quick", small)
+    root = write_ucf101(tmp_path / "UCF101", ("Archery", "YoYo"), groups=4, frames=2)
+    words = ("reproduce", "videolstm", "--ucf101", root, "--quick", "--no-pretrained", "--run", tmp_path / "run")
+    assert f"report: {tmp_path / 'run' / 'split1' / 'report.html'}" in call(*words, "--results", tmp_path).output
+    stored = json.loads((tmp_path / "videolstm-ucf101.json").read_text(encoding="utf-8"))
+    assert stored["figures"]["budget"]["pretrained"] is False
+    given = "--split 1 --no-pretrained --quick --results results"
+    assert stored["command"] == f"onlooker reproduce videolstm --ucf101 UCF101 {given}"
+    page = (tmp_path / "run" / "split1" / "report.html").read_text(encoding="utf-8")
+    assert "<strong>The encoder has random weights</strong>, not ImageNet" in page
+    # Features of other weights are not what this run is made of.
+    monkeypatch.setattr("timm.create_model", offline)
+    with_weights = (word for word in words if word != "--no-pretrained")
+    assert "or train from scratch (--no-pretrained; in Python pretrained=False)" in fails(*with_weights)
+
+
+def offline(*_: object, **__: object) -> None:
+    raise OSError("no route to host")
+
+
+def test_an_unknown_budget_or_split(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="budget is 'huge', expected one of quick, standard, full"):
+        official.reproduce(tmp_path, "ucf101", tree, budget="huge")
+    with pytest.raises(ValueError, match="split is 4, UCF101 has 1, 2 and 3"):
+        official.reproduce(tmp_path, "ucf101", tree, split=4)
+
+
+def test_the_published_sizes_are_those_of_the_paper() -> None:
+    for budget in (BUDGETS["standard"], BUDGETS["full"]):
+        sizes = (budget.frames, budget.windows, budget.hidden, budget.head_units, budget.size, budget.flow_length)
+        assert sizes == (30, 25, 512, 1024, 224, 10)
+        assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == ("vgg16", True, 0.7, 0.5)
+        assert (budget.classes, budget.clips, budget.complete) == (0, 0, True)
+        assert budget.features("flow").in_channels == 20

@@ -1,0 +1,67 @@
+"""Figures of places refuse what does not fit together, and leave out frames in which nothing is to be found."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
+
+
+def moving_square() -> tuple[np.ndarray, np.ndarray]:
+    """A bright square that walks from the left to the right: `1 6 32 32 3`, and its boxes."""
+    pictures = np.full((1, 6, 32, 32, 3), 60, np.uint8)
+    boxes = np.zeros((1, 6, 4), np.float32)
+    for t in range(6):
+        pictures[0, t, 12:20, 4 * t : 4 * t + 8] = 240
+        boxes[0, t] = (4 * t, 12, 4 * t + 8, 20)
+    return pictures, boxes
+
+
+def looking() -> np.ndarray:
+    """On the four cells that the square covers, of a grid of 8 by 8."""
+    maps = np.full((1, 6, 8, 8), 1e-3, np.float32)
+    for t in range(6):
+        maps[0, t, 3:5, t : t + 2] = 1
+    return maps / maps.sum((2, 3), keepdims=True)
+
+
+def test_tubes_end_where_the_class_does_when_they_are_trimmed() -> None:
+    pictures, boxes = moving_square()
+    maps, event = looking(), boxes.copy()
+    event[0, :2] = np.nan
+    truth = TrueBoxes(pictures, event, [1], ("rest", "walk"))
+    scores = np.array([[[1, 0]] * 2 + [[0, 1]] * 4], np.float32)
+    trimmed, whole = (
+        localization_figures(
+            scores, maps, truth, LocalizationParameters(foreground="contrast", threshold=0.2, onset=onset)
+        )
+        for onset in (0.5, 0.0)
+    )
+    assert trimmed["pointing"] == trimmed["cor_loc"] == trimmed["frame_map_50"] == trimmed["video_map_50"] == 1.0
+    assert whole["video_map_50"] == 1.0
+    assert whole["video_map_50_95"] < trimmed["video_map_50_95"], "a tube of six frames for four"
+
+
+def box_at_frame_2(*corners: float) -> np.ndarray:
+    boxes = moving_square()[1].copy()
+    boxes[0, 2] = corners
+    return boxes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"boxes": np.zeros((1, 5, 4), np.float32)}, r"boxes \(1, 5, 4\), and there are 1 targets; expected B T H W C"),
+        ({"targets": [0, 1]}, "there are 2 targets"),
+        ({"boxes": np.full((1, 6, 4), np.nan, np.float32)}, "clip 0 has no box; expected one at least in each clip"),
+        ({"boxes": box_at_frame_2(-9, 2, -1, 6)}, r"clip 0, frame 2: no box in a frame of 32×32 pixels: -9, 2, -1, 6;"),
+        ({"boxes": box_at_frame_2(2, 48, 9, 60)}, "clip 0, frame 2: no box in a frame"),
+        ({"boxes": box_at_frame_2(9, 2, 5, 6)}, "expected x1 y1 x2 y2 with x1 < x2 and y1 < y2"),
+    ],
+)
+def test_what_does_not_fit_is_told(change: dict[str, Any], message: str) -> None:
+    pictures, boxes = moving_square()
+    with pytest.raises(ValueError, match=message):
+        TrueBoxes(**{"pictures": pictures, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})

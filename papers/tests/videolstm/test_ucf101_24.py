@@ -1,0 +1,117 @@
+"""UCF101-24: the corrected boxes, in our letters."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from published_trees import annotated_tube as tube
+from published_trees import write_annotations as write
+from scipy.io import savemat
+
+from onlooker.data.ucf101 import read_index, read_list
+from onlooker.structures import ClipError
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedTube, read_test_names, ucf101_24
+
+NAME = "Surfing/v_Surfing_g01_c01"
+
+
+@pytest.fixture(scope="module")
+def official(real_data: Path) -> Path:
+    folder = real_data / "annotations" / "ucf101-24"
+    if not folder.is_dir():
+        pytest.skip("no boxes of UCF101-24 here")
+    return folder
+
+
+def test_frames_and_pixels_count_from_zero_and_boxes_are_corners(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.mat", (NAME, 9, [tube(3, [[1, 1, 319, 239], [10, 20, 30, 40]]), tube(9, [[5, 6, 7, 8]])])
+    )
+    clip = ucf101_24(path)[NAME]
+    assert (clip.name, clip.frames, len(clip.tubes)) == (NAME, 9, 2)
+    first, second = clip.tubes
+    assert (first.label, first.first, first.last) == ("Surfing", 2, 3)
+    assert (second.first, second.last) == (8, 8)
+    assert first.boxes.dtype == np.float32
+    np.testing.assert_array_equal(first.boxes, [[0, 0, 319, 239], [9, 19, 39, 59]])
+
+
+def test_the_corrected_annotations(official: Path) -> None:
+    clips = ucf101_24(official / "finalAnnots.mat")
+    tubes = [tube for clip in clips.values() for tube in clip.tubes]
+    assert (len(clips), len(tubes), sum(len(tube.boxes) for tube in tubes)) == (3194, 4458, 573_862)
+    assert len({tube.label for tube in tubes}) == 24
+    boxes = np.concatenate([tube.boxes for tube in tubes])
+    # One pixel more at the right or below would be the whole frame; the authors cut it off.
+    assert boxes.min(0).tolist() == [0, 0, 15, 18]
+    assert boxes.max(0).tolist() == [308, 228, 319, 239]
+    dunk = clips["Basketball/v_Basketball_g01_c01"]
+    assert (dunk.frames, dunk.tubes[0].first, dunk.tubes[0].last) == (141, 8, 51)
+    assert dunk.tubes[0].boxes[0].tolist() == [188, 101, 235, 179]
+
+
+def test_the_test_clips_are_those_of_split_1(official: Path, real_data: Path) -> None:
+    clips = ucf101_24(official / "finalAnnots.mat")
+    names = set(read_test_names(official / "testlist01.txt", clips))
+    assert len(names) == 910
+    lists = real_data / "annotations" / "ucf101"
+    if not lists.is_dir():
+        pytest.skip("no lists of UCF101 here")
+    index = read_index(lists / "classInd.txt")
+    learn, test = (
+        {name.removesuffix(".avi") for name in read_list(lists / f"{side}list01.txt", index)}
+        for side in ("train", "test")
+    )
+    assert names <= test
+    assert set(clips) - names <= learn
+    assert len(set(clips) - names) == 2284
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"none.mat: no such file; expected finalAnnots.mat, the corrected"):
+        ucf101_24(tmp_path / "none.mat")
+    (tmp_path / "text.mat").write_bytes(b"<html>" * 100)
+    with pytest.raises(
+        ClipError, match=r"text.mat: not the annotations of UCF101-24 \(ValueError: .+\); expected final"
+    ):
+        ucf101_24(tmp_path / "text.mat")
+    whole = write(tmp_path / "whole.mat", (NAME, 9, [tube(1, [[1, 1, 2, 2]])])).read_bytes()
+    (tmp_path / "part.mat").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ClipError, match=r"part.mat: not the annotations of UCF101-24"):
+        ucf101_24(tmp_path / "part.mat")
+    savemat(tmp_path / "other.mat", {"x": np.zeros(3)})
+    with pytest.raises(ClipError, match=r"other.mat: not the annotations of UCF101-24 \(KeyError: 'annot'\)"):
+        ucf101_24(tmp_path / "other.mat")
+
+
+@pytest.mark.parametrize(
+    ("frames", "tubes", "message"),
+    [
+        (3, [tube(3, [[1, 1, 2, 2]] * 2)], f"{NAME}: a tube ends with frame 3, the clip has 3"),
+        (9, [tube(3, [[1, 1, 0, 2]])], "a box ends before it begins; expected x1 < x2 and y1 < y2"),
+        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}], r"boxes have shape \(1, 4\) for the frames 2 to 3"),
+        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "a tube from frame 2 to 1, expected 0 <= first <= last"),
+    ],
+)
+def test_tubes_that_do_not_fit(tmp_path: Path, frames: int, tubes: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ClipError, match=message):
+        ucf101_24(write(tmp_path / "a.mat", (NAME, frames, tubes)))
+
+
+def test_clips_twice_or_without_boxes(tmp_path: Path) -> None:
+    row = NAME, 9, [tube(1, [[1, 1, 2, 2]])]
+    with pytest.raises(ClipError, match=rf"a.mat: {NAME} stands there twice; take the published file"):
+        ucf101_24(write(tmp_path / "a.mat", row, row))
+    clips = ucf101_24(write(tmp_path / "a.mat", row))
+    (tmp_path / "list.txt").write_text(f"{NAME}\n{NAME}\n")
+    with pytest.raises(ClipError, match=rf"list.txt: line 2: {NAME} stands in line 1 too"):
+        read_test_names(tmp_path / "list.txt", clips)
+    (tmp_path / "list.txt").write_text("Surfing/v_Surfing_g09_c01\n")
+    with pytest.raises(ClipError, match=r"line 1: Surfing/v_Surfing_g09_c01 has no boxes; take the list that came"):
+        read_test_names(tmp_path / "list.txt", clips)
+
+
+def test_a_tube_is_checked_when_it_is_made() -> None:
+    with pytest.raises(ValueError, match=r"boxes have shape \(2, 4\) for the frames 0 to 0"):
+        AnnotatedTube("Surfing", 0, 0, np.zeros((2, 4), dtype=np.float32))

@@ -1,0 +1,345 @@
+"""VideoLSTM's ablation on a moving target: a tiny run of the whole, and what its parts promise."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+import torch
+from pages import self_contained
+from typer.testing import CliRunner
+
+from onlooker.cli import app
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.digits import Sides, split_digits
+from onlooker.files import read_json, write_json
+from onlooker_papers.videolstm import ablation, reproduce
+from onlooker_papers.videolstm.ablation import ENTRANTS, FUSED, TOGETHER, compete, summary
+from onlooker_papers.videolstm.ahead import train_ahead
+from onlooker_papers.videolstm.budget import Budget, ClipsBudget
+from onlooker_papers.videolstm.target_clips import ClipsOf, TargetClips, data
+from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, Timing, compete_timed
+
+TINY = Budget(
+    "tiny",
+    12,
+    (6,),
+    (0, 1),
+    {"validation": 6, "test": 8},
+    TrainConfig(epochs=1, batch=6, patience=0),
+    Timing(6, {"validation": 4, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)),
+    ClipsBudget(3, (0,), DataConfig(frames=3, size=16), TrainConfig(epochs=1, batch=6, patience=0)),
+)
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    torch.set_num_threads(1)
+    return split_digits()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videolstm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reproduce.BUDGETS, "tiny", TINY)
+        squares = moving_squares.make_set(folder / "squares", clips=4, frames=4)
+        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results", clips=[squares])
+    return folder
+
+
+def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
+    clips = TargetClips(sides.test, 3, seed=0)
+    frames, target, index = clips[1]
+    assert (frames.shape, frames.dtype) == ((10, 64, 64, 3), torch.uint8)
+    assert (target, index) == (int(clips.batch.targets[1]), 1)
+    assert np.array_equal(frames[..., :1], clips.pictures[1])
+    for streams, part in (("rgb", frames[..., :1]), ("flow", frames[..., 1:])):
+        seen = clips.seen_as(streams)[1][0]
+        assert torch.equal(seen, part)
+        assert seen.shape[-1] == data(streams).in_channels
+    # The flow is where the target is, and points the way it goes.
+    moved = (clips.flow.astype(float) - 127.5) * (2 * data("flow").flow_limit / 255)  # B T H W 2
+    for b in range(3):
+        boxes = clips.batch.boxes[b, :, 0]
+        way = (boxes[1:] - boxes[:-1])[:, :2].double()
+        x1, y1, x2, y2 = boxes[4].int().tolist()
+        inside = moved[b, 4, y1:y2, x1:x2]
+        assert np.abs(inside).mean() > 2 * np.abs(moved[b, 4]).mean()
+        assert np.dot(inside.mean((0, 1)), way[4].numpy()) > 0
+
+
+def test_the_page_and_the_results_have_every_model(run: Path) -> None:
+    stored = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
+    names = {*(who.name for who in ENTRANTS), FUSED}
+    assert set(stored["accuracy"]) == names
+    assert len(names) == len(ENTRANTS) + 1
+    best = stored["localized"]["motion-grounded"]
+    assert stored["pointing_game"] == best["baselines"]["map"]["point"], "the map alone, without a foreground"
+    assert stored["point_on_foreground"] == best["point"]
+    assert stored["pointing_game_of_cells"] == best["pointing"]
+    assert 0 <= stored["pointing_game"] <= 1
+    weights = stored["models"]["fused"]["weights"]
+    assert list(weights) == ["motion", "convlstm-flow"]
+    assert sum(weights.values()) == pytest.approx(1)
+    assert set(stored["curve"]["motion-grounded"]) == {"6", "12"}
+    for of in stored["explained"].values():
+        assert of["shares"] == [0.05, 0.1, 0.2]
+        for maps in (of["attention"], of["grad_cam"]):
+            assert 0 <= maps["pointing"] <= 1
+            assert [len(maps[name]) for name in ("whole", "attended", "random")] == [1, 3, 3]
+    page = (run / "run" / "report.html").read_text(encoding="utf-8")
+    for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
+        assert words in page
+    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4 + 4, (
+        "dots, looks, how models learned on either set"
+    )
+
+
+def words_of(page: Path) -> str:
+    """The page's source, with plain spaces."""
+    return page.read_text(encoding="utf-8").replace("\u00a0", " ")
+
+
+def test_published_figures_stand_beside_those_of_each_set(run: Path) -> None:
+    page = words_of(run / "run" / "report.html")
+    cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
+    assert f"<td><em>UCF101, picture, cited</em></td>{cells}" in page
+    assert "<td><em>HMDB-51, both, cited</em></td>" + '<td class="n">–</td>' * 6 + '<td class="n">56.4 %</td>' in page
+    accuracy = json.loads((run / "results" / "moving-target.json").read_text())["figures"]["accuracy"]
+    shown = "".join(f'<td class="n">{100 * accuracy[name]:.1f} %</td>' for name in ("motion", "fused"))
+    own = '<td class="n">–</td>' * 5 + shown
+    assert f"<td>moving target, both</td>{own}" in page
+    assert "compare with each other, not with those of another" in page
+
+
+def test_real_clips_have_a_table_that_names_them(run: Path) -> None:
+    stored = json.loads((run / "results" / "videolstm-clips.json").read_text())
+    assert stored["command"] == "onlooker reproduce videolstm --clips squares --results results"
+    of = stored["figures"]["squares"]
+    assert list(of["accuracy"]) == [
+        "single-frame", "convnet", "lstm", "alstm", "convlstm", "convalstm", "report", "convnet-flow", "convlstm-flow",
+        "motion", "fused",
+    ]  # fmt: skip
+    assert of["weights"] == "from scratch"
+    splits = json.loads((run / "run" / "clips" / "squares" / "motion" / "split-seed0" / "split.json").read_text())
+    assert sum(map(len, splits.values())) == 3 * 4, "three of the four clips of each class"
+    page = words_of(run / "run" / "report.html")
+    assert "<strong>and real clips</strong>: squares (4 test clips)" in page
+    assert "<td>majority class</td>" in page
+    assert "clips/squares/report.html" in page
+    assert (run / "run" / "clips" / "squares" / "report.html").exists()
+    # Those of the moving target do not depend on them.
+    assert json.loads((run / "results" / "moving-target.json").read_text())["command"] == (
+        "onlooker reproduce videolstm --results results"
+    )
+
+
+def test_without_real_clips_the_page_says_so_and_how_to_give_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
+    page = words_of(reproduce.reproduce(copied, budget="tiny"))
+    assert "<strong>Used: the moving target alone</strong>" in page
+    assert "<code>--clips DIR</code> adds real clips" in page
+    assert "nothing here was pre-trained, and <code>motion</code>, which in the paper begins with two trained" in page
+    assert f"<code>onlooker reproduce videolstm --run {copied}</code>" in page
+    assert "On real clips" not in page
+
+
+def test_cells_from_before_frames_were_counted_show_a_dash(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
+    frames = json.loads((copied / "figures.json").read_text())["models"]
+    assert all(0 <= of["frame_accuracy"] <= 1 for of in frames.values())
+    for path in copied.glob("lstm-12-seed?.json"):
+        cell = json.loads(path.read_text())
+        del cell["figures"]["frame_accuracy"]
+        path.write_text(json.dumps(cell))
+    page = words_of(reproduce.reproduce(copied, budget="tiny"))
+    rows = {name: page.split(f"<td>{name}</td>")[1].split("</tr>")[0] for name in ("lstm", "convlstm")}
+    assert [row.count(">–<") for row in rows.values()] == [2, 1], "frames and peak, or the peak alone"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--clips", "{here}/none"), "none: no such folder; give a folder with one class a sub-folder"),
+        (("--clips", "{here}/a/set", "--clips", "{here}/b/set"), "--clips: 2 sets are called set; rename a folder"),
+        (("--clips", "{here}/a/set", "--only", "segments"), "--clips changes nothing here; leave it out"),
+        (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips changes nothing here; leave it out"),
+    ],
+)
+def test_clips_that_do_not_fit(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        moving_squares.make_set(tmp_path / place / "set", clips=1, frames=2)
+    given = [word.format(here=tmp_path) for word in words]
+    result = CliRunner().invoke(app, ["reproduce", "videolstm", "--quick", *given, "--run", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert message in result.stderr.replace("\n", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_sets_it_takes_the_clips_at_hand_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda *words: given.append(words[5]))
+    squares = moving_squares.make_set(tmp_path / "clips" / "squares", clips=1, frames=2)
+    for data_folder, only in ((tmp_path, ()), ("", ()), (tmp_path, ("--only", "segments"))):
+        monkeypatch.setenv("ONLOOKER_DATA", str(data_folder))
+        result = CliRunner().invoke(app, ["reproduce", "videolstm", *only])
+        assert result.exit_code == 0, result.output
+        if not only:
+            used = "and the clips at hand: squares" if data_folder else "alone; set ONLOOKER_DATA to a folder that has"
+            assert f"neither UCF101 nor HMDB-51 is given: on the moving target {used}" in result.output
+    assert list(map(list, given)) == [[squares], [], []]
+
+
+def test_the_times_have_a_file_of_their_own(run: Path) -> None:
+    stored = json.loads((run / "results" / "segments.json").read_text())
+    assert stored["command"] == "onlooker reproduce videolstm --results results"
+    assert stored["seeds"] == [0, 1]
+    for of in (stored["figures"], *stored["figures"]["baselines"].values()):
+        assert 0 <= of["segment_map_50"] <= of["segment_map_20"] <= 1
+        assert 0 <= of["iou"] <= 1
+    assert set(stored["figures"]["baselines"]) == set(GUESSES)
+    assert len(stored["figures"]["each"]) == len(stored["figures"]["onsets"]) == 2
+    assert stored["figures"]["segment_map_50"] == pytest.approx(np.mean(stored["figures"]["each"]))
+
+
+def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    made = reproduce.reproduce(run / "run", budget="tiny", results=run / "again", only="segments")
+    assert made == run / "run" / "segments.json"
+    assert [path.name for path in (run / "again").iterdir()] == ["segments.json"]
+    stored = json.loads((run / "again" / "segments.json").read_text())
+    assert stored["command"] == "onlooker reproduce videolstm --only segments --results results"
+    assert stored["figures"] == json.loads(made.read_text())
+    with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, single-frame, "):
+        reproduce.reproduce(run / "run", budget="tiny", only="boxes")
+
+
+def test_the_rows_of_one_model_anew(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    stored = json.loads((run / "results" / "moving-target.json").read_text())
+    before = stored["figures"]
+    for part in ("models", "localized", "explained"):
+        stored["figures"][part]["motion-grounded"] = "old"
+    stored["figures"]["curve"]["motion-grounded"]["12"] = "old"
+    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
+    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
+    after = json.loads(made.read_text())
+    original = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
+    assert after["figures"] == original
+    assert before["models"]["motion-grounded"] == "old"
+    assert after["command"] == "onlooker reproduce videolstm --results results; then rows anew, --only motion-grounded"
+    with pytest.raises(ValueError, match=r"give --results with their moving-target\.json"):
+        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path / "none", only="motion-grounded")
+    (tmp_path / "moving-target.json").write_text(json.dumps({**stored, "command": "another"}))
+    with pytest.raises(ValueError, match="was made by 'another'"):
+        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
+
+
+def test_rows_of_a_model_that_is_fused_take_what_is_fused_with_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    stored = json.loads((run / "results" / "moving-target.json").read_text())
+    original = json.loads(json.dumps(stored))["figures"]
+    for name in ("convlstm-flow", "fused"):
+        stored["figures"]["models"][name] = "old"
+        stored["figures"]["accuracy"][name] = "old"
+    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
+    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="convlstm-flow")
+    assert json.loads(made.read_text())["figures"] == original
+
+
+def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
+    before = (run / "run" / "figures.json").read_bytes()
+    trained: list[Any] = []
+    monkeypatch.setattr(ablation, "fit", lambda *_: trained.append(1))
+    reproduce.reproduce(run / "run", budget="tiny")
+    assert not trained
+    assert (run / "run" / "figures.json").read_bytes() == before
+    other = replace(TINY, training=replace(TINY.training, lr=1.0))
+    monkeypatch.setitem(reproduce.BUDGETS, "tiny", other)
+    with pytest.raises(ValueError, match=r"made with other settings \(lr\)"):
+        reproduce.reproduce(run / "run", budget="tiny")
+
+
+def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None:
+    brief = replace(TINY, curve=(), seeds=(0,))
+    train_ahead(tmp_path, brief, TOGETHER, None, 1)
+    assert not list(tmp_path.iterdir()), "one after the other, none is ahead"
+    train_ahead(tmp_path, brief, TOGETHER, None, 2, times=True)
+    made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
+    assert [path.stem for path in made] == [
+        "convlstm-flow-12-seed0", "moments-6-seed0", "moments-6-seed0-segments", "motion-12-seed0",
+        "motion-12-seed0-explained", "motion-12-seed0-localized",
+    ]  # fmt: skip
+    for path in made:
+        assert path.read_bytes() == (run / "run" / path.name).read_bytes()
+    made[3].with_suffix(".json").rename(tmp_path / "kept")
+    other = replace(brief, training=replace(brief.training, lr=1.0))
+    with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
+        train_ahead(tmp_path, other, TOGETHER, None, 2)
+    assert not list(tmp_path.glob("*.begun.json")), "what is there is looked at before anything is trained"
+    (tmp_path / "kept").rename(made[3])
+    first = read_json(made[0])
+    made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
+    write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
+    with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
+        train_ahead(tmp_path, brief, TOGETHER, None, 2)
+
+
+def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: Sides) -> None:
+    name = "motion-12-seed0"
+    for kind in ("localized", "explained"):
+        shutil.copy(run / "run" / f"{name}-{kind}.json", tmp_path)
+    shutil.copy(run / "run" / "fused-12-seed0.json", tmp_path)
+    for member, seed in (("motion", 1), ("convlstm-flow", 0)):
+        shutil.copytree(run / "run" / f"{member}-12-seed{seed}", tmp_path / f"{member}-12-seed0")
+    asked = (12, 0, ClipsOf(sides), TINY.counts)
+    for find in (ablation.compete_localized, ablation.compete_explained):
+        with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
+            find(tmp_path, ablation.MOTION, *asked)
+    with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
+        ablation.compete_fused(tmp_path, *asked)
+    for name in ("moments-6-seed0.json", "moments-6-seed0-segments.json"):
+        shutil.copy(run / "run" / name, tmp_path)
+    shutil.copytree(run / "run" / "moments-6-seed1", tmp_path / "moments-6-seed0")
+    timed, how = ClipsOf(sides, FRAMES, EVENT), TINY.timing
+    with pytest.raises(ValueError, match=r"segments.json: made with other settings \(weights\)"):
+        compete_timed(tmp_path, how.clips, 0, timed, how.counts, how.training)
+
+
+def test_fewer_clips_get_as_many_steps(run: Path) -> None:
+    few = (run / "run" / "motion-grounded-6-seed0" / "curves.csv").read_text().splitlines()
+    all_of_them = (run / "run" / "motion-grounded-12-seed0" / "curves.csv").read_text().splitlines()
+    assert len(few) - 1 == 2 * (len(all_of_them) - 1)
+
+
+def test_a_summary_is_means_and_spread() -> None:
+    found = summary([{"accuracy": 0.5, "pointing": 0.2}, {"accuracy": 0.7, "pointing": 0.4}])
+    assert found["accuracy"] == pytest.approx(0.6)
+    assert found["spread"] == pytest.approx(0.02**0.5)
+    assert found["pointing"] == pytest.approx(0.3)
+    assert summary([{"accuracy": 0.5}])["spread"] is None
+
+
+def test_an_unknown_budget(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="budget is 'huge', expected one of quick, standard, full"):
+        reproduce.reproduce(tmp_path / "run", budget="huge")
+
+
+def test_a_cell_says_where_it_looked(sides: Sides, tmp_path: Path) -> None:
+    found = compete(tmp_path, ablation.MOTION, 6, 0, ClipsOf(sides), TINY.counts, TINY.training)
+    assert set(found) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
+    assert 0.02 < found["uniform"] < 0.2

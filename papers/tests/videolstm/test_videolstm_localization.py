@@ -1,0 +1,103 @@
+"""Where the target is: figures of perfect, blind and centerd attention, and parameters chosen by labels alone."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.data.digits import split_digits
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
+from onlooker_papers.videolstm.places import localization_figures
+from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
+
+SEEN = LocalizationParameters(foreground="background", threshold=0.05, onset=0.0)
+
+
+@pytest.fixture(scope="module")
+def clips() -> TargetClips:
+    torch.set_num_threads(1)
+    return TargetClips(split_digits().test, 6, seed=2)
+
+
+def attending(clips: TargetClips) -> np.ndarray:
+    """All of the attention on the cell of the target's middle."""
+    boxes = clips.batch.boxes[:, :, 0].numpy()
+    column, row = np.moveaxis(((boxes[..., :2] + boxes[..., 2:]) / 2 // 8).astype(int), -1, 0)
+    maps = np.zeros((*boxes.shape[:2], 8, 8), np.float32)
+    np.put_along_axis(maps.reshape(*boxes.shape[:2], 64), (8 * row + column)[..., None], 1, axis=-1)
+    return maps
+
+
+def knowing(clips: TargetClips) -> np.ndarray:
+    return np.eye(10, dtype=np.float32)[clips.batch.targets.numpy()][:, None].repeat(10, axis=1)
+
+
+def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
+    found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
+    assert found["pointing"] > 0.9  # the cell of a narrow digit's middle may have its own middle beside the digit
+    assert found["video_map_50"] > 0.9
+    assert found["cor_loc"] > 0.8
+    assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0
+    assert set(found["baselines"]) == {"center", "frame", "motion", "map"}
+    for name in ("center", "frame"):
+        assert found["baselines"][name]["video_map_50"] == 0
+    assert found["localization"] == {"foreground": "background", "extent": "attention", "threshold": 0.05}
+
+
+def test_the_wrong_class_or_place_finds_nothing(clips: TargetClips) -> None:
+    for scores, maps in (
+        (np.roll(knowing(clips), 1, axis=-1), attending(clips)),
+        (knowing(clips), np.full((6, 10, 8, 8), 1 / 64, np.float32)),
+    ):
+        found = localization_figures(scores, maps, clips.truth, SEEN)
+        assert found["video_map_20"] == found["frame_map_20"] == found["cor_loc"] == 0
+
+
+class Looking:
+    """Knows the class while it sees enough of the target's pixels, and always looks at the target."""
+
+    data = data("both")
+
+    def __init__(self, clips: TargetClips) -> None:
+        self.maps, self.labels = torch.from_numpy(attending(clips)), clips.batch.targets
+        self.ink = clips.frames()[..., 0].sum((1, 2, 3))
+        self.still = torch.from_numpy(np.median(clips.pictures[..., 0], axis=1)).sum((1, 2)) * 10
+
+    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = samples[..., 0].sum((1, 2, 3))
+        share = (seen / (self.ink - self.still)).clip(0, 1)[:, None, None]
+        sure = torch.nn.functional.one_hot(self.labels, 10)[:, None].float()
+        return (share * sure + (1 - share) / 10).expand(-1, 10, -1), self.maps
+
+    def judge(self, frame_scores: np.ndarray) -> np.ndarray:
+        return frame_scores.mean(0)
+
+
+def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
+    blind = clips.seen_as("both")
+    blind.batch = SimpleNamespace(targets=clips.batch.targets)  # type: ignore[assignment]
+    recognizer: Any = Looking(clips)
+    chosen = choose_for(recognizer, blind)
+    assert chosen in CANDIDATES
+    assert chosen.foreground != "none"
+    found = localization_figures(knowing(clips), attending(clips), clips.truth, chosen)
+    assert found["video_map_50"] > 0.9
+
+
+def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
+    torch.manual_seed(0)
+    config = data("both")
+    model = create_model(
+        "motion", 10, in_channels=3, flow_channels=config.flow_channels, size=SIZE, hidden=8, dropout=0.0
+    )
+    found = localized(Recognizer(model, CLASSES, config), clips, clips)
+    assert 0 <= found["video_map_50"] <= 1
+    still = create_model("convnet", 10, in_channels=1, size=SIZE)
+    assert localized(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"), clips.seen_as("rgb")) == {}
+    with pytest.raises(ValueError, match="the model does not attend"):
+        choose_for(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))

@@ -1,0 +1,1 @@
+"""Sets of labeled clips, generated or on disk."""

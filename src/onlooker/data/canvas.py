@@ -1,0 +1,251 @@
+"""Digits drawn on canvases: turned, scaled and deformed, put in their places, joined, and boxed.
+
+Work is done where a digit can be seen and nowhere else: a patch just large enough for it is resampled, then moved to
+its place as one contiguous copy.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_RIM = 1  # dark pixels around a digit, so that all that is read beyond its edge is dark
+_PIXELS = 1 << 18  # that are resampled at a time: what is made of them fits a processor's cache
+_SLACK = 0.01  # pixels by which a patch is made larger than it must be, for rounding errors
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """`n` scenes: `F` frames of a video each, in which `k` digits move, and the canvas is transformed in one way.
+
+    All but the images is on the CPU.
+
+    Args:
+        images: `B k h h`, the digits of each video.
+        ink: `B k 4`, their `ink_boxes`.
+        of: `n`, int64, the video that each scene is from.
+        positions: `n k F 2`, int64, x and y of the upper left corner of each digit.
+        angles: `n`, radians, clockwise as seen.
+        scales: `n`.
+        fields: `n 2 H W`, displacements in pixels, after turning and scaling; None: there are none.
+    """
+
+    images: Tensor
+    ink: Tensor
+    of: Tensor
+    positions: Tensor
+    angles: Tensor
+    scales: Tensor
+    fields: Tensor | None = None
+
+    def matrices(self, factors: Tensor, sense: int) -> Tensor:
+        """A turn by the angles in this sense, and `n` factors: `n 2 2`."""
+        cos, sin = factors * self.angles.cos(), factors * self.angles.sin() * sense
+        return torch.stack((cos, -sin, sin, cos), -1).view(-1, 2, 2)
+
+
+def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
+    """Fill `video` (n F H W, uint8) and `boxes` (n F k 4, NaN where nothing is seen).
+
+    Each digit's own layer is resampled and rounded, then the layers are joined by the pixel maximum.
+    """
+    canvas, device = video.shape[-1], video.device
+    low, sides = reach(scenes, canvas)
+    n, k, frames = low.shape[:3]
+    # Scenes of like size together: the largest decides on how many pixels work is done.
+    order = sides.argsort(descending=True)
+    groups = _groups(sides[order].tolist(), _PIXELS // (k * frames))
+    room = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
+    corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(room[:, None, None, None])
+    squares = Squares.of(scenes, order, corners, groups[0][1], canvas)
+    strip = _strip(n * k * frames, canvas, device)
+    profiles = torch.zeros(n, k, frames, 2, groups[0][1], device=device)
+    for part, side in groups:
+        levels = squares.levels(part, side)
+        _places(strip, side, canvas).view(n, k, frames, side, side)[part].copy_(levels)
+        _profile(levels, profiles[part, ..., :side])
+    place = order.argsort()
+    numbers = torch.arange(n * k * frames).view(n, k, frames)
+    _join(strip, numbers[place].to(device), corners[place].to(device), video)
+    found = _inked(profiles) + corners.repeat(1, 1, 1, 2).to(device)
+    boxes.copy_(found[place.to(device)].transpose(1, 2))
+
+
+def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
+    """Cut scenes, whose sides do not rise, into parts of so many pixels: each, and the largest side in it."""
+    groups, first = [], 0
+    while first < len(sides):
+        part = slice(first, min(first + max(1, pixels // sides[first] ** 2), len(sides)))
+        groups.append((part, sides[first]))
+        first = part.stop
+    return groups
+
+
+def reach(scenes: Scenes, canvas: int) -> tuple[Tensor, Tensor]:
+    """Where something of the transformed digits can be seen.
+
+    A pixel shows something of a digit only if it comes from less than a pixel beyond its ink.
+
+    Returns:
+        `n k F 2`, x and y, above and to the left of which there is nothing; `n`, int64, the side of a square from the
+        first pixel after them that holds everything on the canvas.
+    """
+    center = (canvas - 1) / 2
+    first, last = scenes.ink.nan_to_num(0.0)[scenes.of, :, None].split(2, -1)  # n k 1 2
+    matrices = scenes.matrices(scenes.scales, 1)[:, None].mT  # n 1 2 2
+    half = ((last - first + 1) / 2) @ matrices.abs()  # n k 1 2
+    middle = ((first + last - 1) / 2 + scenes.positions - center) @ matrices + center  # n k F 2
+    least = most = torch.zeros(1, 1, 1, 2)
+    if scenes.fields is not None:
+        flat = scenes.fields.flatten(2)
+        least, most = flat.amin(-1)[:, None, None], flat.amax(-1)[:, None, None]  # n 1 1 2
+    sides = (2 * (half + _SLACK) + most - least).amax((1, 2, 3))
+    return middle - half - most - _SLACK, sides.ceil().long().clamp_(max=canvas)
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """Squares of each digit's own layer, transformed: which digits, and where in them each pixel is read.
+
+    The pixel p shows the layer at R(-angle)·(p + field(p) - center) / scale + center, 0 beyond the canvas. Places are
+    in the units of grid_sample: a picture is [-1, 1].
+
+    Args:
+        images: `n k h h`, the digits: floats, a dark rim, everywhere half a level more. To cut off what follows the
+            point is then to round.
+        shift: `n k 2 F`, where the upper left pixel is read; with fields, what is added to what `sources` tell.
+        steps: `n 2 2 side`, how far each column is from the first, and each row. None with fields.
+        sources: with fields, `n 2 H W`, where all pixels are read, counted from the center of the canvas.
+        first: with fields, `n k 2 F`, int64, the number of the upper left pixel among all `sources`.
+    """
+
+    images: Tensor
+    shift: Tensor
+    steps: Tensor | None = None
+    sources: Tensor | None = None
+    first: Tensor | None = None
+
+    @classmethod
+    def of(cls, scenes: Scenes, order: Tensor, corners: Tensor, side: int, canvas: int) -> "Squares":
+        """Squares of the scenes of these numbers, from `corners` (n k F 2, int64, x and y) on; `side` of the largest.
+
+        What is small is computed once for all of them: on few pixels, the number of operations is what costs.
+        """
+        device, center = scenes.images.device, (canvas - 1) / 2
+        images = F.pad(scenes.images.float(), (_RIM,) * 4).add_(0.5)
+        images, unit = images[scenes.of[order].to(device)], 2 / images.shape[-1]
+        matrices = scenes.matrices(unit / scenes.scales, -1)
+        shift = (center + _RIM + 0.5 - scenes.positions[order].mT) * unit - 1
+        if scenes.fields is None:
+            matrices = matrices[order]
+            shift += (matrices[:, None, ..., None] * (corners.mT - center)[:, :, None]).sum(3)
+            steps = matrices[..., None] * torch.arange(side)
+            return cls(images, shift.to(device), steps.to(device))
+        by_x, by_y = (matrices.to(device)[:, :, axis, None, None] for axis in (0, 1))  # n 2 1 1
+        fields, axis = scenes.fields.to(device), torch.arange(canvas, device=device) - center
+        sources = (by_x * (fields[:, :1] + axis)).addcmul_(by_y, fields[:, 1:] + axis[:, None])
+        planes = 2 * order[:, None] + torch.arange(2)  # n 2
+        first = planes[:, None, :, None] * canvas**2 + (corners[..., 1] * canvas + corners[..., 0])[:, :, None]
+        return cls(images, shift.to(device), sources=sources, first=first.to(device))
+
+    def levels(self, part: slice, side: int) -> Tensor:
+        """Squares of this side of some scenes: `n k F side side`, int32, levels from 0 to 255."""
+        images, shift = self.images[part], self.shift[part, ..., None, None]
+        # x and y lie apart, which grid_sample reads faster.
+        grid = shift.new_empty(*shift.shape[:4], side, side)
+        if self.steps is not None:
+            steps = self.steps[part, ..., :side]
+            square = steps[:, :, 0, None, :] + steps[:, :, 1, :, None]  # n 2 side side
+            torch.add(square[:, None, :, None], shift, out=grid)
+        elif self.sources is not None and self.first is not None:
+            canvas = self.sources.shape[-1]
+            rows = self.first[part, ..., None] + torch.arange(0, side * canvas, canvas, device=shift.device)
+            torch.index_select(_windows(self.sources.flatten(), side), 0, rows.flatten(), out=grid.view(-1, side))
+            grid += shift
+        levels = F.grid_sample(
+            images.flatten(0, 1)[:, None],
+            grid.view(len(images) * images.shape[1], 2, 1, -1).permute(0, 2, 3, 1),
+            padding_mode="border",
+            align_corners=False,
+        )
+        return levels.view(*shift.shape[:2], shift.shape[3], side, side).to(torch.int32)
+
+
+def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
+    """Fill `video` with patches on black, joined by the pixel maximum.
+
+    Args:
+        patches: `n k F p p`, levels of any type; or `n k 1 p p`, if all frames show the same.
+        corners: `n k F 2`, int64, x and y of their upper left corners; a patch does not leave the canvas.
+        video: `n F H W`, uint8.
+    """
+    canvas, side = video.shape[-1], patches.shape[-1]
+    count = math.prod(patches.shape[:3])
+    strip = _strip(count, canvas, video.device)
+    _places(strip, side, canvas).copy_(patches.flatten(0, 2))
+    _join(strip, torch.arange(count, device=video.device).view(patches.shape[:3]), corners, video)
+
+
+def _strip(count: int, canvas: int, device: torch.device) -> Tensor:
+    """Room for patches, each as part of a picture as wide as the canvas, stored row after row; dark.
+
+    Such a patch moves by (x, y) when one reads from y·canvas + x earlier on: a frame is one contiguous copy, whose
+    start is all that a place decides. Before the first, there is room to read from.
+    """
+    return torch.zeros((1 + count) * canvas**2, dtype=torch.uint8, device=device)
+
+
+def _places(strip: Tensor, side: int, canvas: int) -> Tensor:
+    """Where patches of one side lie in a strip: `count side side`."""
+    size = canvas**2
+    return strip.as_strided((len(strip) // size - 1, side, side), (size, canvas, 1), size)
+
+
+def _join(strip: Tensor, numbers: Tensor, corners: Tensor, video: Tensor) -> None:
+    """Fill `video` (n F H W) with patches of a strip, by their numbers (n k F or n k 1), at `corners` (n k F 2)."""
+    canvas = video.shape[-1]
+    windows = _windows(strip, canvas**2)
+    first = (1 + numbers) * canvas**2 - corners[..., 1] * canvas - corners[..., 0]  # n k F
+    torch.index_select(windows, 0, first[:, 0].flatten(), out=video.view(-1, canvas**2))
+    for other in range(1, first.shape[1]):
+        layer = windows.index_select(0, first[:, other].flatten())
+        torch.maximum(video, layer.view(video.shape), out=video)
+
+
+def _windows(values: Tensor, length: int) -> Tensor:
+    """All runs of `length` consecutive values, without a copy: a table whose rows overlap."""
+    return values.as_strided((len(values) - length + 1, length), (1, 1))
+
+
+def ink_boxes(layers: Tensor) -> Tensor:
+    """The smallest rectangles around all pixels above 0.
+
+    Args:
+        layers: `… h h`, whole numbers from 0 to 255 of any type.
+
+    Returns:
+        `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
+    """
+    profiles = torch.empty(*layers.shape[:-2], 2, layers.shape[-1], device=layers.device)
+    _profile(layers, profiles)
+    return _inked(profiles)
+
+
+def _profile(layers: Tensor, profiles: Tensor) -> None:
+    """Fill `profiles` (… 2 h) with the sums of the columns and of the rows of layers (… h h)."""
+    levels = layers.float()
+    torch.sum(levels, -2, out=profiles[..., 0, :])
+    torch.sum(levels, -1, out=profiles[..., 1, :])
+
+
+def _inked(profiles: Tensor) -> Tensor:
+    """The `ink_boxes` of layers with these profiles."""
+    # A sum up to a column or row, from either side, is above 0 where there is ink up to it.
+    side = profiles.shape[-1]
+    before = torch.ones(side, side, device=profiles.device).triu()
+    sums = (profiles @ torch.cat((before, before.T), 1)).unflatten(-1, (2, side))  # … 2 2 side
+    counts = sums.clamp_(max=1).sum(-1)  # … 2 2, of columns and rows: from the first with ink on, up to the last
+    boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)
+    return boxes.where(counts[..., :1, 1] > 0, torch.nan)

@@ -1,0 +1,267 @@
+"""Figures drawn with smooth edges, and what stands behind them."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.data.figure_motion import JOINTS, Floats
+
+Pixels = NDArray[np.uint8]
+Color = tuple[float, float, float]
+Place = tuple[float, float]
+
+_FINER = 4  # pixels drawn for each pixel of a frame, along each side
+_SHIFT = 4  # bits behind the point that OpenCV takes
+_FAR, _RIM = 0.74, 0.42  # how bright the far limbs are, and the outlines
+_OUTLINE = 0.009  # of a body's height
+REACH = 0.1  # from a joint to the end of what is drawn around it, at most, as a share of the body's height
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colors from 0 to 255, and how thick the limbs are: 1 is usual."""
+
+    skin: Color
+    hair: Color
+    shirt: Color
+    trousers: Color
+    shoes: Color
+    thickness: float = 1.0
+
+
+class Part(NamedTuple):
+    """Two discs and what is between them; radii as shares of the body's height."""
+
+    start: str
+    end: str
+    radii: tuple[float, float]
+    color: str
+
+
+_ARM = (
+    Part("shoulder", "elbow", (0.031, 0.026), "shirt"),
+    Part("elbow", "hand", (0.024, 0.018), "skin"),
+    Part("hand", "hand", (0.025, 0.025), "skin"),
+)
+_LEG = (
+    Part("hip", "knee", (0.047, 0.035), "trousers"),
+    Part("knee", "ankle", (0.035, 0.026), "trousers"),
+    Part("ankle", "toe", (0.03, 0.022), "shoes"),
+)
+_TRUNK = (Part("pelvis", "neck", (0.056, 0.064), "shirt"), Part("neck", "head", (0.028, 0.028), "skin"))
+_HEAD = 0.068
+
+
+class Layer(NamedTuple):
+    """What is drawn in front of a picture: its upper left corner in pixels, and `h w 4`: color times cover (0 to 255),
+    and the cover from 0 to 1."""
+
+    left: int
+    top: int
+    values: NDArray[np.float32]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The smallest rectangle around all pixels that it covers, however little: `x1 y1 x2 y2`."""
+        rows, columns = (np.flatnonzero((self.values[..., 3] > 0).any(axis)) for axis in (1, 0))
+        x1, x2 = self.left + columns[0], self.left + columns[-1] + 1
+        return float(x1), float(self.top + rows[0]), float(x2), float(self.top + rows[-1] + 1)
+
+    def over(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A copy of a picture `H W 3`, with this in front of it."""
+        height, width = self.values.shape[:2]
+        place = slice(self.top, self.top + height), slice(self.left, self.left + width)
+        seen = picture.copy()
+        seen[place] = self.values[..., :3] + (1 - self.values[..., 3:]) * picture[place]
+        return seen
+
+
+class _Canvas:
+    """Discs and what is between them, drawn finer than pixels: as much of a frame as the places given can need."""
+
+    def __init__(self, places: Floats, around: float, size: tuple[int, int]) -> None:
+        low = np.floor(places.min(0) - around).astype(int)
+        high = np.ceil(places.max(0) + around).astype(int)
+        self.left, self.top = (int(v) for v in np.clip(low, 0, (size[1] - 1, size[0] - 1)))
+        right, bottom = (int(v) for v in np.clip(high, (self.left + 1, self.top + 1), size[::-1]))
+        self.height, self.width = bottom - self.top, right - self.left
+        self.fine = np.zeros((self.height * _FINER, self.width * _FINER, 4), np.uint8)
+
+    def disc(self, center: Place, radius: float, color: Color) -> None:
+        thick = round(radius * _FINER * 2**_SHIFT)
+        cv2.circle(self.fine, self._fixed(*center), thick, (*color, 255), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+    def capsule(self, start: Place, end: Place, radii: tuple[float, float], color: Color) -> None:
+        (x, y), (u, v) = start, end
+        length = math.hypot(u - x, v - y)
+        if length > 1e-6:
+            ax, ay = (y - v) / length, (u - x) / length
+            r, q = radii
+            outline = (
+                (x + ax * r, y + ay * r),
+                (u + ax * q, v + ay * q),
+                (u - ax * q, v - ay * q),
+                (x - ax * r, y - ay * r),
+            )
+            corners = np.array([self._fixed(*corner) for corner in outline], np.int32)
+            cv2.fillConvexPoly(self.fine, corners, (*color, 255), cv2.LINE_AA, _SHIFT)
+        self.disc(start, radii[0], color)
+        self.disc(end, radii[1], color)
+
+    def layer(self) -> Layer:
+        size = self.width, self.height
+        values = cv2.resize(self.fine, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        values[..., 3] /= 255
+        return Layer(self.left, self.top, values)
+
+    def _fixed(self, x: float, y: float) -> tuple[int, int]:
+        """A place as OpenCV takes it, where a pixel's center is a whole number."""
+        unit = 2**_SHIFT
+        return round(((x - self.left) * _FINER - 0.5) * unit), round(((y - self.top) * _FINER - 0.5) * unit)
+
+
+def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tuple[int, int]) -> Layer:
+    """One figure.
+
+    Args:
+        joints: `J 2`, x and y in pixels.
+        height: of the body, in pixels.
+        look: its colors.
+        facing: 1: to the right, -1: to the left.
+        size: H and W.
+    """
+    canvas = _Canvas(joints, REACH * height, size)
+    at: dict[str, Place] = {name: (x, y) for name, (x, y) in zip(JOINTS, joints.tolist(), strict=True)}
+    # What is nearer is drawn later.
+    for side, limb, shade in (("far ", _ARM, _FAR), ("far ", _LEG, _FAR), ("near ", _LEG, 1.0), ("", _TRUNK, 1.0)):
+        _draw_parts(canvas, at, side, limb, height, look, shade)
+    _draw_head(canvas, at["neck"], at["head"], height, look, facing)
+    _draw_parts(canvas, at, "near ", _ARM, height, look, 1.0)
+    return canvas.layer()
+
+
+def _draw_parts(
+    canvas: _Canvas, at: dict[str, Place], side: str, parts: tuple[Part, ...], height: float, look: Look, shade: float
+) -> None:
+    for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # the outline of a whole limb lies behind all of it
+        for part in parts:
+            color = _shaded(getattr(look, part.color), shade * dark)
+            first, last = ((radius * look.thickness + grown) * height for radius in part.radii)
+            canvas.capsule(at[side + part.start], at[side + part.end], (first, last), color)
+
+
+def _draw_head(canvas: _Canvas, neck: Place, head: Place, height: float, look: Look, facing: int) -> None:
+    x, y = head[0] - neck[0], head[1] - neck[1]
+    unit = _HEAD * height / math.hypot(x, y)
+    up_x, up_y = x * unit, y * unit  # a head's radius
+
+    def place(forward: float, upward: float) -> Place:
+        return (
+            head[0] + upward * up_x - forward * facing * up_y,
+            head[1] + upward * up_y + forward * facing * up_x,
+        )
+
+    radius = _HEAD * height
+    for grown, dark in ((_OUTLINE * height, _RIM), (0.0, 1.0)):
+        skin, hair = _shaded(look.skin, dark), _shaded(look.hair, dark)
+        canvas.disc(place(0.98, -0.12), 0.22 * radius + grown, skin)
+        canvas.disc(head, radius + grown, skin)
+        canvas.disc(place(-0.22, 0.3), 0.86 * radius + grown, hair)
+    canvas.disc(place(0.4, -0.2), 0.68 * radius, look.skin)
+    canvas.disc(place(0.55, 0.05), 0.13 * radius, (30.0, 25.0, 25.0))
+
+
+def _shaded(color: Color, factor: float) -> Color:
+    red, green, blue = color
+    return red * factor, green * factor, blue * factor
+
+
+def draw_stool(x: float, ground: float, height: float, width: float, size: tuple[int, int]) -> Layer:
+    """A stool seen from the side, its middle at x; all in pixels."""
+    seat, thin = ground - height, max(width * 0.05, 0.8)
+    corners = np.array([(x - width, seat), (x + width, ground)])
+    canvas = _Canvas(corners, 2 * thin + 1, size)
+    for color, grown in (((52.0, 38.0, 28.0), 0.6), ((138.0, 102.0, 70.0), 0.0)):
+        for side in (-1, 1):
+            foot, top = (x + side * width * 0.45, ground - thin), (x + side * width * 0.3, seat)
+            canvas.capsule(foot, top, (thin + grown, thin + grown), color)
+        board = 1.4 * thin + grown
+        canvas.capsule((x - width / 2, seat + thin), (x + width / 2, seat + thin), (board, board), color)
+    return canvas.layer()
+
+
+def draw_shadow(picture: NDArray[np.float32], x: float, ground: float, width: float) -> NDArray[np.float32]:
+    """A copy of the picture `H W 3` with a soft shadow on the ground; all in pixels."""
+    top = max(0, math.floor(ground - 0.4 * width))
+    columns, rows = np.arange(picture.shape[1]) + 0.5, np.arange(top, picture.shape[0]) + 0.5
+    away = ((columns - x) / width)[None] ** 2 + ((rows - ground) / (0.16 * width))[:, None] ** 2
+    darker = picture.copy()
+    darker[top:] *= (1 - 0.45 * np.exp(-2 * away)).astype(np.float32)[..., None]
+    return darker
+
+
+def draw_room(size: tuple[int, int], horizon: float, chance: np.random.Generator) -> NDArray[np.float32]:
+    """A still room, `H W 3` from 0 to 255: wall and floor in gradients, texture, and things that stand about.
+
+    Args:
+        size: H and W.
+        horizon: the row where the floor begins.
+        chance: of everything in it.
+    """
+    height, width = size
+    picture = np.empty((height, width, 3), np.float32)
+    split = round(horizon)
+    tone = chance.uniform(105, 205)
+    for part, level in ((slice(0, split), tone), (slice(split, height), tone * chance.uniform(0.55, 0.8))):
+        first, last = (level * chance.uniform(0.8, 1.15) + chance.uniform(-32, 32, 3) for _ in range(2))
+        # A gradient in any direction.
+        slope = chance.normal(size=2)
+        rows, columns = np.mgrid[0 : picture[part].shape[0], 0:width]
+        ramp = slope[0] * rows / height + slope[1] * columns / width
+        ramp = (ramp - ramp.min()) / max(float(np.ptp(ramp)), 1e-6)
+        picture[part] = first + ramp[..., None] * (last - first)
+    things = np.clip(picture, 0, 255).astype(np.uint8)  # OpenCV smooths edges in bytes only
+    for _ in range(int(chance.integers(3, 8))):
+        _draw_thing(things, horizon, chance)
+    picture = things.astype(np.float32)
+    for cells, strength in ((7, 5.0), (40, 3.5)):
+        noise = chance.normal(0, strength, (max(2, height * cells // width), cells)).astype(np.float32)
+        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    return np.clip(picture, 0, 255, out=picture)
+
+
+def _fixed(points: Floats) -> NDArray[np.int32]:
+    return np.round(points * 2**_SHIFT).astype(np.int32)
+
+
+def _draw_thing(picture: Pixels, horizon: float, chance: np.random.Generator) -> None:
+    """A picture on the wall, a box or a ball on the floor, a pole, a cable: nothing that moves."""
+    height, width = picture.shape[:2]
+    color = tuple(float(c) for c in np.clip(chance.uniform(40, 215) + chance.uniform(-45, 45, 3), 0, 255))
+    edge = tuple(c * 0.6 for c in color)
+    x = chance.uniform(0, width)
+    w, h = chance.uniform(0.05, 0.18, 2) * width
+    kind = str(chance.choice(["frame", "box", "ball", "pole", "cable"]))
+    floor = horizon + chance.uniform(0.0, 0.3) * (height - horizon)
+    corners = {
+        "frame": (x, chance.uniform(0.08, 0.7) * horizon, w, h),
+        "box": (x, floor - h, w, h),
+        "pole": (x, floor - 0.75 * horizon, 0.012 * width, 0.75 * horizon),
+    }
+    if kind in corners:
+        left, top, w, h = corners[kind]
+        a, b = (round(left), round(top)), (round(left + w), round(top + h))
+        cv2.rectangle(picture, a, b, color, cv2.FILLED)
+        cv2.rectangle(picture, a, b, edge, 1, cv2.LINE_AA)
+    elif kind == "ball":
+        center = (round(x), round(floor - w / 2))
+        cv2.circle(picture, center, round(w / 2), color, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, center, round(w / 2), edge, 1, cv2.LINE_AA)
+    else:
+        sag = np.abs(np.sin(np.pi * (np.linspace(0, 1, 33) * width + x) / (4 * w)))  # hung up at equal distances
+        points = np.stack([np.linspace(0, width, 33), h * (0.3 + 0.4 * sag)], 1)
+        cv2.polylines(picture, [_fixed(points)], False, edge, 1, cv2.LINE_AA, _SHIFT)

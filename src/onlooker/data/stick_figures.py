@@ -1,0 +1,314 @@
+"""Stick figures: videos of a person who does something for a part of the time, as arrays or as real video files.
+
+Where moving digits are made of exact pixels, these go through the whole reading path: files, a codec's losses, color,
+clutter, sizes. Single frames are often ambiguous: to sit down and to stand up, to walk forward and backward, to raise
+and to lower an arm show the same poses in another order; and a second person may stand there, frozen in the middle of
+anything. Box and joints are known at every frame, and when the event is.
+"""
+
+import colorsys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.data.figure_drawing import REACH, Layer, Look, draw_figure, draw_room, draw_shadow, draw_stool
+from onlooker.data.figure_motion import ACTIONS, JOINTS, SEATED, Body, Floats, limb_positions, perform
+from onlooker.data.write_folder import GeneratedClip, write_folder
+
+BACKGROUNDS = ("room", "plain")
+
+_PLAIN = 128.0
+_MARGIN = 2.0  # pixels between a figure and the border
+_STREAMS = {"person": 0, "video": 1}
+
+
+@dataclass(frozen=True)
+class Person:
+    """What stays the same of a person from video to video.
+
+    Args:
+        body: lengths of the limbs.
+        look: colors and thickness.
+        tempo, vigour: how fast cycles are, and how far movements go; 1 is usual.
+        right_handed: which side acts.
+    """
+
+    body: Body
+    look: Look
+    tempo: float
+    vigour: float
+    right_handed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FigureVideo:
+    """A video, and everything that is true of it.
+
+    Args:
+        pixels: `T H W 3`, uint8 RGB.
+        action: what is done, one of `ACTIONS`.
+        person: who does it.
+        boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around all that is drawn of the figure.
+        joints: `T J 2`, float32, x and y in pixels, in the order of `JOINTS`.
+        moving: `T`, bool, the frames of the event: those that a step of the motion leads from or to.
+        bystander: the box of a second person, who stands still; None: there is none. Where the two meet, the figure is
+            in front.
+    """
+
+    pixels: NDArray[np.uint8]
+    action: str
+    person: int
+    boxes: NDArray[np.float32]
+    joints: NDArray[np.float32]
+    moving: NDArray[np.bool_]
+    bystander: tuple[float, float, float, float] | None
+
+
+@dataclass(frozen=True)
+class StickFigures:
+    """How videos of stick figures are made.
+
+    Args:
+        frames: frames in a video (T).
+        fps: frames a second; how fast the motion is goes by seconds.
+        size: height and width of a frame (H W), in pixels.
+        people: how many persons there are; the n-th video of every action shows the person n modulo `people`.
+        event: shortest and longest part of the video that the motion fills; `(1, 1)`: all of it.
+        height: smallest and largest height of a standing person, as a share of H. One who would leave the frame is
+            drawn as much smaller as it takes.
+        bystanders: the share of videos with a second person, who stands still in a pose of any action.
+        background: `room` (walls, floor, things, shadows, noise) or `plain` (one gray).
+        noise: standard deviation of every frame's noise, in levels of 255; only in a room.
+
+    Raises:
+        ValueError: a setting that no video can be made with.
+    """
+
+    frames: int = 48
+    fps: float = 24.0
+    size: tuple[int, int] = (144, 192)
+    people: int = 10
+    event: tuple[float, float] = (0.5, 0.8)
+    height: tuple[float, float] = (0.45, 0.62)
+    bystanders: float = 0.5
+    background: str = "room"
+    noise: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.frames < 4:
+            raise ValueError(f"frames is {self.frames}, expected at least 4: a motion takes time")
+        if not self.fps > 0:
+            raise ValueError(f"fps is {self.fps}, expected a positive number")
+        if min(self.size) < 32:
+            raise ValueError(f"size is {self.size}, expected (height, width) of at least 32 pixels")
+        if self.people < 1:
+            raise ValueError(f"people is {self.people}, expected at least 1 person")
+        if not 0 < self.event[0] <= self.event[1] <= 1:
+            raise ValueError(f"event is {self.event}, expected (shortest, longest) as shares of the video, 0 to 1")
+        if not 0 < self.height[0] <= self.height[1] <= 1:
+            raise ValueError(f"height is {self.height}, expected (smallest, largest) as shares of the frame, 0 to 1")
+        if not 0 <= self.bystanders <= 1:
+            raise ValueError(f"bystanders is {self.bystanders}, expected a share of the videos, 0 to 1")
+        if self.background not in BACKGROUNDS:
+            raise ValueError(f"background is {self.background!r}, expected one of {', '.join(BACKGROUNDS)}")
+        if self.noise < 0:
+            raise ValueError(f"noise is {self.noise}, expected 0 or more levels of 255")
+
+    def video(self, action: str, number: int = 0, *, seed: int = 0) -> FigureVideo:
+        """Make one video. Equal arguments give equal videos.
+
+        Args:
+            action: one of `ACTIONS`.
+            number: which video of this action; the person is `number` modulo `people`.
+            seed: of the people and of everything else.
+
+        Raises:
+            ValueError: no action of that name, or a negative number.
+        """
+        if action not in ACTIONS:
+            raise ValueError(f"no action is called {action!r}; there are {', '.join(ACTIONS)}")
+        if number < 0:
+            raise ValueError(f"number is {number}, expected 0 or more")
+        chance = np.random.default_rng([seed, _STREAMS["video"], list(ACTIONS).index(action), number])
+        index = number % self.people
+        person = make_person(index, seed)
+        facing = int(chance.choice([-1, 1]))
+        event = self._event(chance)
+        ground = self.size[0] * chance.uniform(0.86, 0.95)
+        path = self._perform(action, person, facing, event, chance)
+        path, height = self._placed(path, ground, self.size[0] * chance.uniform(*self.height), chance)
+
+        picture = np.full((*self.size, 3), _PLAIN, np.float32)
+        if self.background == "room":
+            picture = draw_room(self.size, ground - self.size[0] * chance.uniform(0.06, 0.16), chance)
+        bystander = None
+        if chance.random() < self.bystanders:
+            picture, bystander = self._with_bystander(picture, index, ground, seed, chance)
+        if self.background == "room":
+            stool = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground)
+            picture = stool.over(picture)
+
+        video = np.empty((self.frames, *self.size, 3), np.uint8)
+        boxes = []
+        for t, joints in enumerate(path):
+            figure = draw_figure(joints, height, person.look, facing, self.size)
+            boxes.append(figure.box)
+            behind = picture
+            if self.background == "room":
+                behind = draw_shadow(picture, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
+            seen = figure.over(behind)
+            if self.background == "room" and self.noise:
+                seen += self.noise * chance.standard_normal(seen.shape, np.float32)
+            video[t] = np.clip(seen, 0, 255).round()
+        moving = (np.arange(self.frames) >= event[0]) & (np.arange(self.frames) <= event[1])
+        return FigureVideo(
+            video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, bystander
+        )
+
+    def _event(self, chance: np.random.Generator) -> tuple[int, int]:
+        """First and last frame of the motion."""
+        steps = self.frames - 1
+        length = max(1, round(float(chance.uniform(*self.event)) * steps))
+        first = int(chance.integers(0, steps - length + 1))
+        return first, first + length
+
+    def _perform(
+        self, action: str, person: Person, facing: int, event: tuple[int, int], chance: np.random.Generator
+    ) -> Floats:
+        """Joints `T J 2` in units of the body's height, the soles on y = 0."""
+        path = perform(
+            ACTIONS[action],
+            person.body,
+            self.frames,
+            self.fps,
+            event,
+            # The right side is the near one of who faces to the right.
+            near_acts=person.right_handed == (facing > 0),
+            tempo=person.tempo * chance.uniform(0.9, 1.1),
+            vigour=person.vigour * chance.uniform(0.95, 1.05),
+            phase=chance.uniform(0, 2 * np.pi),
+        )
+        return path * np.array([facing, 1.0])
+
+    def _placed(self, path: Floats, ground: float, height: float, chance: np.random.Generator) -> tuple[Floats, float]:
+        """Joints in pixels, somewhere on the ground where all of the motion is in the frame; and the body's height."""
+        low, high = path.min((0, 1)) - REACH, path.max((0, 1)) + REACH
+        room = self.size[1] - 2 * _MARGIN
+        height = float(min(height, room / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
+        first, last = _MARGIN - height * low[0], self.size[1] - _MARGIN - height * high[0]
+        return path * height + np.array([chance.uniform(first, max(first, last)), ground]), height
+
+    def _with_bystander(
+        self, picture: NDArray[np.float32], index: int, ground: float, seed: int, chance: np.random.Generator
+    ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
+        """The picture with another person, frozen in the middle of any action that keeps a foot on the ground."""
+        other = make_person((index + 1 + int(chance.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
+        action = str(chance.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
+        facing = int(chance.choice([-1, 1]))
+        path = self._perform(action, other, facing, (0, self.frames - 1), chance)
+        frozen = path[[int(chance.integers(self.frames))]]
+        standing = ground - self.size[0] * chance.uniform(0.0, 0.03)
+        joints, height = self._placed(frozen, standing, self.size[0] * chance.uniform(*self.height), chance)
+        if self.background == "room":
+            picture = draw_shadow(picture, joints[0, JOINTS.index("pelvis"), 0], standing, 0.22 * height)
+            if action in ("sit_down", "stand_up"):
+                picture = self._stool(joints[0], height, other, facing, standing).over(picture)
+        figure = draw_figure(joints[0], height, other.look, facing, self.size)
+        return figure.over(picture), figure.box
+
+    def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> Layer:
+        """Where one would sit who stands there. The figure has one in every video, so that it tells nothing."""
+        seated = limb_positions(SEATED[None], person.body, True)[0]
+        ankle, pelvis = seated[JOINTS.index("near ankle")], seated[JOINTS.index("pelvis")]
+        feet = joints[[JOINTS.index("near ankle"), JOINTS.index("far ankle")], 0].mean()
+        back = (pelvis - ankle)[0] - person.body.hips
+        seat = ankle[1] - pelvis[1] + person.body.ankle_height - 0.05
+        return draw_stool(feet + facing * back * height, ground, seat * height, 0.24 * height, self.size)
+
+
+def make_person(index: int, seed: int = 0) -> Person:
+    """The person of a number: equal arguments give equal people."""
+    chance = np.random.default_rng([seed, _STREAMS["person"], index])
+    usual = asdict(Body())
+    body = Body(**{part: length * float(chance.uniform(0.92, 1.08)) for part, length in usual.items()})
+
+    def color(saturation: tuple[float, float], value: tuple[float, float]) -> tuple[float, float, float]:
+        hue = float(chance.random())
+        rgb = colorsys.hsv_to_rgb(hue, float(chance.uniform(*saturation)), float(chance.uniform(*value)))
+        return rgb[0] * 255, rgb[1] * 255, rgb[2] * 255
+
+    depth = float(chance.uniform(0.35, 1.0))
+    hair = float(chance.uniform(0.1, 0.75))
+    look = Look(
+        skin=(245 * depth, 205 * depth**1.1, 175 * depth**1.25),
+        hair=(190 * hair, 140 * hair, 95 * hair),
+        shirt=color((0.45, 0.9), (0.55, 0.95)),
+        trousers=color((0.15, 0.7), (0.2, 0.6)),
+        shoes=color((0.0, 0.5), (0.1, 0.9)),
+        thickness=float(chance.uniform(0.78, 1.22)),
+    )
+    return Person(
+        body, look, float(chance.uniform(0.85, 1.15)), float(chance.uniform(0.9, 1.08)), bool(chance.random() < 0.85)
+    )
+
+
+def write_set(
+    folder: Path,
+    clips: int = 20,
+    *,
+    seed: int = 0,
+    figures: StickFigures | None = None,
+    actions: Sequence[str] = tuple(ACTIONS),
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+) -> Path:
+    """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and `truth.json`.
+
+    The person of a clip is its recording, so a split can leave people out; with fewer clips than people the first ones
+    alone are in it. `truth.json` holds the settings, the names of the joints, and for each clip `person`, `event` (its
+    first and last frame), `boxes` (`T 4`), `joints` (`T J 2`) and `bystander` (a box, or null), in pixels. Equal
+    arguments give equal files, as long as the encoder is the same.
+
+    Args:
+        folder: new or empty.
+        clips: videos of each action.
+        seed: of everything.
+        figures: how they are made; None: `StickFigures()`.
+        actions: which, of `ACTIONS`.
+        progress: called with what is to be done and how much it is; gives the same back, one by one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: fewer than one clip, or no action of a name.
+        FileExistsError: the folder holds something.
+    """
+    if clips < 1:
+        raise ValueError(f"clips is {clips}, expected at least 1 of each action")
+    if not actions or set(actions) - set(ACTIONS):
+        raise ValueError(f"actions are {', '.join(actions) or 'none'}; there are {', '.join(ACTIONS)}")
+    figures = figures or StickFigures()
+
+    def made() -> Iterator[GeneratedClip]:
+        jobs = [(action, number) for action in actions for number in range(clips)]
+        for action, number in progress(jobs, len(jobs)):
+            video = figures.video(action, number, seed=seed)
+            yield GeneratedClip(action, f"person-{video.person:02}", video.pixels, _truth(video))
+
+    about = {"generated": "stick figures", "seed": seed, "settings": asdict(figures), "joints": list(JOINTS)}
+    return write_folder(folder, made(), figures.fps, about)
+
+
+def _truth(video: FigureVideo) -> dict[str, Any]:
+    frames = np.flatnonzero(video.moving)
+    return {
+        "person": video.person,
+        "event": [int(frames[0]), int(frames[-1])],
+        "boxes": video.boxes.tolist(),
+        "joints": np.round(video.joints.astype(np.float64), 2).tolist(),
+        "bystander": None if video.bystander is None else list(video.bystander),
+    }

@@ -1,0 +1,73 @@
+"""Generated videos as a folder of clips: video files, which of them belong together, and what is true of them."""
+
+import csv
+import io
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.data.folder import RECORDINGS
+from onlooker.files import write_bytes, write_json
+from onlooker.video.write import write
+
+TRUTH = "truth.json"
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedClip:
+    """One video on its way to a file.
+
+    Args:
+        label: its class, which is the name of its folder.
+        recording: what it shares with the clips that it must not be parted from in a split, such as a person.
+        pixels: `T H W 3`, uint8 RGB.
+        truth: what is true of it, as plain values for JSON.
+    """
+
+    label: str
+    recording: str
+    pixels: NDArray[np.uint8]
+    truth: Mapping[str, Any]
+
+
+def write_folder(folder: Path, clips: Iterable[GeneratedClip], fps: float, about: Mapping[str, Any]) -> Path:
+    """Write `folder/<class>/NNN.mp4`, `recordings.csv`, and `truth.json`: `about`, and by path what is true of a clip.
+
+    All is written beside `folder` and renamed at the end: a folder that is there is whole.
+
+    Args:
+        folder: new or empty.
+        clips: one after another, numbered in their classes as they come.
+        fps: frames a second.
+        about: what is true of all of them.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: holds something already; choose a new folder, or remove it")
+    temporary = folder.absolute().with_name(f".{folder.absolute().name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    numbers: Counter[str] = Counter()
+    recordings, truth = io.StringIO(), {}
+    rows = csv.writer(recordings)
+    rows.writerow(["clip", "recording"])
+    for clip in clips:
+        name = f"{clip.label}/{numbers[clip.label]:03}.mp4"
+        numbers[clip.label] += 1
+        write(temporary / name, clip.pixels, fps)
+        rows.writerow([name, clip.recording])
+        truth[name] = dict(clip.truth)
+    write_bytes(temporary / RECORDINGS, recordings.getvalue().encode())
+    write_json(temporary / TRUTH, {**about, "fps": fps, "clips": truth})
+    temporary.replace(folder)
+    return folder

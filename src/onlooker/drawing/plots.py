@@ -1,0 +1,322 @@
+"""Figures of a run: learning curves, confusion, reliability, class probabilities in time. One look for all of them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008 without the yellow, which is lost on white: told apart with any color vision.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
+INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
+    """The look: two quiet axes, faint lines across, words instead of ornament."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#b9bfc7")
+    axes.tick_params(colors=QUIET, labelsize=9, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x, color=QUIET, fontsize=9.5)
+    axes.set_ylabel(y, color=QUIET, fontsize=9.5)
+    if title:
+        axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+
+
+def _legend(axes: "Axes", **where: Any) -> None:
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
+
+
+def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
+    """Every measure against the epoch: a panel a measure, a line a part of the data or a run.
+
+    Args:
+        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`. Values are
+            one an epoch, NaN where there was none. Shares (a name with "accuracy") are drawn from 0 to 1.
+    """
+    measures = list(dict.fromkeys(name for line in curves.values() for name in line))
+    if not measures:
+        raise ValueError("no curves given, expected at least one line with one measure")
+    figure = _figure(4.6 * len(measures), 3.3)
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        for k, (name, line) in enumerate(curves.items()):
+            if measure in line:
+                values = np.asarray(line[measure], dtype=np.float64)
+                marker = "o" if len(values) < 3 else ""
+                color = COLORS[k % len(COLORS)]
+                axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, marker=marker, label=name)
+        _plain(axes, "epoch", "", measure)
+        axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
+        axes.xaxis.set_major_locator(_whole_numbers())
+        if "accuracy" in measure:
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter(_percent())
+        else:
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        if len(curves) > 1:
+            _legend(axes)
+    return figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: what stands along and up, and for each line its values by place."""
+
+    x: str
+    y: str
+    lines: Mapping[str, Mapping[float, float]]
+
+
+def measured(panels: Sequence[Sequence[Panel]]) -> "Figure":
+    """Measurements against what was varied, each a marked point; a name has one color in all panels, axes begin at 0.
+
+    Args:
+        panels: rows of equally many.
+    """
+    if not panels or not panels[0] or len({len(row) for row in panels}) > 1:
+        raise ValueError(f"panels are {[len(row) for row in panels]} in a row, expected equally many and not none")
+    names = list(dict.fromkeys(name for row in panels for panel in row for name in panel.lines))
+    figure = _figure(3.7 * len(panels[0]), 2.9 * len(panels))
+    grid = figure.subplots(len(panels), len(panels[0]), squeeze=False)
+    for axes, panel in zip(grid.flat, (panel for row in panels for panel in row), strict=True):
+        for name, points in panel.lines.items():
+            color = COLORS[names.index(name) % len(COLORS)]
+            axes.plot(list(points), list(points.values()), color=color, linewidth=1.8, marker="o", markersize=4)
+        _plain(axes, panel.x, panel.y)
+        axes.set_xticks(sorted({x for points in panel.lines.values() for x in points}))
+        axes.set_ylim(bottom=0)
+    handles = [_line(COLORS[k % len(COLORS)]) for k in range(len(names))]
+    figure.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
+def _line(color: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, linewidth=1.8, marker="o", markersize=4)
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=8, integer=True)
+
+
+def _percent() -> Any:
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(xmax=1, decimals=0)
+
+
+def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
+    """What was taken for what, readable from 2 to 60 classes. Color deepens with the share of a true class (its
+    0.6th power), numbers are videos; more than 30 classes have no room for numbers.
+
+    Args:
+        matrix: `K K` counts, truth down, prediction across.
+        classes: the `K` names.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    K = len(classes)
+    if counts.shape != (K, K):
+        raise ValueError(f"the matrix has shape {counts.shape} for {K} classes, expected {K} {K}")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cell = float(np.interp(K, [2, 10, 20, 60], [0.95, 0.55, 0.4, 0.185]))
+    letters = float(np.interp(K, [2, 10, 20, 60], [10, 9.5, 9, 6.5]))
+    names = [name if len(name) <= 28 else name[:27] + "…" for name in classes]
+    longest = max(len(name) for name in names) * letters * 0.0085  # inches, about
+    margin = 0.6 + longest
+    figure = _figure(K * cell + margin + 0.2, K * cell + margin)
+    axes = figure.subplots()
+    # A root, so that one clip gone astray among many is still seen.
+    depth = shares**0.6
+    axes.imshow(depth, cmap=_white_to_blue(), vmin=0, vmax=1)
+    _plain(axes, "predicted", "true")
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
+    axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
+    # White gaps between the cells, no frame around them.
+    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5 if K <= 20 else 0.6)
+    axes.tick_params(which="both", length=0)
+    if K <= 30:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            color = "white" if depth[row, column] > 0.55 else INK
+            label = f"{counts[row, column]:g}"
+            size = letters if len(label) < 4 else letters * 0.75
+            axes.text(column, row, label, ha="center", va="center", fontsize=size, color=color)
+    return figure
+
+
+def _white_to_blue() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("onlooker", ["#f3f5f8", "#bcd7ea", "#5aa2d0", "#0072b2", "#00426b"])
+
+
+def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figure":
+    """How far its probabilities can be trusted: the share that is right against the confidence (Guo et al. 2017).
+
+    Args:
+        scores: `B K` probabilities of each video.
+        targets: `B` true classes.
+        bins: equal bins of the confidence; empty ones are left out.
+    """
+    probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
+        raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
+    confidence, share, count = _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, bins)
+    figure = _figure(4.4, 4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
+    upper.vlines(confidence, confidence, share, color=COLORS[1], linewidth=2.5, alpha=0.35)
+    upper.scatter(confidence, share, s=26, color=COLORS[0], zorder=3)
+    upper.set_xlim(0, 1)
+    upper.set_ylim(-0.02, 1.02)
+    _plain(upper, "", "share right")
+    upper.text(0.97, 0.05, "too sure below the line", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes)
+    lower.bar(confidence, count, width=0.8 / bins, color="#9db8cc")
+    _plain(lower, "confidence", "videos")
+    for axes in (upper, lower):
+        axes.xaxis.set_major_formatter(_percent())
+    upper.yaxis.set_major_formatter(_percent())
+    return figure
+
+
+def _binned(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean confidence, share right and count of every bin that is not empty."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    kept = count > 0
+    sure = np.bincount(place, confidence, minlength=bins)[kept] / count[kept]
+    share = np.bincount(place, right, minlength=bins)[kept] / count[kept]
+    return sure, share, count[kept]
+
+
+def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], top: int = 5) -> "Figure":
+    """Class probabilities in time, of the classes that rise highest.
+
+    Args:
+        times: `T` seconds.
+        frame_scores: `T K` probabilities.
+        classes: the `K` names.
+        top: how many classes are drawn, at most.
+    """
+    seconds, scores = np.asarray(times, dtype=np.float64), np.asarray(frame_scores, dtype=np.float64)
+    if scores.shape != (len(seconds), len(classes)) or not len(seconds):
+        raise ValueError(
+            f"frame_scores have shape {scores.shape}, expected T K: {len(seconds)} times by {len(classes)} classes"
+        )
+    # Highest at the end first, so that the names stand in the order of the lines' ends.
+    highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
+    drawn = sorted(highest, key=lambda k: -scores[-1, k])
+    figure = _figure(7.6, 2.9)
+    axes = figure.subplots()
+    # Colors belong to ranks by height, so that the class that matters most has the first one.
+    colors = {k: COLORS[rank % len(COLORS)] for rank, k in enumerate(highest)}
+    for k in drawn:
+        axes.plot(
+            seconds,
+            scores[:, k],
+            color=colors[k],
+            linewidth=2,
+            marker="o" if len(seconds) < 3 else "",
+            label=classes[k],
+        )
+    _plain(axes, "seconds", "probability")
+    axes.set_ylim(0, 1.02)
+    axes.margins(x=0.01)
+    axes.yaxis.set_major_formatter(_percent())
+    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
+    """How much is known at each frame of a clip: a line a model, and a dashed line for what needs no model.
+
+    Args:
+        shares: by model, the share of clips (0 to 1) that it has right at each of `T` frames.
+        baseline: a share.
+        baseline_name: what it is.
+    """
+    if not shares or not all(len(values) for values in shares.values()):
+        raise ValueError("no shares given, expected at least one model with one frame")
+    figure = _figure(7.6, 3.1)
+    axes = figure.subplots()
+    for k, (name, values) in enumerate(shares.items()):
+        frames = np.arange(1, len(values) + 1)
+        color = COLORS[k % len(COLORS)]
+        axes.plot(frames, values, color=color, linewidth=2, marker="o" if len(values) < 3 else "", label=name)
+    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=baseline_name)
+    _plain(axes, "frame", "clips right")
+    axes.set_xlim(1, max(2, *map(len, shares.values())))
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(_whole_numbers())
+    axes.yaxis.set_major_formatter(_percent())
+    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
+    """A column a model: a dot for each seed, a line at their mean, and a dashed line for what needs no model.
+
+    Args:
+        shares: by model, one share (0 to 1) a seed.
+        baseline: a share.
+        baseline_name: what it is.
+    """
+    if not shares or not all(len(values) for values in shares.values()):
+        raise ValueError("no shares given, expected at least one model with one seed")
+    figure = _figure(max(3.6, 1.4 + 1.1 * len(shares)), 3.3)
+    axes = figure.subplots()
+    for k, values in enumerate(shares.values()):
+        axes.scatter([k] * len(values), values, color=COLORS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
+        axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLORS[0], linewidth=2.4)
+    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+    # Beside the axes: within them the name would lie on the dots of the last column.
+    axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                  textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
+    _plain(axes, "", "videos right")
+    axes.set_xticks(range(len(shares)), list(shares))
+    axes.set_xlim(-0.6, len(shares) - 0.4)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(_percent())
+    return figure
+
+
+def to_png(figure: "Figure", dpi: int = 160) -> bytes:
+    """The figure as a PNG file's bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()
+
+
+def to_svg(figure: "Figure") -> str:
+    """The figure as an SVG file's text: letters as outlines, no date; the same figure gives the same text."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "onlooker"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()

@@ -1,0 +1,109 @@
+"""Words on pixels: one outlined or plain text at any size, in any alphabet that DejaVu Sans knows."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+INK: Color = (28, 32, 38)
+Pixels = NDArray[np.uint8]
+
+
+@lru_cache(maxsize=64)
+def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
+    # matplotlib carries DejaVu Sans, so text looks the same on every system and class names need not be ASCII.
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), height)
+
+
+def text_width(text: str, height: int, bold: bool = False) -> int:
+    """How many pixels wide `text` is when its font is `height` pixels high."""
+    return int(np.ceil(_font(height, bold).getlength(text)))
+
+
+def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
+    """`text`, cut with … where it is wider than `width` pixels."""
+    if text_width(text, height, bold) <= width:
+        return text
+    kept = text
+    while kept and text_width(kept + "…", height, bold) > width:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
+
+
+def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]:
+    """`text` broken into lines of at most `width` pixels, at spaces; a longer word is cut with …."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and text_width(longer, height, bold) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return [shortened(line, height, width, bold) for line in lines]
+
+
+@lru_cache(maxsize=1024)
+def _masks(text: str, height: int, bold: bool, outline: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coverage in [0, 1] of the letters with their outline, and of the letters alone: each `H W`."""
+    font = _font(height, bold)
+    ascent, descent = font.getmetrics()
+    size = (text_width(text, height, bold) + 2 * outline, ascent + descent + 2 * outline)
+    drawn = []
+    for stroke in (outline, 0):
+        mask = Image.new("L", size, 0)
+        ImageDraw.Draw(mask).text((outline, outline), text, fill=255, font=font, stroke_width=stroke)
+        drawn.append(np.asarray(mask).astype(np.float32) / np.float32(255))
+    return drawn[0], drawn[1]
+
+
+def write(
+    picture: Pixels,
+    text: str,
+    at: tuple[int, int],
+    height: int,
+    color: Color = WHITE,
+    bold: bool = False,
+    outline: Color | None = BLACK,
+) -> None:
+    """Write one line of text into `picture`, in place; what passes its edges is cut off.
+
+    Args:
+        picture: `H W 3`, uint8.
+        text: one line.
+        at: x and y in pixels of the upper left corner of the line.
+        height: of the font, in pixels.
+        color: of the letters.
+        bold: heavier letters.
+        outline: color of a rim that keeps the letters readable on any picture; None: no rim.
+    """
+    if not text:
+        return
+    rim = max(1, round(height / 9)) if outline else 0
+    around, letters = _masks(text, height, bold, rim)
+    top, left = at[1] - rim, at[0] - rim
+    rows = slice(max(0, top), min(picture.shape[0], top + len(letters)))
+    columns = slice(max(0, left), min(picture.shape[1], left + letters.shape[1]))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    part = picture[rows, columns].astype(np.float32)
+    inner = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    for mask, ink in ((around, outline), (letters, color)):
+        if ink is not None:
+            part += mask[inner][..., None] * (np.asarray(ink, dtype=np.float32) - part)
+    picture[rows, columns] = np.rint(part).astype(np.uint8)
+
+
+def line_height(height: int) -> int:
+    """Pixels from one line of text to the next."""
+    return round(height * 1.3)

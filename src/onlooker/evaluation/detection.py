@@ -1,0 +1,215 @@
+"""How well places and times are found: pointing game, CorLoc, and mean average precision of boxes, tubes and segments.
+
+Found and true things are the same records, by the names of their videos; the score of a true one is not looked at.
+A class without a true thing is left out of a mean, and so is a video that is in neither.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onlooker.evaluation.metrics import peak_in_box
+from onlooker.localization.tubes import box_iou
+from onlooker.structures import Box, Segment, Tube
+
+Floats = NDArray[np.float64]
+
+# IoU from which something counts as found: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
+THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
+COCO_RECALLS = 101
+
+
+def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> float:
+    """The share of frames with a box in which the map's peak lies in one (Zhang et al., *Top-down neural attention by
+    excitation backprop*, 2016, without its margin of 15 pixels); NaN where no frame has a box. See `peak_in_box`.
+    """
+    hits = peak_in_box(attention, boxes, size)
+    return float(hits[np.isfinite(hits)].mean()) if np.isfinite(hits).any() else float("nan")
+
+
+def tube_iou(a: Tube, b: Tube) -> float:
+    """IoU of the tubes' frames × mean IoU of their boxes over the frames that they share, as on UCF101-24.
+
+    The definition of Saha et al. (*Deep learning for detecting multiple space-time action tubes in videos*, 2016) and
+    of Weinzaepfel et al. (2015). Tubes must have a box at every frame, or a gap counts against them.
+    """
+    shared, in_a, in_b = np.intersect1d(a.frames, b.frames, assume_unique=True, return_indices=True)
+    if not len(shared):
+        return 0.0
+    in_time = len(shared) / (len(a.frames) + len(b.frames) - len(shared))
+    return in_time * float(box_iou(a.boxes[in_a], b.boxes[in_b]).mean())
+
+
+def segment_iou(a: Segment, b: Segment) -> float:
+    """Seconds that both last, of those that either does."""
+    both = max(0.0, min(a.end, b.end) - max(a.start, b.start))
+    return both / (a.end - a.start + b.end - b.start - both)
+
+
+def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
+    """The area under precision over recall, where precision is the best at that recall or a higher one.
+
+    Things of equal score are found together: their order, which means nothing, does not count.
+
+    Args:
+        scores: `n`.
+        right: `n`, whether each is.
+        truths: how many there are to be found.
+        recalls: None: at every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
+            mean at 0, .01, … 1 (COCO).
+
+    Raises:
+        ValueError: nothing to be found.
+    """
+    if truths < 1:
+        raise ValueError(f"{truths} true ones, expected at least one to be found")
+    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
+    count = np.flatnonzero(together) + 1
+    found = hits[order].cumsum()[together]
+    recall, precision = found / truths, found / count
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    if recalls is None:
+        return float((np.diff(recall, prepend=0.0) * best).sum())
+    at = np.searchsorted(recall, np.linspace(0, 1, recalls))
+    return float(np.append(best, 0.0)[at].mean())
+
+
+def frame_map(
+    found: Mapping[str, Iterable[Box]],
+    true: Mapping[str, Iterable[Box]],
+    thresholds: Sequence[float] = THRESHOLDS,
+    recalls: int | None = None,
+) -> Floats:
+    """frame-mAP: every frame of every video is an image, and boxes are found in it.
+
+    Args:
+        found, true: boxes, by videos.
+        thresholds: L IoUs.
+        recalls: see `average_precision`.
+
+    Returns:
+        `L`, the mean over classes at each threshold; NaN where nothing is true.
+    """
+    guesses, truths = (
+        {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
+        for side in (found, true)
+    )
+    return _mean_ap(guesses, truths, _box_overlaps, thresholds, recalls)
+
+
+def video_map(
+    found: Mapping[str, Iterable[Tube]], true: Mapping[str, Iterable[Tube]], thresholds: Sequence[float] = THRESHOLDS
+) -> Floats:
+    """video-mAP: tubes, found by `tube_iou`; `L`, at each threshold the mean over classes."""
+    return _mean_ap(found, true, _overlaps(tube_iou), thresholds)
+
+
+def segment_map(
+    found: Mapping[str, Iterable[Segment]],
+    true: Mapping[str, Iterable[Segment]],
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Floats:
+    """Segment mAP as ActivityNet and THUMOS'14 define it; `L`, at each threshold the mean over classes."""
+    return _mean_ap(found, true, _overlaps(segment_iou), thresholds)
+
+
+def at_thresholds(name: str, values: Floats) -> dict[str, float]:
+    """What is told of values at `THRESHOLDS`: `name_20`, `name_50`, and the mean from .5 to .95, `name_50_95`."""
+    if values.shape != (len(THRESHOLDS),):
+        raise ValueError(f"values have shape {values.shape}, expected one at each of {len(THRESHOLDS)} thresholds")
+    return {
+        f"{name}_20": float(values[0]), f"{name}_50": float(values[1]), f"{name}_50_95": float(values[1:].mean())
+    }  # fmt: skip
+
+
+def cor_loc(found: Mapping[str, Iterable[Box]], true: Mapping[str, Iterable[Box]], threshold: float = 0.5) -> float:
+    """CorLoc: the share of frames that show a class whose best box of that class is on one, as a mean over classes.
+
+    Deselaers, Alexe and Ferrari (*Weakly supervised localization and learning with generic knowledge*, 2012). A frame
+    without a box of the class is a miss; boxes of other classes do not matter.
+
+    Returns:
+        NaN where nothing is true.
+    """
+    hits = defaultdict(list)
+    for video, boxes in true.items():
+        there = _by_frame(found.get(video, ()))
+        for t, here in _by_frame(boxes).items():
+            for label in dict.fromkeys(box.label for box in here):
+                mine = [box for box in there.get(t, ()) if box.label == label]
+                best = [max(mine, key=lambda box: box.score)] if mine else []
+                overlaps = _box_overlaps(best, [box for box in here if box.label == label])
+                hits[label].append(bool((overlaps >= threshold).any()))
+    return float(np.mean([np.mean(each) for each in hits.values()])) if hits else float("nan")
+
+
+def _by_frame(boxes: Iterable[Box]) -> dict[int, list[Box]]:
+    frames = defaultdict(list)
+    for box in boxes:
+        frames[box.frame].append(box)
+    return frames
+
+
+def _box_overlaps(found: Sequence[Box], true: Sequence[Box]) -> Floats:
+    a, b = (np.array([box.corners for box in side]).reshape(-1, 4) for side in (found, true))
+    return box_iou(a[:, None], b[None])
+
+
+def _overlaps(iou: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Floats]:
+    return lambda found, true: np.array([[iou(a, b) for b in true] for a in found]).reshape(len(found), len(true))
+
+
+def _mean_ap(
+    found: Mapping[Any, Iterable[Any]],
+    true: Mapping[Any, Iterable[Any]],
+    overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
+    thresholds: Sequence[float],
+    recalls: int | None = None,
+) -> Floats:
+    """The mean over classes of the average precision at each threshold, whatever is found in whatever place."""
+    truths, guesses = _by_class(true), _by_class(found)
+    if not truths:
+        return np.full(len(thresholds), np.nan)
+    precisions = []
+    for label, places in truths.items():
+        scores, right = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)]
+        for place, here in guesses.get(label, {}).items():
+            ordered = sorted(here, key=lambda each: -each.score)
+            scores.append(np.array([each.score for each in ordered]))
+            right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
+        count = sum(map(len, places.values()))
+        every, hits = np.concatenate(scores), np.concatenate(right, axis=1)
+        precisions.append([average_precision(every, each, count, recalls) for each in hits])
+    return np.mean(precisions, axis=0)
+
+
+def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
+    sorted_out: dict[str, dict[Any, list[Any]]] = {}
+    for place, here in things.items():
+        for each in here:
+            sorted_out.setdefault(each.label, {}).setdefault(place, []).append(each)
+    return sorted_out
+
+
+def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Which found things are right: `n m`, the surest first, to `L n`.
+
+    Each takes the true one that it overlaps most among those that no surer one has taken, as in COCO and ActivityNet;
+    a second one on the same thing is wrong.
+    """
+    right = np.zeros((len(thresholds), len(overlaps)), bool)
+    if not overlaps.shape[1]:
+        return right
+    for hits, threshold in zip(right, thresholds, strict=True):
+        free = overlaps.copy()
+        for i, row in enumerate(free):
+            best = int(row.argmax())
+            if row[best] >= threshold:
+                hits[i] = True
+                free[:, best] = -1
+    return right

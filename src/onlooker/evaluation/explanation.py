@@ -1,0 +1,115 @@
+"""Does a map show what the model goes by? Grad-CAM to compare with, and what happens when the place is blanked."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from onlooker.localization.boxes import blank_outside
+from onlooker.localization.maps import upsample
+from onlooker.models.classifier import Classifier
+
+Pixels = NDArray[np.uint8]
+SHARES = (0.05, 0.1, 0.2)
+
+
+def grad_cam(model: Classifier, features: Tensor, targets: Tensor) -> Tensor:
+    """Which places of the features speak for a class, for any model with maps (Selvaraju et al. 2017, eq. 1 and 2).
+
+        α_d = mean_{i,j} ∂y / ∂A_dij,  L = ReLU(Σ_d α_d A_d)
+
+    with y the class's logit, averaged over frames, and A the encoder's features of a frame, divided by its sum. A frame
+    in which nothing speaks for the class gets an even map.
+
+    Args:
+        model: in evaluation mode.
+        features: `B T D h w`, as `encode_video` makes them.
+        targets: `B`, the class that is asked for.
+
+    Returns:
+        `B T h w`, sums to one over `h w`.
+
+    Raises:
+        ValueError: features of one place, of which a map cannot say anything.
+    """
+    if features.shape[3] * features.shape[4] == 1:
+        raise ValueError("the features have one place, and a map over it says nothing; use an encoder with a grid")
+    with torch.enable_grad(), torch.inference_mode(False):
+        maps = features.detach().clone().requires_grad_()
+        logits = model.forward_features(maps).logits.mean(1)
+        (gradient,) = torch.autograd.grad(logits.gather(1, targets.clone()[:, None]).sum(), maps)
+    cam = (gradient.mean((3, 4), keepdim=True) * maps.detach()).sum(2).clamp(min=0)
+    total = cam.sum((2, 3), keepdim=True)
+    even = torch.full_like(cam, 1 / (cam.shape[2] * cam.shape[3]))
+    return torch.where(total > 0, cam / total.clamp(min=torch.finfo(cam.dtype).tiny), even)
+
+
+def heaviest(attention: ArrayLike, size: tuple[int, int], share: float) -> NDArray[np.bool_]:
+    """Of each frame the share of its pixels that a map gives the most weight: `T h w` to `T H W`.
+
+    Args:
+        attention: `T h w`.
+        size: H and W.
+        share: above 0, at most 1; of equal pixels the upper left ones.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, expected above 0 and at most 1")
+    large = upsample(attention, size).reshape(len(np.asarray(attention)), -1)
+    chosen = np.zeros(large.shape, np.bool_)
+    order = np.argsort(-large, axis=1, kind="stable")[:, : max(1, round(share * large.shape[1]))]
+    np.put_along_axis(chosen, order, True, axis=1)
+    return chosen.reshape(-1, *size)
+
+
+def elsewhere(mask: NDArray[np.bool_], chance: np.random.Generator) -> NDArray[np.bool_]:
+    """The same shapes and their course through the clip in another place, by lot: what leaves on one side comes in on
+    the other. `T H W` to `T H W`."""
+    down, right = (int(chance.integers(1, side)) for side in mask.shape[1:])
+    return np.roll(mask, (down, right), axis=(1, 2))
+
+
+def blanked_accuracy(
+    judge: Callable[[Pixels], NDArray[np.floating]],
+    samples: Pixels,
+    attention: ArrayLike,
+    targets: Sequence[int],
+    blank: ArrayLike,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Faithfulness: how often a model is right when the part that a map points at is blanked, and a part by lot.
+
+    Where a map shows what the model goes by, the first costs more than the second; the distance between them is the
+    measure (deletion, after Petsiuk et al. 2018, with a control of equal area and shape).
+
+    Args:
+        judge: from samples `B T H W C` to probabilities of clips `B K`.
+        samples: `B T H W C`, uint8.
+        attention: `B T h w`.
+        targets: the true class of each clip.
+        blank: `C`, what stands in the blanked part.
+        shares: of each frame's pixels.
+        seed: of the places by lot.
+
+    Returns:
+        `whole`: the accuracy on the clips as they are, once; `attended` and `random`: one for each share.
+    """
+    maps, truth = np.asarray(attention), np.asarray(targets)
+    chance = np.random.default_rng(seed)
+
+    def accuracy(clips: Pixels) -> float:
+        return float((judge(clips).argmax(1) == truth).mean())
+
+    def without(masks: Sequence[NDArray[np.bool_]]) -> float:
+        return accuracy(
+            np.stack([blank_outside(clip, ~mask, blank) for clip, mask in zip(samples, masks, strict=True)])
+        )
+
+    found: dict[str, list[float]] = {"whole": [accuracy(samples)], "attended": [], "random": []}
+    for share in shares:
+        masks = [heaviest(of_clip, (samples.shape[2], samples.shape[3]), share) for of_clip in maps]
+        found["attended"].append(without(masks))
+        found["random"].append(without([elsewhere(mask, chance) for mask in masks]))
+    return found

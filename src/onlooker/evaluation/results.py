@@ -1,0 +1,98 @@
+"""A measurement as a small JSON file: what, by which command, when, on what machine, with which seeds."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from onlooker.files import read_json, write_json
+
+_ONLY = "; then rows anew, --only "
+_PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gb() -> int | None:
+    """The machine's memory in GiB; None where it does not tell."""
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
+
+
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, cores, memory, versions; nothing that names the place."""
+    versions = {}
+    for name in (*_PACKAGES, *packages):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "cpu": _cpu(),
+        "cores": cores(),
+        "memory_gb": memory_gb(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def write_results(
+    path: Path,
+    what: str,
+    command: str,
+    figures: dict[str, Any],
+    seeds: Sequence[int] = (),
+    packages: Sequence[str] = (),
+) -> Path:
+    """Write figures as all results are written.
+
+    Args:
+        path: the JSON file.
+        what: one sentence.
+        command: what made it, to be run again.
+        figures: plain builtins.
+        seeds: of what was trained or drawn.
+        packages: whose versions matter beside those of the library.
+    """
+    values = {
+        "what": what,
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(packages),
+        "seeds": list(seeds),
+        "figures": figures,
+    }
+    write_json(path, values)
+    return path
+
+
+def with_rows_anew(command: str, only: str) -> str:
+    """The command of figures that `command` made, and of which some rows are younger; rows made twice count once."""
+    return _ONLY.join([*(part for part in command.split(_ONLY) if part != only), only])
+
+
+def check_command(path: Path, command: str) -> dict[str, Any]:
+    """The results in `path`, whose other rows stay.
+
+    Raises:
+        ValueError: another command made them: rows of several are not to be mixed.
+    """
+    stored: dict[str, Any] = read_json(path)
+    if stored["command"].split(_ONLY)[0] != command:
+        raise ValueError(f"{path} was made by {stored['command']!r}, and this is {command!r}; choose --results anew")
+    return stored
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,384 @@
+"""The step of a trained model for programs that have onnxruntime but no PyTorch: written, compared, quantized, tested.
+
+What such a program must still do is to resize a frame; `step.json` tells it all that it needs, in plain values.
+"""
+
+import copy
+import glob
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import onlooker
+from onlooker.config import DataConfig
+from onlooker.data.clips import read_sample
+from onlooker.data.folder import Split, find_clips
+from onlooker.data.transforms import NORMALIZATIONS, to_video
+from onlooker.ensemble import Fused, is_fused
+from onlooker.files import read_json, write_json
+from onlooker.models.classifier import Classifier
+from onlooker.onnx_step import (
+    DESCRIPTION,
+    INT8,
+    STEP,
+    ExportedStep,
+    PixelStep,
+    check_installed,
+    inexpressible,
+    write_graph,
+)
+from onlooker.recognizer import Recognizer, load
+from onlooker.structures import Clip, ClipError, Sample
+
+if sys.platform != "win32":
+    import fcntl
+
+TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
+_COMPARED = 100  # frames in a row: what differs little at each may drift in the state
+_CALIBRATION = 16  # clips from which the ranges of activations are taken
+_QUANTIZED = ["Conv", "Gemm", "MatMul"]
+
+
+def export(
+    recognizer: Recognizer,
+    folder: Path | str,
+    quantize: bool = False,
+    calibration: Sequence[Path] = (),
+    clips: Sequence[Clip] = (),
+) -> Path:
+    """Write `step.onnx` and `step.json`, and with `quantize` `step.int8.onnx`, into a folder.
+
+    The exported step is compared with the model over 100 frames before anything is left in the folder.
+
+    Args:
+        recognizer: what to export.
+        folder: where to; made where there is none. Files of an earlier export are replaced, all or none.
+        quantize: also write the step with weights and activations of convolutions and products in 8 bits.
+        calibration: clips from which the ranges of activations are taken, of which 16 are used; best those that the
+            model has learned from. Needed to quantize.
+        clips: on which both files are evaluated, frames sampled as `Recognizer.predict` does.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a model that has no step or that ONNX cannot express, a step that differs by more than 1e-4, no
+            clips to calibrate with, or clips of unknown classes.
+        ClipError: not one clip can be read.
+        RuntimeError: the packages that exporting needs are not installed.
+    """
+    check_installed()
+    if isinstance(recognizer, Fused):
+        raise ValueError("several models that answer together have no common step; export each of its members")
+    if quantize and not calibration:
+        raise ValueError("8 bits need clips to take the ranges of activations from; give calibration clips")
+    if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):
+        raise ValueError(f"clips of classes {', '.join(unknown)}; the model knows {', '.join(recognizer.classes)}")
+    step, folder = PixelStep(recognizer), Path(folder)
+    with _draft(folder) as draft:
+        with _quiet():
+            batch = write_graph(step, draft / STEP)
+            difference = verify(recognizer, draft)
+            quantized = _quantize(recognizer, draft, calibration) if quantize else {}
+        described = _describe(recognizer, step, batch)
+        described["compared"] = {"frames": _COMPARED, "largest_difference": difference}
+        files = {STEP: dict[str, Any](), **({INT8: quantized} if quantize else {})}
+        if quantize:
+            # Ranges alone, no labels; but whoever reads an accuracy should know it.
+            quantized["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
+        if clips:
+            described["tested"] = _test(recognizer, draft, files, clips)
+        for name, found in files.items():
+            found["bytes"] = (draft / name).stat().st_size
+        write_json(draft / DESCRIPTION, {**described, "files": files})
+        _move(draft, folder)
+    return folder
+
+
+def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips: Path | None = None) -> dict[str, Any]:
+    """Export a trained run, and evaluate what was exported on a folder of clips that are new to the model.
+
+    The ranges of activations are taken from clips that the run has learned from; where they are no longer there, from
+    `clips`, without their labels.
+
+    Args:
+        run: its folder.
+        out: where to; None: `export` in the run.
+        quantize: also write the step in 8 bits.
+        clips: a folder of clips, one class a sub-folder; those that the model has learned from are left out.
+
+    Returns:
+        What step.json says.
+
+    Raises:
+        FileNotFoundError: no trained model there.
+        ValueError: as `export`; or several models, fused.
+        ClipError: clips that are missing, or not one that can be read and is new to the model.
+    """
+    if is_fused(run):
+        raise ValueError(f"{run}: several models that answer together; export each of them, such as {run / 'member-0'}")
+    recognizer = load(run, "cpu")
+    found = find_clips(clips, classes=1) if clips else []
+    learned = _learned(run)
+    known = {path.resolve() for path in learned}
+    new = [clip for clip in found if clip.path.resolve() not in known]
+    if clips and not new:
+        raise ClipError(clips, "the model has learned from all of these clips", "give clips that are new to it")
+    calibration = [path for path in learned if path.exists()] or [clip.path for clip in new]
+    if quantize and not calibration:
+        raise ClipError(run, "the clips that it has learned from are gone", "give others by --clips, to quantize with")
+    folder = export(recognizer, out or run / "export", quantize, calibration, new)
+    values: dict[str, Any] = read_json(folder / DESCRIPTION)
+    return values
+
+
+def _learned(run: Path) -> list[Path]:
+    """Clips that a run has learned from, those of its training first; none where the run does not say."""
+    if not ((run / "split.json").exists() and (run / "config.json").exists()):
+        return []
+    split = Split.from_dict(read_json(run / "split.json"), Path(read_json(run / "config.json")["clips"]))
+    return [clip.path for clip in (*split.training, *split.validation)]
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that goes at the end; those that killed exports to it have left go now."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix, suffix = f".{folder.name}.draft-", ".part"
+    for left in folder.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+        if (held := _hold(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(held)
+    held = None
+    while held is None:
+        draft = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=folder.parent))
+        if sys.platform == "win32":
+            break
+        # Before it is held, another export may take it for one that was left.
+        held = _hold(draft)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _hold(draft: Path) -> int | None:
+    """A lock on a folder that ends with its process, whatever killed it; None where another process has it, where the
+    folder is gone, and on Windows, which has no such locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        held = os.open(draft, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if draft.exists():
+            return held
+    except BlockingIOError:
+        pass
+    os.close(held)
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what exporter and quantizer say about their own inner workings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@torch.inference_mode()
+def verify(recognizer: Recognizer, folder: Path) -> float:
+    """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
+
+    Returns:
+        The largest difference of a probability, a weight of attention or a frame's evidence.
+
+    Raises:
+        ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
+    """
+    model = cast(Classifier, recognizer.model)
+    if next(model.parameters()).device.type != "cpu":
+        # A GPU rounds the factors of convolutions to fewer digits, by more than what is compared here.
+        model = copy.deepcopy(model).cpu()
+    try:
+        largest = _largest_difference(model, recognizer.data, ExportedStep(folder))
+    except Exception as error:  # onnxruntime's own kinds have no parent in common
+        raise inexpressible(model, error) from error
+    if not largest <= TOLERANCE:
+        raise ValueError(
+            f"the exported step differs from the model by {largest:.2g} over {_COMPARED} frames, expected at most "
+            f"{TOLERANCE:g}; nothing is written"
+        )
+    return largest
+
+
+def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedStep) -> float:
+    chance = np.random.default_rng(0)
+    ours, theirs, largest = None, None, 0.0
+    for _ in range(_COMPARED):
+        frame = chance.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
+        features = model.encode(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels))
+        output, ours = model.step_features(features, ours)
+        answer = exported.step(frame, theirs)
+        theirs = answer.state
+        differences = [output.logits.softmax(-1).numpy() - answer.scores]
+        if output.attention is not None and answer.attention is not None:
+            differences.append(output.attention.numpy() - answer.attention)
+        if answer.evidence is not None:
+            differences.append(model.look(features[:, None])[0][:, 0].numpy() - answer.evidence)
+        # As NumPy takes the largest, a NaN wins, and is not below any tolerance.
+        largest = float(np.max([largest, *(np.abs(each).max() for each in differences)]))
+    return largest
+
+
+def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict[str, Any]:
+    """All that a program needs to feed the graph, in plain values."""
+    data, model = recognizer.data, step.model
+    of_picture = data.in_channels - data.flow_channels
+    mean, std = (list(values[:of_picture]) for values in NORMALIZATIONS[data.normalization])
+    flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
+    times = {name: getattr(recognizer.localization, name) for name in ("onset", "level", "score_smoothing")}
+    return {
+        "onlooker": onlooker.__version__,
+        "classes": list(recognizer.classes),
+        "aggregation": recognizer.aggregation,
+        "frames": data.frames,
+        "batch": batch,
+        "frame": {
+            "shape": ["B", data.size, data.size, data.in_channels],
+            "size": data.size,
+            "picture": {0: None, 1: "gray", 3: "RGB"}[of_picture],
+            "flow": flow if data.flow_channels else None,
+            # Done by the graph; here for those who wonder what it does to the picture's values / 255.
+            "mean": mean,
+            "std": std,
+        },
+        "first": "first" if step.learns_start else None,
+        "state": {
+            f"state_{i}": {"shape": ["B", *shape], "next": f"next_state_{i}"}
+            for i, shape in enumerate(step.state_shapes)
+        },
+        "outputs": {name: ["B", *shape] for name, shape in step.answers.items()},
+        # With which a program judges the evidence as `live.lasts_next` does.
+        "happening": times if model.says_when else None,
+    }
+
+
+def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path]) -> dict[str, Any]:
+    """Write the step in 8 bits beside the float one; says how it was made and how far it is from that one.
+
+    Static, with ranges from real clips: convolutions whose ranges are found at run time save room but no time.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    exported = ExportedStep(folder)
+    chosen = [calibration[i] for i in np.unique(np.linspace(0, len(calibration) - 1, _CALIBRATION).astype(int))]
+    samples, skipped = _read(chosen, recognizer)
+    if not samples:
+        raise skipped[0]
+    steps = [list(exported.follow(sample.pixels[sample.windows[0]])) for sample in samples]
+
+    class Frames(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter([feeds for of_clip in steps for feeds, _ in of_clip])
+
+        def get_next(self) -> Any:
+            return next(self.left, None)
+
+    graph = onnx.load(folder / STEP)
+    # Shapes of weights that the quantizer turns around would contradict what it finds.
+    del graph.graph.value_info[:]
+    plain, target = folder / "plain.onnx", folder / INT8
+    onnx.save(graph, plain)
+    quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
+    quantize_static(
+        str(plain),
+        str(target),
+        Frames(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=_QUANTIZED,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    plain.unlink()
+    small = ExportedStep(folder, INT8)
+    differences = [
+        np.abs(there.scores - here.scores).max()
+        for sample, of_clip in zip(samples, steps, strict=True)
+        for (_, there), (_, here) in zip(of_clip, small.follow(sample.pixels[sample.windows[0]]), strict=True)
+    ]
+    return {
+        "calibration_clips": len(samples),
+        "calibration_frames": len(differences),
+        "largest_difference": float(max(differences)),
+    }
+
+
+def _read(paths: Sequence[Path], recognizer: Recognizer) -> tuple[list[Sample], list[ClipError]]:
+    samples, skipped = [], []
+    for path in paths:
+        try:
+            samples.append(read_sample(path, recognizer.data))
+        except ClipError as error:
+            skipped.append(error)
+    return samples, skipped
+
+
+def _test(
+    recognizer: Recognizer, folder: Path, files: dict[str, dict[str, Any]], clips: Sequence[Clip]
+) -> dict[str, Any]:
+    """Adds the accuracy of each file to what is known of it; says on how many clips, and which could not be read."""
+    steps = {name: ExportedStep(folder, name) for name in files}
+    right, tested, skipped = dict.fromkeys(files, 0), 0, []
+    for clip in clips:
+        samples, errors = _read([clip.path], recognizer)
+        skipped += errors
+        for sample in samples:
+            tested += 1
+            for name, exported in steps.items():
+                windows = [sample.pixels[window] for window in sample.windows]
+                scores = np.mean([_judged(recognizer, exported, frames) for frames in windows], 0)
+                right[name] += recognizer.classes[int(scores.argmax())] == clip.label
+    if not tested:
+        raise skipped[0]
+    for name, found in files.items():
+        found["accuracy"] = right[name] / tested
+    return {"clips": tested, "skipped": [str(error) for error in skipped]}
+
+
+def _judged(recognizer: Recognizer, exported: ExportedStep, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return recognizer.judge(np.concatenate([answer.scores for _, answer in exported.follow(frames)]))
+
+
+def _move(draft: Path, folder: Path) -> None:
+    """Put finished files where they belong; the description last, so that it never tells of what is not there."""
+    folder.mkdir(exist_ok=True)
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    for name in (STEP, INT8, DESCRIPTION):
+        if (draft / name).exists():
+            os.replace(draft / name, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""The ConvLSTM: an LSTM whose vectors are maps and whose matrices are convolutions, so it remembers where."""
+
+import torch
+from torch import Tensor, nn
+
+from onlooker.models.cells.cell import CellOutput, Grid, State, lstm_update
+from onlooker.ops.repeated_conv import RepeatedConv2d
+
+
+class ConvLSTM(nn.Module):
+    """ConvLSTM cell (Shi et al. 2015) as in VideoLSTM: no peepholes (Li et al. 2016).
+
+    The four gates are one convolution; the input's part runs over all frames at once (`project`).
+
+    Args:
+        num_features: D of the features.
+        hidden: channels of the hidden map.
+        kernel: side of the input-to-state and state-to-state kernels, odd.
+        forget_bias: initial bias of the forget gate.
+        separable: each of the two convolutions as one over places, channel by channel, and one over channels, place by
+            place (Chollet 2017): nearly a ninth of the work of 3×3 kernels, and another function.
+    """
+
+    def __init__(
+        self, num_features: int, hidden: int, kernel: int = 3, forget_bias: float = 1.0, separable: bool = False
+    ) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
+        self.num_hidden = hidden
+        across = 1 if separable else kernel
+        # Behind an attention, the features' part too runs at every step.
+        of_features = RepeatedConv2d(num_features, 4 * hidden, across)
+        of_hidden = RepeatedConv2d(hidden, 4 * hidden, across, bias=False)
+        nn.init.xavier_uniform_(of_features.weight)
+        nn.init.orthogonal_(of_hidden.weight)
+        assert of_features.bias is not None
+        nn.init.zeros_(of_features.bias)
+        nn.init.constant_(of_features.bias[hidden : 2 * hidden], forget_bias)
+        self.from_features: nn.Module = of_features
+        self.from_hidden: nn.Module = of_hidden
+        if separable:
+            self.from_features = nn.Sequential(_places(num_features, kernel), of_features)
+            self.from_hidden = nn.Sequential(_places(hidden, kernel), of_hidden)
+
+    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+        """Zeros, `B hidden h w`."""
+        zeros = torch.zeros(batch_size, self.num_hidden, *grid, device=device, dtype=dtype)
+        return State(zeros, zeros)
+
+    def project(self, features: Tensor) -> tuple[Tensor, ...]:
+        """`N D h w -> N 4*hidden h w`."""
+        return (self.from_features(features),)
+
+    def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
+        """One step."""
+        state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
+        return CellOutput(state.hidden, None), state
+
+    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
+        """One step on features `B D h w`."""
+        return self.recur(self.project(features), state)
+
+
+def _places(channels: int, kernel: int) -> nn.Conv2d:
+    """Each channel convolved by itself; at first it passes what is there, so that learning begins as with 1×1."""
+    conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+    nn.init.normal_(conv.weight, std=0.1)
+    with torch.no_grad():
+        conv.weight[:, 0, kernel // 2, kernel // 2] += 1
+    return conv

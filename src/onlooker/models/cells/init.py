@@ -1,0 +1,36 @@
+"""A learned state before the first frame, instead of nothing."""
+
+import torch
+from torch import Tensor, nn
+
+from onlooker.models.cells.cell import State
+
+INITS = ("zeros", "first-frame", "clip-mean")
+
+
+class LearnedInit(nn.Module):
+    """Each part of a state from features: `tanh(W ∗ X)`.
+
+    Maps are convolved by 3×3 (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of X))), vectors are
+    made of the features averaged over places (the code of Sharma et al. 2015).
+
+    Args:
+        num_features: D of the features.
+        state: one that has the wanted shapes.
+    """
+
+    def __init__(self, num_features: int, state: State) -> None:
+        super().__init__()
+        if not all(part.numel() for part in state):
+            raise ValueError("this cell has no state that could be learned; use init='zeros'")
+        self.parts = nn.ModuleList(
+            nn.Conv2d(num_features, part.shape[1], 3, padding=1)
+            if part.ndim == 4
+            else nn.Linear(num_features, part.shape[1])
+            for part in state
+        )
+
+    def forward(self, features: Tensor) -> State:
+        """Features `B D h w` to a state."""
+        mean = features.mean((2, 3))
+        return State(*(torch.tanh(part(features if isinstance(part, nn.Conv2d) else mean)) for part in self.parts))

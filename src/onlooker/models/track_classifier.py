@@ -1,0 +1,157 @@
+"""The model that follows things: a stretch of frames at a time, each thing read once from all of them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from onlooker.models.cells.cell import State
+from onlooker.models.cells.opinions import OpinionPool
+from onlooker.models.encoders.tracks import Tracks
+from onlooker.models.heads import HEADS, EachGlimpse, make_head
+from onlooker.models.video_model import Output, VideoModel
+
+_GRID = (1, 1)
+
+
+class TrackState(NamedTuple):
+    """What is remembered between two frames: what stretches have said, `B K`, and the stretch that is going on: its
+    frames `B L C H W`, of which `begun` (`B`) are there."""
+
+    said: Tensor
+    frames: Tensor
+    begun: Tensor
+
+
+class TrackClassifier(VideoModel):
+    """Things are followed through stretches of frames (`Tracks`), each stretch is judged, judgments are multiplied,
+    each as far as it can be trusted (`OpinionPool`).
+
+    The answer at a frame is that of all stretches which ended by then; in the first one, before it ends, all classes
+    are equal. The frames after the last whole stretch are not seen. A clip shorter than a stretch repeats its last
+    frame until it is one, which is its answer at that frame. Train it with the loss of the last answer (`--loss last`):
+    the frames of the first stretch say nothing, and count as wrong in the accuracy of frames.
+
+    Args:
+        num_classes: K.
+        things: how many are followed (G).
+        stretch: frames that are read together (L).
+        encoder: not used, whatever is given: it has its own.
+        hidden: numbers that describe a thing.
+        head_units: width of a tanh layer before the classes; 0: none.
+        head: `joint`: all things together make the classes; `each-glimpse`: each is read by itself, and a class is what
+            they are, in any order (`EachGlimpse`). Things come in no order, which `joint` must learn.
+        dropout: before the classes.
+        start: only `zeros`.
+        attention_loss: only False: it has no attention to ground.
+        in_channels: C of the frames.
+        size: height and width of the frames.
+        pretrained: only False: there are no such weights.
+
+    Raises:
+        ValueError: a setting that is unknown or does not fit the others.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        things: int = 2,
+        stretch: int = 5,
+        encoder: str = "tracks",
+        hidden: int = 128,
+        head_units: int = 0,
+        head: str = "joint",
+        dropout: float = 0.5,
+        init: str = "zeros",
+        attention_loss: bool = False,
+        in_channels: int = 3,
+        size: int = 64,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__(num_classes, in_channels, size, attends=False)
+        if init != "zeros":
+            raise ValueError(f"init is {init!r}, and this model begins with nothing; give zeros")
+        if attention_loss:
+            raise ValueError("attention_loss asks what is attended for the class, and this model does not attend")
+        if pretrained:
+            raise ValueError("this model has no pretrained weights; leave out pretrained")
+        if head not in HEADS:
+            raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
+        self.tracks = Tracks(in_channels, things, stretch, hidden)
+        width = self.tracks.num_features
+        judge: nn.Module = make_head(width, head_units, dropout, num_classes)
+        if head == "each-glimpse":
+            judge = EachGlimpse(width, things, head_units, dropout, num_classes)
+        self.pool = OpinionPool(judge, width, num_classes)
+        self.head = nn.Identity()  # the pool has it
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def num_features(self) -> int:
+        """How many numbers classes are told from (D): those of all things."""
+        return self.tracks.num_features
+
+    def forward(self, video: Tensor) -> Output:
+        """`B T C H W` to class logits at every frame, `B T K`; no attention."""
+        B, T = self.check_video(video)
+        stretches = self._stretches(video)  # B S L C H W
+        S = stretches.shape[1]
+        (said,) = self.pool.project(self._describe(stretches.flatten(0, 1)))
+        state = self.pool.initial_state(B, _GRID, video.device, said.dtype)
+        answers = [state.hidden]
+        for opinion in said.unflatten(0, (B, S)).unbind(1):
+            output, state = self.pool.recur((opinion,), state)
+            answers.append(output.hidden)
+        ended = torch.arange(1, T + 1, device=video.device) // self.tracks.stretch  # stretches by each frame
+        ended[-1] = S
+        return Output(torch.stack(answers, 1)[:, ended], None)
+
+    def step(self, frame: Tensor, state: TrackState | None = None) -> tuple[Output, TrackState]:
+        """One frame `B C H W` of a stream; begin with `state=None`.
+
+        The same numbers as `forward`, but for a clip shorter than a stretch: a stream cannot know that it ends.
+        """
+        self.check_frames(frame.shape[1:])
+        said, frames, begun = self.initial_state(len(frame)) if state is None else state
+        frames = frames.clone()
+        frames[torch.arange(len(frame), device=frame.device), begun] = frame.to(frames.dtype)
+        ends = begun == self.tracks.stretch - 1
+        if ends.any():
+            (opinion,) = self.pool.project(self._describe(frames[ends]))
+            _, after = self.pool.recur((opinion,), State(said[ends], said.new_zeros(len(opinion), 0)))
+            said = said.clone()
+            said[ends] = after.hidden.to(said.dtype)
+        return Output(said, None), TrackState(said, frames, (begun + 1).masked_fill(ends, 0))
+
+    def initial_state(self, batch_size: int) -> TrackState:
+        """Nothing said, and no frame of a stretch."""
+        weight = next(self.parameters())
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        return TrackState(
+            torch.zeros(batch_size, self.num_classes, device=weight.device, dtype=wide),
+            weight.new_zeros(batch_size, self.tracks.stretch, self.in_channels, self.size, self.size),
+            torch.zeros(batch_size, device=weight.device, dtype=torch.int64),
+        )
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """Where it looks in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
+
+        A window is on the same thing throughout a stretch. Where frames are left after the last whole stretch, which
+        `forward` does not read, their windows are those of a stretch that repeats the last one.
+        """
+        T = len(frames)
+        missing = -T % self.tracks.stretch
+        padded = torch.cat((frames, frames[-1:].expand(missing, -1, -1, -1)))
+        return self.tracks.windows(padded.unflatten(0, (-1, self.tracks.stretch))).flatten(0, 1)[:T]
+
+    def _stretches(self, video: Tensor) -> Tensor:
+        """`B T C H W -> B S L C H W`."""
+        L = self.tracks.stretch
+        if (missing := L - video.shape[1]) > 0:
+            video = torch.cat((video, video[:, -1:].expand(-1, missing, -1, -1, -1)), 1)
+        return video[:, : video.shape[1] // L * L].unflatten(1, (-1, L))
+
+    def _describe(self, stretches: Tensor) -> Tensor:
+        """`N L C H W` to the features that the pool takes, `N D 1 1`."""
+        features: Tensor = self.tracks(stretches)
+        return features[..., None, None]

@@ -1,0 +1,222 @@
+"""One step of a model as a graph of ONNX: how it is drawn, and how onnxruntime runs it.
+
+The graph takes pixels, as bytes, and does everything behind them: normalization, encoder, one step in time, classes.
+"""
+
+import copy
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from onlooker.data.transforms import to_video
+from onlooker.models.cells.cell import State
+from onlooker.models.classifier import Classifier
+from onlooker.models.registry import MODELS
+from onlooker.models.track_classifier import TrackClassifier
+from onlooker.recognizer import Recognizer
+
+STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
+Array = NDArray[Any]
+
+
+class Answer(NamedTuple):
+    """Of one frame of each stream: `scores` `B K`, `attention` `B h w` and `evidence` `B` or None, state after."""
+
+    scores: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+    evidence: NDArray[np.float32] | None
+    state: tuple[Array, ...]
+
+
+class PixelStep(nn.Module):
+    """`Classifier.step` from bytes to probabilities, with plain tensors in and out: the graph that is exported.
+
+    Args:
+        recognizer: its model must be a `Classifier`; a copy is made, on the CPU.
+
+    Raises:
+        ValueError: a model without a step, one that begins with the whole clip, or one that sees windows.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        super().__init__()
+        model = recognizer.model
+        if not isinstance(model, Classifier):
+            names = ", ".join(name for name, recipe in MODELS.items() if recipe.kind == "Classifier")
+            what = "follows things" if isinstance(model, TrackClassifier) else "needs the whole clip"
+            raise ValueError(f"this model {what} and has no step to export; train one of {names}")
+        if model.init == "clip-mean":
+            raise ValueError(
+                "init is 'clip-mean', which needs the whole clip before its first step; train with --init zeros or "
+                "first-frame to export"
+            )
+        if recognizer.data.motion_crop:
+            raise ValueError(
+                f"motion_crop is {recognizer.data.motion_crop}: the model sees a crop that follows motion, which no "
+                "exported step cuts out; train on whole frames (--motion-crop 0) to export, or use `onlooker watch`"
+            )
+        self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
+        self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
+        # A model without memory has a state without numbers, which no file needs to carry.
+        self.carried = [bool(part.numel()) for part in self._zeros(1)]
+        self.state_shapes = [tuple(part.shape[1:]) for part in self._zeros(1) if part.numel()]
+        self.learns_start = model.init == "first-frame"
+
+    def _zeros(self, batch_size: int) -> State:
+        return self.model.cell.initial_state(batch_size, self.model.grid, torch.device("cpu"), torch.float32)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what `forward` takes."""
+        return ["frame", *["first"] * self.learns_start, *(f"state_{i}" for i in range(len(self.state_shapes)))]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what `forward` gives."""
+        return [*self.answers, *(f"next_state_{i}" for i in range(len(self.state_shapes)))]
+
+    @property
+    def answers(self) -> dict[str, tuple[int, ...]]:
+        """What it says of a frame, in the order of `forward`: names, and shapes without the B in front."""
+        answers: dict[str, tuple[int, ...]] = {"scores": (self.model.num_classes,)}
+        if self.model.attends:
+            answers["attention"] = self.model.grid
+        if self.model.says_when:
+            answers["evidence"] = ()
+        return answers
+
+    def example(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Inputs of the right shapes and types.
+
+        Every tensor is another one: the exporter takes two inputs that are one tensor, as H and C of zeros are, for a
+        single input, and would leave the memory out of the graph.
+        """
+        frame = torch.randint(256, (batch_size, *[self.model.size] * 2, self.model.in_channels)).to(torch.uint8)
+        first = [torch.arange(batch_size) == 0] if self.learns_start else []
+        return frame, *first, *(torch.rand(batch_size, *shape) for shape in self.state_shapes)
+
+    def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Frames `B H W C` uint8, `first` `B` if the init is learned, and states to the `answers` and states."""
+        features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
+        # Not len(frame), which would write the number of streams into the graph.
+        given = iter(rest[-len(self.state_shapes) :])
+        zeros = self._zeros(frame.shape[0])
+        state = State(*(next(given) if carried else part for carried, part in zip(self.carried, zeros, strict=True)))
+        if self.learns_start:
+            learned = self.model.learned_init(features)
+            first = [rest[0].view(-1, *[1] * (part.ndim - 1)) for part in state]
+            state = State(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
+        output, state = self.model.cell(features, state)
+        scores = self.model.classify(output.hidden).softmax(-1)
+        looked = [] if output.attention is None else [output.attention]
+        told = [self.model.look(features[:, None])[0][:, 0]] if self.model.says_when else []
+        return scores, *looked, *told, *(part for part, carried in zip(state, self.carried, strict=True) if carried)
+
+
+class ExportedStep:
+    """An exported step, run by onnxruntime on the CPU.
+
+    Args:
+        folder: what `export` has written.
+        file: `step.onnx` or `step.int8.onnx`.
+    """
+
+    def __init__(self, folder: Path | str, file: str = STEP) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(
+            str(Path(folder) / file), options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {each.name: each.shape[1:] for each in self.session.get_inputs()}
+        self._outputs = [each.name for each in self.session.get_outputs()]
+
+    def initial_state(self, batch_size: int = 1) -> tuple[Array, ...]:
+        """Zeros, each `B …`."""
+        states = (shape for name, shape in self._inputs.items() if name.startswith("state_"))
+        return tuple(np.zeros((batch_size, *shape), np.float32) for shape in states)
+
+    def feeds(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> dict[str, Array]:
+        """What the graph takes, by name, for frames `B H W C` uint8; without a state these are the first."""
+        values = self.initial_state(len(frame)) if state is None else state
+        names = (name for name in self._inputs if name.startswith("state_"))
+        feeds = {"frame": frame, **dict(zip(names, values, strict=True))}
+        return feeds | {"first": np.full(len(frame), state is None)} if "first" in self._inputs else feeds
+
+    def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> Answer:
+        """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
+        found = dict(zip(self._outputs, self.session.run(None, self.feeds(frame, state)), strict=True))
+        after = tuple(value for name, value in found.items() if name.startswith("next_state_"))
+        return Answer(found["scores"], found.get("attention"), found.get("evidence"), after)
+
+    def follow(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], Answer]]:
+        """Step through one clip, `T H W C` uint8: what goes in and what comes out at each frame."""
+        state = None
+        for frame in frames:
+            feeds, answer = self.feeds(frame[None], state), self.step(frame[None], state)
+            yield feeds, answer
+            state = answer.state
+
+
+def check_installed() -> None:
+    """Raise a RuntimeError unless the packages that exporting needs are there."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise RuntimeError(f"{name} is not installed; pip install onnx onnxscript onnxruntime") from error
+
+
+def write_graph(step: PixelStep, path: Path) -> int | str:
+    """Write the graph as one file; gives how many streams it takes at once, `any` or 1.
+
+    Raises:
+        ValueError: an operation that ONNX does not know.
+    """
+    import onnx
+
+    try:
+        _trace(step, path, 2, {0: torch.export.Dim("B")})
+        shape = onnx.load(path).graph.input[0].type.tensor_type.shape
+        if shape.dim[0].dim_param:
+            return "any"
+        # Some encoders (stn, dcn) build their sampling grids for the batch at hand.
+        _trace(step, path, 1, None)
+        return 1
+    except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
+        raise inexpressible(step.model, error) from error
+
+
+def _trace(step: PixelStep, path: Path, batch_size: int, first_dimension: dict[int, Any] | None) -> None:
+    inputs = step.example(batch_size)
+    # The step takes one tensor and then any number: its shapes are given the same way.
+    rest = ((first_dimension,) * (len(inputs) - 1),) if len(inputs) > 1 else ()
+    torch.onnx.export(
+        step,
+        inputs,
+        str(path),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=step.inputs,
+        output_names=step.outputs,
+        dynamic_shapes=(first_dimension, *rest) if first_dimension else None,
+    )
+
+
+def inexpressible(model: Classifier, error: Exception) -> ValueError:
+    """What to say of a model that exporter or onnxruntime refuse."""
+    encoder = type(model.encoder).__name__
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ValueError(
+        f"a model with encoder {encoder} and cell {type(model.cell).__name__} cannot be written as ONNX ({reason}); "
+        "conv4, lenet and most timm networks can"
+    )

@@ -1,0 +1,154 @@
+"""Deformable convolution for many channels on a processor: one read of a pixel serves all its channels.
+
+The channels of a pixel lie beside each other, as a row of a table. To read between pixels is then to add four rows with
+weights, which PyTorch has vector code for: it is an embedding bag. So are the derivatives to y and x, with other
+weights, and so is the gradient of the table, once the reads are sorted by pixel.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from onlooker.ops.bilinear import MARGIN, locate, without_autocast
+from onlooker.ops.taps import Taps
+
+CHUNK = 1 << 15  # reads worked on at a time, at least: PyTorch sorts fewer by a slower way
+
+
+class ByRows(torch.autograd.Function):
+    """Saves its inputs alone: the columns, K times as large, are read again for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
+        """`N O H' W'`."""
+        ctx.save_for_backward(input, offset, weight, mask)
+        ctx.taps = taps
+        out = input.new_empty(len(input), len(weight), taps.places)
+        kernels = _kernels(weight)
+        lattice = taps.lattice(offset)
+        for n, place in taps.chunks(len(input), CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+            bags = reads.weights(reads.y, reads.x)
+            if mask is not None:
+                bags *= reads.mask(mask[n], place)
+            columns = reads.sum(bags).view(len(out[n]), -1, kernels.shape[1])
+            out[n, :, place] = kernels @ columns.mT
+        return out.view(len(input), len(weight), *taps.out_size)
+
+    @staticmethod
+    @once_differentiable
+    @without_autocast
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all five arguments."""
+        input, offset, weight, mask = ctx.saved_tensors
+        taps: Taps = ctx.taps
+        gradient = gradients[0].reshape(len(input), len(weight), taps.places)
+        kernels = _kernels(weight)
+        by_input, by_offset, by_kernels = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
+        by_mask = None if mask is None else torch.empty_like(mask)
+        lattice = taps.lattice(offset)
+        for n, place in taps.chunks(len(input), CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+            bags = reads.weights(reads.y, reads.x)
+            part = gradient[n, :, place]
+            by_columns = part.mT @ kernels
+            by_rows = by_columns.view(-1, taps.channels)
+            factor = None if mask is None else reads.mask(mask[n], place)
+            if by_mask is not None:
+                reads.put(by_mask[n].view(-1, taps.taps, taps.places)[..., place], reads.sum(bags), by_rows)
+            if factor is not None:
+                bags *= factor
+            columns = reads.sum(bags).view(by_columns.shape)
+            by_kernels += (part @ columns).sum(0)
+            for axis in (0, 1):
+                slope = reads.slope(axis)
+                if factor is not None:
+                    slope *= factor
+                target = by_offset[n].view(-1, taps.taps, 2, taps.places)[:, :, axis, place]
+                reads.put(target, reads.sum(slope), by_rows)
+            if ctx.needs_input_grad[0]:
+                by_input[n] += reads.spread(bags, by_rows)
+        by_weight = by_kernels.view(len(weight), *taps.kernel, taps.channels).permute(0, 3, 1, 2)
+        return by_input, by_offset, by_weight, by_mask, None
+
+
+class _Reads:
+    """All reads of some places of some pictures, ordered by picture, place, and tap: R of them.
+
+    Args:
+        input: `n C H W`.
+        coordinates: y and x, each `n K l`. Overwritten.
+        taps: how all is laid out.
+    """
+
+    def __init__(self, input: Tensor, coordinates: tuple[Tensor, Tensor], taps: Taps) -> None:
+        self.taps, self.pictures = taps, len(input)
+        padded = F.pad(input, (MARGIN,) * 4).permute(0, 2, 3, 1)
+        self.table = padded.reshape(-1, taps.channels).contiguous()
+        spots = locate(*coordinates, *taps.size)
+        first = torch.arange(self.pictures, dtype=torch.int32) * (len(self.table) // max(1, self.pictures))
+        self.pixel = self.order(spots.pixel + first[:, None, None])
+        below, right = self.order(spots.dy), self.order(spots.dx)
+        self.y, self.x = (1 - below, below), (1 - right, right)
+        self.row = taps.size[1] + 2 * MARGIN
+        self.shifts = (0, 1, self.row, self.row + 1)
+        self.corners = torch.empty(len(self.pixel), 4, dtype=torch.int32)
+        for corner, shift in enumerate(self.shifts):
+            torch.add(self.pixel, shift, out=self.corners[:, corner])
+
+    def order(self, values: Tensor) -> Tensor:
+        """`n … K·L` to `R`: taps of a place beside each other."""
+        return values.view(self.pictures, self.taps.taps, -1).mT.flatten()
+
+    def mask(self, mask: Tensor, place: slice) -> Tensor:
+        """`n K H' W'` to `R 1`."""
+        return self.order(self.taps.mask(mask, place))[:, None]
+
+    def weights(self, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
+        """The product of a factor for the upper and lower, and one for the left and right pixels: `R 4`."""
+        bags = torch.empty(len(self.pixel), 4)
+        for corner in range(4):
+            torch.mul(y[corner // 2], x[corner % 2], out=bags[:, corner])
+        return bags
+
+    def slope(self, axis: int) -> Tensor:
+        """The weights of the derivative to y (axis 0) or to x: `R 4`."""
+        one = torch.ones_like(self.pixel, dtype=torch.float32)
+        rise = (-one, one)
+        return self.weights(rise, self.x) if axis == 0 else self.weights(self.y, rise)
+
+    def sum(self, weights: Tensor) -> Tensor:
+        """Four rows of the table with their weights, for each read: `R C`."""
+        return F.embedding_bag(self.corners, self.table, mode="sum", per_sample_weights=weights)
+
+    def put(self, target: Tensor, values: Tensor, gradient: Tensor) -> None:
+        """Fill `target` (`n K L`) with the products of `values` and `gradient` (`R C`), summed over the channels."""
+        target.copy_(values.mul_(gradient).sum(1).view(self.pictures, -1, self.taps.taps).mT)
+
+    def spread(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """The adjoint of `sum`, `R C` to the pictures `n C H W`: for each pixel, what is read from it."""
+        low, high = (int(end) for end in self.pixel.aminmax())
+        pixel, order = torch.sort(self.pixel - low)
+        count = high - low + 1
+        ends = torch.bincount(pixel, minlength=count).cumsum(0)
+        starts = F.pad(ends, (1, 0))
+        table = torch.zeros_like(self.table)
+        for corner, shift in enumerate(self.shifts):
+            table[low + shift : low + shift + count] += F.embedding_bag(
+                order,
+                gradient,
+                starts,
+                mode="sum",
+                per_sample_weights=weights[:, corner].index_select(0, order),
+                include_last_offset=True,
+            )
+        whole = table.view(self.pictures, -1, self.row, self.taps.channels)
+        return whole[:, MARGIN:-MARGIN, MARGIN:-MARGIN].permute(0, 3, 1, 2)
+
+
+def _kernels(weight: Tensor) -> Tensor:
+    """`O C kh kw` to `O K·C`."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)

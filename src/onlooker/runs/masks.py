@@ -1,0 +1,215 @@
+"""Where models looked, scored by the silhouettes of what was to be found, which no training saw."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.runs.localize import grad_cam_located
+from onlooker.localization.boxes import cut_boxes
+from onlooker.localization.foreground import motion
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.tubes import box_iou
+from onlooker.recognizer import Recognizer
+from onlooker.structures import Clip, ClipError, Prediction
+from onlooker.video.reader import pick
+
+Masks = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+# From a clip and T of its frames to the silhouettes there, `T H W`.
+Truth = Callable[[Clip, NDArray[np.int64]], Masks]
+
+NOT_BLACK = "not-black"
+# Places that are found without attention, in words.
+BASELINES = {
+    "grad_cam": "Grad-CAM of the same model",
+    "grad_cam_cell": "Grad-CAM: the middle of its highest cell",
+    "center": "a box in the middle",
+    "frame": "the whole frame",
+    "moving": "the largest thing that moves",
+    "window": "the window that follows what moves",
+}
+_WHITE = 128  # a silhouette is white on black
+_BLACK = 48  # compressed black, with what the codec leaves around what is drawn on it
+_HIT = 0.5  # IoU of a box that counts as found
+
+
+def read_truth(given: str, clips: Path) -> Truth:
+    """Where silhouettes come from.
+
+    Args:
+        given: a folder with a clip of silhouettes, white on black, for every clip, laid out and named as the clips are;
+            or `not-black`: what is to be found is drawn on black in the clips themselves.
+        clips: the folder of the clips.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    if given == NOT_BLACK:
+        return lambda clip, indices: pick(clip.path, lambda _: indices).pixels.max(-1) >= _BLACK
+    folder = Path(given)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected silhouettes laid out as the clips, or {NOT_BLACK}")
+
+    def read(clip: Clip, indices: NDArray[np.int64]) -> Masks:
+        path = folder / clip.path.relative_to(clips)
+        total = 0
+
+        def choose(count: int) -> NDArray[np.int64]:
+            nonlocal total
+            total = count
+            return np.minimum(indices, count - 1)
+
+        masks = pick(path, choose).pixels.max(-1) >= _WHITE
+        if indices.max() >= total:
+            found = f"silhouettes of {total} frames for a clip with frame {indices.max()}"
+            raise ClipError(path, found, "give one for every frame")
+        return masks
+
+    return read
+
+
+def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Truth) -> dict[str, Any]:
+    """How often the attention's peak, and the box, are on the silhouette.
+
+    Args:
+        answers: recognizers, each with the clips that test it.
+        truth: see `read_truth`.
+
+    Returns:
+        Shares of the frames that were looked at and show something: `peak_in_silhouette` (the pixel that is attended
+        to most, `Prediction.points`, is one of its own), `peak_in_box` (it is in the smallest box around it),
+        `box_iou_50` (the surest tube of the class that was said has an IoU of .5 or more with that box there; no box is
+        a miss), `box_iou`, the mean, and `frames`, how many. Under `cell` the same of the center of the map's highest
+        cell, which knows no pixels, and under `baselines` without attention: `grad_cam` (what speaks for the class that
+        was said, by the same model, made points and boxes in the same way) and `grad_cam_cell`, `center` (a quarter of
+        the frame, in its middle), `frame` (all of it), `moving` (the largest thing that moves: its brightest change),
+        `window` (that which follows what moves, where the model sees such). Nothing for models that do not attend.
+
+    Raises:
+        ClipError: a clip, or its silhouettes, cannot be read or do not fit.
+        ValueError: not one frame with a silhouette.
+    """
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    attends = False
+    for recognizer, clips in answers:
+        attends |= recognizer.model.attends
+        for clip in clips:
+            for name, row in _of_clip(recognizer, clip, truth).items():
+                rows.setdefault(name, []).append(row)
+    together = {name: np.concatenate(parts) for name, parts in rows.items()}
+    figures = {name: _shares(of_frames) for name, of_frames in together.items()}
+    if attends and not figures:
+        raise ValueError("nothing to score: not one frame shows a silhouette; check that they are white on black")
+    if not figures:
+        return {}
+    return {**figures.pop("attention"), "cell": figures.pop("cell"), "baselines": figures}
+
+
+def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of several seeds as their means."""
+    return {
+        name: mean_places([of[name] for of in scored]) if isinstance(value, dict) else mean(of[name] for of in scored)
+        for name, value in scored[0].items()
+    }
+
+
+def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
+    """By what points: whether in the silhouette, whether in its box, and the box's IoU; `n 3`, a row a frame."""
+    looked, sample = recognizer.look(clip.path)
+    seen = recognizer.locate(looked, sample)
+    indices, first = np.unique(seen.indices, return_index=True)
+    masks = truth(clip, indices)
+    if seen.size != masks.shape[1:]:
+        raise ClipError(clip.path, f"frames of {seen.size} and silhouettes of {masks.shape[1:]}", "give fitting ones")
+    shown = masks.any(axis=(1, 2))
+    if seen.attention is None or seen.points is None or not shown.any():
+        return {}
+    height, width = masks.shape[1:]
+    found = {
+        **_of_maps("attention", "cell", seen, first),
+        **_of_maps("grad_cam", "grad_cam_cell", grad_cam_located(recognizer, looked, sample), first),
+        "center": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
+        "frame": _middle(np.tile(np.array([0.0, 0, width, height]), (len(indices), 1))),
+        "moving": _moving(pick(clip.path, lambda _: indices).pixels),
+    }
+    if recognizer.data.motion_crop and seen.windows is not None:
+        found["window"] = _middle(seen.windows[first, 0][:, (0, 2)].reshape(-1, 4))
+    true = np.stack([_around(mask) for mask in masks[shown]])
+    return {
+        name: np.stack([*_points_in(points[shown], masks[shown], true), box_iou(boxes[shown], true)], 1)
+        for name, (points, boxes) in found.items()
+    }
+
+
+def _of_maps(name: str, of_cells: str, seen: Prediction, first: NDArray[np.int64]) -> dict[str, tuple[Floats, Floats]]:
+    """The points of a prediction's maps, to the pixel and to the cell, and the boxes, at the frames `first`."""
+    assert seen.attention is not None
+    assert seen.points is not None
+    assert seen.size is not None
+    boxes = _surest(seen, seen.indices[first])
+    return {
+        name: (seen.points[first].astype(np.float64), boxes),
+        of_cells: (_peaks(seen.attention[first], seen.size), boxes),
+    }
+
+
+def _points_in(points: Floats, masks: Masks, true: Floats) -> tuple[Floats, Floats]:
+    """Whether points `n 2` lie in masks `n H W`, and in boxes `n 4`; those that are NaN lie nowhere."""
+    there = ~np.isnan(points[:, 0])
+    x, y = np.where(there[:, None], points, 0).T
+    in_mask: Masks = masks[np.arange(len(masks)), y.astype(int), x.astype(int)] & there
+    in_box = (true[:, 0] <= x) & (x <= true[:, 2]) & (true[:, 1] <= y) & (y <= true[:, 3]) & there
+    return in_mask.astype(np.float64), in_box.astype(np.float64)
+
+
+def _peaks(maps: NDArray[np.float32], size: tuple[int, int]) -> Floats:
+    """The center of the highest cell of maps `T h w`, x and y in pixels; NaN where the map is even."""
+    rows, columns = np.divmod(maps.reshape(len(maps), -1).argmax(1), maps.shape[2])
+    points = np.stack([(columns + 0.5) * size[1] / maps.shape[2], (rows + 0.5) * size[0] / maps.shape[1]], 1)
+    even = maps.max((1, 2)) <= 1.001 * maps.mean((1, 2))
+    return np.where(even[:, None], np.nan, points)
+
+
+def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
+    """The boxes `T 4` of the surest tube of the class that was said; NaN at a frame without one."""
+    boxes = np.full((len(indices), 4), np.nan)
+    tube = next((tube for tube in seen.tubes or () if tube.label == seen.label), None)
+    if tube is not None:
+        _, ours, theirs = np.intersect1d(indices, tube.frames, return_indices=True)
+        boxes[ours] = tube.boxes[theirs]
+    return boxes
+
+
+def _middle(boxes: Floats) -> tuple[Floats, Floats]:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes
+
+
+def _moving(pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """The largest thing that moves: its brightest change, `T 2`, and the box around it, `T 4`; NaN where nothing does.
+
+    Only what is found without attention at all can say what attention adds: it is taken to the pixel as well.
+    """
+    found = cut_boxes(motion(pictures), LocalizationParameters())
+    boxes = np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
+    return np.stack([here.point for here in found]).astype(np.float64), boxes
+
+
+def _around(mask: Masks) -> Floats:
+    """The smallest box around a mask's pixels."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+
+
+def _shares(rows: Floats) -> dict[str, float]:
+    in_silhouette, in_box, iou = rows.T
+    return {
+        "peak_in_silhouette": float(in_silhouette.mean()),
+        "peak_in_box": float(in_box.mean()),
+        "box_iou_50": float((iou >= _HIT).mean()),
+        "box_iou": float(iou.mean()),
+        "frames": len(rows),
+    }

@@ -1,0 +1,394 @@
+"""Frames as they come: from a camera, an address or a file, in a thread of their own, whatever the connection does."""
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any, NamedTuple, Self, cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from onlooker.config import StreamConfig
+from onlooker.structures import ClipError
+from onlooker.video import decode
+from onlooker.video.container import MAX_PIXELS, reason, video_stream
+from onlooker.video.reader import stream
+
+Pixels = NDArray[np.uint8]
+Frame = tuple[int, float, Pixels]  # its number, seconds since the first one, `H W 3`
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
+
+# No "file" among the protocols: what comes over the network may be a playlist, and must not name files of this machine.
+_PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
+_FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
+# Microseconds of a stream that are looked at before the first frame is given out; FFmpeg would take 7 s of MPEG-TS.
+_LOOK = "1000000"
+
+_LONGEST_WAIT = 30.0  # seconds between two new connections
+_WAITING = 4  # frames held for a slow reader that wants all of them
+_RATE = 25.0  # frames a second, assumed where a stream does not say
+
+
+class _Arrival(NamedTuple):
+    time: float
+    pixels: Callable[[], Pixels]  # converted only if the frame is looked at
+    recorded: bool = False  # it has an end, and waits for its reader: nothing is dropped
+
+
+class _LostError(Exception):
+    """A connection that is over, though it may come back."""
+
+    def __init__(self, found: str, ended: bool = False) -> None:
+        super().__init__(found)
+        self.found, self.ended = found, ended
+
+
+class _LiveClock:
+    """Seconds since the first frame of a source, always ascending, over lost connections and damaged timestamps.
+
+    A timestamp that goes back, or leaps ahead by more than a source may be silent, is not believed, and the clock goes
+    on from there. After a new connection, whose timestamps may start anywhere, the clock on the wall tells the time.
+    """
+
+    def __init__(self, leap: float) -> None:
+        self._leap, self._step = leap, 1 / _RATE
+        self._began: float | None = None
+        self._last: float | None = None
+        self._offset: float | None = None  # from timestamps to the time, of this connection
+
+    def connected(self, rate: float) -> None:
+        """Timestamps start anew; `rate` frames a second are expected, 0 if nobody knows."""
+        self._offset, self._step = None, 1 / (rate if rate > 0 else _RATE)
+
+    def __call__(self, stamp: float | None) -> float:
+        """The time of the next frame, from its timestamp in seconds, if it has one."""
+        now = time.monotonic()
+        if self._began is None or self._last is None:
+            self._began, seconds = now, 0.0
+        else:
+            seconds = after = self._last + self._step
+            if self._offset is None:
+                seconds = max(now - self._began, after)
+            elif stamp is not None and self._last < stamp + self._offset <= self._last + self._leap:
+                seconds = stamp + self._offset
+        if stamp is not None:
+            self._offset = seconds - stamp
+        self._last = seconds
+        return seconds
+
+
+class Source:
+    """Frames of one camera, address or file, read by a thread from `start` to `close`.
+
+    Iterate over it, or ask it by `poll`. `dropped` counts the frames that came and were too many, `reconnections` how
+    often the connection was lost and came back; frames that `rate` leaves out count as neither.
+
+    Args:
+        source: see `open_source`.
+        config: how frames are taken.
+        news: is told about every frame and about the end; several sources may share one.
+        ahead: how many frames after it are handed out with each frame, for what moves: `1+ahead H W 3` in place of
+            `H W 3`. They are always those that followed it at once, whatever `rate` and `drop` leave out; the last
+            frames, and those before a lost connection, which none follow, are not handed out.
+
+    Raises:
+        ValueError: a source that there cannot be.
+    """
+
+    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
+        self._given = _named(source)
+        self.name = without_password(str(source))
+        self.dropped = self.reconnections = 0
+        self._config, self._news, self._stopped = config, news, Event()
+        self._ahead = ahead
+        self._recent: deque[tuple[int, bool, _Arrival]] = deque(maxlen=ahead + 1)  # with whether it is to be seen
+        self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
+        self._index, self._slot = -1, -1
+        self._over = False
+        self._error: BaseException | None = None
+        self._convert = decode.Converter()
+        self._clock = _LiveClock(leap=max(config.timeout, 1.0))
+        # A daemon: while it waits for a silent address, the program can end.
+        self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
+
+    def start(self) -> Self:
+        """Begin to read."""
+        self._thread.start()
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Whether `poll` has something to say: a frame, or that there will be no more."""
+        return bool(self._held) or self._over
+
+    @property
+    def finished(self) -> bool:
+        """Whether all frames were handed out, and its error if there was one: `poll` has nothing more to say."""
+        return self._over and not self._held and self._error is None
+
+    def poll(self) -> Frame | None:
+        """The next frame, or None if there is none at this moment.
+
+        Raises:
+            ClipError: the source cannot be read, or was lost for good; once, and after its last frame.
+        """
+        with self._news:
+            if not self._held:
+                error, self._error = self._error, None
+                if error:
+                    raise error
+                return None
+            index, when, arrivals = self._held.popleft()
+            self._news.notify_all()
+        return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        with self._news:
+            self._news.wait_for(lambda: self.ready)
+        if (frame := self.poll()) is None:
+            raise StopIteration
+        return frame
+
+    def stop(self) -> None:
+        """Ask the thread to end, and wait for nothing."""
+        self._stopped.set()
+        with self._news:
+            self._held.clear()
+            self._over = True
+            self._news.notify_all()
+
+    def close(self, patience: float = 1.0) -> None:
+        """Stop reading, and wait for the thread to end: at most for so many seconds.
+
+        A thread that waits for a silent address cannot be woken; it ends, with its connection, at the timeout.
+        """
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join(patience)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What follows runs in the thread.
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._connect_again_and_again()
+        except Exception as raised:
+            error = raised
+        with self._news:
+            self._error, self._over = None if self._stopped.is_set() else error, True
+            self._news.notify_all()
+
+    def _connect_again_and_again(self) -> None:
+        failures, since = 0, time.monotonic()
+        while True:
+            before = self._index
+            self._recent.clear()
+            try:
+                with closing(self._arrivals()) as arrivals:
+                    for arrival in arrivals:
+                        if self._index == before and before >= 0:
+                            self.reconnections += 1
+                        if not self._put(arrival):
+                            return
+                return
+            except _LostError as lost:
+                if self._index > before:
+                    failures, since = 0, time.monotonic()
+                if lost.ended and not self._config.attempts and self._index >= 0:
+                    return
+                if self._index < 0 or failures >= self._config.attempts:
+                    raise self._given_up(lost.found, failures, time.monotonic() - since) from lost
+                wait = min(self._config.wait * 2**failures, _LONGEST_WAIT)
+            failures += 1
+            if self._stopped.wait(wait):
+                return
+
+    def _given_up(self, found: str, attempts: int, seconds: float) -> ClipError:
+        remedy = "check that it sends, and the network; or give it more time (timeout)"
+        if isinstance(self._given, int):
+            remedy = "check its number, that no other program uses it, and that you may (on Linux: group video)"
+        elif attempts:
+            remedy = "check that it sends, and the network; or wait longer for it (attempts, wait, timeout)"
+            found = f"{found}; {attempts} new connections in {seconds:.1f} s brought no frame"
+        name = f"camera {self.name}" if isinstance(self._given, int) else self.name
+        return ClipError(name, found, remedy)
+
+    def _arrivals(self) -> Generator[_Arrival]:
+        if isinstance(self._given, Path):
+            return _of_file(self._given)
+        if isinstance(self._given, int):
+            return _of_camera(self._given, self._clock)
+        return _of_address(self._given, self.name, self._config.timeout, self._clock, self._convert)
+
+    def _put(self, arrival: _Arrival) -> bool:
+        """Keep a frame for the reader; False if nobody wants frames any more."""
+        self._index += 1
+        self._recent.append((self._index, self._is_wanted(arrival.time), arrival))
+        index, wanted, oldest = self._recent[0]
+        if not wanted or len(self._recent) <= self._ahead:
+            return not self._stopped.is_set()
+        with self._news:
+            if self._config.drop == "latest" and not arrival.recorded:
+                self.dropped += len(self._held)
+                self._held.clear()
+            else:
+                self._news.wait_for(lambda: len(self._held) < _WAITING or self._stopped.is_set())
+            if self._stopped.is_set():
+                return False
+            self._held.append((index, oldest.time, [each for _, _, each in self._recent]))
+            self._news.notify_all()
+        return True
+
+    def _is_wanted(self, when: float) -> bool:
+        """Whether the rate has room for a frame: it takes the first from each of equally long stretches of time."""
+        if not self._config.rate:
+            return True
+        slot = math.floor(when * self._config.rate + 1e-6)
+        wanted, self._slot = slot > self._slot, max(slot, self._slot)
+        return wanted
+
+
+def open_source(source: int | str | Path, config: StreamConfig | None = None) -> Source:
+    """Begin to read a camera, an address or a file.
+
+    Args:
+        source: a number, as `int` or `str`: that camera of the machine; an address that begins with one of `SCHEMES`;
+            else the path of a video file or of a folder of numbered pictures (`./0` for one that is called 0).
+        config: how frames are taken.
+
+    Returns:
+        An iterator of (index, seconds since the first frame, `H W 3` pixels: uint8, RGB, upright); close it, or use it
+        in `with`. It raises a ClipError when the source cannot be read. A camera or an address that has sent a frame
+        and is lost is connected to again, `config.attempts` times; with 0 attempts, an address ends where its sender
+        ends it. Times go on over that, by the clock on the wall.
+
+    Raises:
+        ValueError: a source that there cannot be.
+    """
+    return Source(source, config or StreamConfig(), Condition()).start()
+
+
+def without_password(address: str) -> str:
+    """An address as it may be shown: what stands between user and host becomes `***`."""
+    return re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
+
+
+def _named(source: int | str | Path) -> int | str | Path:
+    """A camera as `int`, an address as `str`, what is on the disk as `Path`."""
+    if isinstance(source, Path):
+        return source
+    if isinstance(source, bool) or not isinstance(source, int | str) or (isinstance(source, int) and source < 0):
+        raise ValueError(f"source is {source!r}, expected a camera's number, an address, or the path of a video")
+    if isinstance(source, int) or source.isdecimal():
+        return int(source)
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return Path(source)
+    if scheme.lower() not in SCHEMES or not rest:
+        kinds = ", ".join(SCHEMES)
+        raise ValueError(f"source is {without_password(source)!r}, expected an address of {kinds}, or a path")
+    return source
+
+
+def _of_file(path: Path) -> Generator[_Arrival]:
+    for _, seconds, pixels in stream(path):
+        yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
+
+
+def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
+    """Frames of a camera by OpenCV, which takes the same numbers on every system, where FFmpeg wants names on some."""
+    logging: Any = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would write to the terminal that there is no such camera
+    try:
+        camera = cv2.VideoCapture(number)
+    finally:
+        logging.setLogLevel(level)
+    try:
+        if not camera.isOpened():
+            raise _LostError("no camera answers there")
+        clock.connected(camera.get(cv2.CAP_PROP_FPS))
+        while True:
+            there, pixels = camera.read()
+            if not there:
+                raise _LostError("the camera sends no more frames")
+            yield _Arrival(clock(time.monotonic()), partial(_red_first, pixels))
+    finally:
+        camera.release()
+
+
+def _red_first(pixels: Any) -> Pixels:
+    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _of_address(
+    address: str, name: str, timeout: float, clock: _LiveClock, convert: decode.Converter
+) -> Generator[_Arrival]:
+    options = {
+        "protocol_whitelist": _PROTOCOLS,
+        "format_whitelist": _FORMATS,
+        "max_pixels": str(MAX_PIXELS),
+        "analyzeduration": _LOOK,
+    }
+    if address.lower().startswith("rtsp"):
+        options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would tear the picture
+    begin = time.monotonic()
+    try:
+        container = av.open(address, options=options, timeout=(timeout, timeout), metadata_errors="replace")
+    except av.error.ProtocolNotFoundError as error:
+        scheme = address.split(":")[0]
+        raise _LostError(f"cannot be opened (PyAV's FFmpeg was built without {scheme}://)") from error
+    except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        # Some protocols, RTSP among them, call it something else when they are interrupted.
+        if isinstance(error, av.error.ExitError) or time.monotonic() - begin >= timeout:
+            raise _LostError(f"no answer within {timeout:g} s") from error
+        raise _LostError(f"cannot be opened ({reason(error)})") from error
+    with container:
+        try:
+            video = video_stream(name, container)
+        except ClipError as error:
+            raise _LostError(error.found) from error
+        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        video.codec_context.thread_count = 1  # several would hold back a frame each
+        clock.connected(float(video.average_rate or video.guessed_rate or 0))
+        unit = float(video.time_base or 0)
+        # What lies on a server as a file says how long it is, and has an end; what is live says nothing.
+        recorded = container.duration is not None
+        for frame in decode.decode_packets(name, video, _packets(container, video, timeout)):
+            stamp = None if frame.pts is None else frame.pts * unit
+            yield _Arrival(clock(stamp), partial(convert, frame), recorded)
+        if not recorded:
+            raise _LostError("the sender has ended it", ended=True)
+
+
+def _packets(container: InputContainer, video: VideoStream, timeout: float) -> Iterator["Packet[VideoStream] | None"]:
+    """Packets until the sender ends, and then a request for the frames that are held back."""
+    try:
+        for packet in container.demux(video):
+            if packet.size:
+                yield packet
+    except av.error.ExitError as error:
+        raise _LostError(f"no frame within {timeout:g} s") from error
+    except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV's own, where a stream is new
+        raise _LostError(f"broken off ({reason(error)})") from error
+    yield None

@@ -1,0 +1,202 @@
+"""Frames to a video that every browser plays (H.264 mp4), or to a GIF: what overlays and pages are made of."""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Self, cast
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+# In order of preference. PyAV's own wheels carry libx264; other builds may lack it. MPEG-4 part 2 comes last: players
+# know it, browsers do not.
+_ENCODERS = ("libx264", "libopenh264", "mpeg4")
+_OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
+_GIF_RATE = 50  # browsers slow down anything faster
+# Of a recording: each frame is written as soon as the next one comes. A trailer would be an index of all frames, which
+# grows in memory as long as the recording does.
+_PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
+_CLOCK = 60_000  # ticks a second; MPEG-4 part 2 knows no more than 65,535
+
+
+def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
+    """Write frames as an H.264 mp4, or as a GIF if the path ends so. An existing file is replaced when all is written.
+
+    H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
+
+    Args:
+        path: where to; the suffix is .mp4 or .gif. Missing folders are made.
+        frames: `T H W 3`, or one `H W 3` after another (then in constant memory); RGB uint8, all of one size.
+        fps: frames a second.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: for another suffix, frames of another shape, type or size than the first, no frames, or an fps
+            that is not positive (for GIF: above 50).
+    """
+    path = Path(path)
+    writers: dict[str, Callable[[OutputContainer, Iterator[Pixels], Pixels, Fraction], None]]
+    writers = {".mp4": _write_mp4, ".gif": _write_gif}
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        raise ValueError(f"{path}: cannot write {suffix or 'a name without suffix'}, expected .mp4 or .gif")
+    if not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps is {fps}, expected a positive number")
+    if suffix == ".gif" and fps > _GIF_RATE:
+        raise ValueError(f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames a second; write .mp4, or fewer frames")
+    checked = _checked(frames)
+    first = next(checked, None)
+    if first is None:
+        raise ValueError(f"{path}: there are no frames to write, expected at least one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
+    try:
+        with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
+            rate = Fraction(fps).limit_denominator(1001 * 60)
+            writers[suffix](container, chain([first], checked), first, rate)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+class Recording:
+    """An mp4 that grows frame by frame, each with its own time, such as those of a live stream; in constant memory.
+
+    What is there can be played while it grows and after a crash, but for the last frame.
+
+    Args:
+        path: where to, ending in .mp4. Missing folders are made; a file that is there is not replaced.
+
+    Raises:
+        ValueError: another suffix.
+        FileExistsError: there is such a file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(exist_ok=False)
+        self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_PIECES)
+        self._stream: VideoStream | None = None
+        self._ticks = -1
+
+    def add(self, frame: Pixels, seconds: float) -> None:
+        """Add a frame `H W 3`, shown from `seconds` on; one that is not later than the last is shown right after it.
+
+        A frame of another size than the first is brought to its size.
+
+        Raises:
+            ValueError: no frame, or a time that is not finite.
+        """
+        (frame,) = _checked([frame])
+        if not math.isfinite(seconds):
+            raise ValueError(f"seconds are {seconds}, expected a finite number")
+        if self._stream is None:
+            self._stream = _add_stream(self._container, frame, Fraction(25), live=True)
+            self._stream.codec_context.time_base = Fraction(1, _CLOCK)
+        picture = VideoFrame.from_ndarray(_even(frame), format="rgb24")
+        self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
+        picture.pts, picture.time_base = self._ticks, Fraction(1, _CLOCK)
+        size = self._stream.width, self._stream.height
+        self._container.mux(self._stream.encode(picture.reformat(*size, format="yuv420p")))
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                self._container.mux(stream.encode(None))
+        finally:
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
+    """The bytes of the mp4 that `write` would write, for embedding in a page. Same arguments and errors."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
+
+
+def _checked(frames: Pixels | Iterable[Pixels]) -> Iterator[Pixels]:
+    shape: tuple[int, ...] | None = None
+    for index, frame in enumerate(frames):
+        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
+            raise ValueError(f"frame {index} is {frame.dtype} {frame.shape}, expected uint8 H W 3")
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ValueError(f"frame {index} has shape {frame.shape}, the first one {shape}; all must be of one size")
+        yield frame
+
+
+def _write_mp4(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
+    stream = _add_stream(container, first, rate)
+    for frame in frames:
+        container.mux(stream.encode(VideoFrame.from_ndarray(_even(frame), format="rgb24")))
+    container.mux(stream.encode(None))
+
+
+def _even(frame: Pixels) -> Pixels:
+    """`H W 3` with even sides: the last column or row is repeated where they are odd."""
+    height, width = frame.shape[:2]
+    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge"))
+
+
+def _add_stream(container: OutputContainer, first: Pixels, rate: Fraction, live: bool = False) -> VideoStream:
+    """A stream for frames such as the first; of a live one no frame is held back for later ones."""
+    name = next(name for name in _ENCODERS if name in av.codecs_available)
+    options = dict(_OPTIONS.get(name, {}))
+    if live and name == "libx264":
+        options["tune"] = "zerolatency"
+    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
+    height, width = first.shape[:2]
+    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    return stream
+
+
+def _write_gif(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
+    height, width = first.shape[:2]
+    stream = container.add_stream("gif", rate=rate)
+    stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
+    # Each frame gets its own 256 colors: one palette for all would need all frames in memory.
+    graph = Graph()
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
+    split, palette, use = (
+        graph.add("split"),
+        graph.add("palettegen", "stats_mode=single"),
+        graph.add("paletteuse", "new=1"),
+    )
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(palette, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    for index, pixels in enumerate(frames):
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts, frame.time_base = index, 1 / rate
+        source.push(frame)
+        container.mux(stream.encode(cast(VideoFrame, sink.pull())))
+    container.mux(stream.encode(None))

@@ -1,1 +1,0 @@
-"""Sets of labelled clips, generated or on disk."""

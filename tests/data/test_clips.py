@@ -1,0 +1,348 @@
+"""Clips are read once and never half; what cannot be read is named and left out."""
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from onlooker.config import DataConfig
+from onlooker.data import clips as frame_cache
+from onlooker.data import followed
+from onlooker.data.clips import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
+from onlooker.files import DiskFullError
+from onlooker.structures import Clip, ClipError
+from onlooker.video.flow import read_flow, to_pixels
+from onlooker.video.reader import pick, read
+from onlooker.video.resize import resize
+from onlooker.video.write import write
+
+CONFIG = DataConfig(frames=4, size=16)
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The clips that were decoded, one entry each time."""
+    seen: list[Path] = []
+
+    def counted(path: Path, *choice: Any) -> Any:
+        seen.append(path)
+        return pick(path, *choice)
+
+    monkeypatch.setattr(followed, "pick", counted)
+    return seen
+
+
+def test_what_is_cached_is_what_reading_and_resizing_give(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    stored = np.load(cached_frames(path, CONFIG, tmp_path / "cache"))
+    np.testing.assert_array_equal(stored, resize(read(path, 4).pixels, 16, 3))
+    gray = np.load(cached_frames(path, replace(CONFIG, channels=1), tmp_path / "cache"))
+    np.testing.assert_array_equal(gray, resize(read(path, 4).pixels, 16, 1))
+
+
+def test_a_clip_is_decoded_once(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    assert cached_frames(path, replace(CONFIG, translate=0.5, hflip=True), tmp_path) == first  # not part of reading
+    assert reads == [path]
+
+
+@pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
+def test_other_settings_are_read_anew(
+    make_clip: Make, tmp_path: Path, reads: list[Path], changed: dict[str, int]
+) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    assert cached_frames(path, replace(CONFIG, **changed), tmp_path) != first
+    assert reads == [path, path]
+
+
+def test_a_changed_file_is_read_anew(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+    path = make_clip()
+    first = cached_frames(path, CONFIG, tmp_path)
+    make_clip(frames=9)
+    second = cached_frames(path, CONFIG, tmp_path)
+    os.utime(path, ns=(1, 1))
+    third = cached_frames(path, CONFIG, tmp_path)
+    assert len({first, second, third}) == 3
+    assert len(reads) == 3
+
+
+def test_a_changed_picture_of_a_folder_is_read_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.png")
+    first = cached_frames(folder, CONFIG, tmp_path / "cache")
+    assert np.load(first)[:, 0, 0, 0].tolist() == [0, 1, 2, 2]
+    Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "1.png")
+    second = cached_frames(folder, CONFIG, tmp_path / "cache")
+    assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
+
+
+def test_half_a_file_left_by_a_kill_is_not_believed(make_clip: Make, tmp_path: Path) -> None:
+    path, cache = make_clip(), tmp_path / "cache"
+    whole = cached_frames(path, CONFIG, cache)
+    content = whole.read_bytes()
+    whole.unlink()
+    whole.with_suffix(".1234.part").write_bytes(content[: len(content) // 2])
+    assert cached_frames(path, CONFIG, cache) == whole
+    assert whole.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("windows", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
+)
+def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
+    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], windows: int, frames: int, needed: str
+) -> None:
+    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, windows=windows)
+    whole = cached_frames(path, config, cache)
+    assert len(np.load(whole)) == frames
+    whole.unlink()
+    on_full_disk(whole.with_name(f".{whole.name}.{os.getpid()}.part"))
+    said = (
+        rf"clip.mp4: no room for its frames in .*cache/frames: {needed} needed, .* free; make room, or name a folder "
+        "on a larger disk in ONLOOKER_CACHE, and run the same command again"
+    )
+    with pytest.raises(DiskFullError, match=said):
+        cached_frames(path, config, cache)
+    assert not [path for path in cache.rglob("*") if not path.is_dir()]
+
+
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
+    make_clip: Make, tmp_path: Path, streams: str
+) -> None:
+    peaks, config = [], replace(CONFIG, windows=2, modality=streams)
+    for frames in (20, 60, 600):  # the first warms up
+        path = make_clip(f"{frames}.mp4", frames=frames)
+        tracemalloc.start()
+        files = frame_cache.cached_sample(path, config, tmp_path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert {len(np.load(file)) for file in files} == {frames}
+    # The long clip's frames would be 5.5 MB, as the reader gives them.
+    assert peaks[2] < peaks[1] + 200_000, peaks
+
+
+def test_a_damaged_file_of_the_cache_names_its_clip_and_is_made_anew(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    samples, _ = prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
+    ((file,),) = samples.files
+    content = file.read_bytes()
+    file.write_bytes(content[:-10])
+    said = r"clip.mp4: what is kept of it is damaged or gone .*; run the same command again .*, which makes it anew"
+    with pytest.raises(ClipError, match=said):
+        samples[0]
+    prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
+    assert file.read_bytes() == content
+
+
+def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache, made = make_clip(), tmp_path / "cache", []
+
+    def counted(*settings: Any) -> Any:
+        made.append(settings)
+        return read_flow(*settings)
+
+    monkeypatch.setattr(frame_cache, "read_flow", counted)
+    first = cached_flow(path, cache, 4, 16, length=3)
+    np.testing.assert_array_equal(np.load(first), read_flow(path, 4, 3, size=16).stacks)
+    assert cached_flow(path, cache, 4, 16, length=3) == first
+    assert len(made) == 1
+    others = [{"length": 2}, {"method": "farneback"}, {"limit": 10}]
+    assert len({first, *(cached_flow(path, cache, 4, 16, **{"length": 3, **other}) for other in others)}) == 4
+    make_clip(frames=9)
+    assert cached_flow(path, cache, 4, 16, length=3) != first
+    assert len(made) == 5
+    assert not list(cache.rglob("*.part"))
+
+
+@pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])
+def test_a_clip_that_is_gone(tmp_path: Path, what: str) -> None:
+    with pytest.raises(ClipError, match=r"mp4: no such file; check the path"):
+        cached_frames(tmp_path / what, CONFIG, tmp_path)
+
+
+def test_a_clip_that_cannot_be_looked_at(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip()
+
+    def refused(self: Path, **_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+    with pytest.raises(ClipError, match=r"cannot be looked at \(Permission denied\); allow reading it"):
+        cached_frames(path, CONFIG, tmp_path)
+
+
+@pytest.fixture
+def clips(make_clip: Make) -> list[Clip]:
+    paths = [make_clip(f"{'ab'[i % 2]}/{i}.mp4", frames=3 + i) for i in range(6)]
+    paths[1].write_bytes(b"")
+    paths[4].write_text("no video", encoding="utf-8")
+    return [Clip(path, path.parent.name) for path in paths]
+
+
+def test_the_damaged_are_named_and_the_others_go_on(clips: list[Clip], tmp_path: Path) -> None:
+    samples, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "cache")
+    assert [error.path for error in errors] == [clips[1].path, clips[4].path]
+    assert "zero bytes" in str(errors[0])
+    assert samples.clips == tuple(clips[i] for i in (0, 2, 3, 5))
+    assert samples.targets == [0, 0, 1, 1]
+    frames, target, index = samples[2]
+    np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
+    assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
+    assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
+
+
+def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
+    one, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "one")
+    two, errors_of_two = prepare(clips, ("a", "b"), CONFIG, tmp_path / "two", processes=2)
+    assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
+    assert (one.clips, one.targets) == (two.clips, two.targets)
+    assert [f.name for (f,) in one.files] == [f.name for (f,) in two.files]
+    assert all(a.read_bytes() == b.read_bytes() for (a,), (b,) in zip(one.files, two.files, strict=True))
+
+
+def test_not_one_clip_that_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
+        prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
+    with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
+        prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
+
+
+def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def watch(items: Any, total: int) -> Any:
+        for item in items:
+            seen.append((type(item).__name__, total))
+            yield item
+
+    prepare(clips, ("a", "b"), CONFIG, tmp_path, progress=watch)
+    assert len(seen) == 6
+    assert {total for _, total in seen} == {6}
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ONLOOKER_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert default_cache() == tmp_path / "x" / "onlooker"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path.home() / ".cache" / "onlooker"
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
+def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_path: Path, streams: str) -> None:
+    path = make_clip(frames=12)
+    config = replace(CONFIG, frames=5, windows=3, modality=streams, flow_length=1)
+    samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
+    assert isinstance(samples, ClipWindows)
+    every, _ = prepare([Clip(path, "a")], ["a"], replace(config, windows=0, frames=12), tmp_path)
+    whole = every[0][0]
+    assert torch.equal(samples[0][0], whole[3:8]), "the middle one, where nothing is drawn by lot"
+    seen, windows = samples.every_window(0)
+    assert torch.equal(seen, whole)
+    assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
+    read_now = read_sample(path, config)
+    assert np.array_equal(read_now.pixels, seen.numpy())
+    assert np.array_equal(read_now.windows, windows)
+    assert read_now.indices.tolist() == list(range(12))
+
+    drawn = samples.drawn(seed=1)
+
+    def starts(epoch: int) -> list[int]:
+        drawn.set_epoch(epoch)
+        found = []
+        for i in range(40):
+            (start,) = [s for s in range(8) if torch.equal(drawn[i][0], whole[s : s + 5])]
+            found.append(start)
+        return found
+
+    first, second = starts(0), starts(1)
+    assert set(first + second) == set(range(8)), "every window comes up"
+    assert first != second
+    assert starts(0) == first
+    assert torch.equal(samples[0][0], whole[3:8])
+    assert drawn.only(drawn.clips[:2]).drawn(1)[1][0].shape == whole[:5].shape
+
+
+def test_a_clip_shorter_than_a_window_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(frames=3)
+    samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, windows=2), tmp_path)
+    assert isinstance(samples, ClipWindows)
+    seen, windows = samples.every_window(0)
+    assert (len(seen), windows.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
+    assert torch.equal(samples.drawn(0)[0][0], seen[[0, 1, 2, 2, 2]])
+
+
+@pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
+def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
+    make_clip: Make, tmp_path: Path, streams: str, channels: int
+) -> None:
+    path = make_clip(frames=9)
+    config = replace(CONFIG, modality=streams, flow_length=2)
+    assert config.in_channels == channels
+    read_now = read_sample(path, config)
+    frames, sample = read(path, config.frames), read_now.pixels
+    assert (read_now.size, read_now.windows.tolist()) == (frames.pixels.shape[1:3], [list(range(config.frames))])
+    assert np.array_equal(read_now.times, frames.times)
+    assert sample.shape == (config.frames, config.size, config.size, channels)
+    samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path)
+    assert np.array_equal(samples[0][0].numpy(), sample)
+    if streams != "flow":
+        assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
+    if streams != "rgb":
+        stacks = read_flow(path, config.frames, 2, "dis", config.flow_limit, config.size).stacks
+        assert np.array_equal(sample[..., -4:], stacks)
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+@pytest.mark.parametrize(("streams", "channels"), [("rgb", 1), ("flow", 3), ("both", 3)])
+def test_a_window_that_follows_is_cached_as_it_is_read(
+    tmp_path: Path, streams: str, channels: int, windows: int
+) -> None:
+    video = np.full((14, 96, 128, 3), 40, np.uint8)
+    for t in range(14):
+        video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
+    path = write(tmp_path / "moves.mp4", video, fps=10)
+    config = DataConfig(frames=6, windows=windows, size=24, channels=channels, modality=streams, motion_crop=0.5)
+    sample = read_sample(path, config)
+    assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
+    assert sample.size == (96, 128)
+    assert sample.scene is not None
+    assert sample.followed is not None
+    assert sample.scene.shape[1:] == (48, 64, 3)  # where a window of half the height has the sample's 24 pixels
+    samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
+    if windows:
+        assert isinstance(samples, ClipWindows)
+        seen, of_windows = samples.every_window(0)
+        assert np.array_equal(of_windows, sample.windows)
+    else:
+        seen = samples[0][0]
+    assert np.array_equal(seen.numpy(), sample.pixels)
+    others, _ = prepare([Clip(path, "a")], ["a"], replace(config, motion_crop=0.0), tmp_path / "cache")
+    assert not np.array_equal(others[0][0].numpy(), sample.pixels[:6])
+    corners = sample.followed * [128, 96, 128, 96]
+    at = 10 + 6 * sample.indices
+    inner = slice(2, -2)
+    assert (corners[inner, 0] <= at[inner] + 1).all()
+    assert (corners[inner, 2] >= at[inner] + 15).all()
+    if streams != "rgb":
+        # 6 pixels of the video are 3 of a sample, in which a window of 48 has 24.
+        moved = to_pixels(sample.pixels[inner, ..., -2:], config.flow_limit)
+        assert 2.4 < np.percentile(moved[..., 0], 95) < 3.6
+        assert np.abs(moved[..., 1]).max() < 1.2

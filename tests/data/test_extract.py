@@ -1,0 +1,296 @@
+"""A clip is encoded once, whoever kills whom, in the same memory whatever its length; a full disk is told by name."""
+
+import errno
+import random
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pooling_store import DATA, files_of, made_store, make_folders, pool, pooled
+from torch import Tensor
+
+from onlooker.data import extract as extraction
+from onlooker.data.clips import read_sample
+from onlooker.data.extract import extract, samples
+from onlooker.data.feature_store import Claim, FeatureStore, load_maps
+from onlooker.files import DiskFullError
+from onlooker.structures import ClipError
+from onlooker.video.reader import claimed_frames, read
+from onlooker.video.resize import resize
+from onlooker.video.sampling import equally_spaced
+
+Make = Callable[..., Path]
+
+
+def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Path) -> None:
+    store, paths = made_store(tmp_path / "store"), [make_clip("a.mp4", frames=9), make_clip("b.avi", frames=30)]
+    made = extract(store, paths, pool, batch=3)
+    assert (made.new, made.there, made.failed) == (2, 0, ())
+    for path, file in zip(paths, made.files, strict=True):
+        expected = pooled(resize(read(path, 4).pixels, 16, 3))
+        assert file is not None
+        found = load_maps((file,), lambda total: equally_spaced(total, 4))
+        assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
+        np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
+        np.testing.assert_array_equal(store.maps(path), found)
+
+
+def test_a_second_call_computes_nothing(make_clip: Make, tmp_path: Path) -> None:
+    store, path = made_store(tmp_path / "store"), make_clip()
+    first = extract(store, [path], pool)
+
+    def never(frames: Tensor) -> Tensor:
+        raise AssertionError("encoded again")
+
+    second = extract(FeatureStore.open(tmp_path / "store"), [path], never)
+    assert (second.new, second.there, second.files) == (0, 1, first.files)
+
+
+def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make, tmp_path: Path) -> None:
+    store, path = made_store(tmp_path / "store", data=replace(DATA, frames=10)), make_clip(frames=3)
+    (file,) = extract(store, [path], pool).files
+    assert file is not None
+    assert len(np.load(file)) == 3
+    expected = pooled(resize(read(path, 10).pixels, 16, 3))
+    np.testing.assert_allclose(
+        load_maps((file,), lambda total: equally_spaced(total, 10)).astype(np.float32),
+        expected.astype(np.float32),
+        atol=1e-3,
+    )
+
+
+def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Path) -> None:
+    store, path = made_store(tmp_path / "store", every=True), make_clip(frames=23)
+    (file,) = extract(store, [path], pool, batch=5).files
+    assert file is not None
+    assert len(store.maps(path)) == 23
+    for count in (1, 7, 23, 30):
+        expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
+        np.testing.assert_allclose(
+            load_maps((file,), lambda total, count=count: equally_spaced(total, count)).astype(np.float32),
+            expected,
+            atol=1e-3,
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"channels": 1}, {"modality": "flow"}, {"modality": "both", "flow_length": 2}, {"frames": 30}, {"frames": 1}],
+    ids=str,
+)
+@pytest.mark.parametrize("block", [1, 64 << 20])
+def test_a_clip_is_sampled_as_for_training(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], block: int
+) -> None:
+    monkeypatch.setattr(extraction, "_PICKED_BYTES", block)
+    path, data = make_clip(frames=11), replace(DATA, **changes)
+    batches = list(samples(path, data, size=3))
+    expected = read_sample(path, data).pixels[:11]
+    assert {batch.expected for batch in batches} == {len(expected)}
+    np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"channels": 1}, {"modality": "flow"}, {"modality": "both", "flow_length": 3, "channels": 1}],
+    ids=str,
+)
+def test_every_frame_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
+    path, data = make_clip(frames=37), replace(DATA, frames=37, **changes)
+    batches = list(samples(path, data, every=True, size=5))
+    assert {batch.expected for batch in batches} == {37}
+    np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), read_sample(path, data).pixels)
+
+
+def test_every_frame_of_a_clip_without_motion(make_clip: Make) -> None:
+    with pytest.raises(ClipError, match="1 frame decoded, and there is no motion in one frame"):
+        list(samples(make_clip(frames=1), replace(DATA, modality="both"), every=True))
+
+
+def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
+    made = extract(made_store(tmp_path / "store"), copies, pool, decoders=3)
+    assert (made.new, made.there, len(set(made.files))) == (1, 3, 1)
+
+
+def test_clips_that_cannot_be_read_are_named_and_the_others_go_on(make_clip: Make, tmp_path: Path) -> None:
+    good, empty, text = make_clip("a.mp4"), tmp_path / "b.mp4", tmp_path / "c.mp4"
+    empty.touch()
+    text.write_text("no video", encoding="utf-8")
+    store = made_store(tmp_path / "store")
+    made = extract(store, [empty, good, text, tmp_path / "d.mp4"], pool, decoders=2)
+    assert [error.path.name for error in made.failed] == ["b.mp4", "c.mp4", "d.mp4"]
+    assert [str(error).split(": ")[1].split(";")[0][:14] for error in made.failed] == [
+        "zero bytes", "not a video fi", "no such file",
+    ]  # fmt: skip
+    assert (made.new, made.there) == (1, 0)
+    assert [file is not None for file in made.files] == [False, True, False, False]
+    assert len(files_of(store)) == 1
+
+
+@pytest.mark.parametrize("moment", ["append", "commit"])
+def test_a_full_disk_is_told_with_the_clip_and_loses_nothing(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(3)]
+    extract(store, paths[:1], pool)
+    before, original = files_of(store), getattr(Claim, moment)
+
+    def full(self: Claim, *maps: Any) -> None:
+        original(self, *maps) if moment == "append" else None
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Claim, moment, full)
+    monkeypatch.setattr(extraction, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    said = (
+        r"1.mp4: no room for its features in .*store: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; make room for "
+        r"the 2 clips that are left .[\d.]+ kB if all are like this one., or move .* to a larger "
+        r"disk, and run the same command again: the 1 that are stored stay"
+    )
+    with pytest.raises(DiskFullError, match=said):
+        extract(store, paths, pool, decoders=2)
+    assert files_of(store) == before
+    monkeypatch.undo()
+    assert extract(store, paths, pool).new == 2
+
+
+def test_another_error_of_the_disk_names_the_clip(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Claim, maps: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Claim, "append", broken)
+    with pytest.raises(OSError, match=r"clip.mp4: its features cannot be written \(Input/output error\)"):
+        extract(made_store(tmp_path / "store"), [make_clip()], pool)
+
+
+def test_features_beyond_half_precision_are_an_error(make_clip: Make, tmp_path: Path) -> None:
+    store = made_store(tmp_path / "store")
+    with pytest.raises(ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"):
+        extract(store, [make_clip()], lambda frames: 1e6 * pool(frames))
+    assert files_of(store) == {}
+
+
+def test_a_clip_in_other_hands_is_waited_for(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, path = made_store(tmp_path / "store"), make_clip()
+    claim = store.claim(store.file(path))
+    assert claim is not None
+    sleeps: list[float] = []
+
+    def other(seconds: float) -> None:  # the other process ends while this one waits
+        sleeps.append(seconds)
+        claim.append(np.zeros((4, 4, 4, 3), np.float16))
+        claim.commit()
+
+    monkeypatch.setattr(extraction.time, "sleep", other)
+    made = extract(store, [path], pool)
+    assert (made.new, made.there, len(sleeps)) == (0, 1, 1)
+
+
+def test_progress_counts_work_and_not_what_was_there(make_clip: Make, tmp_path: Path) -> None:
+    store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(4)]
+    extract(store, paths[:2], pool)
+    seen: list[tuple[float, int]] = []
+    extract(store, paths, pool, batch=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (2, 2)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert {done % 1 for done, _ in seen} >= {0, 0.5}
+
+
+@pytest.mark.parametrize("streams", ["rgb", "both"])
+def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, tmp_path: Path, streams: str) -> None:
+    peaks, data = [], replace(DATA, modality=streams)
+    for name, frames in (("warm", 20), ("short", 60), ("long", 600)):
+        path, store = make_clip(f"{name}.mp4", frames=frames), made_store(tmp_path / name, every=True, data=data)
+        tracemalloc.start()
+        extract(store, [path], pool, batch=8)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(store.maps(path)) == frames == claimed_frames(path)
+    # The long clip's frames would be 5.5 MB, as the reader gives them.
+    assert peaks[2] < peaks[1] + 200_000, peaks
+
+
+# A slow encoder, that says when it is at a batch.
+WORKER = """
+import sys, time
+from pathlib import Path
+import torch
+from onlooker.data.extract import extract
+from onlooker.data.feature_store import FeatureStore
+from onlooker.video.sampling import equally_spaced
+
+def encode(frames):
+    print("batch", flush=True)
+    time.sleep(0.05)
+    return torch.nn.functional.avg_pool2d(frames.permute(0, 3, 1, 2).float() / 255, 4)
+
+torch.set_num_threads(1)
+store, clips = FeatureStore.open(Path(sys.argv[1])), sorted(Path(sys.argv[2]).iterdir())
+made = extract(store, clips, encode, batch=1)
+print(made.new, made.there, len(made.failed), flush=True)
+"""
+
+
+def begin(store: FeatureStore, clips: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", WORKER, str(store.folder), str(clips)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_and_complete_in_the_end(tmp_path: Path, kills: int) -> None:
+    clips, chance = tmp_path / "clips", random.Random(0)
+    paths = make_folders(clips, 2 * kills)
+    extract(whole := made_store(tmp_path / "whole"), paths, pool, batch=1)
+    expected, store = files_of(whole), made_store(tmp_path / "store")
+    halves = 0
+    for _ in range(kills):
+        process = begin(store, clips)
+        assert process.stdout is not None
+        # Counted in batches, so that a slow machine is killed at work as well; a clip has two.
+        for _ in range(chance.randint(1, 4)):
+            process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        (store.folder / "maps").mkdir(exist_ok=True)
+        left = files_of(store)
+        halves += any(name.endswith(".part") for name in left)
+        # Whatever has its name is whole.
+        assert all(left[name] == expected[name] for name in left if not name.endswith(".part"))
+    assert halves > 0
+    made = extract(store, paths, pool, batch=1)
+    assert made.new + made.there == len(paths)
+    assert files_of(store) == expected
+
+
+def test_two_processes_share_the_work_of_one_store(tmp_path: Path) -> None:
+    paths = make_folders(tmp_path / "clips", 12)
+    extract(whole := made_store(tmp_path / "whole"), paths, pool, batch=1)
+    store = made_store(tmp_path / "store")
+    processes = [begin(store, tmp_path / "clips") for _ in range(2)]
+    said = [process.communicate(timeout=900)[0].splitlines() for process in processes]
+    counts = [[int(word) for word in lines[-1].split()] for lines in said]
+    assert counts[0][0] + counts[1][0] == 12  # none twice
+    assert all(new + there == 12 and failed == 0 for new, there, failed in counts)
+    assert files_of(store) == files_of(whole)
+
+
+def test_a_clip_whose_number_of_frames_changes_while_it_is_read(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "_PICKED_BYTES", 3 * 16 * 16 * 2)
+    path, original = make_clip(frames=9), extraction._pictures
+    monkeypatch.setattr(extraction, "_pictures", lambda p, d, part: (9 - (part.start > 0), original(p, d, part)[1]))
+    with pytest.raises(ClipError, match="9 frames decoded, and then 8; encode it again"):
+        list(samples(path, DATA))

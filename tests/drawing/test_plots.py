@@ -1,0 +1,162 @@
+"""Figures carry the numbers they were given, are files a browser opens, and leave matplotlib's global state alone."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from onlooker.drawing.plots import (
+    Panel,
+    accuracy_by_frame,
+    confusion,
+    loss_and_accuracy,
+    measured,
+    reliability,
+    side_by_side,
+    timeline,
+    to_png,
+    to_svg,
+)
+
+
+def curves():
+    return {
+        "training": {"loss": [2.0, 1.0, 0.5], "accuracy": [0.2, 0.6, 0.9]},
+        "validation": {"loss": [2.1, np.nan, 0.9], "accuracy": [0.2, 0.5, 0.7]},
+    }
+
+
+def test_learning_curves_stand_against_epochs_from_one():
+    loss, accuracy = loss_and_accuracy(curves()).axes
+    for panel, measure in ((loss, "loss"), (accuracy, "accuracy")):
+        for line, name in zip(panel.lines, ("training", "validation"), strict=True):
+            assert line.get_label() == name
+            assert line.get_xdata().tolist() == [1, 2, 3]
+            np.testing.assert_array_equal(line.get_ydata(), curves()[name][measure])
+    assert accuracy.get_ylim()[0] == 0
+    assert accuracy.get_ylim()[1] >= 1
+
+
+def test_one_epoch_is_a_point():
+    (axes,) = loss_and_accuracy({"training": {"loss": [1.5]}}).axes
+    assert axes.lines[0].get_marker() == "o"
+
+
+def test_accuracy_stands_against_frames_from_one():
+    (axes,) = accuracy_by_frame({"a": [0.1, 0.4, 0.9], "b": [0.2, 0.2, 0.3]}, 0.25, "chance").axes
+    for line, name, shares in zip(axes.lines, "ab", ([0.1, 0.4, 0.9], [0.2, 0.2, 0.3]), strict=False):
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == [1, 2, 3]
+        np.testing.assert_array_equal(line.get_ydata(), shares)
+    assert axes.lines[2].get_label() == "chance"
+    assert set(axes.lines[2].get_ydata()) == {0.25}
+    with pytest.raises(ValueError, match="no shares given, expected at least one model with one frame"):
+        accuracy_by_frame({"a": []}, 0.25, "chance")
+
+
+def test_confusion_shows_the_counts_of_each_true_class():
+    (axes,) = confusion([[3, 1], [0, 0]], ["walk", "run"]).axes
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {(0, 0): "3", (1, 0): "1"}
+    # The 0.6th power of the shares; a class without videos is blank, not divided by zero.
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.75**0.6, 0.25**0.6], [0, 0]])
+
+
+@pytest.mark.parametrize("K", [2, 10, 60])
+def test_names_of_classes_do_not_touch_each_other(K):
+    figure = confusion(np.eye(K), [f"a longer class name {k}" for k in range(K)])
+    figure.draw_without_rendering()
+    across = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    down = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert len(across) == len(down) == K
+    assert all(a.x1 <= b.x0 for a, b in pairwise(across))
+    assert all(a.y0 >= b.y1 for a, b in pairwise(down))
+
+
+def test_reliability_points_are_the_bins_means():
+    scores = np.array([[0.6, 0.4], [0.62, 0.38], [0.9, 0.1], [0.05, 0.95]])
+    upper, lower = reliability(scores, [0, 1, 0, 0], bins=5).axes
+    points = upper.collections[-1].get_offsets()
+    # 0.6 and 0.62 share the bin 0.6 – 0.8, one of them right; 0.9 and 0.95 the last, one right.
+    np.testing.assert_allclose(points, [[0.61, 0.5], [0.925, 0.5]])
+    assert [bar.get_height() for bar in lower.patches] == [2, 2]
+    assert upper.get_ylim()[0] < 0
+    assert upper.get_ylim()[1] > 1
+
+
+def test_timeline_draws_the_classes_that_rise_highest():
+    scores = np.array([[0.1, 0.5, 0.2, 0.2], [0.05, 0.05, 0.3, 0.6]])
+    (axes,) = timeline([0.0, 0.5], scores, ["a", "b", "c", "d"], top=3).axes
+    # Named in the order in which the lines end.
+    assert [line.get_label() for line in axes.lines] == ["d", "c", "b"]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.2, 0.6])
+
+
+def test_files_are_a_picture_and_a_drawing():
+    def drawn():
+        return timeline([0.0, 0.5], [[0.4, 0.6], [0.1, 0.9]], ["a & b", "<c>"])
+
+    png = to_png(drawn(), dpi=50)
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[:2] == (145, 380)
+    assert ET.fromstring(to_svg(drawn())).tag == "{http://www.w3.org/2000/svg}svg"
+    assert to_svg(drawn()) == to_svg(drawn())
+
+
+def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
+    program = (
+        "import sys; from onlooker.drawing import plots as curves; assert 'matplotlib' not in sys.modules;"
+        "curves.to_png(curves.confusion([[1]], ['a'])); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match="no curves given"):
+        loss_and_accuracy({"training": {}})
+    with pytest.raises(ValueError, match=r"the matrix has shape \(2, 2\) for 3 classes"):
+        confusion(np.eye(2), ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"scores have shape \(3,\)"):
+        reliability(np.ones(3), [0, 0, 0])
+    with pytest.raises(ValueError, match="2 times by 3 classes"):
+        timeline([0, 1], np.ones((2, 2)), ["a", "b", "c"])
+
+
+def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
+    figure = side_by_side({"lstm": [0.5, 0.7], "alstm": [0.8]}, 0.25, "majority class")
+    (axes,) = figure.axes
+    dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
+    assert {(0.0, 0.5), (0.0, 0.7), (1.0, 0.8)} <= {(float(x), float(y)) for x, y in dots}
+    means = [path.vertices[0][1] for c in axes.collections for path in c.get_paths() if len(path.vertices) == 2]
+    assert means == pytest.approx([0.6, 0.8])
+    assert any(list(line.get_ydata()) == [0.25, 0.25] for line in axes.lines)
+    figure.draw_without_rendering()
+    (name,) = (text for text in axes.texts if text.get_text() == "majority\nclass")
+    beside = name.get_window_extent()
+    assert axes.get_window_extent().x1 < beside.x0
+    assert beside.x1 < figure.bbox.x1
+    with pytest.raises(ValueError, match="at least one model with one seed"):
+        side_by_side({"lstm": []}, 0.25, "majority class")
+
+
+def test_measurements_stand_at_their_places_in_one_color_a_name():
+    seconds = Panel("frames", "seconds", {"lstm": {10: 1.0, 30: 2.5}, "alstm": {10: 2.0}})
+    memory = Panel("frames", "GiB", {"alstm": {10: 0.5, 30: 0.75}})
+    figure = measured([[seconds], [memory]])
+    upper, lower = figure.axes
+    assert [line.get_xydata().tolist() for line in upper.lines] == [[[10, 1], [30, 2.5]], [[10, 2]]]
+    assert lower.lines[0].get_xydata().tolist() == [[10, 0.5], [30, 0.75]]
+    assert upper.lines[1].get_color() == lower.lines[0].get_color() != upper.lines[0].get_color()
+    assert upper.get_xticks().tolist() == [10, 30]
+    assert upper.get_ylim()[0] == lower.get_ylim()[0] == 0
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lstm", "alstm"]
+
+
+def test_rows_of_panels_are_equally_long():
+    panel = Panel("x", "y", {"a": {1: 1.0}})
+    with pytest.raises(ValueError, match=r"panels are \[1, 2\] in a row, expected equally many"):
+        measured([[panel], [panel, panel]])

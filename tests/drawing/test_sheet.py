@@ -1,0 +1,58 @@
+"""Sheets show the frames they say, of clips of any size and length."""
+
+import numpy as np
+import pytest
+
+from onlooker.drawing.sheet import sheet, spaced
+
+
+def test_spaced_frames_are_the_first_the_last_and_equally_many_between():
+    assert spaced(29, 8).tolist() == [0, 4, 8, 12, 16, 20, 24, 28]
+    assert spaced(3, 8).tolist() == [0, 1, 2]
+    assert spaced(9, 1).tolist() == [4]
+    assert spaced(1, 5).tolist() == [0]
+
+
+def counted(T, H, W):
+    """Frame t is one flat shade: 10 (t + 1)."""
+    return (10 * np.arange(1, T + 1, dtype=np.uint8))[:, None, None, None] * np.ones((1, H, W, 3), np.uint8)
+
+
+def test_frames_stand_in_order_from_left_to_right():
+    picture = sheet([("", counted(15, 40, 40))], columns=8, height=64)
+    middle = picture[picture.shape[0] // 2, :, 0]
+    shades = [int(v) for v in middle[np.r_[True, np.diff(middle) != 0]] if v != 255]
+    assert shades == [10 * (t + 1) for t in (0, 2, 4, 6, 8, 10, 12, 14)]
+
+
+def test_a_clip_with_few_frames_leaves_places_empty():
+    picture = sheet([("long", counted(8, 40, 40)), ("short", counted(2, 40, 40))], columns=8, height=64)
+    half = picture.shape[0] // 2
+    assert (picture[half + 10 : -10, -64 * 4 :] == 255).all()
+    assert (picture[10 : half - 10, -64 * 4 :] != 255).any()
+
+
+def test_clips_of_other_shapes_keep_theirs_and_share_the_columns():
+    tall, wide, tiny = counted(2, 120, 40), counted(2, 90, 160), counted(2, 16, 16)
+    picture = sheet([("", tall), ("", wide), ("", tiny)], columns=2, height=90)
+    rows = [picture[y, :, 0] for y in (50, 140, 230)]
+    widths = [int((row == 10).sum()) for row in rows]
+    assert widths == [30, 160, 90]
+    centers = [np.nonzero(row == 20)[0].mean() for row in rows]
+    assert np.ptp(centers) <= 1
+
+
+def test_captions_stand_left_and_never_under_the_frames():
+    black = np.zeros((4, 64, 64, 3), np.uint8)
+    plain, named = sheet([("", black)]), sheet([("walking with a very long name " * 4 + "\n93 %", black)])
+    margin = named.shape[1] - plain.shape[1]
+    assert margin > 100
+    assert (named[:, :margin] < 100).any()
+    np.testing.assert_array_equal(named[:, margin + 4 :], plain[:, 4:])
+
+
+def test_nothing_to_show_is_an_error():
+    with pytest.raises(ValueError, match="0 clips in 8 columns"):
+        sheet([])
+    with pytest.raises(ValueError, match=r"walk: frames are uint8 \(0, 8, 8, 3\)"):
+        sheet([("walk", np.zeros((0, 8, 8, 3), np.uint8))])

@@ -1,0 +1,50 @@
+"""Words on pixels: they fit, they are cut, and they stay where they were put."""
+
+import numpy as np
+
+from onlooker.drawing.text import shortened, text_width, wrapped, write
+
+
+def test_text_is_cut_to_the_width_and_no_more():
+    text = "a very long name of a class"
+    cut = shortened(text, 14, 90)
+    assert cut.endswith("…")
+    assert text_width(cut, 14) <= 90
+    assert text_width(text[: len(cut)] + "…", 14) > 90
+    assert shortened(text, 14, 1000) == text
+
+
+def test_wrapped_lines_keep_every_word_and_the_width():
+    text = "throwing a ball at a wall\nby a person"
+    lines = wrapped(text, 12, 80)
+    assert " ".join(lines).split() == text.split()
+    assert all(text_width(line, 12) <= 80 for line in lines)
+    assert lines[-1].endswith("person")
+    assert len(wrapped("a\nb", 12, 80)) == 2
+
+
+def test_white_letters_with_a_dark_rim_show_on_white_and_on_black():
+    for ground in (0, 255):
+        picture = np.full((40, 120, 3), ground, np.uint8)
+        write(picture, "walk", (10, 10), 18)
+        assert picture.min() < 60
+        assert picture.max() > 195
+
+
+def test_letters_outside_ascii_are_drawn_and_differ():
+    pictures = []
+    for text in ("жест", "kéž", "ωμέ"):
+        picture = np.zeros((40, 120, 3), np.uint8)
+        write(picture, text, (5, 5), 18)
+        pictures.append(picture)
+    assert all(picture.any() for picture in pictures)
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+def test_text_over_the_edge_is_cut_off_there():
+    whole, part = np.zeros((80, 200, 3), np.uint8), np.zeros((40, 60, 3), np.uint8)
+    write(whole, "running", (40, 30), 24)
+    write(part, "running", (30, 20), 24)
+    np.testing.assert_array_equal(part, whole[10:50, 10:70])
+    write(part, "running", (500, 500), 24)  # entirely outside: nothing happens
+    np.testing.assert_array_equal(part, whole[10:50, 10:70])

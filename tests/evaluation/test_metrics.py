@@ -1,0 +1,252 @@
+"""The figures of a model, against a few lines of NumPy, published intervals, and degenerate cases."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from onlooker.evaluation.metrics import (
+    boxes_with_a_window,
+    measure,
+    peak_in_box,
+    uniform_in_box,
+    wilson_interval,
+    write_scores,
+)
+from onlooker.structures import ClipError, Evaluation
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return (e / e.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def made(videos, classes, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, classes, videos)
+    helped = 1.5 * np.eye(classes)[targets]
+    frames = tuple(softmax(rng.normal(size=(rng.integers(1, 6), classes)) + row) for row in helped)
+    values = {
+        "names": tuple(f"clip{i}.mp4" for i in range(videos)),
+        "classes": tuple(f"class {k}" for k in range(classes)),
+        "targets": targets,
+        "scores": softmax(rng.normal(size=(videos, classes)) + helped),
+        "frame_scores": frames,
+    }
+    return Evaluation(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
+)
+def test_wilson_interval_gives_newcombes_table(right, total, low, high):
+    # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+    assert wilson_interval(right, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_of_no_videos_is_an_error():
+    with pytest.raises(ValueError, match="0 right of 0, expected a share of at least one video"):
+        wilson_interval(0, 0)
+
+
+@pytest.mark.parametrize("classes", [2, 6, 12])
+def test_measure_equals_numpy(classes):
+    evaluation = made(80, classes, seed=classes)
+    scores, truth = evaluation.scores.astype(float), evaluation.targets
+    scores /= scores.sum(1, keepdims=True)
+    picked, sure, rows = scores.argmax(1), scores.max(1), np.arange(80)
+    frames_right = [s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)]
+    error = 0.0
+    for low in np.arange(15) / 15:
+        here = (sure > low) & (sure <= low + 1 / 15)
+        if here.any():
+            error += here.mean() * abs((picked == truth)[here].mean() - sure[here].mean())
+    measured = measure(evaluation)
+    assert measured["accuracy"] == pytest.approx((picked == truth).mean())
+    assert measured["frame_accuracy"] == pytest.approx(np.concatenate(frames_right).mean())
+    assert measured["frames"] == sum(map(len, evaluation.frame_scores))
+    recalls = [(picked == truth)[truth == k].mean() for k in range(classes)]
+    assert list(measured["class_accuracy"].values()) == pytest.approx(recalls)
+    assert measured["mean_class_accuracy"] == pytest.approx(np.mean(recalls))
+    assert measured["log_loss"] == pytest.approx(-np.log(scores[rows, truth]).mean())
+    assert measured["brier"] == pytest.approx(np.sum((scores - np.eye(classes)[truth]) ** 2) / 80)
+    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
+    assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 80)
+    assert measured["confusion"] == [
+        [int(((truth == i) & (picked == j)).sum()) for j in range(classes)] for i in range(classes)
+    ]
+    if classes > 5:
+        top5 = np.mean([truth[i] in np.argsort(-scores[i])[:5] for i in rows])
+        assert measured["top5_accuracy"] == pytest.approx(top5)
+    else:
+        assert "top5_accuracy" not in measured
+
+
+def test_measured_values_are_plain_and_survive_json():
+    skipped = (ClipError("broken.mp4", "no frame decoded", "copy it again"),)
+    measured = measure(made(10, 7, skipped=skipped))
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+    assert measured["skipped"] == [{"path": "broken.mp4", "found": "no frame decoded", "remedy": "copy it again"}]
+
+
+def test_every_frame_counts_alike_whatever_its_video():
+    # One video with 3 right frames, one with 1 wrong frame: 3 of 4, not the mean of 1 and 0.
+    right, wrong = np.array([[1, 0]] * 3, np.float32), np.array([[1, 0]], np.float32)
+    evaluation = made(
+        2, 2, targets=np.array([0, 1]), scores=np.array([[1, 0], [1, 0]], np.float32), frame_scores=(right, wrong)
+    )
+    assert measure(evaluation)["frame_accuracy"] == 0.75
+
+
+def test_a_class_without_videos_has_no_accuracy_and_does_not_lower_the_mean():
+    # Class 2 is predicted once but never true.
+    scores = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    measured = measure(made(3, 3, targets=np.array([0, 1, 1]), scores=scores))
+    assert measured["class_accuracy"] == {"class 0": 1.0, "class 1": 0.5, "class 2": None}
+    assert measured["mean_class_accuracy"] == 0.75
+
+
+def test_a_sure_mistake_has_a_finite_loss():
+    measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
+    assert measured["accuracy"] == 0
+    assert measured["brier"] == 2
+    assert measured["calibration_error"] == pytest.approx(1)
+    assert 80 < measured["log_loss"] < 100
+
+
+def test_one_class_is_always_right():
+    measured = measure(made(4, 1))
+    assert measured["accuracy"] == measured["mean_class_accuracy"] == 1
+    assert measured["confusion"] == [[4]]
+    assert measured["calibration_error"] == 0
+
+
+def test_logits_are_refused():
+    with pytest.raises(ValueError, match=r"scores are not probabilities: values -2 to 3.*apply softmax"):
+        measure(made(1, 2, targets=np.array([0]), scores=np.array([[3, -2]], np.float32)))
+
+
+def test_nothing_to_measure_is_an_error():
+    empty = np.zeros((0, 2), np.float32)
+    with pytest.raises(ValueError, match="has no videos"):
+        measure(Evaluation((), ("a", "b"), np.zeros(0, np.int64), empty, ()))
+    with pytest.raises(ValueError, match=r"frame scores of clip0.mp4 have shape \(0, 2\)"):
+        measure(made(1, 2, frame_scores=(empty,)))
+
+
+def test_written_scores_read_back(tmp_path):
+    evaluation = made(3, 2, names=("a,b.mp4", 'say "hi".mp4', "приём.mp4"))
+    write_scores(tmp_path / "new" / "scores.csv", evaluation)
+    with (tmp_path / "new" / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == list(evaluation.names)
+    for row, scores, target in zip(rows, evaluation.scores, evaluation.targets, strict=True):
+        assert row["truth"] == f"class {target}"
+        assert row["predicted"] == f"class {scores.argmax()}"
+        assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
+
+
+def naive_peak(attention, boxes, size):
+    T, h, w = attention.shape
+    answers = []
+    for t in range(T):
+        row, column = divmod(int(attention[t].argmax()), w)
+        x, y = (column + 0.5) * size[1] / w, (row + 0.5) * size[0] / h
+        present = [b for b in boxes[t] if not np.isnan(b).any()]
+        inside = any(b[0] <= x <= b[2] and b[1] <= y <= b[3] for b in present)
+        answers.append(float(inside) if present else np.nan)
+    return answers
+
+
+def test_peak_in_box_equals_a_loop():
+    rng = np.random.default_rng(3)
+    attention = rng.random((2, 40, 5, 9))
+    corners = np.sort(rng.uniform(0, 1, (2, 40, 3, 2, 2)), axis=3) * [180, 144]
+    boxes = corners.reshape(2, 40, 3, 4)
+    boxes[rng.random((2, 40, 3)) < 0.4] = np.nan
+    found = peak_in_box(attention, boxes, (144, 180))
+    assert found.shape == (2, 40)
+    for b in range(2):
+        np.testing.assert_array_equal(found[b], naive_peak(attention[b], boxes[b], (144, 180)))
+    assert np.isnan(found).any()
+    assert 0 < np.nanmean(found) < 1
+
+
+def test_a_uniform_map_scores_as_a_random_cell():
+    boxes = np.array([[[[0, 0, 50, 100.0]], [[0, 0, 20, 20]], [[np.nan] * 4], [[0, 0, 100, 100]]]])
+    flat = np.full((1, 4, 4, 4), 1 / 16, np.float32)
+    expected = [[0.5, 1 / 16, np.nan, 1]]
+    np.testing.assert_allclose(uniform_in_box(boxes, (4, 4), (100, 100)), expected)
+    np.testing.assert_allclose(peak_in_box(flat, boxes, (100, 100)), expected)
+
+
+def test_overlapping_boxes_do_not_count_twice():
+    boxes = np.array([[[[0, 0, 60, 100], [40, 0, 100, 100.0]]]])
+    assert uniform_in_box(boxes, (10, 10), (100, 100)).item() == 1
+
+
+def test_boxes_of_other_frames_are_refused():
+    with pytest.raises(ValueError, match="of the same B T"):
+        peak_in_box(np.ones((1, 3, 2, 2)), np.ones((1, 4, 1, 4)), (8, 8))
+    with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 4\), expected B T n 4"):
+        uniform_in_box(np.ones((3, 1, 4)), (2, 2), (8, 8))
+
+
+def seen_through(x, y, width, height, angle=0.0, size=(100, 200)):
+    """The affine window of that middle, width and height in pixels, turned in pixels."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    to_share = np.diag([2 / size[1], 2 / size[0]])
+    turned = to_share @ np.array([[cos, -sin], [sin, cos]]) @ np.diag([width / 2, height / 2])
+    return np.column_stack((turned, to_share @ [x, y] - 1))
+
+
+def test_a_window_is_on_a_box_when_each_holds_the_middle_of_the_other():
+    box = [40, 20, 80, 60]  # middle (60, 40)
+    cases = [
+        (seen_through(60, 40, 2, 2), 1),  # inside it
+        (seen_through(60, 40, 150, 90), 1),  # around it
+        (seen_through(45, 25, 40, 40), 1),
+        (seen_through(45, 25, 20, 40), 0),  # too narrow to hold the box's middle
+        (seen_through(85, 40, 60, 40), 0),  # its own middle is outside
+        (seen_through(60, 40, 0, 0), 0),
+        # The box's middle is 14 away along the diagonal: in a long window that lies along it, not in one across.
+        (seen_through(50, 30, 40, 4, np.pi / 4), 1),
+        (seen_through(50, 30, 40, 4, -np.pi / 4), 0),
+        (seen_through(60, 40, 20, 20) * [-1, 1, 1], 1),  # mirrored
+    ]
+    windows = np.stack([window for window, _ in cases])[None, :, None]
+    boxes = np.tile(np.array(box, float), (1, len(cases), 1, 1))
+    found = boxes_with_a_window(windows, boxes, (100, 200))
+    np.testing.assert_array_equal(found[0], [on for _, on in cases])
+
+
+def test_each_box_wants_a_window_of_its_own():
+    left, right, absent = [0, 0, 40, 40], [20, 0, 60, 40], [np.nan] * 4
+    on_both = seen_through(30, 20, 40, 40)
+    on_left, nowhere = seen_through(10, 20, 30, 30), seen_through(150, 80, 30, 30)
+    cases = [
+        ([on_both, on_left], [left, right], 1),  # the first could take either, the second only the left one
+        ([on_left, on_both], [left, right], 1),
+        ([on_both, nowhere], [left, right], 0.5),
+        ([on_left, on_left], [left, right], 0.5),
+        ([on_both, on_both], [left, right], 1),
+        ([on_both, nowhere], [left, absent], 1),
+        ([on_both, on_left], [absent, absent], np.nan),
+    ]
+    windows, boxes = (np.array([case[i] for case in cases], float)[None] for i in (0, 1))
+    expected = [[share for *_, share in cases]]
+    np.testing.assert_array_equal(boxes_with_a_window(windows, boxes, (100, 200)), expected)
+    # More windows than boxes, and fewer.
+    more = np.concatenate((np.tile(nowhere, (1, len(cases), 1, 1, 1)), windows), axis=2)
+    np.testing.assert_array_equal(boxes_with_a_window(more, boxes, (100, 200)), expected)
+    one = boxes_with_a_window(windows[:, :, :1], boxes, (100, 200))
+    np.testing.assert_array_equal(one, [[0.5, 0.5, 0.5, 0.5, 0.5, 1, np.nan]])
+
+
+def test_windows_of_other_frames_are_refused():
+    with pytest.raises(ValueError, match=r"windows have shape \(1, 3, 2, 2, 3\) and boxes \(1, 4, 2, 4\), expected"):
+        boxes_with_a_window(np.ones((1, 3, 2, 2, 3)), np.ones((1, 4, 2, 4)), (8, 8))
+    with pytest.raises(ValueError, match="expected B T G 2 3 and B T n 4"):
+        boxes_with_a_window(np.ones((1, 3, 2, 3)), np.ones((1, 3, 2, 4)), (8, 8))

@@ -1,0 +1,161 @@
+"""The page: whole, self-contained, and safe whatever users called their classes."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from onlooker.evaluation.report.page import Page
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
+MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256))
+SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><text>é &lt;</text></svg>'
+EVIL = '<script>alert("1")</script>\'"&'
+
+
+class Outline(HTMLParser):
+    """Collects tags, their attributes, and their text; fails where tags do not close in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.words = [], [], {}
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.words.setdefault(self.open[-1], []).append(data)
+
+    def every(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def written(page, tmp_path):
+    return page.write(tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def full_page():
+    page = Page("Gestures", "one model")
+    page.figures([("92.0 %", "of the clips right", "95 % interval 88 – 95 %")])
+    page.heading("Clips").clips([(MP4, "first\nsecond line", "right"), (MP4, "other", "wrong"), (MP4, "plain", None)])
+    page.heading("Figures").figure(PNG, "a picture").figure(SVG, "a drawing", wide=True)
+    page.heading("Numbers").table([["walk", 3, 0.5], ["run", 4, None]], ["class", "clips", "accuracy"], "a note")
+    page.text("One **bold** `code` and *soft* [link](https://example.org/?a=1&b=2).\n\n- first\n- second")
+    with page.details("More"):
+        page.text("folded away")
+    return page
+
+
+def test_the_page_is_whole_and_asks_for_nothing_outside_itself(tmp_path):
+    page = written(full_page(), tmp_path)
+    outline = Outline(page)
+    sources = [a["src"] for _, a in outline.tags if "src" in a]
+    assert len(sources) == 5
+    assert all(source.startswith("data:") for source in sources)
+    assert not outline.every("link")
+    assert "@import" not in page
+    assert "url(" not in page
+    policy = next(a["content"] for a in outline.every("meta") if a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    # The only script that may run is the page's own, named by its hash.
+    script = re.search(r"<script>(.*?)</script>", page, re.S).group(1)
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_clips_and_pictures_come_out_as_they_went_in(tmp_path):
+    outline = Outline(written(full_page(), tmp_path))
+    videos = outline.every("video")
+    assert len(videos) == 3
+    for video in videos:
+        assert {"autoplay", "loop", "muted", "playsinline", "controls"} <= video.keys()
+        assert base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,")) == MP4
+    png, svg = (image["src"] for image in outline.every("img"))
+    assert base64.b64decode(png.removeprefix("data:image/png;base64,")) == PNG
+    assert base64.b64decode(svg.removeprefix("data:image/svg+xml;base64,")).decode() == SVG
+    assert [a["class"].split() for a in outline.every("figure")][:3] == [["clip", "right"], ["clip", "wrong"], ["clip"]]
+    assert outline.words["span"][0] == "✓ right"
+    assert "✗ wrong" in outline.words["span"]
+
+
+def test_users_words_never_become_markup(tmp_path):
+    page = Page(EVIL, EVIL).heading(EVIL).text(EVIL).figures([(EVIL, EVIL, EVIL)])
+    page.table([[EVIL]], [EVIL], EVIL).figure(PNG, EVIL).clips([(MP4, EVIL, "wrong")])
+    page.text(f"[{EVIL}](https://a.org/{EVIL}) `{EVIL}` **{EVIL}** [x](javascript:alert(1))")
+    with page.details(EVIL):
+        page.text(EVIL)
+    outline = Outline(written(page, tmp_path))
+    assert len(outline.every("script")) == 1
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert all(a["href"].startswith("https://") for a in outline.every("a"))
+    assert outline.words["h1"] == [EVIL]
+    assert outline.words["td"] == [EVIL]
+    assert outline.every("img")[0]["alt"] == EVIL
+
+
+def test_marks_of_the_text_become_markup(tmp_path):
+    outline = Outline(written(full_page(), tmp_path))
+    assert "bold" in outline.words["strong"]
+    assert outline.words["code"] == ["code"]
+    assert outline.words["em"] == ["soft"]
+    assert outline.every("a")[-1]["href"] == "https://example.org/?a=1&b=2"
+    assert outline.words["li"] == ["first", "second"]
+
+
+def test_multiplication_and_globs_stay_as_they_are(tmp_path):
+    outline = Outline(written(Page("t").text("2 * 3 * 4 and clips/*.mp4, masks/*.png and `a*b*c`"), tmp_path))
+    assert "em" not in outline.words
+    assert outline.words["code"] == ["a*b*c"]
+
+
+def test_numbers_stand_right_and_gaps_are_dashes(tmp_path):
+    rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
+    outline = Outline(written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path))
+    assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
+    assert outline.words["td"][:3] == ["walk", "12\u202f345", "0.1235"]
+    assert outline.words["td"][6] == "–"
+
+
+def test_a_list_of_contents_stands_where_there_are_three_parts(tmp_path):
+    outline = Outline(written(full_page(), tmp_path))
+    links = [a["href"] for a in outline.every("a")][:3]
+    assert links == [f"#{a['id']}" for a in outline.every("h2")]
+    assert not Outline(written(Page("t").heading("one"), tmp_path)).every("nav")
+
+
+def test_details_are_folded_around_what_is_added_inside(tmp_path):
+    page = written(full_page(), tmp_path)
+    assert re.search(r"<details><summary>More</summary>\s*<p>folded away</p>\s*</details>", page)
+
+
+def test_wrong_content_is_named():
+    with pytest.raises(ValueError, match="a row has 1 cells for 2 columns"):
+        Page("t").table([["a"]], ["b", "c"])
+    with pytest.raises(ValueError, match="expected the bytes of a PNG"):
+        Page("t").figure(b"GIF89a")
+    with pytest.raises(ValueError, match="without <svg"):
+        Page("t").figure("picture.svg")
+    with pytest.raises(ValueError, match=r"the clip 'walk' begins with .*, expected the bytes of an mp4"):
+        Page("t").clips([(b"RIFF....AVI ", "walk", None)])
+
+
+def test_a_failed_write_leaves_the_old_page(tmp_path):
+    path = full_page().write(tmp_path / "report.html")
+    before = path.read_bytes()
+    broken = Page("t")
+    broken._blocks.append(None)
+    with pytest.raises(TypeError):
+        broken.write(path)
+    assert path.read_bytes() == before

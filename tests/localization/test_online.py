@@ -1,0 +1,88 @@
+"""A stream finds frame by frame what a clip finds when it is read causally."""
+
+import numpy as np
+import pytest
+
+from onlooker.localization.boxes import find_boxes
+from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.segments import lasts
+from onlooker.localization.tubes import Followed, follow
+
+
+def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """A bright square that walks to the right, and a noisy map that follows it."""
+    chance = np.random.default_rng(0)
+    pictures, maps = np.full((frames, 48, 48, 3), 30, np.uint8), chance.uniform(0, 0.01, (frames, 6, 6))
+    for t in range(frames):
+        pictures[t, 16:24, 3 * t : 3 * t + 8] = 210
+        maps[t, 2, (3 * t + 4) // 8] += 1
+    return pictures, (maps / maps.sum((1, 2), keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("foreground", ["none", "motion so far", "contrast"])
+@pytest.mark.parametrize("smoothing", [0.0, 2.0])
+def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing: float) -> None:
+    parameters = LocalizationParameters(foreground=foreground, threshold=0.1, smoothing=smoothing, causal=True)
+    pictures, maps = scene()
+    of_clip, places = Followed(), Places()
+    for t, here in enumerate(find_boxes(maps, pictures, parameters)):
+        of_clip = follow(of_clip, here, parameters)
+        places = locate_next(places, maps[t], pictures[t], parameters)
+        assert places.surest is not None
+        expected = max((track for track in of_clip.tracks if not track.missed), key=lambda track: track.mean)
+        np.testing.assert_array_equal(places.surest.corners, expected.corners)
+        assert places.surest.number == expected.number
+        np.testing.assert_array_equal(places.point, here.point)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 3.0])
+@pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
+def test_an_event_lasts_in_a_stream_as_in_a_clip_read_causally(onset: float, level: float, smoothing: float) -> None:
+    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing, causal=True)
+    evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
+    here, said = Lasting(), []
+    for of_frame in evidence:
+        here = lasts_next(here, float(of_frame), parameters)
+        said.append(here.happens)
+    np.testing.assert_array_equal(said, lasts(evidence, parameters))
+    assert here.highest == evidence.max()
+    if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
+        assert np.diff(said).any(), "it begins or ends"
+
+
+@pytest.mark.parametrize(("onset", "level"), [(0.5, 2.0), (0.1, 0.0)])
+def test_how_late_smoothing_is(onset: float, level: float) -> None:
+    n = 10.0
+    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=n, causal=True)
+    evidence = np.full(120, level - 20)
+    evidence[10:70] = level
+    said = np.flatnonzero(lasts(evidence, parameters))
+    assert said[0] == 10 + np.ceil(n * np.log(1 / (1 - onset))) - 1  # its first frame is already one
+    assert said[-1] == 70 + np.floor(n * np.log(1 / onset)) - 1
+
+
+def test_even_attention_has_no_place() -> None:
+    even = np.full((6, 6), 1 / 36, np.float32)
+    places = locate_next(Places(), even, scene()[0][0], LocalizationParameters(causal=True))
+    assert places.surest is None
+    assert np.isnan(places.point).all()
+
+
+def test_nothing_grows_with_time() -> None:
+    pictures, maps = scene()
+    places, parameters = Places(), LocalizationParameters(foreground="contrast", causal=True)
+    for t in range(300):
+        places = locate_next(places, maps[t % 12], pictures[t % 12], parameters)
+        assert len(places.followed.tracks) <= 1 + parameters.gap
+
+
+def test_what_looks_ahead_becomes_what_looks_back() -> None:
+    for name, expected in (("motion", "motion so far"), ("background", "motion so far"), ("contrast", "contrast")):
+        assert causal(LocalizationParameters(foreground=name)).foreground == expected
+    with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
+        locate_next(Places(), np.ones((2, 2)) / 4, scene()[0][0], LocalizationParameters())
+    with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
+        lasts_next(Lasting(), 0.0, LocalizationParameters())
+    with pytest.raises(ValueError, match="finite"):
+        lasts_next(Lasting(), float("nan"), LocalizationParameters(causal=True))

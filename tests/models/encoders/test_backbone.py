@@ -1,0 +1,189 @@
+"""timm networks as encoders: any number of channels, clear errors, and nothing changed by asking for the grid."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from onlooker.models.encoders.backbone import Backbone, BackboneVector, first_filters
+from onlooker.models.encoders.build import build_encoder
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+    with pytest.raises(ValueError, match=r"no encoder is called 'resnet1e6'; there are conv4, lenet, vgg16.*close to"):
+        build_encoder("resnet1e6", 3, 32)
+    with pytest.raises(ValueError, match=r"timm has no network 'qqqqqqq'$"):
+        Backbone("qqqqqqq")
+
+
+def test_an_unknown_ending_is_an_error():
+    with pytest.raises(ValueError, match="encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"):
+        build_encoder("vgg16:map", 3, 32)
+
+
+def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
+    # In a process of its own: the hub reads its environment once, on import.
+    code = "from onlooker.models.encoders.build import build_encoder; build_encoder('test_resnet', 3, 64, True)"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    last = result.stderr[result.stderr.rindex("\nRuntimeError: ") :]
+    assert "the ImageNet weights of test_resnet cannot be loaded (" in last
+    assert "connect to the network once, point HF_HOME to a cache that has them, or train from scratch" in last
+
+
+@pytest.mark.parametrize("channels", [1, 20])
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@torch.no_grad()
+def test_frames_of_any_number_of_channels(kind, channels):
+    torch.manual_seed(0)
+    encoder = kind("test_resnet", channels).eval()
+    frames = torch.rand(1, channels, 40, 56)
+    features = encoder(frames)
+    assert features.shape == (1, encoder.num_features, *encoder.grid(40, 56))
+    frames[:, -1] = 0
+    assert not torch.equal(features, encoder(frames)), "the last channel is not looked at"
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_mambaout"])  # mambaout gives N h w D
+@pytest.mark.parametrize(("row", "column"), [(0, 5), (3, 0)])
+@torch.no_grad()
+def test_a_place_of_the_map_is_a_place_of_the_frame(name, row, column):
+    torch.manual_seed(0)
+    encoder = Backbone(name).eval()
+    frames = torch.zeros(1, 3, 128, 192)
+    before = encoder(frames)
+    frames[:, :, 32 * row + 12 : 32 * row + 20, 32 * column + 12 : 32 * column + 20] = 1
+    change = (encoder(frames) - before)[0].abs().sum(0)
+    assert change.shape == (4, 6)
+    y, x = divmod(int(change.argmax()), 6)
+    assert abs(y - row) <= 1, "convolutions may smear a spot into the next place"
+    assert abs(x - column) <= 1
+
+
+def test_the_vector_is_what_the_classifier_of_the_network_gets():
+    torch.manual_seed(0)
+    encoder = BackboneVector("test_resnet").eval()
+    network = timm.create_model("test_resnet", pretrained=False).eval()
+    missing, unexpected = network.load_state_dict(encoder.net.state_dict(), strict=False)
+    assert missing == ["fc.weight", "fc.bias"]
+    assert unexpected == []
+    frames = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.fc(encoder(frames)[:, :, 0, 0]), network(frames), atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_asking_for_the_grid_changes_nothing(training):
+    encoder = Backbone("test_resnet").train(training)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    random_state = torch.get_rng_state()
+    encoder.grid(48, 48)
+    assert encoder.training is training
+    assert all(module.training is training for module in encoder.modules())
+    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@pytest.mark.parametrize(
+    ("name", "size", "reason"),
+    [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")],
+)
+def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, name, size, reason):
+    encoder = kind(name, size=size)
+    expected = (
+        rf"{name} cannot take frames of {size}x{size} pixels \(.*{reason}.*; use another size.*own \(--size 224\)"
+    )
+    with pytest.raises(ValueError, match=expected):
+        encoder.grid(size, size)
+    assert encoder.training, "as before"
+
+
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@torch.no_grad()
+def test_transformers_take_the_size_that_they_are_built_for(kind):
+    encoder = kind("vit_tiny_patch16_224", 1, size=48).eval()
+    features = encoder(torch.rand(2, 1, 48, 48))
+    grid = (3, 3) if kind is Backbone else (1, 1)
+    assert features.shape == (2, 192, *grid)
+    assert encoder.grid(48, 48) == grid
+
+
+def test_a_transformer_by_its_name_at_any_multiple_of_its_patch():
+    assert build_encoder("vit_tiny_patch16_224", 3, 32).grid(32, 32) == (2, 2)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Random weights stand for those of ImageNet, equal ones each time that they are asked for."""
+    create = timm.create_model
+
+    def from_nowhere(name, pretrained=False, **options):
+        if not pretrained:
+            return create(name, pretrained=False, **options)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            net = create(name, pretrained=False, **{**options, "in_chans": 3})
+        if options["in_chans"] != 3:  # what timm itself does
+            assert options["in_chans"] == 1
+            state = {k: v.sum(1, keepdim=True) if v.shape[1:2] == (3,) else v for k, v in net.state_dict().items()}
+            net = create(name, pretrained=False, **options)
+            net.load_state_dict(state)
+        return net
+
+    monkeypatch.setattr(timm, "create_model", from_nowhere)
+
+
+def test_first_filters_are_the_mean_over_the_colors_for_each_channel():
+    color = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).reshape(2, 3, 2, 2)
+    filters = first_filters(color, 5)
+    assert filters.shape == (2, 5, 2, 2)
+    for channel in range(5):
+        assert torch.equal(filters[:, channel], (color[:, 0] + color[:, 1] + color[:, 2]) / 3)
+
+
+# A network with steps, one with patches, one that gives N h w D; single pairs and stacks of ten.
+@pytest.mark.parametrize("channels", [2, 20])
+@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
+def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(trained, name, kind, channels):
+    color, adapted = kind(name, 3, True).state_dict(), kind(name, channels, True).state_dict()
+    assert color.keys() == adapted.keys()
+    others = [key for key in color if color[key].shape != adapted[key].shape]
+    assert len(others) == 1
+    for key in color:
+        if key in others:
+            assert adapted[key].shape == (len(color[key]), channels, *color[key].shape[2:])
+            for channel in range(channels):
+                torch.testing.assert_close(adapted[key][:, channel], color[key].mean(1))
+        else:
+            assert torch.equal(color[key], adapted[key])
+
+
+@torch.no_grad()
+def test_equal_channels_are_seen_as_gray_is(trained):
+    # 2 channels of the mean filter give 2/3 of what 3 colors give: multiplied by 3/2, the input is the same.
+    color, adapted = Backbone("test_resnet", 3, True).eval(), Backbone("test_resnet", 2, True).eval()
+    gray = torch.rand(1, 1, 64, 64)
+    seen = adapted(1.5 * gray.expand(1, 2, 64, 64))
+    torch.testing.assert_close(seen, color(gray.expand(1, 3, 64, 64)), atol=1e-5, rtol=1e-4)
+
+
+def test_one_channel_is_the_sum_of_the_colors_as_timm_has_it(trained):
+    color, gray = Backbone("test_resnet", 3, True).state_dict(), Backbone("test_resnet", 1, True).state_dict()
+    (key,) = (key for key in color if color[key].shape != gray[key].shape)
+    torch.testing.assert_close(gray[key], color[key].sum(1, keepdim=True))
+
+
+def test_networks_that_do_not_begin_with_filters_over_colors(monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4))
+    with pytest.raises(
+        RuntimeError, match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an"
+    ):
+        Backbone("test_resnet", 20, pretrained=True)

@@ -1,0 +1,114 @@
+"""The promise of encoders, for every name in the table and for timm networks of each memory layout."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from onlooker.models.encoders.build import ENCODERS, build_encoder
+
+# Beside the table: another number of glimpses, a timm network with channels first, one with channels last, two vectors.
+NAMES = [*ENCODERS, "stn:3", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
+# The encoders of digits are built for one square size; all others take what they are given.
+SIZES = {
+    "lenet": [(8, 8), (20, 20)],
+    "stn": [(28, 28), (45, 45)],
+    "dcn": [(8, 8), (15, 15)],
+    "dcn:tap": [(8, 8), (15, 15)],
+    "dcn:modulated": [(8, 8), (15, 15)],
+}
+ANY_SIZE = [(32, 32), (45, 70)]
+CASES = [(name, size) for name in NAMES for size in SIZES.get(name, ANY_SIZE)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    built.cache_clear()
+
+
+@cache
+def built(name, size=32):
+    """Seeded, in evaluation mode, with statistics in its batch norms that are not those of a fresh network."""
+    torch.manual_seed(0)
+    encoder = build_encoder(name, 3, size).eval()
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return encoder
+
+
+def encoder_for(name, size):
+    return built(name, size[0]) if name in SIZES else built(name)
+
+
+@pytest.mark.parametrize(("name", "size"), CASES)
+@torch.no_grad()
+def test_features_have_the_shape_that_was_promised(name, size):
+    encoder = encoder_for(name, size)
+    assert isinstance(encoder.num_features, int)
+    frames = torch.rand(2, 3, *size)
+    before = frames.clone()
+    features = encoder(frames)
+    assert features.shape == (2, encoder.num_features, *encoder.grid(*size))
+    assert features.isfinite().all()
+    assert torch.equal(frames, before), "the frames themselves were changed"
+
+
+@pytest.mark.parametrize(("name", "size"), [case for case in CASES if case[1][0] != 45])
+@torch.no_grad()
+def test_a_batch_of_two_equals_two_of_one(name, size):
+    encoder = encoder_for(name, size)
+    frames = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    together, apart = encoder(frames), torch.cat([encoder(frame[None]) for frame in frames])
+    assert (together - apart).abs().max() <= 1e-5 * together.abs().max()
+    assert not torch.allclose(together[0], together[1], rtol=1e-3), "two frames give one answer"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("vgg")])
+def test_gradients_reach_every_parameter(name):
+    torch.manual_seed(2)
+    encoder = build_encoder(name, 3, 32).train()
+    # Some timm blocks start at a scale of zero or close to it, which shuts their branch off.
+    for key, parameter in encoder.named_parameters():
+        if parameter.ndim == 1 and not key.endswith("bias"):
+            torch.nn.init.uniform_(parameter, 0.5, 1)
+        # So do layers that begin at zero, with what lies before them.
+        if parameter.ndim > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.01)
+    features = encoder(torch.rand(4, 3, 32, 32))
+    (features * torch.randn_like(features)).sum().backward()
+    without = [key for key, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg16:vector"])
+def test_gradients_reach_every_parameter_of_large_networks(name):
+    with torch.device("meta"):  # shapes and graph without the arithmetic
+        encoder = build_encoder(name, 3, 224)
+        encoder(torch.rand(1, 3, 224, 224)).sum().backward()
+    assert [key for key, p in encoder.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "features", "parameters"),
+    # Simonyan & Zisserman 2014, configuration D: 138,357,544 numbers with the 1000 classes' 4,097,000.
+    [("vgg16", (7, 7), 512, 14_714_688), ("vgg16:vector", (1, 1), 4096, 138_357_544 - 4_097_000)],
+)
+@torch.no_grad()
+def test_vgg16_is_that_of_the_papers(name, grid, features, parameters):
+    encoder = built(name)
+    assert encoder.num_features == features
+    assert encoder.grid(224, 224) == grid
+    assert encoder(torch.rand(1, 3, 224, 224)).shape == (1, features, *grid)
+    assert sum(p.numel() for p in encoder.parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
+def test_no_pretrained_weights_is_an_error(name):
+    with pytest.raises(ValueError, match=f"{name} has no pretrained weights; use a timm network such as vgg16"):
+        build_encoder(name, 3, 32, pretrained=True)

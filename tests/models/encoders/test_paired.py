@@ -1,0 +1,54 @@
+"""Two encoders side by side."""
+
+import pytest
+import torch
+
+from onlooker.models.encoders.backbone import Backbone
+from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders.paired import Paired
+from onlooker.models.registry import create_model
+
+
+@torch.no_grad()
+def test_each_encoder_sees_its_own_channels() -> None:
+    torch.manual_seed(0)
+    pair = Paired(Conv4(3), Conv4(20), 20).eval()
+    frames = torch.rand(2, 23, 32, 40)
+    features = pair(frames)
+    assert pair.num_features == 128
+    assert features.shape[-2:] == pair.grid(32, 40) == (4, 5)
+    torch.testing.assert_close(features[:, :64], pair.picture(frames[:, :3]))
+    torch.testing.assert_close(features[:, 64:], pair.flow(frames[:, 3:]))
+
+
+def test_both_must_make_maps_of_one_grid() -> None:
+    pair = Paired(Conv4(3), Backbone("resnet18", 2, pretrained=False), 2)
+    with pytest.raises(ValueError, match=r"on the grids \[\(2, 2\), \(8, 8\)\], expected one for both"):
+        pair.grid(64, 64)
+
+
+def test_a_motion_model_divides_its_channels() -> None:
+    model = create_model("motion", 4, hidden=8, size=32, in_channels=5).eval()
+    video = torch.rand(2, 3, 5, 32, 32)
+    with torch.no_grad():
+        logits, attention = model(video)
+        assert logits.shape == (2, 3, 4)
+        assert attention.shape == (2, 3, 4, 4)
+        state = model.initial_state(2)
+        for t in range(3):
+            output, state = model.step(video[:, t], state)
+            torch.testing.assert_close(output.logits, logits[:, t], atol=1e-5, rtol=0)
+            torch.testing.assert_close(output.attention, attention[:, t], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"flow_channels": 0}, "flow_channels is 0; give 2 for a field"),
+        ({"flow_channels": 3}, "flow_channels is 3 of 5 channels, expected an even number that leaves a picture"),
+        ({"in_channels": 2}, "flow_channels is 2 of 2 channels"),
+    ],
+)
+def test_channels_that_do_not_divide(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_model("motion", 4, size=32, **{"in_channels": 5, **settings})

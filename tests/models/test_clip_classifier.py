@@ -1,0 +1,279 @@
+"""Models that answer once a clip: they learn, come back from files, know or do not know the order of frames."""
+
+from pathlib import Path
+
+import clips as painted
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.models.classifier import clip_scores
+from onlooker.models.clip_classifier import C3D, ClipClassifier, TorchvisionLook
+from onlooker.models.registry import MODELS, create_model, list_models
+from onlooker.models.video_model import VideoModel, count_parameters
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.train import train
+
+OWN = ["single-frame", "feature-average", "c3d"]
+NETWORKS = [name for name in MODELS if name.startswith("torchvision:")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def made(name: str, classes: int = 4, **changes: object) -> VideoModel:
+    torch.manual_seed(0)
+    return create_model(name, classes, **{"size": 32, "hidden": 16, "dropout": 0.0, **changes})
+
+
+def made_video(T: int = 6, B: int = 2, C: int = 3, size: int = 32) -> Tensor:
+    return torch.randn(B, T, C, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_it_learns_four_clips_by_heart(name: str) -> None:
+    model, video, targets = made(name).train(), made_video(B=4), torch.arange(4)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(25):
+        logits, attention = model(video)
+        assert attention is None
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat_interleave(6))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.1
+    assert (clip_scores(model(video).logits.softmax(-1)).argmax(1) == targets).all()
+
+
+@pytest.mark.parametrize("name", OWN)
+@torch.no_grad()
+def test_one_answer_for_the_clip_stands_at_every_frame(name: str) -> None:
+    model, video = made(name).eval(), made_video()
+    logits = model(video).logits
+    assert logits.shape == (2, 6, 4)
+    assert torch.equal(logits, logits[:, :1].expand_as(logits))
+    assert torch.allclose(clip_scores(logits.softmax(-1)), logits[:, 0].softmax(-1))
+    assert torch.allclose(model(video[1:]).logits, logits[1:], atol=1e-5), "a batch of two is two of one"
+    assert model(video[:, :1]).logits.shape == (2, 1, 4), "a clip of one frame"
+    assert not model.attends
+    assert model.encoder is None
+
+
+@torch.no_grad()
+def test_only_who_looks_at_motion_knows_the_order_of_frames() -> None:
+    video = made_video()
+    turned = video[:, [0, 2, 4, 3, 1, 5]]  # the middle one stays
+    change = {}
+    for name in OWN:
+        model = made(name).eval()
+        change[name] = (model(video).logits - model(turned).logits).abs().max() / model(video).logits.std()
+    assert change["c3d"] > 1e-3
+    assert change["feature-average"] < 1e-5
+    assert change["single-frame"] == 0
+
+
+@torch.no_grad()
+def test_a_single_frame_is_the_middle_one_and_an_average_that_of_features() -> None:
+    video = made_video(T=5)
+    model = made("single-frame", head_units=7).eval()
+    assert torch.equal(model(video).logits[:, :1], model(video[:, 2:3]).logits)
+    hidden = model.look.encoder(video[:, 2]).mean((2, 3))
+    first, last = model.head[0], model.head[-1]
+    by_hand = torch.tanh(hidden @ first.weight.T + first.bias) @ last.weight.T + last.bias
+    assert torch.allclose(model(video).logits[:, 0], by_hand, atol=1e-5)
+
+    average, frames = made("feature-average").eval(), made("convnet").eval()
+    average.look.encoder.load_state_dict(frames.encoder.state_dict())
+    average.head.load_state_dict(frames.head.state_dict())
+    # A linear head on averaged features gives the average of logits, where `convnet` averages what comes after softmax.
+    assert torch.allclose(average(video).logits[:, 0], frames(video).logits.mean(1), atol=1e-5)
+
+
+def test_parameters_and_features() -> None:
+    # Convolutions without bias, two numbers a channel for each norm.
+    convolutions = 27 * (3 * 16 + 16 * 32 + 32 * 64 + 64 * 64) + 2 * (16 + 32 + 64 + 64)
+    assert count_parameters(create_model("c3d", 10)) == convolutions + 64 * 10 + 10
+    assert {name: made(name).num_features for name in OWN} == {"single-frame": 64, "feature-average": 64, "c3d": 16}
+    assert made("lstm").num_features == 16
+    assert made("convnet", head_units=5).num_features == 64
+
+
+def gradients(model: nn.Module, video: Tensor, half: bool) -> list[Tensor]:
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        logits = model(video).logits
+    F.cross_entropy(logits.float().flatten(0, 1), torch.arange(len(video)).repeat_interleave(video.shape[1])).backward()
+    return [p.grad.clone() for p in model.parameters()]
+
+
+@pytest.mark.parametrize(("T", "size"), [(1, 16), (2, 16), (8, 32), (5, 40)])
+def test_gradients_in_half_the_bits_are_those_of_full_precision(T: int, size: int) -> None:
+    model, video = made("c3d", size=size).train(), made_video(T=T, B=4, size=size)
+    full = gradients(model, video, half=False)
+    # What an operation leaves unwritten is what was there before: make it large.
+    junk = [torch.full((200_000,), 3e36) for _ in range(4)]
+    del junk
+    for exact, got in zip(full, gradients(model, video, half=True), strict=True):
+        assert got.isfinite().all()
+        assert (got - exact).norm() < 0.05 * exact.norm() + 1e-4
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_saved_model_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
+    model, video = made(name, in_channels=2, head_units=3).eval(), made_video(C=2)
+    data = DataConfig(frames=6, size=32, modality="flow", normalization="half")
+    Recognizer(model, ("a", "b", "c", "d"), data).save(tmp_path)
+    again = load(tmp_path, "cpu").model
+    assert isinstance(again, ClipClassifier)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    with torch.no_grad():
+        assert torch.equal(model(video).logits, again(video).logits)
+        assert torch.equal(model(video).logits, ClipClassifier.from_pretrained(tmp_path)(video).logits)
+
+
+def test_training_prediction_and_report_work_as_with_any_model(tmp_path: Path) -> None:
+    for label, first in (("dark", 0), ("bright", 3)):
+        for number in range(4):
+            path = tmp_path / "clips" / label / f"{number}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            painted.make_clip(path, frames=6 + first + number)
+    data = DataConfig(frames=4, size=16, channels=1)
+    run = tmp_path / "run"
+    training = TrainConfig(epochs=1, batch=4)
+    measured = train(tmp_path / "clips", run, ModelConfig(name="c3d", hidden=8), data, training, quiet=True)
+    assert measured["videos"] == 2
+    assert measured["frame_accuracy"] == measured["accuracy"]
+    recognizer = load(run, "cpu")
+    seen = recognizer.predict(tmp_path / "clips" / "dark" / "0.mp4")
+    assert seen.attention is None
+    assert seen.windows is None
+    np.testing.assert_array_equal(seen.frame_scores, np.repeat(seen.frame_scores[:1], 4, 0))
+    np.testing.assert_allclose(seen.scores, seen.frame_scores[0], atol=1e-6)
+    assert (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if "mvit" in name else ()) for name in NETWORKS]
+)
+def test_torchvisions_networks_take_small_clips_and_learn(name: str) -> None:
+    model, video = made(name, classes=3, in_channels=2).train(), made_video(T=4, C=2)
+    logits = model(video).logits
+    assert logits.shape == (2, 4, 3)
+    assert model.head[-1].in_features == model.num_features == (512 if name.endswith("_18") else model.num_features)
+    F.cross_entropy(logits[:, 0], torch.tensor([0, 1])).backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None]
+    assert without == []
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_network_from_torchvision_is_that_network() -> None:
+    from torchvision.models.video import mc3_18
+
+    model, video = made("torchvision:mc3_18", classes=3).eval(), made_video(T=4)
+    theirs = mc3_18(num_classes=3).eval()
+    head = {f"fc.{key[2:]}": value for key, value in model.head.state_dict().items()}
+    theirs.load_state_dict({**model.look.network.state_dict(), **head})
+    with torch.no_grad():
+        assert torch.allclose(model(video).logits[:, 0], theirs(video.transpose(1, 2)), atol=1e-5)
+
+
+def test_a_saved_network_comes_back_without_a_download(tmp_path: Path) -> None:
+    model = made("torchvision:mc3_18", classes=2).eval()
+    Recognizer(model, ("a", "b"), DataConfig(size=32, normalization="half")).save(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"pretrained": false', '"pretrained": true'))
+    again, video = load(tmp_path, "cpu").model, made_video(T=4)
+    with torch.no_grad():
+        assert torch.equal(model(video).logits, again(video).logits)
+
+
+def test_learned_first_filters_for_other_channels_are_the_mean_of_the_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    learned = torchvision.models.video.mc3_18()
+    colors = learned.stem[0].weight.detach().clone()
+    asked = []
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: asked.append(weights) or learned)
+    look = TorchvisionLook("mc3_18", in_channels=4, pretrained=True)
+    assert asked == ["DEFAULT"]
+    wider = look.network.stem[0].weight
+    assert wider.shape == (64, 4, 3, 7, 7)
+    assert torch.allclose(wider, colors.mean(1, keepdim=True).expand(-1, 4, -1, -1, -1), atol=1e-7)
+
+
+def test_any_network_of_torchvision_goes_by_its_name() -> None:
+    assert "torchvision:mvit_v1_b" not in list_models()
+    model = made("torchvision:mvit_v1_b", size=48)
+    assert model.num_features == 768
+    seen = []
+    model.look.network = nn.Module()
+    model.look.network.forward = lambda video: seen.append(video) or torch.zeros(len(video), 768)
+    video = made_video(T=31, size=48)
+    assert model(video).logits.shape == (2, 31, 4)
+    assert seen[0].shape == (2, 3, 16, 224, 224)
+    # Every second frame of 31, enlarged: seen small again, about what it was.
+    small = F.interpolate(seen[0].transpose(1, 2).flatten(0, 1), (48, 48), mode="area").unflatten(0, (2, 16))
+    assert F.cosine_similarity(small.flatten(2), video[:, ::2].flatten(2), dim=2).min() > 0.9
+
+
+@pytest.mark.parametrize("name", ["single-frame", "c3d"])
+def test_a_stream_is_refused_with_a_word_on_what_to_do(name: str) -> None:
+    model = made(name)
+    look = MODELS[name].settings["look"]
+    with pytest.raises(ValueError, match=f"{look} answers once a clip and needs all of its frames; call the model on"):
+        model.step(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match="or use one with a memory, such as lstm or convlstm"):
+        model.initial_state(1)
+
+
+def offline(*_: object, **__: object) -> None:
+    raise OSError("no route to host")
+
+
+def test_settings_that_do_not_fit_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="look is 'glance', expected one of c3d, middle-frame, frame-average, torchvi"):
+        ClipClassifier(3, "glance")
+    with pytest.raises(ValueError, match="init is 'clip-mean', and a model that answers once a clip has no state"):
+        made("c3d", init="clip-mean")
+    with pytest.raises(ValueError, match="c3d has no pretrained weights; leave out pretrained"):
+        made("c3d", pretrained=True)
+    with pytest.raises(ValueError, match="hidden is 3, expected at least 4 channels"):
+        C3D(3, 3)
+    with pytest.raises(ValueError, match="torchvision has no video network 'r4d'; there are mc3_18, mvit_v1_b"):
+        made("torchvision:r4d")
+    with pytest.raises(ValueError, match=r"frames are \(3, 16, 16\), this model was built for \(3, 32, 32\)"):
+        made("c3d")(made_video(size=16))
+    with pytest.raises(ValueError, match="2 clips of 0 frames"):
+        made("c3d")(made_video()[:, :0])
+    monkeypatch.setattr("torchvision.models.get_model", offline)
+    with pytest.raises(
+        RuntimeError, match=r"Kinetics weights of r3d_18 cannot be loaded \(no route to host\); connect"
+    ):
+        made("torchvision:r3d_18", pretrained=True)
+
+
+def test_a_class_that_is_not_known_is_named(tmp_path: Path) -> None:
+    Recognizer(made("c3d"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(tmp_path)
+    file = tmp_path / "recognizer.json"
+    file.write_text(file.read_text().replace("ClipClassifier", "Oracle"))
+    with pytest.raises(ValueError, match="no class of models is called 'Oracle'; there are Classifier, ClipClassifier"):
+        load(tmp_path)
+    # Files from before there was a choice do not say.
+    file.write_text(file.read_text().replace('  "model": "Oracle",\n', ""))
+    with pytest.raises(ValueError, match="not those of a onlooker model"):
+        load(tmp_path)
+    old = tmp_path / "old"
+    Recognizer(made("lstm"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(old)
+    file = old / "recognizer.json"
+    file.write_text(file.read_text().replace('  "model": "Classifier",\n', ""))
+    assert '"model"' not in file.read_text()
+    assert load(old).model.cell.num_hidden == 16

@@ -1,0 +1,144 @@
+"""Every recipe builds the model that its paper describes, and settings override it."""
+
+import pytest
+import torch
+
+from onlooker.config import DataConfig, ModelConfig
+from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.memoryless import Memoryless
+from onlooker.models.cells.mil import MILCell
+from onlooker.models.cells.opinions import OpinionPool
+from onlooker.models.cells.temporal_conv import TemporalConv
+from onlooker.models.classifier import Classifier, count_parameters
+from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders.paired import Paired
+from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models
+
+
+def parts(model):
+    """The cell's class, and the attention's name and glimpse where there is one."""
+    cell = model.cell
+    if isinstance(cell, AttentiveCell):
+        return type(cell.cell), type(cell.attention).__name__, cell.glimpse
+    return type(cell), None, None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("convnet", (Memoryless, None, None)),
+        ("opinions", (OpinionPool, None, None)),
+        ("lstm", (LSTM, None, None)),
+        ("alstm", (LSTM, "SoftAttention", "sum")),
+        ("tcn", (TemporalConv, None, None)),
+        ("atcn", (TemporalConv, "SoftAttention", "scaled")),
+        ("convlstm", (ConvLSTM, None, None)),
+        ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
+        ("moments", (MILCell, None, None)),
+        ("report", (ConvLSTM, "ContextAttention", "product")),
+    ],
+)
+def test_a_recipe_is_the_model_of_its_paper(name, expected):
+    model = create_model(name, 3)
+    assert isinstance(model, Classifier)
+    assert parts(model) == expected
+    head = model.cell.judge if name == "opinions" else model.head
+    assert model.num_classes == head[-1].out_features == 3
+
+
+def test_every_recipe_builds_and_says_what_it_is_for():
+    assert list_models() == list(MODELS)
+    for name in list_models(streaming=True):
+        model = create_model(name, 2, in_channels=3, size=16, hidden=2)
+        assert type(model).__name__ == MODELS[name].kind
+        assert model(torch.rand(1, 5, model.in_channels, 16, 16)).logits.shape == (1, 5, 2)
+    for name in list_models():
+        assert len(MODELS[name].summary) > 20
+
+
+def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
+    others = [name for name in list_models() if name not in list_models(streaming=True)]
+    assert others[:3] == ["single-frame", "feature-average", "c3d"]
+    assert all(name.startswith("torchvision:") for name in others[3:])
+
+
+@pytest.mark.parametrize("name", [*MODELS, "torchvision:swin3d_s"])
+def test_what_a_model_ignores_changes_no_weight_of_it_and_all_else_does(name):
+    recipe = find_recipe(name)
+    pair = {"flow_channels": 2, "in_channels": 5} if recipe.follows_flow else {}
+
+    def weights(**changed):
+        with torch.device("meta"):
+            model = create_model(name, 3, **pair, **changed)
+        return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+    usual = weights()
+    for field, other in (("encoder", "resnet18"), ("hidden", 72), ("head_units", 5)):
+        assert (weights(**{field: other}) == usual) == (field in recipe.ignores), field
+
+
+def test_settings_override_the_recipe():
+    changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "test_resnet"}
+    model = create_model("convalstm", 5, **changed, in_channels=2, size=64)
+    assert parts(model) == (ConvLSTM, "ConvAttention", "product")
+    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 64, (2, 2))
+    assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
+    assert model.head[2].p == 0.1
+    assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)
+    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "ConvAttention", "scaled"), "the table itself is unchanged"
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+    with pytest.raises(ValueError, match=f"no model is called 'transformer'; there are {', '.join(MODELS)}"):
+        create_model("transformer", 3)
+
+
+def test_settings_that_do_not_fit_are_errors():
+    with pytest.raises(ValueError, match="attention 'conv' cannot ask with the state of a lstm cell; use soft"):
+        create_model("lstm", 3, attention="conv")
+    with pytest.raises(ValueError, match="num_classes is 0, expected at least 1"):
+        create_model("lstm", 0)
+    with pytest.raises(ValueError, match="no encoder is called 'eye'"):
+        create_model("lstm", 3, encoder="eye")
+    with pytest.raises(TypeError, match="color"):
+        create_model("lstm", 3, color="red")
+
+
+def test_a_run_may_name_another_cell_and_glimpse():
+    published = configured(ModelConfig("convalstm", glimpse="product"), DataConfig(size=16), 3)
+    assert parts(published) == (ConvLSTM, "ConvAttention", "product")
+    cheap = configured(ModelConfig("convalstm", cell="separable"), DataConfig(size=16), 3)
+    assert count_parameters(cheap) < count_parameters(published) / 1.5
+    both = configured(ModelConfig("motion", glimpse="product"), DataConfig(size=16, modality="both"), 3)
+    assert both.cell.glimpse == "product"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "convlstm", "glimpse": "product"}, "glimpse is 'product', and convlstm does not attend; leave it"),
+        ({"name": "c3d", "cell": "lstm"}, "cell say nothing of c3d, which has no cell; leave them out"),
+        ({"name": "tracks", "cell": "lstm", "glimpse": "sum"}, "cell and glimpse say nothing of tracks"),
+        ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "glimpse say nothing of torchvision:r3d_18"),
+        ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "glimpse say nothing of torchvision:swin3d_b"),
+        ({"name": "lstm", "cell": "gru"}, "no cell is called 'gru'; there are memoryless, lstm"),
+        ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected one of sum, product, scaled"),
+        ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),
+    ],
+)
+def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):
+    streams = "both" if settings["name"] == "motion" else "rgb"
+    with pytest.raises(ValueError, match=message):
+        configured(ModelConfig(**settings), DataConfig(size=16, modality=streams), 3)
+
+
+def test_moments_have_an_encoder_for_the_flow_where_there_is_one():
+    both = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, modality="both"), 3)
+    assert isinstance(both.encoder, Paired)
+    assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
+    for streams, channels in (("rgb", 3), ("flow", 2)):
+        alone = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, modality=streams), 3)
+        assert isinstance(alone.encoder, Conv4)
+        assert alone.in_channels == channels

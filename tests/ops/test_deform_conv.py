@@ -1,0 +1,228 @@
+"""Deformable convolution against torchvision's, against scipy's interpolation, and where it is an ordinary one."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from scipy.ndimage import map_coordinates
+
+from onlooker.ops import by_planes, by_rows
+from onlooker.ops.deform_conv import DeformableConv2d, deformable_conv2d, deformable_conv2d_by_autograd
+
+BOTH = pytest.mark.parametrize("conv", [deformable_conv2d, deformable_conv2d_by_autograd])
+FEW_AND_MANY = pytest.mark.parametrize("channels", [1, 20])
+# N C O H W, kernel, groups, offset groups, stride, padding, dilation, masked
+CASES = {
+    "digits, first layer": (2, 1, 20, 16, 16, (5, 5), 1, 1, 1, 2, 1, False),
+    "digits, second layer": (2, 20, 50, 12, 12, (5, 5), 1, 1, 1, 2, 1, False),
+    "modulated": (2, 20, 6, 12, 12, (5, 5), 1, 1, 1, 2, 1, True),
+    "color": (2, 3, 4, 10, 13, (3, 3), 1, 1, 1, 1, 1, True),
+    "groups, strides, dilation": (2, 8, 6, 9, 11, (3, 3), 2, 4, (2, 1), (1, 2), (1, 2), True),
+    "flat kernel": (3, 18, 4, 7, 5, (3, 1), 1, 1, 2, (1, 0), 1, False),
+    "one output": (1, 3, 2, 5, 5, (5, 5), 1, 3, 1, 0, 1, True),
+    "margin wider than the map": (1, 20, 2, 1, 2, (3, 3), 1, 1, 1, 1, 1, False),
+}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def tensors(case, spread, dtype=torch.float32):
+    N, C, O, H, W, kernel, groups, offset_groups, *geometry, masked = CASES[case]  # noqa: E741
+    input, weight, bias = torch.randn(N, C, H, W), torch.randn(O, C // groups, *kernel), torch.randn(O)
+    out = F.conv2d(input, weight, bias, *geometry, groups)
+    taps = offset_groups * kernel[0] * kernel[1]
+    offset = torch.randn(N, 2 * taps, *out.shape[2:]) * spread
+    mask = torch.rand(N, taps, *out.shape[2:]) if masked else None
+    given = [None if t is None else t.to(dtype).requires_grad_() for t in (input, offset, weight, bias, mask)]
+    return given, geometry
+
+
+def everything(conv, given, geometry, pull):
+    """The output, and the gradients of all that was given."""
+    input, offset, weight, bias, mask = given
+    out = conv(input, offset, weight, bias, *geometry, mask)
+    return [out, *torch.autograd.grad(out, [t for t in given if t is not None], pull)]
+
+
+@BOTH
+@pytest.mark.parametrize("spread", [0, 0.3, 4])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_equals_torchvision_with_all_gradients(conv, case, spread, dtype):
+    given, geometry = tensors(case, spread, dtype)
+    pull = torch.randn_like(torchvision.ops.deform_conv2d(*given[:4], *geometry, given[4]))
+    expected = everything(torchvision.ops.deform_conv2d, given, geometry, pull)
+    for ours, theirs in zip(everything(conv, given, geometry, pull), expected, strict=True):
+        assert (ours - theirs).abs().max() <= (1e-5 if dtype == torch.float32 else 1e-12) * theirs.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_the_size_of_the_chunks_changes_nothing(case, dtype, monkeypatch):
+    given, geometry = tensors(case, 2, dtype)
+    pull = torch.randn_like(torchvision.ops.deform_conv2d(*given[:4], *geometry, given[4]))
+    whole = everything(deformable_conv2d, given, geometry, pull)
+    for chunk in (150, 3000):
+        for module in (by_planes, by_rows):
+            monkeypatch.setattr(module, "CHUNK", chunk)
+        for ours, expected in zip(everything(deformable_conv2d, given, geometry, pull), whole, strict=True):
+            assert (ours - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 1e-12) * expected.abs().max()
+
+
+@BOTH
+def test_it_equals_interpolation_by_scipy(conv):
+    input, offset, weight = (
+        torch.randn(1, 2, 6, 7).double(),
+        torch.randn(1, 18, 6, 7).double() * 2,
+        torch.randn(3, 2, 3, 3),
+    )
+    expected = np.zeros((3, 6, 7))
+    rows, columns = np.mgrid[:6, :7]
+    for tap, (i, j) in enumerate(np.ndindex(3, 3)):
+        y = rows + i - 1 + offset[0, 2 * tap].numpy()
+        x = columns + j - 1 + offset[0, 2 * tap + 1].numpy()
+        for channel in range(2):
+            # "grid-constant" fades to zero within one pixel of the border, as the taps do.
+            seen = map_coordinates(input[0, channel].numpy(), [y, x], order=1, mode="grid-constant")
+            expected += weight[:, channel, i, j, None, None].numpy() * seen
+    assert np.allclose(conv(input, offset, weight.double(), padding=1)[0].numpy(), expected, atol=1e-12)
+
+
+@BOTH
+@FEW_AND_MANY
+def test_zero_offsets_make_an_ordinary_convolution(conv, channels):
+    input, weight, bias = torch.randn(2, channels, 9, 9), torch.randn(5, channels, 3, 3), torch.randn(5)
+    out = conv(input, torch.zeros(2, 18, 9, 9), weight, bias, padding=1)
+    assert torch.allclose(out, F.conv2d(input, weight, bias, padding=1), atol=1e-5)
+
+
+@BOTH
+@FEW_AND_MANY
+def test_whole_offsets_are_a_shift(conv, channels):
+    input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
+    offset = torch.tensor([2.0, -1.0]).repeat(9)[None, :, None, None].expand(1, 18, 8, 8)
+    shifted = F.pad(input, (1, 0, 0, 2))[:, :, 2:, :8]  # what lies two below and one to the left
+    out, expected = conv(input, offset, weight, padding=1), F.conv2d(shifted, weight, padding=1)
+    inner = (..., slice(1, 5), slice(2, 7))  # where the margin of one does not meet that of the other
+    assert torch.allclose(out[inner], expected[inner], atol=1e-5)
+
+
+@BOTH
+@FEW_AND_MANY
+def test_far_offsets_read_zero_and_pull_nothing(conv, channels):
+    input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
+    for far in (-1e9, 1e9, float("inf")):
+        offset = torch.full((1, 18, 8, 8), far, requires_grad=True)
+        out = conv(input, offset, weight, padding=1)
+        assert not out.any()
+        if far < float("inf"):
+            out.sum().backward()
+            assert not offset.grad.any()
+
+
+@BOTH
+@FEW_AND_MANY
+def test_what_is_not_a_number_stays_so(conv, channels):
+    offset = torch.zeros(1, 18, 8, 8)
+    offset[0, 0, 3, 3] = torch.nan
+    input, offset = torch.randn(1, channels, 8, 8, requires_grad=True), offset.requires_grad_()
+    out = conv(input, offset, torch.randn(3, channels, 3, 3), padding=1)
+    assert out[..., 3, 3].isnan().all()
+    assert out.isnan().sum() == 3
+    out.sum().backward()
+
+
+def test_gradients_are_those_of_finite_differences():
+    given, geometry = tensors("groups, strides, dilation", 0.3, torch.float64)
+    given[0] = torch.randn(1, 8, 4, 4, dtype=torch.float64, requires_grad=True)
+    out = F.conv2d(given[0], given[2], None, *geometry, 2)
+    given[1] = torch.rand(1, 72, *out.shape[2:], dtype=torch.float64).mul_(0.8).add_(0.1).requires_grad_()
+    given[4] = torch.rand(1, 36, *out.shape[2:], dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda input, offset, weight, mask: deformable_conv2d(input, offset, weight, None, *geometry, mask),
+        (given[0], given[1], given[2], given[4]),
+        fast_mode=True,
+    )
+
+
+def test_memory_layout_of_what_is_given_does_not_matter():
+    given, geometry = tensors("digits, second layer", 1)
+    pull = torch.randn(2, 50, 12, 12)
+    plain = everything(deformable_conv2d, given, geometry, pull)
+    last = [t.detach().to(memory_format=torch.channels_last).requires_grad_() if t.ndim == 4 else t for t in given[:4]]
+    turned = everything(deformable_conv2d, [*last, None], geometry, pull.to(memory_format=torch.channels_last))
+    for ours, expected in zip(turned, plain, strict=True):
+        assert torch.allclose(ours, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+
+
+@FEW_AND_MANY
+def test_under_autocast_coordinates_keep_their_precision(channels):
+    input, weight = torch.randn(1, channels, 40, 40), torch.randn(3, channels, 3, 3, requires_grad=True)
+    offset = (torch.randn(1, 18, 40, 40) * 0.3).bfloat16()
+    expected = deformable_conv2d(input.bfloat16().float(), offset.float(), weight, padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = deformable_conv2d(input.bfloat16(), offset, weight, padding=1)
+        (slope,) = torch.autograd.grad(out.float().square().sum(), weight)
+    assert out.dtype == torch.bfloat16
+    assert (out.float() - expected).abs().max() < 0.01 * expected.abs().max()
+    (exact,) = torch.autograd.grad(expected.square().sum(), weight)
+    assert (slope - exact).abs().max() < 0.01 * exact.abs().max()
+
+
+def test_the_second_derivative_is_refused_rather_than_wrong():
+    given, geometry = tensors("flat kernel", 1)
+    out = deformable_conv2d(*given[:4], *geometry)
+    pull = torch.ones_like(out, requires_grad=True)
+    (slope,) = torch.autograd.grad(out, given[1], pull, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_the_layer_starts_as_an_ordinary_convolution(modulated):
+    layer = DeformableConv2d(4, 6, 5, padding=2, modulated=modulated)
+    features = torch.randn(2, 4, 9, 9)
+    conv = F.conv2d(features, layer.conv.weight, None, padding=2)
+    # Every tap of the modulated form starts with the sigmoid of zero.
+    expected = conv * (0.5 if modulated else 1) + layer.conv.bias[:, None, None]
+    assert torch.allclose(layer(features), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("modulated", "a_tap"), [(False, 2), (True, 3)])
+def test_the_layer_has_the_parameters_of_equation_1b(modulated, a_tap):
+    layer = DeformableConv2d(20, 50, 5, padding=2, modulated=modulated)
+    numbers = sum(p.numel() for p in layer.parameters())
+    assert numbers == (20 * 25 * 50 + 50) + (20 * 25 * a_tap * 25 + a_tap * 25)
+
+
+def test_the_layer_is_torchvisions_once_it_has_learned():
+    layer = DeformableConv2d(4, 6, 3, padding=1, modulated=True)
+    for parameter in layer.offsets.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    features = torch.randn(2, 4, 9, 9)
+    says = F.conv2d(features, layer.offsets.weight, layer.offsets.bias, padding=1)
+    offset, mask = says[:, :18], says[:, 18:].sigmoid()
+    expected = torchvision.ops.deform_conv2d(features, offset, layer.conv.weight, layer.conv.bias, padding=1, mask=mask)
+    assert torch.allclose(layer(features), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"input": torch.ones(4, 8, 8)}, r"input is \(4, 8, 8\) and weight \(3, 4, 3, 3\), expected N C H W"),
+        ({"weight": torch.ones(3, 3, 3, 3)}, r"weight is \(3, 3, 3, 3\), which 4 channels of input cannot be grouped"),
+        ({"offset": torch.ones(1, 9, 8, 8)}, r"offset is \(1, 9, 8, 8\), expected \(1, 18, 8, 8\)"),
+        ({"offset": torch.ones(1, 54, 8, 8)}, "for G groups that divide 4 channels"),
+        ({"offset": torch.ones(1, 18, 6, 6)}, r"expected \(1, 18, 8, 8\)"),
+        ({"mask": torch.ones(1, 18, 8, 8)}, r"mask is \(1, 18, 8, 8\), expected \(1, 9, 8, 8\)"),
+        ({"dilation": 9}, "a kernel of 3×3 does not fit into 8×8 pixels"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_an_error(changed, message):
+    given = {"input": torch.ones(1, 4, 8, 8), "offset": torch.ones(1, 18, 8, 8), "weight": torch.ones(3, 4, 3, 3)}
+    with pytest.raises(ValueError, match=message):
+        deformable_conv2d(**{**given, "padding": 1, **changed})

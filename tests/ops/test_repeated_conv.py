@@ -1,0 +1,170 @@
+"""A convolution in a loop equals the plain one, with its gradients, whatever is asked of it."""
+
+import contextlib
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from onlooker.ops.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
+
+STEPS = 4
+
+
+def made(kernel=3, bias=True, dtype=torch.double, D=5):
+    torch.manual_seed(0)
+    conv = RepeatedConv2d(D, D, kernel, bias).to(dtype)
+    return conv, torch.randn(2, D, 3, 4, dtype=dtype, requires_grad=True)
+
+
+def looped(conv, maps, steps=STEPS, within=True):
+    """Each step sees what the one before said, through something that is not linear."""
+    outputs = []
+    with repeated(steps) if within else contextlib.nullcontext():
+        for _ in range(steps):
+            maps = torch.tanh(conv(maps))
+            outputs.append(maps)
+    return torch.stack(outputs)
+
+
+def both(conv, maps, of=slice(None), **how):
+    """Outputs and gradients of some steps' sum, within `repeated` and without."""
+    found = []
+    for within in (True, False):
+        outputs = looped(conv, maps, within=within, **how)
+        pull = torch.linspace(-1, 2, outputs.numel(), dtype=outputs.dtype).view_as(outputs)
+        wanted = [p for p in (maps, *conv.parameters()) if p.requires_grad]
+        found.append([outputs, *torch.autograd.grad((outputs * pull)[of].sum(), wanted)])
+    return zip(*found, strict=True)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_outputs_and_gradients_are_those_of_the_plain_convolution(kernel, bias):
+    for ours, plain in both(*made(kernel, bias)):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("D", [5, 64])
+def test_in_single_precision_too_where_weights_are_packed(kernel, D):
+    for ours, plain in both(*made(kernel, dtype=torch.float, D=D)):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_under_autocast_it_computes_in_half_and_learns_in_single_precision():
+    conv, maps = made(dtype=torch.float, D=32)
+    exact = [torch.autograd.grad(looped(conv, maps).sum(), [maps, *conv.parameters()])]
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = looped(conv, maps)
+    assert outputs.dtype == torch.bfloat16
+    rough = torch.autograd.grad(outputs.float().sum(), [maps, *conv.parameters()])
+    for ours, right in zip(rough, *exact, strict=True):
+        assert ours.dtype == torch.float
+        assert (ours - right).norm() < 0.03 * right.norm()
+
+
+@pytest.mark.parametrize("of", [0, 1, slice(0, 2), slice(2, 3)])
+def test_a_loss_of_some_steps_counts_these_alone(of):
+    for ours, plain in both(*made(), of=of):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias", "both", "maps"])
+def test_what_is_frozen_gets_no_gradient(frozen):
+    conv, maps = made()
+    maps.requires_grad_(frozen != "maps")
+    conv.weight.requires_grad_(frozen not in ("weight", "both"))
+    conv.bias.requires_grad_(frozen not in ("bias", "both"))
+    for ours, plain in both(conv, maps):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_backward_passes_through_one_graph_do_not_mix():
+    conv, maps = made()
+    outputs = looped(conv, maps)
+    (alone,) = torch.autograd.grad(outputs[1].sum(), [conv.weight], retain_graph=True)
+    torch.autograd.grad(outputs.sum(), [maps], retain_graph=True)  # the weights are not asked for
+    (again,) = torch.autograd.grad(outputs[1].sum(), [conv.weight], retain_graph=True)
+    outputs[1].sum().backward()
+    assert torch.equal(alone, again)
+    assert torch.equal(alone, conv.weight.grad)
+
+
+def test_numerical_gradients():
+    conv, maps = made(D=2)
+    weights = [p for _, p in conv.named_parameters()]
+    assert torch.autograd.gradcheck(lambda *_: looped(conv, maps, 3), [maps, *weights])
+
+
+def test_without_gradients_nothing_is_kept():
+    conv, maps = made()
+    plain = looped(conv, maps, within=False)
+    with torch.no_grad():
+        assert torch.allclose(looped(conv, maps), plain, atol=1e-12)
+    with torch.inference_mode():
+        assert torch.allclose(looped(conv, maps), plain, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS + 2])
+def test_a_graph_that_nobody_holds_is_gone(steps):
+    """Without the collector of circles: at the size of a video these would fill the memory first."""
+    conv, maps = made()
+    with repeated(steps):
+        for _ in range(STEPS):
+            maps = conv(maps)
+    node, output = weakref.ref(maps.grad_fn), maps.sum()
+    output.backward()
+    assert node() is not None
+    del maps, output
+    assert node() is None
+
+
+def test_other_shapes_and_a_loop_within_a_loop_are_taken_apart():
+    conv, maps = made()
+    with repeated(2):
+        first = conv(maps)
+        with repeated(3):
+            inner = [conv(maps) for _ in range(3)]
+        small = conv(maps[:1])
+        second = conv(maps)
+    plain = nn.functional.conv2d(maps, conv.weight, conv.bias, padding=1)
+    for output in (first, *inner, second, torch.cat([small, second[1:]])):
+        torch.testing.assert_close(output, plain)
+
+
+def test_more_steps_than_said_are_an_error():
+    conv, maps = made()
+    with repeated(2):
+        conv(maps)
+        conv(maps)
+        with pytest.raises(RuntimeError, match="ran more often than the 2 times of its loop"):
+            conv(maps)
+
+
+def test_weights_changed_before_the_backward_pass_are_an_error():
+    conv, maps = made()
+    output = looped(conv, maps).sum()
+    with torch.no_grad():
+        conv.weight.add_(1)
+    with pytest.raises(RuntimeError, match="were changed between its forward and its backward pass"):
+        output.backward()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_loop_that_is_entered_step_by_step(mode):
+    conv, maps = made(dtype=torch.float32, D=16)
+    loop, seen, expected = Loop(), maps.detach(), maps.detach()
+    with mode():
+        for _ in range(10):
+            with resumed(loop):
+                seen = torch.tanh(conv(seen))
+            expected = torch.tanh(conv(expected))
+            assert len(loop.begun) == 1
+    torch.testing.assert_close(seen, expected)
+
+
+def test_an_even_kernel_is_an_error():
+    with pytest.raises(ValueError, match="kernel is 2, expected an odd number: the map must keep its size"):
+        RepeatedConv2d(3, 3, 2)

@@ -1,0 +1,77 @@
+"""The affine window against scipy's affine transform, and where it changes nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform
+
+from onlooker.ops.spatial_transformer import spatial_transform, window_corners
+
+IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+
+
+def test_the_identity_changes_nothing():
+    image = torch.rand(2, 3, 6, 9)
+    assert torch.allclose(spatial_transform(image, IDENTITY.expand(2, 2, 3), (6, 9)), image, atol=1e-6)
+
+
+def test_the_identity_at_half_the_size_is_the_mean_of_four():
+    image = torch.rand(1, 1, 8, 8)
+    small = spatial_transform(image, IDENTITY[None], (4, 4))
+    assert torch.allclose(small, torch.nn.functional.avg_pool2d(image, 2), atol=1e-6)
+
+
+def test_rotation_and_scale_equal_those_of_scipy():
+    image = torch.rand(2, 1, 12, 12, dtype=torch.float64)
+    angle, zoom, shift = 0.6, 1.7, (0.25, -0.1)  # shift in x and y, as a share of half the side
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    theta = torch.tensor([[cos, -sin, shift[0]], [sin, cos, shift[1]]], dtype=torch.float64)
+    seen = spatial_transform(image, theta.expand(2, 2, 3), (12, 12))
+    # scipy's matrix takes (row, column): x and y change places.
+    matrix = np.array([[cos, sin], [-sin, cos]])
+    center = np.array([5.5, 5.5])
+    offset = center - matrix @ center + 6 * np.array([shift[1], shift[0]])
+    for n in range(2):
+        expected = affine_transform(image[n, 0].numpy(), matrix, offset, order=1, mode="grid-constant")
+        assert np.allclose(seen[n, 0].numpy(), expected, atol=1e-10)
+
+
+def test_several_windows_are_as_many_single_ones():
+    torch.manual_seed(0)
+    image, theta = torch.randn(3, 2, 9, 11), torch.randn(3, 4, 2, 3)
+    seen = spatial_transform(image, theta, (5, 7))
+    assert seen.shape == (3, 4, 2, 5, 7)
+    for g in range(4):
+        assert torch.allclose(seen[:, g], spatial_transform(image, theta[:, g], (5, 7)), atol=1e-6)
+
+
+def test_autocast_does_not_round_the_places():
+    ramp = ((torch.arange(64) * 2 + 1) / 64 - 1).expand(1, 1, 64, 64).contiguous()  # each pixel says where it is
+    theta = torch.tensor([[[0.29, 0, 0.3377], [0, 0.31, 0.11]]])
+    exact = spatial_transform(ramp, theta, (32, 32))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(spatial_transform(ramp, theta, (32, 32)), exact)
+    assert spatial_transform(ramp.bfloat16(), theta, (32, 32)).dtype == torch.bfloat16
+
+
+def test_gradients_reach_picture_and_window():
+    image = torch.rand(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    theta = torch.tensor([[[0.71, 0.13, 0.05], [-0.22, 0.83, 0.11]]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda image, theta: spatial_transform(image, theta, (3, 4)), (image, theta))
+
+
+@pytest.mark.parametrize(
+    ("image", "theta"),
+    [((3, 4, 4), (3, 2, 3)), ((2, 1, 4, 4), (1, 2, 3)), ((1, 1, 4, 4), (1, 6)), ((2, 1, 4, 4), (1, 2, 2, 3))],
+)
+def test_shapes_that_do_not_fit_are_an_error(image, theta):
+    with pytest.raises(ValueError, match=r"image is \(.*\) and theta \(.*\), expected N C H W and N 2 3"):
+        spatial_transform(torch.ones(image), torch.ones(theta), (2, 2))
+
+
+def test_corners_follow_a_frame_that_is_not_square_and_a_turn():
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
+    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
+    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

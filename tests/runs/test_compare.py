@@ -1,0 +1,389 @@
+"""A comparison counts what it says, goes on where it was cut off, never mixes settings, and fuses what it trained."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+
+from onlooker.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
+from onlooker.data.folder import Split, find_clips, make_splits
+from onlooker.runs import compare as compare_module
+from onlooker.runs.compare import compare, table
+from onlooker.runs.model_spec import ModelSpec, check_specs, read_specs
+from onlooker.runs.ensemble import choose_weights
+from onlooker_papers.videolstm import on_clips
+from onlooker.ensemble import fuse_scores
+from onlooker.recognizer import load
+from onlooker.structures import Clip
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=16, precision="32")
+MODELS = [ModelSpec(ModelConfig(name="convnet")), ModelSpec(ModelConfig(name="lstm", hidden=8))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+TWO_FOLDS = partial(make_splits, folds=2)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=4)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def splits(squares: Path) -> dict[str, Split]:
+    """Of the clips that can be read, as a comparison makes them."""
+    clips = [clip for clip in find_clips(squares) if clip.path.name != "broken.mp4"]
+    return make_splits(clips, folds=2)
+
+
+@pytest.fixture(scope="module")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory, squares: Path, splits: dict[str, Split]
+) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("compared")
+    return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1)
+
+
+def test_every_cell_is_a_run_and_the_figures_are_theirs(
+    compared: tuple[Path, dict[str, Any]], splits: dict[str, Split]
+) -> None:
+    out, figures = compared
+    for model in ("convnet", "lstm"):
+        by_seed, frames_by_seed = [], []
+        for seed in (5, 6):
+            right = videos = frames_right = frames = 0.0
+            for fold in ("fold0", "fold1"):
+                run = out / model / f"{fold}-seed{seed}"
+                config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+                assert (config["model"]["name"], config["training"]["seed"]) == (model, seed)
+                measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+                confusion = measured["confusion"]
+                right += sum(confusion[k][k] for k in range(4))
+                videos += sum(map(sum, confusion))
+                frames_right += measured["frame_accuracy"] * measured["frames"]
+                frames += measured["frames"]
+            assert videos == 16
+            assert frames == 48
+            by_seed.append(right / videos)
+            frames_by_seed.append(frames_right / frames)
+        assert figures["per_seed"][model] == pytest.approx(by_seed)
+        assert figures["accuracy"][model] == pytest.approx(mean(by_seed))
+        assert figures["spread"][model] == pytest.approx(stdev(by_seed))
+        assert figures["frame_accuracy"][model] == pytest.approx(mean(frames_by_seed))
+    assert (figures["splits"], figures["seeds"]) == (2, [5, 6])
+    (skipped,) = figures["skipped"]
+    assert "broken.mp4: zero bytes" in skipped
+    assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "broken.mp4" in page
+    assert all(name in page for name in ("majority class", "convnet", "lstm"))
+
+
+def test_only_what_is_missing_is_computed(
+    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared[0], tmp_path / "compared")
+    lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
+    before = lost.read_bytes()
+    lost.unlink()
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    figures = compare(squares, out, MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1)
+    assert figures == compared[1]
+    assert lost.read_bytes() == before
+    assert len(times) == 7
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_nothing_is_computed_where_all_is_there(
+    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_module, "train", None)
+    assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1) == compared[1]
+
+
+def test_cells_from_before_there_was_a_setting_are_taken_up(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    changed = 0
+    for path in out.rglob("config.json"):
+        text, count = re.subn(r'"(degrees|aggregation)": [^,]+,\s+', "", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+        changed += count
+    assert changed == 2 * 6 + 2 * 2 * 2, "of six trainings, and of the two members of each fused cell"
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    assert ablation(squares, out) == fused[1]
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"training": replace(TINY, epochs=2)}, r"trained with another training \(epochs\); choose another --run"),
+        ({"data": replace(DATA, size=24, frames=2)}, r"trained with another data \(frames, size\)"),
+        (
+            {"models": [MODELS[0], ModelSpec(ModelConfig(name="lstm", hidden=9))]},
+            r"lstm.fold0-seed5: .* another model \(hidden\)",
+        ),
+        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or twice; there are convnet, opinions, lstm"),
+        ({"models": [ModelSpec(ModelConfig(name="magic"))]}, "models to compare: magic is unknown or twice"),
+        ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
+    ],
+)
+def test_cells_of_other_settings_are_not_mixed_in(
+    compared: tuple[Path, dict[str, Any]],
+    squares: Path,
+    splits: dict[str, Split],
+    changed: dict[str, Any],
+    message: str,
+) -> None:
+    given: dict[str, Any] = {
+        "models": MODELS,
+        "splits": TWO_FOLDS,
+        "seeds": (5, 6),
+        "data": DATA,
+        "training": TINY,
+    }
+    with pytest.raises(ValueError, match=message):
+        compare(squares, compared[0], **{**given, **changed})
+
+
+def test_cells_of_another_split_are_not_mixed_in(
+    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split]
+) -> None:
+    turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
+    with pytest.raises(ValueError, match=r"fold0-seed5: trained with another split \(training, validation, test\)"):
+        compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), DATA, TINY, jobs=1)
+
+
+def test_the_majority_is_what_one_and_the_same_answer_can_reach(splits: dict[str, Split], compared: Any) -> None:
+    labels = [clip.label for split in splits.values() for clip in split.test]
+    assert compared[1]["test_videos"] == len(labels) == 16
+    assert compared[1]["majority"] == pytest.approx(max(map(labels.count, labels)) / 16)
+
+
+def figures(accuracy: float, spread: float | None = None) -> dict[str, Any]:
+    return {
+        "accuracy": {"lstm": accuracy},
+        "spread": {"lstm": spread},
+        "frame_accuracy": {"lstm": 0.25},
+        "majority": 0.125,
+        "seeds": [0, 1],
+    }
+
+
+def test_a_table_has_a_row_a_model_below_the_majority() -> None:
+    columns, rows = table(figures(0.5, 0.0123))
+    assert columns == ["model", "videos right", "± over seeds", "frames right"]
+    assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
+    assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
+
+
+SHARED = SharedConfig(hidden=8, attention_loss=True)
+SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
+
+
+@pytest.mark.parametrize(
+    ("entries", "streams", "expected"),
+    [
+        ("convnet, motion", "rgb", {"convnet": "rgb", "motion": "both"}),
+        ("lstm:flow,lstm,lstm:both", "rgb", {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"}),
+        ("convlstm:flow,convlstm:rgb,motion", "flow", {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"}),
+        ("motion:both,convnet:rgb", "rgb", {"motion": "both", "convnet": "rgb"}),
+        ("torchvision:s3d,torchvision:s3d:flow", "rgb", {"torchvision:s3d": "rgb", "torchvision:s3d-flow": "flow"}),
+    ],
+)
+def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expected: dict[str, str]) -> None:
+    data = replace(SEEN, modality=streams)
+    specs, fused = read_specs(SharedConfig(entries), data)
+    assert {each.name: each.seen(data).modality for each in specs} == expected
+    assert [each.model.name for each in specs] == [name.partition("-")[0] for name in expected]
+    assert fused == []
+
+
+def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
+    shared = replace(SHARED, name="convnet,alstm,convlstm:flow,convalstm,motion,c3d", glimpse="product")
+    specs, _ = read_specs(shared, SEEN)
+    assert [each.name for each in specs if each.model.attention_loss] == ["alstm", "convalstm", "motion"]
+    assert [each.name for each in specs if each.model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
+    for wanted in ({"attention_loss": True}, {"glimpse": "product"}):
+        with pytest.raises(ValueError, match=rf"{next(iter(wanted))} is about .* none of convnet,c3d attends; leave"):
+            read_specs(SharedConfig("convnet,c3d", **wanted), SEEN)
+
+
+def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
+    specs = read_specs(SharedConfig("lstm,alstm", hidden=8), DATA)[0]
+    compare(squares, tmp_path, specs, make_splits, (0,), DATA, replace(TINY, attention_regularization=0.5), jobs=1)
+    runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
+    assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {"lstm": 0.0, "alstm": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("convnet,convlstm:depth", "convlstm:depth is unknown or twice; .* each also with :rgb, :flow or :both"),
+        ("convnet,convnet:rgb", "models to compare: convnet is unknown or twice"),
+        ("motion,motion:both", "models to compare: motion is unknown or twice"),
+        ("motion:rgb,convnet", "looks at the picture where the flow says, and modality is 'rgb'; give --modality both"),
+        ("convnet,fused", r"add motion and convlstm:flow to the models, or name those to fuse: fused=MODEL\+MODEL"),
+        ("motion,convlstm,fused", "fused takes motion and convlstm:flow: add convlstm:flow to the models"),
+        ("convnet,lstm,fused=convnet", "fused takes convnet; expected two models or more, none of them twice"),
+        ("convnet,lstm,fused=convnet+convnet", "fused takes convnet and convnet; expected two models or more"),
+        ("fused,lstm,fused=convnet+lstm", r"models to compare: fused and fused=convnet\+lstm; expected one of them"),
+    ],
+)
+def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ablation(squares, tmp_path, entries, SharedConfig())
+
+
+ABLATION = "convalstm,convlstm:flow,motion,fused"
+
+
+def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: SharedConfig = SHARED) -> dict[str, Any]:
+    specs, fused = read_specs(replace(shared, name=entries), SEEN)
+    return compare(squares, out, specs, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, fused=fused)
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("fused")
+    return out, ablation(squares, out)
+
+
+def test_picture_flow_and_both_stand_beside_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
+    out, figures = fused
+    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "fused"]
+    assert figures["streams"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
+    for name, streams in figures["streams"].items():
+        config = json.loads((out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8"))
+        assert config["data"]["modality"] == streams
+        assert config["model"]["attention_loss"] == (name != "convlstm-flow")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "fused: the answers of trained models together" in page
+    assert all(f"{name}, fold0, seed 0" in page for name in ("convalstm", "motion"))
+    assert "convlstm-flow, fold0, seed 0" not in page, "it attends to nothing"
+
+
+def test_the_fused_row_is_what_fusing_by_hand_gives(
+    fused: tuple[Path, dict[str, Any]], splits: dict[str, Split]
+) -> None:
+    out, figures = fused
+    right, weights = 0, []
+    for fold, split in splits.items():
+        members = [load(out / name / f"{fold}-seed0") for name in ("motion", "convlstm-flow")]
+        classes = members[0].classes
+        targets = np.array([classes.index(clip.label) for clip in split.validation])
+        chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
+        weights.append(choose_weights(chosen, targets))
+        for clip in split.test:
+            scores = fuse_scores([member.predict(clip.path).scores for member in members], weights[-1])
+            right += classes[scores.argmax()] == clip.label
+    assert figures["accuracy"]["fused"] == figures["per_seed"]["fused"][0] == pytest.approx(right / 16)
+    assert figures["spread"]["fused"] is None
+    expected = np.mean(weights, axis=0)
+    assert list(figures["fused_weights"]) == ["motion", "convlstm-flow"]
+    np.testing.assert_allclose(list(figures["fused_weights"].values()), expected)
+
+
+def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    shutil.rmtree(out / "fused" / "fold1-seed0")
+    (out / "fused" / ".fold1-seed0.part").mkdir()
+    (out / "fused" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    assert len(times) == 7
+    figures = ablation(squares, out)
+    assert figures == fused[1]
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert sorted(path.name for path in (out / "fused").iterdir()) == ["fold0-seed0", "fold1-seed0"]
+
+
+def test_a_fused_cell_of_other_models_is_not_mixed_in(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    with pytest.raises(ValueError, match=r"fused.fold0-seed0: trained with another fusion \(members, convalstm\)"):
+        ablation(squares, out, "convalstm,convlstm:flow,motion,fused=motion+convalstm")
+    for name in ("convalstm", "convlstm-flow", "motion"):
+        shutil.rmtree(out / name)
+    with pytest.raises(ValueError, match=r"trained with another fusion \(motion, convlstm-flow\)"):
+        ablation(squares, out, shared=replace(SHARED, hidden=4))
+
+
+def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(clips: Any, classes: Any, data: DataConfig, **how: Any) -> Any:
+        read.append(data.modality)
+        raise SystemExit
+
+    monkeypatch.setattr(compare_module, "read_clips", reading)
+    for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
+        with pytest.raises(SystemExit):
+            ablation(squares, tmp_path, entries, SharedConfig())
+    assert read == ["rgb", "flow", "both", "both"]
+
+
+def test_what_is_fused_is_fused_anew_where_a_member_is_another(
+    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(fused[0], tmp_path / "fused")
+    weights = out / "motion" / "fold0-seed0" / "model" / "model.safetensors"
+    weights.write_bytes((out / "motion" / "fold1-seed0" / "model" / "model.safetensors").read_bytes())
+    times = {
+        fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
+    }
+    ablation(squares, out)
+    after = {fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in times}
+    assert after["fold0"] > times["fold0"]
+    assert after["fold1"] == times["fold1"]
+
+
+def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
+    figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(hidden=8))
+    assert list(figures["accuracy"]) == ["report", "single-frame"]
+    assert figures["streams"] == {"report": "rgb", "single-frame": "rgb"}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "report, fold0, seed 0" in page
+    assert "single-frame, fold0, seed 0" not in page, "it attends to nothing"
+
+
+def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
+    project = Path(__file__).parents[2]
+    places = {"Makefile": r"^ABLATION := (.+)$", "docs/models.md": r"--models (single-frame,convnet,\S+)$"}
+    for place, pattern in places.items():
+        (entries,) = re.findall(pattern, (project / place).read_text(encoding="utf-8"), re.MULTILINE)
+        assert entries == on_clips.MODELS, place
+    check_specs(*read_specs(SharedConfig(on_clips.MODELS), DATA))
+
+
+def test_few_clips_of_each_class_may_take_part(squares: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def splits(clips: Sequence[Clip]) -> dict[str, Split]:
+        seen.append(len(clips))
+        return make_splits(clips)
+
+    figures = compare(squares, tmp_path / "out", MODELS[:1], splits, (0,), DATA, TINY, jobs=1, clips_a_class=3)
+    assert seen == [3 * 4]
+    assert figures["test_videos"] == 4

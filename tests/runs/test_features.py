@@ -1,0 +1,300 @@
+"""Learning from stored features: the same answers as from the clips, by a run that is complete."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data import extract as extraction
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.folder import Split, find_clips
+from onlooker.data.clips import read_sample
+from onlooker.data.transforms import to_video
+from onlooker.models.encoders.build import build_encoder
+from onlooker.runs import train as clips_module
+from onlooker.runs.train import evaluate, train
+from onlooker.runs.features import make_features, open_stores, stored_clips, stored_settings, use_encoders, weights_digest
+from onlooker.models.registry import configured
+from onlooker.recognizer import load
+from onlooker.structures import ClipError
+
+DATA = DataConfig(frames=4, size=16, channels=1)
+MODEL, TINY = ModelConfig("convalstm", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
+
+
+def make(clips: Path, store: Path, **changes: Any) -> Any:
+    settings = {"encoder": "conv4", "data": DATA, "pretrained": False, "precision": "32", "quiet": True}
+    return make_features(clips, store, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=3)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("stores") / "store"
+    assert make(squares, folder).new == 12
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
+    return folder
+
+
+def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) -> None:
+    torch.manual_seed(0)
+    encoder: Any = build_encoder("conv4", 1, 16)
+    encoder.eval()
+    opened, path = FeatureStore.open(store), find_clips(squares)[5].path
+    with torch.inference_mode():
+        expected = encoder(to_video(torch.from_numpy(read_sample(path, DATA).pixels), "half"))
+    found = torch.from_numpy(np.array(opened.maps(path))).movedim(-1, 1).float()
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-4)
+    assert opened.origin.weights == weights_digest(encoder)
+    assert weights_digest(encoder) == weights_digest(encoder.to(memory_format=torch.channels_last))
+
+
+def test_again_means_nothing_to_do(squares: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(extraction, "samples", never)
+    again = make(squares, store, precision="auto")
+    assert (again.new, again.there) == (0, 12)
+
+
+def test_shards_part_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
+    parts = [make(squares, tmp_path / "store", shard=f"{i}/3") for i in (1, 2, 3)]
+    assert [part.new for part in parts] == [4, 4, 4]
+    names = [{file.name for file in part.files} for part in parts]
+    assert set.union(*names) == {file.name for file in (store / "maps").iterdir()}
+    for wrong in ("0/3", "4/3", "2", "a/b", "1/0", "-1/2"):
+        with pytest.raises(ValueError, match=f"shard is '{wrong}', expected i/n, such as 1/4"):
+            make(squares, tmp_path / "store", shard=wrong)
+
+
+def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> None:
+    with pytest.raises(ValueError, match=r"a store made with weights \w{32} \(asked for: \w{32}\); give the same"):
+        make(squares, store, seed=1)
+    with pytest.raises(ValueError, match=r"frames 4 \(asked for: 5\)"):
+        make(squares, store, data=replace(DATA, frames=5))
+    with pytest.raises(ValueError, match=r"precision 32 \(asked for: bf16\)"):
+        make(squares, store, precision="bf16")
+    with pytest.raises(ValueError, match="precision is '16', expected auto, 32 or bf16"):
+        make(squares, store, precision="16")
+
+
+def test_half_the_bits_stay_near(squares: Path, store: Path, tmp_path: Path) -> None:
+    path = find_clips(squares)[0].path
+    assert make(path, tmp_path / "store", precision="bf16").new == 1
+    ours, theirs = (FeatureStore.open(s).maps(path).astype(np.float32) for s in (tmp_path / "store", store))
+    assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
+    assert make(path, tmp_path / "store", precision="auto").there == 1  # that of the store
+
+
+def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+    (folder / "up" / "00.mp4").write_bytes(b"")
+    made = make(folder, tmp_path / "store")
+    assert made.new == 11
+    (error,) = made.failed
+    assert "up/00.mp4: zero bytes" in str(error)
+    with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
+        make(folder / "up" / "00.mp4", tmp_path / "store")
+    (folder / "left" / "00.mp4").write_bytes(b"")
+    for name in ("right", "down"):
+        shutil.rmtree(folder / name)
+    for path in folder.glob("*/0[12].mp4"):
+        path.unlink()
+    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*00.mp4: zero bytes"):
+        make(folder, tmp_path / "store")
+
+
+def test_a_run_on_features_is_complete_and_answers_about_clips(
+    squares: Path, store: Path, run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(run, tmp_path / "run"))  # evaluating writes into it
+    opened, recognizer = FeatureStore.open(store), load(run)
+    assert weights_digest(recognizer.model.encoder) == opened.origin.weights  # type: ignore[arg-type]
+    d = recognizer.data
+    assert (d.frames, d.size, d.channels, d.translate, d.scale, d.normalization) == (4, 16, 1, 0, 0, "half")
+    # What was stored and what is seen of the clip give the same answers, within half precision.
+    samples, _ = stored_clips(find_clips(squares), recognizer.classes, [opened], recognizer.model, d, quiet=True)
+    stored = recognizer.evaluate(samples)
+    seen = np.stack([recognizer.predict(clip.path).scores for clip in samples.clips])
+    np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
+    assert stored.scores.std() > 1e-3
+    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    again = evaluate(run)
+    assert (again["videos"], again["accuracy"]) == (measured["videos"], measured["accuracy"])
+    assert again["log_loss"] == pytest.approx(measured["log_loss"], abs=1e-2)
+    assert (run / "report.html").exists()
+
+
+def test_frozen_weights_do_not_learn_and_lie_in_no_checkpoint(store: Path, run: Path) -> None:
+    before, after = load_file(store / "encoder.safetensors"), load_file(run / "model" / "model.safetensors")
+    assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.items())
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert any(name.startswith("model.cell") for name in state)
+    assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
+
+
+def test_no_clip_is_decoded_to_learn(
+    squares: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(extraction, "samples", never)
+    monkeypatch.setattr(clips_module, "read_clips", never)
+    monkeypatch.setattr(clips_module, "_drawn_clips", lambda *_: [(np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0)])
+    train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
+
+
+def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
+    squares: Path, store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "_report", killed)
+        with pytest.raises(SystemExit):
+            train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
+    resumed = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+    assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, store: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(store, tmp_path / "store"))
+    for file in sorted((mine / "maps").iterdir())[:5]:
+        file.unlink()
+    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+    shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
+    split = Split(*(tuple(c for c in find_clips(squares) if c.path.stem == stem) for stem in ("00", "01", "02")))
+    split = Split.from_dict(split.to_dict(squares), folder)
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=[mine])
+    assert figures["skipped"] == []
+    assert {f.name: f.read_bytes() for f in (mine / "maps").iterdir()} == {
+        f.name: f.read_bytes() for f in (store / "maps").iterdir()
+    }
+    (folder / "up" / "00.mp4").write_bytes(b"")
+    with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
+        train(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
+
+
+def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path) -> None:
+    path = find_clips(squares)[0].path
+    make(path, tmp_path / "store", every=True)
+    store = FeatureStore.open(tmp_path / "store")
+    model, data = stored_settings([store], MODEL, replace(DATA, frames=7))
+    assert data.frames == 7
+    net = configured(model, data, 2)
+    use_encoders(net, [store])
+    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], [store], net, data, quiet=True)[0]
+    with torch.inference_mode():
+        video = to_video(torch.from_numpy(read_sample(path, data).pixels), "half")
+        torch.testing.assert_close(sample.float().movedim(-1, 1), net.eval().encode(video), rtol=2e-3, atol=1e-4)
+
+
+def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
+    windowed = replace(DATA, frames=3, windows=4)
+    make(squares, tmp_path / "store", every=True)
+    measured = train(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
+    recognizer = load(tmp_path / "run")
+    assert (recognizer.data.windows, recognizer.data.frames) == (4, 3)
+    test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
+    assert measured["videos"] <= len(test)
+    opened = FeatureStore.open(tmp_path / "store")
+    samples, _ = stored_clips(test[:2], recognizer.classes, [opened], recognizer.model, recognizer.data, quiet=True)
+    stored = recognizer.evaluate(samples)
+    seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
+    np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
+    with pytest.raises(ValueError, match=r"a store of 4 frames a clip, and windows are of consecutive ones"):
+        stored_settings([FeatureStore.open(store)], MODEL, windowed)
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str, Path]:
+    """Stores of every frame: of the picture, and of its flow."""
+    folder = tmp_path_factory.mktemp("streams")
+    flow = replace(DATA, modality="flow", flow_length=2)
+    make(squares, folder / "flow", every=True, data=flow)
+    make(squares, folder / "rgb", every=True)
+    return {name: folder / name for name in ("flow", "rgb")}
+
+
+def test_motion_learns_from_a_store_of_the_picture_and_one_of_the_flow(
+    squares: Path, streams: dict[str, Path], tmp_path: Path
+) -> None:
+    motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, windows=4)
+    measured = train(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
+    recognizer = load(tmp_path / "run")
+    d = recognizer.data
+    assert (d.modality, d.flow_length, d.in_channels, d.frames, d.windows) == ("both", 2, 1 + 4, 3, 4)
+    stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
+    digests = [weights_digest(part) for part in (encoder.picture, encoder.flow)]  # type: ignore[union-attr]
+    assert digests == [store.origin.weights for store in stores]
+    # From stored features and from the clip itself come the same answers, within half precision.
+    test = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
+    samples, _ = stored_clips(test, recognizer.classes, stores, recognizer.model, d, quiet=True)  # type: ignore[arg-type]
+    stored, seen = recognizer.evaluate(samples), [recognizer.predict(clip.path) for clip in test]
+    np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
+    assert stored.scores.std() > 1e-3
+    assert seen[0].attention is not None
+    again = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+    assert again == measured
+
+
+def test_stores_that_do_not_fit_each_other(
+    squares: Path, streams: dict[str, Path], store: Path, tmp_path: Path
+) -> None:
+    flow, rgb = streams.values()
+    with pytest.raises(ValueError, match="stores of streams rgb, rgb; expected one store, or one of rgb and one of fl"):
+        open_stores([rgb, store])
+    with pytest.raises(ValueError, match=r"flow: a store made with frames every \(the picture's: 4\); make both alike"):
+        open_stores([flow, store])
+    with pytest.raises(ValueError, match=r"made with modality both \(asked for: rgb\)"):
+        stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"modality"})
+    with pytest.raises(ValueError, match="modality is 'rgb'; give --modality both, or the stored features of each"):
+        train(squares, tmp_path / "one", ModelConfig("motion"), DATA, TINY, quiet=True, features=[rgb])
+    with pytest.raises(ValueError, match=r"two stores are for a model with two encoders \(motion\); give the others"):
+        train(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
+
+
+def test_settings_that_contradict_the_store(store: Path) -> None:
+    opened = FeatureStore.open(store)
+    model, data = stored_settings([opened], ModelConfig("lstm", encoder="vgg16"), DataConfig(frames=9), {"hidden"})
+    assert (model.name, model.encoder, data.frames, data.translate) == ("lstm", "conv4", 4, 0)
+    with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
+        stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
+    with pytest.raises(ValueError, match="features cannot be moved as frames are: leave out --hflip, or train without"):
+        stored_settings([opened], ModelConfig(), DataConfig(hflip=True), {"hflip", "frames"})
+
+
+def test_weights_that_did_not_make_the_features(store: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(store, tmp_path / "store"))
+    opened, other = FeatureStore.open(mine), configured(MODEL, DATA, 2)
+    content = bytearray((mine / "encoder.safetensors").read_bytes())
+    content[-1] ^= 1
+    (mine / "encoder.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="other weights than those that made the features; make a new store"):
+        use_encoders(other, [opened])
+    (mine / "encoder.safetensors").write_bytes(content[:100])
+    with pytest.raises(ValueError, match=r"encoder.safetensors: not the weights of this model's encoder"):
+        use_encoders(other, [opened])

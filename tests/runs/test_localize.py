@@ -1,0 +1,246 @@
+"""Where and when: chosen from labels, written in forms that others read, drawn on the clip."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.config import DataConfig
+from onlooker.data.clips import prepare
+from onlooker.runs import localize
+from onlooker.runs.localize import ONSETS, choose_from_files, choose_localization, choose_times, localize_clips
+from onlooker.localization.foreground import FOREGROUNDS
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Answer, Recognizer, load
+from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import read, stream
+from onlooker.video.write import write
+
+Make = Callable[..., Path]
+DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")
+
+
+def recognizer(name: str = "convalstm") -> Recognizer:
+    torch.manual_seed(0)
+    model = create_model(name, 2, size=32, hidden=4, dropout=0.0)
+    return Recognizer(model, ("jump", "wave"), DATA)
+
+
+def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    failed = localize_clips(run, [*clips, broken], tmp_path / "out", least=0.0)
+    assert [error.path for error in failed] == [broken]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", ".txt", "-segments.json")}
+    coco = json.loads((tmp_path / "out" / "a.json").read_text())
+    video = read(clips[0])
+    assert (coco["videos"][0]["height"], coco["videos"][0]["width"]) == video.pixels.shape[1:3]
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert 0 <= x <= x + width <= coco["videos"][0]["width"]
+        assert 0 <= y <= y + height <= coco["videos"][0]["height"]
+    assert len((tmp_path / "out" / "a.txt").read_text().splitlines()) == len(coco["annotations"])
+    assert len(read(tmp_path / "out" / "a.mp4")) == len(video)
+
+
+def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", least=1.0) == []
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["annotations"] == []
+    assert json.loads((tmp_path / "out" / "a-segments.json").read_text())["results"] == {"a": []}
+    (video,) = json.loads((tmp_path / "out" / "a.json").read_text())["videos"]
+    assert video["label"] in ("jump", "wave")
+    assert 0 < video["score"] < 1, "how sure it is of what it does not box"
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", least=0.0) == []
+    bars = [
+        np.stack([pixels[-1] for _, _, pixels in stream(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
+    ]
+    assert bars[0] < bars[1], "nor is the bar of time bright"
+
+
+def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_clip: Make) -> None:
+    run = recognizer().save(tmp_path / "run")
+    clips = [make_clip(name, frames=4) for name in ("up/a.mp4", "x/down/a.mp4", "y/down/a.mp4", "b.mp4")]
+    assert localize_clips(run, clips, tmp_path / "out") == []
+    names = {file.stem for file in (tmp_path / "out").glob("*.mp4")}
+    assert names == {"up-a", "x-down-a", "y-down-a", "b"}
+    drawn = tmp_path / "out" / "b.mp4"
+    before = drawn.read_bytes()
+    with pytest.raises(ValueError, match=r"b.mp4: the drawn clip would replace the clip itself; choose another --out"):
+        localize_clips(run, [clips[0], drawn], tmp_path / "out")
+    assert drawn.read_bytes() == before
+    with pytest.raises(ValueError, match=r"b.mp4: a file; --out is a folder"):
+        localize_clips(run, clips, drawn)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("convnet", {}, "the model does not attend, so it cannot say where"),
+        ("convalstm", {"least": 1.5}, "least is 1.5, expected a probability"),
+        ("convalstm", {"twice": True}, "a.mp4: given twice; each clip is localized once"),
+    ],
+)
+def test_what_cannot_be_localized_is_told_before_anything_is_written(
+    tmp_path: Path, make_clip: Make, model: str, arguments: dict[str, Any], message: str
+) -> None:
+    run, clip = recognizer(model).save(tmp_path / "run"), make_clip("a.mp4", frames=8)
+    clips = [clip, clip] if arguments.pop("twice", False) else [clip]
+    with pytest.raises(ValueError, match=message):
+        localize_clips(run, clips, tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+class Knowing(Recognizer):
+    """Looks at a bright square, and knows the class as long as it sees most of it."""
+
+    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bright = (samples[..., 0] > 200).float()  # B T 32 32
+        share = (bright.sum((2, 3)) / 64).clip(0, 1)[..., None]
+        maps = torch.nn.functional.avg_pool2d(bright, 8) + 1e-3
+        wave = torch.tensor([0.0, 1.0])
+        return share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True)
+
+
+class Weighing(Recognizer):
+    """Weighs a frame by its first pixel, in steps of e, and knows the class from frames whose second one is bright."""
+
+    def look_at(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = samples[:, :, 0, 0, 0].float(), (samples[:, :, 0, 1, 0] > 200).float()
+        return first - 10, torch.nn.functional.pad(second[..., None] * 20, (0, 63))
+
+
+def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not() -> None:
+    model = recognizer("moments").model
+    with torch.no_grad():
+        model.head[-1].weight.zero_()  # type: ignore[index, union-attr]
+        model.head[-1].weight[1, 0] = 1  # type: ignore[index, union-attr]
+    weighing = Weighing(model, ("jump", "wave"), DATA, "last")
+    samples = torch.zeros(3, 8, 32, 32, 3, dtype=torch.uint8)
+    # Three frames tell the class: two with most of the weight, one with e^-4 of it, .018; the others have e^-8.
+    samples[:, :, 0, 0, 0], samples[:, 2:5, 0, 0, 0] = 12, torch.tensor([20, 16, 20], dtype=torch.uint8)
+    samples[:, 2:5, 0, 1, 0] = 255
+    found = choose_times(weighing, samples, [1, 1, 1])
+    assert (found.onset, found.level) == (0.01, 10)
+    with pytest.raises(ValueError, match="the model does not say when"):
+        choose_times(recognizer(), samples, [1, 1, 1])
+
+
+def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:
+    clips = []
+    for number in range(9):
+        video = np.full((4, 32, 32, 3), 60, np.uint8)
+        for t in range(4):
+            video[t, 4 + number : 12 + number, 3 + 4 * t : 11 + 4 * t] = 240
+        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
+    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
+    plain = recognizer()
+    knowing = Knowing(plain.model, plain.classes, DATA)
+    chosen = choose_localization(knowing, samples)
+    assert chosen.foreground != "none", "a grid of 4×4 has no edges of its own"
+    knowing.localization = chosen
+    boxes = [corners for clip in samples for corners in _boxes(knowing, clip[0])]
+    sides = np.array([[x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes])
+    assert np.abs(sides - 8).mean() < 2
+    few = samples.only(clips[:5])
+    assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
+    assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
+    weighing = recognizer("moments")
+    assert choose_localization(weighing, samples).onset in ONSETS
+    assert choose_localization(weighing, few) == LocalizationParameters()
+    assert load(knowing.save(tmp_path / "run")).localization == chosen
+
+
+def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_path: Path) -> None:
+    class Knowing(Recognizer):
+        """Says wave where it sees something bright, and looks there; an even window is jump."""
+
+        def answer(self, samples: torch.Tensor) -> Answer:
+            bright = (samples[..., 0] > 150).float()
+            lit = torch.nn.functional.avg_pool2d(bright, 8)
+            share = (bright.mean((2, 3)) / 0.1).clamp(0, 1)
+            weights = lit + 1e-4
+            return Answer(torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True), None)
+
+    clips = []
+    for number in range(9):
+        video = np.full((8, 96, 128, 3), 60, np.uint8)
+        for t in range(8):
+            video[t, 30 + number : 50 + number, 6 + 10 * t : 26 + 10 * t] = 240
+        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
+    data = replace(DATA, frames=8, motion_crop=0.5)
+    torch.manual_seed(0)
+    model = create_model("convalstm", 2, size=32, hidden=4, dropout=0.0)
+    knowing = Knowing(model, ("jump", "wave"), data)
+    samples, _ = prepare(clips, knowing.classes, data, tmp_path / "cache")
+    knowing.localization = choose_localization(knowing, samples)
+    assert knowing.localization != LocalizationParameters()
+    (tube, *_) = knowing.predict(clips[4].path).tubes
+    sides = tube.boxes[2:-2, 2:] - tube.boxes[2:-2, :2]
+    assert np.abs(sides - 20).mean() < 4
+    true = 6 + 10 * tube.frames[2:-2]
+    assert np.abs(tube.boxes[2:-2, 0] - true).mean() < 4
+    assert np.abs(tube.boxes[2:-2, 1] - 34).mean() < 4
+
+
+def _boxes(of: Recognizer, frames: torch.Tensor) -> list[list[float]]:
+    from onlooker.localization.boxes import find_boxes
+
+    _, maps = of.classify(frames[None])
+    assert maps is not None
+    found = find_boxes(maps[0].numpy(), frames.numpy(), of.localization)
+    return [corners for here in found for corners in here.corners.tolist()]
+
+
+def test_a_large_encoder_at_full_size_keeps_the_parameters_that_there_are(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip(make_clip(f"{n}.mp4", frames=4), "wave") for n in range(9)]
+    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
+    monkeypatch.setattr(localize, "_PIXELS", 100_000)
+    assert choose_localization(recognizer(), samples) == LocalizationParameters()
+
+
+def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip(make_clip(f"{i}.mp4", frames=4 + i), ("jump", "wave")[i % 2]) for i in range(8)]
+    of = recognizer()
+    samples, _ = prepare(clips, of.classes, DATA, tmp_path / "cache")
+    chosen = choose_localization(of, samples)
+    assert chosen != of.localization
+    assert choose_from_files(of, clips) == chosen
+    # However few large clips are classified together.
+    monkeypatch.setattr(localize, "_PIXELS_AT_ONCE", 1)
+    assert choose_from_files(of, clips) == chosen
+    # Of windows the middle one is looked at, and on seven clips nothing is chosen.
+    windowed = Recognizer(of.model, of.classes, replace(DATA, windows=3))
+    assert choose_from_files(windowed, clips).foreground in FOREGROUNDS
+    assert choose_from_files(of, clips[:7]) is of.localization
+    assert choose_from_files(of, clips, 0) is of.localization
+
+
+def test_errors_name_the_clip(tmp_path: Path) -> None:
+    run = recognizer().save(tmp_path / "run")
+    (error,) = localize_clips(run, [tmp_path / "gone.mp4"], tmp_path / "out")
+    assert isinstance(error, ClipError)
+    assert "gone.mp4: no such file" in str(error)
+
+
+def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip: Make) -> None:
+    data = DataConfig(frames=4, size=32, modality="flow", normalization="half")
+    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(8)]
+    samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
+    torch.manual_seed(0)
+    model = create_model("alstm", 2, in_channels=2, size=32, hidden=4, dropout=0.0)
+    seeing = Recognizer(model, ("jump", "wave"), data)
+    assert choose_localization(seeing, samples) in localize.CANDIDATES

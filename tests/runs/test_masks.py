@@ -1,0 +1,129 @@
+"""Where models looked, scored by silhouettes: figures that can be counted by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.files import read_json
+from onlooker.data.folder import make_splits
+from onlooker.runs.compare import compare
+from onlooker.runs.model_spec import ModelSpec
+from onlooker.runs.recorded import add_results
+from onlooker.runs.masks import NOT_BLACK, mean_places, read_truth, score_places
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Answer, Recognizer
+from onlooker.structures import Clip, ClipError
+from onlooker.video.write import write
+
+DATA = DataConfig(frames=4, size=32, normalization="half")
+
+
+class Looks(Recognizer):
+    """Looks at the bright square; in odd frames to the left of it."""
+
+    def answer(self, samples: torch.Tensor) -> Answer:
+        bright = (samples[..., 0] > 150).float()
+        bright[:, 1::2] = torch.roll(bright[:, 1::2], -16, 3)
+        maps = torch.nn.functional.avg_pool2d(bright, 4) + 1e-4
+        scores = torch.tensor([0.1, 0.9]).expand(*samples.shape[:2], 2)
+        return Answer(scores, maps / maps.sum((2, 3), keepdim=True), None)
+
+
+def looks(motion_crop: float = 0.0) -> Looks:
+    model = create_model("convalstm", 2, size=32, hidden=4)
+    parameters = LocalizationParameters(foreground="contrast", threshold=0.35, onset=0.0)
+    return Looks(model, ("jump", "wave"), replace(DATA, motion_crop=motion_crop), localization=parameters)
+
+
+def make_set(folder: Path, clips: int = 1) -> tuple[Path, Path]:
+    """Clips with a square that walks, on black, and its silhouettes, whose first frame is empty."""
+    for name, rows in (("wave", 20), ("jump", 28)):
+        for number in range(clips):
+            video, mask = np.zeros((4, 64, 64, 3), np.uint8), np.zeros((4, 64, 64, 3), np.uint8)
+            for t in range(4):
+                video[t, rows : rows + 16, 20 + 4 * t : 36 + 4 * t] = 255
+                mask[t, rows : rows + 16, 20 + 4 * t : 36 + 4 * t] = 255 if t else 0
+            write(folder / "clips" / name / f"{number}.mp4", video, fps=4)
+            write(folder / "masks" / name / f"{number}.mp4", mask, fps=4)
+    return folder / "clips", folder / "masks"
+
+
+def test_figures_are_those_that_are_counted_by_hand(tmp_path: Path) -> None:
+    clips, masks = make_set(tmp_path)
+    clip = Clip(clips / "wave" / "0.mp4", "wave")
+    figures = score_places([(looks(), [clip])], read_truth(str(masks), clips))
+    assert figures["frames"] == 3, "the first silhouette is empty"
+    assert figures["peak_in_silhouette"] == pytest.approx(1 / 3), "frames 1 and 3 are looked at beside it"
+    assert figures["peak_in_box"] == pytest.approx(1 / 3)
+    assert figures["cell"]["peak_in_silhouette"] == pytest.approx(1 / 3)
+    assert figures["cell"]["box_iou"] == figures["box_iou"], "the same boxes"
+    assert 1 / 3 <= figures["box_iou_50"] < 1
+    center = figures["baselines"]["center"]
+    assert center["peak_in_silhouette"] == 1, "the middle, 32, is in 24 to 40, 28 to 44 and 32 to 48"
+    # A box of 32 pixels from 16 on around one of 16 by 16, all of it inside: 256 of 1024.
+    assert center["box_iou"] == pytest.approx(0.25)
+    assert center["box_iou_50"] == 0
+    assert "window" not in figures["baselines"]
+    twice = score_places([(looks(), [clip]), (looks(), [clip])], read_truth(str(masks), clips))
+    assert twice["frames"] == 6
+    assert twice["peak_in_silhouette"] == figures["peak_in_silhouette"]
+    assert mean_places([figures, {**twice, "box_iou": figures["box_iou"] + 0.5}])["box_iou"] == pytest.approx(
+        figures["box_iou"] + 0.25
+    )
+
+
+def test_what_is_not_black_is_a_silhouette_too(tmp_path: Path) -> None:
+    clips, _ = make_set(tmp_path)
+    clip = Clip(clips / "wave" / "0.mp4", "wave")
+    figures = score_places([(looks(motion_crop=0.75), [clip])], read_truth(NOT_BLACK, clips))
+    assert figures["frames"] == 4
+    assert figures["baselines"]["window"]["peak_in_silhouette"] >= 0.75
+    assert 0 < figures["baselines"]["window"]["box_iou"] < 0.5
+
+
+def test_a_model_without_attention_has_no_places(tmp_path: Path) -> None:
+    clips, masks = make_set(tmp_path)
+    model = create_model("convnet", 2, size=32, hidden=4)
+    plain = Recognizer(model, ("jump", "wave"), DATA)
+    assert score_places([(plain, [Clip(clips / "wave" / "0.mp4", "wave")])], read_truth(str(masks), clips)) == {}
+
+
+def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    clips, masks = make_set(tmp_path, clips=4)
+    models = [ModelSpec(ModelConfig(name="lstm", hidden=4)), ModelSpec(ModelConfig(name="alstm", hidden=4))]
+    training = TrainConfig(epochs=1, batch=4, precision="32")
+    data = DataConfig(frames=3, size=32, channels=1)
+    figures = compare(clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, silhouettes=str(masks))
+    assert list(figures["places"]) == ["alstm"], "an LSTM does not attend"
+    places = figures["places"]["alstm"]
+    assert set(places["baselines"]) == {"grad_cam", "grad_cam_cell", "center", "frame", "moving"}
+    assert places["baselines"]["frame"]["box_iou"] < 0.5, "the square is a small part of the frame"
+    assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "the largest thing that moves" in page
+    add_results(tmp_path / "results.json", "squares", figures, data, training, "onlooker compare")
+    recorded = read_json(tmp_path / "results.json")["figures"]["squares"]
+    assert recorded["places_of"] == "alstm"
+    assert recorded["peak_in_silhouette"] == places["peak_in_silhouette"]
+
+
+def test_silhouettes_that_do_not_fit_say_so(tmp_path: Path) -> None:
+    clips, masks = make_set(tmp_path)
+    with pytest.raises(FileNotFoundError, match="expected silhouettes laid out as the clips, or not-black"):
+        read_truth(str(tmp_path / "none"), clips)
+    clip = Clip(clips / "wave" / "0.mp4", "wave")
+    write(masks / "wave" / "0.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=4)
+    with pytest.raises(ClipError, match=r"silhouettes of 2 frames for a clip with frame 3; give one for every frame"):
+        score_places([(looks(), [clip])], read_truth(str(masks), clips))
+    write(masks / "wave" / "0.mp4", np.zeros((4, 32, 64, 3), np.uint8), fps=4)
+    with pytest.raises(ClipError, match=r"frames of \(64, 64\) and silhouettes of \(32, 64\)"):
+        score_places([(looks(), [clip])], read_truth(str(masks), clips))
+    write(masks / "wave" / "0.mp4", np.zeros((4, 64, 64, 3), np.uint8), fps=4)
+    with pytest.raises(ValueError, match="not one frame shows a silhouette; check that they are white on black"):
+        score_places([(looks(), [clip])], read_truth(str(masks), clips))

@@ -1,0 +1,83 @@
+"""Clips are named on paper as on the disk, and each is drawn to a file of its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onlooker.config import DataConfig
+from onlooker.runs.predict import predict_clips
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    return Recognizer(model, ["[bold]up", "[/down]"], data).save(tmp_path / "run")
+
+
+def drawn(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_clips_that_are_called_the_same_up_to_their_folder_are_drawn_apart(run: Path, make_clip: Make) -> None:
+    clips = [make_clip(f"{way}/q/1.mp4", frames=2) for way in ("p", "r")]
+    clips += [make_clip("s/q-1.mp4-2.mp4", frames=2)]
+    before = [clip.read_bytes() for clip in clips]
+    out = run.parent / "seen"
+    assert predict_clips(run, clips, out, None) == []
+    assert drawn(out) == ["q-1.mp4-2-2.mp4", "q-1.mp4-2.mp4", "q-1.mp4.mp4"]
+    assert [clip.read_bytes() for clip in clips] == before
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_clip_that_would_be_drawn_over_is_an_error_before_any_is_drawn(
+    run: Path, make_clip: Make, link: bool
+) -> None:
+    first, second = make_clip("a/first.mp4", frames=2), make_clip("b/second.mp4", frames=2)
+    if link:
+        (run.parent / "c").mkdir()
+        (run.parent / "c" / "second.mp4").symlink_to(second)
+    out = run.parent / ("c" if link else "b")
+    before = drawn(out)
+    with pytest.raises(ValueError, match=r"second\.mp4: the drawn clip would replace a clip; write it elsewhere"):
+        predict_clips(run, [first, second], out, None)
+    assert drawn(out) == before
+
+
+def test_names_are_printed_as_they_are(
+    run: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    names = ["walk [final].mp4", "x[red/y].mp4", "z[/z]:smile:.mp4"]
+    clips = [make_clip(name, frames=2) for name in names]
+    missing = run.parent / "no [bold]:smile:.mp4"
+    assert len(predict_clips(run, [*clips, missing], run.parent / "seen [1]", None)) == 1
+    said = capsys.readouterr()
+    for clip in clips:
+        assert said.out.count(f" {clip} ") == 1
+        assert f"drawn: {run.parent / 'seen [1]' / clip.stem}.mp4\n" in said.out
+    assert "[bold]up" in said.out or "[/down]" in said.out
+    assert f"error: {missing}: no such file" in said.err
+    for clip in clips:
+        predict_clips(run, [clip], None, None)
+        assert f"{clip.name}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])
+def test_probabilities_are_drawn_against_time(
+    run: Path, make_clip: Make, tmp_path: Path, name: str, start: bytes
+) -> None:
+    assert predict_clips(run, [make_clip(frames=2)], timeline=tmp_path / name) == []
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_timeline_is_of_one_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
+    clip = make_clip(frames=2)
+    for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
+        with pytest.raises(ValueError, match=rf"{name} for {len(clips)} clips; give a .png or .svg, and one clip"):
+            predict_clips(run, clips, timeline=tmp_path / name)

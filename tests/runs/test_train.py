@@ -1,0 +1,180 @@
+"""Training touches no file that is not its own, and no clip tests what it has taught."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+import torch
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.folder import find_clips, make_splits, split_clips
+from onlooker.runs import train as clips_module
+from onlooker.runs.train import evaluate, train
+from onlooker.runs.compare import compare
+from onlooker.runs.model_spec import ModelSpec
+from onlooker.recognizer import load
+from onlooker.structures import ClipError
+from onlooker.training.fit import CurvesFile
+from onlooker.video.write import write
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=8, precision="32")
+MODEL = ModelConfig("convnet")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(squares, folder, MODEL, DATA, TINY, quiet=True)
+    return folder
+
+
+def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "model" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder by --run"):
+        train(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
+    assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windowed, three = replace(DATA, windows=2), replace(TINY, epochs=3, patience=0)
+    train(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
+
+    class KilledError(Exception):
+        pass
+
+    write = CurvesFile.on_train_epoch_end
+
+    def kill(self: CurvesFile, trainer: Any, fitting: Any) -> None:
+        write(self, trainer, fitting)
+        if trainer.current_epoch == 1:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CurvesFile, "on_train_epoch_end", kill)
+        with pytest.raises(KilledError):
+            train(squares, tmp_path / "cut", MODEL, windowed, three, quiet=True)
+    train(squares, tmp_path / "cut", MODEL, windowed, three, resume=True, quiet=True)
+    curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
+    assert np.array_equal(*curves)
+    page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    assert "windows" in page
+
+
+def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=3)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+    with pytest.raises(ClipError, match=r"broken\.mp4: zero bytes"):
+        train(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
+
+
+def test_clips_that_taught_do_not_test(run: Path, squares: Path) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    figures = evaluate(run, squares)
+    assert figures["videos"] == len(split["test"])
+    left_out = {Path(error["path"]).relative_to(squares).as_posix() for error in figures["skipped"]}
+    assert left_out == {clip["path"] for clip in split["training"] + split["validation"]}
+    assert (run / "evaluation-squares" / "report.html").exists()
+
+
+def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "more", clips=2, seed=7)
+    for other in ("down", "left", "right"):
+        (folder / other).rename(tmp_path / other)
+    assert evaluate(run, folder)["videos"] == 2
+
+
+def test_nothing_new_to_test_on(run: Path, squares: Path, tmp_path: Path) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    (tmp_path / "known" / "up").mkdir(parents=True)
+    for name in (clip["path"] for clip in split["training"]):
+        if name.startswith("up/"):
+            (tmp_path / "known" / name).symlink_to(squares / name)
+    with pytest.raises(ClipError, match="the model has learned from all of these clips"):
+        evaluate(run, tmp_path / "known")
+
+
+def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    (folder / "up" / "03.mp4").write_bytes(b"")  # the only clip of its recording
+    rows = [f"{clip.label}/{clip.path.name},{clip.path.stem}" for clip in find_clips(folder)]
+    rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
+    (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
+    figures = compare(
+        folder, tmp_path / "out", [ModelSpec(MODEL)], lambda c: make_splits(c, leave_out=True), [0], DATA, TINY, jobs=1
+    )
+    assert figures["splits"] == 4
+    assert figures["test_videos"] == 15
+    (skipped,) = figures["skipped"]
+    assert "03.mp4: zero bytes" in skipped
+
+
+def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path: Path) -> None:
+    data = DataConfig(frames=4, size=32, modality="flow", translate=0.0, scale=0.0)
+    training = TrainConfig(epochs=15, batch=4, lr=3e-3, precision="32")
+    figures = train(squares, tmp_path / "run", MODEL, data, training, quiet=True)
+    assert figures["accuracy"] == 1
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
+    data = DataConfig(frames=4, size=32, modality="both")
+    model = ModelConfig("motion", hidden=8)
+    figures = train(squares, tmp_path / "run", model, data, TINY, quiet=True)
+    assert figures["videos"] == 4
+    clip = next(squares.glob("*/*.mp4"))
+    recognizer = load(tmp_path / "run")
+    seen = recognizer.predict(clip)
+    assert seen.attention is not None
+    assert seen.attention.shape == (4, 4, 4)
+    assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
+    with pytest.raises(ValueError, match="where the flow says, and modality is 'rgb'; give --modality both"):
+        train(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
+
+
+def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    write(folder / "up" / "still.mp4", np.zeros((1, 32, 32, 3), np.uint8), fps=10)
+    data = DataConfig(frames=3, size=32, modality="flow")
+    figures = train(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
+    assert "no motion in one frame" in figures["skipped"][0]["found"]
+
+
+def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+
+    def killed(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "_report", killed)
+        with pytest.raises(SystemExit):
+            train(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken.mp4"]
+
+
+def test_a_split_with_a_broken_clip_goes_on_without_it(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=5)
+    split = split_clips(find_clips(folder))
+    gone = split.training[0].path
+    gone.write_bytes(b"")
+    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True)
+    assert [Path(error["path"]) for error in figures["skipped"]] == [gone]
+    assert figures["videos"] == len(split.test)

@@ -1,0 +1,192 @@
+"""`onlooker watch` as a person types it: lines, JSON, errors, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from senders import Sender, cut, slowly, transport_stream
+from typer.testing import CliRunner
+
+from onlooker.cli import app
+from onlooker.config import DataConfig
+from onlooker.ensemble import Fused
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer, load
+from onlooker.structures import Step
+from onlooker.video.reader import stream
+
+CLASSES = ("clap [now]", "run")
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    of = Recognizer(create_model("convalstm", 2, size=16, hidden=4), CLASSES, DataConfig(size=16, normalization="half"))
+    return of.save(tmp_path_factory.mktemp("run"))
+
+
+def watch(*words: object) -> Result:
+    torch.set_num_threads(1)
+    return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
+
+
+def test_a_line_a_second_and_at_every_change(run: Path, make_clip: Make) -> None:
+    path = make_clip(frames=35)
+    done = watch(run, path)
+    assert done.exit_code == 0, done.output
+    steps, said = list(load(run).watch(path)), []
+    for step in steps:
+        if not said or step.label != said[-1].label or step.time - said[-1].time >= 1:
+            said.append(step)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(said) >= 4
+    for line, step in zip(lines, said, strict=True):
+        assert line.split() == [f"{step.time:.2f}", "s", *step.label.split(), f"{100 * step.score:.1f}", "%"]
+    assert done.stderr == f"{path}: 35 frames seen, 0 dropped, lost and found 0 times\n"
+
+
+def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
+    paths = [make_clip("a.mp4", frames=12), make_clip("b.mp4", frames=7)]
+    done = watch(run, *paths, "--json", "--rate", 5)
+    assert done.exit_code == 0, done.output
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    for path, length in zip(paths, (6, 4), strict=True):
+        ours = [values for values in objects if values["source"] == str(path)]
+        assert [values["index"] for values in ours] == list(range(0, 2 * length, 2))
+        assert [values["time"] for values in ours] == pytest.approx([0.2 * i for i in range(length)])
+        for values in ours:
+            assert set(values["scores"]) == set(CLASSES)
+            assert sum(values["scores"].values()) == pytest.approx(1)
+            assert values["score"] == values["scores"][values["label"]] == max(values["scores"].values())
+            assert (values["dropped"], values["reconnections"]) == (0, 0)
+            assert sum(map(sum, values["attention"])) == pytest.approx(1)
+            assert (values["evidence"], values["happening"]) == (None, None)
+
+
+def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) -> None:
+    paths = [make_clip("a.mp4", frames=12), make_clip("b/a.mp4", frames=7)]
+    done = watch(run, *paths, "--out", tmp_path / "drawn", "--rate", 5)
+    assert done.exit_code == 0, done.output
+    files, lengths = list((tmp_path / "drawn").iterdir()), set()
+    for file in files:
+        assert file.name.startswith("a 20"), "named by the clip and the time"
+        assert f"drawn in {file}\n" in done.stderr
+        _, times, frames = zip(*stream(file), strict=True)
+        assert times == pytest.approx(0.2 * np.arange(len(frames)), abs=1e-3)
+        assert min(frames[0].shape[:2]) >= 256
+        lengths.add(len(frames))
+    assert (len(files), lengths) == (2, {6, 4})
+
+
+def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None:
+    named = make_clip(f"{'手' * 70}.mp4", frames=3)
+    done = watch(run, named, "--out", tmp_path / "drawn")
+    assert done.exit_code == 0, done.output
+    (file,) = (tmp_path / "drawn").iterdir()
+    assert file.name.startswith("手" * 50 + " 20"), "names have 255 bytes at most"
+    done = watch(run, named, "--out", file)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "a file; recordings go into a folder, one of each source: name one" in " ".join(done.stderr.split())
+
+
+def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:
+    torch.manual_seed(0)
+    model, path = create_model("moments", 2, size=16, hidden=4), make_clip(frames=12)
+    with torch.no_grad():
+        model.cell.score.weight.mul_(1000)
+    of = Recognizer(model, CLASSES, DataConfig(size=16, normalization="half"))
+    of.localization = LocalizationParameters(level=-100.0)
+    run, steps = of.save(tmp_path / "run"), list(of.watch(path))
+    values = [json.loads(line) for line in watch(run, path, "--json").stdout.splitlines()]
+    assert [(each["evidence"], each["happening"]) for each in values] == [(s.evidence, s.happening) for s in steps]
+    assert {each["happening"] for each in values} == {True, False}
+    marks = [line.split()[-1] for line in watch(run, path).stdout.splitlines()]
+    changes = np.diff([False, *(bool(step.happening) for step in steps)]).sum()
+    assert sum(mark in ("begins", "ends") for mark in marks) == changes >= 2
+
+
+def test_events_begin_and_end_in_lines_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    happening = {"door": "..###..............", "yard": "#.................."}
+    told = [
+        Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, evidence=0.0, happening=each[t] == "#")
+        for t in range(19)
+        for name, each in happening.items()
+    ]
+    monkeypatch.setattr("onlooker.runs.watch.load", lambda _: SimpleNamespace(watch=lambda *_: iter(told)))
+    said = "    {:.2f} s  clap [now]   75.0 %  {:7}  {}".format
+    lines = watch(tmp_path, *happening).stdout.splitlines()
+    assert [line for line in lines if line.endswith("door")] == [
+        said(0, "", "door"),
+        said(0.5, "begins", "door"),
+        said(1.25, "ends", "door"),
+        said(2.25, "", "door"),
+        said(3.25, "", "door"),
+        said(4.25, "", "door"),
+    ]
+    assert [line for line in lines if line.endswith("yard")][:3] == [
+        said(0, "begins", "yard"),
+        said(0.25, "ends", "yard"),
+        said(1.25, "", "yard"),
+    ]
+    told[:] = [replace(step, happening=True) for step in told[::2]]
+    assert watch(tmp_path, "door").stdout.splitlines() == [
+        said(t, "goes on" if t else "begins", "").rstrip() for t in range(5)
+    ]
+
+
+def test_several_sources_are_told_apart_and_one_may_fail(run: Path, make_clip: Make, tmp_path: Path) -> None:
+    good, gone = make_clip(), tmp_path / "gone.mp4"
+    done = watch(run, good, gone)
+    assert done.exit_code == 1
+    assert all(line.endswith(f"  {good}") for line in done.stdout.splitlines())
+    assert f"error: {gone}: no such file; check the path\n" in done.stderr
+    assert f"{good}: 20 frames seen" in done.stderr
+
+
+def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
+    silent = Sender(list, hold=10)
+    with silent:
+        done = watch(run, silent.address, "--timeout", 0.5)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
+    assert len(done.stderr.splitlines()) == 1
+    for words, message in (
+        ((run, "ftp://host/clip.mp4"), "error: source is 'ftp://host/clip.mp4', expected an address of rtsp"),
+        ((run, "0", "--drop", "some"), "error: drop is 'some', expected latest or none"),
+        ((tmp_path / "none", "0"), "no such folder; expected one that `onlooker train` has finished"),
+    ):
+        done = watch(*words)
+        assert (done.exit_code, message in done.stderr) == (1, True), done.output
+
+
+def test_fused_models_answer_whole_clips(run: Path, tmp_path: Path) -> None:
+    Fused([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
+    assert "several models, fused, which answer whole clips; watch with one" in watch(tmp_path / "fused", "0").stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
+    chunks = slowly(cut(transport_stream(100), 10) * 20, 0.05)
+    with Sender(lambda: chunks) as sender:
+        command = [sys.executable, "-c", "from onlooker.cli import main; main()", "watch", str(run), sender.address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert "%" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    seen, stopped = errors.splitlines()
+    assert seen.startswith(f"{sender.address}: ")
+    assert stopped == "stopped; the same command watches on"

@@ -1,0 +1,83 @@
+"""A checkpoint is whole or the one before it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from onlooker.files import DiskFullError
+from onlooker.training.checkpoint import AtomicCheckpointIO
+
+
+def saved(path: Path, epoch: int) -> dict[str, Any]:
+    checkpoint = {"epoch": epoch, "weights": torch.full((4,), float(epoch))}
+    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
+    return checkpoint
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    saved(tmp_path / "new" / "last.ckpt", 3)
+    loaded = AtomicCheckpointIO().load_checkpoint(tmp_path / "new" / "last.ckpt", weights_only=True)
+    assert loaded["epoch"] == 3
+    assert torch.equal(loaded["weights"], torch.full((4,), 3.0))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["last.ckpt"]
+
+
+def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "last.ckpt"
+    saved(target, 1)
+    before = target.read_bytes()
+
+    def killed(*_: Any) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(SystemExit):
+            saved(target, 2)
+    assert target.read_bytes() == before
+    saved(target, 3)
+    assert torch.load(target, weights_only=True)["epoch"] == 3
+
+
+def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "last.ckpt"
+    saved(target, 1)
+
+    def killed(checkpoint: Any, file: Any) -> None:
+        file.write(b"half")
+        file.flush()
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(SystemExit):
+            saved(target, 2)
+    assert torch.load(target, weights_only=True)["epoch"] == 1
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+    saved(tmp_path / "last.ckpt", 1)
+    on_full_disk(tmp_path / ".last.ckpt.part")
+    said = r"no room for a checkpoint: .* free; make room, and run the same command again .`onlooker train` with"
+    with pytest.raises(DiskFullError, match=said):
+        saved(tmp_path / "last.ckpt", 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_the_bytes_are_on_the_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    flush, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("flush"), flush(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), rename(a, b)))
+    saved(tmp_path / "last.ckpt", 1)
+    assert calls == ["flush", "rename"]
+
+
+def test_a_remote_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="storage_options are for remote stores"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt", storage_options={"key": "value"})

@@ -1,0 +1,146 @@
+"""Folders of numbered pictures as clips."""
+
+from pathlib import Path
+
+import clips
+import cv2
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from onlooker.structures import ClipError
+from onlooker.video import image_sequence as numbered
+from onlooker.video.reader import is_video, read, stream
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(1, 13):
+        Image.fromarray(clips.paint(number)).save(tmp_path / f"frame_{number}.png")
+    (tmp_path / "recordings.csv").write_text("not a picture")
+    Image.fromarray(clips.paint(500)).save(tmp_path / "cover.png")
+    return tmp_path
+
+
+def test_natural_order_and_exact_pixels(folder: Path) -> None:
+    assert is_video(folder)
+    frames = read(folder, 12)
+    assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
+    assert frames.indices.tolist() == list(range(12))
+    assert frames.times == pytest.approx(np.arange(12) / numbered.RATE)
+    assert [(index, clips.painted_number(pixels)) for index, _, pixels in stream(folder)] == list(
+        zip(range(12), range(1, 13), strict=True)
+    )
+
+
+def test_equally_spaced_and_padded(folder: Path) -> None:
+    assert read(folder, 3).indices.tolist() == [2, 6, 10]
+    assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]
+    with pytest.raises(ClipError, match="12 frames decoded, the model needs at least 15"):
+        read(folder, 15, pad=False)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_clip_with_a_picture_that_cannot_be_read_cannot_be_read(folder: Path, share: float) -> None:
+    whole = (folder / "frame_7.png").read_bytes()
+    (folder / "frame_7.png").write_bytes(whole[: int(share * len(whole))])
+    said = r"frame_7\.png cannot be read as a picture \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
+    for reading in (lambda: read(folder, 12), lambda: list(stream(folder))):
+        with pytest.raises(ClipError, match=said) as found:
+            reading()
+        assert found.value.path == folder  # by which clips that are left out are known
+    assert len(read(folder, 4)) == 4  # which does not look at it
+    (folder / "frame_7.png").unlink()
+    assert len(read(folder, 11)) == 11
+
+
+def test_frames_of_several_sizes_are_no_clip(folder: Path) -> None:
+    Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
+    said = r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; a clip has one size: scale or cut its pictures"
+    for reading in (lambda: read(folder, 12), lambda: list(stream(folder))):
+        with pytest.raises(ClipError, match=said) as found:
+            reading()
+        assert found.value.path == folder
+
+
+def test_gray_and_turned_pictures_become_upright_rgb(tmp_path: Path) -> None:
+    gray = clips.paint(9)[..., 0]
+    turned = Image.fromarray(np.rot90(gray, 1))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+    turned.save(tmp_path / "1.png", exif=exif)
+    pixels = read(tmp_path, 1).pixels
+    assert (pixels == gray[None, :, :, None]).all()
+
+
+def test_absurd_sizes_are_not_believed(tmp_path: Path) -> None:
+    Image.fromarray(clips.paint(1)).save(tmp_path / "1.bmp")
+    data = bytearray((tmp_path / "1.bmp").read_bytes())
+    data[18:26] = (60000).to_bytes(4, "little") * 2
+    (tmp_path / "2.bmp").write_bytes(data)
+    with pytest.raises(ClipError, match=r"2\.bmp cannot be read as a picture"):
+        list(stream(tmp_path))
+
+
+def test_real_folders(real_data: Path) -> None:
+    folder = real_data / "clips/weizmann/frames/bend/01"
+    frames = read(folder, 5)
+    assert is_video(folder)
+    assert frames.pixels.shape[1:] == (144, 180, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
+def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(tmp_path: Path, suffix: str) -> None:
+    gray = clips.paint(9)[..., 0].astype(np.uint16)
+    gray = np.minimum(gray, 200)  # the brightest pixel is not white, and does not become it
+    Image.fromarray(gray * 257).save(tmp_path / f"1.{suffix}")
+    assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
+
+
+def test_sixteen_bits_in_integers_of_thirty_two(tmp_path: Path) -> None:
+    gray = clips.paint(9)[..., 0].astype(np.int32)
+    Image.fromarray(gray * 257).save(tmp_path / "1.tif")
+    assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_gray_tiffs_that_are_turned_become_upright(tmp_path: Path, kind: str) -> None:
+    gray = clips.paint(9)[..., 0].astype(kind)
+    turned = np.rot90(gray * (np.iinfo(kind).max // 255))
+    Image.fromarray(turned).save(tmp_path / "1.tif", tiffinfo={0x0112: 6})
+    assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("float32", 0, 1), ("int32", -5, 9), ("int32", 0, 65536)])
+def test_pixels_without_a_black_and_a_white_are_an_error(tmp_path: Path, kind: str, low: int, high: int) -> None:
+    Image.fromarray(clips.paint(1)).save(tmp_path / "1.png")
+    Image.fromarray(np.array([[low, high]], kind)).save(tmp_path / "2.tif")
+    found = f"2.tif: {kind} pixels from {low} to {high:g}, which do not say what is black.*; save it with 8 or 16 bits"
+    with pytest.raises(ClipError, match=found):
+        read(tmp_path, 2)
+    with pytest.raises(ClipError, match=found):
+        list(stream(tmp_path))
+
+
+def test_several_pictures_in_one_file_are_an_error(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(clips.paint(number)) for number in (1, 2))
+    first.save(tmp_path / "1.tif", save_all=True, append_images=[second])
+    with pytest.raises(ClipError, match=r"1\.tif: 2 pictures in one file; save each of them as a file of its own"):
+        read(tmp_path, 1)
+
+
+def test_color_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
+    color = clips.paint(3)
+    cv2.imwrite(str(tmp_path / "1.png"), color[..., ::-1].astype(np.uint16) * 257)
+    clear = np.full((*color.shape[:2], 1), 7, np.uint8)
+    Image.fromarray(np.concatenate([color, clear], -1)).save(tmp_path / "2.png")
+    assert (read(tmp_path, 2).pixels == color).all()
+
+
+def test_a_file_is_never_handed_to_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
+    (tmp_path / "0001.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as a picture \(JPEG, PNG, BMP, TIFF\); save it"):
+        read(tmp_path, 1)
+    assert not called

@@ -1,0 +1,181 @@
+"""A window follows what moves: where it is, what it shows, and what a map over it says of the frame."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from onlooker.video.motion_crop import cut, follow, follow_next, into_windows, maps_of_frames
+
+SHARE = 0.5
+
+
+def square_at(places: list[tuple[int, int]], side: int = 8, size: tuple[int, int] = (60, 90)) -> np.ndarray:
+    """A bright square on a textured wall, its upper left corner at x and y."""
+    wall = np.random.default_rng(0).integers(60, 120, (*size, 3), np.uint8)
+    frames = np.stack([wall] * len(places))
+    for frame, (x, y) in zip(frames, places, strict=True):
+        frame[y : y + side, x : x + side] = 230
+    return frames
+
+
+def centers(windows: np.ndarray, size: tuple[int, int] = (60, 90)) -> np.ndarray:
+    return (windows[:, :2] + windows[:, 2:]) / 2 * [size[1], size[0]]
+
+
+def test_the_window_lies_on_what_moves_and_inside_the_frame() -> None:
+    places = [(5 + 4 * t, 20 + t) for t in range(18)]
+    windows = follow(square_at(places), SHARE)
+    assert windows.min() >= 0
+    assert windows.max() <= 1
+    np.testing.assert_allclose((windows[:, 2:] - windows[:, :2]) * [90, 60], 30, rtol=1e-5)  # a square in pixels
+    apart = np.abs(centers(windows) - (np.array(places) + 4))
+    inner = slice(3, -4)  # where the window is not held by the border
+    assert apart[inner].max() < 3
+    inside = (windows * [90, 60, 90, 60])[:, :2] <= np.array(places)
+    assert inside.all()
+    assert ((windows * [90, 60, 90, 60])[:, 2:] >= np.array(places) + 8).all()
+
+
+def test_where_nothing_moves_the_middle_is_seen() -> None:
+    still = square_at([(5, 5)] * 4)
+    np.testing.assert_allclose(centers(follow(still, SHARE)), [[45, 30]] * 4, rtol=1e-5)
+    np.testing.assert_allclose(centers(follow(still[:1], SHARE)), [[45, 30]], rtol=1e-5)
+    noisy = still + np.random.default_rng(1).integers(0, 6, still.shape, np.uint8)
+    np.testing.assert_allclose(centers(follow(noisy, SHARE)), [[45, 30]] * 4, rtol=1e-5)
+
+
+def test_a_pause_keeps_the_window_where_the_thing_is() -> None:
+    places = [(80 - 5 * t, 26) for t in range(4)] + [(65, 26)] * 60
+    found = centers(follow(square_at(places), SHARE))
+    assert np.abs(found[4:, 0] - 69).max() < 10  # and not back in the middle, 45
+    assert abs(found[-1, 0] - 69) < 6
+
+
+def test_of_two_things_the_one_that_moves_more_is_followed() -> None:
+    frames = square_at([(4 + 2 * (t % 2), 4) for t in range(10)], side=4)
+    frames = np.maximum(frames, square_at([(50 + 2 * t, 40) for t in range(10)], side=14))
+    assert (centers(follow(frames, 0.4))[:, 0] > 45).all()
+
+
+def test_centers_are_means_of_those_near_in_time_weighed_by_motion() -> None:
+    # One pixel block a frame is lit on black; its neighbors in time tell what moves.
+    frames = np.zeros((5, 40, 40, 3), np.uint8)
+    for t, x in enumerate((6, 12, 12, 20, 28)):
+        frames[t, 16:22, x : x + 6] = 255
+    windows = follow(frames, 1.0)  # the whole frame: its center cannot move
+    np.testing.assert_allclose(windows, [[0, 0, 1, 1]] * 5, atol=1e-6)
+    share, side = 0.5, 20
+    grays = [cv2.blur(frame[..., 0].astype(np.float32), (3, 3)) for frame in frames]
+    steps = [np.abs(b - a) for a, b in pairwise(grays)]
+    both = [steps[0], *[np.minimum(a, b) for a, b in pairwise(steps)], steps[-1]]
+    expected = []
+    y, x = np.mgrid[:40, :40] + 0.5
+    seen = []
+    for moved in both:
+        moved = np.where(moved > 8, moved, 0)
+        best, where = 0.0, None
+        for row in range(40):
+            for column in range(40):
+                part = moved[max(row - 10, 0) : row + 11, max(column - 10, 0) : column + 11]
+                if part.sum() > best + 1e-3:
+                    best, where = float(part.sum()), (row, column)
+        if where is None:
+            seen.append((0.0, 0.0, 0.0))
+            continue
+        rows, columns = slice(max(where[0] - 10, 0), where[0] + 11), slice(max(where[1] - 10, 0), where[1] + 11)
+        part = moved[rows, columns]
+        seen.append(
+            (
+                float((part * x[rows, columns]).sum() / part.sum()),
+                float((part * y[rows, columns]).sum() / part.sum()),
+                float((part > 0).mean()),
+            )
+        )
+    for t in range(5):
+        weights = [np.exp(-((t - u) ** 2) / 8) * e for u, (_, _, e) in enumerate(seen)]
+        expected.append(
+            [sum(w * place[k] for w, place in zip(weights, seen, strict=True)) / sum(weights) for k in (0, 1)]
+        )
+    expected = np.clip(expected, side / 2, 40 - side / 2)
+    np.testing.assert_allclose(centers(follow(frames, share), (40, 40)), expected, atol=0.05)
+
+
+def test_a_stream_is_followed_with_what_came_before_alone() -> None:
+    places = [(5 + 4 * t, 24) for t in range(16)]
+    frames = square_at(places)
+    state, windows = None, []
+    for frame in frames:
+        window, state = follow_next(state, frame, SHARE)
+        windows.append(window)
+    found = centers(np.stack(windows))
+    np.testing.assert_allclose(found[0], [45, 30], rtol=1e-5)
+    behind = np.array(places)[:, 0] + 4 - found[:, 0]
+    assert (np.abs(behind[4:-3]) < 10).all()
+    half = [follow_next(None, frames[0], SHARE)]
+    for frame in frames[1:8]:
+        half.append(follow_next(half[-1][1], frame, SHARE))
+    np.testing.assert_array_equal(np.stack([window for window, _ in half]), np.stack(windows[:8]))
+    larger, _ = follow_next(state, square_at([(5, 5)], size=(80, 90))[0], SHARE)
+    np.testing.assert_allclose((larger[:2] + larger[2:]) / 2, [0.5, 0.5])  # another size begins anew
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 21])
+def test_a_window_of_as_many_pixels_is_cut_out_exactly(channels: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 40, channels), np.uint8)
+    windows = np.array([[4 / 40, 3 / 20, 14 / 40, 13 / 20], [30 / 40, 10 / 20, 1, 1]], np.float32)
+    seen = cut(frames, windows, 10)
+    np.testing.assert_array_equal(seen[0], frames[0, 3:13, 4:14])
+    np.testing.assert_array_equal(seen[1], frames[1, 10:20, 30:40])
+
+
+def test_a_window_is_seen_at_any_size() -> None:
+    ramp = np.broadcast_to(np.arange(0, 200, 5, dtype=np.uint8)[None, None, :, None], (1, 20, 40, 1))
+    seen = cut(ramp, np.array([[0.25, 0.25, 0.75, 0.75]], np.float32), 40)[0, 20, :, 0].astype(float)
+    expected = 5 * (10 + (np.arange(40) + 0.5) / 2 - 0.5)
+    np.testing.assert_allclose(seen, expected, atol=1)
+
+
+def test_a_map_over_a_window_is_one_over_the_frame() -> None:
+    maps = np.full((2, 4, 4), 1e-3, np.float32)
+    maps[0, 1, 2], maps[1, 3, 0] = 1, 1
+    maps /= maps.sum((1, 2), keepdims=True)
+    windows = np.array([[0.1, 0.2, 0.5, 0.8], [0.6, 0.4, 1.0, 1.0]], np.float32)
+    large = maps_of_frames(maps, windows, (480, 640))
+    assert large.shape == (2, round(8 / 0.6), round(8 / 0.4))
+    np.testing.assert_allclose(large.sum((1, 2)), 1, rtol=1e-5)
+    for of_frame, (column, row), (x1, y1, x2, y2) in zip(large, ((2, 1), (0, 3)), windows, strict=True):
+        y, x = np.unravel_index(of_frame.argmax(), of_frame.shape)
+        place = (x + 0.5) / large.shape[2], (y + 0.5) / large.shape[1]
+        cell = x1 + (column + 0.5) / 4 * (x2 - x1), y1 + (row + 0.5) / 4 * (y2 - y1)
+        np.testing.assert_allclose(place, cell, atol=0.05)
+        outside = np.ones_like(of_frame, dtype=bool)
+        rows, columns = (np.arange(n) + 0.5 for n in of_frame.shape)
+        outside[np.ix_((rows >= y1 * len(rows)) & (rows <= y2 * len(rows)),
+                       (columns >= x1 * len(columns)) & (columns <= x2 * len(columns)))] = False  # fmt: skip
+        assert (of_frame[outside] == 0).all()
+        assert of_frame[~outside].min() > 0
+    assert maps_of_frames(maps, windows, (9, 11)).shape == (2, 9, 11)
+
+
+def test_places_in_the_frame_are_places_in_a_window() -> None:
+    window = np.array([0.2, 0.4, 0.6, 0.8], np.float32)
+    corners = np.array([[0.2, 0.4, 0.6, 0.8], [0.3, 0.5, 0.4, 0.6], [0.0, 0.0, 0.4, 1.0]], np.float32)
+    expected = [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], [0, 0, 0.5, 1]]
+    np.testing.assert_allclose(into_windows(corners, window), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("frames", "share", "message"),
+    [
+        (np.zeros((0, 8, 8, 3), np.uint8), 0.5, "at least one"),
+        (np.zeros((2, 8, 8, 1), np.uint8), 0.5, "expected uint8 T H W 3"),
+        (np.zeros((2, 8, 8, 3), np.float32), 0.5, "float32"),
+        (np.zeros((2, 8, 8, 3), np.uint8), 0.0, "share is 0.0, expected above 0"),
+        (np.zeros((2, 8, 8, 3), np.uint8), 1.5, "share is 1.5"),
+    ],
+)
+def test_what_cannot_be_followed_says_so(frames: np.ndarray, share: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        follow(frames, share)

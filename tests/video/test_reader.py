@@ -1,0 +1,279 @@
+"""Reading: degenerate videos, upright pictures, true times, and what is said of what is no video."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from PIL import Image
+
+from onlooker.structures import ClipError
+from onlooker.video.container import MAX_PIXELS
+from onlooker.video.reader import is_video, pick, read, stream
+
+Maker = Callable[..., Path]
+
+
+def test_one_frame(make_clip: Maker) -> None:
+    frames = read(make_clip(frames=1), 4)
+    assert frames.indices.tolist() == [0, 0, 0, 0]
+    assert frames.times.tolist() == [0, 0, 0, 0]
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [0] * 4
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.webm", (65, 49)), ("a.gif", (33, 21)), ("a.avi", (31, 47))])
+def test_odd_size(make_clip: Maker, name: str, size: tuple[int, int]) -> None:
+    frames = read(make_clip(name, frames=9, size=size), 3)
+    assert frames.pixels.shape == (3, size[1], size[0], 3)
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [1, 4, 7]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+def test_upright(make_clip: Maker, rotation: int) -> None:
+    clip = make_clip(frames=8, rotation=rotation)
+    plain = read(make_clip("plain.mp4", frames=8), 8)
+    frames = read(clip, 8)
+    turned = np.rot90(plain.pixels, rotation // 90, (1, 2))
+    assert frames.pixels.shape == turned.shape
+    # Two encodings of the same frames are not always equal in every byte.
+    away = np.abs(frames.pixels.astype(int) - turned).mean()
+    assert away < 4
+    assert [clips.painted_number(np.rot90(pixels, -rotation // 90)) for pixels in frames.pixels] == list(range(8))
+    wrong = np.rot90(turned, 2, (1, 2))
+    assert np.abs(frames.pixels.astype(int) - wrong).mean() > 20
+    assert [(pixels == frames.pixels[index]).all() for index, _, pixels in stream(clip)] == [True] * 8
+
+
+def test_variable_frame_rate_has_true_times(make_clip: Maker) -> None:
+    milliseconds = [0, 10, 500, 520, 1300, 5000, 5001, 9000]
+    frames = read(make_clip(pts=milliseconds, frames=8), 8)
+    assert frames.times == pytest.approx([t / 1000 for t in milliseconds], abs=1e-3)
+    # equally spaced frames, not equally spaced times
+    assert read(make_clip(pts=milliseconds, frames=8), 4).indices.tolist() == [1, 3, 5, 7]
+
+
+def test_times_count_from_the_first_frame(make_clip: Maker) -> None:
+    clip = make_clip(pts=[3000 + 100 * i for i in range(10)], frames=10)
+    assert read(clip, 10).times == pytest.approx([i / 10 for i in range(10)])
+    assert [time for _, time, _ in stream(clip)] == pytest.approx([i / 10 for i in range(10)])
+
+
+def test_a_short_clip_repeats_its_last_frame_or_raises(make_clip: Maker) -> None:
+    clip = make_clip(frames=12)
+    assert read(clip, 30).indices.tolist() == [*range(12), *[11] * 18]
+    with pytest.raises(ClipError, match=r"clip.mp4: 12 frames decoded, the model needs at least 30; ask for fewer"):
+        read(clip, 30, pad=False)
+    assert len(read(clip, 12, pad=False)) == 12
+
+
+def test_frames_that_change_size_are_scaled_to_the_first(make_clip: Maker, tmp_path: Path) -> None:
+    # Program streams can be put one after the other.
+    small = make_clip("small.mpg", frames=10, size=(64, 48), codec="mpeg2video", fps=25).read_bytes()
+    large = make_clip("large.mpg", frames=10, size=(128, 96), codec="mpeg2video", fps=25).read_bytes()
+    both = tmp_path / "both.mpg"
+    both.write_bytes(small + large)
+    # The decoder loses the frame that it holds when the size changes.
+    numbers = [*range(9), *range(10)]
+    streamed = [pixels for _, _, pixels in stream(both)]
+    assert {pixels.shape for pixels in streamed} == {(48, 64, 3)}
+    assert [clips.painted_number(pixels) for pixels in streamed] == numbers
+    assert [clips.painted_number(pixels) for pixels in read(both, 19).pixels] == numbers
+
+
+def test_names_that_look_like_protocols(make_clip: Maker) -> None:
+    assert len(read(make_clip("http:clip 1 %03d ü.mp4", frames=5), 5)) == 5
+
+
+def test_count_must_be_positive(make_clip: Maker) -> None:
+    with pytest.raises(ValueError, match="count is 0, expected at least 1"):
+        read(make_clip(), 0)
+
+
+def test_is_video(make_clip: Maker, tmp_path: Path) -> None:
+    clip = make_clip()
+    assert is_video(clip)
+    assert is_video(str(clip))
+    assert is_video(clip.rename(tmp_path / "CLIP.MP4"))
+    assert not is_video(tmp_path / "missing.mp4")
+    assert not is_video(tmp_path)
+    (tmp_path / "notes.txt").write_text("no video")
+    assert not is_video(tmp_path / "notes.txt")
+
+
+def test_broken_packets_are_skipped(make_clip: Maker) -> None:
+    clip = make_clip(frames=200, size=(160, 128), options={"g": "20"})
+    data = bytearray(clip.read_bytes())
+    start = data.find(b"mdat")
+    for at in range(start + 3000, start + 3400):
+        data[at] = 0xFF
+    clip.write_bytes(data)
+    found = list(stream(clip))
+    assert 100 < len(found) <= 200
+    assert [index for index, _, _ in found] == list(range(len(found)))
+    late = [clips.painted_number(pixels) for _, _, pixels in found[-50:]]
+    assert late == list(range(150, 200))
+    assert len(read(clip, 30)) == 30
+
+
+def test_reads_the_same_twice_when_damaged(make_clip: Maker) -> None:
+    for seed in range(10):
+        clip = clips.damage(make_clip(frames=40, options={"g": "10"}), "overwritten", seed)
+        try:
+            first = read(clip, 8)
+        except ClipError:
+            continue
+        again = read(clip, 8)
+        assert (first.pixels == again.pixels).all()
+        assert (first.indices == again.indices).all()
+
+
+def test_more_memory_than_allowed_is_an_error(make_clip: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 100_000)
+    with pytest.raises(ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"):
+        read(make_clip(), 30)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "pictures"])
+def test_frames_are_changed_one_by_one_before_they_are_kept(make_clip: Maker, tmp_path: Path, name: str) -> None:
+    if name == "pictures":
+        clip = tmp_path / name
+        clip.mkdir()
+        for number in range(6):
+            Image.fromarray(clips.paint(number)).save(clip / f"{number}.png")
+    else:
+        clip = make_clip(name, frames=6, **({"codec": "libx264"} if name.endswith("ts") else {}))
+    chosen = np.array([4, 1, 1, 5])
+    plain = pick(clip, lambda total: chosen)
+    changed = pick(clip, lambda total: chosen, lambda frame: frame[::2, ::4])
+    np.testing.assert_array_equal(changed.pixels, plain.pixels[:, ::2, ::4])
+    np.testing.assert_array_equal(changed.indices, chosen)
+    np.testing.assert_array_equal(changed.times, plain.times)
+
+
+def errors(path: Path) -> list[str]:
+    """What read, pick and stream say of a file that cannot be read."""
+    said = []
+    for reader in (read, lambda path: pick(path, np.arange), lambda path: list(stream(path))):
+        with pytest.raises(ClipError) as caught:
+            reader(path)
+        assert caught.value.path == path
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        said.append(str(caught.value))
+    assert len(set(said)) == 1
+    return said
+
+
+def test_what_is_no_video_is_named(make_clip: Maker, tmp_path: Path) -> None:
+    def damaged(kind: str) -> str:
+        return errors(clips.damage(make_clip(), kind, 0))[0]
+
+    assert "clip.mp4: zero bytes; copy or record it again" in damaged("zero bytes")
+    assert "clip.mp4: not a video file (invalid data found" in damaged("text")
+    assert "clip.mp4: no video stream, only audio; give a file with pictures" in damaged("audio only")
+    assert "clip.mp4: the file starts like a video but cannot be opened" in damaged("missing moov")
+    assert "missing.mp4: no such file; check the path" in errors(tmp_path / "missing.mp4")[0]
+    (tmp_path / "empty").mkdir()
+    assert "empty: a folder without numbered pictures; give a video file" in errors(tmp_path / "empty")[0]
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{make_clip()}\n")
+    assert "not a video file" in errors(playlist)[0]
+
+
+def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
+    clip = make_clip()
+    data = bytearray(clip.read_bytes())
+    start, stop = data.find(b"mdat") + 4, data.find(b"moov") - 4
+    data[start:stop] = bytes(stop - start)
+    clip.write_bytes(data)
+    assert "clip.mp4: no frame could be decoded; encode it again" in errors(clip)[0]
+
+
+def test_absurd_sizes_are_refused(make_clip: Maker) -> None:
+    clip = clips.damage(make_clip("a.avi", codec="rawvideo"), "huge claim", 0)
+    assert "a.avi: frames of 20000x64 pixels claimed; at most 16384 a side" in errors(clip)[0]
+    assert MAX_PIXELS >= 7680 * 4320
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "pipe.mp4: not a regular file" in errors(tmp_path / "pipe.mp4")[0]
+
+
+def test_permission(make_clip: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    clip = make_clip()
+    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+    assert "clip.mp4: permission denied; allow reading it" in errors(clip)[0]
+
+
+FUZZ = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import clips
+from onlooker.structures import ClipError
+from onlooker.video.reader import read, stream
+
+folder = Path(sys.argv[2])
+sources = {}
+for name, settings in {
+    "a.mp4": {"options": {"g": "10"}, "audio": True}, "a.avi": {}, "a.webm": {"options": {"cpu-used": "8"}},
+    "a.gif": {}, "a.mkv": {}, "a.ts": {"codec": "libx264"}, "a.mpg": {"codec": "mpeg2video", "fps": 25},
+}.items():
+    sources[name] = clips.make_clip(folder / name, frames=24, **settings).read_bytes()
+kinds = [kind for kind in clips.DAMAGES if kind != "one frame"]
+counts = {"frames": 0, "errors": 0}
+for seed in range(int(sys.argv[3])):
+    name = list(sources)[seed % len(sources)]
+    path = folder / f"{seed}-{name}"
+    path.write_bytes(sources[name])
+    clips.damage(path, kinds[seed // len(sources) % len(kinds)], seed)
+    start = time.monotonic()
+    outcomes = []
+    for reader in (lambda: len(read(path, 8)) == 8, lambda: any(True for _ in stream(path))):
+        try:
+            assert reader(), seed
+            outcomes.append("frames")
+        except ClipError as error:
+            assert str(path) in str(error), seed
+            outcomes.append("errors")
+    assert len(set(outcomes)) == 1, (seed, outcomes)
+    assert time.monotonic() - start < 20, seed
+    counts[outcomes[0]] += 1
+    path.unlink()
+# FFmpeg gives a text field of an avi header what it claims, 2 GB at most, before it looks whether that is there.
+# `VmHWM` is this program's own; `ru_maxrss` would begin with the peak of the tests that started it.
+(peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+assert int(peak.split()[1]) < 3 << 20, peak
+print(counts["frames"], counts["errors"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.slow)])
+def test_damaged_files_give_frames_or_a_named_error(tmp_path: Path, count: int) -> None:
+    # In a process of its own: a crash in a decoder must not take the tests along.
+    command = [sys.executable, "-c", FUZZ, str(Path(clips.__file__).parent), str(tmp_path), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + count / 5, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    frames, failures = map(int, done.stdout.split())
+    assert frames + failures == count
+    assert frames > count / 5
+    assert failures > count / 5
+
+
+def test_real_clips(real_data: Path) -> None:
+    for folder, count in (("surveillance/fight", 5), ("hand_gestures", 5), ("basketball", 5)):
+        for path in sorted((real_data / "clips" / folder).rglob("*.mp4"))[:count]:
+            frames = read(path)
+            plain, times = clips.all_frames(path)
+            assert all((plain[i] == mine).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+            assert frames.times == pytest.approx([times[i] for i in frames.indices])

@@ -1,0 +1,436 @@
+"""Frames of live sources, from real streams on the loopback address that stop, restart, stall and send garbage."""
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import clips
+import cv2
+import numpy as np
+import pytest
+from clips import painted_number
+from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
+
+from onlooker.config import StreamConfig
+from onlooker.structures import ClipError
+from onlooker.video.reader import stream
+from onlooker.video.stream import Frame, Source, _LiveClock, open_source, without_password
+
+Make = Callable[..., Path]
+ALL = StreamConfig(drop="none", timeout=2, attempts=0)
+STREAM = transport_stream(60)
+GARBAGE = np.random.default_rng(0).bytes
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Every thread and every socket of a test is gone when it ends."""
+    handles = Path("/proc/self/fd")
+    before, opened = set(threading.enumerate()), len(os.listdir(handles)) if handles.exists() else 0
+    yield
+    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    if handles.exists():
+        assert len(os.listdir(handles)) <= opened
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def ascending(times: list[float]) -> bool:
+    return all(a < b for a, b in pairwise(times))
+
+
+def taken(source: Source) -> tuple[list[Frame], str]:
+    """All frames, and the error after the last."""
+    frames: list[Frame] = []
+    try:
+        frames.extend(source)
+    except ClipError as error:
+        return frames, str(error)
+    return frames, ""
+
+
+def test_a_stream_plays_to_its_end() -> None:
+    with Sender(lambda: [STREAM]) as sender, open_source(sender.address, ALL) as source:
+        indices, times, frames = zip(*source, strict=True)
+        assert list(indices) == list(range(60))
+        assert [painted_number(frame) for frame in frames] == list(range(60))
+        np.testing.assert_allclose(times, np.arange(60) / FPS, atol=1e-4)
+        assert (source.name, source.dropped, source.reconnections) == (sender.address, 0, 0)
+        assert frames[0].shape == (48, 64, 3)
+        assert frames[0].dtype == np.uint8
+        assert list(source) == []
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_other_codecs(codec: str) -> None:
+    with Sender(lambda: [transport_stream(20, codec=codec)]) as sender, open_source(sender.address, ALL) as source:
+        assert [painted_number(frame) for _, _, frame in source] == list(range(20))
+
+
+def test_a_sender_that_stops_and_starts_again_is_found_again() -> None:
+    config = StreamConfig(drop="none", timeout=2, attempts=3, wait=0.2)
+    parts = [transport_stream(20), transport_stream(20, first=100), transport_stream(20, first=200)]
+    connections = [lambda part=part: [part] for part in parts]
+    with Sender(*connections) as sender, open_source(sender.address, config) as source:
+        frames, error = taken(source)
+    assert re.search(
+        r"connection refused\); 3 new connections in \d\.\d s brought no frame; check that it sends", error
+    )
+    indices, times, pixels = zip(*frames, strict=True)
+    assert list(indices) == list(range(60))
+    assert [painted_number(frame) for frame in pixels] == [*range(20), *range(100, 120), *range(200, 220)]
+    assert ascending(list(times))
+    assert source.reconnections == 2
+
+
+def test_time_goes_on_by_the_wall_while_a_sender_is_away() -> None:
+    config = StreamConfig(drop="none", timeout=2, attempts=1, wait=1.2)
+    part = transport_stream(5)
+    begin = time.monotonic()  # a source's time begins while it is opened
+    with Sender(lambda: [part], lambda: [part]) as sender, open_source(sender.address, config) as source:
+        times = [next(source)[1] for _ in range(10)]
+        passed = time.monotonic() - begin
+    assert times[4] == pytest.approx(4 / FPS, abs=1e-3)
+    assert 1.1 < times[5] <= passed
+    assert times[9] == pytest.approx(times[5] + 4 / FPS, abs=1e-3)
+
+
+def test_a_sender_that_falls_silent_is_lost_and_found_again() -> None:
+    config = StreamConfig(drop="none", timeout=0.6, attempts=3, wait=0.05)
+    part = transport_stream(20)
+    with (
+        Sender(lambda: slowly([part], 1.0), lambda: [part]) as sender,
+        open_source(sender.address, config) as source,
+    ):
+        frames, error = taken(source)
+    assert "3 new connections" in error
+    # The decoder was never told to give out what it held back of the silent connection.
+    assert len(frames) in (39, 40)
+    assert ascending([when for _, when, _ in frames])
+    assert source.reconnections == 1
+
+
+def test_a_slow_sender_is_waited_for() -> None:
+    config = StreamConfig(drop="latest", timeout=2, attempts=0)
+    pieces = cut(STREAM, 10)
+    with (
+        Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
+        open_source(sender.address, config) as source,
+    ):
+        numbers = [painted_number(frame) for _, _, frame in source]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 59
+    # What came before the stream was understood comes at once, and only the newest of it counts.
+    assert len(numbers) + source.dropped == 60
+
+
+def test_garbage_between_packets_costs_no_more_than_it_hits() -> None:
+    chunks = [chunk for piece in cut(STREAM, 10) for chunk in (piece, GARBAGE(500))]
+    with Sender(lambda: chunks) as sender, open_source(sender.address, ALL) as source:
+        indices, times, frames = zip(*source, strict=True)
+    assert list(indices) == list(range(len(frames)))
+    assert len(frames) >= 45
+    assert ascending(list(times))
+    assert times[-1] < 60 / FPS + 2
+    assert sum(painted_number(frame) < 60 for frame in frames) >= 40
+
+
+def test_damaged_packets_are_passed_over() -> None:
+    damaged = bytearray(STREAM)
+    chance = np.random.default_rng(1)
+    for at in chance.integers(188 * 20, len(damaged), 60):
+        damaged[at] ^= 255
+    with Sender(lambda: [bytes(damaged)]) as sender, open_source(sender.address, ALL) as source:
+        times = [when for _, when, _ in source]
+    assert len(times) > 30
+    assert ascending(times)
+
+
+@pytest.mark.parametrize("bytes_", [GARBAGE(3000), b"#EXTM3U\nfile:///etc/passwd\n" * 200, b""])
+def test_only_garbage_is_an_error(bytes_: bytes) -> None:
+    with (
+        Sender(lambda: [bytes_]) as sender,
+        open_source(sender.address, ALL) as source,
+        pytest.raises(ClipError, match=rf"^{sender.address}: .*; check that it sends, and the network"),
+    ):
+        next(source)
+
+
+def test_endless_garbage_is_an_error_within_the_timeout() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield GARBAGE(1000)
+            time.sleep(0.02)
+
+    begin = time.monotonic()
+    with (
+        Sender(endless) as sender,
+        open_source(sender.address, StreamConfig(timeout=1)) as source,
+        pytest.raises(ClipError),
+    ):
+        next(source)
+    assert time.monotonic() - begin < 4
+
+
+def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
+    begin = time.monotonic()
+    with (
+        Sender(list, hold=30) as sender,
+        open_source(sender.address, StreamConfig(timeout=0.7)) as source,
+        pytest.raises(ClipError, match=r"tcp://127.0.0.1:\d+: no answer within 0.7 s; .*more time \(timeout\)"),
+    ):
+        next(source)
+    assert 0.6 < time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp"])
+def test_every_protocol_calls_silence_a_timeout(scheme: str) -> None:
+    with (
+        Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
+        open_source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
+        pytest.raises(ClipError, match=rf"{scheme}://127.0.0.1:\d+.*: no answer within 0.5 s"),
+    ):
+        next(source)
+
+
+def test_nobody_there_is_an_error_at_once() -> None:
+    with Sender() as sender:
+        pass
+    begin = time.monotonic()
+    with (
+        open_source(sender.address) as source,
+        pytest.raises(ClipError, match=r"cannot be opened \(connection refused"),
+    ):
+        next(source)
+    assert time.monotonic() - begin < 2
+
+
+def test_closing_does_not_wait_for_a_sender_that_goes_on() -> None:
+    def endless() -> Iterator[bytes]:
+        yield from slowly(cut(STREAM, 10) * 50, 0.02)
+
+    with Sender(endless) as sender:
+        source = open_source(sender.address, StreamConfig(timeout=30))
+        next(source)
+        begin = time.monotonic()
+        source.close()
+        assert time.monotonic() - begin < 2
+        with pytest.raises(StopIteration):
+            next(source)
+
+
+def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_by_itself() -> None:
+    with Sender(lambda: [STREAM], hold=30) as sender:
+        source = open_source(sender.address, StreamConfig(timeout=2.5))
+        next(source)
+        time.sleep(0.1)
+        begin = time.monotonic()
+        source.close()
+        assert time.monotonic() - begin < 2
+        source._thread.join(10)  # that nothing is left is what every test here checks
+        assert time.monotonic() - begin < 5
+
+
+def test_a_slow_reader_sees_the_newest_frame() -> None:
+    config = StreamConfig(timeout=2, attempts=0)
+    pieces = cut(STREAM, 10)
+    with (
+        Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
+        open_source(sender.address, config) as source,
+    ):
+        indices = []
+        for index, when, frame in source:
+            assert painted_number(frame) == index
+            assert when == pytest.approx(index / FPS, abs=1e-3)
+            indices.append(index)
+            time.sleep(0.25)
+    assert 2 <= len(indices) <= 12
+    assert indices[-1] == 59
+    assert source.dropped == 60 - len(indices)
+
+
+def test_a_slow_reader_that_wants_all_gets_all() -> None:
+    with Sender(lambda: [STREAM]) as sender, open_source(sender.address, ALL) as source:
+        next(source)
+        time.sleep(0.3)
+        assert len(source._held) == 4
+        assert [index for index, _, _ in source] == list(range(1, 60))
+    assert source.dropped == 0
+
+
+def test_fewer_frames_a_second() -> None:
+    with Sender(lambda: [STREAM]) as sender:
+        config = StreamConfig(rate=5, drop="none", timeout=2, attempts=0)
+        with open_source(sender.address, config) as source:
+            times = [when for _, when, _ in source]
+    np.testing.assert_allclose(times, np.arange(12) / 5, atol=1e-3)
+    assert source.dropped == 0
+
+
+def test_an_rtsp_camera() -> None:
+    config = StreamConfig(drop="none", timeout=3, attempts=1, wait=0.05)
+    with (
+        Sender(rtsp(STREAM), rtsp(STREAM), scheme="rtsp") as sender,
+        open_source(f"{sender.address}/stream", config) as source,
+    ):
+        frames, error = taken(source)
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    # The last frame of a connection is never told to be whole.
+    assert numbers == [*range(59), *range(59)]
+    assert ascending([when for _, when, _ in frames])
+    assert source.reconnections == 1
+    assert "connection refused); 1 new connections" in error
+
+
+def test_datagrams_and_none() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.bind(("127.0.0.1", 0))
+        port = out.getsockname()[1]  # free a moment ago
+    with open_source(f"udp://127.0.0.1:{port}", StreamConfig(drop="none", timeout=1, attempts=0)) as source:
+        time.sleep(0.2)  # nobody hears what is sent before it listens
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for piece in slowly(cut(STREAM, 7), 0.01):
+                out.sendto(piece, ("127.0.0.1", port))
+        frames, error = taken(source)
+    assert error.endswith("no frame within 1 s; check that it sends, and the network; or give it more time (timeout)")
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    assert numbers == list(range(numbers[0], 59))  # the last one was never told to be whole
+    assert len(numbers) > 40
+
+
+def test_a_recording_on_a_server_is_seen_whole_and_once(make_clip: Make) -> None:
+    path = make_clip(frames=30)
+    handler = partial(Quiet, directory=str(path.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with open_source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
+            numbers = []
+            for _, _, frame in source:
+                numbers.append(painted_number(frame))
+                time.sleep(0.005)
+        server.shutdown()
+        thread.join()
+    assert numbers == list(range(30))
+
+
+def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
+    path = make_clip(frames=30)
+    for given in (path, str(path)):
+        with open_source(given) as source:
+            for ours, theirs in zip(source, stream(path), strict=True):
+                assert ours[:2] == theirs[:2]
+                assert np.array_equal(ours[2], theirs[2])
+    with open_source(path, StreamConfig(rate=2)) as source:
+        assert [index for index, _, _ in source] == [0, 5, 10, 15, 20, 25]
+    with open_source(path) as source:
+        next(source)  # and no more: the thread ends all the same
+
+
+def test_frames_that_follow_come_along() -> None:
+    config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
+    part = transport_stream(18)
+    with (
+        Sender(lambda: [part], lambda: [part]) as sender,
+        Source(sender.address, config, threading.Condition(), ahead=2).start() as source,
+    ):
+        frames, _ = taken(source)
+    numbers = [[painted_number(each) for each in pixels] for _, _, pixels in frames]
+    assert [index for index, _, _ in frames[:4]] == [0, 5, 10, 15]
+    assert numbers[:4] == [[0, 1, 2], [5, 6, 7], [10, 11, 12], [15, 16, 17]]
+    # None from before the connection was lost with one from after it.
+    assert all(b - a == c - b == 1 for a, b, c in numbers[4:])
+    assert len(numbers) > 6
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with open_source(tmp_path / "gone.mp4") as source:
+        with pytest.raises(ClipError, match=r"gone.mp4: no such file; check the path"):
+            next(source)
+        with pytest.raises(StopIteration):
+            next(source)
+
+
+def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one that is unplugged.
+    path, real, numbers = make_clip(frames=12), cv2.VideoCapture, []
+
+    def capture(number: int) -> cv2.VideoCapture:
+        numbers.append(number)
+        return real(str(path))
+
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    with open_source("3", StreamConfig(drop="none", attempts=0)) as source:
+        frames, error = taken(source)
+    assert error.startswith("camera 3: the camera sends no more frames; check its number")
+    assert numbers == [3]
+    assert ascending([when for _, when, _ in frames])
+    assert [painted_number(frame) for _, _, frame in frames] == list(range(12))
+    wrong = clips.paint(0)[-1, 0].astype(int) - frames[0][2][-1, 0]
+    assert abs(wrong).max() < 30  # red is red
+
+
+def test_no_camera_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with open_source(97) as source, pytest.raises(ClipError, match="camera 97: no camera answers there; check its"):
+        next(source)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (-1, "source is -1, expected a camera's number, an address, or the path of a video"),
+        (True, "source is True, expected"),
+        (1.5, r"source is 1\.5, expected"),
+        (
+            "ftp://user:secret@host/clip.mp4",
+            r"source is 'ftp://user:\*\*\*@host/clip.mp4', expected an address of rtsp",
+        ),
+        ("file:///etc/passwd", "expected an address of rtsp, .*, or a path"),
+        ("rtsp://", "expected an address"),
+    ],
+)
+def test_sources_that_there_cannot_be(given: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_source(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": -1.0}, "rate is -1.0"),
+        ({"drop": "some"}, "drop is 'some', expected latest or none"),
+        ({"timeout": 0.0}, "timeout is 0.0"),
+        ({"attempts": -1}, "attempts is -1"),
+        ({"wait": -0.5}, "wait is -0.5"),
+    ],
+)
+def test_settings_that_there_cannot_be(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StreamConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+    assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
+    assert without_password("clip.mp4") == "clip.mp4"
+
+
+def test_the_clock_does_not_believe_leaps() -> None:
+    clock = _LiveClock(leap=2)
+    clock.connected(10)
+    stamps = [5.0, 5.1, 5.2, 90000.0, 5.4, 5.5, None, 5.7, 5.6, 5.8, 6.8]
+    expected = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 2.0]
+    np.testing.assert_allclose([clock(stamp) for stamp in stamps], expected, atol=1e-6)
+    clock.connected(10)
+    assert clock(None) == pytest.approx(2.1)
