@@ -495,13 +495,13 @@ def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path
     of = Recognizer(model, CLASSES, data)
     seen, sample = of.look(path)
     assert seen.windows is not None
-    assert sample.followed is not None
+    assert sample.crop is not None
     assert seen.windows.shape == (6, 2, 4, 2)
     whole, _ = Recognizer(model, CLASSES, replace(data, motion_crop=0.0)).look(path)
     with torch.no_grad():
         theta = model.encoder.windows((torch.from_numpy(sample.pixels).float() / 255 - 0.5).movedim(-1, 1) / 0.25)
     for t in range(6):
-        x1, y1, x2, y2 = sample.followed[t] * [100, 60, 100, 60]
+        x1, y1, x2, y2 = sample.crop.boxes[t] * [100, 60, 100, 60]
         center = (theta[t, :, :, 2].numpy() + 1) / 2
         expected = [x1, y1] + center * [x2 - x1, y2 - y1]
         np.testing.assert_allclose(seen.windows[t].mean(1), expected, atol=1e-2)

@@ -24,8 +24,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams
 from onlooker.structures import ClipError, Step
-from onlooker.video.motion_crop import cut as cut_window
-from onlooker.video.motion_crop import follow_next
+from onlooker.video.motion_crop import Crop, next_crop
 from onlooker.video.reader import stream
 from onlooker.video.resize import resize, shrink_to
 from onlooker.video.write import write
@@ -342,7 +341,8 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
     assert len(steps) == 16 - (streams == "both")
     frames = [frame for _, _, frame in stream(path)]
     for step, frame in zip(steps, frames, strict=False):
-        window, state = follow_next(state, shrink_to(64)(frame), 0.5)
+        crop, state = next_crop(state, shrink_to(64)(frame), 0.5)
+        (window,) = crop.boxes
         assert step.attention is not None
         rows, columns = np.nonzero(step.attention)
         down, across = step.attention.shape
@@ -356,19 +356,16 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
             assert 0 <= y1 <= y2 <= 96
     if streams == "rgb":
         sample = np.stack(
-            [
-                cut_window(shrink_to(64)(frame)[None], window[None], 32)[0]
-                for frame, window in zip(frames, windows_of(frames), strict=True)
-            ]
+            [crop.cut(shrink_to(64)(frame)[None], 32)[0] for frame, crop in zip(frames, crops_of(frames), strict=True)]
         )
         with torch.no_grad():
             logits = of.model(to_video(torch.from_numpy(sample)[None], "half")).logits[0]
         np.testing.assert_allclose([step.scores for step in steps], logits.softmax(-1), atol=1e-5)
 
 
-def windows_of(frames: list[np.ndarray]) -> list[np.ndarray]:
-    state, windows = None, []
+def crops_of(frames: list[np.ndarray]) -> list[Crop]:
+    state, crops = None, []
     for frame in frames:
-        window, state = follow_next(state, shrink_to(64)(frame), 0.5)
-        windows.append(window)
-    return windows
+        crop, state = next_crop(state, shrink_to(64)(frame), 0.5)
+        crops.append(crop)
+    return crops

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import onlooker
 from onlooker.config import DataConfig
-from onlooker.data.clips import read_sample
+from onlooker.data.clips import Sample, read_sample
 from onlooker.data.folder import Split, find_clips
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Fused, is_fused
@@ -39,7 +39,7 @@ from onlooker.onnx_step import (
     write_graph,
 )
 from onlooker.recognizer import Recognizer, load
-from onlooker.structures import Clip, ClipError, Sample
+from onlooker.structures import Clip, ClipError
 
 if sys.platform != "win32":
     import fcntl

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import onlooker
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import ClipFrames, ClipWindows, read_sample
+from onlooker.data.clips import ClipFrames, ClipWindows, Sample, read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_features, to_video
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, room_for, write_json
@@ -25,9 +25,8 @@ from onlooker.models.registry import rebuild
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Failed, Named, Streams, watch
-from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Sample, Step
+from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.video.flow import read_flow
-from onlooker.video.motion_crop import maps_of_frames
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
 FUSED_FILE = "fused.json"  # of several models that answer together (`onlooker.ensemble`)
@@ -185,8 +184,8 @@ class Recognizer:
         sample = read_sample(Path(path), self.data)
         found = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
         attention = found.attention
-        if attention is not None and sample.scene is not None and sample.followed is not None:
-            attention = maps_of_frames(attention, sample.followed, sample.scene.shape[1:3])
+        if attention is not None and sample.crop is not None:
+            attention = sample.crop.to_frame(attention)
         seen = Prediction(
             path=Path(path),
             classes=self.classes,
@@ -203,8 +202,7 @@ class Recognizer:
 
     def locate(self, seen: Prediction, sample: Sample) -> Prediction:
         """A prediction with its tubes and segments, from the frames that it was made of."""
-        scene = self.pictures(sample.pixels) if sample.scene is None else sample.scene
-        return locate(seen, scene, self.localization)
+        return locate(seen, sample.frames, self.localization)
 
     def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
@@ -239,14 +237,13 @@ class Recognizer:
             theta = torch.zeros(len(frames), *found[0].shape[1:])
             for window, seen in zip(samples[::-1], found[::-1], strict=True):
                 theta[window] = seen.cpu()
-        elif sample.followed is not None:
+        elif sample.crop is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:
             return None
         corners = window_corners(theta.reshape(len(frames), -1, 2, 3), 1, 1).numpy()
-        if sample.followed is not None:
-            first, last = sample.followed[:, None, None, :2], sample.followed[:, None, None, 2:]
-            corners = first + corners * (last - first)
+        if sample.crop is not None:
+            corners = sample.crop.points_to_frame(corners)
         height, width = sample.size
         return corners * np.array([width, height], np.float32)
 

@@ -20,7 +20,7 @@ from onlooker.models.video_model import Output, VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.structures import Box, ClipError, Step
 from onlooker.video.flow import flow_ahead
-from onlooker.video.motion_crop import Following, cut, follow_next, maps_of_frames
+from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink_to
 from onlooker.video.stream import Frame, Source
 
@@ -41,11 +41,11 @@ class Seen(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """Of one frame: the sample `size size C`; the picture that places are in; the window in it that was looked at."""
+    """Of one frame: the sample `size size C`; the image in which places are reported; the crop of it that is used."""
 
     sample: NDArray[np.uint8]
     picture: NDArray[np.uint8]
-    window: NDArray[np.float32] | None
+    crop: Crop | None
 
 
 class Streams:
@@ -77,7 +77,7 @@ class Streams:
         # is opened.
         self.states: dict[str, Any] = {}
         self.places: dict[str, Places] = {}
-        self.followed: dict[str, Following] = {}
+        self.motion: dict[str, MotionState] = {}
         self.lasting: dict[str, Lasting] = {}
         self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
@@ -86,7 +86,7 @@ class Streams:
     def forget(self, name: str) -> None:
         """A stream has ended: nothing of it is kept."""
         kept: dict[str, Any]
-        for kept in (self.states, self.places, self.followed, self.lasting):
+        for kept in (self.states, self.places, self.motion, self.lasting):
             kept.pop(name, None)
 
     def box(self, name: str, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], float] | None:
@@ -131,7 +131,7 @@ class Streams:
         """What the model sees of a frame and those after it, as `read_sample` makes it of clips."""
         data, frames = self.data, pixels if self.ahead else pixels[None]
         if data.motion_crop:
-            return self._follow(name, frames)
+            return self._cropped(name, frames)
         parts = []
         if data.modality != "flow":
             parts.append(resize(frames[:1], data.size, data.channels)[0])
@@ -140,17 +140,17 @@ class Streams:
         sample = np.concatenate(parts, -1)
         return _Look(sample, sample[..., : data.picture_channels], None)
 
-    def _follow(self, name: str, frames: NDArray[np.uint8]) -> _Look:
+    def _cropped(self, name: str, frames: NDArray[np.uint8]) -> _Look:
         data, size = self.data, (frames.shape[1], frames.shape[2])
         scene = shrink_to(scene_side(data))(frames[0])
-        window, self.followed[name] = follow_next(self.followed.get(name), scene, data.motion_crop)
+        crop, self.motion[name] = next_crop(self.motion.get(name), scene, data.motion_crop)
         parts = []
         if data.modality != "flow":
-            parts.append(resize(cut(scene[None], window[None], data.size), data.size, data.channels)[0])
+            parts.append(resize(crop.cut(scene[None], data.size), data.size, data.channels)[0])
         if self.ahead:
             flow = flow_ahead(frames, data.flow, scene_limit(size))
-            parts.append(cut(flow[None], window[None], data.size)[0])
-        return _Look(np.concatenate(parts, -1), scene, window)
+            parts.append(crop.cut(flow[None], data.size)[0])
+        return _Look(np.concatenate(parts, -1), scene, crop)
 
     def _loop(self, batch: int) -> Loop:
         """In which the weights are laid out once for batches of this size, as `unroll` does for a clip."""
@@ -191,8 +191,8 @@ class Streams:
 
     def _locate(self, name: str, look: _Look, attention: NDArray[np.float32]) -> NDArray[np.float32]:
         """Follow what is attended to in a stream; its map, `h w`, as that of the whole frame."""
-        if look.window is not None:
-            attention = maps_of_frames(attention[None], look.window[None], look.picture.shape[:2])[0]
+        if look.crop is not None:
+            attention = look.crop.to_frame(attention[None])[0]
         places = self.places.get(name, Places())
         if places.picture is not None and places.picture.shape != look.picture.shape:
             places = Places()  # the source came back with frames of another size

@@ -258,39 +258,6 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """What a model sees of one video.
-
-    Args:
-        pixels: `U H W C`, uint8, resized: the frames that are looked at; those that windows share stand there once.
-        times, indices: `U`, of these frames in the video.
-        windows: `W T`, places in `pixels`: the frames of each window; of equally spaced frames a single one, `U`.
-        size: height and width of the video itself.
-        scene: `U H W 3`, uint8, the whole frames, where `pixels` are only what a window shows that follows what moves.
-        followed: `U 4`, those windows: x1 y1 x2 y2 in shares of the frame. None, as `scene`: whole frames are seen.
-    """
-
-    pixels: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    indices: NDArray[np.int64]
-    windows: NDArray[np.int64]
-    size: tuple[int, int]
-    scene: NDArray[np.uint8] | None = None
-    followed: NDArray[np.float32] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.scene is None) != (self.followed is None):
-            raise ValueError("a scene without the windows that follow something in it, or these without a scene")
-        if self.scene is not None and self.followed is not None:
-            _check("scene", self.scene, 4, len(self.pixels))
-            _check("followed", self.followed, 2, len(self.pixels))
-        _check("pixels", self.pixels, 4)
-        _check("times", self.times, 1, len(self.pixels))
-        _check("indices", self.indices, 1, len(self.pixels))
-        _check("windows", self.windows, 2)
-
-
-@dataclass(frozen=True, eq=False)
 class Prediction(_Scored):
     """What a model says of one video.
 

@@ -312,9 +312,7 @@ def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
 
 @pytest.mark.parametrize("windows", [0, 2])
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 1), ("flow", 3), ("both", 3)])
-def test_a_window_that_follows_is_cached_as_it_is_read(
-    tmp_path: Path, streams: str, channels: int, windows: int
-) -> None:
+def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, channels: int, windows: int) -> None:
     video = np.full((14, 96, 128, 3), 40, np.uint8)
     for t in range(14):
         video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
@@ -323,9 +321,8 @@ def test_a_window_that_follows_is_cached_as_it_is_read(
     sample = read_sample(path, config)
     assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
     assert sample.size == (96, 128)
-    assert sample.scene is not None
-    assert sample.followed is not None
-    assert sample.scene.shape[1:] == (48, 64, 3)  # where a window of half the height has the sample's 24 pixels
+    assert sample.crop is not None
+    assert sample.frames.shape[1:] == (48, 64, 3)  # where a crop of half the height has the sample's 24 pixels
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
     if windows:
         assert isinstance(samples, ClipWindows)
@@ -336,7 +333,7 @@ def test_a_window_that_follows_is_cached_as_it_is_read(
     assert np.array_equal(seen.numpy(), sample.pixels)
     others, _ = prepare([Clip(path, "a")], ["a"], replace(config, motion_crop=0.0), tmp_path / "cache")
     assert not np.array_equal(others[0][0].numpy(), sample.pixels[:6])
-    corners = sample.followed * [128, 96, 128, 96]
+    corners = sample.crop.boxes * [128, 96, 128, 96]
     at = 10 + 6 * sample.indices
     inner = slice(2, -2)
     assert (corners[inner, 0] <= at[inner] + 1).all()

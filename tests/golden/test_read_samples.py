@@ -16,7 +16,7 @@ from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare, read_sample
 from onlooker.structures import Clip
 from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
-from onlooker.video.motion_crop import cut, follow, follow_next, into_windows, maps_of_frames
+from onlooker.video.motion_crop import motion_crop, next_crop
 from onlooker.video.reader import claimed_frames, pick, read, stream
 from onlooker.video.resize import resize, shrink_to
 from onlooker.video.sampling import equally_spaced, frames_of, windows
@@ -110,8 +110,8 @@ def sample(path: Path, name: str) -> dict[str, Any]:
         "indices": seen.indices.tolist(),
         "windows": seen.windows.tolist(),
         "size": list(seen.size),
-        "scene": seen.scene,
-        "followed": seen.followed,
+        "scene": seen.frames if seen.crop else None,
+        "followed": seen.crop.boxes if seen.crop else None,
     }
 
 
@@ -219,21 +219,22 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
 def test_following() -> None:
     video = frames()
     found: dict[str, Any] = {}
+    boxes = np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 1.0]], np.float32)
     maps = np.random.default_rng(2).random((FRAMES, 4, 4), np.float32)
     maps /= maps.sum((1, 2), keepdims=True)
     for share in (0.3, 0.5, 1.0):
-        seen = follow(video, share)
+        seen = motion_crop(video, share)
         before, online = None, []
         for frame in video:
-            window, before = follow_next(before, frame, share)
-            online.append(window)
+            crop, before = next_crop(before, frame, share)
+            online.append(crop.boxes[0])
         found[f"{share}"] = {
-            "windows": seen,
+            "windows": seen.boxes,
             "online": np.stack(online),
-            "cut": cut(video, seen, 24),
-            "cut_flow": cut(video[..., [0, 1, 2, 0, 1, 2]], seen, 16),
-            "maps": maps_of_frames(maps, seen, (HEIGHT, WIDTH)),
-            "into": into_windows(np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 1.0]], np.float32), seen[3]),
+            "cut": seen.cut(video, 24),
+            "cut_flow": seen.cut(video[..., [0, 1, 2, 0, 1, 2]], 16),
+            "maps": seen.to_frame(maps),
+            "into": seen.at(np.array([3])).boxes_to_crop([boxes])[0],
         }
-    found["still"] = follow(video[:1].repeat(3, 0), 0.5)
+    found["still"] = motion_crop(video[:1].repeat(3, 0), 0.5).boxes
     check("video_follow", found)

@@ -1,4 +1,4 @@
-"""A window follows what moves: where it is, what it shows, and what a map over it says of the frame."""
+"""The motion crop: where it lies, what it cuts out, and its inverse for maps, points and boxes."""
 
 from itertools import pairwise
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker.video.motion_crop import cut, follow, follow_next, into_windows, maps_of_frames
+from onlooker.video.motion_crop import Crop, motion_crop, next_crop
 
-SHARE = 0.5
+FRACTION = 0.5
 
 
 def square_at(places: list[tuple[int, int]], side: int = 8, size: tuple[int, int] = (60, 90)) -> np.ndarray:
@@ -24,9 +24,9 @@ def centers(windows: np.ndarray, size: tuple[int, int] = (60, 90)) -> np.ndarray
     return (windows[:, :2] + windows[:, 2:]) / 2 * [size[1], size[0]]
 
 
-def test_the_window_lies_on_what_moves_and_inside_the_frame() -> None:
+def test_the_crop_contains_the_moving_object_and_lies_inside_the_frame() -> None:
     places = [(5 + 4 * t, 20 + t) for t in range(18)]
-    windows = follow(square_at(places), SHARE)
+    windows = motion_crop(square_at(places), FRACTION).boxes
     assert windows.min() >= 0
     assert windows.max() <= 1
     np.testing.assert_allclose((windows[:, 2:] - windows[:, :2]) * [90, 60], 30, rtol=1e-5)  # a square in pixels
@@ -38,33 +38,33 @@ def test_the_window_lies_on_what_moves_and_inside_the_frame() -> None:
     assert ((windows * [90, 60, 90, 60])[:, 2:] >= np.array(places) + 8).all()
 
 
-def test_where_nothing_moves_the_middle_is_seen() -> None:
+def test_without_motion_the_crop_is_central() -> None:
     still = square_at([(5, 5)] * 4)
-    np.testing.assert_allclose(centers(follow(still, SHARE)), [[45, 30]] * 4, rtol=1e-5)
-    np.testing.assert_allclose(centers(follow(still[:1], SHARE)), [[45, 30]], rtol=1e-5)
+    np.testing.assert_allclose(centers(motion_crop(still, FRACTION).boxes), [[45, 30]] * 4, rtol=1e-5)
+    np.testing.assert_allclose(centers(motion_crop(still[:1], FRACTION).boxes), [[45, 30]], rtol=1e-5)
     noisy = still + np.random.default_rng(1).integers(0, 6, still.shape, np.uint8)
-    np.testing.assert_allclose(centers(follow(noisy, SHARE)), [[45, 30]] * 4, rtol=1e-5)
+    np.testing.assert_allclose(centers(motion_crop(noisy, FRACTION).boxes), [[45, 30]] * 4, rtol=1e-5)
 
 
-def test_a_pause_keeps_the_window_where_the_thing_is() -> None:
+def test_during_a_pause_the_crop_stays_on_the_object() -> None:
     places = [(80 - 5 * t, 26) for t in range(4)] + [(65, 26)] * 60
-    found = centers(follow(square_at(places), SHARE))
+    found = centers(motion_crop(square_at(places), FRACTION).boxes)
     assert np.abs(found[4:, 0] - 69).max() < 10  # and not back in the middle, 45
     assert abs(found[-1, 0] - 69) < 6
 
 
-def test_of_two_things_the_one_that_moves_more_is_followed() -> None:
+def test_of_two_objects_the_one_with_more_motion_is_followed() -> None:
     frames = square_at([(4 + 2 * (t % 2), 4) for t in range(10)], side=4)
     frames = np.maximum(frames, square_at([(50 + 2 * t, 40) for t in range(10)], side=14))
-    assert (centers(follow(frames, 0.4))[:, 0] > 45).all()
+    assert (centers(motion_crop(frames, 0.4).boxes)[:, 0] > 45).all()
 
 
-def test_centers_are_means_of_those_near_in_time_weighed_by_motion() -> None:
+def test_centers_are_smoothed_over_time_weighted_by_motion() -> None:
     # One pixel block a frame is lit on black; its neighbors in time tell what moves.
     frames = np.zeros((5, 40, 40, 3), np.uint8)
     for t, x in enumerate((6, 12, 12, 20, 28)):
         frames[t, 16:22, x : x + 6] = 255
-    windows = follow(frames, 1.0)  # the whole frame: its center cannot move
+    windows = motion_crop(frames, 1.0).boxes  # the whole frame: its center cannot move
     np.testing.assert_allclose(windows, [[0, 0, 1, 1]] * 5, atol=1e-6)
     share, side = 0.5, 20
     grays = [cv2.blur(frame[..., 0].astype(np.float32), (3, 3)) for frame in frames]
@@ -99,50 +99,51 @@ def test_centers_are_means_of_those_near_in_time_weighed_by_motion() -> None:
             [sum(w * place[k] for w, place in zip(weights, seen, strict=True)) / sum(weights) for k in (0, 1)]
         )
     expected = np.clip(expected, side / 2, 40 - side / 2)
-    np.testing.assert_allclose(centers(follow(frames, share), (40, 40)), expected, atol=0.05)
+    np.testing.assert_allclose(centers(motion_crop(frames, share).boxes, (40, 40)), expected, atol=0.05)
 
 
-def test_a_stream_is_followed_with_what_came_before_alone() -> None:
+def test_next_crop_is_causal() -> None:
     places = [(5 + 4 * t, 24) for t in range(16)]
     frames = square_at(places)
     state, windows = None, []
     for frame in frames:
-        window, state = follow_next(state, frame, SHARE)
-        windows.append(window)
+        crop, state = next_crop(state, frame, FRACTION)
+        windows.append(crop.boxes[0])
     found = centers(np.stack(windows))
     np.testing.assert_allclose(found[0], [45, 30], rtol=1e-5)
     behind = np.array(places)[:, 0] + 4 - found[:, 0]
     assert (np.abs(behind[4:-3]) < 10).all()
-    half = [follow_next(None, frames[0], SHARE)]
+    half = [next_crop(None, frames[0], FRACTION)]
     for frame in frames[1:8]:
-        half.append(follow_next(half[-1][1], frame, SHARE))
-    np.testing.assert_array_equal(np.stack([window for window, _ in half]), np.stack(windows[:8]))
-    larger, _ = follow_next(state, square_at([(5, 5)], size=(80, 90))[0], SHARE)
-    np.testing.assert_allclose((larger[:2] + larger[2:]) / 2, [0.5, 0.5])  # another size begins anew
+        half.append(next_crop(half[-1][1], frame, FRACTION))
+    np.testing.assert_array_equal(np.stack([crop.boxes[0] for crop, _ in half]), np.stack(windows[:8]))
+    larger, _ = next_crop(state, square_at([(5, 5)], size=(80, 90))[0], FRACTION)
+    np.testing.assert_allclose((larger.boxes[0, :2] + larger.boxes[0, 2:]) / 2, [0.5, 0.5])  # another size: reset
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 5, 21])
-def test_a_window_of_as_many_pixels_is_cut_out_exactly(channels: int) -> None:
+def test_a_crop_at_its_own_resolution_is_exact(channels: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 20, 40, channels), np.uint8)
     windows = np.array([[4 / 40, 3 / 20, 14 / 40, 13 / 20], [30 / 40, 10 / 20, 1, 1]], np.float32)
-    seen = cut(frames, windows, 10)
+    seen = Crop(windows, (20, 40)).cut(frames, 10)
     np.testing.assert_array_equal(seen[0], frames[0, 3:13, 4:14])
     np.testing.assert_array_equal(seen[1], frames[1, 10:20, 30:40])
 
 
-def test_a_window_is_seen_at_any_size() -> None:
+def test_a_crop_is_resized_to_any_size() -> None:
     ramp = np.broadcast_to(np.arange(0, 200, 5, dtype=np.uint8)[None, None, :, None], (1, 20, 40, 1))
-    seen = cut(ramp, np.array([[0.25, 0.25, 0.75, 0.75]], np.float32), 40)[0, 20, :, 0].astype(float)
+    crop = Crop(np.array([[0.25, 0.25, 0.75, 0.75]], np.float32), (20, 40))
+    seen = crop.cut(ramp, 40)[0, 20, :, 0].astype(float)
     expected = 5 * (10 + (np.arange(40) + 0.5) / 2 - 0.5)
     np.testing.assert_allclose(seen, expected, atol=1)
 
 
-def test_a_map_over_a_window_is_one_over_the_frame() -> None:
+def test_a_map_over_a_crop_becomes_a_map_over_the_frame() -> None:
     maps = np.full((2, 4, 4), 1e-3, np.float32)
     maps[0, 1, 2], maps[1, 3, 0] = 1, 1
     maps /= maps.sum((1, 2), keepdims=True)
     windows = np.array([[0.1, 0.2, 0.5, 0.8], [0.6, 0.4, 1.0, 1.0]], np.float32)
-    large = maps_of_frames(maps, windows, (480, 640))
+    large = Crop(windows, (480, 640)).to_frame(maps)
     assert large.shape == (2, round(8 / 0.6), round(8 / 0.4))
     np.testing.assert_allclose(large.sum((1, 2)), 1, rtol=1e-5)
     for of_frame, (column, row), (x1, y1, x2, y2) in zip(large, ((2, 1), (0, 3)), windows, strict=True):
@@ -156,26 +157,43 @@ def test_a_map_over_a_window_is_one_over_the_frame() -> None:
                        (columns >= x1 * len(columns)) & (columns <= x2 * len(columns)))] = False  # fmt: skip
         assert (of_frame[outside] == 0).all()
         assert of_frame[~outside].min() > 0
-    assert maps_of_frames(maps, windows, (9, 11)).shape == (2, 9, 11)
+    assert Crop(windows, (9, 11)).to_frame(maps).shape == (2, 9, 11)
 
 
-def test_places_in_the_frame_are_places_in_a_window() -> None:
-    window = np.array([0.2, 0.4, 0.6, 0.8], np.float32)
+def test_boxes_and_points_are_converted_between_frame_and_crop() -> None:
+    crop = Crop(np.array([[0.2, 0.4, 0.6, 0.8]], np.float32), (10, 10))
     corners = np.array([[0.2, 0.4, 0.6, 0.8], [0.3, 0.5, 0.4, 0.6], [0.0, 0.0, 0.4, 1.0]], np.float32)
     expected = [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], [0, 0, 0.5, 1]]
-    np.testing.assert_allclose(into_windows(corners, window), expected, atol=1e-6)
+    (clipped,) = crop.boxes_to_crop([corners])
+    np.testing.assert_allclose(clipped, expected, atol=1e-6)
+    inside = corners[:2].reshape(1, 2, 2, 2)
+    points = crop.points_to_frame(np.array(expected[:2], np.float32).reshape(1, 2, 2, 2))
+    np.testing.assert_allclose(points, inside, atol=1e-6)  # the inverse
 
 
 @pytest.mark.parametrize(
-    ("frames", "share", "message"),
+    ("boxes", "size", "message"),
+    [
+        (np.zeros(4, np.float32), (8, 8), "expected T 4: x1 y1 x2 y2"),
+        (np.array([[0.5, 0, 0.5, 1]], np.float32), (8, 8), "a crop box has no area, expected x1 < x2 and y1 < y2"),
+        (np.array([[0, 0, 1, 1]], np.float32), (0, 8), "frames are 0x8, expected at least 1x1 pixels"),
+    ],
+)
+def test_an_invalid_crop(boxes: np.ndarray, size: tuple[int, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Crop(boxes, size)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fraction", "message"),
     [
         (np.zeros((0, 8, 8, 3), np.uint8), 0.5, "at least one"),
         (np.zeros((2, 8, 8, 1), np.uint8), 0.5, "expected uint8 T H W 3"),
         (np.zeros((2, 8, 8, 3), np.float32), 0.5, "float32"),
-        (np.zeros((2, 8, 8, 3), np.uint8), 0.0, "share is 0.0, expected above 0"),
-        (np.zeros((2, 8, 8, 3), np.uint8), 1.5, "share is 1.5"),
+        (np.zeros((2, 8, 8, 3), np.uint8), 0.0, "fraction is 0.0, expected above 0"),
+        (np.zeros((2, 8, 8, 3), np.uint8), 1.5, "fraction is 1.5"),
     ],
 )
-def test_what_cannot_be_followed_says_so(frames: np.ndarray, share: float, message: str) -> None:
+def test_invalid_arguments(frames: np.ndarray, fraction: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        follow(frames, share)
+        motion_crop(frames, fraction)

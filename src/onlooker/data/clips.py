@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,9 +21,10 @@ from onlooker.config import DataConfig
 from onlooker.data.array_file import ArrayFile, is_whole
 from onlooker.data.followed import cut_flow, cut_picture, picked, read_scene
 from onlooker.files import remove_leftovers, room_for, whole_file
-from onlooker.structures import Clip, ClipError, Frames, Sample
+from onlooker.structures import Clip, ClipError, Frames
 from onlooker.video.decode import Choose
 from onlooker.video.flow import LIMIT, read_flow, stream_flow
+from onlooker.video.motion_crop import Crop
 from onlooker.video.reader import claimed_frames, stream
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced, frames_of
@@ -42,6 +44,44 @@ _REMEDY = (
     "make room, or name a folder on a larger disk in ONLOOKER_CACHE, and run the same command again (`onlooker train` "
     "with --resume where the run has begun): what is there already stays"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a model receives of one video.
+
+    Args:
+        pixels: `U H W C`, uint8: the sampled frames, resized; a frame that several temporal crops share is stored once.
+        times, indices: `U`, of these frames in the video.
+        windows: `W T`, positions in `pixels`: the frames of each temporal crop; a single row of `U` for equally spaced
+            frames.
+        size: height and width of the video.
+        frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
+            `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
+        crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
+
+    Raises:
+        ValueError: arrays whose shapes do not fit each other.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    size: tuple[int, int]
+    frames: NDArray[np.uint8]
+    crop: Crop | None = None
+
+    def __post_init__(self) -> None:
+        U = len(self.pixels)
+        for name, ndim in (("pixels", 4), ("frames", 4), ("times", 1), ("indices", 1)):
+            array = getattr(self, name)
+            if array.ndim != ndim or len(array) != U:
+                raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions, the first of them {U}")
+        if self.windows.ndim != 2:
+            raise ValueError(f"windows has shape {self.windows.shape}, expected 2 dimensions")
+        if self.crop is not None and len(self.crop) != U:
+            raise ValueError(f"crop has {len(self.crop)} boxes for {U} frames")
 
 
 def default_cache() -> Path:
@@ -147,13 +187,15 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
         pixels, frames = np.concatenate(parts, -1), scene.frames
         at = choose(len(pixels)) if config.windows else np.arange(len(pixels))
         times, indices, whole = frames.times[at], frames.indices[at], frames.pixels[at]
-        return Sample(pixels[at], times, indices, windows, scene.size, whole, scene.windows[at])
+        return Sample(pixels[at], times, indices, windows, scene.size, whole, scene.crop.at(at))
     pixels, frames, size = _resized(path, choose, config)
     parts = [pixels] if config.modality != "flow" else []
     if config.modality != "rgb":
         c = config
         parts.append(read_flow(path, choose, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
-    return Sample(np.concatenate(parts, -1), frames.times, frames.indices, windows, size)
+    together = np.concatenate(parts, -1)
+    whole = together[..., : config.picture_channels]
+    return Sample(together, frames.times, frames.indices, windows, size, whole)
 
 
 def _resized(path: Path, choose: Choose, config: DataConfig) -> tuple[NDArray[np.uint8], Frames, tuple[int, int]]:

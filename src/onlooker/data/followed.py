@@ -10,23 +10,23 @@ from onlooker.config import DataConfig
 from onlooker.structures import Frames
 from onlooker.video.decode import Change, Choose
 from onlooker.video.flow import LIMIT, SIDE, read_flow
-from onlooker.video.motion_crop import cut, follow
+from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import pick
 from onlooker.video.resize import resize, shrink_to
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The frames that a window is cut from: whole, at a size at which it has about as many pixels as a sample.
+    """The frames that crops are cut from: whole, at a size at which a crop has about as many pixels as a sample.
 
     Args:
         frames: `T` of them.
-        windows: `T 4`, see `video.motion_crop`.
+        crop: of each frame; see `video.motion_crop`.
         size: height and width of the video.
     """
 
     frames: Frames
-    windows: NDArray[np.float32]
+    crop: Crop
     size: tuple[int, int]
 
 
@@ -37,7 +37,7 @@ def read_scene(path: Path, choose: Choose, config: DataConfig) -> Scene:
         ClipError: the clip cannot be read.
     """
     frames, size = picked(path, choose, shrink_to(scene_side(config)))
-    return Scene(frames, follow(frames.pixels, config.motion_crop), size)
+    return Scene(frames, motion_crop(frames.pixels, config.motion_crop), size)
 
 
 def picked(path: Path, choose: Choose, change: Change) -> tuple[Frames, tuple[int, int]]:
@@ -54,7 +54,7 @@ def picked(path: Path, choose: Choose, change: Change) -> tuple[Frames, tuple[in
 
 def cut_picture(scene: Scene, config: DataConfig) -> NDArray[np.uint8]:
     """What the windows show, `T size size C`."""
-    return resize(cut(scene.frames.pixels, scene.windows, config.size), config.size, config.channels)
+    return resize(scene.crop.cut(scene.frames.pixels, config.size), config.size, config.channels)
 
 
 def cut_flow(path: Path, choose: Choose, scene: Scene, config: DataConfig) -> NDArray[np.uint8]:
@@ -67,7 +67,7 @@ def cut_flow(path: Path, choose: Choose, scene: Scene, config: DataConfig) -> ND
     """
     limit = scene_limit(scene.size)
     flow = read_flow(path, choose, config.flow_length, config.flow, limit, size=None)
-    return cut(flow.stacks, scene.windows, config.size)
+    return scene.crop.cut(flow.stacks, config.size)
 
 
 def scene_side(config: DataConfig) -> int:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.files import write_bytes, write_json
-from onlooker.data.clips import ClipFrames, read_sample
+from onlooker.data.clips import ClipFrames, Sample, read_sample
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.explanation import grad_cam
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
@@ -23,8 +23,8 @@ from onlooker.localization.segments import lasts
 from onlooker.models.classifier import Classifier
 from onlooker.drawing.clip import write_located
 from onlooker.recognizer import Recognizer, load, mean_over_windows
-from onlooker.structures import Clip, ClipError, Prediction, Sample, Tube
-from onlooker.video.motion_crop import into_windows, maps_of_frames
+from onlooker.structures import Clip, ClipError, Prediction, Tube
+from onlooker.video.motion_crop import Crop
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -70,8 +70,8 @@ def grad_cam_located(recognizer: Recognizer, seen: Prediction, sample: Sample) -
     said = np.full(len(windows), recognizer.classes.index(seen.label))
     maps = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels[windows]), said)
     of_frames = mean_over_windows(maps, windows, len(sample.pixels))
-    if sample.scene is not None and sample.followed is not None:
-        of_frames = maps_of_frames(of_frames, sample.followed, sample.scene.shape[1:3])
+    if sample.crop is not None:
+        of_frames = sample.crop.to_frame(of_frames)
     return recognizer.locate(replace(seen, attention=of_frames), sample)
 
 
@@ -82,7 +82,7 @@ def choose(
     targets: Sequence[int],
     flow: int,
     candidates: Sequence[LocalizationParameters] = CANDIDATES,
-    followed: Sequence[Scores] | None = None,
+    crops: Sequence[Crop] | None = None,
 ) -> LocalizationParameters:
     """The parameters whose boxes are the smallest that the label needs, and that it needs all of.
 
@@ -97,8 +97,8 @@ def choose(
         targets: the true class of each clip.
         flow: how many of the C channels, the last, are optical flow.
         candidates: among which it is chosen.
-        followed: of each clip `T 4`, the windows of `pictures` that the samples are, where a model sees such; boxes are
-            found in the whole pictures.
+        crops: of each clip, where the samples are cut from `pictures` by a motion crop; boxes are found in the whole
+            frames.
 
     Raises:
         ValueError: a model that does not attend.
@@ -107,13 +107,9 @@ def choose(
     if attention is None:
         raise ValueError("the model does not attend: there is nothing to choose parameters for")
     maps = list(attention)
-    windows: Sequence[Scores | None] = [None] * len(maps)
-    if followed is not None:
-        windows = followed
-        maps = [
-            maps_of_frames(of_clip, there, here.shape[1:3])
-            for of_clip, there, here in zip(maps, followed, pictures, strict=True)
-        ]
+    of_samples: Sequence[Crop | None] = [None] * len(maps) if crops is None else crops
+    if crops is not None:
+        maps = [crop.to_frame(of_clip) for crop, of_clip in zip(crops, maps, strict=True)]
     color = [float(np.rint(np.median(samples[..., c].numpy()))) for c in range(samples.shape[-1] - flow)]
     blank = [*color, *[128] * flow]
     count, size = len(samples), (samples.shape[2], samples.shape[3])
@@ -125,7 +121,7 @@ def choose(
         return judged[np.arange(count), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        of_clips = zip(maps, pictures, windows, strict=True)
+        of_clips = zip(maps, pictures, of_samples, strict=True)
         masks = np.stack([_masks(*of_clip, size, parameters) for of_clip in of_clips])
         area = masks.mean(axis=(1, 2, 3))
         return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
@@ -229,34 +225,29 @@ def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int 
 
 
 def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """The same for a model that sees windows: boxes are sought in the whole frames, which no cache holds.
+    """The same for a model with a motion crop: boxes are found in the whole frames, which are not cached.
 
-    Windows follow a thing that moves before a camera that stands still: boxes are around things, cut out of a
-    foreground that says what moves. Which foreground, and where it is cut, is chosen.
+    The crops follow a moving object in front of a static camera, so only boxes around objects in a foreground that
+    shows motion are candidates.
     """
     seen = [read_sample(clip.path, recognizer.data) for clip in clips]
     middle = [sample.windows[len(sample.windows) // 2] for sample in seen]
     samples = torch.from_numpy(np.stack([sample.pixels[at] for sample, at in zip(seen, middle, strict=True)]))
-    scenes, followed = [], []
-    for sample, at in zip(seen, middle, strict=True):
-        assert sample.scene is not None
-        assert sample.followed is not None
-        scenes.append(sample.scene[at])
-        followed.append(sample.followed[at])
+    frames = [sample.frames[at] for sample, at in zip(seen, middle, strict=True)]
+    crops = [sample.crop.at(at) for sample, at in zip(seen, middle, strict=True) if sample.crop is not None]
     targets = [recognizer.classes.index(clip.label) for clip in clips]
     things = [each for each in CANDIDATES if each.extent == "thing" and each.foreground in ("motion", "background")]
-    return choose(recognizer, samples, scenes, targets, recognizer.data.flow_channels, things, followed)
+    return choose(recognizer, samples, frames, targets, recognizer.data.flow_channels, things, crops)
 
 
 def _masks(
-    maps: Scores, scene: Pixels, windows: Scores | None, size: tuple[int, int], parameters: LocalizationParameters
+    maps: Scores, frames: Pixels, crop: Crop | None, size: tuple[int, int], parameters: LocalizationParameters
 ) -> NDArray[np.bool_]:
-    """What the boxes cover of a sample, `T H W` of this size: of the scene itself, or of windows `T 4` of it."""
-    corners = [frame.corners for frame in find_boxes(maps, scene, parameters)]
-    if windows is not None:
-        in_scene, in_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (scene.shape[1:3], size))
-        pairs = zip(corners, windows, strict=True)
-        corners = [into_windows(boxes / in_scene, window) * in_sample for boxes, window in pairs]
+    """The part of a sample that boxes in `frames` cover, `T H W` of this size; `crop`: the sample is cut from them."""
+    corners = [frame.corners for frame in find_boxes(maps, frames, parameters)]
+    if crop is not None:
+        of_frame, of_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (frames.shape[1:3], size))
+        corners = [boxes * of_sample for boxes in crop.boxes_to_crop([boxes / of_frame for boxes in corners])]
     return box_mask(corners, size)
 
 
