@@ -54,13 +54,20 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def origin(origins: dict[str, list[str]]) -> str:
+    """Which version or command made which rows."""
+    if len(origins) == 1:
+        return next(iter(origins))
+    return "; ".join(f"{made_by} ({', '.join(rows)})" for made_by, rows in origins.items())
+
+
 def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     """One of the results: what was measured, how, and its figures."""
     result = results[name]
     machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
     head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
-    head += f"{machine['cores']} cores. Seeds: {seeds}.\n\n"
+    head += f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result['origin'])}.\n\n"
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
     if name in TABLES and NEEDED[name] <= set(results):

@@ -1,0 +1,251 @@
+"""Results files, assembled from one small committed file per row.
+
+`results/cells/NAME/` holds the rows of `results/NAME.json`. Its `about.json` says what was measured, by which command,
+when and on which machine, lists the rows in order, and has the values that belong to no row (`shared`). Each other file
+is one row: `settings` (None where they are unknown), `origin` (which version or command made it) and `figures`. A row
+that is the mean of several trainings also holds their `memos`.
+
+`python -m onlooker_papers.results` assembles every file of `results/` again.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from onlooker.evaluation.results import machine
+from onlooker.files import read_json, write_json
+
+CELLS, ABOUT = "cells", "about.json"
+WHOLE = ("all",)  # the row of a file that is measured as a whole
+_OLD_NAME = "saccade"  # of the library in the provenance of rows from before it was renamed
+_ONLY = "; then rows anew, --only "  # likewise in commands
+
+Key = tuple[str, ...]  # where the figures of a row are, in the figures of the file
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a results file, or one measurement of a file that has no rows.
+
+    Args:
+        figures: plain values.
+        settings: what the figures depend on; by the name of the memo, if there are several. None: unknown.
+        memos: figures of each training, if those of the row are means.
+    """
+
+    figures: Mapping[str, Any]
+    settings: Mapping[str, Any] | None = None
+    memos: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any], *memos: Path) -> "Row":
+        """A row whose figures come from one memo, or are means over several; see `onlooker.runs.memo`."""
+        stored = {path.stem: read_json(path) for path in memos}
+        settings = {name: memo["settings"] for name, memo in stored.items()}
+        if len(memos) == 1:
+            return cls(figures, next(iter(settings.values())))
+        return cls(figures, settings, {name: memo["figures"] for name, memo in stored.items()})
+
+
+@dataclass(frozen=True)
+class About:
+    """Provenance of a results file.
+
+    Args:
+        what: one sentence.
+        command: makes all rows.
+        seeds: of weights and clips.
+        shared: figures that belong to no row.
+        packages: whose versions matter in addition to those of the library.
+    """
+
+    what: str
+    command: str
+    seeds: Sequence[int] = ()
+    shared: Mapping[str, Any] | None = None
+    packages: Sequence[str] = ()
+
+
+def write_rows(results: Path, name: str, about: About, rows: Mapping[Key, Row], only: str = "") -> Path:
+    """Write rows to `results/cells/NAME`, and assemble `results/NAME.json`. Other rows stay as they are.
+
+    Args:
+        results: the folder of the results files.
+        name: of the file, without `.json`.
+        about: provenance.
+        rows: by their place in the file.
+        only: options that select some rows, such as `--only motion`: the provenance of the file stays, and the rows
+            say that they are younger.
+
+    Raises:
+        ValueError: the rows that are there were made by another command.
+    """
+    check_command(results, name, about.command)
+    folder = results / CELLS / name
+    known = read_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
+    today = datetime.now(UTC).date().isoformat()
+    origin = f"{version('onlooker')}, {today}: {' '.join([about.command, *([only] if only else [])])}"
+    for key, row in rows.items():
+        cell = {"settings": row.settings, "origin": origin, "figures": row.figures}
+        write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
+    if not only or not known:
+        provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
+        known |= {**provenance, "seeds": list(about.seeds), "shared": dict(about.shared or {})}
+    known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))
+    write_json(folder / ABOUT, known)
+    return assemble(results, name)
+
+
+def check_command(results: Path | None, name: str, command: str) -> None:
+    """Raise a ValueError if the rows of a results file were made by another command: rows of several are not mixed."""
+    path = Path() if results is None else results / CELLS / name / ABOUT
+    if results is None or not path.exists():
+        return
+    stored = read_json(path)["command"].replace(_OLD_NAME, "onlooker").split(_ONLY)[0]
+    if stored != command:
+        raise ValueError(
+            f"{results / name}.json was made by {stored!r}, and this is {command!r}; choose another --results"
+        )
+
+
+def read_rows(results: Path, name: str) -> dict[Key, dict[str, Any]]:
+    """The rows of a results file as they are stored, in its order; rows that the list forgets come last."""
+    folder = results / CELLS / name
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in _json_files(folder)} - {"about"}
+    listed = [row for row in read_json(folder / ABOUT)["rows"] if row in files]
+    rows = [*listed, *sorted(files - {*listed})]
+    return {tuple(map(unquote, row.split("/"))): read_json(folder / f"{row}.json") for row in rows}
+
+
+def assembled(results: Path, name: str) -> dict[str, Any]:
+    """The content of `results/NAME.json`, made from its rows alone."""
+    stored = read_rows(results, name)
+    about = read_json(results / CELLS / name / ABOUT)
+    figures: dict[str, Any] = dict(about["shared"])
+    for key, cell in stored.items():
+        _put(figures, () if key == WHOLE else key, cell["figures"])
+    if name in _LAYOUTS:
+        figures = _LAYOUTS[name](figures)
+    origins: dict[str, list[str]] = {}
+    for key, cell in stored.items():
+        origins.setdefault(cell["origin"], []).append("/".join(key))
+    head = {key: about[key] for key in ("what", "command", "date", "machine", "seeds")}
+    return {**head, "origin": origins, "figures": figures}
+
+
+def assemble(results: Path, name: str) -> Path:
+    """Write `results/NAME.json` from its rows."""
+    path = results / f"{name}.json"
+    write_json(path, assembled(results, name))
+    return path
+
+
+def keep_whole(path: Path) -> Path:
+    """Keep a results file that one command measured as a whole, such as a benchmark, as its only row."""
+    stored = read_json(path)
+    head = {key: stored[key] for key in ("what", "command", "date", "machine", "seeds")}
+    origin = f"{version('onlooker')}, {stored['date']}: {stored['command']}"
+    folder = path.parent / CELLS / path.stem
+    write_json(folder / f"{_id(WHOLE)}.json", {"settings": {}, "origin": origin, "figures": stored["figures"]})
+    write_json(folder / ABOUT, {**head, "shared": {}, "rows": [_id(WHOLE)]})
+    return assemble(path.parent, path.stem)
+
+
+def names(results: Path) -> list[str]:
+    """The names of all results files that have rows."""
+    return sorted(path.parent.name for path in (results / CELLS).glob(f"*/{ABOUT}"))
+
+
+def _id(key: Key) -> str:
+    return "/".join(quote(part, safe=" +=,") for part in key)
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+
+
+def _put(figures: dict[str, Any], key: Key, values: Mapping[str, Any]) -> None:
+    """Put the figures of a row in their place, next to what is there."""
+    for part in key:
+        figures = figures.setdefault(part, {})
+    figures.update(values)
+
+
+# Figures that follow from the rows, by the name of the file.
+
+
+def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
+    from onlooker_papers.digits.honest import CEILINGS, best
+
+    models = figures.get("models", {})
+    chosen = {variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)}
+    accuracy = {variant: models[variant][model]["accuracy"] for variant, model in chosen.items()}
+    return {**accuracy, "chosen": chosen, "models": {}, "memory_gb": {}, "hands": {}, **figures}
+
+
+def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: run["accuracy"] for name, run in figures["runs"].items()} | figures
+
+
+def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
+    from onlooker_papers.videolstm.ablation import BEST, GROUNDED
+
+    models, best, curve = figures["models"], figures["localized"][BEST.name], figures.get("curve", {})
+    return {
+        "accuracy": {name: row["accuracy"] for name, row in models.items()},
+        # The peak of the map at the frame's size, as the pointing game has it (Zhang et al. 2016); the middle of its
+        # highest cell; and the point that comes with boxes, which lies on what may belong to a thing.
+        "pointing_game": best["baselines"]["map"]["point"],
+        "pointing_game_of_cells": models[BEST.name]["pointing"],
+        "point_on_foreground": best["point"],
+        "video_map_50": best["video_map_50"],
+        **figures,
+        "curve": {who.name: {**curve.get(who.name, {}), str(figures["clips"]): models[who.name]} for who in GROUNDED},
+    }
+
+
+_COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
+_PLACES = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
+
+
+def _real_clips(figures: dict[str, Any]) -> dict[str, Any]:
+    """Sets of clips with a value per model for each figure, where the files have a value per figure for each model."""
+    return {name: _real_set(values) for name, values in figures.items()}
+
+
+def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
+    rows = values["models"]
+    columns = {column: {name: row[column] for name, row in rows.items() if column in row} for column in _COLUMNS}
+    if not columns["places"]:
+        del columns["places"]
+    fused = {"fused_weights": rows.get("fused", {}).get("weights", {})}
+    found = {**{key: value for key, value in values.items() if key != "models"}, **columns, **fused}
+    if places := columns.get("places"):
+        # Of the model that the set is for: the one that follows motion, else the last that attends.
+        name = "motion" if "motion" in places else list(places)[-1]
+        found |= {"places_of": name, **{key: places[name][key] for key in _PLACES}}
+    return found
+
+
+_LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "digits-honest": _digits_honest,
+    "glimpses": _glimpses,
+    "moving-target": _moving_target,
+    "real-clips": _real_clips,
+    "videolstm-clips": _real_clips,
+}
+
+
+def main(folder: Path) -> None:
+    """Assemble every results file in a folder."""
+    for name in names(folder):
+        print(assemble(folder, name))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))
