@@ -57,7 +57,7 @@ class Knowing(Recognizer):
 @pytest.fixture
 def knowing(folder: Path) -> Knowing:
     data = DataConfig(frames=FRAMES, size=SIZE, normalization="half")
-    model = create_model("alstm", 2, size=SIZE, hidden=4, dropout=0.0, grounded=True)
+    model = create_model("alstm", 2, size=SIZE, hidden=4, dropout=0.0, attention_loss=True)
     where = LocalizationParameters(foreground="contrast", threshold=0.05, onset=0.9)
     made = Knowing(model, ACTIONS, data, localization=where)
     made.clips, made.truth = find_clips(folder), json.loads((folder / "truth.json").read_text())
