@@ -292,7 +292,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("train", "{tmp}/nowhere"), "nowhere: no such folder; give a folder with one class a sub-folder"),
+        (("train", "{tmp}/nowhere"), "nowhere: no such folder; give a folder with one sub-folder per class"),
         (("train", "{tmp}"), "0 sub-folders; expected at least 2, each with the clips of one class"),
         (("train", "{squares}", "--run", "{tmp}/r", "--size", "4"), "size is 4, expected at least 8 pixels"),
         (

@@ -9,8 +9,8 @@ from rar5 import make_rar
 
 from onlooker.data import hmdb51 as module
 from onlooker.data import rar
-from onlooker.data.folder import Split
 from onlooker.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
+from onlooker.data.split import Split
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from onlooker.data.figure_motion import ACTIONS, JOINTS, LIMBS, Body, perform
-from onlooker.data.folder import find_clips, split_clips
+from onlooker.data.folder import find_clips
+from onlooker.data.split import split_clips
 from onlooker.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
 from onlooker.data.write_folder import GeneratedClip, write_folder
 from onlooker.video.reader import read

@@ -17,9 +17,9 @@ from onlooker.data.clips import ClipWindows
 from onlooker.data.digits import Digits, Sides, load_digits, split_digits
 from onlooker.data.elastic import elastic_fields
 from onlooker.data.figure_motion import ACTIONS, Body, perform
-from onlooker.data.folder import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
 from onlooker.data.generated import DigitPairs
 from onlooker.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, bounce, ordered_label, pair_label, random_stream
+from onlooker.data.split import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
 from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import NORMALIZATIONS, augment, to_features, to_video
 from onlooker.structures import Clip

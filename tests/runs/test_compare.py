@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from onlooker.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
-from onlooker.data.folder import Split, find_clips, make_splits
+from onlooker.data.folder import find_clips
+from onlooker.data.split import Split, make_splits
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
 from onlooker.runs.model_spec import ModelSpec, check_specs, read_specs

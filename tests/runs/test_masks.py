@@ -9,7 +9,7 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json
-from onlooker.data.folder import make_splits
+from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.recorded import add_results

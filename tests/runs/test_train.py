@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.folder import find_clips, make_splits, split_clips
+from onlooker.data.folder import find_clips
+from onlooker.data.split import make_splits, split_clips
 from onlooker.runs import train as clips_module
 from onlooker.runs.train import evaluate, train
 from onlooker.runs.compare import compare

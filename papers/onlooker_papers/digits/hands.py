@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.folder import find_clips, split_clips
+from onlooker.data.folder import find_clips
+from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
 from onlooker.runs.memo import cell
 from onlooker.runs.train import read_clips

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.figure_motion import ACTIONS
-from onlooker.data.folder import Split
+from onlooker.data.split import Split
 from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.data.transforms import to_video
 from onlooker.data.write_folder import TRUTH

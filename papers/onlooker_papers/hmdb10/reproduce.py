@@ -14,9 +14,10 @@ import numpy as np
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.folder import Split, few_of_each, find_clips
+from onlooker.data.folder import find_clips
 from onlooker.data.hmdb51 import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker.data.published import apportion, check_classes
+from onlooker.data.split import Split, few_of_each
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure

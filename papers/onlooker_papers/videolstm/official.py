@@ -10,7 +10,7 @@ from typing import Any
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.folder import Split
+from onlooker.data.split import Split
 from onlooker.evaluation.results import write_results
 from onlooker.files import write_json
 from onlooker.runs.ensemble import fuse

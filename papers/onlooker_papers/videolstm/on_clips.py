@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.config import SharedConfig
-from onlooker.data.folder import find_clips, make_splits
+from onlooker.data.folder import find_clips
+from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import read_specs
 from onlooker.runs.recorded import add_results

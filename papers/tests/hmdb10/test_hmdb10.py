@@ -275,7 +275,7 @@ def test_wrong_words(hmdb51: Path, squares: Path, tmp_path: Path, monkeypatch: p
         ),
         (("--clips", squares, "--classes", "up, don"), "squares has no class 'don' among its 4"),
         (("--hmdb51", tmp_path / "none"), "none: no such folder; expected a folder with hmdb51_org.rar"),
-        (("--clips", tmp_path / "none"), "none: no such folder; give a folder with one class a sub-folder"),
+        (("--clips", tmp_path / "none"), "none: no such folder; give a folder with one sub-folder per class"),
         (("--clips", squares, "--epochs", 0), "epochs is 0"),
         (("--hmdb51", hmdb51, "--classes", "wave,cartwheel"), "8 .avi files, the published class has 107"),
     ]:

@@ -171,7 +171,7 @@ def test_cells_from_before_frames_were_counted_show_a_dash(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--clips", "{here}/none"), "none: no such folder; give a folder with one class a sub-folder"),
+        (("--clips", "{here}/none"), "none: no such folder; give a folder with one sub-folder per class"),
         (("--clips", "{here}/a/set", "--clips", "{here}/b/set"), "--clips: 2 sets are called set; rename a folder"),
         (("--clips", "{here}/a/set", "--only", "segments"), "--clips changes nothing here; leave it out"),
         (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips changes nothing here; leave it out"),

@@ -14,7 +14,7 @@ from onlooker.cli.command import RunArgument, command, refuse_idle, stoppable, t
 from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
 
 if TYPE_CHECKING:
-    from onlooker.data.folder import Splits
+    from onlooker.data.split import Splits
     from onlooker.runs.model_spec import ModelSpec
     from onlooker.structures import ClipError
 

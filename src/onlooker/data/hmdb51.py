@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onlooker.data import rar
-from onlooker.data.folder import Split
 from onlooker.data.published import apportion, check_classes, check_present, check_share, read_lines
+from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
 
 ARCHIVE, SPLITS_ARCHIVE, SPLITS = "hmdb51_org.rar", "test_train_splits.rar", "testTrainMulti_7030_splits"

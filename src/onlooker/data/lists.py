@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onlooker.data.folder import Split
 from onlooker.data.published import apportion, check_classes, check_share, read_lines
+from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 

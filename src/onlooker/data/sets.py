@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from onlooker.config import SetConfig
-from onlooker.data.folder import Split, Splits, make_splits
 from onlooker.data.hmdb51 import hmdb51
 from onlooker.data.lists import find_lists, kinetics
+from onlooker.data.split import Split, Splits, make_splits
 from onlooker.data.ucf101 import ucf101
 from onlooker.structures import ClipError
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onlooker.data.folder import Split
 from onlooker.data.published import apportion, check_classes, check_present, check_share, read_lines
+from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
 
 CLIPS, LISTS, INDEX = "UCF-101", "ucfTrainTestlist", "classInd.txt"

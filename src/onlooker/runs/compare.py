@@ -15,7 +15,8 @@ from rich.progress import track
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json, write_json
-from onlooker.data.folder import Split, Splits, few_of_each, find_clips
+from onlooker.data.folder import find_clips
+from onlooker.data.split import Split, Splits, few_of_each
 from onlooker.evaluation.report.page import Page
 from onlooker.evaluation.results import cores
 from onlooker.evaluation.report.summary import percent

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.files import read_json, write_json
-from onlooker.data.folder import Split
+from onlooker.data.split import Split, require_clips
 from onlooker.data.clips import ClipFrames
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.runs.train import read_clips
@@ -50,6 +50,7 @@ def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]
     members = [load(run) for run in runs]
     Fused(members, [1 / len(members)] * len(members))  # which tells whether they fit
     split = Split.from_dict(splits[0], Path(folders[0]))
+    require_clips((*split.validation, *split.test))
     weights = choose_weights(*_answers(runs, members, split.validation, quiet)[:2])
     scores, targets, names, frame_scores, skipped = _answers(runs, members, split.test, quiet)
     together = [fuse_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]

@@ -9,7 +9,7 @@ from torch import nn
 from onlooker.config import DataConfig
 from onlooker.files import read_json
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.folder import Split
+from onlooker.data.split import Split
 from onlooker.runs.memo import fingerprint
 from onlooker.runs.features import weights_digest
 from onlooker.models.initialize import initialize_motion

@@ -17,7 +17,8 @@ import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json, write_json
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.folder import Split, find_clips, split_clips
+from onlooker.data.folder import find_clips
+from onlooker.data.split import Split, require_clips, split_clips
 from onlooker.data.clips import ClipFrames, ClipWindows, Files, prepare
 from onlooker.files import DiskFullError
 from onlooker.evaluation.metrics import measure, write_scores
@@ -97,6 +98,7 @@ def train(
     begin: Mapping[Path, str | None] = dict.fromkeys(init_from)
     if goes_on := _goes_on(run, resume):
         model, data, training, split, features, begin = _read_run(run, folder)
+        require_clips(split.clips)
         known = _read_skipped(run)
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -156,6 +158,7 @@ def evaluate(
     split = Split.from_dict(read_json(run / "split.json"), Path(stored["clips"]))
     if clips is None:
         test = split.test
+        require_clips(test)
         skipped = _read_skipped(run)
         out = run
     else:

@@ -1,0 +1,37 @@
+"""Fingerprints of clips: a copy of a training clip is recognized by its content, whatever its path."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from onlooker.structures import ClipError
+from onlooker.video.image_sequence import pictures
+
+_ENDS = 1 << 20  # bytes
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a clip's content: 32 hexadecimal digits.
+
+    Of a video file: its size, and its first and last mebibyte (all of a file of up to 2 MiB). Of an image sequence:
+    its images in order. Names do not count.
+
+    Raises:
+        ClipError: the clip does not exist, or cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for file in pictures(path) if path.is_dir() else [path]:
+            _add(digest, file)
+    except OSError as error:
+        raise ClipError(path, f"cannot be read ({error.strerror})", "restore it, or leave it out") from error
+    return digest.hexdigest()[:32]
+
+
+def _add(digest: "hashlib._Hash", file: Path) -> None:
+    with file.open("rb") as content:
+        size = os.fstat(content.fileno()).st_size
+        digest.update(size.to_bytes(8, "little"))
+        digest.update(content.read(_ENDS))
+        content.seek(max(content.tell(), size - _ENDS))
+        digest.update(content.read(_ENDS))

@@ -1,0 +1,246 @@
+"""Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onlooker.data.fingerprint import fingerprint
+from onlooker.structures import Clip, ClipError
+
+SPLITS = ("training", "validation", "test")
+
+SplitDict = dict[str, list[dict[str, str | None]]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test clips. No clip and no recording is in two of them.
+
+    `test` may be empty: a model that is trained on all clips (`split_without_test`) has none left to test it.
+
+    Raises:
+        ValueError: no training or validation clips, or a clip or recording in two splits.
+    """
+
+    training: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        split_of: dict[str, str] = {}
+        for name, clips in self._by_name().items():
+            if not clips and name != "test":
+                raise ValueError(f"no clips for {name}: {self._counts()}")
+            for group in {_group(clip) for clip in clips}:
+                if group in split_of:
+                    raise ValueError(f"{group} is in {split_of[group]} and in {name}; splits must not share it")
+                split_of[group] = name
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips: training, validation, test."""
+        return (*self.training, *self.validation, *self.test)
+
+    def without(self, paths: Collection[Path]) -> "Split":
+        """The same split without the clips at `paths`.
+
+        Raises:
+            ValueError: no clips are left for training, validation or test.
+        """
+        left = Split(*(tuple(clip for clip in clips if clip.path not in paths) for clips in self._by_name().values()))
+        if self.test and not left.test:
+            raise ValueError(f"no clips for test: {left._counts()}")
+        return left
+
+    def to_dict(self, folder: Path, fingerprints: bool = False) -> SplitDict:
+        """Values for JSON: by split, each clip's path (relative to `folder` if it is inside), label and recording.
+
+        Args:
+            folder: the folder that holds the clips.
+            fingerprints: also store the fingerprint of each clip's content; reads every clip.
+        """
+
+        def entry(clip: Clip) -> dict[str, str | None]:
+            inside = clip.path.is_relative_to(folder)
+            path = clip.path.relative_to(folder) if inside else clip.path.absolute()
+            content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
+            return {"path": path.as_posix(), "label": clip.label, "recording": clip.recording, **content}
+
+        return {name: [entry(clip) for clip in clips] for name, clips in self._by_name().items()}
+
+    @classmethod
+    def from_dict(cls, values: SplitDict, folder: Path) -> "Split":
+        """The inverse of `to_dict`, with the clips in `folder`. They need not exist: see `require_clips`."""
+
+        def clip(entry: dict[str, str | None]) -> Clip:
+            return Clip(folder / str(entry["path"]), str(entry["label"]), entry["recording"])
+
+        return cls(*(tuple(map(clip, values[name])) for name in SPLITS))
+
+    def _by_name(self) -> dict[str, tuple[Clip, ...]]:
+        return dict(zip(SPLITS, (self.training, self.validation, self.test), strict=True))
+
+    def _counts(self) -> str:
+        return ", ".join(f"{name} {len(clips)}" for name, clips in self._by_name().items())
+
+
+# Splits by name, or a function that makes them from the clips that can be read.
+Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
+
+
+def require_clips(clips: Iterable[Clip]) -> None:
+    """Check that the clips of a stored split exist.
+
+    Raises:
+        ClipError: a clip does not exist.
+    """
+    for clip in clips:
+        if not clip.path.exists():
+            raise ClipError(clip.path, "not found", "the split of the run names it; restore it, or train again")
+
+
+def copies_of(
+    values: SplitDict, clips: Iterable[Clip], names: Collection[str] = ("training", "validation")
+) -> list[Clip]:
+    """Those of `clips` whose content is that of a clip in a stored split, whatever their paths.
+
+    Args:
+        values: what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
+        clips: the clips to check.
+
+    Raises:
+        ClipError: a clip cannot be read.
+    """
+    stored = {entry.get("fingerprint") for name in ("training", "validation") for entry in values[name]} - {None}
+    return [clip for clip in clips if fingerprint(clip.path) in stored] if stored else []
+
+
+def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """At most `count` clips of each class, equally spaced in their order; 0: all."""
+    of_class: dict[str, list[Clip]] = {}
+    for clip in clips:
+        of_class.setdefault(clip.label, []).append(clip)
+    kept = {
+        clip.path
+        for of in of_class.values()
+        for clip in (of if not count or len(of) <= count else [of[i * len(of) // count] for i in range(count)])
+    }
+    return [clip for clip in clips if clip.path in kept]
+
+
+def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) -> dict[str, Split]:
+    """Splits by name: one (`split_clips`), `folds` (`fold_clips`), or one per recording (`leave_one_out`).
+
+    The names can be used as folder names.
+    """
+    if leave_out:
+        splits: dict[str, Split] = {}
+        for recording, split in leave_one_out(clips).items():
+            # The name of a recording may contain anything, even a path.
+            name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
+            splits[name if name not in splits else f"{name}-{len(splits)}"] = split
+        return splits
+    if folds:
+        return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
+    return {"split": split_clips(clips)}
+
+
+def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """A fifth of the clips for test, a sixth of the rest for validation, stratified by class, recordings kept whole.
+
+    Raises:
+        ValueError: a class has fewer than 3 recordings (clips, if no recordings are known).
+    """
+    _require(clips, 3, "training, validation and test need at least 3; add some")
+    return fold_clips(clips, min(5, _fewest(clips)[1]), seed)[0]
+
+
+def split_without_test(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """All clips for the final model after cross-validation: a sixth for validation, the rest for training.
+
+    Raises:
+        ValueError: a class has fewer than 2 recordings (clips, if no recordings are known).
+    """
+    return _with_validation(clips, np.empty(0, int), seed)
+
+
+def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
+    """`folds` splits whose test clips are disjoint and together all clips; recordings are kept whole.
+
+    Raises:
+        ValueError: fewer recordings (or clips) of a class than folds.
+    """
+    if folds < 2:
+        raise ValueError(f"folds is {folds}, expected at least 2")
+    _require(clips, folds, f"{folds} folds need at least {folds}; add some, or use fewer folds")
+    return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
+
+
+def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
+    """One split per recording: that recording is the test split, all others are for training and validation.
+
+    Raises:
+        ValueError: fewer than 3 recordings, or clips without a recording.
+    """
+    recordings = sorted({clip.recording for clip in clips if clip.recording is not None}, key=_natural)
+    if len(recordings) < 3 or any(clip.recording is None for clip in clips):
+        raise ValueError(
+            f"{len(recordings)} recordings are known; leave-one-out needs recordings.csv (columns clip, recording) "
+            "next to the class folders, or a column recording in a list of clips, with at least 3 recordings"
+        )
+    return {
+        name: _with_validation(clips, np.array([i for i, clip in enumerate(clips) if clip.recording == name]), seed)
+        for name in recordings
+    }
+
+
+def _group(clip: Clip) -> str:
+    return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
+
+
+def _natural(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (10**9, name)
+
+
+def _fewest(clips: Sequence[Clip]) -> tuple[str, int]:
+    """The class with the fewest recordings (clips, if no recordings are known), and their number."""
+    counts = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in clips})
+    return min(counts.items(), key=lambda item: (item[1], item[0]))
+
+
+def _require(clips: Sequence[Clip], least: int, expected: str) -> None:
+    label, count = _fewest(clips)
+    if count < least:
+        unit = "recording" if any(clip.recording is not None for clip in clips) else "clip"
+        raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
+
+
+def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
+    # scikit-learn takes a second to import, and only splitting needs it.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = [clip.label for clip in clips], [_group(clip) for clip in clips]
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [test for _, test in splitter.split(labels, labels, groups)]
+
+
+def _with_validation(clips: Sequence[Clip], test: Any, seed: int) -> Split:
+    tested = set(test.tolist())
+    rest = [clip for i, clip in enumerate(clips) if i not in tested]
+    _require(rest, 2, "training and validation need at least 2 besides the test clips; add some")
+    classes = {clip.label for clip in clips}
+    for part in _folds(rest, min(6, _fewest(rest)[1]), seed):
+        chosen = set(part.tolist())
+        training = tuple(clip for i, clip in enumerate(rest) if i not in chosen)
+        # All recordings of a class can be in one fold; then another fold is used for validation.
+        if {clip.label for clip in training} == classes:
+            validation = tuple(clip for i, clip in enumerate(rest) if i in chosen)
+            return Split(training, validation, tuple(clips[i] for i in sorted(tested)))
+    raise ValueError(
+        "recordings cannot be divided so that every class has training clips; add some, or use another number of folds"
+    )

@@ -1,0 +1,263 @@
+"""Splits keep together what belongs together: stratified, with folds, stored and read again."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onlooker.data.folder import find_clips
+from onlooker.data.split import (
+    Split,
+    copies_of,
+    few_of_each,
+    fold_clips,
+    leave_one_out,
+    make_splits,
+    require_clips,
+    split_clips,
+    split_without_test,
+)
+from onlooker.structures import Clip, ClipError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def made(recordings: Sequence[Sequence[int]], classes: int) -> list[Clip]:
+    """Clips of `recordings`, each a list of the classes of its clips."""
+    clips = [
+        Clip(Path(f"{label % classes}/{r}-{i}.mp4"), str(label % classes), str(r))
+        for r, labels in enumerate(recordings)
+        for i, label in enumerate(labels)
+    ]
+    return sorted(clips, key=lambda clip: clip.path)
+
+
+def keeps_apart(split: Split, clips: Sequence[Clip]) -> None:
+    """Every clip is in exactly one split, no recording in two."""
+    assert Counter(split.clips) == Counter(clips)
+    parts = split.training, split.validation, split.test
+    groups = [{clip.recording or str(clip.path) for clip in part} for part in parts]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_names_of_recordings_cannot_lead_out_of_the_run() -> None:
+    clips = [
+        Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("../../x", "..\\..\\x", "/etc", "b c")
+    ]
+    splits = make_splits(clips, leave_out=True)
+    assert len(splits) == 4
+    assert all(re.fullmatch(r"[\w-]+", name) for name in splits)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=8), min_size=5, max_size=20),
+    st.integers(2, 4),
+    st.integers(2, 5),
+    st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_folds_are_disjoint_complete_and_keep_recordings_whole(
+    recordings: list[list[int]], classes: int, folds: int, seed: int
+) -> None:
+    clips = made(recordings, classes)
+    try:
+        splits = fold_clips(clips, folds, seed)
+    except ValueError as error:
+        known = ("need at least", "no clips for", "cannot be divided")
+        assert any(words in str(error) for words in known)  # noqa: PT017 - or there are no splits
+        return
+    assert len(splits) == folds
+    for split in splits:
+        keeps_apart(split, clips)
+    assert Counter(clip for split in splits for clip in split.test) == Counter(clips)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=8), min_size=10, max_size=25), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_a_class_that_is_tested_is_also_learned(recordings: list[list[int]], seed: int) -> None:
+    clips = made(recordings, 2)
+    try:
+        splits = fold_clips(clips, 3, seed)
+    except ValueError:
+        return
+    for split in splits:
+        assert {clip.label for clip in split.training} == {clip.label for clip in clips}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_clips_without_recordings_are_split_class_by_class(seed: int) -> None:
+    counts = {"a": 60, "b": 30, "c": 10}
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
+    split = split_clips(clips, seed)
+    keeps_apart(split, clips)
+    for label, count in counts.items():
+        tested, chosen, learned = (
+            sum(c.label == label for c in part) for part in (split.test, split.validation, split.training)
+        )
+        assert tested == count / 5
+        assert abs(chosen - (count - tested) / 6) < 1
+        assert learned > chosen
+
+
+def test_the_same_seed_the_same_split_and_another_another() -> None:
+    clips = [Clip(Path(f"{i % 3}/{i}.mp4"), str(i % 3)) for i in range(60)]
+    assert split_clips(clips, 1) == split_clips(clips, 1)
+    assert split_clips(clips, 1) != split_clips(clips, 2)
+
+
+def test_leaving_each_recording_out() -> None:
+    people = random.Random(0).sample(range(1, 13), 12)
+    clips = [Clip(Path(f"{label}/{p}.mp4"), label, str(p)) for label in "abc" for p in people]
+    splits = leave_one_out(clips)
+    assert list(splits) == [str(p) for p in range(1, 13)]  # 9 before 10
+    for name, split in splits.items():
+        keeps_apart(split, clips)
+        assert {clip.recording for clip in split.test} == {name}
+        assert len(split.test) == 3
+
+
+def test_names_that_look_like_numbers_but_are_none_can_be_left_out() -> None:
+    clips = [Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("²", "③", "x", "7")]
+    assert next(iter(leave_one_out(clips))) == "7"
+
+
+@pytest.mark.parametrize("recordings", [(None,) * 4, ("a", "b"), ("a", "b", "c", None)])
+def test_recordings_that_cannot_be_left_out(recordings: tuple[str | None, ...]) -> None:
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label, r) for label in "xy" for i, r in enumerate(recordings)]
+    known = len({r for r in recordings if r})
+    with pytest.raises(ValueError, match=rf"{known} recordings are known; .*recordings.csv .*at least 3"):
+        leave_one_out(clips)
+
+
+def test_too_few_clips_for_the_splits() -> None:
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(2 if label == "b" else 9)]
+    with pytest.raises(
+        ValueError, match="class b has 2 clips; training, validation and test need at least 3; add some"
+    ):
+        split_clips(clips)
+    clips += [Clip(Path(f"b/{i}.mp4"), "b") for i in range(2, 9)]
+    clips = [Clip(c.path, c.label, f"person {i % 3}") for i, c in enumerate(clips)]
+    with pytest.raises(
+        ValueError, match=r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds"
+    ):
+        fold_clips(clips, 4)
+    with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
+        fold_clips(clips, 1)
+
+
+def test_a_class_of_three_clips_is_in_every_split() -> None:
+    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(3)]
+    split = split_clips(clips)
+    assert [len(split.training), len(split.validation), len(split.test)] == [2, 2, 2]
+
+
+def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
+    clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
+    clips += [Clip(Path("c/p.mp4"), "c", "p")]
+    with pytest.raises(ValueError, match="cannot be divided so that every class has training clips"):
+        leave_one_out(clips)
+
+
+def test_a_split_refuses_empty_parts_and_clips_in_two() -> None:
+    a, b, c = (Clip(Path(f"x/{name}.mp4"), "x") for name in "abc")
+    with pytest.raises(ValueError, match="no clips for validation: training 1, validation 0, test 1"):
+        Split((a,), (), (b,))
+    with pytest.raises(ValueError, match=r"x.a.mp4 is in training and in test; splits must not share it"):
+        Split((a,), (b,), (a, c))
+    tom = [Clip(clip.path, "x", "tom") for clip in (a, b)]
+    with pytest.raises(ValueError, match="recording tom is in training and in validation"):
+        Split((tom[0],), (tom[1],), (c,))
+
+
+def six_of_each(folder: Path) -> list[Clip]:
+    for label in "ab":
+        for i in range(6):
+            touch(folder / label / f"{i}.mp4")
+            (folder / label / f"{i}.mp4").write_text(f"{label}{i}")
+    return find_clips(folder)
+
+
+def test_a_stored_split_travels_without_its_clips(tmp_path: Path) -> None:
+    values = split_clips(six_of_each(tmp_path / "old")).to_dict(tmp_path / "old")
+    split = Split.from_dict(values, tmp_path / "elsewhere")
+    assert split.to_dict(tmp_path / "elsewhere") == values
+    with pytest.raises(ClipError, match=r"a.\d.mp4: not found; the split of the run names it; restore it, or train"):
+        require_clips(split.training)
+    (tmp_path / "old").rename(tmp_path / "elsewhere")
+    require_clips(split.clips)
+    keeps_apart(split, find_clips(tmp_path / "elsewhere"))
+
+
+def test_clips_outside_the_folder_are_stored_with_their_whole_paths(tmp_path: Path) -> None:
+    a, b, c = (Clip(tmp_path / folder / "a.mp4", "x") for folder in ("in", "out", "in/deeper"))
+    values = Split((a,), (b,), (c,)).to_dict(tmp_path / "in")
+    assert [values[name][0]["path"] for name in ("training", "validation", "test")] == [
+        "a.mp4", (tmp_path / "out" / "a.mp4").as_posix(), "deeper/a.mp4"
+    ]  # fmt: skip
+    assert Split.from_dict(values, tmp_path / "in").clips == (a, b, c)
+
+
+def test_copies_of_training_clips_are_recognized_by_content(tmp_path: Path) -> None:
+    split = split_clips(six_of_each(tmp_path / "clips"))
+    values = split.to_dict(tmp_path / "clips", fingerprints=True)
+    assert Split.from_dict(values, tmp_path / "clips") == split
+    new = tmp_path / "new.mp4"
+    new.write_text("new")
+    copies = []
+    for i, clip in enumerate(split.clips):
+        copies.append(Clip(tmp_path / f"renamed{i}.avi", clip.label))
+        copies[-1].path.write_bytes(clip.path.read_bytes())
+    learned = len(split.training) + len(split.validation)
+    assert copies_of(values, [Clip(new, "a"), *copies]) == copies[:learned]
+    assert copies_of(split.to_dict(tmp_path / "clips"), copies) == []
+
+
+def test_the_final_model_trains_on_all_clips() -> None:
+    clips = made([range(3)] * 12, 3)
+    split = split_without_test(clips)
+    keeps_apart(split, clips)
+    assert (len(split.training), len(split.validation), len(split.test)) == (30, 6, 0)
+    with pytest.raises(ValueError, match="class 0 has 1 recording; training and validation need at least 2"):
+        split_without_test(clips[:1])
+
+
+def test_a_test_split_does_not_vanish_without_an_error() -> None:
+    a, b, c = (Clip(Path(f"x/{name}.mp4"), "x") for name in "abc")
+    assert Split((a,), (b,), (c,)).without([]).test == (c,)
+    with pytest.raises(ValueError, match="no clips for test: training 1, validation 1, test 0"):
+        Split((a,), (b,), (c,)).without([c.path])
+
+
+def test_weizmann_keeps_its_people_apart(real_data: Path) -> None:
+    folder = real_data / "clips" / "weizmann" / "frames"
+    if not folder.is_dir():
+        pytest.skip("no Weizmann clips here")
+    clips = find_clips(folder)
+    assert len(clips) == 93
+    assert len({clip.label for clip in clips}) == 10
+    assert len({clip.recording for clip in clips}) == 9
+    splits = fold_clips(clips, 3)
+    for split in splits:
+        keeps_apart(split, clips)
+        assert len({clip.recording for clip in split.test}) == 3
+        assert {clip.label for clip in split.training} == {clip.label for clip in clips}
+    assert np.ptp([len(split.test) for split in splits]) <= 3
+    assert len(leave_one_out(clips)) == 9
+
+
+def test_a_few_clips_of_each_class_are_spread_over_it() -> None:
+    clips = [Clip(Path(f"{label}/{k}.mp4"), label) for label, count in (("a", 6), ("b", 2)) for k in range(count)]
+    assert [clip.path.as_posix() for clip in few_of_each(clips, 3)] == [
+        "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/0.mp4", "b/1.mp4"
+    ]  # fmt: skip
+    assert few_of_each(clips, 0) == clips
