@@ -326,7 +326,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("train", "{squares}", "--run", "{tmp}/r", "--folds", "1"), "folds is 1, expected at least 2"),
         (
             ("train", "{squares}", "--run", "{tmp}/r", "--leave-one-out"),
-            "0 recordings are known; leaving one out needs",
+            "0 recordings are known; leave-one-out needs",
         ),
         (
             ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,magic"),
@@ -336,7 +336,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("compare", "{squares}", "--run", "{tmp}/r", "--seeds", "0"), "4 models and 0 seeds, expected at least one"),
         (("train", "{squares}", "--run", "{tmp}/r", "--resume"), "r: no run to go on with; check --run"),
         (("train", "{squares}", "--run", "{squares}"), "holds files that are not a run's; choose a new folder"),
-        (("evaluate", "{run}", "--clips", "{squares}/.."), "no clips; a class holds"),
+        (("evaluate", "{run}", "--clips", "{squares}/.."), "no clips; a class folder holds"),
         (("evaluate", "{tmp}/nowhere"), "nowhere: no such folder; expected one that `onlooker train` has finished"),
         (("evaluate", "{run}/model"), "model: no split.json; expected a run's folder"),
         (("predict", "{tmp}", "a.mp4"), "the folder holds no trained model; expected one that `onlooker train`"),
