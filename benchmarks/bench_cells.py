@@ -73,7 +73,7 @@ def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
     video = video.detach().requires_grad_()
     state: State = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        hidden = unroll(cell, video, state)[0]
+        hidden = unroll(cell, video, state)[0].hidden
     weights = [*cell.parameters()]  # type: ignore[attr-defined] # every cell is a module
     return [hidden.detach(), *torch.autograd.grad(hidden.float(), [video, *weights], pull)]
 
@@ -139,7 +139,7 @@ def difference(attends: bool) -> float:
             cell.attention.from_features.bias.copy_(model.from_features.bias + model.from_hidden.bias)
         video = material()[0]
         state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
-        return (unroll(cell, video, state)[0] - model(video)).abs().max().item()
+        return (unroll(cell, video, state)[0].hidden - model(video)).abs().max().item()
 
 
 def main() -> None:

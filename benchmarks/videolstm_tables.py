@@ -80,7 +80,7 @@ def segments(results: Results) -> str:
     """When, from labels only: the weight of frames, and what needs none."""
     figures = results[SEGMENTS]
     columns = ("segment_map_50", "segment_map_50_95", "iou")
-    rows = [("`moments`: the weight of each frame", figures), ("the same, in a stream", figures["causal"])]
+    rows = [("`mil`: the weight of each frame", figures), ("the same, in a stream", figures["causal"])]
     rows += [(GUESSES[name], of) for name, of in figures["baselines"].items()]
     note = (
         f"{figures['clips']:,} clips, {figures['epochs']} epochs; {figures['test_clips']:,} test clips, of which "

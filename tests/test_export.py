@@ -22,7 +22,6 @@ from onlooker.data.transforms import to_video
 from onlooker.ensemble import Fused
 from onlooker.export import export, export_run, verify
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.classifier import Classifier
 from onlooker.models.registry import MODELS, create_model
 from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
 from onlooker.recognizer import Recognizer
@@ -76,9 +75,8 @@ def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | Non
     for frame in torch.from_numpy(frames):
         video = to_video(frame, of.data.normalization, of.data.flow_channels)
         output, state = of.model.step(video, state)
-        # By the way that whole clips take.
-        says_when = isinstance(of.model, Classifier) and of.model.says_when
-        evidence = of.model.look(of.model.encode_video(video[:, None]))[0][:, 0] if says_when else None
+        # Compared with that of whole clips.
+        evidence = None if output.evidence is None else of.model(video[:, None]).evidence[:, 0]
         answers.append((output.logits.softmax(-1), output.attention, evidence, state))
     return answers
 
@@ -137,21 +135,22 @@ def test_the_exported_step_equals_the_eager_one_over_100_frames(
     assert [each.name for each in graph.output] == [*about["outputs"], *nexts]
     told = {each.name: len(each.type.tensor_type.shape.dim) for each in graph.output}
     assert all(told[name] == len(shape) for name, shape in about["outputs"].items())
-    assert ("evidence" in told) == (name == "moments")
-    assert about["happening"] == ({"onset": 0.5, "level": 0.0, "score_smoothing": 0.0} if name == "moments" else None)
+    assert ("evidence" in told) == (name == "mil")
+    assert about["happening"] == ({"onset": 0.5, "level": 0.0, "score_smoothing": 0.0} if name == "mil" else None)
 
 
 def test_evidence_that_differs_is_refused(tmp_path: Path) -> None:
-    of = recognizer("moments")
+    of = recognizer("mil")
     folder = export(of, tmp_path / "export")
     assert verify(of, folder) <= 1e-4
-    of.model.look = lambda features: (torch.zeros(features.shape[:2]), None)  # type: ignore[union-attr, assignment]
+    step = of.model.step
+    of.model.step = lambda *given: (step(*given)[0]._replace(evidence=torch.zeros(1)), step(*given)[1])  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="differs from the model by"):
         verify(of, folder)
 
 
 def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
-    of = recognizer("moments")
+    of = recognizer("mil")
     with torch.no_grad():
         of.model.cell.score.weight.mul_(-1000)  # type: ignore[union-attr, operator]
     with onlooker.export._quiet():
@@ -166,7 +165,7 @@ def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
 
 
 def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_clip: Make) -> None:
-    of, clip = recognizer("moments"), make_clip(frames=12)
+    of, clip = recognizer("mil"), make_clip(frames=12)
     with torch.no_grad():
         of.model.cell.score.weight.mul_(30)  # type: ignore[union-attr, operator]
     of.localization = LocalizationParameters(onset=0.4, level=-50.0)
@@ -192,7 +191,7 @@ def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("tracks", {}, "follows things and has no step to export; train one of convnet, opinions, lstm"),
+        ("tracks", {}, "reads several frames together and has no step to export; train one of convnet, opinions, lstm"),
         ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, opinions, lstm"),
         ("convlstm", {"init": "clip-mean"}, "init is 'clip-mean', .* train with --init zeros or first-frame"),
     ],
@@ -310,7 +309,7 @@ def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("size", "settings"),
-    [((64, 48), {"channels": 1, "init": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "moments"})],
+    [((64, 48), {"channels": 1, "init": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "mil"})],
     ids=["gray, shrunk, learned start", "color, grown", "weighs frames"],
 )
 def test_the_example_needs_no_pytorch(

@@ -53,7 +53,7 @@ def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]
     pixels = np.stack([frame for _, _, frame in stream(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
-        logits, attention = of.model(to_video(small[None], of.data.normalization))
+        logits, attention, _ = of.model(to_video(small[None], of.data.normalization))
     return logits[0].softmax(-1).numpy(), None if attention is None else attention[0].numpy()
 
 
@@ -121,7 +121,7 @@ def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
     """A model that weighs frames, and not all alike."""
     data = replace(DATA, frames=14, modality=streams, flow_length=1)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
-    of = recognizer("moments", data, **settings)
+    of = recognizer("mil", data, **settings)
     with torch.no_grad():
         of.model.cell.score.weight.mul_(1000)  # type: ignore[union-attr, operator]
     of.localization = LocalizationParameters(level=-100.0, score_smoothing=smoothing)
@@ -293,7 +293,7 @@ def test_breaking_off_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-@pytest.mark.parametrize("name", ["lstm", "moments"])
+@pytest.mark.parametrize("name", ["lstm", "mil"])
 def test_memory_is_constant(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(1500)), fps=25)
     of, after = recognizer(name), {}

@@ -239,15 +239,14 @@ def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedS
     ours, theirs, largest = None, None, 0.0
     for _ in range(_COMPARED):
         frame = chance.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
-        features = model.encode(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels))
-        output, ours = model.step_features(features, ours)
+        output, ours = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), ours)
         answer = exported.step(frame, theirs)
         theirs = answer.state
         differences = [output.logits.softmax(-1).numpy() - answer.scores]
         if output.attention is not None and answer.attention is not None:
             differences.append(output.attention.numpy() - answer.attention)
-        if answer.evidence is not None:
-            differences.append(model.look(features[:, None])[0][:, 0].numpy() - answer.evidence)
+        if output.evidence is not None and answer.evidence is not None:
+            differences.append(output.evidence.numpy() - answer.evidence)
         # As NumPy takes the largest, a NaN wins, and is not below any tolerance.
         largest = float(np.max([largest, *(np.abs(each).max() for each in differences)]))
     return largest
@@ -282,7 +281,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
         },
         "outputs": {name: ["B", *shape] for name, shape in step.answers.items()},
         # With which a program judges the evidence as `live.lasts_next` does.
-        "happening": times if model.says_when else None,
+        "happening": times if model.has_evidence else None,
     }
 
 

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from onlooker.data.transforms import to_video
 from onlooker.models.cells.cell import State
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import MODELS
-from onlooker.models.track_classifier import TrackClassifier
 from onlooker.recognizer import Recognizer
 
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
@@ -46,12 +45,12 @@ class PixelStep(nn.Module):
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
-        model = recognizer.model
-        if not isinstance(model, Classifier):
+        model = cast(Classifier, recognizer.model)
+        if not model.encodes_frames:
             names = ", ".join(name for name, recipe in MODELS.items() if recipe.kind == "Classifier")
-            what = "follows things" if isinstance(model, TrackClassifier) else "needs the whole clip"
+            what = "reads several frames together" if model.streams else "needs the whole clip"
             raise ValueError(f"this model {what} and has no step to export; train one of {names}")
-        if model.init == "clip-mean":
+        if not model.streams:
             raise ValueError(
                 "init is 'clip-mean', which needs the whole clip before its first step; train with --init zeros or "
                 "first-frame to export"
@@ -87,7 +86,7 @@ class PixelStep(nn.Module):
         answers: dict[str, tuple[int, ...]] = {"scores": (self.model.num_classes,)}
         if self.model.attends:
             answers["attention"] = self.model.grid
-        if self.model.says_when:
+        if self.model.has_evidence:
             answers["evidence"] = ()
         return answers
 
@@ -114,9 +113,8 @@ class PixelStep(nn.Module):
             state = State(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
         output, state = self.model.cell(features, state)
         scores = self.model.classify(output.hidden).softmax(-1)
-        looked = [] if output.attention is None else [output.attention]
-        told = [self.model.look(features[:, None])[0][:, 0]] if self.model.says_when else []
-        return scores, *looked, *told, *(part for part, carried in zip(state, self.carried, strict=True) if carried)
+        answers = [part for part in output[1:] if part is not None]
+        return scores, *answers, *(part for part, carried in zip(state, self.carried, strict=True) if carried)
 
 
 class ExportedStep:

@@ -19,10 +19,9 @@ from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, room_for, write_json
 from onlooker.localization.locate import locate
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
-from onlooker.models.encoders.build import Windowed
+from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import rebuild
-from onlooker.models.video_model import VideoModel
+from onlooker.models.video_model import Output, VideoModel
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Failed, Named, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
@@ -44,7 +43,7 @@ class Seen(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` (`Classifier.look`), if there are any."""
+    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` (`Output`), if there are any."""
 
     scores: Tensor
     attention: Tensor | None
@@ -86,12 +85,6 @@ class Recognizer:
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.localization = aggregation, localization
 
-    @property
-    def looks_through(self) -> Windowed | None:
-        """What says where its windows lie, the model or its encoder; None: it sees whole frames."""
-        parts: tuple[object, ...] = self.model, self.model.encoder
-        return next((part for part in parts if isinstance(part, Windowed)), None)
-
     def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of a clip, `K`, from those at its frames, `T K`; or of several clips, `… T K -> … K`."""
         scores: NDArray[np.float32] = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
@@ -111,17 +104,8 @@ class Recognizer:
         """
         samples = samples.to(self._device)
         if samples.dtype == torch.float16:
-            return self._behind_encoder(to_features(samples))
-        video = to_video(samples, self.data.normalization, self.data.flow_channels)
-        if isinstance(self.model, Classifier) and self.model.says_when:
-            return self._behind_encoder(self.model.encode_video(video))
-        return _probabilities(*self.model(video), None)
-
-    def _behind_encoder(self, features: Tensor) -> Answer:
-        """The same from features `B T D h w`."""
-        model = self.model
-        evidence = model.look(features)[0] if isinstance(model, Classifier) and model.says_when else None
-        return _probabilities(*model.forward_features(features), evidence)
+            return _probabilities(self.model.forward_features(to_features(samples)))
+        return _probabilities(self.model(to_video(samples, self.data.normalization, self.data.flow_channels)))
 
     @torch.inference_mode()
     def classify_windows(self, samples: Tensor, windows: NDArray[np.int64]) -> Seen:
@@ -131,11 +115,11 @@ class Recognizer:
             samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
             windows: `W T`, places among the `U`.
         """
-        if not isinstance(self.model, Classifier) or len(windows) == 1:
+        if not self.model.encodes_frames or len(windows) == 1:
             scores, attention, evidence = joined([self.answer(samples[window][None]) for window in windows])
         else:
             features = torch.cat([self._encode(part) for part in samples.split(_AT_ONCE)])
-            scores, attention, evidence = self._behind_encoder(features[windows])
+            scores, attention, evidence = _probabilities(self.model.forward_features(features[windows]))
         judged = np.mean([self.judge(of_window) for of_window in scores.numpy()], 0)
         frame_scores, *rest = (
             None if part is None else mean_over_windows(part.numpy(), windows, len(samples))
@@ -145,19 +129,16 @@ class Recognizer:
         return Seen(frame_scores, judged, *rest)
 
     @torch.inference_mode()
-    def look_at(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each frame of such samples tells, `B T`, and what is attended there, `B T D`; see `Classifier.look`.
+    def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence of each frame of such samples, `B T`, and its attended features, `B T D`.
 
         Raises:
-            ValueError: a model that weighs no frames.
+            ValueError: a model that does not weigh frames.
         """
-        if not isinstance(self.model, Classifier):
-            raise ValueError("this model has no evidence of single frames; use model moments")
-        return self.model.look(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
+        return self.model.frame_evidence(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
 
     def _encode(self, samples: Tensor) -> Tensor:
         """Frames or stored features `N …` to features `N D h w`."""
-        assert isinstance(self.model, Classifier)
         samples = samples.to(self._device)
         if samples.dtype == torch.float16:
             return to_features(samples)
@@ -227,16 +208,14 @@ class Recognizer:
     @torch.inference_mode()
     def _windows(self, sample: Sample) -> NDArray[np.float32] | None:
         """Where the model's windows lie in the video: those of its encoder, or the one that follows what moves."""
-        looks = self.looks_through
         frames = torch.from_numpy(sample.pixels).to(self._device)
-        if looks is not None:
+        if self.model.has_windows:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
-            # Who follows things sees a frame among its neighbors in a sample; of several samples, the first is shown.
-            samples = sample.windows if isinstance(self.model, Windowed) else np.arange(len(frames))[None]
-            found = [looks.windows(video[window]) for window in samples]
+            # Where a frame's window depends on its neighbors, and it is in several crops, the first crop is shown.
+            found = [self.model.windows(video[crop]) for crop in sample.windows]
             theta = torch.zeros(len(frames), *found[0].shape[1:])
-            for window, seen in zip(samples[::-1], found[::-1], strict=True):
-                theta[window] = seen.cpu()
+            for crop, seen in zip(sample.windows[::-1], found[::-1], strict=True):
+                theta[crop] = seen.cpu()
         elif sample.crop is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:
@@ -368,7 +347,8 @@ def joined(parts: Sequence[Answer]) -> Answer:
     return Answer(torch.cat(scores), *map(together, rest))
 
 
-def _probabilities(logits: Tensor, *rest: Tensor | None) -> Answer:
+def _probabilities(output: Output) -> Answer:
+    logits, *rest = output
     return Answer(logits.float().softmax(-1).cpu(), *(None if part is None else part.float().cpu() for part in rest))
 
 

@@ -15,8 +15,7 @@ from onlooker.data.followed import scene_limit, scene_side
 from onlooker.data.transforms import to_video
 from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.classifier import Classifier
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.structures import Box, ClipError, Step
 from onlooker.video.flow import flow_ahead
@@ -166,28 +165,18 @@ class Streams:
         before = [self.states[name] for name in names if name in self.states]
         state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
         with resumed(self._loop(len(names))):
-            output, evidence, state = self._answer(video, state)
+            output, state = self.model.step(video, state)
         for i, name in enumerate(names):
             self.states[name] = type(state)(*(part[i : i + 1] for part in state))
         scores = output.logits.float().softmax(-1).cpu().numpy()
         maps = None if output.attention is None else output.attention.float().cpu().numpy()
-        told = None if evidence is None else evidence.float().tolist()
+        evidence = None if output.evidence is None else output.evidence.float().tolist()
         seen: list[tuple[str, Seen]] = []
         for i, (name, look) in enumerate(zip(names, looks, strict=True)):
             attention = None if maps is None else self._locate(name, look, maps[i])
-            when = (None, None) if told is None else (told[i], self._lasts(name, told[i]))
+            when = (None, None) if evidence is None else (evidence[i], self._lasts(name, evidence[i]))
             seen.append((name, Seen(scores[i], attention, *when)))
         return seen
-
-    def _answer(self, video: torch.Tensor, state: Any) -> tuple[Output, torch.Tensor | None, Any]:
-        """What the model says of frames `B C H W`, their evidence `B` if it weighs frames, and the states after."""
-        model = self.model
-        if not isinstance(model, Classifier) or not model.says_when:
-            output, state = model.step(video, state)
-            return output, None, state
-        features = model.encode(video)
-        output, state = model.step_features(features, state)
-        return output, model.look(features[:, None])[0][:, 0], state
 
     def _locate(self, name: str, look: _Look, attention: NDArray[np.float32]) -> NDArray[np.float32]:
         """Follow what is attended to in a stream; its map, `h w`, as that of the whole frame."""

@@ -25,8 +25,7 @@ from onlooker.ensemble import Fused, fuse_scores
 from onlooker.evaluation.metrics import measure
 from onlooker.localization.locate import locate
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
-from onlooker.models.encoders.build import Windowed
+from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
@@ -47,17 +46,28 @@ LARGER = replace(PICTURE, size=64)
 # name -> the model, how its samples are made, and its settings beside `hidden`.
 Case = tuple[str, DataConfig, dict[str, Any]]
 FLOW = {"flow_channels": 2}
+
+
+def stored(name: str) -> str:
+    """The name that a model's values are stored under."""
+    return {"mil": "moments"}.get(name, name)
+
+
 SLOW_NETWORKS = [name for name in MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
 CASES: dict[str, Case] = {
     **{
-        name.replace(":", "-"): (name, BOTH if recipe.follows_flow else PICTURE, FLOW if recipe.follows_flow else {})
+        stored(name).replace(":", "-"): (
+            name,
+            BOTH if recipe.follows_flow else PICTURE,
+            FLOW if recipe.follows_flow else {},
+        )
         for name, recipe in MODELS.items()
         if name not in SLOW_NETWORKS
     },
     # Picture and flow: an encoder each, or one that sees all channels.
     "tcn-paired": ("tcn", BOTH, FLOW),
     "atcn-paired": ("atcn", BOTH, FLOW),
-    "moments-paired": ("moments", BOTH, FLOW),
+    "moments-paired": ("mil", BOTH, FLOW),
     "convlstm-paired": ("convlstm", BOTH, FLOW),
     "convlstm-both": ("convlstm", BOTH, {}),
     "convlstm-flow": ("convlstm", replace(PICTURE, modality="flow"), {}),
@@ -66,8 +76,8 @@ CASES: dict[str, Case] = {
     "tracks-grey": ("tracks", GRAY, {"head": "each-glimpse", "stretch": 3}),
     # What is attended must tell the class.
     **{
-        f"{name}-grounded": (name, PICTURE, {"attention_loss": True})
-        for name in ("alstm", "convalstm", "moments", "report")
+        f"{stored(name)}-grounded": (name, PICTURE, {"attention_loss": True})
+        for name in ("alstm", "convalstm", "mil", "report")
     },
     "motion-grounded": ("motion", BOTH, {**FLOW, "attention_loss": True}),
     # The state before the first frame.
@@ -133,25 +143,24 @@ def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:
             told.append(output)
     except ValueError:
         return None
-    parts = zip(*told, strict=True)
+    parts = zip(*((output.logits, output.attention) for output in told), strict=True)
     return [torch.stack(part, 1) for part in parts if part[0] is not None]
 
 
 def further(model: VideoModel, video: Tensor) -> dict[str, Tensor]:
     """What some models tell besides: windows, evidence, the class of what is attended."""
     found: dict[str, Tensor] = {}
-    looks = next((part for part in (model, model.encoder) if isinstance(part, Windowed)), None)
-    if looks is not None:
-        found["windows"] = looks.windows(video[0])
-    if isinstance(model, Classifier):
+    if model.has_windows:
+        found["windows"] = model.windows(video[0])
+    if model.encodes_frames:
         features = found["features"] = model.encode_video(video)
-        if model.says_when:
-            evidence, attended = model.look(features)
-            found |= {"evidence": evidence, "attended": attended, "told": model.tell(evidence, attended)}
-        if model.ground is not None:
+        if model.has_evidence:
+            evidence, attended = model.frame_evidence(features)
+            found |= {"evidence": evidence, "attended": attended, "told": model.pool_evidence(evidence, attended)}
+        if model.has_attention_loss:
             attention = model(video).attention
             assert attention is not None
-            found["seen"] = model.seen(features, attention)
+            found["seen"] = model.attended_logits(features, attention)
     return found
 
 
@@ -265,7 +274,7 @@ def test_a_model(name: str) -> None:
 
     def answers() -> dict[str, Any]:
         with torch.no_grad():
-            logits, attention = model.eval()(video)
+            logits, attention, _ = model.eval()(video)
             return {"logits": logits, "attention": attention}
 
     values: dict[str, Any] = {
@@ -289,7 +298,7 @@ def test_a_model(name: str) -> None:
 
 
 def test_which_models_there_are() -> None:
-    about = {name: {"summary": recipe.summary, "paired": recipe.paired} for name, recipe in MODELS.items()}
+    about = {stored(name): {"summary": recipe.summary, "paired": recipe.paired} for name, recipe in MODELS.items()}
     check("models", {"names": list(about), "about": about, "cases": list(CASES)})
 
 
@@ -355,7 +364,6 @@ def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
     side, width = maps.shape[-1], maps.shape[2]
     sides = (Clips(PICTURE, 14, 1, features=(side, width)), Clips(PICTURE, 9, 2, features=(side, width)))
     model, curves = trained(case, TRAIN, sides, PICTURE, tmp_path)
-    assert isinstance(model, Classifier)
     with torch.no_grad():
         logits = model.forward_features(to_features(sides[1].samples)).logits
     check("fit-features", {"curves": curves, "logits": logits}, rtol=1e-4, atol=1e-4)

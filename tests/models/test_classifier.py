@@ -55,7 +55,7 @@ def stepped(model, video):
 def test_step_equals_forward(name, changes):
     model = made(name, **changes)
     video = made_video(channels=model.in_channels)
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     assert logits.shape == (2, 6, CLASSES)
     assert logits.std() > 0.01
     step_logits, step_attention = stepped(model, video)
@@ -324,4 +324,4 @@ def test_only_what_attends_can_be_grounded():
         ):
             create_model(name, 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
-        create_model("alstm", 3).seen(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
+        create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

@@ -62,7 +62,7 @@ def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
     assert equal(model.cell.attention, weights(seen.cell.attention))
     assert equal(model.cell.upper, weights(seen.cell.cell))
     assert equal(model.head, weights(seen.head))
-    assert equal(model.ground, weights(seen.ground))
+    assert equal(model.attention_head, weights(seen.attention_head))
     assert equal(model.cell.from_upper, from_upper)
     lower, trained = model.cell.lower, moved.cell
     for conv in ("from_features", "from_hidden"):
@@ -98,7 +98,7 @@ def test_with_a_deaf_flow_it_is_the_two_streams_one_asking_for_the_other() -> No
 
     video = torch.rand(2, 4, 3 + FLOW, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
     frames, fields = video[:, :, :3], video[:, :, 3:]
-    remembered, _, _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
+    (remembered, *_), _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
     state, logits, maps = seen.initial_state(2), [], []
     for frame, asks in zip(frames.unbind(1), remembered.unbind(1), strict=True):
         features = seen.encode(frame)
@@ -170,7 +170,7 @@ def test_other_models_are_refused_and_nothing_is_changed(model: Any, seen: Any, 
 
 def test_a_grounded_model_begins_from_one_that_is_not() -> None:
     model = motion(attention_loss=True)
-    ground = weights(model.ground)
+    ground = weights(model.attention_head)
     initialize_motion(model, picture(), flow())
     assert isinstance(model.cell, MotionCell)
-    assert equal(model.ground, ground)
+    assert equal(model.attention_head, ground)

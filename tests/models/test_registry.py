@@ -36,7 +36,7 @@ def parts(model):
         ("atcn", (TemporalConv, "SoftAttention", "scaled")),
         ("convlstm", (ConvLSTM, None, None)),
         ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
-        ("moments", (MILCell, None, None)),
+        ("mil", (MILCell, None, None)),
         ("report", (ConvLSTM, "ContextAttention", "product")),
     ],
 )
@@ -135,10 +135,10 @@ def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):
 
 
 def test_moments_have_an_encoder_for_the_flow_where_there_is_one():
-    both = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, modality="both"), 3)
+    both = configured(ModelConfig("mil", hidden=2), DataConfig(size=16, modality="both"), 3)
     assert isinstance(both.encoder, Paired)
     assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
     for streams, channels in (("rgb", 3), ("flow", 2)):
-        alone = configured(ModelConfig("moments", hidden=2), DataConfig(size=16, modality=streams), 3)
+        alone = configured(ModelConfig("mil", hidden=2), DataConfig(size=16, modality=streams), 3)
         assert isinstance(alone.encoder, Conv4)
         assert alone.in_channels == channels

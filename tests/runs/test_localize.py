@@ -114,13 +114,13 @@ class Knowing(Recognizer):
 class Weighing(Recognizer):
     """Weighs a frame by its first pixel, in steps of e, and knows the class from frames whose second one is bright."""
 
-    def look_at(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def frame_evidence(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first, second = samples[:, :, 0, 0, 0].float(), (samples[:, :, 0, 1, 0] > 200).float()
         return first - 10, torch.nn.functional.pad(second[..., None] * 20, (0, 63))
 
 
 def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not() -> None:
-    model = recognizer("moments").model
+    model = recognizer("mil").model
     with torch.no_grad():
         model.head[-1].weight.zero_()  # type: ignore[index, union-attr]
         model.head[-1].weight[1, 0] = 1  # type: ignore[index, union-attr]
@@ -131,7 +131,7 @@ def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not()
     samples[:, 2:5, 0, 1, 0] = 255
     found = choose_times(weighing, samples, [1, 1, 1])
     assert (found.onset, found.level) == (0.01, 10)
-    with pytest.raises(ValueError, match="the model does not say when"):
+    with pytest.raises(ValueError, match="the model does not weigh frames"):
         choose_times(recognizer(), samples, [1, 1, 1])
 
 
@@ -154,7 +154,7 @@ def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Pa
     few = samples.only(clips[:5])
     assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
     assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
-    weighing = recognizer("moments")
+    weighing = recognizer("mil")
     assert choose_localization(weighing, samples).onset in ONSETS
     assert choose_localization(weighing, few) == LocalizationParameters()
     assert load(knowing.save(tmp_path / "run")).localization == chosen

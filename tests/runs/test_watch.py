@@ -103,7 +103,7 @@ def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None
 
 def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:
     torch.manual_seed(0)
-    model, path = create_model("moments", 2, size=16, hidden=4), make_clip(frames=12)
+    model, path = create_model("mil", 2, size=16, hidden=4), make_clip(frames=12)
     with torch.no_grad():
         model.cell.score.weight.mul_(1000)
     of = Recognizer(model, CLASSES, DataConfig(size=16, normalization="half"))

@@ -386,11 +386,11 @@ def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> Non
     model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
     attended = torch.einsum("btdhw,bthw->btd", maps, attention)
-    seen = attended @ model.ground.weight.T + model.ground.bias
-    torch.testing.assert_close(model.seen(maps, attention), seen)
+    seen = attended @ model.attention_head.weight.T + model.attention_head.bias
+    torch.testing.assert_close(model.attended_logits(maps, attention), seen)
     wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
     torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted)
 
@@ -428,7 +428,7 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
     torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
     frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
-    logits, attention = model(to_video(frames, "half"))
+    logits, attention, _ = model(to_video(frames, "half"))
 
     def loss(**settings: Any) -> Tensor:
         return first_loss(model, frames, targets, TrainConfig(label_smoothing=0.0, **settings))

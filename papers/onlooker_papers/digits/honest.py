@@ -166,11 +166,10 @@ def _samples(variant: str, who: ModelSpec, size: int, sides: Sides, num_digits: 
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     """`on_digits`: the share of frames where every window of the model is on a digit of its own; if it has any."""
-    looks = recognizer.looks_through
-    if looks is None:
+    if not recognizer.model.has_windows:
         return {}
     frames = videos.video.movedim(2, -1)
-    thetas = torch.cat([looks.windows(to_video(clip, DATA.normalization)) for clip in frames])
+    thetas = torch.cat([recognizer.model.windows(to_video(clip, DATA.normalization)) for clip in frames])
     thetas = thetas.view(*videos.video.shape[:2], -1, 2, 3)
     shares = boxes_with_a_window(thetas, videos.boxes, (SIZE, SIZE))
     # Of two digits one window can be on one alone: its share is a half.

@@ -27,7 +27,6 @@ from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
-from onlooker.models.classifier import Classifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.localize import choose, frame_answers, frame_grad_cam
 from onlooker.runs.memo import cell
@@ -257,10 +256,9 @@ def _segments(
 def _attended(recognizer: Recognizer, samples: torch.Tensor) -> NDArray[np.float32]:
     """`B T K`, what the attended part of each frame says by itself."""
     model, data, parts = recognizer.model, recognizer.data, []
-    assert isinstance(model, Classifier), "it is attention_loss"
     for part in samples.split(_AT_ONCE):
         features = model.encode_video(to_video(part, data.normalization, data.flow_channels))
         attention = model.forward_features(features).attention
         assert attention is not None, "it attends"
-        parts.append(model.seen(features, attention).float().softmax(-1))
+        parts.append(model.attended_logits(features, attention).float().softmax(-1))
     return torch.cat(parts).numpy()

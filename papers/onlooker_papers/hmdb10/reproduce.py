@@ -23,7 +23,7 @@ from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
-from onlooker.models.classifier import Classifier, count_parameters
+from onlooker.models.classifier import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import make_store, open_stores, stored_clips
 from onlooker.runs.memo import cell, check_settings
@@ -217,7 +217,6 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     how = budget.data, budget.training
     measured = train(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
     recognizer = load(folder)
-    assert isinstance(recognizer.model, Classifier)
     # Without the clips that cannot be read.
     split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)
     stores = open_stores([features])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onlooker.data.clips import ClipWindows, read_sample
 from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
 from onlooker.localization.tubes import label_tubes, link
-from onlooker.models.classifier import Classifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.localize import choose_from_files
@@ -56,7 +55,6 @@ def score_places(
         `video_map_50_95`; `baselines`: the same of `GUESSES`; `chosen_on`: how many clips, and `localization`: what.
     """
     recognizer = load(run)
-    assert isinstance(recognizer.model, Classifier)
     recognizer.localization = choose_from_files(recognizer, validation, choose_on)
     opened = open_stores(stores)
     samples, _ = stored_clips(test, recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)

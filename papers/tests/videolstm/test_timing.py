@@ -59,7 +59,7 @@ def test_the_wrong_class_at_the_right_time_counts_nothing(clips: TargetClips) ->
 def test_the_onset_is_chosen_without_a_true_time(clips: TargetClips) -> None:
     torch.manual_seed(0)
     config = data("both", FRAMES)
-    model = create_model("moments", 10, in_channels=3, flow_channels=2, size=SIZE, hidden=8)
+    model = create_model("mil", 10, in_channels=3, flow_channels=2, size=SIZE, hidden=8)
     blind = ClipsOf(split_digits(), FRAMES, EVENT)("validation", 4, 0)
     blind.batch.moving.zero_()
     found = timed(Recognizer(model, CLASSES, config, "last"), blind, clips)

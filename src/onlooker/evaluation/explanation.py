@@ -9,13 +9,13 @@ from torch import Tensor
 
 from onlooker.localization.boxes import blank_outside
 from onlooker.localization.maps import upsample
-from onlooker.models.classifier import Classifier
+from onlooker.models.video_model import VideoModel
 
 Pixels = NDArray[np.uint8]
 SHARES = (0.05, 0.1, 0.2)
 
 
-def grad_cam(model: Classifier, features: Tensor, targets: Tensor) -> Tensor:
+def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
     """Which places of the features speak for a class, for any model with maps (Selvaraju et al. 2017, eq. 1 and 2).
 
         α_d = mean_{i,j} ∂y / ∂A_dij,  L = ReLU(Σ_d α_d A_d)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from onlooker.models.cells.build import CELLS, MOTION, Look, build_cell
 from onlooker.models.cells.cell import Cell, State
 from onlooker.models.cells.init import INITS, LearnedInit
-from onlooker.models.cells.mil import MILCell, pooled
+from onlooker.models.cells.mil import MILCell, pool
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.opinions import OpinionPool
 from onlooker.models.cells.unroll import unroll
@@ -34,7 +34,7 @@ class Classifier(VideoModel):
     Args:
         num_classes: K.
         cell: `memoryless`, `lstm`, `convlstm`; or `opinions`, which sums what the head says of each frame.
-        attention: `soft`, `conv`, `context`, `motion`, `moments`, or None.
+        attention: `soft`, `conv`, `context`, `motion`, `mil`, or None.
         glimpse: what the cell sees through the attention: `sum`, `product` or `scaled`.
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
@@ -57,6 +57,7 @@ class Classifier(VideoModel):
         ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.
     """
 
+    encodes_frames = True
     encoder: Encoder
 
     def __init__(
@@ -77,11 +78,11 @@ class Classifier(VideoModel):
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
-        super().__init__(num_classes, in_channels, size, attends=attention is not None)
+        super().__init__(num_classes, in_channels, size)
         if attention == MOTION and not flow_channels:
             raise ValueError("attention 'motion' looks where the flow says, and flow_channels is 0; give 2 for a field")
         self.encoder = _build_encoder(encoder, in_channels, flow_channels, size, pretrained)
-        self.grid: tuple[int, int] = self.encoder.grid(size, size)
+        self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
                 f"encoder {encoder!r} makes one place of a frame of {size} pixels, where attention {attention!r} could "
@@ -100,7 +101,10 @@ class Classifier(VideoModel):
             self.learned_init = LearnedInit(self.encoder.num_features, state)
         # Of two encoders, motion looks at the picture's features, the first.
         attended = self.cell.sizes[0] if isinstance(self.cell, MotionCell) else self.encoder.num_features
-        self.ground = nn.Linear(attended, num_classes) if attention_loss else None
+        self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
+        self.attends, self.has_attention_loss = attention is not None, attention_loss
+        self.has_evidence = isinstance(self.cell, MILCell)
+        self.streams = init != "clip-mean"
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
@@ -140,13 +144,8 @@ class Classifier(VideoModel):
         return self.encoder.num_features if isinstance(self.cell, OpinionPool) else self.cell.num_hidden
 
     def forward(self, video: Tensor) -> Output:
-        """`B T C H W` to class logits at every frame, `B T K`, and where it looked, `B T h w`."""
+        """A video `B T C H W` to class logits at every frame, attention and evidence."""
         return self.forward_features(self.encode_video(video))
-
-    def encode_video(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B T D h w`."""
-        B, T = self.check_video(video)
-        return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
     def forward_features(self, features: Tensor) -> Output:
         """The same behind the encoder: its maps of a video, `B T D h w`, stored or just made, to `forward`'s output.
@@ -157,42 +156,37 @@ class Classifier(VideoModel):
         expected = (self.encoder.num_features, *self.grid)
         if features.ndim != 5 or tuple(features.shape[2:]) != expected:
             raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
-        hidden, attention, _ = unroll(self.cell, features, self._begin(features))
-        return Output(self.classify(hidden.flatten(0, 1)).unflatten(0, features.shape[:2]), attention)
+        output, _ = unroll(self.cell, features, self._begin(features))
+        logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return Output(logits, output.attention, output.evidence)
 
-    @property
-    def says_when(self) -> bool:
-        """Whether it compares frames with each other (`moments`), so that `look` says how much each tells."""
-        return isinstance(self.cell, MILCell)
+    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence of each frame by itself, `B T`, and its attended features, `B T D`, from features `B T D h w`.
 
-    def look(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each frame of features `B T D h w` tells, `B T`, and what is attended at each, `B T D`.
-
-        It is the logarithm of the frame's weight, up to a number that is the same for all (`MILCell`), and that of
-        the frame alone: a stream may ask for each of its frames, with T = 1.
+        Evidence is the logarithm of the frame's weight, up to a constant that is the same for all frames (`MILCell`).
 
         Raises:
-            ValueError: the model is not `moments`.
+            ValueError: the model does not weigh frames.
         """
         if not isinstance(self.cell, MILCell):
-            raise ValueError("this model has no evidence of single frames; use model moments")
-        evidence, attended, _ = self.cell.look(features.flatten(0, 1))
+            return super().frame_evidence(features)
+        evidence, attended, _ = self.cell.attend(features.flatten(0, 1))
         return evidence.view(features.shape[:2]), attended.unflatten(0, features.shape[:2])
 
-    def tell(self, evidence: Tensor, attended: Tensor) -> Tensor:
-        """What `look` found in clips to their logits, `B K`; evidence of -inf leaves a frame out."""
-        return self.classify(pooled(evidence, attended))
+    def pool_evidence(self, evidence: Tensor, attended: Tensor) -> Tensor:
+        """The results of `frame_evidence` to logits of clips, `B K`; evidence of -inf excludes a frame."""
+        return self.classify(pool(evidence, attended))
 
-    def seen(self, features: Tensor, attention: Tensor) -> Tensor:
-        """What is attended, without a memory: features `B T D h w` through maps `B T h w` to class logits `B T K`.
+    def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
+        """Logits `B T K` from the attended features alone, without a memory: features `B T D h w`, maps `B T h w`.
 
         Raises:
-            ValueError: the model is not attention_loss.
+            ValueError: the model was built without `attention_loss`.
         """
-        if self.ground is None:
-            raise ValueError("this model has no scores of what it attends to; build it with attention_loss=True")
-        attended = features[:, :, : self.ground.in_features] * attention[:, :, None]
-        logits: Tensor = self.ground(attended.sum((3, 4)))
+        if self.attention_head is None:
+            return super().attended_logits(features, attention)
+        attended = features[:, :, : self.attention_head.in_features] * attention[:, :, None]
+        logits: Tensor = self.attention_head(attended.sum((3, 4)))
         return logits
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
@@ -212,7 +206,7 @@ class Classifier(VideoModel):
                 raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
             state = self._begin(features[:, None])
         output, state = self.cell(features, state)
-        return Output(self.classify(output.hidden), output.attention), state
+        return Output(self.classify(output.hidden), output.attention, output.evidence), state
 
     def _begin(self, features: Tensor) -> State:
         """The state before the first frame of features `B T D h w`."""

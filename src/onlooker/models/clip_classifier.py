@@ -54,6 +54,8 @@ class ClipClassifier(VideoModel):
         ValueError: a setting that is unknown or does not fit the others.
     """
 
+    streams = False
+
     def __init__(
         self,
         num_classes: int,
@@ -68,7 +70,7 @@ class ClipClassifier(VideoModel):
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
-        super().__init__(num_classes, in_channels, size, attends=False)
+        super().__init__(num_classes, in_channels, size)
         if init != "zeros":
             raise ValueError(f"init is {init!r}, and a model that answers once a clip has no state; give zeros")
         if attention_loss:
@@ -92,7 +94,7 @@ class ClipClassifier(VideoModel):
         """`B T C H W` to class logits `B T K`, equal at all frames of a clip; no attention."""
         _, T = self.check_video(video)
         logits = self.head(self.look(video))
-        return Output(logits[:, None].expand(-1, T, -1), None)
+        return Output(logits[:, None].expand(-1, T, -1))
 
     @property
     def num_features(self) -> int:

@@ -47,8 +47,8 @@ def initialize_motion(model: VideoModel, picture: VideoModel, flow: VideoModel) 
         ("the flow's encoder", both.flow, _weights(moved.encoder)),
         ("the flow's ConvLSTM", cell.lower, {name: _middle(part) for name, part in _weights(lower).items()}),
     ]
-    if net.ground is not None and seen.ground is not None:
-        given.append(("the picture's ground", net.ground, _weights(seen.ground)))
+    if net.attention_head is not None and seen.attention_head is not None:
+        given.append(("the picture's attention_head", net.attention_head, _weights(seen.attention_head)))
     for name, part, weights in given:
         _check_shapes(name, weights, _weights(part))
     for _, part, weights in given:

@@ -85,9 +85,9 @@ MODELS: dict[str, Recipe] = {
         "VideoLSTM: a ConvLSTM over the flow says where a second one looks (Li et al. 2016)",
         {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "flow_channels": 2},
     ),
-    "moments": Recipe(
+    "mil": Recipe(
         "attention over all places of all frames, no other memory (after Ilse et al. 2018): says when, too",
-        {"cell": "memoryless", "attention": "moments", "glimpse": "sum"},
+        {"cell": "memoryless", "attention": "mil", "glimpse": "sum"},
         paired=True,
     ),
     "report": Recipe(

@@ -68,7 +68,7 @@ class TrackClassifier(VideoModel):
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
-        super().__init__(num_classes, in_channels, size, attends=False)
+        super().__init__(num_classes, in_channels, size)
         if init != "zeros":
             raise ValueError(f"init is {init!r}, and this model begins with nothing; give zeros")
         if attention_loss:
@@ -104,7 +104,7 @@ class TrackClassifier(VideoModel):
             answers.append(output.hidden)
         ended = torch.arange(1, T + 1, device=video.device) // self.tracks.stretch  # stretches by each frame
         ended[-1] = S
-        return Output(torch.stack(answers, 1)[:, ended], None)
+        return Output(torch.stack(answers, 1)[:, ended])
 
     def step(self, frame: Tensor, state: TrackState | None = None) -> tuple[Output, TrackState]:
         """One frame `B C H W` of a stream; begin with `state=None`.
@@ -121,7 +121,7 @@ class TrackClassifier(VideoModel):
             _, after = self.pool.recur((opinion,), State(said[ends], said.new_zeros(len(opinion), 0)))
             said = said.clone()
             said[ends] = after.hidden.to(said.dtype)
-        return Output(said, None), TrackState(said, frames, (begun + 1).masked_fill(ends, 0))
+        return Output(said), TrackState(said, frames, (begun + 1).masked_fill(ends, 0))
 
     def initial_state(self, batch_size: int) -> TrackState:
         """Nothing said, and no frame of a stretch."""
@@ -132,6 +132,11 @@ class TrackClassifier(VideoModel):
             weight.new_zeros(batch_size, self.tracks.stretch, self.in_channels, self.size, self.size),
             torch.zeros(batch_size, device=weight.device, dtype=torch.int64),
         )
+
+    @property
+    def has_windows(self) -> bool:
+        """True: it sees the windows of its things."""
+        return True
 
     def windows(self, frames: Tensor) -> Tensor:
         """Where it looks in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.

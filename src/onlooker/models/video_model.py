@@ -1,23 +1,27 @@
 """What every model promises: a video to class scores at every frame, plain arguments, files without code in them."""
 
 from abc import abstractmethod
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from onlooker.models.encoders.build import Encoder
+from onlooker.models.encoders.build import Encoder, Windowed
 
 
 class Output(NamedTuple):
-    """Class scores and where the model looked.
+    """What every model returns, for whole videos and for steps.
 
-    Of a video: `logits` `B T K`, `attention` `B T h w`. Of one frame: `B K` and `B h w`. `attention` sums to one over
-    `h w`, and is None for a model that does not attend.
+    Args:
+        logits: class scores before the softmax, `B T K`; of a step, `B K`.
+        attention: where the model looks, `B T h w` or `B h w`, sums to one over `h w`; None if it does not attend.
+        evidence: how much each frame contributes, `B T` or `B`: the logarithm of its weight, up to a constant that is
+            the same for all frames (`MILCell`); None if the model does not weigh frames.
     """
 
     logits: Tensor
-    attention: Tensor | None
+    attention: Tensor | None = None
+    evidence: Tensor | None = None
 
 
 class VideoModel(
@@ -32,25 +36,68 @@ class VideoModel(
     All arguments of a model are plain values, so that `save_pretrained` can write them to config.json and
     `from_pretrained` can build the same model from it.
 
+    What a model can do are attributes, so that no caller asks for its class:
+
+    - `attends`: its outputs have attention.
+    - `has_evidence`: its outputs have evidence; `frame_evidence` and `pool_evidence` work.
+    - `streams`: `step` works.
+    - `encodes_frames`: it is an encoder of single frames and a part behind it; `encode`, `encode_video`,
+      `forward_features` and, if it streams, `step_features` work.
+    - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
+    - `has_windows`: it sees parts of a frame, which `windows` returns.
+
     Args:
         num_classes: K.
         in_channels: C of the frames.
         size: height and width of the frames.
-        attends: whether its outputs carry attention.
 
     Raises:
-        ValueError: less than one class.
+        ValueError: fewer than one class.
     """
 
-    encoder: Encoder | None  # that sees every frame, if there is one
+    attends = False
+    has_evidence = False
+    streams = True
+    encodes_frames = False
+    has_attention_loss = False
+    encoder: Encoder | None  # of single frames, if there is one
+    grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
 
-    def __init__(self, num_classes: int, in_channels: int, size: int, attends: bool) -> None:
+    def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes is {num_classes}, expected at least 1")
-        self.num_classes, self.in_channels, self.size, self.attends = num_classes, in_channels, size, attends
+        self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = None
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the encoder sees parts of a frame (`stn`, `stn:N`), not the whole one."""
+        return isinstance(self.encoder, Windowed)
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """Where the model looks in the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`, see `spatial_transform`.
+
+        Raises:
+            ValueError: the model sees whole frames.
+        """
+        if not self.has_windows:
+            raise ValueError("this model sees whole frames; only an encoder such as stn has windows")
+        return cast(Windowed, self.encoder).windows(frames)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """The encoder alone, `N C H W -> N D h w`.
+
+        Raises:
+            ValueError: the model has no encoder of single frames, or the frames do not fit it.
+        """
+        raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
+
+    def encode_video(self, video: Tensor) -> Tensor:
+        """`B T C H W -> B T D h w`; the errors are those of `encode`."""
+        B, T = self.check_video(video)
+        return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
     def forward_features(self, features: Tensor) -> Output:
         """The part behind the encoder, on its maps `B T D h w`.
@@ -58,7 +105,27 @@ class VideoModel(
         Raises:
             ValueError: a model that has no such part.
         """
-        raise ValueError("this model sees frames, not stored features; learn from clips, or use one with an encoder")
+        raise ValueError("this model takes frames, not stored features; train on clips, or use one with an encoder")
+
+    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence of each frame by itself, `B T`, and its attended features, `B T D`, from features `B T D h w`.
+
+        Raises:
+            ValueError: the model does not weigh frames.
+        """
+        raise ValueError("this model has no evidence of single frames; use model mil")
+
+    def pool_evidence(self, evidence: Tensor, attended: Tensor) -> Tensor:
+        """The results of `frame_evidence` to logits of clips, `B K`; evidence of -inf excludes a frame."""
+        raise ValueError("this model has no evidence of single frames; use model mil")
+
+    def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
+        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`.
+
+        Raises:
+            ValueError: the model was built without `attention_loss`.
+        """
+        raise ValueError("this model has no scores of what it attends to; build it with attention_loss=True")
 
     @abstractmethod
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:

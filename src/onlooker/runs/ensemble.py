@@ -15,7 +15,6 @@ from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.runs.train import read_clips
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.ensemble import Fused, fuse_scores
-from onlooker.models.classifier import Classifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Clip, ClipError, Evaluation
 
@@ -106,6 +105,6 @@ def _samples(
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Clips as the run's own training took them: from stored features, where there still are some."""
     stores = [Path(folder) for folder in read_json(run / "config.json").get("features") or []]
-    if stores and all(store.is_dir() for store in stores) and isinstance(member.model, Classifier):
+    if stores and all(store.is_dir() for store in stores) and member.model.encodes_frames:
         return stored_clips(clips, member.classes, open_stores(stores), member.model, member.data, quiet=quiet)
     return read_clips(clips, member.classes, member.data, quiet=quiet)

@@ -24,7 +24,7 @@ from onlooker.data.clips import ClipFrames, ClipWindows
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.models.encoders.paired import Paired
-from onlooker.models.classifier import Classifier
+from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
@@ -169,7 +169,7 @@ def stored_settings(
     return found_model, found_data
 
 
-def use_encoders(net: Classifier, stores: Sequence[FeatureStore]) -> None:
+def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
     """Give a model the encoder of each store, with its weights, which then stay as they are.
 
     Raises:
@@ -192,7 +192,7 @@ def stored_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
     stores: Sequence[FeatureStore],
-    net: Classifier,
+    net: VideoModel,
     data: DataConfig,
     strict: bool = False,
     quiet: bool = False,
@@ -228,7 +228,7 @@ def stored_clips(
     return ClipFrames(*stored, load_maps, choose), tuple(failed.values())
 
 
-def _encoders(net: Classifier, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
+def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
     """The encoder of each store."""
     encoder = cast(nn.Module, net.encoder)
     if len(stores) == 1:

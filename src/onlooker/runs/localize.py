@@ -20,7 +20,6 @@ from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
 from onlooker.localization.formats import surest, to_activitynet, to_coco, to_mot
 from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 from onlooker.localization.segments import lasts
-from onlooker.models.classifier import Classifier
 from onlooker.drawing.clip import write_located
 from onlooker.recognizer import Recognizer, load, mean_over_windows
 from onlooker.structures import Clip, ClipError, Prediction, Tube
@@ -56,7 +55,6 @@ def frame_answers(recognizer: Recognizer, samples: torch.Tensor) -> tuple[Scores
 def frame_grad_cam(recognizer: Recognizer, samples: torch.Tensor, said: NDArray[np.int64]) -> Scores:
     """Grad-CAM for the classes `B` of samples `B T H W C`, as maps `B T h w`; of a model that has maps."""
     model, data, parts = recognizer.model, recognizer.data, []
-    assert isinstance(model, Classifier), "it has maps"
     for clips, classes in zip(samples.split(_AT_ONCE), torch.from_numpy(said).split(_AT_ONCE), strict=True):
         with torch.inference_mode():
             features = model.encode_video(to_video(clips, data.normalization, data.flow_channels))
@@ -147,16 +145,16 @@ def choose_times(
         ValueError: a model that does not.
     """
     model = recognizer.model
-    if not isinstance(model, Classifier) or not model.says_when:
-        raise ValueError("the model does not say when: there is no evidence to choose an onset for; use model moments")
-    found = [recognizer.look_at(part) for part in samples.split(_A_FEW)]
+    if not model.has_evidence:
+        raise ValueError("the model does not weigh frames: there is no evidence to choose an onset for; use model mil")
+    found = [recognizer.frame_evidence(part) for part in samples.split(_A_FEW)]
     evidence, attended = (torch.cat(parts) for parts in zip(*found, strict=True))
     rest = recognizer.localization
 
     def label_probability(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         with torch.inference_mode():
             left = evidence.masked_fill(~torch.from_numpy(kept).to(evidence.device), -torch.inf)
-            scores = model.tell(left, attended).double().softmax(1).cpu().numpy()
+            scores = model.pool_evidence(left, attended).double().softmax(1).cpu().numpy()
         return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
@@ -171,7 +169,7 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> Local
     """What `choose` and `choose_times` find on validation clips; the parameters that there are where they cannot."""
     parameters = _choose_places(recognizer, validation)
     count = min(_CHOOSE_ON, len(validation))
-    if not isinstance(recognizer.model, Classifier) or not recognizer.model.says_when or count < _FEWEST:
+    if not recognizer.model.has_evidence or count < _FEWEST:
         return parameters
     chosen = [validation[i] for i in _spread(len(validation), count)]
     samples = torch.stack([frames for frames, _, _ in chosen])

@@ -28,7 +28,6 @@ from onlooker.runs.features import open_stores, stored_clips, stored_settings, u
 from onlooker.runs.init_from import check_split, initialize
 from onlooker.runs.localize import choose_localization
 from onlooker.models.registry import configured
-from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import VideoModel
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.drawing.clip import draw_clip
@@ -109,7 +108,7 @@ def train(
     # Before clips are read, which may take long: settings that do not fit are told at once.
     net, begun = _build(model, data, training.seed, classes, stores, begin)
     check_penalty(net, training)
-    if isinstance(net, Classifier) and stores:
+    if stores:
         samples, skipped = stored_clips(clips, classes, stores, net, data, strict, quiet)
     else:
         samples, skipped = read_clips(clips, classes, data, strict, quiet)
@@ -224,7 +223,7 @@ def _build(
     net = configured(dataclasses.replace(model, pretrained=pretrained), data, len(classes))
     begun = initialize(net, begin, classes, data, stores)
     if stores:
-        if not isinstance(net, Classifier):
+        if not net.encodes_frames:
             raise ValueError(f"{model.name} sees frames, not stored features; leave out --features")
         use_encoders(net, stores)
     return net, begun

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.files import room_for, write_bytes
-from onlooker.models.classifier import Classifier, clip_scores
+from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
@@ -65,7 +65,7 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` half; targets `B`, indices `B`."""
         samples, targets, _ = batch
-        answer, seen = self._answer(samples, moved=True)
+        answer, seen = self._answer(samples, augmented=True)
         smoothing = self.train_config.label_smoothing
         loss = self._measure("training", answer.logits, targets, smoothing)
         if self.train_config.attention_regularization and answer.attention is not None:
@@ -75,25 +75,25 @@ class Fitting(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
         samples, targets, _ = batch
-        self._measure("validation", self._answer(samples, moved=False)[0].logits, targets, 0.0)
+        self._measure("validation", self._answer(samples, augmented=False)[0].logits, targets, 0.0)
 
-    def _answer(self, samples: Tensor, moved: bool) -> tuple[Output, Tensor | None]:
-        """The model's answer, and that of what a attention_loss one attends to."""
+    def _answer(self, samples: Tensor, augmented: bool) -> tuple[Output, Tensor | None]:
+        """The model's output, and with `attention_loss` the logits `B T K` of what it attends to."""
         model = self.model
-        if samples.dtype == torch.float16:  # features, which cannot be moved as frames are
+        if samples.dtype == torch.float16:  # stored features, which cannot be augmented as frames are
             features = to_features(samples)
         else:
             video = to_video(samples, self.data.normalization, self.data.flow_channels)
-            if moved:
+            if augmented:
                 how = self.data
                 video = augment(video, how.translate, how.scale, how.hflip, how.flow_channels, how.degrees, how.speed)
-            if not isinstance(model, Classifier):
+            if not model.has_attention_loss:
                 return model(video), None
             features = model.encode_video(video)
-        answer = model.forward_features(features)
-        if not isinstance(model, Classifier) or model.ground is None or answer.attention is None:
-            return answer, None
-        return answer, model.seen(features, answer.attention)
+        output = model.forward_features(features)
+        if not model.has_attention_loss or output.attention is None:
+            return output, None
+        return output, model.attended_logits(features, output.attention)
 
     def _measure(self, side: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         judged = logits if self.train_config.loss == "every" else logits[:, -1:]

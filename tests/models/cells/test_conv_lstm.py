@@ -56,7 +56,7 @@ def made(D, hidden, kernel=3):
 def test_it_equals_the_papers_equations(kernel, grid):
     cell, rng = made(3, 2, kernel), np.random.default_rng(kernel)
     video, H, C = rng.normal(size=(2, 4, 3, *grid)), rng.normal(size=(2, 2, *grid)), rng.normal(size=(2, 2, *grid))
-    got, attention, state = unroll(cell, torch.tensor(video), State(torch.tensor(H), torch.tensor(C)))
+    (got, attention, _), state = unroll(cell, torch.tensor(video), State(torch.tensor(H), torch.tensor(C)))
     assert attention is None
     for n in range(2):
         hidden, memory = by_equation(cell, video[n], H[n], C[n])
@@ -75,7 +75,7 @@ def test_on_one_place_it_is_an_lstm(kernel):
     reference.bias_ih_l0.copy_(cell.from_features.bias)
     reference.bias_hh_l0.zero_()
     x = torch.randn(2, 15, 6, dtype=torch.double)
-    got, _, _ = unroll(cell, x[..., None, None], cell.initial_state(2, (1, 1), torch.device("cpu"), torch.double))
+    (got, *_), _ = unroll(cell, x[..., None, None], cell.initial_state(2, (1, 1), torch.device("cpu"), torch.double))
     assert torch.allclose(got[..., 0, 0], reference(x)[0], atol=1e-12)
 
 
@@ -107,5 +107,5 @@ def test_separable_convolutions_are_those_of_kernels_that_are_products():
     full.from_features.bias.copy_(separable.from_features[1].bias)
     features = torch.randn(2, 3, 5, 4, 6, dtype=torch.double)
     state = full.initial_state(2, (4, 6), torch.device("cpu"), torch.double)
-    for a, b in zip(unroll(separable, features, state)[2], unroll(full, features, state)[2], strict=True):
+    for a, b in zip(unroll(separable, features, state)[1], unroll(full, features, state)[1], strict=True):
         torch.testing.assert_close(a, b)

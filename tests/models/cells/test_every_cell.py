@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onlooker.models.attention.build import ATTENTIONS
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.models.cells.build import CELLS, MOMENTS, MOTION, Look, build_cell
+from onlooker.models.cells.build import CELLS, MIL, MOTION, Look, build_cell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.models.cells.lstm import LSTM
@@ -19,7 +19,7 @@ from onlooker.models.cells.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
 ASKS = {
-    "memoryless": (MOMENTS,),
+    "memoryless": (MIL,),
     "lstm": ("soft",),
     "convlstm": ("conv", "context", MOTION),
     "separable": ("conv",),
@@ -29,7 +29,7 @@ LOOKS = [
     (cell, Look(*look))
     for cell in ASKS
     for look in itertools.product(ASKS[cell], GLIMPSES)
-    if look not in ((MOTION, "sum"), (MOMENTS, "scaled"), (MOMENTS, "product"))
+    if look not in ((MOTION, "sum"), (MIL, "scaled"), (MIL, "product"))
 ]
 OPINIONS = "opinions"  # is not in the table, for a head is a part of it
 SETTINGS = [(cell, None) for cell in (*CELLS, OPINIONS)] + LOOKS
@@ -43,7 +43,7 @@ D, HIDDEN = 5, 4
 
 def test_every_cell_and_attention_is_tested():
     assert list(ASKS) == list(CELLS)
-    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, MOTION, MOMENTS}
+    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, MOTION, MIL}
 
 
 def made(setting, B, T, h, w, seed):
@@ -80,8 +80,8 @@ def test_unrolling_t_then_the_rest_equals_all_at_once(setting, T, h, w, seed, t)
     t = min(t, T - 1)
     cell, features, state = made(setting, 2, T, h, w, seed)
     first = unroll(cell, features[:, :t], state)
-    second = unroll(cell, features[:, t:], first[2])
-    joined = (join(first[0], second[0], 1), join(first[1], second[1], 1), second[2])
+    second = unroll(cell, features[:, t:], first[1])
+    joined = tuple(join(a, b, 1) for a, b in zip(first[0], second[0], strict=True)), second[1]
     assert same(unroll(cell, features, state), joined)
 
 
@@ -93,9 +93,8 @@ def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
     apart = [unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state))) for n in range(2)]
     joined = (
-        join(apart[0][0], apart[1][0], 0),
-        join(apart[0][1], apart[1][1], 0),
-        State(*(torch.cat(parts) for parts in zip(apart[0][2], apart[1][2], strict=True))),
+        tuple(join(a, b, 0) for a, b in zip(apart[0][0], apart[1][0], strict=True)),
+        tuple(join(a, b, 0) for a, b in zip(apart[0][1], apart[1][1], strict=True)),
     )
     assert same(unroll(cell, features, state), joined)
 
@@ -106,11 +105,11 @@ def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
 @torch.no_grad()
 def test_one_call_a_frame_equals_the_loop(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
-    hidden, attention, last = unroll(cell, features, state)
+    outputs, last = unroll(cell, features, state)
     for t in range(T):
         assert same(cell(features[:, t], state), cell.recur(cell.project(features[:, t]), state))
         output, state = cell(features[:, t], state)
-        assert same(tuple(output), (hidden[:, t], None if attention is None else attention[:, t]))
+        assert same(tuple(output), tuple(None if part is None else part[:, t] for part in outputs))
     assert same(state, last)
 
 
@@ -128,7 +127,7 @@ def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
             assert all(torch.equal(a, b) for a, b in zip(kept, states[n], strict=True)), (
                 "the state was changed in place"
             )
-            assert same(output.hidden, alone[n][0][:, t])
+            assert same(output.hidden, alone[n][0].hidden[:, t])
             # A copied state is the stream at that moment: stepping it again says the same.
             assert same((output, after), cell(features[n : n + 1, t], kept))
             states[n] = after
@@ -142,12 +141,12 @@ def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
 @torch.no_grad()
 def test_what_comes_later_changes_nothing_before(setting):
     cell, features, state = made(setting, 1, 5, 3, 2, 1)
-    before = unroll(cell, features, state)
+    before, _ = unroll(cell, features, state)
     features[:, 3:] += 1
-    after = unroll(cell, features, state)
-    assert same(before[0][:, :3], after[0][:, :3])
-    assert not same(before[0][:, 3:], after[0][:, 3:])
-    assert before[1] is None or same(before[1][:, :3], after[1][:, :3])
+    after, _ = unroll(cell, features, state)
+    assert not same(before.hidden[:, 3:], after.hidden[:, 3:])
+    for a, b in zip(before, after, strict=True):
+        assert a is None or same(a[:, :3], b[:, :3])
 
 
 @every_setting
@@ -156,7 +155,7 @@ def test_shapes_and_attention(setting):
     cell, features, _ = made(setting, 2, 3, 4, 6, 2)
     state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.double)
     assert not any(part.any() for part in state), "a stream starts from nothing"
-    hidden, attention, last = unroll(cell, features, state)
+    (hidden, attention, _), last = unroll(cell, features, state)
     assert hidden.shape[:3] == (2, 3, cell.num_hidden)
     assert [part.shape for part in last] == [part.shape for part in state]
     assert all(part.dtype == torch.double for part in (*state, *last, hidden))
@@ -172,7 +171,7 @@ def test_shapes_and_attention(setting):
 def test_gradients_reach_every_weight_and_every_frame(setting):
     cell, features, state = made(setting, 2, 3, 3, 4, 3)
     features.requires_grad_()
-    hidden, _, _ = unroll(cell, features, state)
+    (hidden, *_), _ = unroll(cell, features, state)
     (hidden[:, -1] * torch.randn_like(hidden[:, -1])).sum().backward()
     assert [key for key, p in cell.named_parameters() if p.grad is None or not p.grad.any()] == []
     reached = features.grad.flatten(2).any(2).all(0)
@@ -208,7 +207,7 @@ def test_a_cell_that_someone_added_attends_by_the_kind_of_its_state(monkeypatch)
     monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden))
     monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))
     cell, features, state = made(("mine", Look("conv", "sum")), 1, 2, 3, 3, 0)
-    assert unroll(cell, features, state)[1].shape == (1, 2, 3, 3)
+    assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
     with pytest.raises(ValueError, match="attention 'soft' cannot ask with the state of a mine cell; use conv or con"):
         build_cell("mine", D, HIDDEN, (3, 3), Look("soft", "sum"))
     with pytest.raises(ValueError, match=r"attention 'conv' cannot ask with the state of a my vectors cell; use soft$"):

@@ -31,7 +31,7 @@ def test_a_stream_that_begins_with_its_first_frame_says_what_the_clip_says() -> 
     torch.manual_seed(1)
     model = create_model("convalstm", 3, hidden=4, size=32, init="first-frame").eval()
     video = torch.rand(2, 4, 3, 32, 32)
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     state = None
     for t in range(4):
         output, state = model.step(video[:, t], state)

@@ -7,7 +7,7 @@ import torch
 
 from onlooker.models.cells.build import Look, build_cell
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.mil import MILCell, pooled
+from onlooker.models.cells.mil import MILCell, pool
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
@@ -25,7 +25,7 @@ def made(share: float = 0.5) -> tuple[MILCell, torch.Tensor, State]:
 @torch.no_grad()
 def test_it_is_a_softmax_over_all_places_of_all_frames_and_one_that_shows_nothing() -> None:
     cell, features, start = made()
-    hidden, attention, _ = unroll(cell, features, start)
+    (hidden, attention, _), _ = unroll(cell, features, start)
     assert attention is not None
     V, b, w = cell.from_features.weight[:, :, 0, 0], cell.from_features.bias, cell.score.weight[0, :, 0, 0]
     for clip in range(2):
@@ -41,29 +41,29 @@ def test_it_is_a_softmax_over_all_places_of_all_frames_and_one_that_shows_nothin
             wanted = torch.stack([p * weight / sum(weights) for p, weight in zip(places, weights, strict=True)]).sum(0)
             torch.testing.assert_close(hidden[clip, t], wanted)
             torch.testing.assert_close(attention[clip, t].flatten(), torch.tensor(here).double() / sum(here))
-            evidence = cell.look(features[clip, t][None])[0]
+            evidence = cell.attend(features[clip, t][None])[0]
             assert evidence.item() == pytest.approx(math.log(sum(here)))
 
 
 @torch.no_grad()
 def test_the_end_of_the_loop_is_all_frames_at_once() -> None:
     cell, features, start = made()
-    hidden, _, _ = unroll(cell, features, start)
-    evidence, attended, _ = cell.look(features.flatten(0, 1))
+    (hidden, *_), _ = unroll(cell, features, start)
+    evidence, attended, _ = cell.attend(features.flatten(0, 1))
     evidence, attended = evidence.view(2, T), attended.view(2, T, D)
-    torch.testing.assert_close(pooled(evidence, attended), hidden[:, -1])
+    torch.testing.assert_close(pool(evidence, attended), hidden[:, -1])
     # What has no evidence might as well not be there.
     left = torch.tensor([True, False, True, True, False, True])
-    less, _, _ = unroll(cell, features[:, left], start)
-    torch.testing.assert_close(pooled(evidence.masked_fill(~left, -math.inf), attended), less[:, -1])
-    assert not pooled(torch.full_like(evidence, -math.inf), attended).any(), "nothing seen is nothing known"
+    (less, *_), _ = unroll(cell, features[:, left], start)
+    torch.testing.assert_close(pool(evidence.masked_fill(~left, -math.inf), attended), less[:, -1])
+    assert not pool(torch.full_like(evidence, -math.inf), attended).any(), "nothing seen is nothing known"
 
 
 @torch.no_grad()
 def test_equal_scores_are_a_mean() -> None:
     cell, features, start = made()
     cell.score.weight.zero_()
-    hidden, attention, _ = unroll(cell, features, start)
+    (hidden, attention, _), _ = unroll(cell, features, start)
     assert attention is not None
     count = T * GRID[0] * GRID[1]
     torch.testing.assert_close(hidden[:, -1], features.mean((1, 3, 4)) * count / (count + 1))
@@ -76,7 +76,7 @@ def test_while_it_learns_frames_are_hidden_by_lot() -> None:
     assert torch.isfinite(cell.project(many)[0]).all(), "all are seen when it has learned"
     evidence = cell.train().project(many)[0]
     assert torch.isneginf(evidence).double().mean() == pytest.approx(0.25, abs=0.03)
-    hidden, _, _ = unroll(cell, features, cell.initial_state(2, GRID, torch.device("cpu"), torch.double))
+    (hidden, *_), _ = unroll(cell, features, cell.initial_state(2, GRID, torch.device("cpu"), torch.double))
     hidden[:, -1].sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in cell.parameters() if p.grad is not None)
     all_seen = made(0.0)[0].train()
@@ -86,29 +86,29 @@ def test_while_it_learns_frames_are_hidden_by_lot() -> None:
 @torch.no_grad()
 def test_a_stream_has_the_numbers_of_the_clip() -> None:
     torch.manual_seed(1)
-    model = create_model("moments", 3, in_channels=3, flow_channels=2, size=32, hidden=4, dropout=0.0).eval()
+    model = create_model("mil", 3, in_channels=3, flow_channels=2, size=32, hidden=4, dropout=0.0).eval()
     assert isinstance(model, Classifier)
     video, state = torch.randn(2, 5, 3, 32, 32), None
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     features = model.encode_video(video)
-    evidence, attended = model.look(features)
+    evidence, attended = model.frame_evidence(features)
     for t in range(5):
         now, state = model.step(video[:, t], state)
         torch.testing.assert_close(now.logits, logits[:, t])
         torch.testing.assert_close(now.attention, attention[:, t])
-        torch.testing.assert_close(model.look(features[:, t : t + 1])[0], evidence[:, t : t + 1])
-    torch.testing.assert_close(model.tell(evidence, attended), logits[:, -1])
+        torch.testing.assert_close(model.frame_evidence(features[:, t : t + 1])[0], evidence[:, t : t + 1])
+    torch.testing.assert_close(model.pool_evidence(evidence, attended), logits[:, -1])
 
 
 @torch.no_grad()
 def test_evidence_is_that_of_the_frame_alone() -> None:
     torch.manual_seed(2)
-    model = create_model("moments", 3, size=32, hidden=4).eval()
+    model = create_model("mil", 3, size=32, hidden=4).eval()
     assert isinstance(model, Classifier)
     video = torch.randn(1, 4, 3, 32, 32)
-    before, _ = model.look(model.encode_video(video))
+    before, _ = model.frame_evidence(model.encode_video(video))
     video[:, 1] += 1
-    after, _ = model.look(model.encode_video(video))
+    after, _ = model.frame_evidence(model.encode_video(video))
     assert (before != after).tolist() == [[False, True, False, False]]
 
 
@@ -117,9 +117,9 @@ def test_what_cannot_be() -> None:
         MILCell(D, UNITS, 1.0)
     for cell, glimpse in (("convlstm", "sum"), ("memoryless", "scaled")):
         with pytest.raises(ValueError, match=f"use it with memoryless and sum, not with {cell} and {glimpse}"):
-            build_cell(cell, D, UNITS, GRID, Look("moments", glimpse))
+            build_cell(cell, D, UNITS, GRID, Look("mil", glimpse))
     model = create_model("convalstm", 3, size=32)
     assert isinstance(model, Classifier)
-    assert not model.says_when
-    with pytest.raises(ValueError, match="no evidence of single frames; use model moments"):
-        model.look(torch.zeros(1, 2, 64, 4, 4))
+    assert not model.has_evidence
+    with pytest.raises(ValueError, match="no evidence of single frames; use model mil"):
+        model.frame_evidence(torch.zeros(1, 2, 64, 4, 4))

@@ -22,7 +22,7 @@ def test_it_is_the_weighted_product_of_what_its_frames_say():
     torch.manual_seed(0)
     cell, features = OpinionPool(nn.Linear(D, K), D, K), torch.randn(2, 4, D, 2, 2)
     nn.init.normal_(cell.weight.weight)
-    pooled = unroll(cell, features, start(cell, 2))[0].softmax(2)
+    pooled = unroll(cell, features, start(cell, 2))[0].hidden.softmax(2)
     for b in range(2):
         product = torch.ones(K, dtype=torch.double)
         for t in range(4):
@@ -37,7 +37,7 @@ def test_before_it_learns_all_frames_count_alike():
     torch.manual_seed(0)
     cell, features = OpinionPool(nn.Linear(D, K), D, K), torch.randn(1, 6, D, 1, 1)
     said = cell.judge(features[0, :, :, 0, 0]).softmax(1)
-    pooled = unroll(cell, features, start(cell, 1))[0][0, -1]
+    pooled = unroll(cell, features, start(cell, 1))[0].hidden[0, -1]
     product = clip_scores(said, "product").log()
     assert torch.allclose(pooled.log_softmax(0), (0.3 * product).log_softmax(0), atol=1e-5)
 
@@ -47,9 +47,9 @@ def test_a_head_with_any_offset_says_the_same():
     """Logits are known up to a number; the sum over frames must not depend on it."""
     torch.manual_seed(0)
     cell, features = OpinionPool(nn.Linear(D, K), D, K), torch.randn(1, 6, D, 1, 1)
-    before = unroll(cell, features, start(cell, 1))[0]
+    before = unroll(cell, features, start(cell, 1))[0].hidden
     cell.judge.bias += 7
-    assert torch.allclose(unroll(cell, features, start(cell, 1))[0], before, atol=1e-4)
+    assert torch.allclose(unroll(cell, features, start(cell, 1))[0].hidden, before, atol=1e-4)
 
 
 def test_it_learns_which_frames_to_trust_where_an_average_cannot():
@@ -70,13 +70,13 @@ def test_it_learns_which_frames_to_trust_where_an_average_cannot():
     optimizer = torch.optim.Adam(cell.parameters(), 0.05)
     for _ in range(150):
         features, labels = clips(64, generator)
-        loss = F.cross_entropy(unroll(cell, features, start(cell, 64))[0][:, -1], labels)
+        loss = F.cross_entropy(unroll(cell, features, start(cell, 64))[0].hidden[:, -1], labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     features, labels = clips(500, generator)
     with torch.no_grad():
-        pooled = unroll(cell, features, start(cell, 500))[0][:, -1]
+        pooled = unroll(cell, features, start(cell, 500))[0].hidden[:, -1]
         averaged = judge(features[..., 0, 0]).softmax(2).mean(1)
     assert (pooled.argmax(1) == labels).float().mean() > 0.98
     assert (averaged.argmax(1) == labels).float().mean() < 0.8
@@ -100,8 +100,8 @@ def test_what_has_run_for_long_still_tells_classes_apart():
     cell, features = OpinionPool(nn.Linear(D, K), D, K), torch.randn(1, 3000, D, 1, 1)
     nn.init.normal_(cell.judge.weight, std=3)
     nn.init.ones_(cell.weight.bias)
-    pooled = unroll(cell, features, start(cell, 1))[0][0]
-    whole = unroll(cell.double(), features.double(), start(cell, 1))[0][0]
+    pooled = unroll(cell, features, start(cell, 1))[0].hidden[0]
+    whole = unroll(cell.double(), features.double(), start(cell, 1))[0].hidden[0]
     assert torch.allclose(pooled.softmax(1).double(), whole.softmax(1), atol=1e-4)
 
 
@@ -110,9 +110,9 @@ def test_half_precision_sums_in_full():
     torch.manual_seed(0)
     cell, features = OpinionPool(nn.Linear(D, K), D, K).bfloat16(), torch.randn(1, 500, D, 1, 1).bfloat16()
     state = cell.initial_state(1, (1, 1), torch.device("cpu"), torch.bfloat16)
-    pooled = unroll(cell, features, state)[0][0, -1]
+    pooled = unroll(cell, features, state)[0].hidden[0, -1]
     assert pooled.dtype == torch.float32
-    exact = unroll(cell.double(), features.double(), start(cell, 1))[0][0, -1]
+    exact = unroll(cell.double(), features.double(), start(cell, 1))[0].hidden[0, -1]
     assert torch.allclose(pooled.softmax(0).double(), exact.softmax(0), atol=0.02)
 
 

@@ -20,7 +20,7 @@ def test_it_is_two_dilated_convolutions_with_nothing_before_the_first_frame():
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(2, 12, D, *GRID)
     torch.nn.init.normal_(cell.norm.weight)
     torch.nn.init.normal_(cell.norm.bias)
-    hidden = unroll(cell, features, start(cell, 2))[0]
+    hidden = unroll(cell, features, start(cell, 2))[0].hidden
 
     def convolved(seen, linear, dilation):
         """`B T U`, by `conv1d`: the linear layer's inputs are three frames, one after the other."""
@@ -41,7 +41,8 @@ def test_a_frame_reaches_seven_frames_and_then_stays_in_the_sums_alone():
     other = features.clone()
     other[:, 3] += 1
     means = [
-        unroll(cell, seen, start(cell, 1))[0][0, :, :U] * torch.arange(1, 17)[:, None] for seen in (features, other)
+        unroll(cell, seen, start(cell, 1))[0].hidden[0, :, :U] * torch.arange(1, 17)[:, None]
+        for seen in (features, other)
     ]
     found = [torch.diff(mean, dim=0, prepend=torch.zeros(1, U)) for mean in means]  # z_t
     changed = (found[0] - found[1]).abs().amax(1) > 1e-5
@@ -67,14 +68,14 @@ def test_it_learns_in_which_order_and_where_something_was():
     optimizer = torch.optim.Adam([*cell.parameters(), *head.parameters()], 0.01)
     for _ in range(150):
         video, labels = clips(32, generator)
-        loss = F.cross_entropy(head(unroll(cell, video, start(cell, 32, (2, 2)))[0][:, -1]), labels)
+        loss = F.cross_entropy(head(unroll(cell, video, start(cell, 32, (2, 2)))[0].hidden[:, -1]), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     video, labels = clips(400, generator)
     cell.eval()
     with torch.no_grad():
-        said = head(unroll(cell, video, start(cell, 400, (2, 2)))[0][:, -1]).argmax(1)
+        said = head(unroll(cell, video, start(cell, 400, (2, 2)))[0].hidden[:, -1]).argmax(1)
     assert (said == labels).float().mean() > 0.95
 
 
@@ -82,9 +83,9 @@ def test_it_learns_in_which_order_and_where_something_was():
 def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
     torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 20, D, *GRID)
-    exact = unroll(cell, features, start(cell, 1))[0]
+    exact = unroll(cell, features, start(cell, 1))[0].hidden
     with torch.autocast("cpu", torch.bfloat16):
-        hidden, _, state = unroll(cell, features, start(cell, 1))
+        (hidden, *_), state = unroll(cell, features, start(cell, 1))
     assert hidden.dtype == state.hidden.dtype == state.memory.dtype == torch.float32
     torch.testing.assert_close(hidden, exact, atol=0.03, rtol=0.03)
 

@@ -33,7 +33,7 @@ def numbered(B, T):
 
 def test_frames_come_in_order_and_videos_stay_apart():
     features, start = numbered(3, 4), State(torch.ones(3, 1, 2, 3), torch.zeros(3))
-    hidden, attention, state = unroll(RunningSum(looks=True), features, start)
+    (hidden, attention, _), state = unroll(RunningSum(looks=True), features, start)
     assert torch.equal(hidden, features.cumsum(1) + 1)
     assert torch.equal(attention, features[:, :, 0])
     assert torch.equal(state.hidden, hidden[:, -1])
@@ -42,13 +42,15 @@ def test_frames_come_in_order_and_videos_stay_apart():
 
 def test_all_frames_are_projected_at_once():
     cell = RunningSum(looks=False)
-    _, attention, _ = unroll(cell, numbered(3, 4), State(torch.zeros(3, 1, 2, 3), torch.zeros(3)))
+    (_, attention, _), _ = unroll(cell, numbered(3, 4), State(torch.zeros(3, 1, 2, 3), torch.zeros(3)))
     assert cell.projected == [(12, 1, 2, 3)]
     assert cell.steps == 4
     assert attention is None
 
 
 def test_one_frame_is_one_step():
-    hidden, _, state = unroll(RunningSum(looks=False), numbered(2, 1), State(torch.zeros(2, 1, 2, 3), torch.zeros(2)))
+    (hidden, *_), state = unroll(
+        RunningSum(looks=False), numbered(2, 1), State(torch.zeros(2, 1, 2, 3), torch.zeros(2))
+    )
     assert hidden.shape == (2, 1, 1, 2, 3)
     assert state.memory.tolist() == [1, 1]

@@ -16,7 +16,7 @@ from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 
 MOTION = "motion"  # the attention that a flow asks for: a cell of its own, with a second memory
-MOMENTS = "moments"  # the attention over all frames at once, which is a sum that runs and needs no cell beside it
+MIL = "mil"  # the attention over all frames at once, a running sum that needs no other memory
 # name -> build(num_features, hidden, grid). Which attentions can ask with its state, the state itself tells.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
@@ -58,10 +58,10 @@ def build_cell(name: str, num_features: int, hidden: int, grid: Grid, look: Look
         if name != "convlstm":
             raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
         return MotionCell(num_features, hidden, look.glimpse)
-    if look.attention == MOMENTS:
+    if look.attention == MIL:
         if (name, look.glimpse) != ("memoryless", "sum"):
             raise ValueError(
-                f"attention {MOMENTS!r} sums over frames without another memory; use it with memoryless and sum, not "
+                f"attention {MIL!r} sums over frames without another memory; use it with memoryless and sum, not "
                 f"with {name} and {look.glimpse}"
             )
         return MILCell(num_features, hidden)

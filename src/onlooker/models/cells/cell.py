@@ -19,10 +19,15 @@ class State(NamedTuple):
 
 
 class CellOutput(NamedTuple):
-    """What a cell says at one frame: `hidden` (`B D` or `B D h w`) and where it looked (`B h w`, or None)."""
+    """The output of a cell at one frame: `hidden` (`B D` or `B D h w`), `attention` (`B h w`) and `evidence` (`B`).
+
+    `attention` is None for a cell that does not attend, `evidence` for one that does not weigh frames. `unroll` returns
+    the same record for a video, with `T` behind `B`.
+    """
 
     hidden: Tensor
-    attention: Tensor | None
+    attention: Tensor | None = None
+    evidence: Tensor | None = None
 
 
 class Cell(Protocol):

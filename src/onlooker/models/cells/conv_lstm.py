@@ -55,7 +55,7 @@ class ConvLSTM(nn.Module):
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """One step."""
         state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
-        return CellOutput(state.hidden, None), state
+        return CellOutput(state.hidden), state
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""

@@ -28,7 +28,7 @@ class Memoryless(nn.Module):
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """The frame's own features."""
-        return CellOutput(projected[0], None), state
+        return CellOutput(projected[0]), state
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """The features `B D h w` themselves."""

@@ -50,8 +50,8 @@ class MILCell(nn.Module):
             torch.zeros(batch_size, 1, device=device, dtype=dtype),
         )
 
-    def look(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of single frames `N D h w`: their evidence `N 1`, what is attended `N D`, and the map, `N h w`."""
+    def attend(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Single frames `N D h w` to their evidence `N 1`, the attended features `N D`, and the map `N h w`."""
         scores = self.score(torch.tanh(self.from_features(features)))[:, 0]
         # Weights are compared over a whole clip, for which half precision does not suffice.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
@@ -59,8 +59,8 @@ class MILCell(nn.Module):
         return scores.flatten(1).logsumexp(1, keepdim=True), (features * attention[:, None]).sum((2, 3)), attention
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """What `look` says of frames `N D h w`; in training, some are hidden."""
-        evidence, attended, attention = self.look(features)
+        """The results of `attend` on frames `N D h w`; in training, some frames are hidden."""
+        evidence, attended, attention = self.attend(features)
         if self.training and self.hidden_share:
             evidence = evidence.masked_fill(torch.rand_like(evidence) < self.hidden_share, -math.inf)
         return evidence, attended, attention
@@ -71,17 +71,17 @@ class MILCell(nn.Module):
         # Not logaddexp, which ONNX spells out as log(exp + exp): that overflows.
         total = torch.cat((state.memory, evidence), 1).logsumexp(1, keepdim=True)
         pooled = state.hidden * (state.memory - total).exp() + attended * (evidence - total).exp()
-        return CellOutput(pooled, attention), State(pooled, total)
+        return CellOutput(pooled, attention, evidence[:, 0]), State(pooled, total)
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""
         return self.recur(self.project(features), state)
 
 
-def pooled(evidence: Tensor, attended: Tensor) -> Tensor:
-    """H after all frames of clips, at once: evidence `B T` and what is attended, `B T D`, to `B D`.
+def pool(evidence: Tensor, attended: Tensor) -> Tensor:
+    """H_T of whole clips, without a loop: evidence `B T` and attended features `B T D` to `B D`.
 
-    Evidence of -inf leaves a frame out.
+    Evidence of -inf excludes a frame.
     """
     weights = nn.functional.pad(evidence, (1, 0)).softmax(1)[:, 1:]
     return torch.einsum("bt,btd->bd", weights, attended)

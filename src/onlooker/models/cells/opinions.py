@@ -53,7 +53,7 @@ class OpinionPool(nn.Module):
         """One frame more."""
         # A sum that only grows would soon have no digits left for how classes differ.
         pooled = (state.hidden + projected[0]).log_softmax(1)
-        return CellOutput(pooled, None), State(pooled, state.memory)
+        return CellOutput(pooled), State(pooled, state.memory)
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""

@@ -57,7 +57,7 @@ class TemporalConv(nn.Module):
         count = count.clamp_min(0) + 1  # a start that is learned may be anything
         mean, most = state.hidden.split(U, 1)
         hidden = torch.cat((mean + (z - mean) / count, torch.maximum(most, z)), 1)
-        return CellOutput(hidden, None), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))
+        return CellOutput(hidden), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))
 
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""
