@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from onlooker_papers.digits.honest import CEILINGS, FRAMES, SHORT, of_encoder
+from onlooker_papers.digits.held_out import CEILINGS, FRAMES, SHORT, of_encoder
 from onlooker_papers.digits.pretraining import PUBLISHED
 
 Results = dict[str, dict[str, Any]]  # figures by the name of their file
@@ -50,10 +50,10 @@ def digits_paper(results: Results) -> str:
     )
     words = "; ".join(f"*{name}*: {meaning}" for name, meaning in figures["readings"].items())
     note = (
-        f"Loss · accuracy in %, {figures['rounds']['lstm']} rounds, ± their spread; {words}. {frozen}. *honest*: "
+        f"Loss · accuracy in %, {figures['rounds']['lstm']} rounds, ± their spread; {words}. {frozen}. *held-out*: "
         "unseen digits on unseen paths, 55 unordered pairs, trained in two stages or end to end as validation chose."
     )
-    return table(["variant", "encoder", "published", *figures["readings"], "honest"], rows) + f"\n{note}\n"
+    return table(["variant", "encoder", "published", *figures["readings"], "held-out"], rows) + f"\n{note}\n"
 
 
 def baselines(results: Results) -> str:

@@ -29,11 +29,12 @@ Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files 
 def digits(
     quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
-    protocol: Annotated[str, typer.Option(help="paper, honest, or all.")] = "all",
+    protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
     clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="These cells alone, such as 'honest/gesture/*'; no page. May be repeated.")
+        list[str] | None,
+        typer.Option(help="Compute these rows alone, such as 'held-out/gesture/*', without the page. May be repeated."),
     ] = None,
     run: Reproduced = None,
     results: Results = None,

@@ -180,7 +180,7 @@ def _put(figures: dict[str, Any], key: Key, values: Mapping[str, Any]) -> None:
 
 
 def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
-    from onlooker_papers.digits.honest import CEILINGS, best
+    from onlooker_papers.digits.held_out import CEILINGS, best
 
     models = figures.get("models", {})
     chosen = {variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)}

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onlooker.data.moving_mnist import VARIANTS
-from onlooker_papers.digits.contestants import JUDGED_TOGETHER, SINGLE, ModelSpec
-from onlooker_papers.digits.honest import FOLLOWED
+from onlooker_papers.digits.held_out import FOLLOWED
+from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, ModelSpec
 
 ENCODERS = ("lenet", "stn", "dcn")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model in the honest table.
+    """A model in the held-out table.
 
     Args:
         who: the model.
@@ -40,10 +40,10 @@ class Budget:
         baselines: the same for the paper's other recurrent parts, on LeNet.
         conv3d: trainings of the paper's baseline on the pixels, in each variant; 0: none.
         slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
-        entries: the models of the honest protocol.
+        entries: the models of the held-out protocol.
         objects: videos that one window and several are compared on, on `normal`.
-        ceilings: by name in `honest.CEILINGS` and variant, videos that the classifier of single digits learns from.
-        tests: test videos of the honest protocol.
+        ceilings: by name in `held_out.CEILINGS` and variant, videos that the classifier of single digits learns from.
+        tests: test videos of the held-out protocol.
         memory: encoders whose memory in training is measured.
         hands: models on hand gestures.
         epochs: passes through the hand gestures.

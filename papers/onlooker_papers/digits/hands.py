@@ -10,7 +10,7 @@ from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
 from onlooker.runs.memo import cell
 from onlooker.runs.train import read_clips
-from onlooker_papers.digits.contestants import ModelSpec, settings_of, train
+from onlooker_papers.digits.models import ModelSpec, settings_of, train
 from onlooker_papers.digits.pretraining import SIZE
 
 DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", translate=0.1, scale=0.1)
@@ -29,7 +29,7 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: ModelSpec, epochs: i
 
     Returns:
         `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,
-        and what `contestants.train` returns.
+        and what `models.train` returns.
     """
     folder = run / who.name
     how = replace(TRAINING, epochs=epochs)

@@ -20,7 +20,7 @@ from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import pretraining
 from onlooker_papers.digits.budget import ENCODERS, GLIMPSES, Budget
-from onlooker_papers.digits.honest import CEILINGS, FRAMES, SHORT, best, of_encoder
+from onlooker_papers.digits.held_out import CEILINGS, FRAMES, SHORT, best, of_encoder
 from onlooker_papers.digits.pretraining import DATA, RECIPES, pretrained
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
@@ -43,8 +43,8 @@ def write_page(run: Path, figures: Figures, budget: Budget, sides: Sides, encode
     _head(page, figures)
     if "paper" in figures:
         _published(page, figures, budget)
-    if "honest" in figures:
-        _honest(page, figures)
+    if "held-out" in figures:
+        _held_out(page, figures)
         _objects(page, run, figures, sides)
         _memory(page, figures)
         _hands(page, figures)
@@ -63,10 +63,10 @@ def _head(page: Page, figures: Figures) -> None:
         note = f"published: {percent(published)}"
         values.append((percent(cell["same-videos"]["accuracy"]), "LeNet-LSTM on its own training videos", note))
         values.append((percent(cell["new"]["accuracy"]), "the same, new digits and paths", "chance: 1 %"))
-    if honest := figures.get("honest"):
-        name = best(honest["normal"])
+    if held_out := figures.get("held-out"):
+        name = best(held_out["normal"])
         note = f"{name}; 55 unordered pairs"
-        values.append((percent(honest["normal"][name]["accuracy"]), "of unseen pairs on unseen paths", note))
+        values.append((percent(held_out["normal"][name]["accuracy"]), "of unseen pairs on unseen paths", note))
     page.figures(values)
     page.text(
         "The paper classifies videos of two moving digits by their ordered pair. It trains on one video for each of "
@@ -93,10 +93,10 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
                     encoder,
                     f"{loss:.2f} · {100 * accuracy:.1f}",
                     *cells,
-                    _honest_cell(figures, variant, encoder),
+                    _held_out_cell(figures, variant, encoder),
                 ]
             )
-    columns = ["variant", "model", "published", *READINGS, "honest"]
+    columns = ["variant", "model", "published", *READINGS, "held-out"]
     words = "; ".join(f"*{name}*: {what}" for name, what in READINGS.items())
     frozen = ", ".join(
         f"{name} {recipe}, {budget.passes[name][recipe]:g} passes" for name, recipe in budget.frozen.items()
@@ -105,7 +105,7 @@ def _published(page: Page, figures: Figures, budget: Budget) -> None:
         rows,
         columns,
         f"Loss · accuracy in %, means over {budget.rounds['lstm']} rounds ± their spread, {budget.frames} frames. "
-        f"The test videos are — {words}. *honest*: another protocol, with 55 unordered pairs (below); the same "
+        f"The test videos are — {words}. *held-out*: another protocol, with 55 unordered pairs (below); the same "
         "encoder, frozen or end to end as validation chose, after the few training videos of its budget. "
         f"Frozen encoders: {frozen}.",
     )
@@ -151,8 +151,8 @@ def _with_spread(found: Mapping[str, float]) -> str:
     return f"{found['loss']:.2f} · {100 * found['accuracy']:.1f} ± {100 * found['accuracy_spread']:.1f}"
 
 
-def _honest_cell(figures: Figures, variant: str, encoder: str) -> str | None:
-    found = of_encoder(figures.get("honest", {}).get(variant, {}), encoder)
+def _held_out_cell(figures: Figures, variant: str, encoder: str) -> str | None:
+    found = of_encoder(figures.get("held-out", {}).get(variant, {}), encoder)
     return None if found is None else f"{100 * found['accuracy']:.1f}"
 
 
@@ -161,35 +161,36 @@ def _chart(figures: Figures) -> dict[str, dict[str, dict[str, float | None]]]:
     for encoder in ENCODERS:
         for variant in VARIANTS:
             found = figures["paper"].get(variant, {}).get(encoder, {}).get("lstm", {})
-            honest = of_encoder(figures.get("honest", {}).get(variant, {}), encoder)
+            held_out = of_encoder(figures.get("held-out", {}).get(variant, {}), encoder)
             chart.setdefault(f"{encoder}-LSTM", {})[variant] = {
                 "published": PUBLISHED[variant][encoder][1],
                 **{reading: found[reading]["accuracy"] if found else None for reading in READINGS},
-                "honest": honest["accuracy"] if honest else None,
+                "held-out": held_out["accuracy"] if held_out else None,
             }
     return chart
 
 
-def _honest(page: Page, figures: Figures) -> None:
-    honest = figures["honest"]
+def _held_out(page: Page, figures: Figures) -> None:
+    held_out = figures["held-out"]
     page.heading("Unseen digits on unseen paths")
     page.text(
         "Training digits come from MNIST's training set alone, test digits from its test set; every video has a path "
         "of its own; training videos are new in every batch; the 55 unordered pairs are the classes. Validation "
         "digits, a tenth of the training set, choose the epoch and the model."
     )
-    names = list(dict.fromkeys(name for models in honest.values() for name in models if name not in CEILINGS))
+    names = list(dict.fromkeys(name for models in held_out.values() for name in models if name not in CEILINGS))
     rows: list[list[Cell]] = [
-        [name, *(_share(honest[variant].get(name)) for variant in honest), _videos(honest, name)] for name in names
+        [name, *(_share(held_out[variant].get(name)) for variant in held_out), _videos(held_out, name)]
+        for name in names
     ]
-    ceilings = [name for name in CEILINGS if any(name in models for models in honest.values())]
-    rows += [[f"*{name}*", *(_share(honest[variant].get(name)) for variant in honest), None] for name in ceilings]
+    ceilings = [name for name in CEILINGS if any(name in models for models in held_out.values())]
+    rows += [[f"*{name}*", *(_share(held_out[variant].get(name)) for variant in held_out), None] for name in ceilings]
     later = {
-        name: found["out_of_phase"] for of in honest.values() for name, found in of.items() if "out_of_phase" in found
+        name: found["out_of_phase"] for of in held_out.values() for name, found in of.items() if "out_of_phase" in found
     }
     page.table(
         rows,
-        ["model", *honest, "training videos · minutes"],
+        ["model", *held_out, "training videos · minutes"],
         f"Accuracy in % on whole videos of {FRAMES} frames, ± half of its 95 % interval; in brackets after the first "
         f"{SHORT}. *two-stage*: the encoder stays as single digits made it; *end-to-end*: everything learns. Training "
         "videos and minutes count what a model had learned from before as a whole (not the encoders' "
@@ -218,8 +219,8 @@ def _share(found: Mapping[str, Any] | None) -> str | None:
     return f"{100 * found['accuracy']:.1f} ± {50 * (high - low):.1f}{short}"
 
 
-def _videos(honest: Mapping[str, Any], name: str) -> str:
-    trained = [models[name] for models in honest.values() if name in models]
+def _videos(held_out: Mapping[str, Any], name: str) -> str:
+    trained = [models[name] for models in held_out.values() if name in models]
     counts = sorted({found["videos"] for found in trained})
     videos = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     return f"{videos} · {_minutes(max(trained, key=lambda found: found['minutes']))}"

@@ -1,6 +1,6 @@
-"""`onlooker reproduce digits`: every cell of every table, computed once, then one page."""
+"""`onlooker reproduce digits`: every row of every table, computed once, then one page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,32 @@ from onlooker.data.moving_mnist import VARIANTS
 from onlooker.files import read_json, write_json
 from onlooker.runs.memo import cell
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
-from onlooker_papers.digits.contestants import SINGLE, TRACKS, ModelSpec
 from onlooker_papers.digits.hands import carry_over
-from onlooker_papers.digits.honest import CEILINGS, ceiling, compete, out_of_phase, validate
+from onlooker_papers.digits.held_out import CEILINGS, ceiling, compete, out_of_phase, validate
 from onlooker_papers.digits.memory import memory_table
+from onlooker_papers.digits.models import SINGLE, TRACKS, ModelSpec
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
-from onlooker_papers.digits.published import PIXELS, conv3d_cell, table_cell
-from onlooker_papers.digits.recorded import Figures, merged, recorded, write_all
+from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
+from onlooker_papers.results import About, Key, Row, check_command, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
-PROTOCOLS = ("all", "paper", "honest")
+PROTOCOLS = ("all", "paper", "held-out")
+# The results file of each kind of row, where in it the rows are, and what it says that it holds.
+FILES: dict[str, tuple[str, Key]] = {
+    "pretraining": ("pretraining", ()),
+    "paper": ("digits-paper", ("cells",)),
+    "held-out": ("digits-honest", ("models",)),
+    "memory": ("digits-honest", ("memory_gb",)),
+    "hands": ("digits-honest", ("hands",)),
+    "glimpses": ("glimpses", ("runs",)),
+}
+WHAT = {
+    "pretraining": "encoders on Scaled MNIST: loss and accuracy on unseen digits",
+    "digits-paper": "Table I of Shan & Atanasov 2017: mean and spread over rounds, four readings of the test videos",
+    "digits-honest": "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
+    "glimpses": "two moving digits, one window against several, equally many training videos",
+}
 
 
 def reproduce(
@@ -33,23 +48,23 @@ def reproduce(
     results: Path | None = None,
     only: Sequence[str] = (),
 ) -> Path:
-    """Compute what is missing of the tables of Shan & Atanasov 2017, and write `report.html`.
+    """Compute the missing rows of the tables of Shan & Atanasov 2017, and write `report.html`.
 
     Args:
-        run: the folder of everything; a cell that is there is not computed again, one that was cut off goes on.
+        run: the folder of everything; a row that is there is not computed again, an interrupted one is resumed.
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        clips: a folder of hand gestures, one class a sub-folder; None leaves that part out.
+        clips: a folder of hand gestures with one sub-folder per class; None leaves that part out.
         budget: one of `BUDGETS`.
         protocol: one of `PROTOCOLS`.
-        results: a folder for the JSON files of the figures; None: they are in `run/figures.json` alone.
-        only: patterns of cells' names, such as `pretraining/dcn-*` or `honest/gesture/*`: these, and the models that
-            they begin from, and no page. In `results` their rows take the place of the old ones.
+        results: a folder for the results files; None: the figures are in `run/figures.json` alone.
+        only: patterns of rows, such as `pretraining/dcn-*` or `held-out/gesture/*`: these, and the models that they
+            start from, and no page. In `results` they replace the old rows; other rows stay.
 
     Returns:
         The report's path; with `only` that of `run/figures.json`.
 
     Raises:
-        ValueError: an unknown budget, protocol or cell, a run made with another budget, or results of another command.
+        ValueError: an unknown budget, protocol or row, a run made with another budget, or results of another command.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
@@ -59,33 +74,62 @@ def reproduce(
     names = [name for name in _names(chosen, clips is not None) if _belongs(name, protocol)]
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
-            raise ValueError(f"no cell is called {pattern!r}; there are {', '.join(names)}")
+            raise ValueError(f"no row is called {pattern!r}; there are {', '.join(names)}")
     sides = split_digits(mnist)
     if clips is not None:
         if protocol == "paper":
-            raise ValueError("clips of hands belong to the honest protocol; leave out --clips, or --protocol paper")
-        find_clips(clips)  # a folder that does not fit is told now, and not after hours
+            raise ValueError("clips of hands belong to the held-out protocol; leave out --clips, or --protocol paper")
+        find_clips(clips)  # a wrong folder raises now, not after hours
     command = _command(budget, mnist, clips)
     if only:
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
-        recorded(results, command)  # results of another command are told now, and not after hours
-    found = _Tables(run, chosen, sides, clips).compute(names)
-    # What is there is read now: others may have computed other cells in the meantime.
-    before = _earlier(run, budget, sides)
-    if not only:
-        whole = {name.split("/")[0] for name in names}
-        before = {part: rows for part, rows in before.items() if part not in whole}
-    figures = merged(before, found)
+    for file in {FILES[name.split("/")[0]][0] for name in names}:
+        check_command(results, file, command)
+    rows = _Tables(run, chosen, sides, clips).compute(names)
+    figures = _earlier(run, budget, sides)
+    for key, row in rows.items():
+        _put(figures, key, row.figures)
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
-        # Single rows go among those that other runs may have computed since.
-        kept = merged(recorded(results, command), found) if only else figures
-        write_all(results, kept, chosen, command, only, names)
+        _write(results, rows, chosen, command, only)
     return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
 
 
-def _earlier(run: Path, budget: str, sides: Sides) -> Figures:
+def _write(results: Path, rows: Mapping[Key, Row], budget: Budget, command: str, only: Sequence[str]) -> None:
+    """Write the rows to their results files."""
+    patterns = " ".join(f"--only '{pattern}'" for pattern in only)
+    for file, what in WHAT.items():
+        of_file = {}
+        for (kind, *rest), row in rows.items():
+            name, place = FILES[kind]
+            if name == file:
+                of_file[*place, *rest] = row
+        if of_file:
+            shared = _of_paper(budget) if file == "digits-paper" else {}
+            write_rows(results, file, About(what, command, [0], shared), of_file, patterns)
+
+
+def _of_paper(budget: Budget) -> dict[str, Any]:
+    """What all rows of Table I share."""
+    frozen = {e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()}
+    return {
+        "rounds": dict(budget.rounds),
+        "baselines": {**budget.baselines, "conv3d": budget.conv3d},
+        "frames": budget.frames,
+        "frozen": frozen,
+        "readings": READINGS,
+        "published": PUBLISHED,
+    }
+
+
+def _put(figures: dict[str, Any], key: Key, values: Mapping[str, Any]) -> None:
+    for part in key[:-1]:
+        figures = figures.setdefault(part, {})
+    figures[key[-1]] = dict(values)
+
+
+def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:
     """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
     path = run / "figures.json"
     if not path.exists():
@@ -102,16 +146,16 @@ def _command(budget: str, mnist: Path | None, clips: Path | None) -> str:
 
 
 def _names(budget: Budget, hands: bool) -> Iterator[str]:
-    """Of all cells, in the order in which they are computed."""
+    """The names of all rows, in the order in which they are computed."""
     for encoder, recipes in budget.passes.items():
-        yield from (f"pretraining/{encoder}-{recipe}" for recipe in recipes)
+        yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for encoder in budget.frozen:
-        yield from (f"paper/{variant}-{encoder}" for variant in (budget.slow if encoder == "dcn" else VARIANTS))
+        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else VARIANTS))
     if budget.conv3d:
-        yield from (f"paper/{variant}-{PIXELS}" for variant in VARIANTS)
+        yield from (f"paper/{variant}/{PIXELS}" for variant in VARIANTS)
     for variant in VARIANTS:
-        yield from (f"honest/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
-        yield from (f"honest/{variant}/{e.who.name}" for e in budget.entries if variant in e.variants)
+        yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
+        yield from (f"held-out/{variant}/{e.who.name}" for e in budget.entries if variant in e.variants)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield "memory"
     if hands:
@@ -124,65 +168,61 @@ def _belongs(name: str, protocol: str) -> bool:
 
 
 class _Tables:
-    """The cells of one run. Each is computed when it is asked for, after the models that it begins from."""
+    """The rows of one run. Each is computed when it is asked for, after the models that it starts from."""
 
     def __init__(self, run: Path, budget: Budget, sides: Sides, clips: Path | None) -> None:
         self.run, self.budget, self.sides, self.clips = run, budget, sides, clips
         self.encoders = run / "pretraining"
 
-    def compute(self, names: Sequence[str]) -> Figures:
-        """The figures of cells by their names, as `merged` takes them."""
-        figures: Figures = {}
-        for name in names:
-            part, _, rest = name.partition("/")
-            figures = merged(figures, {part: getattr(self, f"_{part}")(rest)})
-        return figures
+    def compute(self, names: Sequence[str]) -> dict[Key, Row]:
+        """Rows by the parts of their names."""
+        kinds: dict[str, Callable[..., Row]] = {
+            "pretraining": self._pretraining, "paper": self._paper, "held-out": self._held_out,
+            "glimpses": self._glimpses, "memory": self._memory, "hands": self._hands,
+        }  # fmt: skip
+        keys = [tuple(name.split("/")) for name in names]
+        return {key: kinds[key[0]](*key[1:]) for key in keys}
 
-    def _pretraining(self, name: str) -> dict[str, Any]:
-        encoder, recipe = name.split("-", 1)
-        return {encoder: {recipe: self._pretrained(encoder, recipe)}}
+    def _pretraining(self, encoder: str, recipe: str) -> Row:
+        return Row.of(self._pretrained(encoder, recipe), self.encoders / f"{encoder}-{recipe}.json")
 
     def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
         return pretrain(self.encoders, encoder, recipe, self.budget.passes[encoder][recipe], self.sides)
 
-    def _paper(self, name: str) -> dict[str, Any]:
-        variant, encoder = name.rsplit("-", 1)
-        budget = self.budget
+    def _paper(self, variant: str, encoder: str) -> Row:
+        budget, folder = self.budget, self.run / "paper"
         if encoder == PIXELS:
-            found = conv3d_cell(self.run / "paper", variant, budget.conv3d, self.sides, budget.frames)
-        else:
-            recipe = budget.frozen[encoder]
-            self._pretrained(encoder, recipe)
-            rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
-            found = table_cell(
-                self.run / "paper", self.encoders, variant, encoder, recipe, rounds, self.sides, budget.frames
-            )
-        return {variant: {encoder: found}}
+            figures = conv3d_cell(folder, variant, budget.conv3d, self.sides, budget.frames)
+            return Row.of(figures, folder / f"{variant}-conv3d.json")
+        recipe = budget.frozen[encoder]
+        self._pretrained(encoder, recipe)
+        rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
+        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.sides, budget.frames)
+        return Row.of(figures, folder / f"{variant}-{encoder}.json")
 
-    def _honest(self, name: str) -> dict[str, Any]:
-        variant, model = name.split("/")
-        row = self._ceiling if model in CEILINGS else self._competed
-        return {variant: {model: row(variant, model)}}
+    def _held_out(self, variant: str, model: str) -> Row:
+        compute = self._ceiling if model in CEILINGS else self._competed
+        return Row.of(compute(variant, model), self.run / "held-out" / variant / f"{model}.json")
 
     def _ceiling(self, variant: str, name: str) -> dict[str, Any]:
         videos = self.budget.ceilings[name][variant]
         before = self._before(variant, CEILINGS[name])
-        found = ceiling(self.run / "honest", variant, name, videos, self.budget.tests, self.sides)
-        return _in_all(found, before)
+        figures = ceiling(self.run / "held-out", variant, name, videos, self.budget.tests, self.sides)
+        return _in_all(figures, before)
 
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
         (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
         before = self._before(variant, entry.who)
         tests = entry.tests or self.budget.tests
-        found = self._trained("honest", variant, entry.who, entry.videos, tests)
-        of = self.run / "honest", variant, entry.who, tests, self.sides
-        found = {**found, "validation": validate(*of)}
+        figures = self._trained("held-out", variant, entry.who, entry.videos, tests)
+        of = self.run / "held-out", variant, entry.who, tests, self.sides
+        figures = {**figures, "validation": validate(*of)}
         if entry.who.model == TRACKS:
-            found["out_of_phase"] = out_of_phase(*of)
-        return _in_all(found, before)
+            figures["out_of_phase"] = out_of_phase(*of)
+        return _in_all(figures, before)
 
     def _before(self, variant: str, who: ModelSpec) -> dict[str, Any]:
-        """What a model learned from before, which is part of its budget."""
+        """The figures of the model that another one starts from: its videos and minutes count for both."""
         if who.after == SINGLE:
             return self._ceiling(variant, who.begins_from)
         return self._competed(who.after, who.begins_from) if who.after else {"videos": 0, "minutes": 0.0}
@@ -192,21 +232,24 @@ class _Tables:
             self._pretrained(who.encoder, who.recipe)
         return compete(self.run / part, self.encoders, variant, who, videos, tests, self.sides)
 
-    def _glimpses(self, name: str) -> dict[str, Any]:
+    def _glimpses(self, name: str) -> Row:
         """One window and several, trained on equally many videos."""
-        return {name: self._trained("glimpses", "normal", OBJECTS[name], self.budget.objects, self.budget.tests)}
+        who = OBJECTS[name]
+        figures = self._trained("glimpses", "normal", who, self.budget.objects, self.budget.tests)
+        return Row.of(figures, self.run / "glimpses" / "normal" / f"{who.name}.json")
 
-    def _memory(self, _: str) -> dict[str, Any]:
-        kept = list(self.budget.memory)
-        return cell(self.run / "memory.json", {"encoders": kept}, lambda: memory_table(kept))
+    def _memory(self) -> Row:
+        encoders, path = list(self.budget.memory), self.run / "memory.json"
+        return Row.of(cell(path, {"encoders": encoders}, lambda: memory_table(encoders)), path)
 
-    def _hands(self, name: str) -> dict[str, Any]:
-        assert self.clips is not None, "without clips there are no such cells"
+    def _hands(self, name: str) -> Row:
+        assert self.clips is not None, "without clips there are no such rows"
         (who,) = (who for who in self.budget.hands if who.name == name)
         if who.recipe:
             self._pretrained(who.encoder, who.recipe)
-        return {name: carry_over(self.run / "hands", self.encoders, self.clips, who, self.budget.epochs)}
+        figures = carry_over(self.run / "hands", self.encoders, self.clips, who, self.budget.epochs)
+        return Row.of(figures, self.run / "hands" / f"{name}.json")
 
 
-def _in_all(found: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    return {**found, **{figure: found[figure] + before[figure] for figure in ("videos", "minutes")}}
+def _in_all(figures: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {**figures, **{name: figures[name] + before[name] for name in ("videos", "minutes")}}

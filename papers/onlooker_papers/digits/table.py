@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for
 
 # What an accuracy of table I can be of: the publication, our reproduction on four kinds of test videos, and a model
 # that is trained and tested on digits and paths of its own.
-MARKS = ("published", "same-videos", "same-paths", "same-digits", "new", "honest")
+MARKS = ("published", "same-videos", "same-paths", "same-digits", "new", "held-out")
 _COLORS = (INK, COLORS[0], COLORS[4], COLORS[5], COLORS[1], COLORS[2])
 _REACH = 0.36  # from the middle of a group to its outer marks, where 1 is the way to the next group
 

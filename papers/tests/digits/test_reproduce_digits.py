@@ -14,11 +14,11 @@ from moving_squares import make_set
 from onlooker.data.digits import Sides, split_digits
 from onlooker.data.moving_mnist import VARIANTS, ordered_label
 from onlooker.data.transforms import to_video
-from onlooker.files import read_json
+from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
-from onlooker_papers.digits import contestants, hands, honest, pretraining, published, reproduce
+from onlooker_papers.digits import hands, held_out, models, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
-from onlooker_papers.digits.contestants import JUDGED_TOGETHER, SINGLE, ModelSpec
+from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, ModelSpec
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_published_table_is_whole() -> None:
             assert 0.8 < accuracy < 1
 
 
-# The honest protocol.
+# The held-out protocol.
 
 
 def test_no_digit_is_on_two_sides(sides: Sides) -> None:
@@ -126,8 +126,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
-        patch.setattr(honest, "_EPOCH", 2)
-        patch.setattr(honest, "_VALIDATION", 32)
+        patch.setattr(held_out, "_EPOCH", 2)
+        patch.setattr(held_out, "_VALIDATION", 32)
         reproduce.reproduce(folder / "run", clips=gestures, budget="tiny", results=folder / "results")
     return folder
 
@@ -145,7 +145,7 @@ def test_the_page_has_every_table_and_figure(run: Path) -> None:
 
 
 def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
-    stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").iterdir()}
+    stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").glob("*.json")}
     assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses"}
     for values in stored.values():
         assert values["command"].startswith("onlooker reproduce digits")
@@ -159,24 +159,24 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 
 
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
-    honest_cells = run / "run" / "honest" / "scale"
-    of_scale = read_json(run / "run" / "figures.json")["figures"]["honest"]["scale"]
+    held_out_cells = run / "run" / "held-out" / "scale"
+    of_scale = read_json(run / "run" / "figures.json")["figures"]["held-out"]["scale"]
     chain = ("ceiling", READER.name, TOGETHER.name)
-    alone, reader, together = (read_json(honest_cells / f"{name}.json")["figures"] for name in chain)
-    seen = {name: who.batch for name, who in honest.CEILINGS.items()}  # a single batch each
+    alone, reader, together = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
+    seen = {name: who.batch for name, who in held_out.CEILINGS.items()}  # a single batch each
     assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
     assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
-    whole = read_json(honest_cells / f"{TOGETHER.name}.validation.json")
+    whole = read_json(held_out_cells / f"{TOGETHER.name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
     assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
     assert of_scale["ceiling-opinions"]["videos"] == seen["ceiling"] + seen["ceiling-opinions"]
-    followed = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
+    followed = read_json(held_out_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
     assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
     assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]
     assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
-    later = read_json(honest_cells / f"{PAIRS_FOLLOWED.name}.later.json")
+    later = read_json(held_out_cells / f"{PAIRS_FOLLOWED.name}.later.json")
     assert later["settings"]["begins_later"] == 2
     assert of_scale[PAIRS_FOLLOWED.name]["out_of_phase"] == later["figures"]["accuracy"]
 
@@ -190,7 +190,7 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(
     kept = lost.read_bytes()
     lost.unlink()
     trained: list[Any] = []
-    for module in (pretraining, contestants):
+    for module in (pretraining, models):
         monkeypatch.setattr(module, "fit", lambda *_: trained.append(1))
     reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
     assert not trained
@@ -198,51 +198,58 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(
     assert read_json(run / "run" / "figures.json") == before
 
 
-def test_some_cells_alone_take_the_place_of_their_rows(
+def test_some_rows_alone_replace_the_old_ones(
     run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    monkeypatch.setattr(honest, "_EPOCH", 2)
-    monkeypatch.setattr(honest, "_VALIDATION", 32)
-    shutil.copytree(run / "results", tmp_path / "results")
-    before = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
-    stored = before["digits-honest"]["figures"]
-    stored["models"]["normal"][GLIMPSES.name]["accuracy"] = stored["normal"] = 2.0  # as if computed by others
-    stored["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
-    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(before["digits-honest"]))
+    monkeypatch.setattr(held_out, "_EPOCH", 2)
+    monkeypatch.setattr(held_out, "_VALIDATION", 32)
+    results = Path(shutil.copytree(run / "results", tmp_path / "results"))
 
-    arguments = {"clips": gestures, "budget": "tiny", "results": tmp_path / "results"}
-    path = reproduce.reproduce(tmp_path / "alone", only=["honest/scale/stn-2-conv*"], **arguments)
+    def change(row: str, **figures: float) -> None:
+        path = results / "cells" / "digits-honest" / "models" / f"{row}.json"
+        stored = read_json(path)
+        write_json(path, {**stored, "figures": {**stored["figures"], **figures}})
+
+    change(f"normal/{GLIMPSES.name}", accuracy=2.0)  # as if computed by others
+    change(f"scale/{GLIMPSES.name}", minutes=-1.0)
+    before = {path.stem: read_json(path) for path in results.glob("*.json")}
+
+    arguments = {"clips": gestures, "budget": "tiny", "results": results}
+    path = reproduce.reproduce(tmp_path / "alone", only=["held-out/scale/stn-2-conv*"], **arguments)
     computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
     names = {name for name in computed if name.count("/") == 2}
-    models = {name for name in names if not name.endswith(".validation.json")}
-    assert models == {"honest/scale/ceiling.json", f"honest/scale/{GLIMPSES.name}.json"}, "it begins from the ceiling"
+    trained = {name for name in names if not name.endswith(".validation.json")}
+    assert trained == {
+        "held-out/scale/ceiling.json", f"held-out/scale/{GLIMPSES.name}.json"
+    }, "it starts from the ceiling"  # fmt: skip
     assert path == tmp_path / "alone" / "figures.json"
     assert not (tmp_path / "alone" / "report.html").exists()
 
-    after = {path.stem: read_json(path) for path in (tmp_path / "results").iterdir()}
+    after = {path.stem: read_json(path) for path in results.glob("*.json")}
     assert all(after[name] == before[name] for name in ("pretraining", "digits-paper", "glimpses"))
     figures = after["digits-honest"]["figures"]
     assert figures["normal"] == 2.0
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
-    assert figures["hands"] == stored["hands"]
-    assert after["digits-honest"]["command"] == (
-        "onlooker reproduce digits --clips HANDS --results results; then rows anew, --only 'honest/scale/stn-2-conv*'"
+    assert figures["hands"] == before["digits-honest"]["figures"]["hands"]
+    assert after["digits-honest"]["command"] == "onlooker reproduce digits --clips HANDS --results results"
+    (younger,) = (
+        origin for origin in after["digits-honest"]["origin"] if "--only 'held-out/scale/stn-2-conv*'" in origin
     )
+    assert after["digits-honest"]["origin"][younger] == [f"models/scale/{GLIMPSES.name}"]
     # A row of which this run has an older version stays as others wrote it.
-    figures["models"]["scale"][GLIMPSES.name]["minutes"] = -1.0
-    (tmp_path / "results" / "digits-honest.json").write_text(json.dumps(after["digits-honest"]))
-    reproduce.reproduce(tmp_path / "alone", only=["honest/scale/ceiling"], **arguments)
-    figures = read_json(tmp_path / "results" / "digits-honest.json")["figures"]
+    change(f"scale/{GLIMPSES.name}", minutes=-1.0)
+    reproduce.reproduce(tmp_path / "alone", only=["held-out/scale/ceiling"], **arguments)
+    figures = read_json(results / "digits-honest.json")["figures"]
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] == -1.0
     with pytest.raises(
-        ValueError, match=r"no cell is called 'honest/shape/\*'; there are pretraining/lenet-one-cycle, "
+        ValueError, match=r"no row is called 'held-out/shape/\*'; there are pretraining/lenet/one-cycle, "
     ):
-        reproduce.reproduce(tmp_path / "alone", only=["honest/shape/*"], **arguments)
+        reproduce.reproduce(tmp_path / "alone", only=["held-out/shape/*"], **arguments)
     with pytest.raises(
         ValueError, match=r"was made by .*--clips HANDS.*, and this is 'onlooker reproduce digits --res"
     ):
-        reproduce.reproduce(tmp_path / "alone", budget="tiny", results=tmp_path / "results", only=["memory"])
+        reproduce.reproduce(tmp_path / "alone", budget="tiny", results=results, only=["memory"])
 
 
 def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path, tmp_path: Path) -> None:
@@ -258,7 +265,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
             tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
         )
     with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
-        honest.compete(tmp_path / "run" / "honest", encoders, "normal", who, 1, TINY.tests, digits)
+        held_out.compete(tmp_path / "run" / "held-out", encoders, "normal", who, 1, TINY.tests, digits)
     with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
         hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
 
@@ -319,7 +326,7 @@ def test_one_protocol_after_the_other_makes_one_page(
     alone = page("paper")
     assert table in alone
     assert unseen not in alone
-    both = page("honest")
+    both = page("held-out")
     assert table in both
     assert unseen in both
 
@@ -351,9 +358,9 @@ def test_the_baseline_on_pixels_is_a_cell_of_its_own(
     ("wrong", "message"),
     [
         ({"budget": "huge"}, "budget is 'huge', expected one of quick, standard, full"),
-        ({"protocol": "dishonest"}, "protocol is 'dishonest', expected one of all, paper, honest"),
+        ({"protocol": "dishonest"}, "protocol is 'dishonest', expected one of all, paper, held-out"),
         ({"mnist": Path("nowhere")}, "nowhere"),
-        ({"protocol": "paper", "clips": Path("hands")}, "clips of hands belong to the honest protocol"),
+        ({"protocol": "paper", "clips": Path("hands")}, "clips of hands belong to the held-out protocol"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_computed(

@@ -43,7 +43,7 @@ class ModelSpec:
         lr: highest learning rate.
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
         after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
-            model of `honest.ceiling`, which learned single digits in videos of the same variant; None: random weights.
+            model of `held_out.ceiling`, trained on single digits in videos of the same variant; None: random weights.
             `opinions` goes on from a `convnet`, which learned to judge frames one by one.
         aggregation: how the answers at its frames become one (`clip_scores`).
         batch, frames: videos in a batch, and frames in each.

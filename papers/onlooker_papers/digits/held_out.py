@@ -20,7 +20,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.demo import answers
 from onlooker.runs.memo import cell, fingerprint
 from onlooker.structures import Evaluation
-from onlooker_papers.digits.contestants import (
+from onlooker_papers.digits.models import (
     CEILING,
     JUDGED_TOGETHER,
     SINGLE,

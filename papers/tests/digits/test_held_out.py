@@ -10,9 +10,9 @@ from onlooker.data.digits import Sides, split_digits
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker_papers.digits import honest
-from onlooker_papers.digits.contestants import ModelSpec
-from onlooker_papers.digits.honest import pair_posterior
+from onlooker_papers.digits import held_out
+from onlooker_papers.digits.held_out import pair_posterior
+from onlooker_papers.digits.models import ModelSpec
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 @pytest.mark.parametrize("aggregation", ["mean", "product"])
 def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, aggregation: str) -> None:
     frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
-    monkeypatch.setattr(honest, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
+    monkeypatch.setattr(held_out, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
     videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
     right = pair_label(videos.labels).numpy()
     frames[np.arange(40), :, right] += 0.1
@@ -46,7 +46,7 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
     assert (said["mean"] == right).mean() < (said["product"] == right).mean()
     early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
     model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
-    figures = honest.score(Recognizer(model, PAIRS, honest.DATA, aggregation), videos)
+    figures = held_out.score(Recognizer(model, PAIRS, held_out.DATA, aggregation), videos)
     assert figures["accuracy"] == pytest.approx((said[aggregation] == right).mean())
     assert figures["short_accuracy"] == pytest.approx((early[aggregation] == right).mean())
 
@@ -60,25 +60,27 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
         seen.append(videos.video)
         return right
 
-    model = Recognizer(create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64), PAIRS, honest.DATA)
+    model = Recognizer(
+        create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64), PAIRS, held_out.DATA
+    )
 
     def train(*_: object) -> tuple[Recognizer, dict[str, float]]:
         model.save(tmp_path / "normal" / who.name / "model")
         return model, {"validation": 0.0}
 
-    monkeypatch.setattr(honest, "score", score)
-    monkeypatch.setattr(honest, "train", train)
+    monkeypatch.setattr(held_out, "score", score)
+    monkeypatch.setattr(held_out, "train", train)
     of = tmp_path, "normal", who, 3, sides
-    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
-    assert honest.validate(*of) == honest.validate(*of) == 0.25
+    held_out.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    assert held_out.validate(*of) == held_out.validate(*of) == 0.25
     assert len(seen) == 2  # the test, and validation once
-    expected = MovingDigits(sides.validation, "normal", frames=honest.FRAMES).batch(3, seed=3).video
+    expected = MovingDigits(sides.validation, "normal", frames=held_out.FRAMES).batch(3, seed=3).video
     assert torch.equal(seen[1], expected)
     # Trained anew, it is judged anew.
     (tmp_path / "normal" / f"{who.name}.json").unlink()
     right = {"accuracy": 0.75}
-    honest.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
-    assert honest.validate(*of) == 0.75
+    held_out.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    assert held_out.validate(*of) == 0.75
 
 
 def test_validation_chooses_the_model_that_is_recorded() -> None:
@@ -88,12 +90,12 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
         "ceiling": {"validation": 1.0, "accuracy": 1.0},
         "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
     }
-    assert honest.best(models) == "a"
+    assert held_out.best(models) == "a"
 
 
 @pytest.mark.parametrize(
     ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
 )
 def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
-    how, of_epoch = honest._schedule(ModelSpec("lenet", batch=32), videos)
+    how, of_epoch = held_out._schedule(ModelSpec("lenet", batch=32), videos)
     assert (how.epochs, of_epoch) == (epochs, size)

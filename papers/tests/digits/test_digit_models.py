@@ -1,4 +1,4 @@
-"""What a contestant may be, and what it begins from."""
+"""Which model specifications are valid, and which model each starts from."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import torch
 
 from onlooker.models.classifier import clip_scores
 from onlooker.models.registry import create_model
-from onlooker_papers.digits import contestants
-from onlooker_papers.digits.contestants import ModelSpec
+from onlooker_papers.digits import models
+from onlooker_papers.digits.models import ModelSpec
 
 
-def test_a_contestant_that_does_not_learn_its_encoder_must_have_one() -> None:
+def test_a_model_that_does_not_learn_its_encoder_must_have_one() -> None:
     with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
         ModelSpec("lenet", 2)
     with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
@@ -36,19 +36,19 @@ def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None
     torch.manual_seed(0)
     settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
     single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
-    contestants.begin_from(pool, single)
+    models.begin_from(pool, single)
     video = torch.rand(1, 3, 1, 64, 64)
     with torch.no_grad():
         product = clip_scores(single(video).logits.softmax(2) ** 0.3, "product")
         torch.testing.assert_close(pool(video).logits[:, -1].softmax(1), product)
     pairs = create_model("opinions", 55, **{**settings, "encoder": "stn:2"})
-    contestants.begin_from(pairs, single)  # the same weights read one thing and several
+    models.begin_from(pairs, single)  # the same weights read one thing and several
     learned = {name.removeprefix("head."): weight for name, weight in single.named_parameters()}
     taken = {name.removeprefix("cell.judge."): weight for name, weight in pairs.named_parameters()}
     assert set(taken) - set(learned) == {"cell.weight.weight", "cell.weight.bias"}
     assert all(torch.equal(taken[name], weight) for name, weight in learned.items())
     with pytest.raises(RuntimeError, match="Missing key"):
-        contestants.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
+        models.begin_from(create_model("opinions", 5, encoder="conv4", in_channels=1, size=64), pool)
 
 
 def test_who_follows_two_things_begins_with_what_reads_one() -> None:
@@ -57,7 +57,7 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
     one = create_model("tracks", 10, things=1, **settings).eval()
     two = create_model("tracks", 55, things=2, **settings).eval()
     torch.nn.init.normal_(one.get_parameter("pool.weight.weight"))
-    contestants.begin_from(two, one)
+    models.begin_from(two, one)
     same = torch.rand(3, 8)
     features = torch.cat((same, same), 1)  # two things that look alike are trusted as one of them is
     torch.testing.assert_close(two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same))
