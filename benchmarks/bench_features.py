@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig
-from onlooker.data.clips import read_sample
 from onlooker.data.extract import extract
 from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.runs.features import encoding, make_features

@@ -28,7 +28,7 @@ def pooled(frames: np.ndarray) -> np.ndarray:
 
 
 def made_store(folder: Path, **changes: Any) -> FeatureStore:
-    return FeatureStore.make(folder, replace(ORIGIN, **changes), lambda path: path.write_bytes(b"weights"))
+    return FeatureStore.make(folder, replace(ORIGIN, **changes), lambda: b"weights")
 
 
 def files_of(store: FeatureStore) -> dict[str, bytes]:

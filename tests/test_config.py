@@ -123,7 +123,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatc
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
     write_json(tmp_path / "a.json", [1])
     on_full_disk(tmp_path / f".a.json.{os.getpid()}.part")
-    said = r"a\.json: no room for this file in .*: 0\.0 kB needed, .* free; make room, and run the same command again"
+    said = r"a\.json: no space left for this file in .*: 0\.0 kB needed, .* free; free some space, and run the same"
     with pytest.raises(DiskFullError, match=said):
         write_json(tmp_path / "a.json", [2])
     assert [(p.name, json.loads(p.read_bytes())) for p in tmp_path.iterdir()] == [("a.json", [1])]
@@ -133,5 +133,5 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[
 def test_json_that_is_cut_off_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(ValueError, match=r"config\.json: not a whole JSON file .*; restore it, or make it again"):
+    with pytest.raises(ValueError, match=r"config\.json: not a complete JSON file .*; restore it, or make it again"):
         read_json(path)

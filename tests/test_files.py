@@ -1,9 +1,8 @@
-"""A full disk is told by what had no room; what is written is whole or not there."""
+"""Files are written completely or not at all, and errors say what could not be written."""
 
 import errno
 import io
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from onlooker.files import DiskFullError, in_megabytes, is_full, remove_leftovers, room_for, whole_file
+from onlooker.files import (
+    DiskFullError,
+    NotWritableError,
+    atomic_file,
+    check_writable,
+    explain_write_errors,
+    format_bytes,
+    is_disk_full,
+)
 
 
 def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "new" / "a") as file:
+    with atomic_file(tmp_path / "new" / "a") as file:
         file.write(b"whole")
         assert not (tmp_path / "new" / "a").exists()
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [("a", b"whole")]
@@ -24,7 +31,7 @@ def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
 
 def test_what_breaks_off_leaves_the_file_before_and_no_part(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a") as file:
+    with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "a") as file:
         file.write(b"%d" % (1 // 0))
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]
 
@@ -41,21 +48,12 @@ class SmallDisk(io.BytesIO):
 def test_a_full_disk_is_known_from_what_pytorch_says_of_it() -> None:
     with pytest.raises(RuntimeError, match="unexpected pos") as found:  # which has no number
         torch.save([torch.zeros(20_000), torch.zeros(20_000)], SmallDisk())
-    assert is_full(found.value)
-
-
-def test_what_a_kill_left_is_removed_when_nobody_writes_to_it_any_more(tmp_path: Path) -> None:
-    for name, age in ((".a.npy.17.part", 4000), (".b.npy.18.part", 60), ("c.npy", 9000)):
-        (tmp_path / name).write_bytes(b"frames")
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.npy.18.part", "c.npy"]
-    remove_leftovers(tmp_path / "nowhere")
+    assert is_disk_full(found.value)
 
 
 def test_a_full_disk_leaves_no_part(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
     on_full_disk(tmp_path / "part")
-    with pytest.raises(OSError, match="No space left"), whole_file(tmp_path / "a", tmp_path / "part") as file:
+    with pytest.raises(OSError, match="No space left"), atomic_file(tmp_path / "a", tmp_path / "part") as file:
         file.write(b"half")
     assert not list(tmp_path.iterdir())
 
@@ -64,39 +62,71 @@ def test_a_full_disk_is_known_from_rust(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(Exception, match="os error 21") as other:  # which files of safetensors say of a folder
         save_file({"a": torch.zeros(1)}, tmp_path / "folder")
-    assert not is_full(other.value)
-    assert is_full(RuntimeError(str(other.value).replace("os error 21", f"os error {errno.ENOSPC}")))
+    assert not is_disk_full(other.value)
+    assert is_disk_full(RuntimeError(str(other.value).replace("os error 21", f"os error {errno.ENOSPC}")))
 
 
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
-def test_what_is_full(number: int, full: bool) -> None:
-    assert is_full(OSError(number, os.strerror(number))) == full
+def test_what_is_disk_full(number: int, full: bool) -> None:
+    assert is_disk_full(OSError(number, os.strerror(number))) == full
 
 
-def test_who_had_no_room_for_what(tmp_path: Path) -> None:
+def test_a_full_disk_names_what_was_written(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
-    said = (
-        r"newer: no room for a page: [\d.,]+ MB free; make room, and run the same command again \(`onlooker train` with"
+    message = (
+        r"newer: no space left for a page: [\d.,]+ MB free; free some space, and run the same command again \(`onl"
     )
-    with pytest.raises(DiskFullError, match=said), room_for("a page", tmp_path / "new" / "newer"):
+    with pytest.raises(DiskFullError, match=message), explain_write_errors("a page", tmp_path / "new" / "newer"):
         raise error
-    said = r"^clip.mp4: no room for its frames in .*: 2.5 MB needed, [\d.,]+ MB free; think of something$"
+    message = r"^clip.mp4: no space left for its frames in .*: 2.5 MB needed, [\d.,]+ MB free; think of something$"
     needed, whose = (lambda: 2_500_000), Path("clip.mp4")
     with (
-        pytest.raises(DiskFullError, match=said),
-        room_for("its frames", tmp_path, "think of something", needed, whose),
+        pytest.raises(DiskFullError, match=message),
+        explain_write_errors("its frames", tmp_path, "think of something", needed, whose),
     ):
         raise error
 
 
-def test_the_first_to_say_it_is_heard_and_other_errors_stay(tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match=r"^inner$"), room_for("the outer", tmp_path):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO])
+def test_a_folder_that_cannot_be_written_is_not_only_an_errno(tmp_path: Path, number: int) -> None:
+    message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
+    with (
+        pytest.raises(NotWritableError, match=message),
+        explain_write_errors("a page", tmp_path, lambda: "ask its owner"),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_the_first_explanation_stays_and_other_errors_too(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match=r"^inner$"), explain_write_errors("the outer", tmp_path):
         raise DiskFullError("inner")
-    with pytest.raises(OSError, match=r"^.Errno 5. broken$"), room_for("the outer", tmp_path):
-        raise OSError(errno.EIO, "broken")
+    with pytest.raises(OSError, match=r"^.Errno 4. broken$"), explain_write_errors("the outer", tmp_path):
+        raise OSError(errno.EINTR, "broken")
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "run")
+    assert not list((tmp_path / "new" / "run").iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NotWritableError, match=r"file/run: .*/file is a file, expected a folder; choose another"):
+        check_writable(tmp_path / "file" / "run")
+    with pytest.raises(NotWritableError, match=r"file: .*/file is a file, expected a folder; use --run"):
+        check_writable(tmp_path / "file", "use --run")
+
+    def refused(*_: Any, **__: Any) -> None:  # root may write to every folder, and tests may be run by root
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(NotWritableError, match=r"run: cannot be written to \(Read-only file system\); choose another"):
+        check_writable(tmp_path / "run")
 
 
 def test_sizes_in_words() -> None:
-    assert [in_megabytes(size) for size in (0, 1_540, 100_000, 1_234_567_890)] == [
+    assert [format_bytes(size) for size in (0, 1_540, 100_000, 1_234_567_890)] == [
         "0.0 kB", "1.5 kB", "0.1 MB", "1,234.6 MB",
     ]  # fmt: skip

@@ -377,7 +377,7 @@ def test_not_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["recognizer.json", "config.json"])
 def test_foreign_json(run: Path, name: str, content: str) -> None:
     (run / "model" / name).write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"its JSON files are not those of a onlooker model|not a whole JSON file"):
+    with pytest.raises(ValueError, match=r"its JSON files are not those of a onlooker model|not a complete JSON file"):
         load(run)
 
 

@@ -15,7 +15,7 @@ import torch
 from senders import FPS, Sender, cut, slowly, transport_stream
 
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import read_sample
+from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
 from onlooker.localization.online import causal
 from onlooker.localization.parameters import LocalizationParameters

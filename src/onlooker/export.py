@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 import onlooker
 from onlooker.config import DataConfig
-from onlooker.data.clips import Sample, read_sample
 from onlooker.data.folder import find_clips
+from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Fused, is_fused

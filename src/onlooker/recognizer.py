@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 
 import onlooker
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import ClipFrames, ClipWindows, Sample, read_sample
+from onlooker.data.clips import ClipFrames, ClipWindows
+from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_features, to_video
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import read_json, room_for, write_json
+from onlooker.files import explain_write_errors, read_json, write_json
 from onlooker.localization.locate import locate
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -280,7 +281,7 @@ class Recognizer:
             DiskFullError: the disk is full.
         """
         folder = Path(folder)
-        with room_for("the model", folder):
+        with explain_write_errors("the model", folder):
             self.model.save_pretrained(folder)
         values = {"onlooker": onlooker.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
         values |= {"model": type(self.model).__name__, "aggregation": self.aggregation}

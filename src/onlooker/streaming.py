@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.followed import scene_limit, scene_side
+from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
 from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
 from onlooker.localization.parameters import LocalizationParameters

@@ -14,9 +14,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
-from onlooker.data import clips as frame_cache
-from onlooker.data import followed
-from onlooker.data.clips import ClipWindows, cached_flow, cached_frames, default_cache, prepare, read_sample
+from onlooker.data import samples as samples_module
+from onlooker.data.array_cache import ArrayCache
+from onlooker.data.clips import ClipFrames, ClipWindows, cached_sample, prepare, user_cache
+from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import read_flow, to_pixels
@@ -28,6 +29,11 @@ CONFIG = DataConfig(frames=4, size=16)
 Make = Callable[..., Path]
 
 
+def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
+    (file,) = cached_sample(path, config, ArrayCache(cache))
+    return file
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The clips that were decoded, one entry each time."""
@@ -37,7 +43,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return pick(path, *choice)
 
-    monkeypatch.setattr(followed, "pick", counted)
+    monkeypatch.setattr(samples_module, "pick", counted)
     return seen
 
 
@@ -111,11 +117,11 @@ def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
     whole.unlink()
     on_full_disk(whole.with_name(f".{whole.name}.{os.getpid()}.part"))
     said = (
-        rf"clip.mp4: no room for its frames in .*cache/frames: {needed} needed, .* free; make room, or name a folder "
-        "on a larger disk in ONLOOKER_CACHE, and run the same command again"
+        rf"clip.mp4: no space left for its frames in .*cache: {needed} needed, .* free; free some space, or name a "
+        "folder on a larger disk in ONLOOKER_CACHE, and run the same command again"
     )
     with pytest.raises(DiskFullError, match=said):
-        cached_frames(path, config, cache)
+        cached_sample(path, config, user_cache(cache))
     assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
 
@@ -127,7 +133,7 @@ def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
     for frames in (20, 60, 600):  # the first warms up
         path = make_clip(f"{frames}.mp4", frames=frames)
         tracemalloc.start()
-        files = frame_cache.cached_sample(path, config, tmp_path)
+        files = cached_sample(path, config, ArrayCache(tmp_path))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert {len(np.load(file)) for file in files} == {frames}
@@ -135,37 +141,62 @@ def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
     assert peaks[2] < peaks[1] + 200_000, peaks
 
 
-def test_a_damaged_file_of_the_cache_names_its_clip_and_is_made_anew(make_clip: Make, tmp_path: Path) -> None:
+def test_a_damaged_or_removed_file_of_the_cache_is_made_again(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     samples, _ = prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
     ((file,),) = samples.files
-    content = file.read_bytes()
+    content, before = file.read_bytes(), samples[0][0]
     file.write_bytes(content[:-10])
-    said = r"clip.mp4: what is kept of it is damaged or gone .*; run the same command again .*, which makes it anew"
-    with pytest.raises(ClipError, match=said):
-        samples[0]
+    assert torch.equal(samples[0][0], before)
+    assert file.read_bytes() == content
+    file.unlink()
+    assert torch.equal(samples[0][0], before)
+    assert file.read_bytes() == content
+    file.write_bytes(content[:-10])
     prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
     assert file.read_bytes() == content
+    file.unlink()
+    path.unlink()
+    with pytest.raises(ClipError, match="no such file; check the path"):
+        samples[0]
+
+
+def test_a_damaged_file_that_cannot_be_made_again_names_its_clip(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip()
+    file = cached_frames(path, CONFIG, tmp_path)
+    file.write_bytes(file.read_bytes()[:-10])
+    message = r"clip.mp4: what is stored of it is damaged or gone .*; run the same command again .*, which computes it"
+    with pytest.raises(ClipError, match=message):
+        ClipFrames([Clip(path, "a")], [(file,)], ["a"])[0]
 
 
 def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, cache, made = make_clip(), tmp_path / "cache", []
 
-    def counted(*settings: Any) -> Any:
+    def counted(*settings: Any, **named: Any) -> Any:
         made.append(settings)
-        return read_flow(*settings)
+        return read_flow(*settings, **named)
 
-    monkeypatch.setattr(frame_cache, "read_flow", counted)
-    first = cached_flow(path, cache, 4, 16, length=3)
-    np.testing.assert_array_equal(np.load(first), read_flow(path, 4, 3, size=16).stacks)
-    assert cached_flow(path, cache, 4, 16, length=3) == first
+    monkeypatch.setattr(samples_module, "read_flow", counted)
+    config = replace(CONFIG, modality="flow", flow_length=3)
+    first = cached_frames(path, config, cache)
+    np.testing.assert_array_equal(np.load(first), read_flow(path, 4, 3, limit=config.flow_limit, size=16).stacks)
+    assert cached_frames(path, replace(config, channels=1), cache) == first  # flow has no color
     assert len(made) == 1
-    others = [{"length": 2}, {"method": "farneback"}, {"limit": 10}]
-    assert len({first, *(cached_flow(path, cache, 4, 16, **{"length": 3, **other}) for other in others)}) == 4
+    others = [{"flow_length": 2}, {"flow": "farneback"}, {"size": 17}]
+    assert len({first, *(cached_frames(path, replace(config, **other), cache) for other in others)}) == 4
     make_clip(frames=9)
-    assert cached_flow(path, cache, 4, 16, length=3) != first
+    assert cached_frames(path, config, cache) != first
     assert len(made) == 5
     assert not list(cache.rglob("*.part"))
+
+
+def test_flow_of_whole_frames_is_not_that_of_a_motion_crop(make_clip: Make, tmp_path: Path) -> None:
+    # Keys without names were equal where the limit of the flow, in pixels, was the size of the crop, a fraction.
+    path, whole = make_clip(frames=9), replace(CONFIG, size=8, modality="flow")
+    cropped = replace(whole, motion_crop=whole.flow_limit)
+    files = [cached_frames(path, config, tmp_path / "cache") for config in (whole, cropped)]
+    assert not np.array_equal(*map(np.load, files))
 
 
 @pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])
@@ -182,7 +213,7 @@ def test_a_clip_that_cannot_be_looked_at(make_clip: Make, tmp_path: Path, monkey
 
     monkeypatch.setattr(Path, "stat", refused)
     monkeypatch.setattr(Path, "is_dir", lambda self: False)
-    with pytest.raises(ClipError, match=r"cannot be looked at \(Permission denied\); allow reading it"):
+    with pytest.raises(ClipError, match=r"cannot be accessed \(Permission denied\); allow reading it"):
         cached_frames(path, CONFIG, tmp_path)
 
 
@@ -233,16 +264,6 @@ def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
     prepare(clips, ("a", "b"), CONFIG, tmp_path, progress=watch)
     assert len(seen) == 6
     assert {total for _, total in seen} == {6}
-
-
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("ONLOOKER_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert default_cache() == tmp_path / "x" / "onlooker"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "onlooker"
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "mine"))
-    assert default_cache() == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])

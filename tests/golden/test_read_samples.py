@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.config import DataConfig
-from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare, read_sample
+from onlooker.data.array_cache import ArrayCache
+from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare
+from onlooker.data.samples import read_sample
 from onlooker.structures import Clip
 from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from onlooker.video.motion_crop import motion_crop, next_crop
@@ -116,7 +118,7 @@ def sample(path: Path, name: str) -> dict[str, Any]:
 
 
 def cached(path: Path, name: str, cache: Path) -> list[NDArray[Any]]:
-    return [np.load(file) for file in cached_sample(path, config(name), cache)]
+    return [np.load(file) for file in cached_sample(path, config(name), ArrayCache(cache))]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

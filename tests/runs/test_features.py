@@ -16,8 +16,8 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data import extract as extraction
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.folder import find_clips
+from onlooker.data.samples import read_sample
 from onlooker.data.split import Split
-from onlooker.data.clips import read_sample
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.runs import train as clips_module

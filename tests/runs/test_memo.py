@@ -56,7 +56,7 @@ def test_other_settings_are_told(tmp_path: Path, other: dict[str, Any]) -> None:
 
 def test_a_damaged_cell_is_told(tmp_path: Path) -> None:
     write_bytes(tmp_path / "cell.json", b'{"settings": {')
-    with pytest.raises(ValueError, match="not a whole JSON file"):
+    with pytest.raises(ValueError, match="not a complete JSON file"):
         cell(tmp_path / "cell.json", {}, dict)
     write_bytes(tmp_path / "cell.json", b"{}")
     with pytest.raises(ValueError, match="not a cell, which has settings and figures; remove it"):

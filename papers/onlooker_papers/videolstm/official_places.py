@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.clips import ClipWindows, read_sample
+from onlooker.data.clips import ClipWindows
+from onlooker.data.samples import read_sample
 from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load

@@ -1,13 +1,11 @@
-"""Clips into a feature store: decoded, encoded and written batch by batch, in the same memory whatever their length."""
+"""Clips into a feature store: decoded, encoded and written batch by batch, in memory that does not grow with length."""
 
-import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import disk_usage
-from threading import Event, Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -16,26 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.config import DataConfig
-from onlooker.data.array_file import is_whole
-from onlooker.data.feature_store import Claim, FeatureStore
-from onlooker.files import DiskFullError, in_megabytes, is_full
+from onlooker.data.array_cache import ArrayWriter, is_whole
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.samples import read_sample, stream_frames
+from onlooker.files import explain_write_errors, format_bytes
 from onlooker.structures import ClipError
-from onlooker.video.flow import read_flow, stream_flow
-from onlooker.video.reader import claimed_frames, pick, stream
-from onlooker.video.resize import resize
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.reader import claimed_frames
 
-# From frames `N H W C` uint8, resized, to maps `N D h w`. Normalizing is its part: bytes travel faster to a GPU.
+# From frames `N H W C` uint8, resized, to maps `N D h w`. It normalizes: bytes are transferred to a GPU faster.
 Encode = Callable[[Tensor], Tensor]
 
-# How far it is: clips worked at, and clips to work at. A clip in hand counts by the share of its frames.
+# Reports the clips done and the clips to do. A clip that is being encoded counts by the fraction of its frames.
 Progress = Callable[[float, int], None]
 
-# Resized frames that are decoded in one go, where a clip's frames are picked.
-_PICKED_BYTES = 64 << 20
 # Batches that are decoded ahead, of each clip.
 _AHEAD = 2
-_POLL = 0.1  # seconds
+_WAIT = 0.1  # seconds
 
 
 class Batch(NamedTuple):
@@ -47,12 +41,12 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Extracted:
-    """What `extract` did.
+    """The result of `extract`.
 
     Args:
         files: of each clip in the order given; None for those that failed.
         new: clips that this call encoded.
-        there: clips that were stored already, or that another process has stored meanwhile.
+        there: clips that were already stored, or that another process has stored in the meantime.
         failed: an error for each clip that cannot be read.
     """
 
@@ -70,27 +64,28 @@ def extract(
     decoders: int = 1,
     progress: Progress | None = None,
 ) -> Extracted:
-    """Store the features of clips that are not stored yet, or damaged; and go on after those that cannot be read.
+    """Store the features of clips that are not stored yet, or damaged; and continue after those that cannot be read.
 
-    Killed at any moment, the same call goes on at the clip where it was. Other processes may work at the same clips:
-    each clip is encoded by one of them.
+    If it is killed, the same call continues at the clip where it was. Other processes may work on the same clips: each
+    clip is encoded by one of them.
 
     Args:
-        store: where to.
-        clips: video files, or folders of numbered pictures.
+        store: for the features.
+        clips: video files, or folders with image sequences.
         encode: the encoder that the store was made with.
         batch: frames that are encoded at once.
-        decoders: clips that are decoded ahead, each by a thread of its own.
-        progress: is told how far it is.
+        decoders: clips that are decoded ahead, each by its own thread.
+        progress: called with the clips done and to do.
 
     Raises:
         DiskFullError: the disk is full. What was done stays.
+        NotWritableError: the store cannot be written to.
         ValueError: features that are not finite numbers in half precision.
     """
-    store.clean()
+    store.cache.clean()
     extraction = _Extraction(store, clips, encode, batch, progress or (lambda done, total: None))
-    extraction.go(decoders)
-    failed = tuple(extraction.failed[place] for place in sorted(extraction.failed))
+    extraction.run(decoders)
+    failed = tuple(extraction.failed[index] for index in sorted(extraction.failed))
     return Extracted(tuple(extraction.files), extraction.new, len(clips) - extraction.new - len(failed), failed)
 
 
@@ -100,125 +95,55 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
+    frames: Iterable[NDArray[np.uint8]]
     if every:
-        yield from _all(path, data, size)
-        return
-    for frames, expected in _blocks(path, data) if data.modality == "rgb" else [_with_flow(path, data)]:
-        for start in range(0, len(frames), size):
-            yield Batch(frames[start : start + size], expected)
-
-
-def _all(path: Path, data: DataConfig, size: int) -> Iterator[Batch]:
-    expected, kept = claimed_frames(path), []
-    for frame in _every_frame(path, data):
-        kept.append(frame)
-        if len(kept) == size:
-            yield Batch(np.stack(kept), expected)
-            kept.clear()
-    if kept:
-        yield Batch(np.stack(kept), expected)
-
-
-def _every_frame(path: Path, data: DataConfig) -> Iterator[NDArray[np.uint8]]:
-    """All frames of a clip in turn, `H W C`: picture, flow, or the flow behind the picture."""
-    d = data
-    pictures = (resize(pixels[None], d.size, d.channels)[0] for _, _, pixels in stream(path))
-    if d.modality == "rgb":
-        yield from pictures
-        return
-    flow = stream_flow(path, d.flow_length, d.flow, d.flow_limit, d.size)
-    if d.modality == "flow":
-        yield from flow
-        return
-    # Decoded twice: the flow looks ahead, and decoding is quick beside it.
-    for both in zip(pictures, flow, strict=True):
-        yield np.concatenate(both, -1)
-
-
-def _blocks(path: Path, data: DataConfig) -> Iterator[Batch]:
-    """`data.frames` equally spaced frames, as many in a block as fit in memory."""
-    block = max(1, _PICKED_BYTES // (3 * data.size**2))
-    first = 0
-    for start in range(0, data.frames, block):
-        total, pixels = _pictures(path, data, slice(start, start + block))
-        first = first or total
-        if total != first:
-            raise ClipError(path, f"{first} frames decoded, and then {total}", "encode it again, or remove it")
-        yield Batch(pixels, min(total, data.frames))
-        if start + block >= total:
-            return
-
-
-def _pictures(path: Path, data: DataConfig, part: slice) -> tuple[int, NDArray[np.uint8]]:
-    """How many frames the clip has, and a part of those that are chosen of it, `N H W C`."""
-    total = 0
-
-    def choose(frames: int) -> NDArray[np.int64]:
-        nonlocal total  # the last call is the one that counts
-        total = frames
-        return np.unique(equally_spaced(frames, data.frames))[part]
-
-    # Each frame shrinks as it comes: thirty of a large film would be a gigabyte.
-    found = pick(path, choose, lambda frame: resize(frame[None], data.size, 3)[0])
-    return total, resize(found.pixels, data.size, data.channels)
-
-
-def _with_flow(path: Path, data: DataConfig) -> Batch:
-    d = data
-    flow = read_flow(path, d.frames, d.flow_length, d.flow, d.flow_limit, d.size)
-    distinct = len(np.unique(flow.indices))
-    parts = [_pictures(path, data, slice(None))[1]] if data.modality == "both" else []
-    return Batch(np.concatenate([*parts, flow.stacks[:distinct]], -1), distinct)
+        frames, expected = stream_frames(path, data), claimed_frames(path)
+    else:
+        sample = read_sample(path, replace(data, windows=0))
+        expected = len(np.unique(sample.indices))
+        frames = sample.pixels[:expected]
+    rows: list[NDArray[np.uint8]] = []
+    for frame in frames:
+        rows.append(frame)
+        if len(rows) == size:
+            yield Batch(np.stack(rows), expected)
+            rows.clear()
+    if rows:
+        yield Batch(np.stack(rows), expected)
 
 
 class _Ahead(Iterator[Batch]):
-    """Batches that a thread makes beside the one that takes them, a few in advance."""
+    """Batches that a thread decodes a few in advance."""
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self._made: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
-        self._stop = Event()
-        self._thread = Thread(target=self._make, args=(batches,), daemon=True)
-        self._thread.start()
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches, self._thread = batches, ThreadPoolExecutor(1)
+        self._decoded: deque[Future[Batch | None]] = deque()
+        for _ in range(_AHEAD):
+            self._decode()
 
-    def _make(self, batches: Iterable[Batch]) -> None:
-        try:
-            for batch in batches:
-                if not self._put(batch):
-                    return
-            self._put(None)
-        except BaseException as error:  # raised where the batch is taken
-            self._put(error)
-
-    def _put(self, item: Batch | BaseException | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._made.put(item, timeout=_POLL)
-                return True
-            except queue.Full:
-                continue
-        return False
+    def _decode(self) -> None:
+        self._decoded.append(self._thread.submit(next, self._batches, None))
 
     def __next__(self) -> Batch:
-        item = self._made.get()
-        if isinstance(item, BaseException):
-            raise item
-        if item is None:
+        batch = self._decoded.popleft().result()
+        if batch is None:
             raise StopIteration
-        return item
+        self._decode()
+        return batch
 
     def close(self) -> None:
-        """Let the thread end, whatever it is doing."""
-        self._stop.set()
+        """Let the thread end after the batch that it is decoding."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 class _Work(NamedTuple):
-    place: int
-    claim: Claim
+    clip: int
+    writer: ArrayWriter
     batches: _Ahead
 
 
 class _Extraction:
-    """One call of `extract`: which clips are done, in hand, and left."""
+    """One call of `extract`: which clips are done, started, and left."""
 
     def __init__(
         self, store: FeatureStore, clips: Sequence[Path], encode: Encode, batch: int, progress: Progress
@@ -227,67 +152,74 @@ class _Extraction:
         self.files: list[Path | None] = [None] * len(clips)
         self.failed: dict[int, ClipError] = {}
         self.new = self.there = 0
-        self.underway: deque[_Work] = deque()
+        self.started: deque[_Work] = deque()
 
-    def go(self, decoders: int) -> None:
+    def run(self, decoders: int) -> None:
         left = list(range(len(self.clips)))
         try:
             while left:
-                elsewhere = [place for place in left if not self._begun(place, decoders)]
-                while self.underway:
+                elsewhere = [index for index in left if not self._start(index, decoders)]
+                while self.started:
                     self._finish()
                 if len(elsewhere) == len(left):
-                    time.sleep(_POLL)  # all that is left is in the hands of other processes
+                    time.sleep(_WAIT)  # other processes encode all that is left
                 left = elsewhere
         finally:
-            for work in self.underway:
+            for work in self.started:
                 work.batches.close()
-                work.claim.discard()
+                work.writer.close()
 
-    def _begun(self, place: int, decoders: int) -> bool:
-        """Whether a clip is stored, cannot be read, or is now in hand; False where another process is at it."""
+    def _start(self, index: int, decoders: int) -> bool:
+        """Whether a clip is stored, cannot be read, or is now started; False if another process encodes it."""
         try:
-            file = self.files[place] = self.files[place] or self.store.file(self.clips[place])
+            file = self.files[index] = self.files[index] or self.store.file(self.clips[index])
         except ClipError as error:
-            self._fail(place, error)
+            self._fail(index, error)
             return True
         if is_whole(file):
             self.there += 1
             self._report()
             return True
-        try:
-            claim = self.store.claim(file)
-        except OSError as error:
-            raise self._explained(error, place, 0) from error
-        if claim is None:
+        with explain_write_errors("its features", self.store.folder, whose=self.clips[index]):
+            writer = self.store.cache.claim(file)
+        if writer is None:
             return False
         origin = self.store.origin
-        batches = _Ahead(samples(self.clips[place], origin.data, origin.every, self.batch))
-        self.underway.append(_Work(place, claim, batches))
-        if len(self.underway) > decoders:
+        batches = _Ahead(samples(self.clips[index], origin.data, origin.every, self.batch))
+        self.started.append(_Work(index, writer, batches))
+        if len(self.started) > decoders:
             self._finish()
         return True
 
     def _finish(self) -> None:
-        """Encode and write the clip that was begun first."""
-        work = self.underway[0]
+        """Encode and write the clip that was started first."""
+        index, writer, batches = self.started[0]
         expected = 0
+
+        def needed() -> int:
+            return writer.row_bytes * max(expected, writer.rows)
+
+        def remedy() -> str:
+            left = len(self.clips) - self.new - self.there - len(self.failed)
+            size = f" ({format_bytes(left * needed())} if all are like this one)" if needed() else ""
+            return (
+                f"free space for the {left} clips that are left{size}, or move the store to a larger disk, and run the "
+                f"same command again: the {self.new + self.there} that are stored stay"
+            )
+
+        writing = explain_write_errors("its features", self.store.folder, remedy, needed, self.clips[index])
         try:
-            for frames, expected in work.batches:
-                work.claim.append(self._encoded(self.clips[work.place], frames))
-                self._report(work.claim.written / max(expected, work.claim.written))
-            work.claim.commit()
+            with writing, writer:
+                for frames, expected in batches:
+                    writer.append(self._encoded(self.clips[index], frames))
+                    self._report(writer.rows / max(expected, writer.rows))
+                writer.publish()
             self.new += 1
         except ClipError as error:
-            self._fail(work.place, error)
-        except OSError as error:
-            work.claim.discard()
-            needed = work.claim.frame_bytes * max(expected, work.claim.written)
-            raise self._explained(error, work.place, needed) from error
+            self._fail(index, error)
         finally:
-            self.underway.popleft()
-            work.batches.close()
-            work.claim.discard()
+            self.started.popleft()
+            batches.close()
         self._report()
 
     def _encoded(self, clip: Path, frames: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -298,25 +230,10 @@ class _Extraction:
             raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
         return maps.numpy()
 
-    def _fail(self, place: int, error: ClipError) -> None:
-        self.files[place], self.failed[place] = None, error
+    def _fail(self, index: int, error: ClipError) -> None:
+        self.files[index], self.failed[index] = None, error
         self._report()
 
-    def _report(self, share: float = 0.0) -> None:
-        # What was there from the start is no work: counted, it would promise a speed that does not last.
-        self.progress(self.new + len(self.failed) + share, len(self.clips) - self.there)
-
-    def _explained(self, error: OSError, place: int, needed: int) -> OSError:
-        """An error of the disk, with the clip's name; `needed` are the bytes of its file, as far as is known."""
-        clip, folder = self.clips[place], self.store.folder
-        if not is_full(error):
-            return OSError(error.errno, f"{clip}: its features cannot be written ({error.strerror})", str(folder))
-        free = disk_usage(folder).free
-        left = len(self.clips) - self.new - self.there - len(self.failed)
-        missing = f", {in_megabytes(needed - free)} missing" if needed > free else ""
-        return DiskFullError(
-            f"{clip}: no room for its features in {folder}: {in_megabytes(needed)} needed, {in_megabytes(free)} free"
-            f"{missing}; make room for the {left} clips that are left ({in_megabytes(left * needed)} if all are like "
-            "this one), or move the store to a larger disk, and run the same command again: the "
-            f"{self.new + self.there} that are stored stay"
-        )
+    def _report(self, fraction: float = 0.0) -> None:
+        # Clips that were already stored are no work: counted, they would promise a speed that does not last.
+        self.progress(self.new + len(self.failed) + fraction, len(self.clips) - self.there)

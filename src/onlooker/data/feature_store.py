@@ -1,28 +1,25 @@
-"""Feature maps on disk: a clip is encoded once, for all epochs, runs and processes, and no kill leaves half of it.
+"""Feature maps on disk: a clip is encoded once, for all epochs, runs and processes.
 
-A store is a folder. `store.json` says what made the maps, `encoder.safetensors` is the encoder that did, and
-`maps/KEY.npy` are those of a clip, `T h w D` in half precision. The channels are last because encoders write and cells
-read them so: nothing is turned around on the way. Only distinct frames are stored: `T` is less than the frames asked
-for where the clip is shorter, and `load_maps` repeats the last one.
-
-Locks are those of POSIX systems (Linux, macOS), which end with their process whatever killed it.
+A store is a folder. `store.json` says what made the maps, `encoder.safetensors` holds the encoder, and `maps/` is an
+`ArrayCache` with the maps of each clip, `T h w D` in half precision. The channels are last because encoders write and
+cells read them in that order. Only distinct frames are stored: `T` is less than the number of frames asked for if the
+clip is shorter, and `load_maps` repeats the last one.
 """
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.data.array_file import ArrayFile, is_whole
-from onlooker.files import read_json, write_json
+from onlooker.data.array_cache import ArrayCache
+from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
 from onlooker.structures import ClipError
 from onlooker.video.container import check_file
 from onlooker.video.decode import Choose
@@ -30,24 +27,23 @@ from onlooker.video.image_sequence import pictures
 
 Maps = NDArray[np.float16]  # `T h w D`
 
-# Part of every key: raise it when reading, resizing or the files' layout changes.
-VERSION = 1
-EVERY = "every"  # what `frames` says in a store of all frames
-_ANEW = "run `onlooker features` again with the same arguments, which makes it anew"
+VERSION = 2  # of the files of a store
+EVERY = "every"  # the value of `frames` in a store of all frames
+_REPEAT = "run `onlooker features` again with the same arguments, which computes it again"
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What made the features of a store: all that a clip's maps depend on besides the clip.
+    """What made the features of a store: all that the maps of a clip depend on except the clip.
 
     Args:
         encoder: its name.
-        pretrained: whether it started from ImageNet weights.
+        pretrained: whether its initial weights were those of ImageNet.
         weights: a digest of its weights.
         precision: that it computed in, `32` or `bf16`.
-        data: how clips are sampled, resized and normalized; augmentation plays no part.
-        every: all frames of a clip in place of `data.frames` equally spaced ones, for windows that share frames.
+        data: how clips are sampled, resized and normalized; augmentation does not matter.
+        every: all frames of a clip instead of `data.frames` equally spaced ones, for temporal crops that share frames.
 
     Raises:
         ValueError: a normalization that depends on something else.
@@ -65,7 +61,7 @@ class Origin:
             raise ValueError("normalization is auto, expected the one that the encoder was trained with")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: what `store.json` says and what makes keys."""
+        """Plain values: the content of `store.json` and part of the keys."""
         data = self.data
         values = {"encoder": self.encoder, "pretrained": self.pretrained, "weights": self.weights}
         values |= {"precision": self.precision, "frames": EVERY if self.every else data.frames}
@@ -76,23 +72,24 @@ class Origin:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Origin":
-        """What `to_dict` made."""
-        made = {name: values[name] for name in ("encoder", "pretrained", "weights", "precision")}
-        sampling = {name: value for name, value in values.items() if name not in made}
+        """The inverse of `to_dict`."""
+        own = {name: values[name] for name in ("encoder", "pretrained", "weights", "precision")}
+        sampling = {name: value for name, value in values.items() if name not in own}
         every = sampling["frames"] == EVERY
         if every:
             del sampling["frames"]
-        return cls(**made, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)
+        return cls(**own, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)
 
 
 class FeatureStore:
-    """A folder of feature maps, keyed by what a clip contains and by what made them.
+    """A folder of feature maps, keyed by the content of a clip and by what made them.
 
     Several processes may write to one store. Use `FeatureStore.make` or `FeatureStore.open`.
     """
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self.folder, self.origin = folder, origin
+        self.cache = ArrayCache(folder / _MAPS)
 
     @classmethod
     def open(cls, folder: Path) -> "FeatureStore":
@@ -115,42 +112,45 @@ class FeatureStore:
         try:
             return cls(folder, Origin.from_dict(values))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / _FILE}: not what a feature store says ({error!r}); restore it") from error
+            raise ValueError(f"{folder / _FILE}: not the file of a feature store ({error!r}); restore it") from error
 
     @classmethod
-    def make(cls, folder: Path, origin: Origin, save: Callable[[Path], None]) -> "FeatureStore":
-        """The store in a folder, made where there is none yet.
+    def make(cls, folder: Path, origin: Origin, save: Callable[[], bytes]) -> "FeatureStore":
+        """The store in a folder, made if there is none yet.
 
         Args:
             folder: of the store.
             origin: what its features are made by.
-            save: writes the encoder's weights to a file.
+            save: the encoder's weights as safetensors.
 
         Raises:
-            FileExistsError: the folder holds other things.
-            ValueError: the store that is there was made by something else, or by another version of onlooker.
+            FileExistsError: the folder holds other files.
+            ValueError: the store in the folder was made by something else, or by another version of onlooker.
+            DiskFullError: no space for the weights.
+            NotWritableError: the folder cannot be written to.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        own = {_FILE, _ENCODER, _LOCK, _MAPS}
-        if foreign := sorted(p.name for p in folder.iterdir() if p.name not in own and not p.name.endswith(".part")):
-            raise FileExistsError(f"{folder}: holds files that are not a store's ({foreign[0]}); choose a new folder")
-        with _wait_for(folder / _LOCK):  # shards begin at the same time
-            if not (folder / _FILE).exists():
-                for leftover in folder.glob("*.part"):
-                    leftover.unlink()
-                part = folder / f"{_ENCODER}.part"
-                save(part)
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
-                os.replace(part, folder / _ENCODER)
-                write_json(folder / _FILE, {"version": VERSION, **origin.to_dict()})
+        with explain_write_errors("the feature store", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            own = {_FILE, _ENCODER, _LOCK, _MAPS}
+            if foreign := sorted(p.name for p in folder.iterdir() if p.name not in own and p.suffix != ".part"):
+                raise FileExistsError(
+                    f"{folder}: holds files that are not a store's ({foreign[0]}); choose a new folder"
+                )
+            with FileLock(folder / _LOCK):  # several shards may start at the same time
+                if not (folder / _FILE).exists():
+                    for leftover in folder.glob("*.part"):
+                        leftover.unlink()
+                    with atomic_file(folder / _ENCODER) as file:
+                        file.write(save())
+                        os.fsync(file.fileno())
+                    write_json(folder / _FILE, {"version": VERSION, **origin.to_dict()})
         store = cls.open(folder)
-        there, asked = store.origin.to_dict(), origin.to_dict()
-        if changed := [name for name in {**there, **asked} if there.get(name) != asked.get(name)]:
-            said = ", ".join(f"{name} {there.get(name)} (asked for: {asked.get(name)})" for name in changed)
-            of_weights = " (--seed, --pretrained)" if "weights" in changed else ""
+        stored, asked = store.origin.to_dict(), origin.to_dict()
+        if changed := [name for name in {**stored, **asked} if stored.get(name) != asked.get(name)]:
+            differences = ", ".join(f"{name} {stored.get(name)} (asked for: {asked.get(name)})" for name in changed)
+            options = " (--seed, --pretrained)" if "weights" in changed else ""
             raise ValueError(
-                f"{folder}: a store made with {said}; give the same{of_weights}, or another folder by --store"
+                f"{folder}: a store made with {differences}; give the same{options}, or another folder by --store"
             )
         return store
 
@@ -160,16 +160,15 @@ class FeatureStore:
         return self.folder / _ENCODER
 
     def file(self, clip: Path) -> Path:
-        """Where a clip's maps are or will be: the name is a hash of the clip's bytes and of what makes the maps.
+        """Where the maps of a clip are, or will be: named by a hash of the clip's content and of the origin.
 
         Raises:
             ClipError: the clip cannot be read.
         """
-        what = (VERSION, sorted(self.origin.to_dict().items()), content_digest(clip))
-        return self.folder / _MAPS / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}.npy"
+        return self.cache.file({"clip": content_digest(clip), **self.origin.to_dict()})
 
     def maps(self, clip: Path) -> Maps:
-        """A clip's maps `T h w D`, all that are stored; a part of them reads only that from the disk.
+        """All maps of a clip, `T h w D`; indexing reads only the requested part from the disk.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -177,80 +176,15 @@ class FeatureStore:
         """
         return _open(self.file(clip))
 
-    def claim(self, file: Path) -> "Claim | None":
-        """The right to write `file`, or over it if it is damaged; None where another process is at it, or was."""
-        file.parent.mkdir(exist_ok=True)
-        held = _hold(file.with_name(f"{file.name}.part"))
-        if held is None:
-            return None
-        claim = Claim(file, held)
-        if is_whole(file):
-            claim.discard()
-            return None
-        return claim
-
-    def clean(self) -> None:
-        """Remove what killed processes have left; what living ones write stays."""
-        for part in (self.folder / _MAPS).glob("*.part"):
-            if held := _hold(part):
-                Claim(part.with_suffix(""), held).discard()
-
-
-class Claim:
-    """A clip's file while it is written, by this process alone; the claim ends with the process at the latest."""
-
-    def __init__(self, file: Path, held: BinaryIO) -> None:
-        self._file, self._part, self._held = file, file.with_name(f"{file.name}.part"), held
-        self._array = ArrayFile(held, "<f2")
-
-    @property
-    def written(self) -> int:
-        """How many frames."""
-        return self._array.written
-
-    @property
-    def frame_bytes(self) -> int:
-        """Of one frame's map; 0 before the first was written."""
-        return self._array.row_bytes
-
-    def append(self, maps: Maps) -> None:
-        """Write the maps `N h w D` of the next frames.
-
-        Raises:
-            OSError: the disk is full.
-        """
-        if not self.written:
-            self._held.truncate(0)  # of a process that was killed
-        self._array.append(maps)
-
-    def commit(self) -> None:
-        """Flush to the disk, then rename: a reader finds the whole file or none.
-
-        Raises:
-            OSError: the disk is full.
-        """
-        self._array.finish()
-        os.fsync(self._held.fileno())
-        os.replace(self._part, self._file)
-        self._held.close()
-
-    def discard(self) -> None:
-        """Remove what was written, if it was not committed."""
-        if not self._held.closed:
-            self._part.unlink(missing_ok=True)  # before the lock goes: afterwards it may be another's
-            with suppress(OSError):  # the disk may be full, and the rest of the buffer is not wanted
-                self._held.close()
-
 
 def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
-    """The maps `T h w D` of chosen frames, in the file of a clip; of several files, their features behind each other.
+    """The maps `T h w D` of chosen frames, from the file of a clip; of several files, with their features concatenated.
 
-    From a store of every frame equally spaced ones are the frames that `video.read` gives; a store of so many frames
-    holds no others.
+    In a store of every frame, equally spaced ones are the frames that `read_sample` gives; other stores hold only them.
 
     Raises:
         FileNotFoundError: a file is gone.
-        ValueError: one is damaged.
+        ValueError: a file is damaged.
     """
     stored = [_open(file) for file in files]
     chosen = choose(len(stored[0]))
@@ -258,9 +192,9 @@ def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
 
 
 def content_digest(clip: Path) -> str:
-    """A hash of all bytes of a clip: a copy or another name changes nothing, any other change does.
+    """A hash of all bytes of a clip: it stays the same in a copy or under another name.
 
-    Of a folder, the numbered pictures count, in their order.
+    In a folder, the frames of the image sequence count, in their order.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -276,7 +210,7 @@ def content_digest(clip: Path) -> str:
     except OSError as error:
         raise ClipError(clip, f"cannot be read ({error.strerror})", "allow reading it, check the disk") from error
     if not files:
-        raise ClipError(clip, "a folder without numbered pictures", "give a video file, or number the pictures")
+        raise ClipError(clip, "a folder without an image sequence", "give a video file, or number the images")
     return digest.hexdigest()
 
 
@@ -284,36 +218,6 @@ def _open(file: Path) -> Maps:
     try:
         return np.load(file, mmap_mode="r")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file}: no such features; {_ANEW}") from error
+        raise FileNotFoundError(f"{file}: no such features; {_REPEAT}") from error
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: not whole ({error}); {_ANEW}") from error
-
-
-def _hold(path: Path) -> BinaryIO | None:
-    """A file for this process alone, made where there is none, until it is closed or the process ends.
-
-    Returns:
-        The open file; None where another process holds it.
-    """
-    import fcntl  # here, because Windows has none, and all but stores works there
-
-    while True:
-        held = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held.close()
-            return None
-        # Between opening and locking, whoever held it may have renamed or removed it.
-        try:
-            if os.path.samestat(os.fstat(held.fileno()), path.stat()):
-                return held
-        except FileNotFoundError:
-            pass
-        held.close()
-
-
-def _wait_for(path: Path) -> BinaryIO:
-    while (held := _hold(path)) is None:
-        time.sleep(0.05)
-    return held
+        raise ValueError(f"{file}: damaged ({error}); {_REPEAT}") from error

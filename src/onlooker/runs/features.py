@@ -109,7 +109,7 @@ def make_store(
     elif precision not in ("32", "bf16"):
         raise ValueError(f"precision is {precision!r}, expected auto, 32 or bf16")
     origin = Origin(encoder, pretrained, weights_digest(net), precision, data, every)
-    return FeatureStore.make(folder, origin, partial(_save_weights, net)), net
+    return FeatureStore.make(folder, origin, partial(_weights, net)), net
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
@@ -295,9 +295,9 @@ def _bar(title: str, quiet: bool) -> Iterator[extraction.Progress | None]:
         yield show
 
 
-def _save_weights(net: nn.Module, path: Path) -> None:
-    # Through memory: safetensors' own file could be read by its owner alone, and stores are shared.
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
+def _weights(net: nn.Module) -> bytes:
+    # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
+    return save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
 
 
 def _shard(shard: str) -> slice:

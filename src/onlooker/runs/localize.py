@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.files import write_bytes, write_json
-from onlooker.data.clips import ClipFrames, Sample, read_sample
+from onlooker.data.clips import ClipFrames
+from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.explanation import grad_cam
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from onlooker.files import room_for, whole_file
+from onlooker.files import atomic_file, explain_write_errors
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -27,7 +27,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise TypeError("storage_options are for remote stores; this writes to a local disk")
         target = Path(path)
         part = target.with_name(f".{target.name}.part")  # whatever process: what a kill left is overwritten
-        with room_for("a checkpoint", target.parent), whole_file(target, part) as file:
+        with explain_write_errors("a checkpoint", target.parent), atomic_file(target, part) as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())

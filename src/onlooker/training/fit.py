@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import augment, to_features, to_video
-from onlooker.files import room_for, write_bytes
+from onlooker.files import explain_write_errors, write_bytes
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel
 from onlooker.training.checkpoint import AtomicCheckpointIO
@@ -360,7 +360,7 @@ def fit(
     learn = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
     choose = DataLoader(validation, train.batch, num_workers=train.workers)
     last = folder / "checkpoints" / "last.ckpt"
-    with quiet(), room_for("TensorBoard's curves", folder):
+    with quiet(), explain_write_errors("TensorBoard's curves", folder):
         trainer = _trainer(train, folder, title)
         trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)

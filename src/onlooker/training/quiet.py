@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from onlooker.files import is_full
+from onlooker.files import is_disk_full
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def quiet() -> Iterator[None]:
 
     def tell(found: threading.ExceptHookArgs) -> None:
         # TensorBoard's thread hands its error on to the next who writes: that one tells it.
-        if found.exc_value is None or not is_full(found.exc_value):
+        if found.exc_value is None or not is_disk_full(found.exc_value):
             told(found)
 
     with warnings.catch_warnings():

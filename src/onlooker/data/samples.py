@@ -1,0 +1,161 @@
+"""From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model wants it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.config import DataConfig
+from onlooker.structures import Frames
+from onlooker.video.decode import Change, Choose
+from onlooker.video.flow import LIMIT, SIDE, read_flow, stream_flow
+from onlooker.video.motion_crop import Crop, motion_crop
+from onlooker.video.reader import pick, stream
+from onlooker.video.resize import resize, shrink_to
+from onlooker.video.sampling import equally_spaced, frames_of
+from onlooker.video.sampling import windows as spread_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a model receives of one video.
+
+    Args:
+        pixels: `U H W C`, uint8: the sampled frames, resized; a frame that several temporal crops share is stored once.
+        times, indices: `U`, of these frames in the video.
+        windows: `W T`, positions in `pixels`: the frames of each temporal crop; a single row of `U` for equally spaced
+            frames.
+        size: height and width of the video.
+        frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
+            `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
+        crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
+
+    Raises:
+        ValueError: arrays whose shapes do not fit each other.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    size: tuple[int, int]
+    frames: NDArray[np.uint8]
+    crop: Crop | None = None
+
+    def __post_init__(self) -> None:
+        U = len(self.pixels)
+        for name, ndim in (("pixels", 4), ("frames", 4), ("times", 1), ("indices", 1)):
+            array = getattr(self, name)
+            if array.ndim != ndim or len(array) != U:
+                raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions, the first of them {U}")
+        if self.windows.ndim != 2:
+            raise ValueError(f"windows has shape {self.windows.shape}, expected 2 dimensions")
+        if self.crop is not None and len(self.crop) != U:
+            raise ValueError(f"crop has {len(self.crop)} boxes for {U} frames")
+
+    def at(self, places: NDArray[np.int64]) -> "Sample":
+        """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
+        part = {name: getattr(self, name)[places] for name in ("pixels", "times", "indices", "frames")}
+        return replace(
+            self, **part, windows=np.arange(len(places))[None], crop=None if self.crop is None else self.crop.at(places)
+        )
+
+
+def read_sample(path: Path, config: DataConfig) -> Sample:
+    """What a model sees of a clip, without a cache.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+    """
+    windows = np.arange(config.frames)[None]
+
+    def choose(total: int) -> NDArray[np.int64]:
+        nonlocal windows  # the last call is the one that counts
+        if not config.windows:
+            return equally_spaced(total, config.frames)
+        chosen, windows = frames_of(spread_windows(total, config.frames, config.windows))
+        return chosen
+
+    if not (config.windows and config.motion_crop):
+        sample = read_at(path, config, choose)
+        return replace(sample, windows=windows)
+    sample = read_at(path, config, np.arange)  # the motion crop follows the whole clip
+    part = sample.at(choose(len(sample.pixels)))
+    return replace(part, windows=windows)
+
+
+def read_at(path: Path, config: DataConfig, choose: Choose) -> Sample:
+    """What a model sees of chosen frames of a clip, as a single crop in time.
+
+    Args:
+        path: a video file, or a folder with an image sequence.
+        config: its size, modality and motion crop.
+        choose: from the number of frames in the clip to the indices wanted.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+    """
+    c, crop = config, None
+    if config.motion_crop:
+        frames, size = _picked(path, choose, shrink_to(scene_side(config)))
+        crop = motion_crop(frames.pixels, config.motion_crop)
+        rgb = crop.cut(frames.pixels, config.size)
+    else:
+        frames, size = _picked(path, choose, lambda frame: resize(frame[None], config.size, 3)[0])
+        rgb = frames.pixels
+    parts = [] if config.modality == "flow" else [resize(rgb, config.size, config.channels)]
+    if config.modality != "rgb" and crop is None:
+        parts.append(read_flow(path, choose, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
+    elif config.modality != "rgb" and crop is not None:  # flow at the edge of a crop depends on what is outside of it
+        whole = read_flow(path, choose, c.flow_length, c.flow, scene_limit(size), size=None)
+        parts.append(crop.cut(whole.stacks, config.size))
+    pixels = np.concatenate(parts, -1)
+    background = pixels[..., : config.picture_channels] if crop is None else frames.pixels
+    return Sample(pixels, frames.times, frames.indices, np.arange(len(pixels))[None], size, background, crop)
+
+
+def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    """What a model sees of all frames of a clip in turn, `H W C`, in constant memory; motion crops are not made.
+
+    Raises:
+        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
+    """
+    c = config
+    frames = (resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in stream(path))
+    if c.modality == "rgb":
+        yield from frames
+        return
+    flow = stream_flow(path, c.flow_length, c.flow, c.flow_limit, c.size)
+    if c.modality == "flow":
+        yield from flow
+        return
+    # Decoded twice: flow needs later frames, and decoding is fast compared with it.
+    for both in zip(frames, flow, strict=True):
+        yield np.concatenate(both, -1)
+
+
+def _picked(path: Path, choose: Choose, change: Change) -> tuple[Frames, tuple[int, int]]:
+    """Chosen frames, changed as they are decoded, and the height and width of the video."""
+    size = (0, 0)
+
+    def noting(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        nonlocal size
+        size = frame.shape[0], frame.shape[1]
+        return change(frame)
+
+    return pick(path, choose, noting), size
+
+
+def scene_side(config: DataConfig) -> int:
+    """The shorter side, in pixels, of whole frames in which a motion crop has as many pixels as a sample."""
+    return round(config.size / config.motion_crop)
+
+
+def scene_limit(size: tuple[int, int]) -> float:
+    """The displacement at which flow in whole frames of a video of that height and width is clipped, in their pixels.
+
+    In pixels of a sample it is `DataConfig.flow_limit`: the same bytes stand for both.
+    """
+    return LIMIT * min(SIDE, *size) / SIDE

@@ -1,0 +1,228 @@
+"""Arrays are computed once per key by one process, found only when they are whole, and removed beyond the limit."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from onlooker.data.array_cache import (
+    DEFAULT_LIMIT,
+    ArrayCache,
+    ArrayWriter,
+    cache_limit,
+    default_cache,
+    is_whole,
+    parse_size,
+    store_limit,
+)
+from onlooker.files import NotWritableError
+
+ROWS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArrayCache:
+    return ArrayCache(tmp_path / "cache")
+
+
+def names(cache: ArrayCache) -> list[str]:
+    return sorted(path.name for path in cache.folder.iterdir())
+
+
+def never() -> Iterator[NDArray[Any]]:
+    raise AssertionError("computed again")
+
+
+def test_an_array_is_computed_once_from_its_parts(cache: ArrayCache) -> None:
+    file = cache.get({"a": 1, "b": "x"}, lambda: [ROWS[:1], ROWS[1:]])
+    stored = np.load(file)
+    np.testing.assert_array_equal(stored, ROWS)
+    assert stored.dtype == np.float32
+    assert cache.get({"b": "x", "a": 1}, never) == file
+    assert names(cache) == [file.name]
+
+
+def test_every_name_and_value_of_a_key_counts(cache: ArrayCache) -> None:
+    keys: list[dict[str, Any]] = [
+        {}, {"a": 1}, {"b": 1}, {"a": "1"}, {"a": 1.0}, {"a": None}, {"a": [1, 2]}, {"a": [12]}, {"a": 1, "b": 2},
+        {"a": {"b": 1}}, {"a": 12}, {"a": [[1], 2]}, {"a": True},
+    ]  # fmt: skip
+    assert len({cache.file(key) for key in keys}) == len(keys)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        cache.file({"a": Path("b")})
+
+
+def test_a_damaged_file_is_computed_again(cache: ArrayCache) -> None:
+    file = cache.get({"a": 1}, lambda: [ROWS])
+    content = file.read_bytes()
+    for damage in (content[:-1], content[:20], b""):
+        file.write_bytes(damage)
+        assert not is_whole(file)
+        assert cache.get({"a": 1}, lambda: [ROWS]).read_bytes() == content
+
+
+def test_what_breaks_off_leaves_nothing(cache: ArrayCache) -> None:
+    def broken() -> Iterator[NDArray[Any]]:
+        yield ROWS
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cache.get({"a": 1}, broken)
+    assert names(cache) == []
+    with pytest.raises(ValueError, match="an array without rows, expected at least one"):
+        cache.get({"a": 1}, list)
+    assert names(cache) == []
+
+
+def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay(cache: ArrayCache) -> None:
+    file = cache.file({"a": 1})
+    writer = cache.claim(file)
+    assert writer is not None
+    writer.append(np.ones((2, 3, 3, 5), np.float16))
+    (cache.folder / ".b.npy.17.part").write_bytes(b"half" * 1000)
+    (cache.folder / ".b.npy.lock").touch()
+    assert cache.claim(file) is None
+    cache.clean()
+    assert names(cache) == sorted([f".{file.name}.lock", f".{file.name}.{os.getpid()}.part"])
+    with writer:
+        writer.publish()
+    assert np.load(file).shape == (2, 3, 3, 5)
+    assert cache.claim(file) is None  # it is whole
+    assert names(cache) == [file.name]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from onlooker.data.array_cache import ArrayCache
+
+def make():
+    print("making", flush=True)
+    for _ in range(int(sys.argv[2])):
+        yield np.ones((1, 5), np.float32)
+        time.sleep(0.05)
+
+ArrayCache(Path(sys.argv[1])).get({"a": 1}, make)
+"""
+
+
+def start(cache: ArrayCache, rows: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SLOW, str(cache.folder), str(rows)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_second_process_waits_for_the_first_and_computes_nothing(cache: ArrayCache) -> None:
+    process = start(cache, 5)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "making\n"
+    assert len(np.load(cache.get({"a": 1}, never))) == 5
+    assert process.wait() == 0
+
+
+def test_the_lock_of_a_killed_process_ends_with_it(cache: ArrayCache) -> None:
+    process = start(cache, 1000)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "making\n"
+    process.kill()
+    process.communicate()
+    np.testing.assert_array_equal(np.load(cache.get({"a": 1}, lambda: [ROWS])), ROWS)
+    cache.clean()
+    assert names(cache) == [cache.file({"a": 1}).name]
+
+
+def fill(cache: ArrayCache, *numbers: int) -> None:
+    for number in numbers:
+        cache.get({"number": number}, lambda: [np.zeros((1, 872), np.uint8)])  # 1,000 bytes with the header
+        time.sleep(0.01)  # file systems keep times of a few milliseconds
+
+
+def stored(cache: ArrayCache) -> list[int]:
+    return [number for number in range(9) if cache.file({"number": number}).exists()]
+
+
+def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path, limit=3_000)
+    fill(cache, 0, 1, 2)
+    assert cache.size() == 3_000
+    fill(cache, 0, 3)  # 0 is used again
+    assert stored(cache) == [0, 2, 3]
+    fill(cache, 4, 5, 6)
+    assert stored(cache) == [4, 5, 6]
+    cache.limit = 1_500
+    cache.prune()
+    assert stored(cache) == [6]
+    cache.limit = 10
+    cache.prune()
+    assert stored(cache) == [6], "the newest one is in use"
+    cache.limit = None
+    fill(cache, 0, 1, 2)
+    cache.prune()
+    assert stored(cache) == [0, 1, 2, 6]
+    cache.clear()
+    assert (stored(cache), cache.size()) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("20GB", 20 * 10**9), ("1.5 tb", 1_500 * 10**9), ("500MB", 5 * 10**8), ("7", 7), ("0", 0), ("none", None)],
+)
+def test_a_size_in_words(text: str, size: int | None) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e999"])
+def test_a_size_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"):
+        parse_size(text)
+
+
+def test_the_limit_is_stored_and_the_environment_overrides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
+    assert cache_limit(tmp_path) == DEFAULT_LIMIT == 20 * 10**9
+    store_limit(tmp_path, "3GB")
+    assert cache_limit(tmp_path) == 3 * 10**9
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "none")
+    assert cache_limit(tmp_path) is None
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ONLOOKER_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert default_cache() == tmp_path / "x" / "onlooker"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path.home() / ".cache" / "onlooker"
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("ONLOOKER_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(
+        NotWritableError, match=r"no home folder .* name a folder that can be written in ONLOOKER_CACHE"
+    ):
+        default_cache()
+
+
+def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
+    cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: ArrayWriter, rows: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ArrayWriter, "append", refused)
+    message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
+    with pytest.raises(NotWritableError, match=message):
+        cache.get({"a": 1}, lambda: [ROWS], "its frames", Path("clip.mp4"))
