@@ -9,38 +9,55 @@ from typing import Any
 
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig, choices
+from onlooker.data.sets import SETS
+from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import DiskFullError, read_json, write_json
+from onlooker.models.cells.attentive import GLIMPSES
+from onlooker.training.fit import PUBLISHED
+from onlooker.video.flow import FLOWS
 
-CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig)
+CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig)
 
 
 @pytest.mark.parametrize(
     ("config", "changed", "message"),
     [
         (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
-        (DataConfig, {"size": 7}, "size is 7, expected at least 8 pixels"),
-        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(gray\) or 3 \(color\)"),
-        (DataConfig, {"flow": "magic"}, "flow is 'magic', expected one of dis, farneback, tvl1, raft, raft:large"),
-        (DataConfig, {"translate": -0.1}, "translate is -0.1 and scale is 0.1, expected at least 0 and below 1"),
-        (DataConfig, {"degrees": 200.0}, "degrees is 200.0, expected degrees from 0"),
-        (DataConfig, {"scale": 1.0}, "translate is 0.1 and scale is 1.0, expected at least 0 and below 1"),
-        (ModelConfig, {"hidden": 0}, "hidden is 0 and head_units is 0, expected positive"),
-        (ModelConfig, {"head_units": -1}, "head_units is -1"),
+        (DataConfig, {"size": 7}, "size is 7, expected at least 8. Height and width in pixels"),
+        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grayscale\) or 3 \(RGB\)"),
+        (DataConfig, {"flow": "magic"}, "flow is 'magic', expected dis, farneback, tvl1, raft or raft:large"),
+        (DataConfig, {"translate": -0.1}, "translate is -0.1, expected at least 0 and below 1"),
+        (DataConfig, {"degrees": 200.0}, "degrees is 200.0, expected at least 0 and at most 180. Maximum rotation"),
+        (DataConfig, {"scale": 1.0}, "scale is 1.0, expected at least 0 and below 1"),
+        (DataConfig, {"windows": -1}, "windows is -1, expected at least 0"),
+        (DataConfig, {"motion_crop": 1.1}, "motion_crop is 1.1, expected at least 0 and at most 1"),
+        (DataConfig, {"flow_length": 0}, "flow_length is 0, expected at least 1"),
+        (DataConfig, {"modality": "sound"}, "modality is 'sound', expected rgb, flow or both. Model input"),
+        (DataConfig, {"normalization": "x"}, "normalization is 'x', expected auto, half, imagenet or mnist"),
+        (ModelConfig, {"hidden": 0}, "hidden is 0, expected at least 1"),
+        (ModelConfig, {"head_units": -1}, "head_units is -1, expected at least 0"),
+        (ModelConfig, {"init": "ones"}, "init is 'ones', expected zeros, first-frame or clip-mean"),
+        (ModelConfig, {"glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         (ModelConfig, {"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
-        (TrainConfig, {"epochs": 0}, "epochs is 0 and batch is 16, expected at least 1 of each"),
-        (TrainConfig, {"batch": 0}, "epochs is 40 and batch is 0"),
-        (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected a positive number"),
+        (TrainConfig, {"epochs": 0}, "epochs is 0, expected at least 1"),
+        (TrainConfig, {"batch": 0}, "batch is 0, expected at least 1"),
+        (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected above 0"),
         (TrainConfig, {"label_smoothing": 1.0}, "label_smoothing is 1.0, expected at least 0 and below 1"),
-        (TrainConfig, {"patience": -1}, "patience -1.*expected none of them negative"),
-        (TrainConfig, {"workers": -2}, "workers -2.*expected none of them negative"),
-        (TrainConfig, {"seed": -3}, "seed -3, expected none of them negative"),
+        (TrainConfig, {"patience": -1}, "patience is -1, expected at least 0"),
+        (TrainConfig, {"workers": -2}, "workers is -2, expected at least 0"),
+        (TrainConfig, {"seed": -3}, "seed is -3, expected at least 0"),
         (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
         (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
-        (TrainConfig, {"grad_clip": -1.0}, "clip -1.0"),
+        (TrainConfig, {"grad_clip": -1.0}, "grad_clip is -1.0, expected at least 0"),
+        (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
+        (TrainConfig, {"loss": "first"}, "loss is 'first', expected every or last"),
         (TrainConfig, {"aggregation": "loudest"}, "aggregation is 'loudest', expected auto, mean, product or last"),
         (TrainConfig, {"aggregation": "product", "loss": "last"}, "aggregation is 'product' and loss is 'last'"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
+        (StreamConfig, {"drop": "some"}, "drop is 'some', expected latest or none. If a live source is faster"),
+        (StreamConfig, {"rate": float("inf")}, "rate is inf, expected at least 0. Frames per second"),
+        (SetConfig, {"set": "magic"}, "set is 'magic', expected hmdb51, ucf101 or kinetics"),
     ],
 )
 def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], message: str) -> None:
@@ -57,8 +74,19 @@ def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], messa
         ({"aggregation": "last"}, "last"),
     ],
 )
-def test_a_clip_is_judged_as_it_was_trained_unless_told_otherwise(settings: dict[str, Any], aggregation: str) -> None:
+def test_a_clip_is_scored_as_it_was_trained_unless_aggregation_is_given(
+    settings: dict[str, Any], aggregation: str
+) -> None:
     assert TrainConfig(**settings).judged_by == aggregation
+
+
+def test_choices_are_the_names_in_the_tables_of_the_library() -> None:
+    allowed = {field.name: set(choices(field.type)) for config in CONFIGS for field in dataclasses.fields(config)}
+    assert allowed["flow"] == set(FLOWS)
+    assert allowed["normalization"] == {"auto", *NORMALIZATIONS}
+    assert allowed["glimpse"] == {"auto", *GLIMPSES}
+    assert allowed["optimizer"] == {"adamw", *PUBLISHED}
+    assert allowed["set"] == set(SETS)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -133,8 +133,7 @@ def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--set", "magic"), "no published set is called 'magic'; there are hmdb51, ucf101, kinetics"),
-        (("--split", "2"), "split without a published set; say which (--set), or leave it out"),
+        (("--split", "2"), "split without a published set; give --set, or leave it out"),
         (("--lists", "x", "--no-complete"), "lists and complete without a published set"),
         ((*UCF, "--split", "4"), "split is 4, UCF101 has 1, 2 and 3"),
         (("--set", "kinetics", "--split", "2"), "split is 2, Kinetics has one alone"),

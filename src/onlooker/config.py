@@ -1,24 +1,67 @@
-"""Every setting of a run, once: the sentence beside a field is its documentation and its command line help."""
+"""The settings of a run: one dataclass per group of options. A field's sentence is its documentation and its help text,
+its type and bounds are its validation."""
 
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
-# The names in `video.flow.FLOWS`, which this floor cannot see.
-FLOWS = ("dis", "farneback", "tvl1", "raft", "raft:large")
+Modality = Literal["rgb", "flow", "both"]
+FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]
+Normalization = Literal["auto", "half", "imagenet", "mnist"]
+Init = Literal["zeros", "first-frame", "clip-mean"]
+Glimpse = Literal["auto", "product", "scaled", "sum"]
+Optimizer = Literal["adamw", "rmsprop", "adadelta"]
+Schedule = Literal["auto", "one-cycle", "cosine", "constant"]
+Loss = Literal["every", "last"]
+Aggregation = Literal["auto", "mean", "product", "last"]
+Precision = Literal["auto", "32", "bf16"]
+
+# Headings of `--help` for options that few people need first.
+INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
+MODEL, TRAINING, PUBLISHED, CONNECTION = "Model", "Training", "Published data sets", "Cameras and live addresses"
 
 
-def setting(default: Any, help: str) -> Any:
-    """A dataclass field with the sentence that explains it."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
+    """A dataclass field with the sentence that explains it.
+
+    Args:
+        default: its value unless given.
+        help: one sentence.
+        group: its heading in `--help`; None: among the options that people need first.
+        bounds: of a number: `least` or `above`, and `most` or `below`.
+    """
+    return field(default=default, metadata={"help": help, "group": group, "bounds": bounds})
+
+
+def choices(kind: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, or of one that may be None; none for any other type."""
+    if len(inner := get_args(kind)) == 2 and inner[1] is type(None):
+        return get_args(inner[0])
+    return inner
 
 
 @dataclass(frozen=True)
 class _Config:
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            allowed, bounds = choices(each.type), each.metadata["bounds"]
+            if allowed and value is not None and value not in allowed:
+                expected = _listed([str(choice) for choice in allowed])
+            elif bounds and not _within(value, **bounds):
+                expected = _interval(**bounds)
+            else:
+                continue
+            raise ValueError(f"{each.name} is {value!r}, expected {expected}. {each.metadata['help']}")
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Made from plain values, as they lie in a JSON file; a name that is not a setting is an error."""
+        """A config from plain values, such as those of a JSON file.
+
+        Raises:
+            ValueError: an unknown setting, or one out of its range.
+        """
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
@@ -29,80 +72,85 @@ class _Config:
         return dataclasses.asdict(self)
 
 
+def _within(value: float, least: float = -math.inf, most: float = math.inf, **strict: float) -> bool:
+    above, below = strict.get("above", -math.inf), strict.get("below", math.inf)
+    return math.isfinite(value) and least <= value <= most and above < value < below
+
+
+def _interval(**bounds: float) -> str:
+    words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
+    return " and ".join(f"{words[name]} {limit}" for name, limit in bounds.items())
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 @dataclass(frozen=True)
 class DataConfig(_Config):
     """How a video becomes a sample."""
 
-    frames: int = setting(30, "Frames taken from each clip, equally spaced; a shorter clip repeats its last frame.")
+    frames: int = setting(
+        30, "Frames sampled from each clip, equally spaced; a shorter clip repeats its last frame.", least=1
+    )
+    size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8)
+    modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
+    channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     windows: int = setting(
         0,
-        "Windows of consecutive frames that are averaged at test, 25 in VideoLSTM; training draws one. 0: none.",
+        "Temporal crops of consecutive frames: training takes a random one, testing averages this number of them "
+        "(VideoLSTM: 25); 0: frames from the whole clip.",
+        INPUT,
+        least=0,
     )
-    size: int = setting(64, "Height and width in pixels that each whole frame is resized to.")
-    channels: int = setting(3, "3 for color, 1 for gray.")
     motion_crop: float = setting(
         0.0,
-        "Instead of whole frames, see a window that follows what moves: its side, as a share of the frame's shorter "
-        "one. For a camera that stands still and a small thing. 0: whole frames.",
+        "Crop a square that follows the motion, for a fixed camera and small objects: its side as a fraction of the "
+        "frame's shorter side; 0: whole frames.",
+        INPUT,
+        least=0,
+        most=1,
     )
-    modality: str = setting("rgb", "What the model sees: rgb (the picture), flow (optical flow), or both.")
-    flow: str = setting("dis", "Optical flow by dis, farneback, tvl1, raft or raft:large.")
-    flow_length: int = setting(1, "Fields of flow stacked at each frame, from it on; two-stream papers take 10.")
-    normalization: str = setting("auto", "half, imagenet, mnist, or auto: imagenet for pretrained encoders, else half.")
-    translate: float = setting(0.1, "Augmentation: largest shift of a training clip, as a share of its side.")
-    scale: float = setting(0.1, "Augmentation: largest change of scale of a training clip.")
-    degrees: float = setting(0.0, "Augmentation: largest turn of a training clip, in degrees to either side.")
+    normalization: Normalization = setting(
+        "auto", "Normalization of pixel values; auto: imagenet for a pretrained encoder, else half.", INPUT
+    )
+    flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
+    flow_length: int = setting(
+        1, "Consecutive flow fields stacked at each frame; two-stream networks use 10.", FLOW, least=1
+    )
+    translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, least=0, below=1)
+    scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, least=0, below=1)
+    degrees: float = setting(0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, least=0, most=180)
     speed: float = setting(
-        0.0, "Augmentation: largest change of speed of a training clip: 0.2 is up to a fifth faster or slower."
+        0.0, "Maximum change of speed: 0.2 is up to 20 % faster or slower.", AUGMENTATION, least=0, below=1
     )
-    hflip: bool = setting(False, "Augmentation: mirror half of the training clips (wrong where left and right differ).")
+    hflip: bool = setting(
+        False, "Mirror half of the clips horizontally (wrong where left and right differ).", AUGMENTATION
+    )
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"frames is {self.frames}, expected at least 1")
-        if self.windows < 0:
-            raise ValueError(f"windows is {self.windows}, expected 0 (equally spaced frames) or more")
-        if self.size < 8:
-            raise ValueError(f"size is {self.size}, expected at least 8 pixels")
-        if not 0 <= self.motion_crop <= 1:
-            raise ValueError(
-                f"motion_crop is {self.motion_crop}, expected a share of the frame from 0 (whole frames) to 1"
-            )
+        super().__post_init__()
         if self.channels not in (1, 3):
-            raise ValueError(f"channels is {self.channels}, expected 1 (gray) or 3 (color)")
-        if self.modality not in ("rgb", "flow", "both"):
-            raise ValueError(f"modality is {self.modality!r}, expected rgb, flow or both")
-        if self.flow not in FLOWS:
-            raise ValueError(f"flow is {self.flow!r}, expected one of {', '.join(FLOWS)}")
-        if self.flow_length < 1:
-            raise ValueError(f"flow_length is {self.flow_length}, expected at least 1")
-        if not (0 <= self.translate < 1 and 0 <= self.scale < 1):
-            raise ValueError(
-                f"translate is {self.translate} and scale is {self.scale}, expected at least 0 and below 1"
-            )
-        if not 0 <= self.degrees <= 180:
-            raise ValueError(f"degrees is {self.degrees}, expected degrees from 0 (none) to 180")
-        if not 0 <= self.speed < 1:
-            raise ValueError(f"speed is {self.speed}, expected a share from 0 (none), below 1")
+            raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
 
     @property
     def flow_limit(self) -> float:
-        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as two-stream papers do."""
+        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in two-stream papers."""
         return 20 * self.size / 256 / (self.motion_crop or 1)
 
     @property
     def flow_channels(self) -> int:
-        """How many of a sample's channels, the last, are optical flow: x and y of each field."""
+        """How many of a sample's last channels are optical flow: x and y of each field."""
         return 0 if self.modality == "rgb" else 2 * self.flow_length
 
     @property
-    def picture_channels(self) -> int:
-        """How many of a sample's channels, the first, show where things are: the picture's, or all if it has none."""
+    def image_channels(self) -> int:
+        """How many of a sample's first channels show the scene: the RGB or gray ones, or the flow if there are none."""
         return self.flow_channels if self.modality == "flow" else self.channels
 
     @property
     def in_channels(self) -> int:
-        """All channels of a sample (C): those of the picture, unless only flow is seen, then those of the flow."""
+        """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if there is any."""
         return (0 if self.modality == "flow" else self.channels) + self.flow_channels
 
 
@@ -110,111 +158,97 @@ class DataConfig(_Config):
 class ModelConfig(_Config):
     """Which model."""
 
-    name: str = setting("convalstm", "The model, by its name in `onlooker models`.")
-    encoder: str = setting("conv4", "conv4, lenet, stn, dcn, any timm network such as vgg16, or NAME:vector.")
-    hidden: int = setting(64, "Units or channels of the recurrent part.")
-    head_units: int = setting(0, "Width of a tanh layer before the classes; 0: none.")
-    dropout: float = setting(0.5, "Dropout before the classes.")
-    init: str = setting("zeros", "State before the first frame: zeros, first-frame, or clip-mean (looks ahead).")
-    attention_loss: bool = setting(False, "In training, what is attended must tell the class by itself: steadier maps.")
-    pretrained: bool = setting(False, "Start the encoder from ImageNet weights (timm networks).")
-    cell: str = setting("auto", "The memory: separable (cheaper than convlstm), lstm, ...; auto: the model's own.")
-    glimpse: str = setting(
+    name: str = setting("convalstm", "The model; `onlooker models` lists them.")
+    encoder: str = setting(
+        "conv4",
+        "Image encoder: conv4, lenet, stn, dcn, or any timm network such as vgg16; NAME:vector pools its features to "
+        "one vector.",
+    )
+    pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
+    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1)
+    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0)
+    dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, least=0, below=1)
+    init: Init = setting(
+        "zeros", "Initial state: zeros, or computed from the first frame or from all frames (clip-mean).", MODEL
+    )
+    attention_loss: bool = setting(
+        False, "Auxiliary attention loss: the attended features alone must predict the class.", MODEL
+    )
+    cell: str = setting(
+        "auto", "Recurrent cell, such as lstm, convlstm or separable (cheaper); auto: the model's default.", MODEL
+    )
+    glimpse: Glimpse = setting(
         "auto",
-        "What the memory sees of an attended frame: product (attention × features, as published), scaled (× the number "
-        "of places), sum (one vector); auto: the model's own.",
+        "Input of the cell: product (attention × features, as published), scaled (× number of locations), or sum (one "
+        "vector); auto: the model's default.",
+        MODEL,
     )
 
-    def __post_init__(self) -> None:
-        if self.hidden < 1 or self.head_units < 0:
-            raise ValueError(f"hidden is {self.hidden} and head_units is {self.head_units}, expected positive numbers")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}, expected at least 0 and below 1")
-
     def settings(self) -> dict[str, Any]:
-        """All but the name: the arguments of `create_model` that differ from the named recipe."""
+        """Arguments of `create_model`: all settings but the name and those left to the model's recipe (auto)."""
         values = self.to_dict()
         del values["name"]
         return {name: value for name, value in values.items() if name not in OWN or value != "auto"}
 
 
-# What a model is made of by its name, unless it is said.
+# Settings that a model's recipe decides unless they are given.
 OWN = ("cell", "glimpse")
 
 
 @dataclass(frozen=True)
 class SharedConfig(ModelConfig):
-    """The models of a comparison, and what they share."""
+    """The models of a comparison, and the settings they share."""
 
     name: str = setting(
         "convnet,lstm,alstm,convalstm",
-        "Names of models, with commas; NAME:flow (rgb, both) sees other streams than --modality; fused: motion and "
+        "Models, separated by commas; NAME:rgb, NAME:flow or NAME:both overrides --modality; fused: motion and "
         "convlstm:flow together, or fused=NAME+NAME.",
     )
 
 
 @dataclass(frozen=True)
 class TrainConfig(_Config):
-    """How a model is fitted."""
+    """How a model is trained."""
 
-    epochs: int = setting(40, "Times that training goes through all clips, at most.")
-    batch: int = setting(16, "Clips in a batch.")
-    optimizer: str = setting("adamw", "adamw; or, as papers of 2016 have it, rmsprop or adadelta.")
-    lr: float = setting(1e-3, "Learning rate, the highest of its schedule.")
-    schedule: str = setting(
+    epochs: int = setting(40, "Maximum number of epochs.", least=1)
+    batch: int = setting(16, "Batch size in clips.", least=1)
+    lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
+    patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", least=0)
+    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", least=0)
+    optimizer: Optimizer = setting("adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING)
+    schedule: Schedule = setting(
         "auto",
-        "one-cycle (up, then by a cosine to zero), cosine, constant; auto: one-cycle for adamw, else constant.",
+        "Learning-rate schedule: one-cycle (up, then a cosine to zero), cosine or constant; auto: one-cycle for adamw, "
+        "else constant.",
+        TRAINING,
     )
-    weight_decay: float = setting(0.01, "Weight decay of AdamW.")
-    grad_clip: float = setting(1.0, "Largest norm of the gradient, which is shortened to it; 0: any.")
-    label_smoothing: float = setting(0.1, "Label smoothing.")
-    patience: int = setting(15, "Epochs without a better validation loss after which training stops; 0: never.")
-    loss: str = setting("every", "Cross entropy at every frame, or at the last one alone: every or last.")
-    aggregation: str = setting(
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, least=0)
+    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, least=0)
+    label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, least=0, below=1)
+    loss: Loss = setting("every", "Cross entropy at every frame, or at the last frame only.", TRAINING)
+    aggregation: Aggregation = setting(
         "auto",
-        "A clip's probabilities: the mean of its frames', their product (for frames judged each by itself), or the "
-        "last; auto: last where the loss is, else mean.",
+        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last frame; auto: "
+        "last with --loss last, else mean.",
+        TRAINING,
     )
     attention_regularization: float = setting(
-        0.0, "Weight of the doubly stochastic penalty: every place is to be looked at once."
+        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, least=0
     )
-    seed: int = setting(0, "Seed of the weights, the order of the clips, and the augmentation.")
-    precision: str = setting("auto", "32, bf16, or auto: bf16 where the hardware computes in it.")
-    workers: int = setting(0, "Processes that read clips beside the training; 0: none.")
+    precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
+    workers: int = setting(0, "Worker processes that load clips; 0: load in the main process.", TRAINING, least=0)
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise ValueError(f"epochs is {self.epochs} and batch is {self.batch}, expected at least 1 of each")
-        if self.lr <= 0:
-            raise ValueError(f"lr is {self.lr}, expected a positive number")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing is {self.label_smoothing}, expected at least 0 and below 1")
-        if min(self.weight_decay, self.grad_clip, self.patience, self.workers, self.seed) < 0:
-            raise ValueError(
-                f"weight_decay is {self.weight_decay}, grad_clip {self.grad_clip}, patience {self.patience}, workers "
-                f"{self.workers} and seed {self.seed}, expected none of them negative"
-            )
-        if self.loss not in ("every", "last"):
-            raise ValueError(f"loss is {self.loss!r}, expected every or last")
-        if self.aggregation not in ("auto", "mean", "product", "last"):
-            raise ValueError(f"aggregation is {self.aggregation!r}, expected auto, mean, product or last")
+        super().__post_init__()
         if self.loss == "last" and self.aggregation in ("mean", "product"):
             raise ValueError(
-                f"aggregation is {self.aggregation!r} and loss is 'last': only the last frame learned to answer; use "
-                "loss every, or aggregation auto"
+                f"aggregation is {self.aggregation!r} and loss is 'last': only the last frame is trained to predict "
+                "the class; use loss every, or aggregation auto"
             )
-        if self.attention_regularization < 0:
-            raise ValueError(f"attention_regularization is {self.attention_regularization}, expected 0 (none) or more")
-        if self.optimizer not in ("adamw", "rmsprop", "adadelta"):
-            raise ValueError(f"optimizer is {self.optimizer!r}, expected adamw, rmsprop or adadelta")
-        if self.schedule not in ("auto", "one-cycle", "cosine", "constant"):
-            raise ValueError(f"schedule is {self.schedule!r}, expected auto, one-cycle, cosine or constant")
-        if self.precision not in ("auto", "32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 
     @property
-    def judged_by(self) -> str:
-        """The aggregation, with `auto` decided."""
+    def judged_by(self) -> Literal["mean", "product", "last"]:
+        """The aggregation, with `auto` resolved."""
         if self.aggregation != "auto":
             return self.aggregation
         return "last" if self.loss == "last" else "mean"
@@ -222,45 +256,46 @@ class TrainConfig(_Config):
 
 @dataclass(frozen=True)
 class StreamConfig(_Config):
-    """How frames are taken from a camera, an address or a file while they come."""
+    """How frames are read from a camera, an address or a file as they arrive."""
 
-    rate: float = setting(0.0, "Frames a second that the model sees; 0: every frame that comes.")
-    drop: str = setting(
+    rate: float = setting(0.0, "Frames per second that the model gets; 0: every frame.", least=0)
+    drop: Literal["latest", "none"] = setting(
         "latest",
-        "When cameras and live addresses are faster than the model: latest (it sees the newest frame), none (all of "
-        "them, late). Of recordings it always sees all.",
+        "If a live source is faster than the model: latest skips to the newest frame, none processes every frame with "
+        "a delay. Recordings are always processed in full.",
+        CONNECTION,
     )
-    timeout: float = setting(10.0, "Seconds without an answer after which an address counts as lost.")
-    attempts: int = setting(5, "New connections in a row, without a frame, to what had sent frames before it was lost.")
-    wait: float = setting(0.5, "Seconds before the first new connection; each further wait is twice as long, up to 30.")
-
-    def __post_init__(self) -> None:
-        if not (self.rate >= 0 and math.isfinite(self.rate)):
-            raise ValueError(f"rate is {self.rate}, expected frames a second, or 0 for every frame")
-        if self.drop not in ("latest", "none"):
-            raise ValueError(f"drop is {self.drop!r}, expected latest or none")
-        if not 0 < self.timeout < math.inf:
-            raise ValueError(f"timeout is {self.timeout}, expected a positive number of seconds")
-        if self.attempts < 0 or not self.wait >= 0:
-            raise ValueError(f"attempts is {self.attempts} and wait is {self.wait}, expected none of them negative")
+    timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
+    attempts: int = setting(5, "Consecutive attempts to reconnect to a source that was lost.", CONNECTION, least=0)
+    wait: float = setting(
+        0.5,
+        "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
+        CONNECTION,
+        least=0,
+    )
 
 
 @dataclass(frozen=True)
 class SetConfig(_Config):
     """A published data set in its own layout, and which part of it."""
 
-    set: str = setting("", "The clips are a published set in its own layout: hmdb51, ucf101 or kinetics.")
-    split: int = setting(1, "With --set: which of its official splits, 1, 2 or 3; Kinetics has one.")
-    lists: str = setting("", "With --set: the folder of its split files, where they are not in the set's own.")
-    classes: str = setting("", "With --set: names of classes, with commas, where not all are wanted.")
-    complete: bool = setting(True, "With --set: insist on as many clips as were published; a cut-down copy has fewer.")
+    set: Literal["hmdb51", "ucf101", "kinetics"] | None = setting(
+        None, "The clips are this published data set, in its own layout.", PUBLISHED
+    )
+    split: int = setting(1, "Official split: 1, 2 or 3; Kinetics has one.", PUBLISHED)
+    lists: str = setting("", "Folder of the official split files, if they are not in the data set's own.", PUBLISHED)
+    classes: str = setting("", "Classes to use, separated by commas; all unless given.", PUBLISHED)
+    complete: bool = setting(
+        True, "Require as many clips as were published; --no-complete allows a partial copy.", PUBLISHED
+    )
 
     def __post_init__(self) -> None:
-        idle = [f.name for f in dataclasses.fields(self)[1:] if getattr(self, f.name) != f.default]
-        if idle and not self.set:
-            raise ValueError(f"{' and '.join(idle)} without a published set; say which (--set), or leave it out")
+        super().__post_init__()
+        unused = [f.name for f in dataclasses.fields(self)[1:] if getattr(self, f.name) != f.default]
+        if unused and not self.set:
+            raise ValueError(f"{' and '.join(unused)} without a published set; give --set, or leave it out")
 
     @property
     def class_names(self) -> list[str]:
-        """`classes`, one by one."""
+        """`classes` as a list."""
         return [name.strip() for name in self.classes.split(",") if name.strip()]

@@ -188,7 +188,7 @@ class Recognizer:
 
     def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
-        return pixels[..., : self.data.picture_channels]
+        return pixels[..., : self.data.image_channels]
 
     def watch(
         self, source: Named | Sequence[Named], config: StreamConfig | None = None, failed: Failed | None = None

@@ -137,7 +137,7 @@ class Streams:
         if self.ahead:
             parts.append(flow_ahead(frames, data.flow, data.flow_limit, data.size))
         sample = np.concatenate(parts, -1)
-        return _Look(sample, sample[..., : data.picture_channels], None)
+        return _Look(sample, sample[..., : data.image_channels], None)
 
     def _cropped(self, name: str, frames: NDArray[np.uint8]) -> _Look:
         data, size = self.data, (frames.shape[1], frames.shape[2])

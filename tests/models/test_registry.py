@@ -124,7 +124,7 @@ def test_a_run_may_name_another_cell_and_glimpse():
         ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "glimpse say nothing of torchvision:r3d_18"),
         ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "glimpse say nothing of torchvision:swin3d_b"),
         ({"name": "lstm", "cell": "gru"}, "no cell is called 'gru'; there are memoryless, lstm"),
-        ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected one of sum, product, scaled"),
+        ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),
     ],
 )

@@ -164,7 +164,7 @@ def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     for words, message in (
         ((run, "ftp://host/clip.mp4"), "error: source is 'ftp://host/clip.mp4', expected an address of rtsp"),
-        ((run, "0", "--drop", "some"), "error: drop is 'some', expected latest or none"),
+        ((run, "0", "--timeout", 0), "error: timeout is 0.0, expected above 0. Seconds without data"),
         ((tmp_path / "none", "0"), "no such folder; expected one that `onlooker train` has finished"),
     ):
         done = watch(*words)

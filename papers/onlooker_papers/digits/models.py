@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import Aggregation, DataConfig, Loss, TrainConfig
 from onlooker.models.cells.opinions import OpinionPool
 from onlooker.models.classifier import OPINIONS, Classifier, count_parameters
 from onlooker.models.registry import create_model
@@ -60,7 +60,7 @@ class ModelSpec:
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
-    aggregation: str = "mean"
+    aggregation: Aggregation = "mean"
     batch: int = 16
     frames: int = 10
     frames_per_setting: int = 5
@@ -93,7 +93,7 @@ class ModelSpec:
         return {"things": int(count)} if kind == TRACKS else {"encoder": self.encoder}
 
     @property
-    def loss(self) -> str:
+    def loss(self) -> Loss:
         """Of every frame's answer, or of the last one where that is the aggregation."""
         return "last" if self.aggregation == "last" else "every"
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.config import TrainConfig
+from onlooker.config import Modality, TrainConfig
 from onlooker.ensemble import fuse_scores
 from onlooker.evaluation.metrics import peak_in_box, uniform_in_box
 from onlooker.models.classifier import count_parameters
@@ -39,7 +39,7 @@ class ModelSpec:
     """
 
     model: str
-    modality: str = "rgb"
+    modality: Modality = "rgb"
     hidden: int = 32
     attention_loss: bool = False
 

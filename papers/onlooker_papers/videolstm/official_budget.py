@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import DataConfig, Modality, TrainConfig
 from onlooker.data import sets
 
-STREAMS = ("rgb", "flow")
+STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 # The columns of the paper's table, and the one that sees both streams.
 SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
 MOTION = "motion"
@@ -81,7 +81,7 @@ class Budget:
     complete: bool = True
     choose_on: int = 40
 
-    def features(self, streams: str) -> DataConfig:
+    def features(self, streams: Modality) -> DataConfig:
         """How clips are seen by the encoder of a stream."""
         length = self.flow_length if streams == "flow" else 1
         return DataConfig(size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)

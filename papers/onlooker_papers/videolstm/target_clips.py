@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, Modality
 from onlooker.data.digits import Digits, Sides
 from onlooker.data.generated import Sample
 from onlooker.video.flow import flow, stacks, to_bytes
@@ -19,7 +19,7 @@ ALWAYS = (1.0, 1.0)
 SIZE = 64
 
 
-def data(streams: str, frames: int = FRAMES) -> DataConfig:
+def data(streams: Modality, frames: int = FRAMES) -> DataConfig:
     """How a clip is seen by a model of these streams."""
     return DataConfig(frames=frames, size=SIZE, channels=1, modality=streams, normalization="half")
 
@@ -43,7 +43,7 @@ class TargetClips(Dataset[Sample]):
         digits: Digits,
         count: int,
         seed: int,
-        streams: str = "both",
+        streams: Modality = "both",
         frames: int = FRAMES,
         event: tuple[float, float] = ALWAYS,
     ) -> None:
@@ -54,7 +54,7 @@ class TargetClips(Dataset[Sample]):
         fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.pictures]
         self.flow: NDArray[np.uint8] = np.stack(fields)  # B T H W 2
 
-    def seen_as(self, streams: str) -> "TargetClips":
+    def seen_as(self, streams: Modality) -> "TargetClips":
         """The same clips for a model of other streams."""
         other = object.__new__(TargetClips)
         other.__dict__.update(self.__dict__, modality=streams)

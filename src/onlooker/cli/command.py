@@ -32,7 +32,9 @@ def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., 
             parameters.append(parameter.replace(annotation=hints[name]))
             continue
         for field in dataclasses.fields(configs[name]):
-            option = typer.Option(_flag(name, field), help=field.metadata["help"])
+            option = typer.Option(
+                _flag(name, field), help=field.metadata["help"], rich_help_panel=field.metadata["group"]
+            )
             kind = inspect.Parameter.KEYWORD_ONLY
             annotation: Any = Annotated[field.type, option]
             parameters.append(

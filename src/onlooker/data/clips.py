@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import ArrayCache, cache_limit, default_cache
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
@@ -63,7 +63,7 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
         DiskFullError: no space in the cache.
         NotWritableError: the cache cannot be written to.
     """
-    modalities = ("rgb", "flow") if config.modality == "both" else (config.modality,)
+    modalities: tuple[Modality, ...] = ("rgb", "flow") if config.modality == "both" else (config.modality,)
     return tuple(_cached(path, replace(config, modality=modality), cache) for modality in modalities)
 
 

@@ -112,7 +112,7 @@ def read_at(path: Path, config: DataConfig, choose: Choose) -> Sample:
         whole = read_flow(path, choose, c.flow_length, c.flow, scene_limit(size), size=None)
         parts.append(crop.cut(whole.stacks, config.size))
     pixels = np.concatenate(parts, -1)
-    background = pixels[..., : config.picture_channels] if crop is None else frames.pixels
+    background = pixels[..., : config.image_channels] if crop is None else frames.pixels
     return Sample(pixels, frames.times, frames.indices, np.arange(len(pixels))[None], size, background, crop)
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
-from onlooker.config import DataConfig, ModelConfig, SharedConfig
+from onlooker.config import DataConfig, Modality, ModelConfig, SharedConfig
 from onlooker.models.registry import MODELS
 
 FUSED = "fused"
-_STREAMS = ("rgb", "flow", "both")
 # The two streams of VideoLSTM (Li et al. 2016): the picture where the flow says, and the flow itself.
 _USUALLY_FUSED = "motion+convlstm:flow"
 
@@ -18,11 +18,11 @@ class ModelSpec:
 
     Args:
         model: its settings.
-        streams: `rgb`, `flow` or `both`; None: those of the comparison, but `both` for a model that follows the flow.
+        modality: `rgb`, `flow` or `both`; None: that of the comparison, but `both` for a model that follows the flow.
     """
 
     model: ModelConfig
-    modality: str | None = None
+    modality: Modality | None = None
 
     @property
     def name(self) -> str:
@@ -72,12 +72,13 @@ def _attends(name: str) -> bool:
 
 
 def _read_spec(entry: str, shared: SharedConfig, data: DataConfig) -> ModelSpec:
-    name, _, streams = entry.rpartition(":")
-    if streams not in _STREAMS:  # names hold colons too: torchvision:r3d_18
-        name, streams = entry, ""
+    name, _, suffix = entry.rpartition(":")
+    modality = cast(Modality, suffix) if suffix in get_args(Modality) else None
+    if modality is None:  # the colon is part of the name, as in torchvision:r3d_18
+        name = entry
     of_attention = {} if _attends(name) else {"attention_loss": False, "glimpse": "auto"}
     usual = ModelSpec(ModelConfig.from_dict({**shared.to_dict(), "name": name, **of_attention}))
-    other = replace(usual, modality=streams or None)
+    other = replace(usual, modality=modality)
     # What changes nothing has no name of its own: a model that is there twice is found out, and one folder has it.
     return usual if other.seen(data) == usual.seen(data) else other
 
