@@ -146,7 +146,7 @@ def test_localizing_says_where_and_when(trained: tuple[Path, str], squares: Path
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
     good = squares / "left" / "00.mp4"
-    result = call("localize", trained[0], good, broken, "--out", tmp_path / "found", "--least", 0.01, ok=False)
+    result = call("localize", trained[0], good, broken, "--out", tmp_path / "found", "--min-score", 0.01, ok=False)
     assert result.exit_code == 1
     assert f"error: {broken}: " in result.stderr
     assert f"boxes, times and drawn clips: {tmp_path / 'found'}" in result.output

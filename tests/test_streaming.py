@@ -17,9 +17,9 @@ from senders import FPS, Sender, cut, slowly, transport_stream
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import causal
+from onlooker.localization.online import make_causal
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import lasts
+from onlooker.localization.segments import event_frames
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams
@@ -137,7 +137,7 @@ def test_an_event_lasts_as_in_the_clip_read_causally(make_clip: Make, streams: s
     evidence = seen.evidence[: len(steps)]  # of the last frame there is no flow
     np.testing.assert_allclose([step.evidence for step in steps], evidence, rtol=1e-5)
     happening = [step.happening for step in steps]
-    assert happening == lasts(evidence, causal(of.localization)).tolist()
+    assert happening == event_frames(evidence, make_causal(of.localization)).tolist()
     assert {True, False} == set(happening)
     np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[: len(steps)], atol=1e-5)
 

@@ -18,7 +18,7 @@ from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_features, to_video
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import explain_write_errors, read_json, write_json
-from onlooker.localization.locate import locate
+from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import rebuild
@@ -184,7 +184,7 @@ class Recognizer:
 
     def locate(self, seen: Prediction, sample: Sample) -> Prediction:
         """A prediction with its tubes and segments, from the frames that it was made of."""
-        return locate(seen, sample.frames, self.localization)
+        return localize(seen, sample.frames, self.localization)
 
     def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
@@ -319,7 +319,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         localization = LocalizationParameters(**values.get("localization", {}))
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder}: its JSON files are not those of a onlooker model ({error!r}); train again"
+            f"{folder}: its JSON files are not those of this version of onlooker ({error!r}); train again, or use the "
+            "version that wrote them"
         ) from error
     _load_weights(model, folder / "model.safetensors")
     if device == "auto":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
+from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
@@ -70,14 +70,14 @@ class Streams:
         localization: LocalizationParameters | None = None,
     ) -> None:
         self.model, self.classes, self.data = model, tuple(classes), data
-        self.localization = causal(localization or LocalizationParameters())
+        self.localization = make_causal(localization or LocalizationParameters())
         self.ahead = 0 if data.modality == "rgb" else data.flow_length  # frames after it that a frame's flow needs
         # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
         # is opened.
         self.states: dict[str, Any] = {}
-        self.places: dict[str, Places] = {}
+        self.places: dict[str, PlaceState] = {}
         self.motion: dict[str, MotionState] = {}
-        self.lasting: dict[str, Lasting] = {}
+        self.lasting: dict[str, EventState] = {}
         self._loops: dict[int, Loop] = {}
         self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
         self.forget("")
@@ -92,20 +92,20 @@ class Streams:
         """Where a stream's last frame was attended to: x1 y1 x2 y2 in a frame of that height and width, and how
         concentrated the attention is there; None if it is even, or the model does not attend."""
         places = self.places.get(name)
-        track = places.surest if places else None
-        if places is None or places.picture is None or track is None:
+        track = places.best if places else None
+        if places is None or places.frame is None or track is None:
             return None
         x1, y1, x2, y2 = track.corners.tolist()
-        across, down = size[1] / places.picture.shape[1], size[0] / places.picture.shape[0]
+        across, down = size[1] / places.frame.shape[1], size[0] / places.frame.shape[0]
         return (x1 * across, y1 * down, x2 * across, y2 * down), track.concentration
 
     def point(self, name: str, size: tuple[int, int]) -> tuple[float, float] | None:
         """The pixel of a stream's last frame that was attended to most: x and y, or None, as for `box`."""
         places = self.places.get(name)
-        if places is None or places.picture is None or np.isnan(places.point[0]):
+        if places is None or places.frame is None or np.isnan(places.point[0]):
             return None
         x, y = places.point.tolist()
-        return x * size[1] / places.picture.shape[1], y * size[0] / places.picture.shape[0]
+        return x * size[1] / places.frame.shape[1], y * size[0] / places.frame.shape[0]
 
     @property
     def _device(self) -> torch.device:
@@ -182,16 +182,16 @@ class Streams:
         """Follow what is attended to in a stream; its map, `h w`, as that of the whole frame."""
         if look.crop is not None:
             attention = look.crop.to_frame(attention[None])[0]
-        places = self.places.get(name, Places())
-        if places.picture is not None and places.picture.shape != look.picture.shape:
-            places = Places()  # the source came back with frames of another size
-        self.places[name] = locate_next(places, attention, look.picture, self.localization)
+        places = self.places.get(name, PlaceState())
+        if places.frame is not None and places.frame.shape != look.picture.shape:
+            places = PlaceState()  # the source came back with frames of another size
+        self.places[name] = update_place(places, attention, look.picture, self.localization)
         return attention
 
     def _lasts(self, name: str, evidence: float) -> bool:
         """Whether the event is going on in a stream whose next frame has this evidence."""
-        self.lasting[name] = lasts_next(self.lasting.get(name, Lasting()), evidence, self.localization)
-        return self.lasting[name].happens
+        self.lasting[name] = update_event(self.lasting.get(name, EventState()), evidence, self.localization)
+        return self.lasting[name].happening
 
 
 def watch(

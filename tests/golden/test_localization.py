@@ -28,13 +28,12 @@ from onlooker.evaluation.metrics import (
     wilson_interval,
     write_scores,
 )
+from onlooker.localization import localize
 from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
-from onlooker.localization.foreground import background, contrast, motion, motion_so_far
-from onlooker.localization.locate import locate
-from onlooker.localization.maps import smooth, smooth_step, upsample
-from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
+from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
+from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters, explanation_cost
-from onlooker.localization.segments import find_segments, happening, lasts, runs_above
+from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
 from onlooker.localization.tubes import box_iou, label_tubes, link
 from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
 
@@ -73,13 +72,13 @@ def evidence() -> NDArray[np.float32]:
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "usual": {},
-    "smoothed": {"smoothing": 1.5, "upsampling": "bicubic", "most": 3, "gap": 1, "score_smoothing": 1.0},
-    "motion": {"foreground": "motion", "threshold": 0.2, "most": 2},
-    "background": {"foreground": "background", "closing": 0.1, "shortest": 3},
-    "contrast": {"foreground": "contrast", "onset": 0.0, "overlap_weight": 0.0, "most": 2},
-    "thing": {"foreground": "contrast", "extent": "thing", "most": 2, "threshold": 0.5},
-    "thing_moves": {"foreground": "motion", "extent": "thing", "smoothing": 1.0},
-    "causal": {"foreground": "motion so far", "causal": True, "smoothing": 1.0, "most": 2, "gap": 1},
+    "smoothed": {"smoothing": 1.5, "upsampling": "bicubic", "max_boxes": 3, "gap": 1, "score_smoothing": 1.0},
+    "motion": {"foreground": "motion", "threshold": 0.2, "max_boxes": 2},
+    "background": {"foreground": "background", "closing": 0.1, "min_length": 3},
+    "contrast": {"foreground": "contrast", "onset": 0.0, "overlap_weight": 0.0, "max_boxes": 2},
+    "thing": {"foreground": "contrast", "extent": "object", "max_boxes": 2, "threshold": 0.5},
+    "thing_moves": {"foreground": "motion", "extent": "object", "smoothing": 1.0},
+    "causal": {"foreground": "causal-motion", "causal": True, "smoothing": 1.0, "max_boxes": 2, "gap": 1},
     "causal_late": {"causal": True, "score_smoothing": 2.0, "onset": 0.3, "level": 1.0},
 }
 
@@ -109,7 +108,7 @@ def prediction(told: NDArray[np.float32] | None, sees: NDArray[np.float32] | Non
 
 def located(name: str, told: NDArray[np.float32] | None, attends: bool = True) -> dict[str, Any]:
     pictures, maps = scene()
-    found = locate(prediction(told, maps if attends else None), pictures, parameters(name))
+    found = localize(prediction(told, maps if attends else None), pictures, parameters(name))
     return {"points": found.points, "tubes": of_tubes(found.tubes), "segments": of_segments(found.segments)}
 
 
@@ -132,8 +131,8 @@ def test_places(name: str) -> None:
             "located": located(name, None),
             "located_by_evidence": located(name, evidence()),
             "without_attention": located(name, evidence(), False),
-            "lasts": lasts(evidence(), chosen).tolist(),
-            "happening": happening(scores().mean(0), evidence(), chosen),
+            "lasts": event_frames(evidence(), chosen).tolist(),
+            "happening": evidence_scores(scores().mean(0), evidence(), chosen),
         },
     )
 
@@ -141,13 +140,13 @@ def test_places(name: str) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_streams(name: str) -> None:
     pictures, maps = scene()
-    chosen, places, lasting, said = causal(parameters(name)), Places(), Lasting(), []
+    chosen, places, lasting, said = make_causal(parameters(name)), PlaceState(), EventState(), []
     for picture, attention, told in zip(pictures, maps, evidence().tolist(), strict=True):
-        places, lasting = locate_next(places, attention, picture, chosen), lasts_next(lasting, told, chosen)
-        surest = places.surest
+        places, lasting = update_place(places, attention, picture, chosen), update_event(lasting, told, chosen)
+        surest = places.best
         box = None if surest is None else [surest.number, surest.corners.tolist(), surest.mean, surest.age]
-        said.append([box, len(places.followed.tracks), places.point.tolist(), lasting.highest, lasting.happens])
-    check(f"localization_live_{name}", {"said": said, "steady": places.steady})
+        said.append([box, len(places.tracks.active), places.point.tolist(), lasting.highest, lasting.happening])
+    check(f"localization_live_{name}", {"said": said, "steady": places.attention})
 
 
 def test_maps() -> None:
@@ -165,7 +164,7 @@ def test_maps() -> None:
             "bilinear": upsample(maps, (SIDE, SIDE + 5)),
             "bicubic": upsample(maps, (SIDE, SIDE + 5), "bicubic"),
             "motion": motion(pictures),
-            "motion_so_far": motion_so_far(pictures),
+            "motion_so_far": causal_motion(pictures),
             "background": background(pictures),
             "contrast": contrast(pictures),
             "cut": of_candidates(cut_boxes(upsample(maps, (SIDE, SIDE)), parameters("smoothed"))),

@@ -23,7 +23,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_features, to_video
 from onlooker.ensemble import Fused, fuse_scores
 from onlooker.evaluation.metrics import measure
-from onlooker.localization.locate import locate
+from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import MODELS, create_model
@@ -372,7 +372,7 @@ def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
 # A clip: what, where and when.
 
 SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
-MOVING = LocalizationParameters(foreground="motion", extent="thing", smoothing=1.0, most=2)
+MOVING = LocalizationParameters(foreground="motion", extent="object", smoothing=1.0, max_boxes=2)
 PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
     "convalstm": ("convalstm", {}, None),
     "convalstm-sharp": ("convalstm", {}, SHARP),
@@ -419,10 +419,12 @@ LOCATED = {
     "default": LocalizationParameters(),
     "sharp": replace(SHARP, smoothing=1.5, upsampling="bicubic"),
     "moving": MOVING,
-    "background": LocalizationParameters(foreground="background", threshold=0.2, most=2, overlap_weight=0.5, gap=1),
-    "thing": LocalizationParameters(foreground="contrast", extent="thing", closing=0.1, shortest=2, onset=0.9),
+    "background": LocalizationParameters(
+        foreground="background", threshold=0.2, max_boxes=2, overlap_weight=0.5, gap=1
+    ),
+    "thing": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, min_length=2, onset=0.9),
     "whole": LocalizationParameters(foreground="motion", onset=0.0),
-    "causal": LocalizationParameters(foreground="motion so far", smoothing=1.0, score_smoothing=2.0, causal=True),
+    "causal": LocalizationParameters(foreground="causal-motion", smoothing=1.0, score_smoothing=2.0, causal=True),
 }
 
 
@@ -460,7 +462,7 @@ def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArra
 @pytest.mark.parametrize("name", LOCATED)
 def test_places_and_times(name: str, evidence: bool) -> None:
     seen, pictures = looked(evidence=evidence)
-    found = locate(seen, pictures, LOCATED[name])
+    found = localize(seen, pictures, LOCATED[name])
     check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from onlooker.localization import boxes
 from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
-from onlooker.localization.foreground import contrast
-from onlooker.localization.maps import upsample
+from onlooker.localization.maps import contrast, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
 PLAIN = LocalizationParameters(threshold=0.5, closing=0)
@@ -30,7 +29,7 @@ def test_a_rectangle_is_its_own_box() -> None:
 
 def test_several_boxes_come_with_their_shares_the_surest_first() -> None:
     weights = rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4))
-    (one,), (two,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, most=5))
+    (one,), (two,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, max_boxes=5))
     assert one.corners.tolist() == [[30, 20, 40, 30]]
     assert two.corners.tolist() == [[30, 20, 40, 30], [0, 0, 4, 4]]  # the third is below half of the highest
     total = 16 + 80 + 1.6
@@ -84,7 +83,7 @@ def test_a_batch_of_frames_equals_each_alone() -> None:
     rng = np.random.default_rng(0)
     maps = rng.dirichlet(np.full(64, 0.2), 6).reshape(6, 8, 8)
     frames = rng.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
-    seen = LocalizationParameters(foreground="contrast", most=3)
+    seen = LocalizationParameters(foreground="contrast", max_boxes=3)
     together = find_boxes(maps, frames, seen)
     for t in range(6):
         (alone,) = find_boxes(maps[t : t + 1], frames[t : t + 1], seen)
@@ -138,7 +137,7 @@ def test_the_thing_that_is_looked_at_is_boxed_whole() -> None:
         maps[t, 8, (4 + 5 * t) // 4] = 1  # a corner of the lower one
     maps /= maps.sum((1, 2), keepdims=True)
     parts = LocalizationParameters(foreground="background", threshold=0.2)
-    things = replace(parts, extent="thing")
+    things = replace(parts, extent="object")
     for t, found in enumerate(find_boxes(maps, frames, things)):
         np.testing.assert_allclose(found.corners, [[4 + 5 * t, 30, 14 + 5 * t, 40]], atol=1)
     of_parts = np.stack([found.corners[0] for found in find_boxes(maps, frames, parts)])
@@ -150,7 +149,7 @@ def test_attention_beside_a_thing_counts_for_the_nearest_one_that_is_no_speck() 
     frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(np.uint8)
     maps = np.zeros((6, 12, 16), np.float32)
     maps[:, 11, 15] = 1  # on the speck in the corner, far below the lower one
-    things = LocalizationParameters(foreground="background", threshold=0.2, extent="thing", closing=0.0)
+    things = LocalizationParameters(foreground="background", threshold=0.2, extent="object", closing=0.0)
     for t, found in enumerate(find_boxes(maps, frames, things)):
         np.testing.assert_allclose(found.corners, [[4 + 5 * t, 30, 14 + 5 * t, 40]], atol=1)
 
@@ -163,8 +162,8 @@ def test_pieces_share_attention_by_distance() -> None:
     for top, left, below, right in blocks:
         foreground[top:below, left:right] = 1
     weights = chance.random((30, 40)).astype(np.float32) ** 4
-    parameters = LocalizationParameters(foreground="motion", extent="thing", most=3, closing=0.0)
-    found = boxes._pick(foreground, weights, weights, parameters)
+    parameters = LocalizationParameters(foreground="motion", extent="object", max_boxes=3, closing=0.0)
+    found = boxes._select_objects(foreground, weights, weights, parameters)
     mass = np.zeros(3)
     for y in range(30):
         for x in range(40):
@@ -187,7 +186,7 @@ def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
     maps[:, 4:6, 4:7] = 1
     maps /= maps.sum((1, 2), keepdims=True)
     parts = LocalizationParameters(foreground="motion")
-    things = replace(parts, extent="thing")
+    things = replace(parts, extent="object")
     for one, other in zip(find_boxes(maps, frames, parts), find_boxes(maps, frames, things), strict=True):
         np.testing.assert_array_equal(one.corners, other.corners)
     even = np.full((3, 12, 16), 1 / 192, np.float32)
@@ -196,7 +195,7 @@ def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"extent": "all"}, "extent is 'all'"), ({"extent": "thing"}, "there are no things without one")],
+    [({"extent": "all"}, "extent is 'all'"), ({"extent": "object"}, "objects are parts of a foreground")],
 )
 def test_extents_that_there_cannot_be(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -209,7 +208,7 @@ def test_the_point_is_on_the_thing_though_the_highest_cell_is_beside_it() -> Non
     for t in range(6):
         column = (10 + 5 * t + 3) // 8
         maps[t, 3, column], maps[t, 2, column] = 0.6, 0.4  # its center, at 28, is below the square that ends at 26
-    for extent in ("attention", "thing"):
+    for extent in ("attention", "object"):
         parameters = LocalizationParameters(foreground="background", extent=extent, threshold=0.2)
         for t, found in enumerate(find_boxes(maps, frames, parameters)):
             x, y = found.point
@@ -223,7 +222,9 @@ def test_the_point_of_what_goes_to_and_fro_is_where_it_is_now() -> None:
         frames[t, 10:34, x : x + 8] = 230
     even_on_both = np.zeros((9, 6, 8), np.float32)
     even_on_both[:, 1:4, 1:4] = 1 / 9
-    found = find_boxes(even_on_both, frames, LocalizationParameters(foreground="motion", extent="thing", threshold=0.2))
+    found = find_boxes(
+        even_on_both, frames, LocalizationParameters(foreground="motion", extent="object", threshold=0.2)
+    )
     for t in (2, 4, 6):
         x, y = found[t].point
         assert (24, 8, 24)[t // 2 - 1] < x < (24, 8, 24)[t // 2 - 1] + 8
@@ -241,13 +242,13 @@ def test_without_a_foreground_the_point_lies_between_the_cells_that_share_the_at
     assert np.isnan(none.point).all()
 
 
-@pytest.mark.parametrize("extent", ["attention", "thing"])
+@pytest.mark.parametrize("extent", ["attention", "object"])
 def test_points_equal_a_loop_over_pixels(extent: str) -> None:
     chance = np.random.default_rng(1)
     maps = chance.dirichlet(np.full(30, 0.3), 4).reshape(4, 5, 6).astype(np.float32)
     frames = chance.integers(0, 256, (4, 40, 48, 3), dtype=np.uint8)
     frames[:, 10:30, 12:40] //= 4
-    parameters = LocalizationParameters(foreground="contrast", extent=extent, threshold=0.6, closing=0.1, most=2)
+    parameters = LocalizationParameters(foreground="contrast", extent=extent, threshold=0.6, closing=0.1, max_boxes=2)
     large = upsample(maps, (40, 48))
     there = contrast(frames)
 
@@ -261,7 +262,7 @@ def test_points_equal_a_loop_over_pixels(extent: str) -> None:
         attended = means(means(large[t], 9), 9)
         seen = (attended + 1e-6 * attended.max()) * (means(there[t], 5) + 4 / 255) ** 2
         heavy = (
-            there[t] if extent == "thing" else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)
+            there[t] if extent == "object" else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)
         )
         heavy = cv2.morphologyEx(
             (heavy >= 0.6 * heavy.max()).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.localization.formats import surest, to_activitynet, to_coco, to_mot
+from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
@@ -28,14 +28,14 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
 
 def test_each_thing_is_named_once_by_its_surest_class() -> None:
     seen = prediction()
-    assert surest(seen, 0.0) == seen.tubes[:2]
-    assert surest(seen, 0.5) == seen.tubes[:2]
-    assert [tube.label for tube in surest(prediction((0.8, 0.2)), 0.5)] == ["jump"]
+    assert best_tubes(seen, 0.0) == seen.tubes[:2]
+    assert best_tubes(seen, 0.5) == seen.tubes[:2]
+    assert [tube.label for tube in best_tubes(prediction((0.8, 0.2)), 0.5)] == ["jump"]
 
 
 def test_a_clip_without_the_class_has_no_box_rather_than_a_wrong_one() -> None:
     seen = prediction((0.25, 0.25))
-    assert surest(seen, 0.3) == ()
+    assert best_tubes(seen, 0.3) == ()
     assert to_activitynet(seen, 0.3)["results"] == {"clip": []}
     assert to_coco(seen, ())["annotations"] == []
     assert to_mot(seen, ()) == ""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from onlooker.localization.boxes import find_boxes
-from onlooker.localization.online import Lasting, Places, causal, lasts_next, locate_next
+from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import lasts
-from onlooker.localization.tubes import Followed, follow
+from onlooker.localization.segments import event_frames
+from onlooker.localization.tubes import OnlineTracks, update_tracks
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -20,19 +20,19 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
     return pictures, (maps / maps.sum((1, 2), keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("foreground", ["none", "motion so far", "contrast"])
+@pytest.mark.parametrize("foreground", ["none", "causal-motion", "contrast"])
 @pytest.mark.parametrize("smoothing", [0.0, 2.0])
 def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing: float) -> None:
     parameters = LocalizationParameters(foreground=foreground, threshold=0.1, smoothing=smoothing, causal=True)
     pictures, maps = scene()
-    of_clip, places = Followed(), Places()
+    of_clip, places = OnlineTracks(), PlaceState()
     for t, here in enumerate(find_boxes(maps, pictures, parameters)):
-        of_clip = follow(of_clip, here, parameters)
-        places = locate_next(places, maps[t], pictures[t], parameters)
-        assert places.surest is not None
-        expected = max((track for track in of_clip.tracks if not track.missed), key=lambda track: track.mean)
-        np.testing.assert_array_equal(places.surest.corners, expected.corners)
-        assert places.surest.number == expected.number
+        of_clip = update_tracks(of_clip, here, parameters)
+        places = update_place(places, maps[t], pictures[t], parameters)
+        assert places.best is not None
+        expected = max((track for track in of_clip.active if not track.missed), key=lambda track: track.mean)
+        np.testing.assert_array_equal(places.best.corners, expected.corners)
+        assert places.best.number == expected.number
         np.testing.assert_array_equal(places.point, here.point)
 
 
@@ -41,11 +41,11 @@ def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing
 def test_an_event_lasts_in_a_stream_as_in_a_clip_read_causally(onset: float, level: float, smoothing: float) -> None:
     parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing, causal=True)
     evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
-    here, said = Lasting(), []
+    here, said = EventState(), []
     for of_frame in evidence:
-        here = lasts_next(here, float(of_frame), parameters)
-        said.append(here.happens)
-    np.testing.assert_array_equal(said, lasts(evidence, parameters))
+        here = update_event(here, float(of_frame), parameters)
+        said.append(here.happening)
+    np.testing.assert_array_equal(said, event_frames(evidence, parameters))
     assert here.highest == evidence.max()
     if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
         assert np.diff(said).any(), "it begins or ends"
@@ -57,32 +57,32 @@ def test_how_late_smoothing_is(onset: float, level: float) -> None:
     parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=n, causal=True)
     evidence = np.full(120, level - 20)
     evidence[10:70] = level
-    said = np.flatnonzero(lasts(evidence, parameters))
+    said = np.flatnonzero(event_frames(evidence, parameters))
     assert said[0] == 10 + np.ceil(n * np.log(1 / (1 - onset))) - 1  # its first frame is already one
     assert said[-1] == 70 + np.floor(n * np.log(1 / onset)) - 1
 
 
 def test_even_attention_has_no_place() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
-    places = locate_next(Places(), even, scene()[0][0], LocalizationParameters(causal=True))
-    assert places.surest is None
+    places = update_place(PlaceState(), even, scene()[0][0], LocalizationParameters(causal=True))
+    assert places.best is None
     assert np.isnan(places.point).all()
 
 
 def test_nothing_grows_with_time() -> None:
     pictures, maps = scene()
-    places, parameters = Places(), LocalizationParameters(foreground="contrast", causal=True)
+    places, parameters = PlaceState(), LocalizationParameters(foreground="contrast", causal=True)
     for t in range(300):
-        places = locate_next(places, maps[t % 12], pictures[t % 12], parameters)
-        assert len(places.followed.tracks) <= 1 + parameters.gap
+        places = update_place(places, maps[t % 12], pictures[t % 12], parameters)
+        assert len(places.tracks.active) <= 1 + parameters.gap
 
 
 def test_what_looks_ahead_becomes_what_looks_back() -> None:
-    for name, expected in (("motion", "motion so far"), ("background", "motion so far"), ("contrast", "contrast")):
-        assert causal(LocalizationParameters(foreground=name)).foreground == expected
-    with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
-        locate_next(Places(), np.ones((2, 2)) / 4, scene()[0][0], LocalizationParameters())
-    with pytest.raises(ValueError, match="look at later frames; give those of `causal"):
-        lasts_next(Lasting(), 0.0, LocalizationParameters())
+    for name, expected in (("motion", "causal-motion"), ("background", "causal-motion"), ("contrast", "contrast")):
+        assert make_causal(LocalizationParameters(foreground=name)).foreground == expected
+    with pytest.raises(ValueError, match="need later frames; use make_causal"):
+        update_place(PlaceState(), np.ones((2, 2)) / 4, scene()[0][0], LocalizationParameters())
+    with pytest.raises(ValueError, match="need later frames; use make_causal"):
+        update_event(EventState(), 0.0, LocalizationParameters())
     with pytest.raises(ValueError, match="finite"):
-        lasts_next(Lasting(), float("nan"), LocalizationParameters(causal=True))
+        update_event(EventState(), float("nan"), LocalizationParameters(causal=True))

@@ -12,7 +12,7 @@ from onlooker.localization.parameters import LocalizationParameters, choose_para
     [
         ({"upsampling": "nearest"}, "upsampling is 'nearest', expected one of bilinear, bicubic"),
         ({"foreground": "depth"}, "foreground is 'depth', expected one of none, motion"),
-        ({"causal": True, "foreground": "motion"}, "looks at later frames; for causal take 'motion so far'"),
+        ({"causal": True, "foreground": "motion"}, "needs later frames; use 'causal-motion' with causal"),
         ({"threshold": 0.0}, "threshold is 0.0, expected a share"),
         ({"threshold": 1.0}, "threshold is 1.0, expected a share"),
         ({"onset": 1.1}, "onset is 1.1, expected a share from 0 to 1"),
@@ -20,7 +20,7 @@ from onlooker.localization.parameters import LocalizationParameters, choose_para
         ({"level": float("nan")}, "level is nan, expected a finite number"),
         ({"smoothing": -1}, "smoothing is -1, expected 0 or more"),
         ({"overlap_weight": float("nan")}, "overlap_weight is nan"),
-        ({"most": 0}, "most is 0, expected at least 1"),
+        ({"max_boxes": 0}, "max_boxes is 0, expected at least 1"),
         ({"gap": -1}, "gap is -1, expected at least 0"),
     ],
 )
@@ -33,7 +33,7 @@ def test_the_lowest_criterion_is_chosen_and_the_first_of_equal_ones() -> None:
     offered = [LocalizationParameters(threshold=t) for t in (0.2, 0.3, 0.4, 0.5)]
     criteria = {0.2: float("nan"), 0.3: 2.0, 0.4: 1.0, 0.5: 1.0}
     assert choose_parameters(offered, lambda each: criteria[each.threshold]).threshold == 0.4
-    with pytest.raises(ValueError, match="1 candidates, and none has a criterion"):
+    with pytest.raises(ValueError, match="none of 1 candidates has a criterion"):
         choose_parameters(offered[:1], lambda each: criteria[each.threshold])
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import find_segments, happening, lasts, runs_above
+from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
 
 HALF = LocalizationParameters(onset=0.5)
 TIMES = np.arange(8) / 4  # seconds
@@ -25,7 +25,7 @@ def test_segments_end_half_way_to_the_next_frame() -> None:
     first, second = find_segments(RISE, TIMES, ("wave",), HALF)
     assert (first.start, first.end, first.score) == (0.375, 0.875, pytest.approx(0.7))
     assert (second.start, second.end, second.score) == (1.375, 1.625, pytest.approx(0.5))
-    assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, shortest=2))) == 1
+    assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, min_length=2))) == 1
     assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, score_smoothing=2.0))) == 1
 
 
@@ -72,46 +72,50 @@ def test_a_single_picture_has_no_duration_and_padding_counts_once() -> None:
 
 def test_a_class_ends_where_frames_tell_it_no_more() -> None:
     evidence = np.log([0.001, 0.5, 1.0, 0.8, 0.001, 0.001, 0.02, 0.001]) + 7  # known up to a number
-    told = happening(np.array([0.9, 0.1]), evidence, HALF)
+    told = evidence_scores(np.array([0.9, 0.1]), evidence, HALF)
     np.testing.assert_allclose(told[:, 0], 0.9 * np.exp(evidence - 7), rtol=1e-5)
     np.testing.assert_allclose(told[:, 1], told[:, 0] / 9, rtol=1e-5)
     surest = find_segments(told, TIMES, ("wave", "rest"), HALF)[0]
     assert (surest.label, surest.start, surest.end) == ("wave", 0.125, 0.875)
-    assert lasts(evidence, HALF).tolist() == [False, True, True, True, False, False, False, False]
-    assert lasts(evidence, replace(HALF, onset=0.01)).sum() == 4
+    assert event_frames(evidence, HALF).tolist() == [False, True, True, True, False, False, False, False]
+    assert event_frames(evidence, replace(HALF, onset=0.01)).sum() == 4
 
 
 def test_in_a_stream_evidence_is_compared_with_what_was_seen_and_with_what_is_usual() -> None:
     evidence, causal = np.log([0.001, 0.1, 8, 4.1, 16]), replace(HALF, causal=True)
-    seen = happening(np.ones(1), evidence, causal)
+    seen = evidence_scores(np.ones(1), evidence, causal)
     np.testing.assert_allclose(seen[:, 0], [0, 0, 1, 4.1 / 8, 1], rtol=1e-5)
-    np.testing.assert_array_equal(happening(np.ones(1), np.append(evidence, 20.0), causal)[:5], seen)
-    usual = happening(np.ones(1), evidence, replace(causal, level=float(np.log(10))))
+    np.testing.assert_array_equal(evidence_scores(np.ones(1), np.append(evidence, 20.0), causal)[:5], seen)
+    usual = evidence_scores(np.ones(1), evidence, replace(causal, level=float(np.log(10))))
     np.testing.assert_allclose(usual[:, 0], [0, 0, 0.8, 0, 1], rtol=1e-5)
-    far = happening(np.ones(1), evidence, replace(causal, level=9.0))
+    far = evidence_scores(np.ones(1), evidence, replace(causal, level=9.0))
     assert find_segments(far, np.arange(5.0), ("wave",), causal) == (), "no frame is as sure as is usual"
 
 
 def test_what_lasts_in_a_stream_does_not_depend_on_later_frames() -> None:
     evidence, causal = np.log([0.001, 1, 0.001, 0.001, 1, 1, 1, 0.001, 0.001, 8]), replace(HALF, causal=True)
-    assert lasts(evidence, HALF).tolist() == [False] * 9 + [True], "of the whole clip the last frame alone is high"
-    assert np.flatnonzero(lasts(evidence, causal)).tolist() == [1, 4, 5, 6, 9]
+    assert event_frames(evidence, HALF).tolist() == [False] * 9 + [True], (
+        "of the whole clip the last frame alone is high"
+    )
+    assert np.flatnonzero(event_frames(evidence, causal)).tolist() == [1, 4, 5, 6, 9]
     # Of a frame's share 1 - exp(-1 / 2) = 0.39 arrives at once: one flickers by, and several make an event.
     slow = replace(causal, score_smoothing=2.0)
-    assert np.flatnonzero(lasts(evidence, slow)).tolist() == [5, 6, 9]
+    assert np.flatnonzero(event_frames(evidence, slow)).tolist() == [5, 6, 9]
     for parameters in (causal, slow):
         for t in range(1, len(evidence)):
-            np.testing.assert_array_equal(lasts(evidence[:t], parameters), lasts(evidence, parameters)[:t])
+            np.testing.assert_array_equal(
+                event_frames(evidence[:t], parameters), event_frames(evidence, parameters)[:t]
+            )
 
 
 @pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
 def test_evidence_that_is_none(evidence: list[float]) -> None:
     with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
-        happening(np.ones(1), np.array(evidence), HALF)
+        evidence_scores(np.ones(1), np.array(evidence), HALF)
 
 
 def test_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"shape \(8, 1\) for 7 times and 1 classes"):
+    with pytest.raises(ValueError, match=r"shape \(8, 1\) for 7 frames and 1 classes"):
         find_segments(RISE, TIMES[:7], ("a",), HALF)
     with pytest.raises(ValueError, match="times descend"):
         find_segments(RISE, TIMES[::-1], ("a",), HALF)

@@ -8,7 +8,7 @@ import pytest
 
 from onlooker.localization.boxes import Candidates, find_boxes
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import Followed, box_iou, follow, interpolate, label_tubes, link
+from onlooker.localization.tubes import OnlineTracks, box_iou, interpolate, label_tubes, link, update_tracks
 
 LINK = LocalizationParameters(gap=2, onset=0.5)
 CAUSAL = replace(LINK, causal=True)
@@ -65,7 +65,7 @@ def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
     tracks = sorted(link(frames, LINK), key=lambda track: track.first)
     assert [(track.first, len(track)) for track in tracks] == [(0, 5), (9, 1)]
     np.testing.assert_allclose(tracks[0].corners[:, 0], [0, 2, 4, 6, 8])
-    assert [track.first for track in link(frames, replace(LINK, shortest=2))] == [0]
+    assert [track.first for track in link(frames, replace(LINK, min_length=2))] == [0]
     online = sorted(link(frames, CAUSAL), key=lambda track: track.first)
     assert [(track.first, len(track)) for track in online] == [(0, 5), (9, 1)]
     np.testing.assert_allclose(online[0].corners[:, 0], [0, 2, 2, 2, 8])  # as last seen: what comes is not known
@@ -73,17 +73,17 @@ def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
 
 def test_a_stream_knows_nothing_of_later_frames_and_does_not_grow() -> None:
     frames = [candidates((t % 5, 0, 0.5), (60, 60, 0.3)) for t in range(300)]
-    state, seen = Followed(), []
+    state, seen = OnlineTracks(), []
     for here in frames:
-        state = follow(state, here, CAUSAL)
-        seen.append([(track.number, track.corners.tolist()) for track in state.tracks])
+        state = update_tracks(state, here, CAUSAL)
+        seen.append([(track.number, track.corners.tolist()) for track in state.active])
     assert {len(now) for now in seen} == {2}
     assert [number for number, _ in seen[-1]] == [0, 1]
-    assert state.tracks[0].age == state.tracks[0].boxes == 300
-    again = Followed()
+    assert state.active[0].age == state.active[0].boxes == 300
+    again = OnlineTracks()
     for t in range(7):
-        again = follow(again, frames[t], CAUSAL)
-    assert [(track.number, track.corners.tolist()) for track in again.tracks] == seen[6]
+        again = update_tracks(again, frames[t], CAUSAL)
+    assert [(track.number, track.corners.tolist()) for track in again.active] == seen[6]
 
 
 def test_nothing_gives_no_track() -> None:
@@ -101,7 +101,7 @@ def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() ->
     assert tube.score == pytest.approx((0.5 + 0.8 + 0.8) / 3 * 0.5)
     (whole,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0))
     assert whole.frames.tolist() == list(range(11))
-    assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, shortest=4))
+    assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, min_length=4))
 
 
 def test_read_causally_a_tube_is_not_trimmed_by_later_scores() -> None:
@@ -118,7 +118,7 @@ def test_read_causally_a_tube_is_not_trimmed_by_later_scores() -> None:
         assert begun == [[1, 2], [4]][: 1 + (last > 0.5)], "what has ended stays, whatever follows"
     quiet = np.full((5, 1), 0.1, np.float32)
     assert not label_tubes(tracks, quiet, np.arange(5), ("wave",), CAUSAL)
-    (whole,) = label_tubes(tracks, quiet, np.arange(5), ("wave",), CAUSAL, usual=0.1)
+    (whole,) = label_tubes(tracks, quiet, np.arange(5), ("wave",), CAUSAL, reference=0.1)
     assert whole.frames.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -155,5 +155,5 @@ def test_scores_of_other_frames_are_refused() -> None:
     tracks = link([candidates((0, 0, 0.5))] * 3, LINK)
     with pytest.raises(ValueError, match=r"frame_scores have shape \(3, 2\) for 3 frames and 1 classes"):
         label_tubes(tracks, np.ones((3, 2)), np.arange(3), ("a",), LINK)
-    with pytest.raises(ValueError, match="a track until frame 2 of 2"):
+    with pytest.raises(ValueError, match="a track ends at frame 2 of 2"):
         label_tubes(tracks, np.ones((2, 1)), np.arange(2), ("a",), LINK)

@@ -14,7 +14,7 @@ from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
 from onlooker.runs import localize
 from onlooker.runs.localize import ONSETS, choose_from_files, choose_localization, choose_times, localize_clips
-from onlooker.localization.foreground import FOREGROUNDS
+from onlooker.localization.maps import FOREGROUNDS
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Answer, Recognizer, load
@@ -37,7 +37,7 @@ def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_cli
     clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    failed = localize_clips(run, [*clips, broken], tmp_path / "out", least=0.0)
+    failed = localize_clips(run, [*clips, broken], tmp_path / "out", min_score=0.0)
     assert [error.path for error in failed] == [broken]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", ".txt", "-segments.json")}
@@ -54,13 +54,13 @@ def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_cli
 
 def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
     run = recognizer().save(tmp_path / "run")
-    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", least=1.0) == []
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", min_score=1.0) == []
     assert json.loads((tmp_path / "out" / "a.json").read_text())["annotations"] == []
     assert json.loads((tmp_path / "out" / "a-segments.json").read_text())["results"] == {"a": []}
     (video,) = json.loads((tmp_path / "out" / "a.json").read_text())["videos"]
     assert video["label"] in ("jump", "wave")
     assert 0 < video["score"] < 1, "how sure it is of what it does not box"
-    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", least=0.0) == []
+    assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", min_score=0.0) == []
     bars = [
         np.stack([pixels[-1] for _, _, pixels in stream(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
     ]
@@ -86,7 +86,7 @@ def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_
     ("model", "arguments", "message"),
     [
         ("convnet", {}, "the model does not attend, so it cannot say where"),
-        ("convalstm", {"least": 1.5}, "least is 1.5, expected a probability"),
+        ("convalstm", {"min_score": 1.5}, "min_score is 1.5, expected a probability"),
         ("convalstm", {"twice": True}, "a.mp4: given twice; each clip is localized once"),
     ],
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onlooker.config import TrainConfig
 from onlooker.evaluation.detection import at_thresholds, segment_iou, segment_map
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import find_segments, happening
+from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.models.classifier import count_parameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, joined, load
@@ -172,7 +172,7 @@ def timing_figures(
         return max((_figures(guess, clips, each) for each in ONSETS), key=lambda found: found["segment_map_50"])
 
     def weighed(how: LocalizationParameters) -> dict[str, float]:
-        parts = [happening(*of_clip, how) for of_clip in zip(scores, evidence, strict=True)]
+        parts = [evidence_scores(*of_clip, how) for of_clip in zip(scores, evidence, strict=True)]
         return _figures(np.stack(parts), clips, how.onset)
 
     return {

@@ -43,12 +43,12 @@ def localize(
         list[Path], typer.Argument(help="Video files, or folders of numbered pictures.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="A folder for what is found.")] = Path("localized"),
-    least: Annotated[float, typer.Option(help="A class less probable than this in the whole clip gets no box.")] = 0.3,
+    min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
 ) -> None:
     """Where and when it happens: boxes and times in JSON (COCO, ActivityNet) and MOT's form, and a drawn clip."""
     from onlooker.runs.localize import localize_clips
 
-    failed = localize_clips(run, clips, out, least)
+    failed = localize_clips(run, clips, out, min_score)
     if len(failed) < len(clips):
         typer.echo(f"boxes, times and drawn clips: {out}")
     if failed:

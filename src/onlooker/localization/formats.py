@@ -1,4 +1,4 @@
-"""Tubes and segments in the forms that other programs read: COCO, MOT Challenge, ActivityNet."""
+"""Tubes and segments in file formats of other programs: COCO, MOT Challenge, ActivityNet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,101 +6,94 @@ from typing import Any
 from onlooker.structures import Prediction, Tube
 
 
-def surest(seen: Prediction, least: float) -> tuple[Tube, ...]:
-    """Of each thing that was followed the tube of its most probable class, if the clip shows that class.
+def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
+    """One tube per track: that of its class with the highest score, if the clip shows the class.
 
     Args:
-        seen: a prediction.
-        least: the probability of the whole clip that a class has at least.
+        prediction: with tubes.
+        min_score: minimum probability of the class in the whole clip.
     """
-    probable = {name for name, score in zip(seen.classes, seen.scores.tolist(), strict=True) if score >= least}
-    kept: list[Tube] = []
-    for tube in seen.tubes:  # the surest first
-        if tube.label in probable and not any(_same_thing(tube, other) for other in kept):
-            kept.append(tube)
-    return tuple(kept)
+    scores = zip(prediction.classes, prediction.scores.tolist(), strict=True)
+    probable = {name for name, score in scores if score >= min_score}
+    best: list[Tube] = []
+    for tube in prediction.tubes:  # highest scores first
+        if tube.label in probable and not any(_same_track(tube, other) for other in best):
+            best.append(tube)
+    return tuple(best)
 
 
-def _same_thing(a: Tube, b: Tube) -> bool:
-    """Whether both follow one thing: they have a box in common."""
+def _same_track(a: Tube, b: Tube) -> bool:
+    """Whether two tubes have a box in common."""
     at = dict(zip(a.frames.tolist(), map(tuple, a.boxes.tolist()), strict=True))
     return any(at.get(frame) == tuple(box) for frame, box in zip(b.frames.tolist(), b.boxes.tolist(), strict=True))
 
 
-def to_coco(seen: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
-    """COCO's detection form as video sets use it: an image for each frame with a box, `video_id`, and `track_id` for
-    each tube's boxes. The video also has its most probable class and the probability, whether there are boxes or not.
+def to_coco(prediction: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
+    """COCO's detection format as video data sets use it: one image per frame with a box, `video_id`, and `track_id` for
+    the boxes of each tube. The video carries its predicted class and the probability, with or without boxes.
 
-    Boxes are `x y width height` in pixels of the video; ids count from 1, `frame_id` from 0.
+    Boxes are `x y width height` in pixels of the video; ids start at 1, `frame_id` at 0.
 
     Raises:
         ValueError: the size of the video is not known.
     """
-    if seen.size is None:
+    if prediction.size is None:
         raise ValueError("the size of the video is not known; give size, (height, width)")
-    height, width = seen.size
+    size = {"width": prediction.size[1], "height": prediction.size[0]}
     frames = sorted({frame for tube in tubes for frame in tube.frames.tolist()})
-    images = {frame: number for number, frame in enumerate(frames, 1)}
-    annotations: list[dict[str, Any]] = []
-    for track, tube in enumerate(tubes, 1):
-        for frame, (x1, y1, x2, y2) in zip(tube.frames.tolist(), tube.boxes.tolist(), strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": images[frame],
-                    "video_id": 1,
-                    "track_id": track,
-                    "category_id": seen.classes.index(tube.label) + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": 0,
-                    "score": tube.score,
-                }
-            )
+    image_ids = {frame: number for number, frame in enumerate(frames, 1)}
+    boxes = [
+        (track, tube, frame, corners)
+        for track, tube in enumerate(tubes, 1)
+        for frame, corners in zip(tube.frames.tolist(), tube.boxes.tolist(), strict=True)
+    ]
+    video = {"id": 1, "name": prediction.path.name, **size, "label": prediction.label, "score": prediction.score}
     return {
-        "videos": [
+        "videos": [video],
+        "images": [{"id": number, "video_id": 1, "frame_id": frame, **size} for frame, number in image_ids.items()],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(prediction.classes, 1)],
+        "annotations": [
             {
-                "id": 1,
-                "name": seen.path.name,
-                "width": width,
-                "height": height,
-                "label": seen.label,
-                "score": seen.score,
+                "id": number,
+                "image_id": image_ids[frame],
+                "video_id": 1,
+                "track_id": track,
+                "category_id": prediction.classes.index(tube.label) + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": 0,
+                "score": tube.score,
             }
+            for number, (track, tube, frame, (x1, y1, x2, y2)) in enumerate(boxes, 1)
         ],
-        "images": [
-            {"id": number, "video_id": 1, "frame_id": frame, "width": width, "height": height}
-            for frame, number in images.items()
-        ],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(seen.classes, 1)],
-        "annotations": annotations,
     }
 
 
-def to_mot(seen: Prediction, tubes: Sequence[Tube]) -> str:
-    """MOT Challenge's form, a line a box: frame, id, left, top, width, height, score, class, visibility.
+def to_mot(prediction: Prediction, tubes: Sequence[Tube]) -> str:
+    """MOT Challenge's format, one line per box: frame, id, left, top, width, height, score, class, visibility.
 
-    Frames, ids, classes and pixels count from 1, as there; visibility is not known and stands as -1.
+    Frames, ids, classes and pixels start at 1, as defined there; visibility is unknown and written as -1.
     """
     rows = []
     for track, tube in enumerate(tubes, 1):
+        category = prediction.classes.index(tube.label) + 1
         for frame, (x1, y1, x2, y2) in zip(tube.frames.tolist(), tube.boxes.tolist(), strict=True):
-            place = ",".join(f"{value:.2f}" for value in (x1 + 1, y1 + 1, x2 - x1, y2 - y1))
-            rows.append((frame + 1, track, f"{place},{tube.score:.4f},{seen.classes.index(tube.label) + 1},-1"))
+            box = ",".join(f"{value:.2f}" for value in (x1 + 1, y1 + 1, x2 - x1, y2 - y1))
+            rows.append((frame + 1, track, f"{box},{tube.score:.4f},{category},-1"))
     return "".join(f"{frame},{track},{rest}\n" for frame, track, rest in sorted(rows))
 
 
-def to_activitynet(seen: Prediction, least: float) -> dict[str, Any]:
-    """ActivityNet's form of results: by video, labels with their start and end in seconds, and how sure they are.
+def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:
+    """ActivityNet's results format: per video, labels with start and end in seconds, and scores.
 
     Args:
-        seen: a prediction.
-        least: segments of classes below this probability of the whole clip are left out.
+        prediction: with segments.
+        min_score: segments of classes below this probability of the whole clip are left out.
     """
-    sure = dict(zip(seen.classes, seen.scores.tolist(), strict=True))
-    kept = [
-        {"label": one.label, "segment": [one.start, one.end], "score": one.score}
-        for one in seen.segments
-        if sure[one.label] >= least
+    scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
+    segments = [
+        {"label": segment.label, "segment": [segment.start, segment.end], "score": segment.score}
+        for segment in prediction.segments
+        if scores[segment.label] >= min_score
     ]
-    return {"version": "VERSION 1.3", "results": {seen.path.stem: kept}, "external_data": {}}
+    return {"version": "VERSION 1.3", "results": {prediction.path.stem: segments}, "external_data": {}}

@@ -1,63 +1,65 @@
-"""Attention and scores made steady over time, and maps brought to the size of the frame."""
+"""Attention maps before boxes are cut from them: smoothed over time, upsampled, and weighted by the foreground."""
 
+import itertools
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 UPSAMPLINGS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+NOISE = 4 / 255  # smaller differences, of the full range, are camera and codec noise
 
 
 def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:
-    """Values steadied over time; what does not change stays as it is, also at both ends.
+    """Smooth values over time; constant values are unchanged, also at both ends.
 
     Args:
-        values: `T …`, one array a frame, such as attention `T h w` or scores `T K`.
-        frames: how far: the standard deviation of a Gaussian centerd on the frame, whose weights are divided by their
-            sum within the clip; or, causal, the time constant of `smooth_step`. 0: nothing is changed.
-        causal: a frame knows only itself and those before it, as in a stream.
+        values: `T …`, one array per frame, such as attention `T h w` or scores `T K`.
+        frames: the standard deviation of a Gaussian in frames, normalized within the clip; if causal, the time constant
+            of `smooth_step`. 0: no smoothing.
+        causal: each value depends only on its frame and earlier ones, as in a stream.
 
     Raises:
         ValueError: no frames, or `frames` is negative or not finite.
     """
-    given = np.asarray(values, dtype=np.float32)
-    if not given.ndim or not len(given):
-        raise ValueError(f"values have shape {given.shape}, expected T …, at least one frame")
+    array: Floats = np.asarray(values, dtype=np.float32)
+    if not array.ndim or not len(array):
+        raise ValueError(f"values have shape {array.shape}, expected T …, at least one frame")
     _check(frames)
     if frames == 0:
-        return given
+        return array
     if causal:
-        steady = [smooth_step(None, given[0], frames)]
-        for value in given[1:]:
-            steady.append(smooth_step(steady[-1], value, frames))
-        return np.stack(steady)
-    apart = np.subtract.outer(np.arange(len(given)), np.arange(len(given)))
-    weights = np.exp(-0.5 * (apart / frames) ** 2)
+        smoothed = [array[0]]
+        for value in array[1:]:
+            smoothed.append(smooth_step(smoothed[-1], value, frames))
+        return np.stack(smoothed)
+    distance = np.subtract.outer(np.arange(len(array)), np.arange(len(array)))
+    weights = np.exp(-0.5 * (distance / frames) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
-    return np.tensordot(weights.astype(np.float32), given, axes=1)
+    return np.tensordot(weights.astype(np.float32), array, axes=1)
 
 
-def smooth_step(before: Floats | None, value: ArrayLike, frames: float) -> Floats:
-    """One frame of exponential smoothing: the steady value that follows `before`.
-
-    y_t = y_(t-1) + (1 - exp(-1 / frames)) (x_t - y_(t-1)), and y_0 = x_0.
+def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
+    """One frame of exponential smoothing: y_t = y_(t-1) + (1 - exp(-1 / frames)) (x_t - y_(t-1)), and y_0 = x_0.
 
     Args:
-        before: what this function gave for the frame before; None at the first.
-        value: of this frame, of any shape.
-        frames: the time constant: after so many frames 1/e of an old value is left. 0: `value` itself.
+        last: the smoothed value of the previous frame; None at the first.
+        value: of this frame, any shape.
+        frames: the time constant: after this many frames 1/e of an old value is left. 0: no smoothing.
 
     Raises:
         ValueError: `frames` is negative or not finite.
     """
     _check(frames)
-    now = np.asarray(value, dtype=np.float32)
-    if before is None or frames == 0:
-        return now
-    return before + np.float32(-math.expm1(-1 / frames)) * (now - before)
+    value = np.asarray(value, dtype=np.float32)
+    if last is None or frames == 0:
+        return value
+    return last + np.float32(-math.expm1(-1 / frames)) * (value - last)
 
 
 def _check(frames: float) -> None:
@@ -66,31 +68,80 @@ def _check(frames: float) -> None:
 
 
 def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinear") -> Floats:
-    """Maps at the size of the frame: a cell's weight is that of its center, and between centers it is interpolated.
+    """Maps at the size of the frame: each cell's weight lies at its center, with interpolation between centers.
 
     Args:
         attention: `T h w`, not negative.
-        size: H and W, in pixels, at least h and w.
-        method: one of `UPSAMPLINGS`. What a bicubic swings below zero is set to zero.
+        size: H and W in pixels, at least h and w.
+        method: one of `UPSAMPLINGS`; negative values of bicubic interpolation are set to zero.
 
     Returns:
-        `T H W`, each map with the sum that it had on the grid.
+        `T H W`, each map with the same sum as its grid.
 
     Raises:
         ValueError: another shape, a size below the grid's, values that are negative or not finite, an unknown method.
     """
     maps = np.asarray(attention, dtype=np.float32)
     if maps.ndim != 3 or not maps.size:
-        raise ValueError(f"attention has shape {maps.shape}, expected T h w with something in it")
+        raise ValueError(f"attention has shape {maps.shape}, expected T h w, not empty")
     if not np.isfinite(maps).all() or maps.min() < 0:
         raise ValueError("attention has values that are negative or not finite, expected weights that sum to one")
     if size[0] < maps.shape[1] or size[1] < maps.shape[2]:
         raise ValueError(f"size is {size}, expected at least the grid's {maps.shape[1:]}")
     if method not in UPSAMPLINGS:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(UPSAMPLINGS)}")
-    large = np.empty((len(maps), *size), np.float32)
-    for out, small in zip(large, maps, strict=True):
-        out[:] = cv2.resize(small, size[::-1], interpolation=UPSAMPLINGS[method])
-    np.maximum(large, 0, out=large)
+    large = np.stack([cv2.resize(grid, size[::-1], interpolation=UPSAMPLINGS[method]) for grid in maps])
+    large = np.maximum(large.astype(np.float32, copy=False), 0)
     sums = large.sum(axis=(1, 2), keepdims=True)
     return large * np.divide(maps.sum(axis=(1, 2), keepdims=True), sums, out=np.zeros_like(sums), where=sums > 0)
+
+
+def motion(frames: Pixels) -> Floats:
+    """Pixels that differ from both the previous and the next frame: the smaller of the two differences.
+
+    Two frames show where an object was as well as where it is; three frames separate them (Kameda and Minoh, *A human
+    motion estimation method using 3-successive video frames*, 1996). The first and the last frame have one neighbor;
+    a single frame has no motion. Needs a camera that stands still.
+    """
+    if len(frames) < 2:
+        return np.zeros(frames.shape[:3], np.float32)
+    steps = np.stack([_difference(a, b) for a, b in itertools.pairwise(frames)])
+    return np.minimum(np.concatenate((steps[:1], steps)), np.concatenate((steps, steps[-1:])))
+
+
+def causal_motion(frames: Pixels) -> Floats:
+    """Pixels that differ from the previous frame: `motion` for a stream."""
+    first = np.zeros((1, *frames.shape[1:3]), np.float32)
+    return np.concatenate((first, *(_difference(b, a)[None] for a, b in itertools.pairwise(frames))))
+
+
+def background(frames: Pixels) -> Floats:
+    """Pixels that differ from the background, the median of each pixel over the clip.
+
+    Needs a camera that stands still and an object that leaves each place for more than half of the clip.
+    """
+    return _difference(frames, np.median(frames, axis=0))
+
+
+def contrast(frames: Pixels) -> Floats:
+    """Pixels that differ from the median color of their frame: for plain backgrounds, moving or not."""
+    return _difference(frames, np.median(frames, axis=(1, 2), keepdims=True))
+
+
+# Which pixels may belong to an object. A cell of an 8×8 map is larger than most objects in a small video, so boxes from
+# the map alone have the size of its cells; a map weighted by one of these has the edges of the object.
+# Each: frames `T H W C` uint8 to a difference `T H W` from 0 to 1. None: the map's own edges.
+FOREGROUNDS: dict[str, Callable[[Pixels], Floats] | None] = {
+    "none": None,
+    "motion": motion,
+    "causal-motion": causal_motion,
+    "background": background,
+    "contrast": contrast,
+}
+
+
+def _difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> Floats:
+    """The largest difference over channels: `… C` to `…`, 0 to 1."""
+    difference = np.abs(a.astype(np.float32) - b.astype(np.float32))
+    largest: Floats = difference.max(axis=-1) / np.float32(255)
+    return largest

@@ -1,4 +1,4 @@
-"""How attention becomes places and times, and how that is chosen without a single true box."""
+"""How attention and scores become boxes, tubes and segments, and how this is chosen without any true box."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -7,34 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.foreground import FOREGROUNDS
-from onlooker.localization.maps import UPSAMPLINGS
+from onlooker.localization.maps import FOREGROUNDS, UPSAMPLINGS
 
 
 @dataclass(frozen=True)
 class LocalizationParameters:
-    """Everything that stands between attention and scores on one side, and boxes, tubes and segments on the other.
+    """Settings of localization.
 
     Args:
         smoothing: of attention over time, in frames; see `smooth`.
-        upsampling: how a map is brought to the size of the frame, one of `UPSAMPLINGS`.
-        foreground: which pixels may belong to the thing, one of `FOREGROUNDS`.
-        extent: what a box is around: `attention`, the heavy part of map × foreground, or `thing`, the whole piece of
-            the foreground that the attention is on.
-        threshold: a pixel is in a box from this share of the map's (for `thing`: the foreground's) highest value on.
-        closing: gaps up to this share of the frame's shorter side are closed before pixels are joined to a thing.
-        most: boxes in a frame at most.
-        overlap_weight: of boxes' IoU against their scores in linking; λ of Gkioxari & Malik 2015.
-        gap: frames in a row without a box that a tube goes on over.
-        shortest: frames that a tube or a segment has at least.
-        score_smoothing: of class scores over time, and of evidence, in frames; see `smooth`. Where `causal`, it is a
-            delay, too (`live.lasts_next`).
-        onset: a tube or a segment lasts where the class's score, or the evidence of frames that have some, is at least
-            this share of its highest, where `causal` of the highest so far (for class scores: of one half at least);
-            0: a tube is not trimmed.
-        level: the least evidence that the frames so far are compared with, where `causal`: what the surest frame of a
-            clip usually has.
-        causal: nothing is taken from later frames, as in a stream.
+        upsampling: how maps are brought to the size of the frame, one of `UPSAMPLINGS`.
+        foreground: which pixels may belong to an object, one of `FOREGROUNDS`.
+        extent: what a box encloses: `attention`, the high values of map × foreground; or `object`, the whole connected
+            component of the foreground that the attention is on.
+        threshold: share of the highest value of the map (for `object`: of the foreground) from which on a pixel counts.
+        closing: gaps up to this share of the frame's shorter side are closed before pixels are connected.
+        max_boxes: maximum number of boxes per frame.
+        overlap_weight: weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.
+        gap: maximum number of consecutive frames without a box inside a tube.
+        min_length: minimum number of frames of a tube or a segment.
+        score_smoothing: of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events
+            (`online.update_event`).
+        onset: a tube or a segment lasts where the class score (the evidence, if the model has it) is at least this
+            share of its maximum; if causal, of the maximum so far, and for class scores of at least one half. 0: tubes
+            are not trimmed.
+        level: if causal, the minimum of the evidence that frames are compared with: the usual maximum of a clip.
+        causal: use no later frames, as in a stream.
 
     Raises:
         ValueError: a value out of its range.
@@ -46,10 +44,10 @@ class LocalizationParameters:
     extent: str = "attention"
     threshold: float = 0.35
     closing: float = 0.05
-    most: int = 1
+    max_boxes: int = 1
     overlap_weight: float = 1.0
     gap: int = 5
-    shortest: int = 1
+    min_length: int = 1
     score_smoothing: float = 0.0
     onset: float = 0.5
     level: float = 0.0
@@ -59,12 +57,12 @@ class LocalizationParameters:
         for name, table in (("upsampling", UPSAMPLINGS), ("foreground", FOREGROUNDS)):
             if getattr(self, name) not in table:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(table)}")
-        if self.extent not in ("attention", "thing"):
-            raise ValueError(f"extent is {self.extent!r}, expected attention or thing")
-        if self.extent == "thing" and self.foreground == "none":
-            raise ValueError("extent is 'thing', and foreground is 'none': there are no things without one")
+        if self.extent not in ("attention", "object"):
+            raise ValueError(f"extent is {self.extent!r}, expected attention or object")
+        if self.extent == "object" and self.foreground == "none":
+            raise ValueError("extent is 'object' and foreground is 'none': objects are parts of a foreground; name one")
         if self.causal and self.foreground in ("motion", "background"):
-            raise ValueError(f"foreground {self.foreground!r} looks at later frames; for causal take 'motion so far'")
+            raise ValueError(f"foreground {self.foreground!r} needs later frames; use 'causal-motion' with causal")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold is {self.threshold}, expected a share of the highest value, above 0, below 1")
         for name, highest in (("closing", 0.5), ("onset", 1.0)):
@@ -75,49 +73,49 @@ class LocalizationParameters:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
         if not math.isfinite(self.level):
             raise ValueError(f"level is {self.level}, expected a finite number")
-        for name, least in (("most", 1), ("gap", 0), ("shortest", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name, minimum in (("max_boxes", 1), ("gap", 0), ("min_length", 1)):
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {minimum}")
 
 
 def choose_parameters(
     candidates: Iterable[LocalizationParameters], criterion: Callable[[LocalizationParameters], float]
 ) -> LocalizationParameters:
-    """The candidate with the lowest criterion, the first of equal ones; one whose criterion is NaN is never chosen.
+    """The candidate with the lowest criterion, the first of equal ones; a criterion of NaN excludes a candidate.
 
-    A criterion that looked at true boxes would make localization learned from labels into something else. Honest is
-    what can be computed from clips and their labels, such as the mean `explanation_cost` over validation clips.
+    To learn localization from labels alone, the criterion must not use true boxes: for example the mean
+    `explanation_cost` over validation clips.
 
     Raises:
-        ValueError: no candidate with a criterion.
+        ValueError: no candidate has a criterion.
     """
-    found = [(criterion(each), each) for each in candidates]
-    fit = [(value, each) for value, each in found if not math.isnan(value)]
-    if not fit:
-        raise ValueError(f"{len(found)} candidates, and none has a criterion; expected at least one")
-    return min(fit, key=lambda one: one[0])[1]
+    pairs = [(criterion(candidate), candidate) for candidate in candidates]
+    valid = [(value, candidate) for value, candidate in pairs if not math.isnan(value)]
+    if not valid:
+        raise ValueError(f"none of {len(pairs)} candidates has a criterion; expected at least one")
+    return min(valid, key=lambda pair: pair[0])[1]
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:
-    """How badly a region explains a class: area + (1 - kept) + deleted, low is good.
+    """How badly a region explains a class: area + (1 - kept) + deleted; lower is better.
 
-    The smallest region that is enough for the class to be seen, and without which it is not: the preservation and the
+    The best region is the smallest one that suffices for the class and that the class needs: the preservation and the
     deletion game of Fong & Vedaldi, *Interpretable explanations of black boxes by meaningful perturbation*, 2017, with
-    a share of the frame weighing as much as a share of the probability. Each term holds off one failure: `area` a box
-    that is too large, `kept` one in the wrong place, `deleted` one around a part of the thing, whose rest still tells
-    the class. The measure of Dabkowski & Gal (*Real time image saliency for black box classifiers*, 2017), log(area) -
-    log(kept), rewards parts: a digit is known from a piece.
+    the area on the scale of a probability. `area` penalizes boxes that are too large, `kept` boxes in the wrong place,
+    `deleted` boxes around a part of the object, where the rest still shows the class. The measure of Dabkowski & Gal
+    (*Real time image saliency for black box classifiers*, 2017), log(area) - log(kept), prefers such parts.
 
     Args:
-        area: the region's share of the frame.
-        kept: probability of the true class when nothing but the region is seen.
-        deleted: that when everything but the region is seen.
+        area: share of the frame that the region covers.
+        kept: probability of the true class with only the region visible.
+        deleted: probability of the true class with the region removed.
 
     Raises:
-        ValueError: values that are no shares.
+        ValueError: a value outside 0 to 1.
     """
-    terms = [np.asarray(each, dtype=np.float64) for each in (area, kept, deleted)]
-    for name, values in zip(("area", "kept", "deleted"), terms, strict=True):
-        if not ((values >= 0) & (values <= 1)).all():
-            raise ValueError(f"{name} is not within 0 and 1: from {values.min()} to {values.max()}")
-    return terms[0] + (1 - terms[1]) + terms[2]
+    terms = {"area": area, "kept": kept, "deleted": deleted}
+    values = {name: np.asarray(term, dtype=np.float64) for name, term in terms.items()}
+    for name, each in values.items():
+        if not ((each >= 0) & (each <= 1)).all():
+            raise ValueError(f"{name} is not within 0 and 1: from {each.min()} to {each.max()}")
+    return values["area"] + (1 - values["kept"]) + values["deleted"]

@@ -1,4 +1,4 @@
-"""Boxes of many frames linked to tubes: the best path through a clip, or frame by frame in a stream."""
+"""Boxes linked over time to tubes: by the best path through a clip, or greedily frame by frame in a stream."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.boxes import Candidates
 from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import runs_above
+from onlooker.localization.segments import check_scores, runs_above
 from onlooker.structures import Tube
 
 Floats = NDArray[np.float32]
@@ -19,11 +19,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Linked boxes before anything is said of their class, gaps filled.
+    """Linked boxes before they have a class, with gaps filled.
 
     Args:
-        first: the position of its first frame among those that were looked at.
-        corners: `n 4`, of n frames in a row.
+        first: the position of its first frame in the sample.
+        corners: `n 4`, of n consecutive frames of the sample.
         concentration: `n`.
     """
 
@@ -36,91 +36,92 @@ class Track:
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of boxes `… 4`, broadcast against each other; 0 where both are empty."""
+    """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    both = sides.clip(min=0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - both
-    iou: NDArray[np.float64] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    intersection = sides.clip(min=0).prod(axis=-1)
+    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
+    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
     return iou
 
 
 def link(candidates: Sequence[Candidates], parameters: LocalizationParameters) -> tuple[Track, ...]:
-    """Tracks through a clip, the best first.
+    """Tracks through a clip, highest total concentration first.
 
-    The best path maximizes Σ_t s(R_t) + λ Σ_t IoU(R_t, R_(t+1)) over one box a frame, by dynamic programming; its boxes
-    are taken out, and the next one is looked for until none is left (Gkioxari & Malik, *Finding action tubes*, 2015,
-    eq. 3 to 5). Frames without a box are stepped over, up to `gap` in a row, and filled by interpolation.
+    The best path maximizes Σ_t s(R_t) + λ Σ_t IoU(R_t, R_(t+1)) over one box per frame, by dynamic programming; its
+    boxes are removed and the search repeats until no box is left (Gkioxari & Malik, *Finding action tubes*, 2015, eq. 3
+    to 5). Up to `gap` consecutive frames without a box are filled by interpolation.
 
     Args:
         candidates: of every frame.
-        parameters: `overlap_weight` (λ), `gap` and `shortest` are used; `causal` links by `follow` instead.
+        parameters: `overlap_weight` (λ), `gap` and `min_length` are used; if `causal`, boxes are linked by
+            `update_tracks`.
     """
-    if parameters.causal:
-        return _link_online(candidates, parameters)
-    left = [list(range(len(here))) for here in candidates]
+    tracks = _link_online(candidates, parameters) if parameters.causal else _link_offline(candidates, parameters)
+    long = [track for track in tracks if len(track) >= parameters.min_length]
+    return tuple(sorted(long, key=lambda track: -float(track.concentration.sum())))
+
+
+def _link_offline(candidates: Sequence[Candidates], parameters: LocalizationParameters) -> list[Track]:
+    remaining = [list(range(len(boxes))) for boxes in candidates]
     tracks = []
-    while any(left):
-        occupied = [t for t, here in enumerate(left) if here]
+    while any(remaining):
+        occupied = [t for t, boxes in enumerate(remaining) if boxes]
         cuts = 1 + np.flatnonzero(np.diff(occupied) > parameters.gap + 1)
         for run in np.split(np.array(occupied), cuts):
-            chosen = _best_path([(int(t), left[t]) for t in run], candidates, parameters.overlap_weight)
-            for t, i in chosen:
-                left[t].remove(i)
-            tracks.append(_filled(chosen, candidates))
-    return _worth_it(tracks, parameters)
+            path = _best_path([(int(t), remaining[t]) for t in run], candidates, parameters.overlap_weight)
+            for t, i in path:
+                remaining[t].remove(i)
+            tracks.append(_to_track(path, candidates))
+    return tracks
 
 
 def _best_path(
     run: Sequence[tuple[int, list[int]]], candidates: Sequence[Candidates], weight: float
 ) -> list[tuple[int, int]]:
-    """Viterbi: frames with the numbers of their boxes to a box for each frame."""
-    t, numbers = run[0]
-    best = candidates[t].concentration[numbers].astype(np.float64)
-    came_from = []
-    for (before, old), (now, new) in itertools.pairwise(run):
-        overlap = box_iou(candidates[before].corners[old][:, None], candidates[now].corners[new][None])
-        reached = best[:, None] + weight * overlap
-        came_from.append(reached.argmax(axis=0))
-        best = reached.max(axis=0) + candidates[now].concentration[new]
-    at = int(best.argmax())
-    path = [(run[-1][0], run[-1][1][at])]
-    for (t, numbers), back in zip(reversed(run[:-1]), reversed(came_from), strict=True):
-        at = int(back[at])
-        path.append((t, numbers[at]))
+    """Viterbi algorithm: from frames with the indices of their boxes to one box per frame."""
+    t, boxes = run[0]
+    best = candidates[t].concentration[boxes].astype(np.float64)
+    backpointers = []
+    for (last_t, last_boxes), (t, boxes) in itertools.pairwise(run):
+        overlap = box_iou(candidates[last_t].corners[last_boxes][:, None], candidates[t].corners[boxes][None])
+        totals = best[:, None] + weight * overlap
+        backpointers.append(totals.argmax(axis=0))
+        best = totals.max(axis=0) + candidates[t].concentration[boxes]
+    i = int(best.argmax())
+    path = [(run[-1][0], run[-1][1][i])]
+    for (t, boxes), pointers in zip(reversed(run[:-1]), reversed(backpointers), strict=True):
+        i = int(pointers[i])
+        path.append((t, boxes[i]))
     return path[::-1]
 
 
-def _filled(path: Sequence[tuple[int, int]], candidates: Sequence[Candidates]) -> Track:
-    places = [t for t, _ in path]
+def _to_track(path: Sequence[tuple[int, int]], candidates: Sequence[Candidates]) -> Track:
+    known = [t for t, _ in path]
     corners = np.stack([candidates[t].corners[i] for t, i in path])
-    shares = np.array([candidates[t].concentration[i] for t, i in path])
-    every = np.arange(places[0], places[-1] + 1)
-    return Track(places[0], interpolate(every, places, corners), np.interp(every, places, shares).astype(np.float32))
+    concentration = np.array([candidates[t].concentration[i] for t, i in path])
+    frames = np.arange(known[0], known[-1] + 1)
+    filled = np.interp(frames, known, concentration).astype(np.float32)
+    return Track(known[0], interpolate(frames, known, corners), filled)
 
 
 def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
-    """Boxes `n 4` at `n` frames, on straight lines between those at the known ones, `m 4`; beyond them as the last."""
+    """Boxes `n 4` at `n` frames, linear between the boxes of the known frames, `m 4`, and constant outside of them."""
     return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(np.float32)
 
 
-def _worth_it(tracks: Sequence[Track], parameters: LocalizationParameters) -> tuple[Track, ...]:
-    long = [track for track in tracks if len(track) >= parameters.shortest]
-    return tuple(sorted(long, key=lambda track: -float(track.concentration.sum())))
-
-
 @dataclass(frozen=True, eq=False)
-class LiveTrack:
-    """A track of a stream, as it is now; nothing grows with its age.
+class OnlineTrack:
+    """A track of a stream, of constant size.
 
     Args:
-        number: its own in the stream.
+        number: its number in the stream.
         corners: `4`, the last box.
         concentration: of the last box.
-        age: frames since its first one, that one included.
+        age: frames since its start, the first one included.
         missed: frames since its last box.
-        mean: concentration, over all its boxes.
-        boxes: how many it has had.
+        mean: mean concentration of its boxes.
+        boxes: number of boxes so far.
     """
 
     number: int
@@ -133,66 +134,67 @@ class LiveTrack:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What a stream carries from frame to frame.
+class OnlineTracks:
+    """The tracks of a stream, as of its last frame.
 
     Args:
-        tracks: that are alive.
-        numbered: how many there have been.
+        active: tracks that have not ended.
+        count: number of tracks so far.
     """
 
-    tracks: tuple[LiveTrack, ...] = ()
-    numbered: int = 0
+    active: tuple[OnlineTrack, ...] = ()
+    count: int = 0
 
 
-def follow(state: Followed, here: Candidates, parameters: LocalizationParameters, overlap: float = 0.1) -> Followed:
+def update_tracks(
+    tracks: OnlineTracks, boxes: Candidates, parameters: LocalizationParameters, min_iou: float = 0.1
+) -> OnlineTracks:
     """One frame of greedy online linking (Singh et al., *Online real-time multiple spatiotemporal action localization
     and prediction*, 2017, section 3.3).
 
-    The surest track takes the surest box that overlaps its last one, then the next track does. A track without a box
-    for more than `gap` frames ends; a box without a track begins one.
+    Tracks take boxes in the order of their mean concentration: each the most concentrated box that overlaps its last
+    one. A track without a box for more than `gap` frames ends; a box without a track starts one.
 
     Args:
-        state: from the frame before; `Followed()` at the first.
-        here: the boxes of this frame.
+        tracks: of the previous frame; `OnlineTracks()` at the first.
+        boxes: of this frame.
         parameters: `gap` is used.
-        overlap: the least IoU from a box to the next.
+        min_iou: minimum IoU of consecutive boxes.
     """
-    free = list(range(len(here)))
-    tracks = []
-    for track in sorted(state.tracks, key=lambda each: -each.mean):
-        overlaps = box_iou(track.corners, here.corners)
-        near = [i for i in free if overlaps[i] >= overlap]
-        if near:
-            taken = max(near, key=lambda i: here.concentration[i])
+    free = list(range(len(boxes)))
+    active = []
+    for track in sorted(tracks.active, key=lambda track: -track.mean):
+        iou = box_iou(track.corners, boxes.corners)
+        overlapping = [i for i in free if iou[i] >= min_iou]
+        if overlapping:
+            taken = max(overlapping, key=lambda i: boxes.concentration[i])
             free.remove(taken)
-            share, count = float(here.concentration[taken]), track.boxes + 1
-            mean = track.mean + (share - track.mean) / count
-            tracks.append(LiveTrack(track.number, here.corners[taken], share, track.age + 1, 0, mean, count))
+            concentration, count = float(boxes.concentration[taken]), track.boxes + 1
+            mean = track.mean + (concentration - track.mean) / count
+            active.append(OnlineTrack(track.number, boxes.corners[taken], concentration, track.age + 1, 0, mean, count))
         elif track.missed < parameters.gap:
-            tracks.append(replace(track, age=track.age + 1, missed=track.missed + 1))
-    for number, i in enumerate(free, state.numbered):
-        share = float(here.concentration[i])
-        tracks.append(LiveTrack(number, here.corners[i], share, 1, 0, share, 1))
-    return Followed(tuple(tracks), state.numbered + len(free))
+            active.append(replace(track, age=track.age + 1, missed=track.missed + 1))
+    for number, i in enumerate(free, tracks.count):
+        concentration = float(boxes.concentration[i])
+        active.append(OnlineTrack(number, boxes.corners[i], concentration, 1, 0, concentration, 1))
+    return OnlineTracks(tuple(active), tracks.count + len(free))
 
 
-def _link_online(candidates: Sequence[Candidates], parameters: LocalizationParameters) -> tuple[Track, ...]:
-    """The same as a stream would see it; in a gap, which later frames alone could fill, the last box stays."""
-    state = Followed()
-    seen: dict[int, list[tuple[int, LiveTrack]]] = {}
-    for t, here in enumerate(candidates):
-        state = follow(state, here, parameters)
-        for track in state.tracks:
-            seen.setdefault(track.number, []).append((t, track))
+def _link_online(candidates: Sequence[Candidates], parameters: LocalizationParameters) -> list[Track]:
+    """Tracks as a stream has them; gaps keep the last box, because only later frames could fill them."""
+    state = OnlineTracks()
+    history: dict[int, list[tuple[int, OnlineTrack]]] = {}
+    for t, boxes in enumerate(candidates):
+        state = update_tracks(state, boxes, parameters)
+        for track in state.active:
+            history.setdefault(track.number, []).append((t, track))
     tracks = []
-    for each in seen.values():
-        # Whether it went on is not known while it is missed; at the end of the clip it is.
-        last = max(n for n, (_, track) in enumerate(each) if not track.missed)
-        kept = [track for _, track in each[: last + 1]]
-        shares = np.array([track.concentration for track in kept], np.float32)
-        tracks.append(Track(each[0][0], np.stack([track.corners for track in kept]), shares))
-    return _worth_it(tracks, parameters)
+    for steps in history.values():
+        last = max(n for n, (_, track) in enumerate(steps) if not track.missed)  # a gap at the end is none
+        corners = np.stack([track.corners for _, track in steps[: last + 1]])
+        concentration = np.array([track.concentration for _, track in steps[: last + 1]], np.float32)
+        tracks.append(Track(steps[0][0], corners, concentration))
+    return tracks
 
 
 def label_tubes(
@@ -201,55 +203,52 @@ def label_tubes(
     indices: NDArray[np.integer],
     classes: Sequence[str],
     parameters: LocalizationParameters,
-    usual: ArrayLike = 0.5,
-    least: float = 0.01,
+    reference: ArrayLike = 0.5,
+    min_score: float = 0.01,
 ) -> tuple[Tube, ...]:
-    """Each track once for each class, trimmed to where the class's score is high, the surest first.
+    """Each track once per class, trimmed to the run of frames with high scores of the class, highest scores first.
 
-    Of several such stretches the tube is the one that tells most; where `causal`, each is a tube, for which of them
-    tells most is known at the end alone.
-
-    A tube's score is the mean over its frames of probability × concentration. It has a box at every frame of the video
-    from its first to its last, also where the model skipped frames.
+    Of several runs the one with the largest sum of scores becomes the tube; if `causal`, every run does, because the
+    largest is known only at the end. A tube's score is the mean over its frames of probability × concentration. It has
+    a box at every frame of the video from its first to its last, also at those outside of the sample.
 
     Args:
-        tracks: through the `T` frames that were looked at.
+        tracks: through the `T` frames of the sample.
         frame_scores: `T K`, probabilities.
-        indices: `T`, which frame of the video each is, never descending.
+        indices: `T`, frame indices in the video, never descending.
         classes: the `K` class names.
-        parameters: `score_smoothing`, `onset`, `shortest` and `causal` are used.
-        usual: what each class is at least compared with where causal (`runs_above`), one for all or `K`.
-        least: classes whose probability stays below this are left out.
+        parameters: `score_smoothing`, `onset`, `min_length` and `causal` are used.
+        reference: lower bound of the causal maximum (`runs_above`), one for all classes or `K`.
+        min_score: classes whose probability stays below this are left out.
 
     Raises:
-        ValueError: shapes that do not fit, or a track that ends after the frames.
+        ValueError: shapes that do not match, or a track that ends after the sample.
     """
-    if frame_scores.shape != (len(indices), len(classes)):
-        raise ValueError(
-            f"frame_scores have shape {frame_scores.shape} for {len(indices)} frames and {len(classes)} classes, "
-            "expected T K"
-        )
+    check_scores(frame_scores, len(indices), len(classes))
     scores = smooth(frame_scores, parameters.score_smoothing, parameters.causal)
-    floors = np.broadcast_to(np.asarray(usual, dtype=np.float64), len(classes))
-    found = []
+    references = np.broadcast_to(np.asarray(reference, dtype=np.float64), len(classes))
+    tubes = []
     for track in tracks:
         after = track.first + len(track)
         if after > len(indices):
-            raise ValueError(f"a track until frame {after - 1} of {len(indices)}")
+            raise ValueError(f"a track ends at frame {after - 1} of {len(indices)}")
         for k, name in enumerate(classes):
-            here = scores[track.first : after, k]
-            if here.max() < least:
+            in_track = scores[track.first : after, k]
+            if in_track.max() < min_score:
                 continue
-            runs = runs_above(here, parameters.onset, parameters.causal, floors[k])
+            runs = runs_above(in_track, parameters.onset, parameters.causal, references[k])
             if not parameters.causal:
-                runs = [max(runs, key=lambda run: here[run[0] : run[1] + 1].sum())]
+                runs = [max(runs, key=lambda run: in_track[run[0] : run[1] + 1].sum())]
             for first, last in runs:
-                if last - first + 1 < parameters.shortest:
-                    continue
-                part = slice(first, last + 1)
-                # A short clip that was padded shows its last frame several times.
-                known, which = np.unique(indices[track.first : after][part], return_index=True)
-                every = np.arange(known[0], known[-1] + 1)
-                score = float((here[part] * track.concentration[part]).mean())
-                found.append(Tube(name, every, interpolate(every, known, track.corners[part][which]), score))
-    return tuple(sorted(found, key=lambda tube: -tube.score))
+                if last - first + 1 >= parameters.min_length:
+                    span = slice(first, last + 1)
+                    score = float((in_track[span] * track.concentration[span]).mean())
+                    tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
+    return tuple(sorted(tubes, key=lambda tube: -tube.score))
+
+
+def _to_tube(label: str, indices: NDArray[np.integer], corners: Floats, score: float) -> Tube:
+    """Boxes `n 4` at frames `n` of the video, where padding repeats the last one, as a tube without gaps."""
+    known, first_of = np.unique(indices, return_index=True)
+    frames = np.arange(known[0], known[-1] + 1)
+    return Tube(label, frames, interpolate(frames, known, corners[first_of]), score)

@@ -18,9 +18,9 @@ from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.explanation import grad_cam
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
-from onlooker.localization.formats import surest, to_activitynet, to_coco, to_mot
+from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
 from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
-from onlooker.localization.segments import lasts
+from onlooker.localization.segments import event_frames
 from onlooker.drawing.clip import write_located
 from onlooker.recognizer import Recognizer, load, mean_over_windows
 from onlooker.structures import Clip, ClipError, Prediction, Tube
@@ -31,7 +31,7 @@ Scores = NDArray[np.float32]
 
 CANDIDATES = tuple(
     LocalizationParameters(foreground=foreground, extent=extent, threshold=threshold)
-    for extent in ("attention", "thing")
+    for extent in ("attention", "object")
     for foreground in ("none", "motion", "background", "contrast")
     for threshold in (0.05, 0.1, 0.2, 0.35)
     if extent == "attention" or foreground != "none"
@@ -159,7 +159,7 @@ def choose_times(
         return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        kept = np.stack([lasts(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
+        kept = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
         return float(explanation_cost(kept.mean(1), label_probability(kept), label_probability(~kept)).mean())
 
     chosen = choose_parameters([replace(rest, onset=onset) for onset in onsets], criterion)
@@ -235,7 +235,7 @@ def _choose_followed(recognizer: Recognizer, clips: Sequence[Clip]) -> Localizat
     frames = [sample.frames[at] for sample, at in zip(seen, middle, strict=True)]
     crops = [sample.crop.at(at) for sample, at in zip(seen, middle, strict=True) if sample.crop is not None]
     targets = [recognizer.classes.index(clip.label) for clip in clips]
-    things = [each for each in CANDIDATES if each.extent == "thing" and each.foreground in ("motion", "background")]
+    things = [each for each in CANDIDATES if each.extent == "object" and each.foreground in ("motion", "background")]
     return choose(recognizer, samples, frames, targets, recognizer.data.flow_channels, things, crops)
 
 
@@ -250,7 +250,7 @@ def _masks(
     return box_mask(corners, size)
 
 
-def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0.3) -> list[ClipError]:
+def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float = 0.3) -> list[ClipError]:
     """Say where and when it happens in each clip; go on after a clip that cannot be read.
 
     Into `out` go, for each clip, NAME.mp4 with boxes, class and a bar of time; NAME.json in COCO's form (boxes),
@@ -261,7 +261,7 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
         run: a trained run of a model that attends.
         clips: video files, or folders of numbered pictures.
         out: a folder.
-        least: a class of less probability in the whole clip has no boxes and no segments.
+        min_score: a class of less probability in the whole clip has no boxes and no segments.
 
     Returns:
         An error for each clip that could not be read.
@@ -270,8 +270,8 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
         ValueError: a model that does not attend, one clip twice, an `out` that is a file or where a clip itself would
             be replaced, or a share that is none.
     """
-    if not 0 <= least <= 1:
-        raise ValueError(f"least is {least}, expected a probability from 0 to 1")
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"min_score is {min_score}, expected a probability from 0 to 1")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: a file; --out is a folder")
     names = _names(clips)
@@ -290,12 +290,12 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, least: float = 0
     for clip, name in zip(steps, names, strict=True):
         try:
             seen = recognizer.predict(clip)
-            tubes = surest(seen, least)
-            _write(out / name, clip, seen, tubes, least)
+            tubes = best_tubes(seen, min_score)
+            _write(out / name, clip, seen, tubes, min_score)
         except ClipError as error:
             failed.append(error)
             continue
-        table.add_row(Text(name), Text(seen.label), f"{100 * seen.score:.0f} %", *_where_and_when(seen, tubes, least))
+        table.add_row(Text(name), Text(seen.label), f"{100 * seen.score:.0f} %", *_where_and_when(seen, tubes, min_score))
     if table.row_count:
         console.print(table)
     for failure in failed:
@@ -318,16 +318,16 @@ def _names(clips: Sequence[Path]) -> list[str]:
             depth[i] += 1
 
 
-def _write(to: Path, clip: Path, seen: Prediction, tubes: Sequence[Tube], least: float) -> None:
+def _write(to: Path, clip: Path, seen: Prediction, tubes: Sequence[Tube], min_score: float) -> None:
     """The four files of a clip; `to` is their path without suffix."""
     write_json(to.with_name(f"{to.name}.json"), to_coco(seen, tubes))
-    write_json(to.with_name(f"{to.name}-segments.json"), to_activitynet(seen, least))
+    write_json(to.with_name(f"{to.name}-segments.json"), to_activitynet(seen, min_score))
     write_bytes(to.with_name(f"{to.name}.txt"), to_mot(seen, tubes).encode())
-    write_located(clip, to.with_name(f"{to.name}.mp4"), seen, tubes, least)
+    write_located(clip, to.with_name(f"{to.name}.mp4"), seen, tubes, min_score)
 
 
-def _where_and_when(seen: Prediction, tubes: Sequence[Tube], least: float) -> tuple[str, str]:
-    if seen.score < least:
+def _where_and_when(seen: Prediction, tubes: Sequence[Tube], min_score: float) -> tuple[str, str]:
+    if seen.score < min_score:
         return "none: no class is probable enough", ""
     boxes = sum(len(tube.frames) for tube in tubes)
     when = ", ".join(f"{one.start:.1f} to {one.end:.1f}" for one in seen.segments if one.label == seen.label)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlooker.runs.localize import grad_cam_located
 from onlooker.localization.boxes import cut_boxes
-from onlooker.localization.foreground import motion
+from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker.localization.foreground import FOREGROUNDS, background, contrast, motion, motion_so_far
+from onlooker.localization.maps import FOREGROUNDS, background, causal_motion, contrast, motion
 
 
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -28,8 +28,8 @@ def test_the_moving_square_and_nothing_else(name: str) -> None:
 
 def test_motion_so_far_knows_nothing_of_later_frames() -> None:
     frames, mask = passing()
-    found = motion_so_far(frames)
-    np.testing.assert_array_equal(motion_so_far(frames[:4]), found[:4])
+    found = causal_motion(frames)
+    np.testing.assert_array_equal(causal_motion(frames[:4]), found[:4])
     assert not found[0].any()
     assert np.array_equal(found[1:] > 0.5, mask[1:] | mask[:-1])
 
@@ -40,7 +40,7 @@ def test_contrast_needs_no_motion() -> None:
     assert np.array_equal(found > 0.5, mask)
     assert not motion(frames).any()
     assert not background(frames).any()
-    assert not motion_so_far(frames).any()
+    assert not causal_motion(frames).any()
 
 
 def test_color_counts_as_much_as_brightness() -> None:

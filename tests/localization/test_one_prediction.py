@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.localization.locate import locate
+from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import lasts
+from onlooker.localization.segments import event_frames
 from onlooker.structures import Prediction
 
 PARAMETERS = LocalizationParameters(foreground="contrast", threshold=0.05, closing=0.0)
@@ -36,7 +36,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     frames, maps = scene()
-    found = locate(seen(maps), frames, PARAMETERS)
+    found = localize(seen(maps), frames, PARAMETERS)
     (tube,) = (tube for tube in found.tubes if tube.label == "wave")
     assert tube.frames.tolist() == list(range(5, 16))  # one a frame of the video, also between those looked at
     # 160 / 32 = 5 pixels across and 120 / 32 = 3.75 pixels down for each of a sample's.
@@ -56,7 +56,7 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
 def test_tubes_and_segments_last_as_long_as_the_evidence() -> None:
     frames, maps = scene()
     evidence = np.array([-9, -9, -9, 4, 3.9, -9], np.float32)
-    found = locate(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
+    found = localize(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
     for label in ("wave", "rest"):
         (tube,) = (tube for tube in found.tubes if tube.label == label)
         assert tube.frames.tolist() == list(range(15, 21))
@@ -72,20 +72,27 @@ def test_in_a_stream_every_class_lasts_as_long_as_the_evidence_however_improbabl
     evidence = np.array([-5, -5, 2, 2, -5, -5], np.float32)
     for scores in ([0.24, 0.76], [0.1, 0.9]):
         of = replace(seen(maps), evidence=evidence, scores=np.array(scores, np.float32))
-        found = locate(of, frames, replace(PARAMETERS, causal=True, foreground="motion so far"))
-        assert lasts(evidence, replace(PARAMETERS, causal=True)).tolist() == [False, False, True, True, False, False]
+        found = localize(of, frames, replace(PARAMETERS, causal=True, foreground="causal-motion"))
+        assert event_frames(evidence, replace(PARAMETERS, causal=True)).tolist() == [
+            False,
+            False,
+            True,
+            True,
+            False,
+            False,
+        ]
         spans = {one.label: (one.start, one.end) for one in found.segments}
         assert spans == {name: pytest.approx((0.75, 1.75)) for name in ("wave", "rest")}
 
 
 def test_without_attention_there_are_times_and_no_places() -> None:
-    found = locate(seen(None), scene()[0], PARAMETERS)
+    found = localize(seen(None), scene()[0], PARAMETERS)
     assert found.tubes == ()
     assert found.segments
 
 
 def test_even_attention_is_no_place() -> None:
-    found = locate(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS)
+    found = localize(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS)
     assert found.tubes == ()
     assert found.points is not None
     assert np.isnan(found.points).all()
@@ -96,4 +103,4 @@ def test_even_attention_is_no_place() -> None:
 def test_boxes_need_the_size_of_the_video() -> None:
     frames, maps = scene()
     with pytest.raises(ValueError, match=r"give size, \(height, width\)"):
-        locate(seen(maps, None), frames, PARAMETERS)
+        localize(seen(maps, None), frames, PARAMETERS)
