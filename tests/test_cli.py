@@ -12,6 +12,7 @@ import moving_squares
 import pytest
 from commands import call, fails
 
+import onlooker
 from onlooker.data.folder import find_clips
 from onlooker.video.reader import read
 
@@ -64,6 +65,38 @@ def test_help_is_there_before_one_gets_impatient() -> None:
         seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert all(name in done.stdout for name in COMMANDS)
     assert min(seconds) < 0.5, seconds
+
+
+def test_the_version_is_shown() -> None:
+    assert call("--version").output == f"onlooker {onlooker.__version__}\n"
+
+
+def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
+    assert "Did you mean 'train'" in call("trian", ok=False).stderr
+    assert "--epochs" in call("train", "clips", "--epoch", "3", ok=False).stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+@pytest.mark.parametrize("words", [("export", "--help"), ("predict", "run", "클립.mp4")])
+def test_characters_that_the_terminal_lacks_are_no_error(encoding: str, words: tuple[str, ...]) -> None:
+    command = [str(Path(sys.executable).with_name("onlooker")), *words]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "dumb"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (0 if "--help" in words else 1)
+    assert (b"Usage" in done.stdout) == ("--help" in words)
+
+
+def test_choices_are_completed_in_the_shell() -> None:
+    environment = {
+        **os.environ,
+        "_ONLOOKER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "onlooker train clips --flow ",
+        "COMP_CWORD": "4",
+    }
+    command = [str(Path(sys.executable).with_name("onlooker"))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["dis", "farneback", "tvl1", "raft", "raft:large"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

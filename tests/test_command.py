@@ -1,14 +1,17 @@
 """How a function becomes a command: an option for every setting, errors in one line."""
 
+import errno
+import os
+import shlex
 import signal
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from onlooker.cli.command import command, stoppable, typed
+from onlooker.cli.command import command, given_options, resume_hint, stoppable
 from onlooker.config import setting
 
 
@@ -17,8 +20,9 @@ class Oven:
     """A few settings."""
 
     name: str = setting("gas", "Which oven.")
-    top_heat: float = setting(180.0, "Degrees.")
-    fan: bool = setting(False, "Turn the air.")
+    top_heat: float = setting(180.0, "Degrees.", "Heat")
+    fan: bool = setting(False, "Turn the air.", "Heat")
+    rack: Literal["top", "bottom"] = setting("top", "Where the bread is.")
 
     def __post_init__(self) -> None:
         if self.top_heat > 300:
@@ -33,7 +37,7 @@ def called(*arguments: str, fail: BaseException | None = None) -> tuple[Result, 
         context: typer.Context, bread: Annotated[str, typer.Argument()], oven: Oven = Oven(), count: int = 1
     ) -> None:
         """Bake bread."""
-        got.update(bread=bread, oven=oven, count=count, typed=typed(context))
+        got.update(bread=bread, oven=oven, count=count, given=given_options(context))
         if fail is not None:
             raise fail
 
@@ -46,17 +50,33 @@ def test_every_setting_is_an_option() -> None:
     result, got = called("rye", "--oven", "wood", "--top-heat", "220", "--fan", "--count", "3")
     assert result.exit_code == 0
     assert (got["bread"], got["oven"], got["count"]) == ("rye", Oven("wood", 220.0, True), 3)
-    assert {"name", "top_heat", "fan", "count"} <= got["typed"]
-    result, got = called("rye", "--no-fan")
+    assert {"name", "top_heat", "fan", "count"} <= got["given"]
+    result, got = called("rye", "--no-fan", "--rack", "top")
     assert got["oven"] == Oven()
-    assert "fan" in got["typed"]
-    assert "top_heat" not in got["typed"]
+    assert "fan" in got["given"]
+    assert "top_heat" not in got["given"]
 
 
 def test_the_sentence_of_a_setting_is_its_help() -> None:
     result, _ = called("--help")
     for words in ("Bake bread.", "--oven", "Which oven.", "--top-heat", "Degrees.", "--fan", "--no-fan"):
         assert words in result.output
+
+
+def test_settings_are_grouped_under_their_headings() -> None:
+    first, heat = called("--help")[0].output.split(" Heat ")
+    assert "--oven" in first
+    assert "--rack" in first
+    assert "--top-heat" in heat
+    assert "--fan" in heat
+
+
+def test_choices_of_a_setting_are_those_of_its_type() -> None:
+    result, _ = called("rye", "--rack", "middle")
+    assert result.exit_code == 2
+    assert "Invalid value for '--rack'" in result.output
+    assert "'middle' is not one of 'top'" in result.output
+    assert "top|bottom" in called("--help")[0].output
 
 
 def test_settings_that_make_no_sense_are_one_line() -> None:
@@ -75,20 +95,48 @@ def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) 
     assert result.exception is error
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.EACCES, "access denied; check the permissions, or choose another place"),
+        (errno.EROFS, "the file system is read-only; choose another place"),
+        (errno.ENOTDIR, "a file where a folder is expected; check the path, or choose another name"),
+        (errno.EISDIR, "a folder where a file is expected; check the path"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_an_error_of_the_operating_system_is_more_than_a_number(code: int, message: str) -> None:
+    result, _ = called("rye", fail=OSError(code, os.strerror(code), "a/loaf"))
+    assert (result.exit_code, result.output.strip()) == (1, f"error: a/loaf: {message}")
+
+
+def test_an_error_without_words_is_named() -> None:
+    assert called("rye", fail=RuntimeError())[0].output.strip() == "error: RuntimeError"
+
+
+def test_the_command_to_resume_can_be_pasted_into_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["train", "my clips", "--run", "it's", "--epochs", "3"]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/onlooker", *words])
+    said = resume_hint().removeprefix("to continue: ")
+    assert shlex.split(said) == ["onlooker", *words, "--resume"]
+    monkeypatch.setattr("sys.argv", shlex.split(said))
+    assert resume_hint() == f"to continue: {said}"
+
+
 def test_a_mistake_of_ours_is_no_message() -> None:
     result, _ = called("rye", fail=KeyError("bug"))
     assert isinstance(result.exception, KeyError)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_who_stops_is_told_how_to_go_on(stop: type[BaseException], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as ended, stoppable("go on by --resume"):
+def test_an_interrupt_ends_with_how_to_continue(stop: type[BaseException], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, stoppable("continue with --resume"):
         raise stop
     assert ended.value.exit_code == 130
-    assert "stopped; go on by --resume" in capsys.readouterr().err
+    assert "stopped; continue with --resume" in capsys.readouterr().err
 
 
-def test_what_an_interrupt_breaks_on_its_way_out_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_an_interrupt_causes_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     def break_a_lock() -> None:
         try:
             signal.raise_signal(signal.SIGINT)
@@ -96,10 +144,10 @@ def test_what_an_interrupt_breaks_on_its_way_out_is_no_error(capsys: pytest.Capt
             raise RuntimeError("release unlocked lock") from None
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(typer.Exit) as ended, stoppable("the same command watches on"):
+    with pytest.raises(typer.Exit) as ended, stoppable():
         break_a_lock()
     assert ended.value.exit_code == 130
-    assert "stopped; the same command watches on" in capsys.readouterr().err
+    assert "stopped; run the same command to continue" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(RuntimeError, match="of its own"), stoppable("go on"):
         raise RuntimeError("of its own")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import Mnist, NewClips, command, refuse_idle, stoppable, typed, writing
+from onlooker.cli.command import Mnist, NewClips, command, given_options, refuse_unused, stoppable, writing
 
 group, clips_group = typer.Typer(), typer.Typer()
 _command = functools.partial(command, group=group)
@@ -47,7 +47,7 @@ def digits(
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
 
     run = run or Path("runs") / f"digits-{budget}"
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         made = reproduce_digits(run, mnist, clips, budget, protocol, results, only or ())
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
@@ -99,13 +99,13 @@ def videolstm(
     idle = (
         {"mnist", "only", "clips", "jobs"} if given else {"splits", "split", "pretrained", *(["clips"] if only else [])}
     )
-    refuse_idle(context, idle if ucf101 else {*idle, "boxes"}, "here")
+    refuse_unused(context, idle if ucf101 else {*idle, "boxes"}, "here")
     if given:
         from onlooker_papers.videolstm.official import reproduce as reproduce_official
 
         ((name, root),) = given.items()
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
-        with stoppable("the same command goes on from here"):
+        with stoppable():
             made = reproduce_official(
                 run, name, root, splits, split, budget, results, pretrained=pretrained, boxes=boxes
             )
@@ -119,7 +119,7 @@ def videolstm(
         clips = sets_at_hand()
         beside = f"and the clips at hand: {', '.join(map(set_name, clips))}" if clips else f"alone; {WAY}, or --clips"
         typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {beside}")
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         made = reproduce_videolstm(run, mnist, budget, results, only, clips or (), jobs or None)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
@@ -136,7 +136,7 @@ def figures(
 
     budget = _budget(quick, full)
     run = run or Path("runs") / f"figures-{budget}"
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         typer.echo(f"report: {reproduce_figures(run, budget, results)}")
 
 
@@ -174,7 +174,7 @@ def hmdb10(
     from onlooker_papers.sets import set_name, set_path
 
     budget = hmdb10_run.QUICK if quick else hmdb10_run.PUBLISHED
-    if not quick or "pretrained" in typed(context):
+    if not quick or "pretrained" in given_options(context):
         budget = dataclasses.replace(budget, pretrained=pretrained)
     budget = dataclasses.replace(budget, training=dataclasses.replace(budget.training, epochs=epochs))
     if hmdb51 is None and clips is None:
@@ -182,7 +182,7 @@ def hmdb10(
         typer.echo(f"HMDB-51 is not given: on the clips at hand, {set_path(clips)}; the published figure is not theirs")
     named = f"hmdb10-{set_name(clips)}" if clips else "hmdb10"
     run = run or Path("runs") / (f"{named}-quick" if quick else named)
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         names = [name.strip() for name in classes.split(",") if name.strip()]
         typer.echo(f"report: {hmdb10_run.reproduce(run, hmdb51, clips, names, budget, results)}")
 

@@ -1,23 +1,38 @@
-"""The command line."""
+"""The command line: `onlooker COMMAND`."""
 
+import sys
 from importlib.metadata import entry_points
+from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
+from onlooker import __version__
 from onlooker.cli import generate, predict, train
 
 _ENTRY_POINTS = "onlooker.commands"
 
-app = typer.Typer(
-    help="Video classification that shows what happens, where and when, learned from one label per video.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 reproduce = typer.Typer(
-    help="Every table and figure of a published system in one report; needs the onlooker-papers package.",
+    help="All tables and figures of a published system in one report; needs the package onlooker-papers.",
     no_args_is_help=True,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"onlooker {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+]
+
+
+@app.callback()
+def _options(version: _Version = False) -> None:
+    """Video classification that shows what happens, where and when, learned from one label per video."""
 
 
 @reproduce.callback(invoke_without_command=True)
@@ -34,8 +49,8 @@ def _reproduce(context: typer.Context) -> None:
 
 app.add_typer(train.group)
 app.add_typer(predict.group)
-app.add_typer(reproduce, name="reproduce")
-app.add_typer(generate.group, name="generate")
+app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")
+app.add_typer(generate.group, name="generate", rich_help_panel="Models and data")
 
 for _entry_point in entry_points(group=_ENTRY_POINTS):
     _entry_point.load()(reproduce, generate.group)
@@ -43,4 +58,8 @@ for _entry_point in entry_points(group=_ENTRY_POINTS):
 
 def main() -> None:
     """The `onlooker` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or file whose encoding lacks a character shows a question mark instead of ending in an error.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app()

@@ -1,10 +1,13 @@
-"""How a function becomes a command: options from settings, errors in one line, Ctrl-C that says how to go on."""
+"""How a function becomes a command: options from settings, errors in one line, Ctrl-C that says how to continue."""
 
 import dataclasses
+import errno
 import functools
 import inspect
 import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,31 +18,45 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 Mnist = Annotated[
-    Path | None,
-    typer.Option(help="MNIST's four idx files, or torchvision's folder. [default: 5,000 digits that are here]"),
+    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
 ]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
-RunArgument = Annotated[Path, typer.Argument(help="A run's folder, made by `onlooker train`.", show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
+
+AGAIN = "run the same command to continue"
+
+# What an error of the operating system means for the file that it names.
+_MEANINGS = {
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.EACCES: "access denied; check the permissions, or choose another place",
+    errno.EPERM: "access denied; check the permissions, or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.ENOTDIR: "a file where a folder is expected; check the path, or choose another name",
+    errno.EEXIST: "exists already; choose another name",
+    errno.EISDIR: "a folder where a file is expected; check the path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
 
 
-def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., None]:
-    """Register a command: config parameters become one option a field, errors become one line."""
+def command(
+    function: Callable[..., None], group: typer.Typer, panel: str | None = None, name: str | None = None
+) -> Callable[..., None]:
+    """Register a command: every field of a config parameter becomes an option, errors become one line.
+
+    Args:
+        function: does the work; its docstring is the help text.
+        group: the commands that it is added to.
+        panel: its heading among them.
+        name: of the command; None: the function's.
+    """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
     parameters = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name not in configs:
-            parameters.append(parameter.replace(annotation=hints[name]))
-            continue
-        for field in dataclasses.fields(configs[name]):
-            option = typer.Option(
-                _flag(name, field), help=field.metadata["help"], rich_help_panel=field.metadata["group"]
-            )
-            kind = inspect.Parameter.KEYWORD_ONLY
-            annotation: Any = Annotated[field.type, option]
-            parameters.append(
-                inspect.Parameter(f"{name}_{field.name}", kind, default=field.default, annotation=annotation)
-            )
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in configs:
+            parameters += [_option(parameter.name, f) for f in dataclasses.fields(configs[parameter.name])]
+        else:
+            parameters.append(parameter.replace(annotation=hints[parameter.name]))
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
@@ -53,22 +70,33 @@ def command(function: Callable[..., None], group: typer.Typer) -> Callable[..., 
         except (ValueError, OSError, RuntimeError) as error:
             if os.environ.get("ONLOOKER_TRACEBACK"):
                 raise
-            typer.secho(f"error: {error}", fg="red", err=True)
+            typer.secho(f"error: {_explained(error)}", fg="red", err=True)
             raise typer.Exit(1) from error
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
     )
-    return group.command(function.__name__)(run)
+    return group.command(name or function.__name__, rich_help_panel=panel)(run)
 
 
-def _flag(config: str, field: dataclasses.Field[Any]) -> str:
+def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
-    return f"--{name}/--no-{name}" if field.type is bool else f"--{name}"
+    flag = f"--{name}/--no-{name}" if field.type is bool else f"--{name}"
+    option = typer.Option(flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"])
+    kind = inspect.Parameter.KEYWORD_ONLY
+    annotation: Any = Annotated[field.type, option]
+    return inspect.Parameter(f"{config}_{field.name}", kind, default=field.default, annotation=annotation)
 
 
-def typed(context: typer.Context) -> set[str]:
-    """The settings that were given, by the names of their fields."""
+def _explained(error: Exception) -> str:
+    """The message of an error; what the operating system reports by a number, in words."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        return str(error) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {_MEANINGS.get(error.errno, error.strerror)}"
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """The settings that the command line contains, by the names of their fields."""
     given = {
         name
         for name in context.params
@@ -77,16 +105,22 @@ def typed(context: typer.Context) -> set[str]:
     return given | {name.partition("_")[2] for name in given}
 
 
-def refuse_idle(context: typer.Context, names: Iterable[str], where: str) -> None:
-    """Raise a ValueError where one of these settings was given, all of which change nothing."""
-    if idle := sorted(typed(context) & set(names)):
-        flags = " and --".join(name.replace("_", "-") for name in idle)
+def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> None:
+    """Raise a ValueError if the command line contains one of these settings, which have no effect."""
+    if unused := sorted(given_options(context) & set(names)):
+        flags = " and --".join(name.replace("_", "-") for name in unused)
         raise ValueError(f"--{flags} changes nothing {where}; leave it out")
 
 
+def resume_hint() -> str:
+    """The current command with `--resume`, quoted for a shell."""
+    words = ["onlooker", *sys.argv[1:]]
+    return f"to continue: {shlex.join(words if '--resume' in words else [*words, '--resume'])}"
+
+
 @contextmanager
-def stoppable(words: str) -> Iterator[None]:
-    """Ctrl-C ends in a line that says how to go on."""
+def stoppable(hint: str = AGAIN) -> Iterator[None]:
+    """Ctrl-C ends in one line that says how to continue."""
     interrupted = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -94,20 +128,26 @@ def stoppable(words: str) -> Iterator[None]:
         interrupted = True
         signal.default_int_handler(number, frame)
 
-    # Only the main thread may say what a signal does, and only it is interrupted.
+    # Only the main thread may set signal handlers, and only it is interrupted.
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, note) if main else None
     try:
         yield
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns an interrupt into SystemExit; one that hits a lock on its way out leaves a RuntimeError.
+        # Lightning turns an interrupt into SystemExit; an interrupt while a lock is released, into a RuntimeError.
         if not interrupted and not isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        typer.secho(f"stopped; {words}", fg="yellow", err=True)
+        typer.secho(f"stopped; {hint}", fg="yellow", err=True)
         raise typer.Exit(130) from None
     finally:
         if main:
             signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+
+
+def warn(items: Iterable[object]) -> None:
+    """One line per clip that was left out."""
+    for item in items:
+        typer.secho(f"left out: {item}", fg="yellow", err=True)
 
 
 def writing(items: Iterable[Any], total: int) -> Iterable[Any]:

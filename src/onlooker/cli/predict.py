@@ -75,7 +75,7 @@ def watch(
     """What happens now: a line when the most probable class changes, an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
-    with stoppable("the same command watches on"):
+    with stoppable():
         failed = watch_sources(run, sources, stream, json, out)
     if failed:
         raise typer.Exit(1)

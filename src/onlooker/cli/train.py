@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from onlooker.cli.command import RunArgument, command, refuse_idle, stoppable, typed
+from onlooker.cli.command import RunArgument, command, given_options, refuse_unused, resume_hint, stoppable
 from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def train(
     if features:
         from onlooker.runs.features import open_stores, stored_settings
 
-        _, seen = stored_settings(open_stores(features), model, data, typed(context))
+        _, seen = stored_settings(open_stores(features), model, data, given_options(context))
     if not resume:  # which has the settings of the run, whatever is given
         from onlooker.models.registry import find_recipe
 
         if model.cell == "auto":  # another may use what the model's own does not
-            refuse_idle(context, find_recipe(model.name).ignores, f"in {model.name}")
+            refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
         _refuse_idle_flow(context, [seen])
     if folds or leave_one_out:
         if strict:
@@ -110,7 +110,7 @@ def train(
         _compare(clips, run, [ModelSpec(model)], [], [training.seed], splits, (), data, training, None)
         return
     split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
-    with stoppable(f"to go on: onlooker train {clips} --run {run} --resume"):
+    with stoppable(resume_hint()):
         measured = train_on(
             clips,
             run,
@@ -156,9 +156,9 @@ def features(
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import MOVED, make_features
 
-    refuse_idle(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
+    refuse_unused(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
     _refuse_idle_flow(context, [data])
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         paths, left_out = every_clip(clips, published) if published.set else (clips, ())
         made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
     for error in (*left_out, *made.failed):
@@ -269,7 +269,7 @@ def _refuse_other_settings(context: typer.Context, made: str) -> None:
 
 def _refuse_idle_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
     if all(data.modality == "rgb" for data in seen):
-        refuse_idle(context, {"flow", "flow_length"}, "where only the picture is seen (--modality rgb)")
+        refuse_unused(context, {"flow", "flow_length"}, "where only the picture is seen (--modality rgb)")
 
 
 def _name(clips: Path) -> str:
@@ -305,7 +305,7 @@ def _compare(
 
     from onlooker.runs import compare
 
-    with stoppable("the same command goes on from here"):
+    with stoppable():
         figures = compare.compare(
             clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes, left_out=left_out
         )
