@@ -12,8 +12,7 @@ from onlooker.data.elastic import elastic_fields
 from onlooker.data.moving_mnist import VARIANTS, Batch, MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.evaluation.report.page import Cell, Page
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import Cell, Page, percent
 from onlooker.files import write_bytes
 from onlooker.models.encoders.tracks import Tracks
 from onlooker.recognizer import load

@@ -6,8 +6,7 @@ from typing import Any
 
 from onlooker.data.hmdb51 import FIRST_TEN, REPORT_CLIPS
 from onlooker.drawing.plots import accuracy_by_frame, loss_and_accuracy, to_svg
-from onlooker.evaluation.report.page import Cell, Page
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import Cell, Page, percent
 
 ATTENTION, BASELINE = "report", "convnet"
 PUBLISHED_ACCURACY = 0.82  # of frames

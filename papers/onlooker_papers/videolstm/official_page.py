@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.report.page import Page
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import Page, percent
 from onlooker.runs.train import read_curves
 from onlooker_papers.videolstm.official_budget import BOTH, CITED_VIDEO_MAP_20, MOTION, SINGLE, Budget, OfficialSet
 from onlooker_papers.videolstm.places import BASELINES

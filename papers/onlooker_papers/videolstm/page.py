@@ -12,8 +12,7 @@ from onlooker.drawing.flow_color import flow_colors
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
-from onlooker.evaluation.report.page import Page
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
 from onlooker.runs.compare import table
 from onlooker.runs.localize import frame_answers

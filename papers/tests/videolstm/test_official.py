@@ -16,7 +16,7 @@ from published_trees import annotated_tube, write_annotations, write_ucf101
 from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import percent
 from onlooker.recognizer import load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.memo import fingerprint

@@ -17,9 +17,9 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json, write_json
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, Splits, few_of_each
-from onlooker.evaluation.report.page import Page
+from onlooker.evaluation.report import Page
 from onlooker.evaluation.results import cores
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import percent
 from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import read_clips, train
 from onlooker.runs.model_spec import FUSED, ModelSpec, check_specs

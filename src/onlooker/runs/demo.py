@@ -16,9 +16,9 @@ from onlooker.data.digits import Sides, split_digits
 from onlooker.data.generated import DigitPairs
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.evaluation.metrics import measure, peak_in_box, uniform_in_box
-from onlooker.evaluation.report.page import Page, Tone
+from onlooker.evaluation.report import Page, Tone
 from onlooker.evaluation.results import write_results
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import percent
 from onlooker.runs.train import read_curves
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.classifier import count_parameters

@@ -14,7 +14,7 @@ import torch
 from rich.progress import Progress
 
 from onlooker.evaluation.results import cores, memory_gb
-from onlooker.evaluation.report.summary import percent
+from onlooker.evaluation.report import percent
 
 # To be sent to another process: a function of a module with its arguments (`functools.partial`).
 Task = Callable[[], Mapping[str, Any]]

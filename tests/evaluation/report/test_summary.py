@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.metrics import measure
-from onlooker.evaluation.report.summary import percent, summary_page
+from onlooker.evaluation.report import percent
+from onlooker.evaluation.report.summary import summary_page
 from onlooker.structures import ClipError, Evaluation
 
 
@@ -24,9 +25,9 @@ def evaluation() -> Evaluation:
     )
 
 
-def page(evaluation: Evaluation, path: Path, attends: bool, streams: str = "rgb", clips: Sequence[bytes] = ()) -> str:
+def page(evaluation: Evaluation, path: Path, attends: bool, modality: str = "rgb", clips: Sequence[bytes] = ()) -> str:
     curves = {side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")}
-    settings = {"model": {"name": "alstm"}, "data": {"modality": streams}}
+    settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = [(clip, "", None) for clip in clips]
     made = summary_page("t", "s", evaluation, measure(evaluation), curves, drawn, settings, attends)
     return made.write(path).read_text(encoding="utf-8")
@@ -37,7 +38,7 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
     assert "75.0\u00a0%" in text  # three of four
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
-    assert all(words in text for words in ("lost.mp4", "zero bytes", "How it learned", "model.name"))
+    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss and accuracy per epoch", "model.name"))
 
 
 def test_percent() -> None:
@@ -47,6 +48,6 @@ def test_percent() -> None:
 
 def test_flow_is_explained_where_it_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
     clips = [b"\0\0\0\x18ftypisom"]
-    for streams in ("rgb", "flow", "both"):
-        text = page(evaluation, tmp_path / f"{streams}.html", True, streams, clips)
-        assert ("its hue says where to" in text) == (streams != "rgb")
+    for modality in ("rgb", "flow", "both"):
+        text = page(evaluation, tmp_path / f"{modality}.html", True, modality, clips)
+        assert ("hue is direction" in text) == (modality != "rgb")

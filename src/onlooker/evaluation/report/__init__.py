@@ -1,1 +1,6 @@
-"""Reports: pages of one HTML file."""
+"""Reports: a table renders as HTML, Markdown or terminal output; a page is one HTML file."""
+
+from onlooker.evaluation.report.page import Page, Tone
+from onlooker.evaluation.report.table import Cell, Table, percent
+
+__all__ = ["Cell", "Page", "Table", "Tone", "percent"]

@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
+from rich.console import Console
 
-from onlooker.evaluation.report.page import Page
+from onlooker.evaluation.report import Page, Table
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256))
@@ -86,8 +89,8 @@ def test_clips_and_pictures_come_out_as_they_went_in(tmp_path):
     assert base64.b64decode(png.removeprefix("data:image/png;base64,")) == PNG
     assert base64.b64decode(svg.removeprefix("data:image/svg+xml;base64,")).decode() == SVG
     assert [a["class"].split() for a in outline.every("figure")][:3] == [["clip", "right"], ["clip", "wrong"], ["clip"]]
-    assert outline.words["span"][0] == "✓ right"
-    assert "✗ wrong" in outline.words["span"]
+    assert outline.words["span"][0] == "✓ correct"
+    assert "✗ mistake" in outline.words["span"]
 
 
 def test_users_words_never_become_markup(tmp_path):
@@ -115,9 +118,12 @@ def test_marks_of_the_text_become_markup(tmp_path):
 
 
 def test_multiplication_and_globs_stay_as_they_are(tmp_path):
-    outline = Outline(written(Page("t").text("2 * 3 * 4 and clips/*.mp4, masks/*.png and `a*b*c`"), tmp_path))
+    page = Page("t").text("2 * 3 * 4 and `a*b*c`").table([["clips/*.mp4, masks/*.png **x** `a*b`"]], ["file"])
+    page.clips([(MP4, "clips/*.mp4\n*x* masks/*.png", None)])
+    outline = Outline(written(page, tmp_path))
     assert "em" not in outline.words
-    assert outline.words["code"] == ["a*b*c"]
+    assert outline.words["code"] == ["a*b*c", "a*b"]
+    assert outline.words["strong"] == ["clips/*.mp4"]
 
 
 def test_numbers_stand_right_and_gaps_are_dashes(tmp_path):
@@ -155,7 +161,18 @@ def test_a_failed_write_leaves_the_old_page(tmp_path):
     path = full_page().write(tmp_path / "report.html")
     before = path.read_bytes()
     broken = Page("t")
-    broken._blocks.append(None)
-    with pytest.raises(TypeError):
+    broken._blocks.append({})
+    with pytest.raises(UndefinedError):
         broken.write(path)
     assert path.read_bytes() == before
+
+
+def test_a_table_is_the_same_in_markdown_and_in_a_terminal():
+    table = Table(["class", "clips"], [["a|b", 12345], ["[red]c[/red]", None]], "a note")
+    lines = "| class | clips |\n| --- | ---: |\n| a\\|b | 12\u202f345 |\n| [red]c[/red] | – |\n\na note\n"
+    assert table.markdown() == lines
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(table.rich())
+    text = console.export_text()
+    assert "[red]c[/red]" in text
+    assert "a note" in text
