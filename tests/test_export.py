@@ -26,7 +26,7 @@ from onlooker.models.registry import MODELS, create_model
 from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import stream
+from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 
 CLASSES = ("clap", "run", "wave")
@@ -171,7 +171,7 @@ def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_cli
     of.localization = LocalizationParameters(onset=0.4, level=-50.0)
     folder = export(of, tmp_path / "export")
     when = json.loads((folder / "step.json").read_text())["happening"]
-    seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in stream(clip)])
+    seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in VideoReader(clip)])
     highest, happening = when["level"], []
     for _, answer in ExportedStep(folder).follow(seen):
         assert answer.evidence is not None
@@ -319,7 +319,7 @@ def test_the_example_needs_no_pytorch(
     folder = export(of, tmp_path / "export")
     done = without_pytorch(folder, clip)
     assert done.returncode == 0, done.stderr
-    frames = list(stream(clip))
+    frames = list(VideoReader(clip))
     seen = np.stack([resize(frame[None], of.data.size, of.data.channels) for _, _, frame in frames])
     lines = done.stdout.splitlines()
     assert len(lines) == len(frames) == 8

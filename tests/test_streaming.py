@@ -25,8 +25,8 @@ from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams
 from onlooker.structures import ClipError, Step
 from onlooker.video.motion_crop import Crop, next_crop
-from onlooker.video.reader import stream
-from onlooker.video.resize import resize, shrink_to
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize, shrink
 from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
@@ -50,7 +50,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """What the model says of all frames at once, by the way that clips take."""
-    pixels = np.stack([frame for _, _, frame in stream(path)])
+    pixels = np.stack([frame for _, _, frame in VideoReader(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
         logits, attention, _ = of.model(to_video(small[None], of.data.normalization))
@@ -94,7 +94,7 @@ def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     path = make_clip(frames=8)
     steps = list(recognizer("convalstm", data, **settings).watch(path, CONFIG))
-    frames = [pixels for _, _, pixels in stream(path)]
+    frames = [pixels for _, _, pixels in VideoReader(path)]
     assert len(steps) == (8 if streams == "rgb" else 6)
     for step in steps:
         np.testing.assert_array_equal(step.pixels, frames[step.index])
@@ -103,7 +103,7 @@ def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
 def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Make) -> None:
     path = make_clip(frames=8)
     of = recognizer()
-    height, width = next(iter(stream(path)))[2].shape[:2]
+    height, width = next(iter(VideoReader(path)))[2].shape[:2]
     steps = list(of.watch(path))
     boxes = [step.box for step in steps if step.box is not None]
     assert len(boxes) > 4
@@ -150,7 +150,7 @@ def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make
         alone, together = list(of.watch(path)), [step for step in steps if step.source == str(path)]
         np.testing.assert_allclose([s.evidence for s in together], [s.evidence for s in alone], rtol=1e-5)
         assert [s.happening for s in together] == [s.happening for s in alone]
-    frame, streams = next(iter(stream(paths[0])))[2], Streams(of.model, CLASSES, of.data, of.localization)
+    frame, streams = next(iter(VideoReader(paths[0])))[2], Streams(of.model, CLASSES, of.data, of.localization)
     streams.step({"a": frame, "b": frame})
     assert set(streams.lasting) == {"a", "b"}
     streams.forget("a")
@@ -226,7 +226,7 @@ def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> N
 def test_streams_may_come_and_go(make_clip: Make) -> None:
     of = recognizer()
     streams = Streams(of.model, CLASSES, DATA)
-    frames = [frame for _, _, frame in stream(make_clip(frames=8))]
+    frames = [frame for _, _, frame in VideoReader(make_clip(frames=8))]
     scores, _ = expected(of, make_clip(frames=8))
     places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
     batches: list[int] = []
@@ -243,7 +243,7 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
 
 def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
     of = recognizer()
-    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(stream(make_clip())))[2]
+    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(VideoReader(make_clip())))[2]
     for count in (1, 2, 3, 4, 5, 6, 6, 6):
         streams.step({str(number): frame for number in range(count)})
         assert len(streams._loops) <= 4
@@ -339,9 +339,9 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
     of = recognizer(name, data, **settings)
     state, steps = None, list(of.watch(path))
     assert len(steps) == 16 - (streams == "both")
-    frames = [frame for _, _, frame in stream(path)]
+    frames = [frame for _, _, frame in VideoReader(path)]
     for step, frame in zip(steps, frames, strict=False):
-        crop, state = next_crop(state, shrink_to(64)(frame), 0.5)
+        crop, state = next_crop(state, shrink(frame, 64), 0.5)
         (window,) = crop.boxes
         assert step.attention is not None
         rows, columns = np.nonzero(step.attention)
@@ -356,7 +356,7 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
             assert 0 <= y1 <= y2 <= 96
     if streams == "rgb":
         sample = np.stack(
-            [crop.cut(shrink_to(64)(frame)[None], 32)[0] for frame, crop in zip(frames, crops_of(frames), strict=True)]
+            [crop.cut(shrink(frame, 64)[None], 32)[0] for frame, crop in zip(frames, crops_of(frames), strict=True)]
         )
         with torch.no_grad():
             logits = of.model(to_video(torch.from_numpy(sample)[None], "half")).logits[0]
@@ -366,6 +366,6 @@ def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: st
 def crops_of(frames: list[np.ndarray]) -> list[Crop]:
     state, crops = None, []
     for frame in frames:
-        crop, state = next_crop(state, shrink_to(64)(frame), 0.5)
+        crop, state = next_crop(state, shrink(frame, 64), 0.5)
         crops.append(crop)
     return crops

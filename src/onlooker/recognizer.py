@@ -27,6 +27,7 @@ from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Failed, Named, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.video.flow import read_flow
+from onlooker.video.sampling import FixedIndices
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
 FUSED_FILE = "fused.json"  # of several models that answer together (`onlooker.ensemble`)
@@ -250,7 +251,7 @@ class Recognizer:
         Raises:
             ClipError: the clip cannot be read, or has a single frame.
         """
-        return read_flow(path, lambda _: indices, 1, self.data.flow) if self.data.flow_channels else None
+        return read_flow(path, FixedIndices(indices), 1, self.data.flow) if self.data.flow_channels else None
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Answers on a set of clips, with the truth beside them."""

@@ -20,7 +20,7 @@ from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.structures import Box, ClipError, Step
 from onlooker.video.flow import flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
-from onlooker.video.resize import resize, shrink_to
+from onlooker.video.resize import resize, shrink
 from onlooker.video.stream import Frame, Source
 
 Named = int | str | Path
@@ -141,7 +141,7 @@ class Streams:
 
     def _cropped(self, name: str, frames: NDArray[np.uint8]) -> _Look:
         data, size = self.data, (frames.shape[1], frames.shape[2])
-        scene = shrink_to(scene_side(data))(frames[0])
+        scene = shrink(frames[0], scene_side(data))
         crop, self.motion[name] = next_crop(self.motion.get(name), scene, data.motion_crop)
         parts = []
         if data.modality != "flow":

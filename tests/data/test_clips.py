@@ -21,7 +21,7 @@ from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import read_flow, to_pixels
-from onlooker.video.reader import pick, read
+from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
 
@@ -39,11 +39,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The clips that were decoded, one entry each time."""
     seen: list[Path] = []
 
-    def counted(path: Path, *choice: Any) -> Any:
-        seen.append(path)
-        return pick(path, *choice)
+    get = VideoReader.get
 
-    monkeypatch.setattr(samples_module, "pick", counted)
+    def counted(reader: VideoReader, *choice: Any, **scaling: Any) -> Any:
+        seen.append(reader.path)
+        return get(reader, *choice, **scaling)
+
+    monkeypatch.setattr(VideoReader, "get", counted)
     return seen
 
 

@@ -19,8 +19,8 @@ from onlooker.data.samples import read_sample
 from onlooker.structures import Clip
 from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from onlooker.video.motion_crop import motion_crop, next_crop
-from onlooker.video.reader import claimed_frames, pick, read, stream
-from onlooker.video.resize import resize, shrink_to
+from onlooker.video.reader import VideoReader, read
+from onlooker.video.resize import resize, shrink
 from onlooker.video.sampling import equally_spaced, frames_of, windows
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
@@ -160,10 +160,11 @@ def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
     found: dict[str, Any] = {}
     for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
         equal = read(path, 7)
-        chosen = pick(path, lambda total: np.array([total - 1, 2, 2, 0]), shrink_to(24))
-        together = list(stream(path))
+        reader = VideoReader(path)
+        chosen = reader.get([len(reader) - 1, 2, 2, 0], shorter_side=24)
+        together = list(iter(reader))
         found[name] = {
-            "claimed": claimed_frames(path),
+            "claimed": reader.estimated_length,
             "read": [equal.pixels, equal.times, equal.indices],
             "picked": [chosen.pixels, chosen.times, chosen.indices],
             "streamed": [np.stack([pixels for _, _, pixels in together])],
@@ -191,7 +192,7 @@ def test_resizing() -> None:
     check(
         "video_resize",
         {f"{size}_{channels}": resize(pixels, size, channels) for size in (16, 64, 112) for channels in (1, 3)}
-        | {"shrunk": shrink_to(31)(pixels[0]), "kept": shrink_to(64)(pixels[0])},
+        | {"shrunk": shrink(pixels[0], 31), "kept": shrink(pixels[0], 64)},
     )
 
 

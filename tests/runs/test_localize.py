@@ -19,7 +19,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Answer, Recognizer, load
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import read, stream
+from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
 
 Make = Callable[..., Path]
@@ -62,7 +62,7 @@ def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Ma
     assert 0 < video["score"] < 1, "how sure it is of what it does not box"
     assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", min_score=0.0) == []
     bars = [
-        np.stack([pixels[-1] for _, _, pixels in stream(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
+        np.stack([pixels[-1] for _, _, pixels in VideoReader(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
     ]
     assert bars[0] < bars[1], "nor is the bar of time bright"
 

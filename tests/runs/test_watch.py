@@ -24,7 +24,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Step
-from onlooker.video.reader import stream
+from onlooker.video.reader import VideoReader
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -83,7 +83,7 @@ def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) ->
     for file in files:
         assert file.name.startswith("a 20"), "named by the clip and the time"
         assert f"drawn in {file}\n" in done.stderr
-        _, times, frames = zip(*stream(file), strict=True)
+        _, times, frames = zip(*VideoReader(file), strict=True)
         assert times == pytest.approx(0.2 * np.arange(len(frames)), abs=1e-3)
         assert min(frames[0].shape[:2]) >= 256
         lengths.add(len(frames))

@@ -21,8 +21,8 @@ from onlooker.structures import ClipError, FlowStacks
 from onlooker.video import flow as module
 from onlooker.video.flow import FLOWS, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from onlooker.video.raft import raft
-from onlooker.video.reader import pick, read
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.reader import VideoReader, read
+from onlooker.video.sampling import AllFrames, equally_spaced
 from onlooker.video.write import write
 
 Maker = Callable[..., Path]
@@ -56,7 +56,7 @@ def make_moving(tmp_path: Path) -> Maker:
 
 
 def whole(path: Path) -> np.ndarray:
-    return pick(path, np.arange).pixels
+    return VideoReader(path).get(AllFrames()).pixels
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
@@ -290,7 +290,7 @@ def test_flow_of_each_frame_in_turn_is_that_of_the_whole_file(make_moving: Maker
     path = make_moving(frames, (40, 32))
     for settings in ({}, {"side": 20, "size": 16, "limit": 5.0}):
         streamed = np.stack(list(stream_flow(path, length, **settings)))
-        np.testing.assert_array_equal(streamed, read_flow(path, np.arange, length, **settings).stacks)
+        np.testing.assert_array_equal(streamed, read_flow(path, AllFrames(), length, **settings).stacks)
 
 
 def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch:
             return np.zeros((len(given) - 1, *given.shape[1:3], 2), np.float32)
 
         fields: list[int] = []
-        monkeypatch.setattr(module, "stream", frames)
+        monkeypatch.setattr(module, "VideoReader", frames)
         assert sum(1 for _ in stream_flow("clip.mp4", 10, estimate)) == count
         assert sum(fields) == count - 1
         assert max(fields) == 32

@@ -9,8 +9,8 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from onlooker.structures import ClipError
-from onlooker.video import image_sequence as numbered
-from onlooker.video.reader import is_video, read, stream
+from onlooker.video import image_sequence
+from onlooker.video.reader import VideoReader, is_video, read
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
     frames = read(folder, 12)
     assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
     assert frames.indices.tolist() == list(range(12))
-    assert frames.times == pytest.approx(np.arange(12) / numbered.RATE)
-    assert [(index, clips.painted_number(pixels)) for index, _, pixels in stream(folder)] == list(
+    assert frames.times == pytest.approx(np.arange(12) / image_sequence.RATE)
+    assert [(index, clips.painted_number(pixels)) for index, _, pixels in VideoReader(folder)] == list(
         zip(range(12), range(1, 13), strict=True)
     )
 
@@ -44,8 +44,8 @@ def test_equally_spaced_and_padded(folder: Path) -> None:
 def test_a_clip_with_a_picture_that_cannot_be_read_cannot_be_read(folder: Path, share: float) -> None:
     whole = (folder / "frame_7.png").read_bytes()
     (folder / "frame_7.png").write_bytes(whole[: int(share * len(whole))])
-    said = r"frame_7\.png cannot be read as a picture \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
-    for reading in (lambda: read(folder, 12), lambda: list(stream(folder))):
+    said = r"frame_7\.png cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
+    for reading in (lambda: read(folder, 12), lambda: list(iter(VideoReader(folder)))):
         with pytest.raises(ClipError, match=said) as found:
             reading()
         assert found.value.path == folder  # by which clips that are left out are known
@@ -56,8 +56,8 @@ def test_a_clip_with_a_picture_that_cannot_be_read_cannot_be_read(folder: Path, 
 
 def test_frames_of_several_sizes_are_no_clip(folder: Path) -> None:
     Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
-    said = r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; a clip has one size: scale or cut its pictures"
-    for reading in (lambda: read(folder, 12), lambda: list(stream(folder))):
+    said = r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip need one size: scale"
+    for reading in (lambda: read(folder, 12), lambda: list(iter(VideoReader(folder)))):
         with pytest.raises(ClipError, match=said) as found:
             reading()
         assert found.value.path == folder
@@ -78,8 +78,8 @@ def test_absurd_sizes_are_not_believed(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "1.bmp").read_bytes())
     data[18:26] = (60000).to_bytes(4, "little") * 2
     (tmp_path / "2.bmp").write_bytes(data)
-    with pytest.raises(ClipError, match=r"2\.bmp cannot be read as a picture"):
-        list(stream(tmp_path))
+    with pytest.raises(ClipError, match=r"2\.bmp cannot be read as an image"):
+        list(iter(VideoReader(tmp_path)))
 
 
 def test_real_folders(real_data: Path) -> None:
@@ -115,17 +115,17 @@ def test_gray_tiffs_that_are_turned_become_upright(tmp_path: Path, kind: str) ->
 def test_pixels_without_a_black_and_a_white_are_an_error(tmp_path: Path, kind: str, low: int, high: int) -> None:
     Image.fromarray(clips.paint(1)).save(tmp_path / "1.png")
     Image.fromarray(np.array([[low, high]], kind)).save(tmp_path / "2.tif")
-    found = f"2.tif: {kind} pixels from {low} to {high:g}, which do not say what is black.*; save it with 8 or 16 bits"
+    found = f"2.tif: {kind} pixels from {low} to {high:g}, in which black and white are not defined; save it with 8 or"
     with pytest.raises(ClipError, match=found):
         read(tmp_path, 2)
     with pytest.raises(ClipError, match=found):
-        list(stream(tmp_path))
+        list(iter(VideoReader(tmp_path)))
 
 
 def test_several_pictures_in_one_file_are_an_error(tmp_path: Path) -> None:
     first, second = (Image.fromarray(clips.paint(number)) for number in (1, 2))
     first.save(tmp_path / "1.tif", save_all=True, append_images=[second])
-    with pytest.raises(ClipError, match=r"1\.tif: 2 pictures in one file; save each of them as a file of its own"):
+    with pytest.raises(ClipError, match=r"1\.tif: 2 images in one file; save each of them as its own file"):
         read(tmp_path, 1)
 
 
@@ -141,6 +141,6 @@ def test_a_file_is_never_handed_to_another_program(tmp_path: Path, monkeypatch: 
     called = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
     (tmp_path / "0001.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
-    with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as a picture \(JPEG, PNG, BMP, TIFF\); save it"):
+    with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"):
         read(tmp_path, 1)
     assert not called

@@ -1,4 +1,4 @@
-"""Chosen frames equal those of decoding everything, bit for bit, whatever codec and container."""
+"""Random access equals sequential decoding, bit for bit, for many codecs and containers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,11 @@ import av
 import clips
 import numpy as np
 import pytest
+from PIL import Image
 
-from onlooker.video import decode
-from onlooker.video import index as listing
-from onlooker.video.reader import pick, read, stream
-from onlooker.video.sampling import equally_spaced, windows
+from onlooker.video import index, reader
+from onlooker.video.reader import VideoReader, read
+from onlooker.video.sampling import EquallySpaced, TemporalCrops, equally_spaced
 
 CASES = {
     "h264 B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
@@ -45,14 +45,14 @@ def clip(request: pytest.FixtureRequest, make_clip: Callable[..., Path]) -> Path
     return make_clip(name, **{"frames": 120, **settings})
 
 
-def test_equal_to_decoding_everything(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, times = clips.all_frames(clip)
     assert [clips.painted_number(frame) for frame in reference] == list(range(120))
-    streamed = list(stream(clip))
-    assert [index for index, _, _ in streamed] == list(range(120))
+    streamed = list(iter(VideoReader(clip)))
+    assert [number for number, _, _ in streamed] == list(range(120))
     assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True))
     for cores in (1, 2):
-        monkeypatch.setattr(listing, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(index, "_cores", lambda cores=cores: cores)
         for count in (1, 7, 30, 120, 130):
             frames = read(clip, count)
             assert frames.indices.tolist() == equally_spaced(120, count).tolist()
@@ -63,11 +63,13 @@ def test_equal_to_decoding_everything(clip: Path, monkeypatch: pytest.MonkeyPatc
     assert [time for _, time, _ in streamed] == pytest.approx(times)
 
 
-def test_listed_files_do_not_take_the_slow_way(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexed_files_are_not_decoded_as_a_whole(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("decoded everything")
+        raise AssertionError("decoded the whole file")
 
-    monkeypatch.setattr(listing, "pick_sequentially", refuse)
+    monkeypatch.setattr(reader, "decode_file", refuse)
     for name, settings in CASES.values():
         if settings.get("codec") not in ("libvpx", "libx264") and name != "a.mpg" and "intra" not in str(settings):
             if name == "a.avi" and settings.get("options"):
@@ -95,15 +97,15 @@ def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Callable[...,
 def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip("a.avi", frames=600)
     decoded = []
-    original = listing._decode
-    monkeypatch.setattr(listing, "_cores", lambda: 1)
+    original = index._decode
+    monkeypatch.setattr(index, "_cores", lambda: 1)
 
     def counting(*arguments: object) -> object:
         for frame in original(*arguments):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(listing, "_decode", counting)
+    monkeypatch.setattr(index, "_decode", counting)
     read(clip, 5)
     assert len(decoded) <= 5 * 12  # at most a group of 12 for each frame
 
@@ -113,8 +115,8 @@ def test_files_larger_than_memory_are_demuxed_twice(
 ) -> None:
     clip = make_clip("a.mp4", frames=120, options={"g": "20"})
     expected = read(clip, 9)
-    monkeypatch.setattr(listing, "KEPT_BYTES", 100)
-    monkeypatch.setattr(listing, "pick_sequentially", None)
+    monkeypatch.setattr(index, "KEPT_BYTES", 100)
+    monkeypatch.setattr(reader, "decode_file", None)
     again = read(clip, 9)
     assert (again.pixels == expected.pixels).all()
     assert (again.times == expected.times).all()
@@ -122,29 +124,79 @@ def test_files_larger_than_memory_are_demuxed_twice(
 
 def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
     clip = make_clip("a.mp4", frames=40, options={"g": "10"})
-    frames = pick(clip, lambda total: np.array([total - 1, 3, 3, 17]))
+    video = VideoReader(clip)
+    frames = video.get([len(video) - 1, 3, 3, 17])
     assert [clips.painted_number(frame) for frame in frames.pixels] == [39, 3, 3, 17]
     assert frames.times == pytest.approx([3.9, 0.3, 0.3, 1.7])
-    frames = pick(clip, lambda total: np.concatenate(windows(total, 8, 3)))
+    crops = TemporalCrops(8, 3)
+    frames = video.get(crops)
     assert [clips.painted_number(f) for f in frames.pixels] == [*range(8), *range(16, 24), *range(32, 40)]
+    assert crops.positions(len(video)).tolist() == [list(range(first, first + 8)) for first in (0, 8, 16)]
 
 
 def test_shares_hold_every_run_once() -> None:
     runs = [range(10), range(20, 21), range(30, 60), range(70, 72)]
     for count in (1, 2, 3, 4):
-        shares = listing._shares(runs, count)
+        shares = index._shares(runs, count)
         assert len(shares) == count
         assert [run for share in shares for run in share] == runs
 
 
-def test_a_wrong_guess_costs_a_second_decoding_not_a_wrong_frame(make_clip: Callable[..., Path]) -> None:
-    clip = make_clip("a.mp4", frames=25)
-    for guess in (0, 10, 24, 25, 400):
-        frames = decode.pick_sequentially(clip, lambda total: equally_spaced(total, 5), guess)
+def test_a_wrong_packet_count_costs_a_second_decoding_not_a_wrong_frame(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, decodings, decode_file = make_clip("a.mp4", frames=25), [], reader.decode_file
+
+    def counting(*arguments: object) -> object:
+        decodings.append(arguments)
+        return decode_file(*arguments)
+
+    monkeypatch.setattr(reader, "decode_file", counting)
+    for packets in (0, 10, 24, 25, 400):
+        monkeypatch.setattr(reader, "index_packets", lambda *_, packets=packets: (None, packets))
+        video = VideoReader(clip)
+        decodings.clear()
+        frames = video.get(EquallySpaced(5))
         assert [clips.painted_number(frame) for frame in frames.pixels] == equally_spaced(25, 5).tolist()
+        assert len(decodings) == (1 if packets == 25 else 2)
+        assert len(video) == 25
+        decodings.clear()
+        assert video.get([24, 3]).times == pytest.approx([2.4, 0.3])
+        assert len(decodings) == 1  # given indices do not depend on the count, and it is known now
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "images"])
+def test_a_reader_is_reusable_and_knows_length_times_and_size(
+    make_clip: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    if name == "images":
+        path = tmp_path / name
+        path.mkdir()
+        for number in range(20):
+            Image.fromarray(clips.paint(number, (64, 48))).save(path / f"{number}.png")
+    else:
+        path = make_clip(name, frames=20, size=(64, 48), **({"codec": "libvpx"} if name == "a.webm" else {}))
+    rate = 25 if name == "images" else 10
+    video = VideoReader(path)
+    assert (len(video), video.size, video.estimated_length) == (20, video.get([0]).pixels.shape[1:3], 20)
+    assert video.times == pytest.approx(np.arange(20) / rate)
+    for _ in range(2):
+        frames = video.get(EquallySpaced(4))
+        assert [clips.painted_number(frame) for frame in frames.pixels] == [2, 7, 12, 17]
+        assert [number for number, _, _ in video] == list(range(20))
+    small = video.get(EquallySpaced(4), size=16)
+    assert small.pixels.shape == (4, 16, 16, 3)
+    assert video.size == frames.pixels.shape[1:3]  # before resizing
+    for indices, wrong in (([3, 20], "frame 20"), ([-1, 3], "frame -1")):
+        with pytest.raises(IndexError, match=f"{name}: {wrong} asked for, expected 0 to 19"):
+            video.get(indices)
+        with pytest.raises(IndexError, match=f"{name}: {wrong} asked for, expected 0 to 19"):
+            VideoReader(path).get(indices)
+    with pytest.raises(ValueError, match="no frame indices, expected at least one"):
+        video.get([])
 
 
 def test_workers_leave_the_other_cores_to_their_siblings(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert listing._cores() >= 1
+    assert index._cores() >= 1
     monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
-    assert listing._cores() == 1
+    assert index._cores() == 1

@@ -1,4 +1,4 @@
-"""Reading: degenerate videos, upright pictures, true times, and what is said of what is no video."""
+"""Reading: degenerate videos, upright frames, display times, and the errors for files that are not videos."""
 
 import os
 import pickle
@@ -14,7 +14,9 @@ from PIL import Image
 
 from onlooker.structures import ClipError
 from onlooker.video.container import MAX_PIXELS
-from onlooker.video.reader import is_video, pick, read, stream
+from onlooker.video.reader import VideoReader, is_video, read
+from onlooker.video.resize import resize, shrink
+from onlooker.video.sampling import AllFrames
 
 Maker = Callable[..., Path]
 
@@ -46,7 +48,7 @@ def test_upright(make_clip: Maker, rotation: int) -> None:
     assert [clips.painted_number(np.rot90(pixels, -rotation // 90)) for pixels in frames.pixels] == list(range(8))
     wrong = np.rot90(turned, 2, (1, 2))
     assert np.abs(frames.pixels.astype(int) - wrong).mean() > 20
-    assert [(pixels == frames.pixels[index]).all() for index, _, pixels in stream(clip)] == [True] * 8
+    assert [(pixels == frames.pixels[index]).all() for index, _, pixels in VideoReader(clip)] == [True] * 8
 
 
 def test_variable_frame_rate_has_true_times(make_clip: Maker) -> None:
@@ -60,7 +62,7 @@ def test_variable_frame_rate_has_true_times(make_clip: Maker) -> None:
 def test_times_count_from_the_first_frame(make_clip: Maker) -> None:
     clip = make_clip(pts=[3000 + 100 * i for i in range(10)], frames=10)
     assert read(clip, 10).times == pytest.approx([i / 10 for i in range(10)])
-    assert [time for _, time, _ in stream(clip)] == pytest.approx([i / 10 for i in range(10)])
+    assert [time for _, time, _ in VideoReader(clip)] == pytest.approx([i / 10 for i in range(10)])
 
 
 def test_a_short_clip_repeats_its_last_frame_or_raises(make_clip: Maker) -> None:
@@ -79,7 +81,7 @@ def test_frames_that_change_size_are_scaled_to_the_first(make_clip: Maker, tmp_p
     both.write_bytes(small + large)
     # The decoder loses the frame that it holds when the size changes.
     numbers = [*range(9), *range(10)]
-    streamed = [pixels for _, _, pixels in stream(both)]
+    streamed = [pixels for _, _, pixels in VideoReader(both)]
     assert {pixels.shape for pixels in streamed} == {(48, 64, 3)}
     assert [clips.painted_number(pixels) for pixels in streamed] == numbers
     assert [clips.painted_number(pixels) for pixels in read(both, 19).pixels] == numbers
@@ -112,7 +114,7 @@ def test_broken_packets_are_skipped(make_clip: Maker) -> None:
     for at in range(start + 3000, start + 3400):
         data[at] = 0xFF
     clip.write_bytes(data)
-    found = list(stream(clip))
+    found = list(iter(VideoReader(clip)))
     assert 100 < len(found) <= 200
     assert [index for index, _, _ in found] == list(range(len(found)))
     late = [clips.painted_number(pixels) for _, _, pixels in found[-50:]]
@@ -138,9 +140,9 @@ def test_more_memory_than_allowed_is_an_error(make_clip: Maker, monkeypatch: pyt
         read(make_clip(), 30)
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "pictures"])
-def test_frames_are_changed_one_by_one_before_they_are_kept(make_clip: Maker, tmp_path: Path, name: str) -> None:
-    if name == "pictures":
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "images"])
+def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path, name: str) -> None:
+    if name == "images":
         clip = tmp_path / name
         clip.mkdir()
         for number in range(6):
@@ -148,17 +150,20 @@ def test_frames_are_changed_one_by_one_before_they_are_kept(make_clip: Maker, tm
     else:
         clip = make_clip(name, frames=6, **({"codec": "libx264"} if name.endswith("ts") else {}))
     chosen = np.array([4, 1, 1, 5])
-    plain = pick(clip, lambda total: chosen)
-    changed = pick(clip, lambda total: chosen, lambda frame: frame[::2, ::4])
-    np.testing.assert_array_equal(changed.pixels, plain.pixels[:, ::2, ::4])
-    np.testing.assert_array_equal(changed.indices, chosen)
-    np.testing.assert_array_equal(changed.times, plain.times)
+    plain = VideoReader(clip).get(chosen)
+    square = VideoReader(clip).get(chosen, size=16)
+    smaller = VideoReader(clip).get(chosen, shorter_side=20)
+    np.testing.assert_array_equal(square.pixels, resize(plain.pixels, 16, 3))
+    np.testing.assert_array_equal(smaller.pixels, np.stack([shrink(frame, 20) for frame in plain.pixels]))
+    for resized in (square, smaller):
+        np.testing.assert_array_equal(resized.indices, chosen)
+        np.testing.assert_array_equal(resized.times, plain.times)
 
 
 def errors(path: Path) -> list[str]:
-    """What read, pick and stream say of a file that cannot be read."""
+    """The error of `read`, `get` and iteration for a file that cannot be read."""
     said = []
-    for reader in (read, lambda path: pick(path, np.arange), lambda path: list(stream(path))):
+    for reader in (read, lambda path: VideoReader(path).get(AllFrames()), lambda path: list(iter(VideoReader(path)))):
         with pytest.raises(ClipError) as caught:
             reader(path)
         assert caught.value.path == path
@@ -174,11 +179,11 @@ def test_what_is_no_video_is_named(make_clip: Maker, tmp_path: Path) -> None:
 
     assert "clip.mp4: zero bytes; copy or record it again" in damaged("zero bytes")
     assert "clip.mp4: not a video file (invalid data found" in damaged("text")
-    assert "clip.mp4: no video stream, only audio; give a file with pictures" in damaged("audio only")
+    assert "clip.mp4: no video stream, only audio; give a file with a video stream" in damaged("audio only")
     assert "clip.mp4: the file starts like a video but cannot be opened" in damaged("missing moov")
     assert "missing.mp4: no such file; check the path" in errors(tmp_path / "missing.mp4")[0]
     (tmp_path / "empty").mkdir()
-    assert "empty: a folder without numbered pictures; give a video file" in errors(tmp_path / "empty")[0]
+    assert "empty: a folder without numbered images; give a video file" in errors(tmp_path / "empty")[0]
     playlist = tmp_path / "list.mp4"
     playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{make_clip()}\n")
     assert "not a video file" in errors(playlist)[0]
@@ -195,7 +200,7 @@ def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
 
 def test_absurd_sizes_are_refused(make_clip: Maker) -> None:
     clip = clips.damage(make_clip("a.avi", codec="rawvideo"), "huge claim", 0)
-    assert "a.avi: frames of 20000x64 pixels claimed; at most 16384 a side" in errors(clip)[0]
+    assert "a.avi: frames of 20000x64 pixels claimed; at most 16384 per side" in errors(clip)[0]
     assert MAX_PIXELS >= 7680 * 4320
 
 
@@ -220,7 +225,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import clips
 from onlooker.structures import ClipError
-from onlooker.video.reader import read, stream
+from onlooker.video.reader import VideoReader, read
 
 folder = Path(sys.argv[2])
 sources = {}
@@ -238,7 +243,7 @@ for seed in range(int(sys.argv[3])):
     clips.damage(path, kinds[seed // len(sources) % len(kinds)], seed)
     start = time.monotonic()
     outcomes = []
-    for reader in (lambda: len(read(path, 8)) == 8, lambda: any(True for _ in stream(path))):
+    for reader in (lambda: len(read(path, 8)) == 8, lambda: any(True for _ in VideoReader(path))):
         try:
             assert reader(), seed
             outcomes.append("frames")

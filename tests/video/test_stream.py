@@ -20,7 +20,7 @@ from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
-from onlooker.video.reader import stream
+from onlooker.video.reader import VideoReader
 from onlooker.video.stream import Frame, Source, _LiveClock, open_source, without_password
 
 Make = Callable[..., Path]
@@ -328,7 +328,7 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
     path = make_clip(frames=30)
     for given in (path, str(path)):
         with open_source(given) as source:
-            for ours, theirs in zip(source, stream(path), strict=True):
+            for ours, theirs in zip(source, VideoReader(path), strict=True):
                 assert ours[:2] == theirs[:2]
                 assert np.array_equal(ours[2], theirs[2])
     with open_source(path, StreamConfig(rate=2)) as source:

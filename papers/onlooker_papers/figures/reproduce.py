@@ -32,7 +32,7 @@ from onlooker.runs.localize import choose, frame_answers, frame_grad_cam
 from onlooker.runs.memo import cell
 from onlooker.runs.train import read_clips, train
 from onlooker.structures import Clip, Segment
-from onlooker.video.reader import claimed_frames, stream
+from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
@@ -204,8 +204,8 @@ def _about(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
     if name not in truth["clips"]:
         raise ValueError(f"{TRUTH} says nothing of {name}; take the one that was written with the clips")
     about: dict[str, Any] = truth["clips"][name]
-    _, _, pixels = next(stream(clip.path))
-    found = claimed_frames(clip.path), *pixels.shape[:2]
+    reader = VideoReader(clip.path)
+    found = reader.estimated_length, *reader.size
     if (told := (len(about["boxes"]), *truth["settings"]["size"])) != found:
         raise ValueError(
             f"{name} has {found[0]} frames of {found[2]}×{found[1]} pixels, and {TRUTH} is of {told[0]} frames of "

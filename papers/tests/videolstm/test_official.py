@@ -21,7 +21,7 @@ from onlooker.recognizer import load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.memo import fingerprint
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import pick
+from onlooker.video.reader import VideoReader
 from onlooker_papers.videolstm import official
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
 from onlooker_papers.videolstm.official_page import write_page
@@ -57,7 +57,7 @@ def annotate(tree: Path) -> Path:
     names = [f"{label}/v_{label}_g{group:02}_c01" for label in ("Archery", "Basketball") for group in (1, 2, 3)]
     clips = []
     for name in names:
-        frames = len(pick(tree / "UCF-101" / f"{name}.avi", np.arange))
+        frames = len(VideoReader(tree / "UCF-101" / f"{name}.avi"))
         clips.append((name, frames, [annotated_tube(1, [[1, 1, 40, 32]] * frames)]))
     (tree / "boxes").mkdir()
     write_annotations(tree / "boxes" / "finalAnnots.mat", *clips)

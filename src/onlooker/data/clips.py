@@ -26,9 +26,8 @@ from onlooker.data.array_cache import ArrayCache, cache_limit, default_cache
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
-from onlooker.video.decode import Choose
-from onlooker.video.reader import claimed_frames
-from onlooker.video.sampling import equally_spaced, frames_of
+from onlooker.video.reader import VideoReader
+from onlooker.video.sampling import AllFrames, Choose, EquallySpaced, frames_of
 from onlooker.video.sampling import windows as spread_windows
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
@@ -72,11 +71,14 @@ def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
         if config.windows and not config.motion_crop:  # one frame at a time, whatever the length of the clip
             yield from (frame[None] for frame in stream_frames(path, config))
         else:
-            choose = np.arange if config.windows else partial(equally_spaced, count=config.frames)
-            yield read_at(path, config, choose).pixels
+            sampling = AllFrames() if config.windows else EquallySpaced(config.frames)
+            yield read_at(reader, config, sampling).pixels
 
-    key = {"clip": _identity(path), **_settings(config)}
-    return cache.get(key, make, "its frames", path, lambda: claimed_frames(path) if config.windows else config.frames)
+    def expected() -> int:
+        return reader.estimated_length if config.windows else config.frames
+
+    reader = VideoReader(path)
+    return cache.get({"clip": _identity(path), **_settings(config)}, make, "its frames", path, expected)
 
 
 def _identity(path: Path) -> list[Any]:

@@ -19,7 +19,7 @@ from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample, stream_frames
 from onlooker.files import explain_write_errors, format_bytes
 from onlooker.structures import ClipError
-from onlooker.video.reader import claimed_frames
+from onlooker.video.reader import VideoReader
 
 # From frames `N H W C` uint8, resized, to maps `N D h w`. It normalizes: bytes are transferred to a GPU faster.
 Encode = Callable[[Tensor], Tensor]
@@ -97,7 +97,7 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
     """
     frames: Iterable[NDArray[np.uint8]]
     if every:
-        frames, expected = stream_frames(path, data), claimed_frames(path)
+        frames, expected = stream_frames(path, data), VideoReader(path).estimated_length
     else:
         sample = read_sample(path, replace(data, windows=0))
         expected = len(np.unique(sample.indices))

@@ -22,8 +22,8 @@ from onlooker.data.array_cache import ArrayCache
 from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
 from onlooker.structures import ClipError
 from onlooker.video.container import check_file
-from onlooker.video.decode import Choose
-from onlooker.video.image_sequence import pictures
+from onlooker.video.image_sequence import find_images
+from onlooker.video.sampling import Choose
 
 Maps = NDArray[np.float16]  # `T h w D`
 
@@ -203,7 +203,7 @@ def content_digest(clip: Path) -> str:
     if not clip.is_dir():
         check_file(clip)
     try:
-        files = pictures(clip) if clip.is_dir() else [clip]
+        files = find_images(clip) if clip.is_dir() else [clip]
         for path in files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

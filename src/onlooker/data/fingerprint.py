@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from onlooker.structures import ClipError
-from onlooker.video.image_sequence import pictures
+from onlooker.video.image_sequence import find_images
 
 _ENDS = 1 << 20  # bytes
 
@@ -21,7 +21,7 @@ def fingerprint(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for file in pictures(path) if path.is_dir() else [path]:
+        for file in find_images(path) if path.is_dir() else [path]:
             _add(digest, file)
     except OSError as error:
         raise ClipError(path, f"cannot be read ({error.strerror})", "restore it, or leave it out") from error

@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.structures import Frames
-from onlooker.video.decode import Change, Choose
 from onlooker.video.flow import LIMIT, SIDE, read_flow, stream_flow
 from onlooker.video.motion_crop import Crop, motion_crop
-from onlooker.video.reader import pick, stream
-from onlooker.video.resize import resize, shrink_to
-from onlooker.video.sampling import equally_spaced, frames_of
-from onlooker.video.sampling import windows as spread_windows
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize
+from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,51 +66,45 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    windows = np.arange(config.frames)[None]
-
-    def choose(total: int) -> NDArray[np.int64]:
-        nonlocal windows  # the last call is the one that counts
-        if not config.windows:
-            return equally_spaced(total, config.frames)
-        chosen, windows = frames_of(spread_windows(total, config.frames, config.windows))
-        return chosen
-
-    if not (config.windows and config.motion_crop):
-        sample = read_at(path, config, choose)
-        return replace(sample, windows=windows)
-    sample = read_at(path, config, np.arange)  # the motion crop follows the whole clip
-    part = sample.at(choose(len(sample.pixels)))
-    return replace(part, windows=windows)
+    reader = VideoReader(path)
+    if not config.windows:
+        return read_at(reader, config, EquallySpaced(config.frames))
+    crops = TemporalCrops(config.frames, config.windows)
+    if config.motion_crop:  # follows motion through the whole clip
+        sample = read_at(reader, config, AllFrames()).at(crops.indices(len(reader)))
+    else:
+        sample = read_at(reader, config, crops)
+    return replace(sample, windows=crops.positions(len(reader)))
 
 
-def read_at(path: Path, config: DataConfig, choose: Choose) -> Sample:
+def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """What a model sees of chosen frames of a clip, as a single crop in time.
 
     Args:
-        path: a video file, or a folder with an image sequence.
+        reader: of the clip.
         config: its size, modality and motion crop.
-        choose: from the number of frames in the clip to the indices wanted.
+        sampling: which frames.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
     c, crop = config, None
     if config.motion_crop:
-        frames, size = _picked(path, choose, shrink_to(scene_side(config)))
+        frames = reader.get(sampling, shorter_side=scene_side(config))
         crop = motion_crop(frames.pixels, config.motion_crop)
         rgb = crop.cut(frames.pixels, config.size)
     else:
-        frames, size = _picked(path, choose, lambda frame: resize(frame[None], config.size, 3)[0])
+        frames = reader.get(sampling, size=config.size)
         rgb = frames.pixels
     parts = [] if config.modality == "flow" else [resize(rgb, config.size, config.channels)]
     if config.modality != "rgb" and crop is None:
-        parts.append(read_flow(path, choose, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
+        parts.append(read_flow(reader.path, sampling, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
     elif config.modality != "rgb" and crop is not None:  # flow at the edge of a crop depends on what is outside of it
-        whole = read_flow(path, choose, c.flow_length, c.flow, scene_limit(size), size=None)
+        whole = read_flow(reader.path, sampling, c.flow_length, c.flow, scene_limit(reader.size), size=None)
         parts.append(crop.cut(whole.stacks, config.size))
     pixels = np.concatenate(parts, -1)
     background = pixels[..., : config.image_channels] if crop is None else frames.pixels
-    return Sample(pixels, frames.times, frames.indices, np.arange(len(pixels))[None], size, background, crop)
+    return Sample(pixels, frames.times, frames.indices, np.arange(len(pixels))[None], reader.size, background, crop)
 
 
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
@@ -123,7 +114,7 @@ def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
     c = config
-    frames = (resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in stream(path))
+    frames = (resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in VideoReader(path))
     if c.modality == "rgb":
         yield from frames
         return
@@ -134,18 +125,6 @@ def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]
     # Decoded twice: flow needs later frames, and decoding is fast compared with it.
     for both in zip(frames, flow, strict=True):
         yield np.concatenate(both, -1)
-
-
-def _picked(path: Path, choose: Choose, change: Change) -> tuple[Frames, tuple[int, int]]:
-    """Chosen frames, changed as they are decoded, and the height and width of the video."""
-    size = (0, 0)
-
-    def noting(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        nonlocal size
-        size = frame.shape[0], frame.shape[1]
-        return change(frame)
-
-    return pick(path, choose, noting), size
 
 
 def scene_side(config: DataConfig) -> int:

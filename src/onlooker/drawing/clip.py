@@ -25,7 +25,7 @@ from onlooker.drawing.overlay import (
 )
 from onlooker.structures import FlowStacks, Prediction, Tube
 from onlooker.video.flow import to_pixels
-from onlooker.video.reader import stream
+from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
 Pixels = NDArray[np.uint8]
@@ -53,7 +53,7 @@ def write_drawn(path: Path | str, out: Path | str, seen: Prediction, moved: Flow
         ClipError: the clip cannot be read.
         ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
     """
-    return _write(path, out, seen, _with_attention(stream(path), seen, moved))
+    return _write(path, out, seen, _with_attention(VideoReader(path), seen, moved))
 
 
 def write_located(
@@ -68,7 +68,7 @@ def write_located(
         ClipError: the clip cannot be read.
         ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
     """
-    return _write(path, out, seen, _with_tubes(stream(path), seen, tubes, least))
+    return _write(path, out, seen, _with_tubes(VideoReader(path), seen, tubes, least))
 
 
 def _write(path: Path | str, out: Path | str, seen: Prediction, frames: Iterator[Pixels]) -> Path:

@@ -15,7 +15,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Clip, ClipError, Prediction
-from onlooker.video.reader import pick
+from onlooker.video.reader import VideoReader
 
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -49,25 +49,19 @@ def read_truth(given: str, clips: Path) -> Truth:
         FileNotFoundError: no such folder.
     """
     if given == NOT_BLACK:
-        return lambda clip, indices: pick(clip.path, lambda _: indices).pixels.max(-1) >= _BLACK
+        return lambda clip, indices: VideoReader(clip.path).get(indices).pixels.max(-1) >= _BLACK
     folder = Path(given)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected silhouettes laid out as the clips, or {NOT_BLACK}")
 
     def read(clip: Clip, indices: NDArray[np.int64]) -> Masks:
         path = folder / clip.path.relative_to(clips)
-        total = 0
-
-        def choose(count: int) -> NDArray[np.int64]:
-            nonlocal total
-            total = count
-            return np.minimum(indices, count - 1)
-
-        masks = pick(path, choose).pixels.max(-1) >= _WHITE
-        if indices.max() >= total:
-            found = f"silhouettes of {total} frames for a clip with frame {indices.max()}"
-            raise ClipError(path, found, "give one for every frame")
-        return masks
+        reader = VideoReader(path)
+        try:
+            return reader.get(indices).pixels.max(-1) >= _WHITE
+        except IndexError as error:
+            found = f"silhouettes of {len(reader)} frames for a clip with frame {indices.max()}"
+            raise ClipError(path, found, "give one for every frame") from error
 
     return read
 
@@ -134,7 +128,7 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
         **_of_maps("grad_cam", "grad_cam_cell", grad_cam_located(recognizer, looked, sample), first),
         "center": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
         "frame": _middle(np.tile(np.array([0.0, 0, width, height]), (len(indices), 1))),
-        "moving": _moving(pick(clip.path, lambda _: indices).pixels),
+        "moving": _moving(VideoReader(clip.path).get(indices).pixels),
     }
     if recognizer.data.motion_crop and seen.windows is not None:
         found["window"] = _middle(seen.windows[first, 0][:, (0, 2)].reshape(-1, 4))

@@ -34,7 +34,7 @@ from onlooker.drawing.clip import draw_clip
 from onlooker.recognizer import Recognizer, load, resolve_normalization
 from onlooker.structures import Clip, ClipError, Evaluation, Frames
 from onlooker.training.fit import Curves, check_penalty, fit
-from onlooker.video.reader import pick
+from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
 
@@ -313,17 +313,13 @@ def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evalua
         seen = recognizer.predict(clip.path)
         # Of windows many more were seen than are drawn.
         seen = seen.at(equally_spaced(len(seen.times), min(recognizer.data.frames, len(seen.times))))
-        frames = _frames_at(clip.path, seen.indices)
+        frames = VideoReader(clip.path).get(seen.indices)
         small = dataclasses.replace(frames, pixels=_shrunk(frames.pixels))
         seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         caption = f"{clip.label} · {clip.path.stem}\nsaid {seen.label}, {100 * seen.score:.0f} %"
         drawn = draw_clip(small.pixels, seen, recognizer.motion(clip.path, seen.indices))
         yield drawn, caption, "right" if right[i] else "wrong", fps
-
-
-def _frames_at(path: Path, indices: NDArray[np.int64]) -> Frames:
-    return pick(path, lambda _: indices)
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

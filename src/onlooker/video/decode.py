@@ -1,6 +1,6 @@
-"""Every frame of an open video file in turn, whatever is broken on the way, as upright RGB with its time."""
+"""All frames of an open video file in turn, as upright RGB with their times; broken packets are skipped."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 
@@ -13,15 +13,14 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.structures import ClipError, Frames
-from onlooker.video.container import REENCODE, check_size, opened
+from onlooker.structures import ClipError
+from onlooker.video.container import check_size, open_video
+from onlooker.video.resize import resize, shrink
 
-Choose = Callable[[int], NDArray[np.int64]]  # from the number of frames in a video to the indices wanted
+Pixels = NDArray[np.uint8]
 
-Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]  # of one frame, `H W 3`, before it is kept
-
-MAX_BYTES = 4 << 30  # of all the frames that one call returns
-_RATE = 25.0  # frames a second, assumed where a file does not say
+MAX_BYTES = 4 << 30  # of all frames that one call returns
+_RATE = 25.0  # frames per second, assumed where a file does not say
 
 
 class Converter:
@@ -31,19 +30,19 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
 
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """`H W 3`. A frame of another size than the first is scaled to that."""
+    def __call__(self, frame: VideoFrame) -> Pixels:
+        """`H W 3`; a frame of another size is scaled to that of the first."""
         width, height = self._size = self._size or (frame.width, frame.height)
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-        # Counter-clockwise, as the file's display matrix asks; angles between are rounded.
+        # Counter-clockwise, as the display matrix says; other angles are rounded to a multiple of 90 degrees.
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
-class Clock:
-    """Seconds since the first frame, from timestamps that may be missing or run backwards."""
+class FrameClock:
+    """Seconds since the first frame, always ascending, from timestamps that may be missing or run backwards."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._trusted = shows_times(container, stream)
+        self._reliable = has_display_times(container, stream)
         self._unit = float(stream.time_base or 0)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._step = 1 / rate if rate > 0 else 1 / _RATE
@@ -51,84 +50,86 @@ class Clock:
         self._last: float | None = None
 
     def __call__(self, pts: int | None) -> float:
-        """The time of the next frame: one frame's duration after the one before where its timestamp cannot be."""
+        """The time of the next frame; one frame duration after the previous one where its timestamp is unusable."""
         if self._last is None:
             self._origin, self._last = pts, 0.0
             return 0.0
         time = self._last
-        if self._trusted and pts is not None and self._origin is not None:
+        if self._reliable and pts is not None and self._origin is not None:
             time = (pts - self._origin) * self._unit
         self._last = time if time > self._last else self._last + self._step
         return self._last
 
 
-class Collector:
-    """Gathers converted frames one by one, changed where asked, within the memory that a call may take."""
+class FrameStore:
+    """Collects frames one by one, resized on arrival, within the memory limit of a call.
 
-    def __init__(self, path: Path, indices: NDArray[np.int64], change: Change | None = None) -> None:
-        self._path, self._indices, self._unique, self._change = path, indices, np.unique(indices), change
-        self._pixels: NDArray[np.uint8] | None = None
+    Args:
+        path: the clip, for errors.
+        indices: `T` frames to collect, in any order, with any repetition.
+        size, shorter_side: see `VideoReader.get`.
+    """
+
+    def __init__(
+        self, path: Path, indices: NDArray[np.int64], size: int | None = None, shorter_side: int | None = None
+    ) -> None:
+        self.indices, self.unique = indices, np.unique(indices)
+        self.frame_size: tuple[int, int] | None = None  # before resizing
+        self._path, self._size, self._shorter_side = path, size, shorter_side
+        self._pixels: Pixels | None = None
         self._lock = Lock()
 
-    def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Keep the pixels, `H W 3`, of the frame `index`. Threads may call this at once."""
-        pixels = self._change(pixels) if self._change else pixels
+    def put(self, index: int, frame: Pixels) -> None:
+        """Keep frame `index`, `H W 3`. Thread-safe."""
+        small = resize(frame[None], self._size, 3)[0] if self._size else shrink(frame, self._shorter_side)
         with self._lock:
-            store = self._pixels = self._pixels if self._pixels is not None else self._room(pixels)
-        store[np.searchsorted(self._unique, index)] = pixels
+            if self._pixels is None:
+                self.frame_size = frame.shape[0], frame.shape[1]
+                self._pixels = self._allocate(small)
+            pixels = self._pixels
+        pixels[np.searchsorted(self.unique, index)] = small
 
-    def _room(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if (size := pixels.nbytes * len(self._indices)) > MAX_BYTES:
-            found = f"{len(self._indices)} frames of {pixels.shape[1]}x{pixels.shape[0]} pixels are {size / 1e9:.1f} GB"
-            raise ClipError(self._path, found, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down")
-        return np.empty((len(self._unique), *pixels.shape), np.uint8)
+    def pixels(self) -> Pixels:
+        """`T H W 3`, in the order of `indices`, all of which must have been put."""
+        assert self._pixels is not None
+        if np.array_equal(self.indices, self.unique):
+            return self._pixels
+        return self._pixels[np.searchsorted(self.unique, self.indices)]
 
-    def frames(self, times: NDArray[np.float64]) -> Frames:
-        """The frames in the order asked for; `times` are those of the whole video."""
-        if self._pixels is None:
-            raise nothing(self._path)
-        pixels = self._pixels
-        if not np.array_equal(self._indices, self._unique):
-            pixels = pixels[np.searchsorted(self._unique, self._indices)]
-        return Frames(pixels, times[self._indices], self._indices)
-
-
-def nothing(path: Path) -> ClipError:
-    """The error for a video of which no frame could be decoded."""
-    return ClipError(path, "no frame could be decoded", REENCODE)
+    def _allocate(self, first: Pixels) -> Pixels:
+        T, (H, W) = len(self.indices), first.shape[:2]
+        if (total := first.nbytes * T) > MAX_BYTES:
+            what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
+            raise ClipError(self._path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down")
+        return np.empty((len(self.unique), *first.shape), np.uint8)
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
-    """Packets with something in them, until the end or until the file cannot be read further."""
+def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
+    """Packets with data, until the end or until the file cannot be read further."""
     try:
         for packet in container.demux(stream):
             # An empty packet would tell the decoder that the video ends.
             if packet.size:
                 yield packet
     except (av.error.FFmpegError, OSError):
-        return  # truncated: what came is what there is
+        return  # truncated: use what was read
     except IndexError:
-        return  # PyAV's own, after the last packet, where a stream turned up that the header had not announced
+        return  # raised by PyAV after the last packet when a stream appears that the header did not announce
 
 
-def shows_times(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the packets' times are those at which frames are shown. AVI stores only the order of decoding."""
+def has_display_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether packet timestamps are display times. AVI stores only the decoding order."""
     reordered = stream.codec_context.has_b_frames or stream.codec_context.name in ("h264", "hevc")
     return not (container.format.name == "avi" and reordered)
-
-
-def decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames that can be decoded, in the order in which they are shown."""
-    yield from decode_packets(path, stream, _until_end(container, stream))
 
 
 def decode_packets(
     path: Path | str, stream: VideoStream, packets: Iterable["Packet[VideoStream] | None"]
 ) -> Iterator[VideoFrame]:
-    """The frames that packets hold, without those of packets that cannot be decoded; None asks for what is held back.
+    """The frames in packets; packets that cannot be decoded are skipped. None flushes the decoder.
 
     Raises:
-        ClipError: a frame of a size that no camera has.
+        ClipError: a frame larger than any camera's.
     """
     for packet in packets:
         try:
@@ -140,37 +141,23 @@ def decode_packets(
             yield frame
 
 
-def _until_end(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream] | None"]:
-    yield from packets(container, stream)
-    yield None  # asks the decoder for the frames that it still holds
+def decode_frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All frames that can be decoded, in display order."""
+    yield from decode_packets(path, stream, read_packets(container, stream))
+    yield from decode_packets(path, stream, [None])
 
 
-def pick_sequentially(path: Path, choose: Choose, guess: int, change: Change | None = None) -> Frames:
-    """The chosen frames by decoding everything: for files whose packets do not tell what will come out of them.
-
-    Args:
-        path: the file.
-        choose: from the number of frames to the indices wanted.
-        guess: the number of frames to expect. Where it is wrong the file is decoded a second time.
-        change: what is done to each frame before it is kept.
+def decode_file(path: Path, store: FrameStore | None = None) -> NDArray[np.float64]:
+    """Decode a whole file and keep the frames that the store asks for: the times of all frames.
 
     Raises:
-        ClipError: if no frame can be decoded.
+        ClipError: the file cannot be opened.
     """
-    for _ in range(2):
-        indices = choose(guess) if guess else np.zeros(0, np.int64)
-        wanted = set(indices.tolist())
-        collector = Collector(path, indices, change)
-        times = []
-        with opened(path) as (container, stream):
-            convert, clock = Converter(), Clock(container, stream)
-            for index, frame in enumerate(decoded(path, container, stream)):
-                times.append(clock(frame.pts))
-                if index in wanted:
-                    collector.put(index, convert(frame))
-        if not times:
-            raise nothing(path)
-        if len(times) == guess:
-            return collector.frames(np.array(times))
-        guess = len(times)
-    raise ClipError(path, "another number of frames each time that it is decoded", REENCODE)
+    wanted = set() if store is None else set(store.indices.tolist())
+    with open_video(path) as (container, stream):
+        convert, clock, times = Converter(), FrameClock(container, stream), []
+        for index, frame in enumerate(decode_frames(path, container, stream)):
+            times.append(clock(frame.pts))
+            if store is not None and index in wanted:
+                store.put(index, convert(frame))
+    return np.array(times)

@@ -5,7 +5,7 @@ Letters besides those of `structures.py`: `P` pairs of consecutive frames (T −
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.structures import ClipError, FlowStacks
-from onlooker.video.decode import Change, Choose
 from onlooker.video.raft import raft
-from onlooker.video.reader import pick, stream
-from onlooker.video.resize import shrink_to
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import shrink
+from onlooker.video.sampling import EquallySpaced, Sampling
 
 Pixels = NDArray[np.uint8]
 Flow = NDArray[np.float32]
@@ -166,7 +165,7 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
 
 def read_flow(
     path: Path | str,
-    count: int | Choose = 30,
+    count: int | Sampling = 30,
     length: int = 10,
     method: str | Method = "dis",
     limit: float = LIMIT,
@@ -185,8 +184,7 @@ def read_flow(
 
     Args:
         path: a video file, or a folder of numbered pictures.
-        count: T, how many frames; a shorter video repeats its last one. Or which frames: from the number of frames in
-            the video to `T` indices below it.
+        count: T, how many equally spaced frames; a shorter video repeats its last one. Or a sampling of `T` frames.
         length: L, how many pairs from each of them on; the last pair of the video is repeated at its end.
         method: one of `FLOWS`, or a function of the same kind.
         limit: clips displacements, in pixels of what is returned; see `to_bytes`.
@@ -201,21 +199,14 @@ def read_flow(
         ValueError: a count, length, limit, size or side that is not positive, or a method that there is not.
         RuntimeError: the method is not installed, or its weights cannot be had.
     """
-    wanted = count if callable(count) else partial(equally_spaced, count=count)
-    _check_numbers(limit, count=None if callable(count) else count, length=length, size=size, side=side)
-    estimate = _named(method)
-    total = 0
-
-    def choose(frames: int) -> NDArray[np.int64]:
-        nonlocal total  # the last call is the one that counts
-        total = frames
-        first = _pairs(wanted(frames), frames, length)
-        return np.unique(np.minimum([first, first + 1], frames - 1))
-
-    found = pick(path, choose, None if side is None else shrink_to(side))
+    _check_numbers(limit, count=count if isinstance(count, int) else None, length=length, size=size, side=side)
+    sampling = EquallySpaced(count) if isinstance(count, int) else count
+    estimate, reader = _named(method), VideoReader(path)
+    found = reader.get(_BothFrames(sampling, length), shorter_side=side)
+    total = len(reader)
     if total < 2:
         raise _motionless(path)
-    starts = wanted(total)
+    starts = sampling.indices(total)
     pairs = _pairs(starts, total, length)
     unique = np.unique(pairs)
     parts = []
@@ -237,7 +228,7 @@ def stream_flow(
 ) -> Iterator[Pixels]:
     """The motion that begins at each frame of a video, one stack after the other, in constant memory.
 
-    The stacks are those of `read_flow(path, np.arange, …)`, bit for bit: pairs are computed in the same runs.
+    The stacks are those of `read_flow(path, AllFrames(), …)`, bit for bit: pairs are computed in the same runs.
 
     Args:
         path: a video file, or a folder of numbered pictures.
@@ -253,9 +244,8 @@ def stream_flow(
     """
     _check_numbers(limit, length=length, size=size, side=side)
     estimate = _named(method)
-    shrink: Change = (lambda pixels: pixels) if side is None else shrink_to(side)
     ahead: deque[Pixels] = deque()  # the fields from the next frame on
-    for frames in _overlapping(shrink(pixels) for _, _, pixels in stream(path)):
+    for frames in _overlapping(shrink(pixels, side) for _, _, pixels in VideoReader(path)):
         for field in _stored(estimate(frames), size, limit):
             if len(ahead) == length:
                 yield np.concatenate(ahead, -1)
@@ -287,8 +277,20 @@ def flow_ahead(
         RuntimeError: the method is not installed, or its weights cannot be had.
     """
     _check_numbers(limit, size=size, side=side)
-    shrunk = frames if side is None else np.stack([shrink_to(side)(frame) for frame in frames])
+    shrunk = np.stack([shrink(frame, side) for frame in frames])
     return np.concatenate(_stored(flow(shrunk, method), size, limit), -1)
+
+
+@dataclass(frozen=True)
+class _BothFrames:
+    """Both frames of each pair of the stacks that begin at sampled frames."""
+
+    starts: Sampling
+    length: int
+
+    def indices(self, total: int) -> NDArray[np.int64]:
+        first = _pairs(self.starts.indices(total), total, self.length)
+        return np.unique(np.minimum([first, first + 1], total - 1))
 
 
 def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:

@@ -1,9 +1,9 @@
-"""Chosen frames of a video file, exactly those of decoding it from the start, with as little decoding as that takes.
+"""Random access to the frames of a video file: exactly those of sequential decoding, with little decoding.
 
-A file is first demuxed without decoding: the times and keyframe marks of its packets list its frames. Then only what
-the chosen frames depend on is decoded: from the keyframe before each, leaving out frames that no other refers to.
-Whatever contradicts the list (an error, a missing frame, another size) sends the file the slow way: decode everything
-with one thread, skip what is broken, count what comes out.
+A file is first demuxed without decoding: the times and keyframe flags of its packets give an index of its frames. Then
+only what the wanted frames depend on is decoded: from the keyframe before each, without frames that no other refers to.
+Whatever contradicts the index (an error, a missing frame, another size) makes the reader decode the whole file instead:
+with one thread, skipping broken packets, counting what comes out.
 """
 
 import multiprocessing
@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -23,60 +22,56 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.structures import Frames
-from onlooker.video.container import opened
-from onlooker.video.decode import Change, Choose, Collector, Converter, packets, pick_sequentially, shows_times
+from onlooker.video.container import open_video
+from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 
-# Packets up to this many bytes stay in memory between listing and decoding; of larger files they are read again.
+# Packets up to this many bytes stay in memory between indexing and decoding; those of larger files are read again.
 KEPT_BYTES = 64 << 20
 
-# Smaller frames are decoded sooner than threads can be woken for them, but for codecs that take long for each.
+# Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
 THREADED_PIXELS = 640 * 360
 _THREADED_CODECS = frozenset({"vp9"})
 
-# One packet is one frame, and the container's index or the codec's headers mark the keyframes. (VP8 has invisible
+# Here one packet is one frame, and the container's index or the codec's headers mark the keyframes. (VP8 has invisible
 # frames; a packet of a transport stream may be half a frame.)
 _FORMATS = ("mov,mp4", "matroska", "avi", "gif")
 _CODECS = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "vp9", "libdav1d", "av1", "gif", "ffv1"}
 )
 
-# Frames that no other refers to leave no trace in these decoders. (In VP9 and AV1 they train the entropy coder, in
-# HEVC a higher temporal layer may refer to them.)
+# In these decoders frames that no other refers to leave no trace. (In VP9 and AV1 they train the entropy coder, in HEVC
+# a higher temporal layer may refer to them.)
 _SKIPPABLE = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
-class _ContradictionError(Exception):
+class IndexContradictedError(Exception):
     """Decoding gave something else than the packets promised."""
 
 
 @dataclass(frozen=True)
-class _Listing:
+class PacketIndex:
     """The packets of a file in decoding order.
 
     Args:
-        pts: when each is shown, in the stream's unit of time.
+        pts: display time of each, in the stream's unit of time.
         key: whether decoding can start at it.
-        hidden: whether its frame is cut off by the container's edit list.
-        kept: the packets; None where they are more than is kept.
+        shown: positions of the frames in display order, without those that the container's edit list cuts off.
+        times: display time of each shown frame, in seconds since the first.
+        kept: the packets; None where they are larger than `KEPT_BYTES`.
     """
 
     pts: NDArray[np.int64]
     key: NDArray[np.bool_]
-    hidden: NDArray[np.bool_]
+    shown: NDArray[np.int64]
+    times: NDArray[np.float64]
     kept: list["Packet[VideoStream]"] | None
 
-    def shown(self) -> NDArray[np.int64]:
-        """Positions of the frames in the order in which they are shown."""
-        order = np.argsort(self.pts, kind="stable")
-        return order[~self.hidden[order]]
-
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
-        """What must be decoded to see the frames at `positions`: separate stretches, each from a keyframe on."""
+        """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
         keys = np.flatnonzero(self.key)
         stretches = []
         for position in positions.tolist():
-            # A frame decoded after a keyframe but shown before it may refer to what came earlier (an open group).
+            # A frame decoded after a keyframe but shown before it may refer to earlier frames (an open group).
             before = int(np.searchsorted(keys, position, side="right")) - 1
             while before > 0 and self.pts[keys[before]] > self.pts[position]:
                 before -= 1
@@ -90,42 +85,22 @@ class _Listing:
         return runs
 
 
-def pick(path: Path, choose: Choose, change: Change | None = None) -> Frames:
-    """The frames of a video file that `choose` asks for, given the number of frames, each changed where asked.
-
-    Raises:
-        ClipError: naming the file, where nothing can be decoded from it.
-    """
-    with opened(path) as (container, stream):
-        listing, count = _list(container, stream)
-        if listing is not None:
-            try:
-                return _pick_listed(path, stream, listing, choose, change)
-            except (_ContradictionError, av.error.FFmpegError):
-                pass  # the list was wrong: only decoding everything tells
-    return pick_sequentially(path, choose, count, change)
-
-
-def _list(container: InputContainer, stream: VideoStream) -> tuple[_Listing | None, int]:
-    """The listing, or None where it is not to be trusted, and the number of packets."""
+def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
+    """The index, or None where the packets cannot be relied on, and the number of packets."""
     kept: list[Packet[VideoStream]] = []
-    size, sound = 0, True
-    pts: list[int | None] = []
-    key: list[bool] = []
-    hidden: list[bool] = []
-    for packet in packets(container, stream):
-        pts.append(packet.pts)
-        key.append(packet.is_keyframe)
-        hidden.append(packet.is_discard)
-        sound = sound and not packet.is_corrupt
+    marks: list[tuple[int | None, bool, bool, bool]] = []
+    size = 0
+    for packet in read_packets(container, stream):
+        marks.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.is_corrupt))
         size += packet.size
         if size <= KEPT_BYTES:
             kept.append(packet)
         elif kept:
             kept.clear()
-    trusted = (
-        sound
-        and shows_times(container, stream)
+    pts, key, hidden, corrupt = zip(*marks, strict=True) if marks else ((), (), (), ())
+    reliable = (
+        not any(corrupt)
+        and has_display_times(container, stream)
         and container.format.name.startswith(_FORMATS)
         and stream.codec_context.name in _CODECS
         and any(key[:1])
@@ -133,39 +108,42 @@ def _list(container: InputContainer, stream: VideoStream) -> tuple[_Listing | No
         and None not in pts
         and len(set(pts)) == len(pts)
     )
-    if not trusted:
-        return None, len(pts)
-    return _Listing(np.array(pts, np.int64), np.array(key), np.array(hidden), kept or None), len(pts)
+    if not reliable:
+        return None, len(marks)
+    ticks = np.array(pts, np.int64)
+    order = np.argsort(ticks, kind="stable")
+    shown = order[~np.array(hidden)[order]]
+    times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
+    return PacketIndex(ticks, np.array(key), shown, times, kept or None), len(marks)
 
 
-def _pick_listed(path: Path, stream: VideoStream, listing: _Listing, choose: Choose, change: Change | None) -> Frames:
-    shown = listing.shown()
-    indices = choose(len(shown))
-    unique = np.unique(indices)
-    wanted = dict(zip(listing.pts[shown[unique]].tolist(), unique.tolist(), strict=True))
-    collector = Collector(path, indices, change)
-    runs = listing.runs(shown[unique])
-    cores = _cores()
-    shares = _shares(runs, cores) if runs else [[]]
-    # The longest share is what is waited for: where one run is nearly all of it, threads inside a decoder do better.
-    longest = max(sum(map(len, share)) for share in shares) / max(1, sum(map(len, runs)))
-    if listing.kept is not None and cores > 1 and longest < 0.8:
-        # Runs do not depend on each other: a decoder for each core beats one decoder with many threads.
+def decode_indexed(path: Path, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
+    """Decode the frames that the store asks for, and put them there.
+
+    Raises:
+        IndexContradictedError, FFmpegError: the index is wrong; only decoding the whole file tells.
+    """
+    positions = index.shown[store.unique]
+    wanted = dict(zip(index.pts[positions].tolist(), store.unique.tolist(), strict=True))
+    runs, cores = index.runs(positions), _cores()
+    shares = _shares(runs, cores)
+    # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.
+    longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
+    if index.kept is not None and cores > 1 and longest < 0.8:
+        # Runs are independent: a decoder for each core is faster than one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
-            found = sum(pool.map(lambda share: _fill_alone(path, listing, share, wanted, collector), shares))
+            counts = list(pool.map(lambda share: _fill_separately(path, index, share, wanted, store), shares))
     else:
         context = stream.codec_context
         if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
             context.thread_type, context.thread_count = "AUTO", cores
-        found = _fill(path, stream, listing, runs, wanted, collector)
-    if found != len(wanted):
-        raise _ContradictionError
-    times = (listing.pts[shown] - listing.pts[shown[0]]) * float(stream.time_base or 0)
-    return collector.frames(times)
+        counts = [_fill(path, stream, index, runs, wanted, store)]
+    if sum(counts) != len(wanted):
+        raise IndexContradictedError
 
 
 def _cores() -> int:
-    """How many to decode with: one in a worker process, which has siblings on the other cores."""
+    """How many cores decode: one in a worker process, whose siblings use the others."""
     if multiprocessing.parent_process() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -178,37 +156,39 @@ def _shares(runs: list[range], count: int) -> list[list[range]]:
     return [[run for run, of in zip(runs, part, strict=True) if of == number] for number in range(count)]
 
 
-def _fill_alone(path: Path, listing: _Listing, runs: list[range], wanted: dict[int, int], collector: Collector) -> int:
-    """`_fill` with a decoder of its own."""
-    with opened(path) as (_, stream):
-        return _fill(path, stream, listing, runs, wanted, collector)
+def _fill_separately(
+    path: Path, index: PacketIndex, runs: list[range], wanted: dict[int, int], store: FrameStore
+) -> int:
+    """`_fill` with its own decoder."""
+    with open_video(path) as (_, stream):
+        return _fill(path, stream, index, runs, wanted, store)
 
 
 def _fill(
-    path: Path, stream: VideoStream, listing: _Listing, runs: list[range], wanted: dict[int, int], collector: Collector
+    path: Path, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: dict[int, int], store: FrameStore
 ) -> int:
-    """Decode the runs, collect the frames whose times are `wanted` under their indices, return how many these are."""
+    """Decode the runs, store the frames whose times are `wanted` under their indices, and return how many these are."""
     size = stream.codec_context.width, stream.codec_context.height
-    convert, last, found = Converter(), listing.pts.min() - 1, 0
-    for frame in _decode(path, stream, listing, runs, wanted):
+    convert, last, count = Converter(), index.pts.min() - 1, 0
+    for frame in _decode(path, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
-            raise _ContradictionError
+            raise IndexContradictedError
         last = frame.pts
         if frame.pts in wanted:
             if frame.is_corrupt or (frame.width, frame.height) != size:
-                raise _ContradictionError
-            collector.put(wanted[frame.pts], convert(frame))
-            found += 1
-    return found
+                raise IndexContradictedError
+            store.put(wanted[frame.pts], convert(frame))
+            count += 1
+    return count
 
 
 def _decode(
-    path: Path, stream: VideoStream, listing: _Listing, runs: list[range], wanted: Container[int]
+    path: Path, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: Container[int]
 ) -> Iterator[VideoFrame]:
     """The frames of each run, without some that are neither wanted nor referred to."""
     context = stream.codec_context
     skip: Literal["NONREF", "DEFAULT"] = "NONREF" if context.name in _SKIPPABLE else "DEFAULT"
-    for run in _stretches(path, listing, runs):
+    for run in _packets_of(path, index, runs):
         for packet in run:
             context.skip_frame = "DEFAULT" if packet.pts in wanted else skip
             yield from context.decode(packet)
@@ -216,13 +196,13 @@ def _decode(
         context.flush_buffers()
 
 
-def _stretches(path: Path, listing: _Listing, runs: list[range]) -> Iterator[Iterable["Packet[VideoStream]"]]:
-    """The packets of each run. Each must be used up before the next is asked for."""
-    if listing.kept is not None:
-        yield from (listing.kept[run.start : run.stop] for run in runs)
+def _packets_of(path: Path, index: PacketIndex, runs: list[range]) -> Iterator[Iterable["Packet[VideoStream]"]]:
+    """The packets of each run, each of which must be used up before the next is asked for."""
+    if index.kept is not None:
+        yield from (index.kept[run.start : run.stop] for run in runs)
         return
-    with opened(path) as (container, stream):
-        again, at = packets(container, stream), 0
+    with open_video(path) as (container, stream):
+        packets, at = read_packets(container, stream), 0
         for run in runs:
-            yield islice(again, run.start - at, run.stop - at)
+            yield islice(packets, run.start - at, run.stop - at)
             at = run.stop

@@ -1,21 +1,20 @@
-"""From frames of any size to the small squares that a model sees, the same way for files and for live cameras."""
-
-from collections.abc import Callable
+"""Resizing frames: to the square that a model sees, or smaller with their aspect ratio, for files and cameras alike."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[np.uint8]
 
-def resize(pixels: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.uint8]:
-    """Squash whole frames to a square.
 
-    Nothing is cropped: what happens may happen at the border, and an attention map over the square then covers the
-    whole frame, so that a place on the map is a place in the video by two scale factors alone. The change of aspect
-    ratio is the same in training and in use.
+def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
+    """Resize whole frames to a square, without keeping their aspect ratio.
 
-    Shrinking averages over areas (no aliasing), growing interpolates linearly. Where one side shrinks and the other
-    grows, areas decide. Gray is the luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B.
+    Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
+    that two scale factors turn a place on the map into a place in the video. Training and inference distort alike.
+
+    Shrinking averages over areas (no aliasing), growing interpolates linearly; where one side shrinks and the other
+    grows, areas are averaged. Gray is the luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B.
 
     Args:
         pixels: `T H W 3`, RGB uint8.
@@ -40,23 +39,17 @@ def resize(pixels: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.ui
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     result = np.empty((len(pixels), size, size, channels), np.uint8)
     for frame, out in zip(pixels, result, strict=True):
-        small = (
-            frame if frame.shape[:2] == (size, size) else cv2.resize(frame, (size, size), interpolation=interpolation)
-        )
+        same = frame.shape[:2] == (size, size)
+        small = frame if same else cv2.resize(frame, (size, size), interpolation=interpolation)
         out[:] = small if channels == 3 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
     return result
 
 
-def shrink_to(side: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
-    """What makes frames `H W 3` smaller, in their own proportions, until the shorter side has so many pixels."""
-
-    def shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        H, W = pixels.shape[:2]
-        scale = side / min(H, W)
-        if scale >= 1:
-            return pixels
-        return cv2.resize(pixels, (round(W * scale), round(H * scale)), interpolation=cv2.INTER_AREA).astype(
-            np.uint8, copy=False
-        )
-
-    return shrink
+def shrink(frame: Pixels, shorter_side: int | None) -> Pixels:
+    """A frame `H W 3` with its aspect ratio, its shorter side at most that many pixels; None: as it is."""
+    H, W = frame.shape[:2]
+    if shorter_side is None or shorter_side >= min(H, W):
+        return frame
+    scale = shorter_side / min(H, W)
+    size = round(W * scale), round(H * scale)
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video import decode
-from onlooker.video.container import MAX_PIXELS, reason, video_stream
-from onlooker.video.reader import stream
+from onlooker.video.container import MAX_PIXELS, error_text, video_stream
+from onlooker.video.reader import VideoReader
 
 Pixels = NDArray[np.uint8]
 Frame = tuple[int, float, Pixels]  # its number, seconds since the first one, `H W 3`
@@ -311,7 +311,7 @@ def _named(source: int | str | Path) -> int | str | Path:
 
 
 def _of_file(path: Path) -> Generator[_Arrival]:
-    for _, seconds, pixels in stream(path):
+    for _, seconds, pixels in VideoReader(path):
         yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
 
 
@@ -362,7 +362,7 @@ def _of_address(
         # Some protocols, RTSP among them, call it something else when they are interrupted.
         if isinstance(error, av.error.ExitError) or time.monotonic() - begin >= timeout:
             raise _LostError(f"no answer within {timeout:g} s") from error
-        raise _LostError(f"cannot be opened ({reason(error)})") from error
+        raise _LostError(f"cannot be opened ({error_text(error)})") from error
     with container:
         try:
             video = video_stream(name, container)
@@ -390,5 +390,5 @@ def _packets(container: InputContainer, video: VideoStream, timeout: float) -> I
     except av.error.ExitError as error:
         raise _LostError(f"no frame within {timeout:g} s") from error
     except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV's own, where a stream is new
-        raise _LostError(f"broken off ({reason(error)})") from error
+        raise _LostError(f"broken off ({error_text(error)})") from error
     yield None
