@@ -9,10 +9,12 @@ from pathlib import Path
 
 import clips as painted
 import moving_squares
+import numpy as np
 import pytest
 from commands import call, fails
 
 import onlooker
+from onlooker.data.array_cache import ArrayCache
 from onlooker.data.folder import find_clips
 from onlooker.video.reader import read
 
@@ -31,6 +33,7 @@ COMMANDS = (
     "export",
     "watch",
     "models",
+    "cache",
 )
 
 
@@ -182,7 +185,7 @@ def test_localizing_says_where_and_when(trained: tuple[Path, str], squares: Path
     result = call("localize", trained[0], good, broken, "--out", tmp_path / "found", "--min-score", 0.01, ok=False)
     assert result.exit_code == 1
     assert f"error: {broken}: " in result.stderr
-    assert f"boxes, times and drawn clips: {tmp_path / 'found'}" in result.output
+    assert f"boxes, segments and annotated clips: {tmp_path / 'found'}" in result.output
     assert {path.name for path in (tmp_path / "found").iterdir()} == {
         "00.mp4", "00.json", "00.txt", "00-segments.json",
     }  # fmt: skip
@@ -406,6 +409,20 @@ def test_a_traceback_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ONLOOKER_TRACEBACK", "1")
     with pytest.raises(ValueError, match="no such folder"):
         call("train", tmp_path / "nowhere")
+
+
+def test_the_cache_is_shown_limited_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ONLOOKER_CACHE", str(folder))
+    assert call("cache").output == f"{folder}: 0.0 kB in 0 arrays, limit 20,000.0 MB\n"
+    stored = ArrayCache(folder)
+    for number in range(3):
+        stored.get({"number": number}, lambda: [np.zeros((10, 1000), np.uint8)])
+    assert "30.4 kB in 3 arrays, limit 20,000.0 MB" in call("cache").output
+    assert "20.3 kB in 2 arrays, limit 25.0 kB" in call("cache", "--limit", "25KB").output
+    assert "0.0 kB in 0 arrays, limit 25.0 kB" in call("cache", "--clear").output
+    assert "no limit" in call("cache", "--limit", "none").output
+    assert "cache limit is 'much', expected a size such as 500MB" in fails("cache", "--limit", "much")
 
 
 @pytest.mark.parametrize(("what", "classes"), [("figures", 14), ("target", 10)])

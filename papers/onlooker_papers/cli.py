@@ -205,4 +205,4 @@ def target(
     from onlooker_papers.videolstm.moving_target import MovingTarget, write_set
 
     write_set(folder, clips, moving=MovingTarget(load_digits(mnist)[0]), seed=seed, progress=writing)
-    typer.echo(f"clips: {folder}; to learn from them: onlooker train {folder}")
+    typer.echo(f"clips: {folder}; to train on them: onlooker train {folder}")

@@ -1,4 +1,4 @@
-"""Video classification that shows what happens, where and when, learned from one label a video."""
+"""Video classification that shows what happens, where and when, learned from one label per video."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,29 +12,30 @@ if TYPE_CHECKING:
     from onlooker.models.registry import create_model, list_models
     from onlooker.models.track_classifier import TrackClassifier
     from onlooker.recognizer import Recognizer, load
+    from onlooker.structures import Box, Clip, ClipError, Evaluation, Prediction, Segment, Step, Tube
 
-# Public names and where they live. They are imported on first use, so that `import onlooker` and `onlooker --help`
-# do not wait for PyTorch.
+# The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
+# not wait for PyTorch.
 _PUBLIC = {
-    "Classifier": "onlooker.models.classifier",
-    "ClipClassifier": "onlooker.models.clip_classifier",
-    "TrackClassifier": "onlooker.models.track_classifier",
-    "Recognizer": "onlooker.recognizer",
-    "Fused": "onlooker.ensemble",
-    "create_model": "onlooker.models.registry",
-    "list_models": "onlooker.models.registry",
-    "load": "onlooker.recognizer",
+    "onlooker.ensemble": ["Fused"],
+    "onlooker.models.classifier": ["Classifier"],
+    "onlooker.models.clip_classifier": ["ClipClassifier"],
+    "onlooker.models.registry": ["create_model", "list_models"],
+    "onlooker.models.track_classifier": ["TrackClassifier"],
+    "onlooker.recognizer": ["Recognizer", "load"],
+    "onlooker.structures": ["Box", "Clip", "ClipError", "Evaluation", "Prediction", "Segment", "Step", "Tube"],
 }
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "Classifier", "ClipClassifier", "Fused", "Recognizer", "TrackClassifier", "__version__", "create_model",
-    "list_models", "load",
+    "Box", "Classifier", "Clip", "ClipClassifier", "ClipError", "Evaluation", "Fused", "Prediction", "Recognizer",
+    "Segment", "Step", "TrackClassifier", "Tube", "__version__", "create_model", "list_models", "load",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'onlooker' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

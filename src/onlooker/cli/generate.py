@@ -1,25 +1,26 @@
-"""`onlooker generate …`: the command line of generated sets of clips."""
+"""`onlooker generate`: folders of generated clips."""
 
 import functools
+import shlex
 from typing import Annotated
 
 import typer
 
 from onlooker.cli.command import NewClips, command, writing
 
-group = typer.Typer(help="Folders of generated clips, to try the other commands on.", no_args_is_help=True)
+group = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group)
 
 
 @_command
 def figures(
     folder: NewClips,
-    clips: Annotated[int, typer.Option(help="Clips of each action.")] = 20,
-    people: Annotated[int, typer.Option(help="How many persons perform; no one is on two sides of a split.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    clips: Annotated[int, typer.Option(help="Clips per action.")] = 20,
+    people: Annotated[int, typer.Option(help="Number of people; each is in one split only.")] = 10,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Stick figures that wave, jump, walk, kick, …: real video files, with truth.json (boxes, joints, events)."""
+    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes, joints and events."""
     from onlooker.data.stick_figures import StickFigures, write_set
 
     write_set(folder, clips, seed=seed, figures=StickFigures(people=people), progress=writing)
-    typer.echo(f"clips: {folder}; to learn from them: onlooker train {folder}")
+    typer.echo(f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}")

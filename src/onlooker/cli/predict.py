@@ -1,4 +1,4 @@
-"""The commands that answer with a trained model: each is a few lines around one function of the library."""
+"""The commands that use a trained run: each is a few lines around one function of the library."""
 
 import functools
 from pathlib import Path
@@ -6,51 +6,48 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import RunArgument, command, stoppable
+from onlooker.cli.command import RunArgument, command, stoppable, warn
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
-_command = functools.partial(command, group=group)
+_command = functools.partial(command, group=group, panel="Use a run")
+
+ClipPaths = Annotated[list[Path], typer.Argument(help="Video files, or folders that hold an image sequence.")]
 
 
 @_command
 def predict(
     run: RunArgument,
-    clips: Annotated[
-        list[Path], typer.Argument(help="Video files, or folders of numbered pictures.", show_default=False)
-    ],
+    clips: ClipPaths,
     overlay: Annotated[
         Path | None,
-        typer.Option(help="Write the clip with what the model saw: .mp4 or .gif; a folder for several clips."),
+        typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4 or .gif; a folder for several."),
     ] = None,
     timeline: Annotated[
-        Path | None, typer.Option(help="Draw the classes' probabilities against time: .png or .svg, for one clip.")
+        Path | None, typer.Option(help="Plot class probabilities against time: .png or .svg, for one clip.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write scores and attention of each frame looked at here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write scores and attention of every sampled frame.")] = None,
 ) -> None:
-    """What happens in a clip, at each frame looked at; those that cannot be read are named, the others answered."""
+    """Classify clips: what happens, when and where."""
     from onlooker.runs.predict import predict_clips
 
-    failed = predict_clips(run, clips, overlay, json, timeline)
-    if failed:
+    if predict_clips(run, clips, overlay, json, timeline):
         raise typer.Exit(1)
 
 
 @_command
 def localize(
     run: RunArgument,
-    clips: Annotated[
-        list[Path], typer.Argument(help="Video files, or folders of numbered pictures.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="A folder for what is found.")] = Path("localized"),
+    clips: ClipPaths,
+    out: Annotated[Path, typer.Option(help="A folder for the results.")] = Path("localized"),
     min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
 ) -> None:
-    """Where and when it happens: boxes and times in JSON (COCO, ActivityNet) and MOT's form, and a drawn clip."""
+    """Write boxes and segments of each clip as JSON (COCO, ActivityNet) and in MOT's format, and an annotated clip."""
     from onlooker.runs.localize import localize_clips
 
     failed = localize_clips(run, clips, out, min_score)
     if len(failed) < len(clips):
-        typer.echo(f"boxes, times and drawn clips: {out}")
+        typer.echo(f"boxes, segments and annotated clips: {out}")
     if failed:
         raise typer.Exit(1)
 
@@ -60,19 +57,13 @@ def watch(
     run: RunArgument,
     sources: Annotated[
         list[str],
-        typer.Argument(
-            help="Cameras by their numbers (0 is the first), addresses (rtsp, tcp, http, ...), video files; several "
-            "are watched at once.",
-            show_default=False,
-        ),
+        typer.Argument(help="Camera numbers (0 is the first), addresses (rtsp, tcp, http, ...) or video files."),
     ],
     stream: StreamConfig,
-    json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for every frame.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Record each source into this folder, with what is seen drawn on it (mp4).")
-    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per frame.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
 ) -> None:
-    """What happens now: a line when the most probable class changes, an event begins or ends, and every second."""
+    """Classify live: a line when the class changes, an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
@@ -84,29 +75,28 @@ def watch(
 @_command
 def export(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="A folder for the files. [default: RUN/export]")] = None,
-    quantize: Annotated[bool, typer.Option("--quantize", help="Also write the step in 8 bits.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
     clips: Annotated[
-        Path | None, typer.Option(help="Evaluate what is written on this folder of clips, one class a sub-folder.")
+        Path | None, typer.Option(help="Evaluate the exported files on clips: a folder with one sub-folder per class.")
     ] = None,
 ) -> None:
-    """Write the step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
+    """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"
     written = export_run(run, folder, quantize, clips)
     compared = written["compared"]
-    typer.echo(f"differs by {compared['largest_difference']:.1e} at most over {compared['frames']} frames")
-    for error in written.get("tested", {}).get("skipped", []):
-        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    typer.echo(f"matches PyTorch to within {compared['largest_difference']:.1e} over {compared['frames']} frames")
+    warn(written.get("tested", {}).get("skipped", []))
     for name, file in written["files"].items():
         accuracy = f", {100 * file['accuracy']:.1f} % of {written['tested']['clips']} clips" if clips else ""
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB{accuracy}")
 
 
-@_command
+@functools.partial(command, group=group, panel="Models and data")
 def models() -> None:
-    """The models, with their parameters, their features and what they are for."""
+    """List the models, their parameters, their feature dimension and their purpose."""
     import torch
     from rich.console import Console
     from rich.table import Table
@@ -114,16 +104,10 @@ def models() -> None:
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
-    table = Table(
-        "model",
-        "parameters",
-        "features",
-        "what for",
-        caption="encoder conv4, 10 classes; features: numbers that the classes are told from; torchvision:NAME is any "
-        "other of its video networks",
-    )
+    caption = "With encoder conv4 and 10 classes. Features: feature dimension of the head. torchvision:NAME: any other"
+    table = Table("model", "parameters", "features", "purpose", caption=f"{caption} video network of torchvision.")
     for name, recipe in MODELS.items():
-        with torch.device("meta"):  # to count them, weights need no memory
+        with torch.device("meta"):  # weights that only are counted need no memory
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
     Console().print(table)

@@ -1,0 +1,35 @@
+"""`onlooker cache`: the disk space of decoded frames, optical flow and features."""
+
+from typing import Annotated
+
+import typer
+
+from onlooker.cli.command import command
+
+group = typer.Typer()
+
+
+def cache(
+    limit: Annotated[
+        str, typer.Option(help="Store a size limit, such as 50GB or none; the least recently used arrays go first.")
+    ] = "",
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove everything; it is computed again when needed.")
+    ] = False,
+) -> None:
+    """Show, limit or clear the cache of decoded frames and optical flow."""
+    from onlooker.data.array_cache import ArrayCache, cache_limit, default_cache, store_limit
+    from onlooker.files import format_bytes
+
+    folder = default_cache()
+    if limit:
+        store_limit(folder, limit)
+    stored = ArrayCache(folder, cache_limit(folder))
+    if clear:
+        stored.clear()
+    stored.prune()
+    allowed = "no limit" if stored.limit is None else f"limit {format_bytes(stored.limit)}"
+    typer.echo(f"{folder}: {format_bytes(stored.size())} in {len(stored.entries())} arrays, {allowed}")
+
+
+command(cache, group, "Models and data")
