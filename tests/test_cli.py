@@ -367,9 +367,9 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         ),
         (
             ("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,magic"),
-            "magic is unknown or twice; there are",
+            "magic is unknown or listed twice; there are",
         ),
-        (("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,lstm"), "lstm is unknown or twice"),
+        (("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,lstm"), "lstm is unknown or listed twice"),
         (("compare", "{squares}", "--run", "{tmp}/r", "--seeds", "0"), "4 models and 0 seeds, expected at least one"),
         (("train", "{squares}", "--run", "{tmp}/r", "--resume"), "r: no run to go on with; check --run"),
         (("train", "{squares}", "--run", "{squares}"), "holds files that are not a run's; choose a new folder"),

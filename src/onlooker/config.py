@@ -201,8 +201,8 @@ class SharedConfig(ModelConfig):
 
     name: str = setting(
         "convnet,lstm,alstm,convalstm",
-        "Models, separated by commas; NAME:rgb, NAME:flow or NAME:both overrides --modality; fused: motion and "
-        "convlstm:flow together, or fused=NAME+NAME.",
+        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality; NAME:hidden=32: another "
+        "setting; ensemble: motion and convlstm:flow together, or ensemble=NAME+NAME.",
     )
 
 

@@ -14,12 +14,12 @@ import moving_squares
 import numpy as np
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, SharedConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
-from onlooker.runs.model_spec import ModelSpec, check_specs, read_specs
+from onlooker.runs.model_spec import ModelSpec, check_specs, parse_specs
 from onlooker.runs.ensemble import choose_weights
 from onlooker_papers.videolstm import on_clips
 from onlooker.ensemble import fuse_scores
@@ -28,7 +28,7 @@ from onlooker.structures import Clip
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
-MODELS = [ModelSpec(ModelConfig(name="convnet")), ModelSpec(ModelConfig(name="lstm", hidden=8))]
+MODELS = [ModelSpec("convnet"), ModelSpec("lstm", settings={"hidden": 8}, label="lstm")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,11 +142,11 @@ def test_cells_from_before_there_was_a_setting_are_taken_up(
         ({"training": replace(TINY, epochs=2)}, r"trained with another training \(epochs\); choose another --run"),
         ({"data": replace(DATA, size=24, frames=2)}, r"trained with another data \(frames, size\)"),
         (
-            {"models": [MODELS[0], ModelSpec(ModelConfig(name="lstm", hidden=9))]},
+            {"models": [MODELS[0], replace(MODELS[1], settings={"hidden": 9})]},
             r"lstm.fold0-seed5: .* another model \(hidden\)",
         ),
-        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or twice; there are convnet, opinions, lstm"),
-        ({"models": [ModelSpec(ModelConfig(name="magic"))]}, "models to compare: magic is unknown or twice"),
+        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are convnet, opinions, lstm"),
+        ({"models": [ModelSpec("magic")]}, "models to compare: magic is unknown or listed twice"),
         ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_table_has_a_row_a_model_below_the_majority() -> None:
     assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
 
 
-SHARED = SharedConfig(hidden=8, attention_loss=True)
+SHARED = ModelConfig(hidden=8, attention_loss=True)
 SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 
 
@@ -215,25 +215,62 @@ SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 )
 def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expected: dict[str, str]) -> None:
     data = replace(SEEN, modality=streams)
-    specs, fused = read_specs(SharedConfig(entries), data)
-    assert {each.name: each.seen(data).modality for each in specs} == expected
-    assert [each.model.name for each in specs] == [name.partition("-")[0] for name in expected]
-    assert fused == []
+    specs, members = parse_specs(entries, data)
+    assert {each.name: each.data_config(data).modality for each in specs} == expected
+    assert [each.model for each in specs] == [name.partition("-")[0] for name in expected]
+    assert members == []
 
 
 def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
-    shared = replace(SHARED, name="convnet,alstm,convlstm:flow,convalstm,motion,c3d", glimpse="product")
-    specs, _ = read_specs(shared, SEEN)
-    assert [each.name for each in specs if each.model.attention_loss] == ["alstm", "convalstm", "motion"]
-    assert [each.name for each in specs if each.model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
+    shared = replace(SHARED, glimpse="product")
+    specs, _ = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,c3d", SEEN)
+    models = {each.name: each.model_config(shared) for each in specs}
+    assert [name for name, model in models.items() if model.attention_loss] == ["alstm", "convalstm", "motion"]
+    assert [name for name, model in models.items() if model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
     for wanted in ({"attention_loss": True}, {"glimpse": "product"}):
-        with pytest.raises(ValueError, match=rf"{next(iter(wanted))} is about .* none of convnet,c3d attends; leave"):
-            read_specs(SharedConfig("convnet,c3d", **wanted), SEEN)
+        with pytest.raises(ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, c3d has; lea"):
+            check_specs(*parse_specs("convnet,c3d", SEEN), ModelConfig(**wanted))
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "name"),
+    [
+        ("motion", ModelSpec("motion"), "motion"),
+        ("torchvision:r3d_18:both", ModelSpec("torchvision:r3d_18", "both"), "torchvision:r3d_18-both"),
+        ("lstm:flow:hidden=8", ModelSpec("lstm", "flow", {"hidden": 8}), "lstm-flow-hidden=8"),
+        (
+            "alstm:encoder=vgg16:vector:dropout=0.25:attention_loss=True",
+            ModelSpec("alstm", None, {"encoder": "vgg16:vector", "dropout": 0.25, "attention_loss": True}),
+            "alstm-encoder=vgg16:vector-dropout=0.25-attention_loss=True",
+        ),
+    ],
+)
+def test_specs_are_text_and_back(text: str, spec: ModelSpec, name: str) -> None:
+    assert ModelSpec.parse(text) == spec == ModelSpec.parse(str(spec))
+    assert str(spec) == text
+    assert spec.name == name
+    assert ":" not in spec.folder, "Windows has no such file names"
+    assert spec.model_config(ModelConfig(pretrained=True)).pretrained
+    assert spec.model_config(ModelConfig()).to_dict().items() >= {"name": spec.model, **spec.settings}.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lstm:magic=1", "models have no setting 'magic'; they have attention_loss, cell, dropout"),
+        ("lstm:hidden=many", "hidden is 'many', expected a number"),
+        ("lstm:pretrained=2", "pretrained is '2', expected true or false"),
+        ("=8", "model '=8', expected NAME, NAME:flow or NAME:flow:hidden=32"),
+    ],
+)
+def test_wrong_specs(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelSpec.parse(text)
 
 
 def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
-    specs = read_specs(SharedConfig("lstm,alstm", hidden=8), DATA)[0]
-    compare(squares, tmp_path, specs, make_splits, (0,), DATA, replace(TINY, attention_regularization=0.5), jobs=1)
+    specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
+    compare(squares, tmp_path, specs, make_splits, (0,), DATA, regularized, jobs=1, model=ModelConfig(hidden=8))
     runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
     assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {"lstm": 0.0, "alstm": 0.5}
 
@@ -241,28 +278,28 @@ def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ("convnet,convlstm:depth", "convlstm:depth is unknown or twice; .* each also with :rgb, :flow or :both"),
-        ("convnet,convnet:rgb", "models to compare: convnet is unknown or twice"),
-        ("motion,motion:both", "models to compare: motion is unknown or twice"),
+        ("convnet,convlstm:depth", "convlstm:depth is unknown or listed twice; .* each also followed by :rgb, :flow or :both"),
+        ("convnet,convnet:rgb", "models to compare: convnet is unknown or listed twice"),
+        ("motion,motion:both", "models to compare: motion is unknown or listed twice"),
         ("motion:rgb,convnet", "looks at the picture where the flow says, and modality is 'rgb'; give --modality both"),
-        ("convnet,fused", r"add motion and convlstm:flow to the models, or name those to fuse: fused=MODEL\+MODEL"),
-        ("motion,convlstm,fused", "fused takes motion and convlstm:flow: add convlstm:flow to the models"),
-        ("convnet,lstm,fused=convnet", "fused takes convnet; expected two models or more, none of them twice"),
-        ("convnet,lstm,fused=convnet+convnet", "fused takes convnet and convnet; expected two models or more"),
-        ("fused,lstm,fused=convnet+lstm", r"models to compare: fused and fused=convnet\+lstm; expected one of them"),
+        ("convnet,ensemble", r"add motion and convlstm:flow to the models, or name its members: ensemble=MODEL\+MODEL"),
+        ("motion,convlstm,ensemble", "ensemble takes motion and convlstm:flow: add convlstm:flow to the models"),
+        ("convnet,lstm,ensemble=convnet", "ensemble takes convnet; expected two different models or more"),
+        ("convnet,lstm,ensemble=convnet+convnet", "ensemble takes convnet and convnet; expected two different models or more"),
+        ("ensemble,lstm,ensemble=convnet+lstm", r"models to compare: ensemble and ensemble=convnet\+lstm; expected one of them"),
     ],
 )
 def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ablation(squares, tmp_path, entries, SharedConfig())
+        ablation(squares, tmp_path, entries, ModelConfig())
 
 
-ABLATION = "convalstm,convlstm:flow,motion,fused"
+ABLATION = "convalstm,convlstm:flow,motion,ensemble"
 
 
-def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: SharedConfig = SHARED) -> dict[str, Any]:
-    specs, fused = read_specs(replace(shared, name=entries), SEEN)
-    return compare(squares, out, specs, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, fused=fused)
+def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED) -> dict[str, Any]:
+    specs, members = parse_specs(entries, SEEN)
+    return compare(squares, out, specs, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, members=members, model=shared)
 
 
 @pytest.fixture(scope="module")
@@ -273,14 +310,14 @@ def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path
 
 def test_picture_flow_and_both_stand_beside_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
     out, figures = fused
-    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "fused"]
-    assert figures["streams"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
-    for name, streams in figures["streams"].items():
+    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "ensemble"]
+    assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
+    for name, streams in figures["modality"].items():
         config = json.loads((out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8"))
         assert config["data"]["modality"] == streams
         assert config["model"]["attention_loss"] == (name != "convlstm-flow")
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "fused: the answers of trained models together" in page
+    assert "ensemble: the scores of trained models, averaged" in page
     assert all(f"{name}, fold0, seed 0" in page for name in ("convalstm", "motion"))
     assert "convlstm-flow, fold0, seed 0" not in page, "it attends to nothing"
 
@@ -299,35 +336,35 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
         for clip in split.test:
             scores = fuse_scores([member.predict(clip.path).scores for member in members], weights[-1])
             right += classes[scores.argmax()] == clip.label
-    assert figures["accuracy"]["fused"] == figures["per_seed"]["fused"][0] == pytest.approx(right / 16)
-    assert figures["spread"]["fused"] is None
+    assert figures["accuracy"]["ensemble"] == figures["per_seed"]["ensemble"][0] == pytest.approx(right / 16)
+    assert figures["spread"]["ensemble"] is None
     expected = np.mean(weights, axis=0)
-    assert list(figures["fused_weights"]) == ["motion", "convlstm-flow"]
-    np.testing.assert_allclose(list(figures["fused_weights"].values()), expected)
+    assert list(figures["ensemble_weights"]) == ["motion", "convlstm-flow"]
+    np.testing.assert_allclose(list(figures["ensemble_weights"].values()), expected)
 
 
 def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
-    shutil.rmtree(out / "fused" / "fold1-seed0")
-    (out / "fused" / ".fold1-seed0.part").mkdir()
-    (out / "fused" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
+    shutil.rmtree(out / "ensemble" / "fold1-seed0")
+    (out / "ensemble" / ".fold1-seed0.part").mkdir()
+    (out / "ensemble" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
     assert len(times) == 7
     figures = ablation(squares, out)
     assert figures == fused[1]
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-    assert sorted(path.name for path in (out / "fused").iterdir()) == ["fold0-seed0", "fold1-seed0"]
+    assert sorted(path.name for path in (out / "ensemble").iterdir()) == ["fold0-seed0", "fold1-seed0"]
 
 
 def test_a_fused_cell_of_other_models_is_not_mixed_in(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
-    with pytest.raises(ValueError, match=r"fused.fold0-seed0: trained with another fusion \(members, convalstm\)"):
-        ablation(squares, out, "convalstm,convlstm:flow,motion,fused=motion+convalstm")
+    with pytest.raises(ValueError, match=r"ensemble.fold0-seed0: trained with another ensemble \(members, convalstm\)"):
+        ablation(squares, out, "convalstm,convlstm:flow,motion,ensemble=motion+convalstm")
     for name in ("convalstm", "convlstm-flow", "motion"):
         shutil.rmtree(out / name)
-    with pytest.raises(ValueError, match=r"trained with another fusion \(motion, convlstm-flow\)"):
+    with pytest.raises(ValueError, match=r"trained with another ensemble \(motion, convlstm-flow\)"):
         ablation(squares, out, shared=replace(SHARED, hidden=4))
 
 
@@ -341,7 +378,7 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(compare_module, "read_clips", reading)
     for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
         with pytest.raises(SystemExit):
-            ablation(squares, tmp_path, entries, SharedConfig())
+            ablation(squares, tmp_path, entries, ModelConfig())
     assert read == ["rgb", "flow", "both", "both"]
 
 
@@ -352,10 +389,10 @@ def test_what_is_fused_is_fused_anew_where_a_member_is_another(
     weights = out / "motion" / "fold0-seed0" / "model" / "model.safetensors"
     weights.write_bytes((out / "motion" / "fold1-seed0" / "model" / "model.safetensors").read_bytes())
     times = {
-        fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
+        fold: (out / "ensemble" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
     }
     ablation(squares, out)
-    after = {fold: (out / "fused" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in times}
+    after = {fold: (out / "ensemble" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in times}
     assert after["fold0"] > times["fold0"]
     assert after["fold1"] == times["fold1"]
 
@@ -363,7 +400,7 @@ def test_what_is_fused_is_fused_anew_where_a_member_is_another(
 def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
     figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(hidden=8))
     assert list(figures["accuracy"]) == ["report", "single-frame"]
-    assert figures["streams"] == {"report": "rgb", "single-frame": "rgb"}
+    assert figures["modality"] == {"report": "rgb", "single-frame": "rgb"}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "report, fold0, seed 0" in page
     assert "single-frame, fold0, seed 0" not in page, "it attends to nothing"
@@ -375,7 +412,7 @@ def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
     for place, pattern in places.items():
         (entries,) = re.findall(pattern, (project / place).read_text(encoding="utf-8"), re.MULTILINE)
         assert entries == on_clips.MODELS, place
-    check_specs(*read_specs(SharedConfig(on_clips.MODELS), DATA))
+    check_specs(*parse_specs(on_clips.MODELS, DATA))
 
 
 def test_few_clips_of_each_class_may_take_part(squares: Path, tmp_path: Path) -> None:

@@ -96,10 +96,13 @@ def test_a_model_without_attention_has_no_places(tmp_path: Path) -> None:
 def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     clips, masks = make_set(tmp_path, clips=4)
-    models = [ModelSpec(ModelConfig(name="lstm", hidden=4)), ModelSpec(ModelConfig(name="alstm", hidden=4))]
+    models = [ModelSpec("lstm"), ModelSpec("alstm")]
     training = TrainConfig(epochs=1, batch=4, precision="32")
     data = DataConfig(frames=3, size=32, channels=1)
-    figures = compare(clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, silhouettes=str(masks))
+    figures = compare(
+        clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, silhouettes=str(masks),
+        model=ModelConfig(hidden=4),
+    )  # fmt: skip
     assert list(figures["places"]) == ["alstm"], "an LSTM does not attend"
     places = figures["places"]["alstm"]
     assert set(places["baselines"]) == {"grad_cam", "grad_cam_cell", "center", "frame", "moving"}

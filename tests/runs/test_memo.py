@@ -1,15 +1,16 @@
-"""A cell is computed once, and believed only under its own settings."""
+"""A result is computed once, and reused only under its own settings."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from onlooker.files import read_json, write_bytes
-from onlooker.runs.memo import cell
+import onlooker
+from onlooker.files import read_json, write_bytes, write_json
+from onlooker.runs.memo import memo
 
 
-def test_a_cell_is_computed_once(tmp_path: Path) -> None:
+def test_computed_once(tmp_path: Path) -> None:
     calls: list[int] = []
 
     def compute() -> dict[str, Any]:
@@ -18,46 +19,55 @@ def test_a_cell_is_computed_once(tmp_path: Path) -> None:
 
     path = tmp_path / "table" / "cell.json"
     for _ in range(3):
-        assert cell(path, {"epochs": 3}, compute) == {"accuracy": 0.5}
+        assert memo(path, {"epochs": 3}, compute) == {"accuracy": 0.5}
     assert len(calls) == 1
-    assert read_json(path) == {"settings": {"epochs": 3}, "figures": {"accuracy": 0.5}}
+    assert read_json(path) == {
+        "settings": {"epochs": 3}, "origin": onlooker.__version__, "figures": {"accuracy": 0.5}
+    }  # fmt: skip
 
 
-def test_a_cell_cut_off_in_its_midst_is_computed_again(tmp_path: Path) -> None:
+def test_interrupted_computation_is_repeated(tmp_path: Path) -> None:
     def killed() -> dict[str, Any]:
         raise KeyboardInterrupt
 
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
-        cell(path, {"epochs": 3}, killed)
+        memo(path, {"epochs": 3}, killed)
     assert [p.name for p in tmp_path.iterdir()] == ["cell.begun.json"]
-    assert cell(path, {"epochs": 3}, lambda: {"loss": 1.0}) == {"loss": 1.0}
+    assert memo(path, {"epochs": 3}, lambda: {"loss": 1.0}) == {"loss": 1.0}
     assert [p.name for p in tmp_path.iterdir()] == ["cell.json"]
 
 
-def test_a_cell_that_was_begun_goes_on_under_its_own_settings_alone(tmp_path: Path) -> None:
+def test_interrupted_computation_continues_only_under_its_settings(tmp_path: Path) -> None:
     def killed() -> dict[str, Any]:
         raise KeyboardInterrupt
 
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
-        cell(path, {"digits": 3600}, killed)
+        memo(path, {"digits": 3600}, killed)
     with pytest.raises(ValueError, match=r"cell.begun.json: made with other settings \(digits\)"):
-        cell(path, {"digits": 54000}, dict)
+        memo(path, {"digits": 54000}, dict)
 
 
 @pytest.mark.parametrize("other", [{"epochs": 4, "lr": 1.0}, {"epochs": 3}, {"epochs": 3, "lr": 1.0, "seed": 0}])
-def test_other_settings_are_told(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_other_settings_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     path = tmp_path / "cell.json"
-    cell(path, {"epochs": 3, "lr": 1.0}, dict)
+    memo(path, {"epochs": 3, "lr": 1.0}, dict)
     with pytest.raises(ValueError, match=r"cell.json: made with other settings \((epochs|lr|seed)\); choose another"):
-        cell(path, other, dict)
+        memo(path, other, dict)
 
 
-def test_a_damaged_cell_is_told(tmp_path: Path) -> None:
+def test_damaged_file_is_refused(tmp_path: Path) -> None:
     write_bytes(tmp_path / "cell.json", b'{"settings": {')
     with pytest.raises(ValueError, match="not a complete JSON file"):
-        cell(tmp_path / "cell.json", {}, dict)
+        memo(tmp_path / "cell.json", {}, dict)
     write_bytes(tmp_path / "cell.json", b"{}")
-    with pytest.raises(ValueError, match="not a cell, which has settings and figures; remove it"):
-        cell(tmp_path / "cell.json", {}, dict)
+    with pytest.raises(ValueError, match="not a memo file, which has settings and figures; remove it"):
+        memo(tmp_path / "cell.json", {}, dict)
+
+
+def test_recorded_figures_without_settings_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "cell.json"
+    write_json(path, {"settings": None, "origin": "0.1.0", "figures": {"accuracy": 0.25}})
+    assert memo(path, {"epochs": 3}, lambda: {"accuracy": 0.5}) == {"accuracy": 0.5}
+    assert read_json(path)["settings"] == {"epochs": 3}

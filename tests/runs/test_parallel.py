@@ -1,4 +1,4 @@
-"""Trainings side by side end with whoever began them: by an error, an interrupt, or kill -9."""
+"""Parallel trainings end with the process that started them: on an error, an interrupt, or kill -9."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from onlooker.runs import parallel as side_by_side
-from onlooker.runs.parallel import compute, fitting, processes
+from onlooker.runs import parallel
+from onlooker.runs.parallel import default_jobs, run_parallel
 
 _PARENT = """
 import sys, time
@@ -21,10 +21,9 @@ from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_parallel import train
-from onlooker.runs.parallel import compute, processes
+from onlooker.runs.parallel import run_parallel
 if __name__ == "__main__":
-    with processes(2) as pool:
-        compute(pool, "training", {{str(i): partial(train, Path({folder!r}), i) for i in range(8)}})
+    run_parallel({{str(i): partial(train, Path({folder!r}), i) for i in range(8)}}, 2)
 """
 
 
@@ -56,27 +55,27 @@ def until(what: Any, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_every_task_has_one_thread_and_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with processes(1) as pool:
-        compute(pool, "training", {"a": partial(right, 1), "b": partial(right, 2)}, done=1)
-        compute(pool, "nothing", {})
+def test_one_thread_and_one_line_per_task(capsys: pytest.CaptureFixture[str]) -> None:
+    results = run_parallel({"a": partial(right, 1), "b": partial(right, 2)}, 1, done=1)
+    assert results == {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.0}}
+    assert run_parallel({}, 1, "nothing") == {}
     output = capsys.readouterr().out
     assert "a: 100.0 %" in output
     assert "b: 0.0 %" in output
     assert "nothing" not in output
 
 
-def test_the_first_error_ends_those_that_run(tmp_path: Path) -> None:
+def test_first_error_ends_the_others(tmp_path: Path) -> None:
     began = time.monotonic()
     tasks = {"slow": partial(train, tmp_path, 0), "wrong": wrong, "never": partial(train, tmp_path, 1)}
-    with pytest.raises(ValueError, match="no clips"), processes(2) as pool:
-        compute(pool, "training", tasks)
+    with pytest.raises(ValueError, match="no clips"):
+        run_parallel(tasks, 2)
     assert time.monotonic() - began < 60
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_nobody_trains_on_when_the_parent_is_gone(tmp_path: Path, how: signal.Signals) -> None:
+def test_trainings_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
     parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
@@ -88,19 +87,49 @@ def test_nobody_trains_on_when_the_parent_is_gone(tmp_path: Path, how: signal.Si
         parent.kill()
     parent.wait(timeout=60)
     until(lambda: not any(map(alive, workers)))
-    assert len(list(tmp_path.glob("begun-*"))) == 2, "those that waited are not begun"
+    assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
 
 
 @pytest.mark.parametrize(
-    ("gpu", "memory", "expected"), [(False, 24, 4), (False, 9, 2), (False, 2, 1), (False, None, 4), (True, 24, 1)]
+    ("gpus", "memory", "expected"),
+    [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (1, 24, 1), (3, 24, 3)],
 )
-def test_as_many_as_fit(monkeypatch: pytest.MonkeyPatch, gpu: bool, memory: int | None, expected: int) -> None:
-    monkeypatch.setattr(side_by_side, "cores", lambda: 4)
-    monkeypatch.setattr(side_by_side, "memory_gb", lambda: memory)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert fitting(4) == expected
+def test_default_jobs(monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(parallel, "memory_gb", lambda: memory)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert default_jobs(4) == expected
 
 
-def test_not_even_one() -> None:
-    with pytest.raises(ValueError, match="-1 trainings side by side, expected at least one"), processes(-1):
-        pass
+def gpu() -> dict[str, Any]:
+    time.sleep(1)  # so that each process gets a task
+    return {"accuracy": 1.0, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "process": os.getpid()}
+
+
+@pytest.mark.parametrize(("visible", "names"), [(None, {"0", "1"}), ("5,7", {"5", "7"})])
+def test_processes_are_spread_over_gpus(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, names: set[str]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(parallel, "_gpus", lambda: 2)
+    results = run_parallel({str(i): gpu for i in range(4)}).values()
+    assert {found["gpu"] for found in results} == names
+    assert len({found["process"] for found in results}) == 2
+
+
+def ended() -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_process_ended_by_the_system_is_explained() -> None:
+    with pytest.raises(RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 1"):
+        run_parallel({"a": ended}, 1)
+
+
+def test_no_job_is_refused() -> None:
+    with pytest.raises(ValueError, match="-1 trainings in parallel, expected at least one"):
+        run_parallel({}, -1)

@@ -23,9 +23,9 @@ def figures(**accuracies: float) -> dict[str, Any]:
         "spread": dict.fromkeys(accuracies),
         "frame_accuracy": dict.fromkeys(accuracies, 0.25),
         "per_seed": {name: [value, value] for name, value in accuracies.items()},
-        "streams": dict.fromkeys(accuracies, "rgb"),
+        "modality": dict.fromkeys(accuracies, "rgb"),
         "places": {name: found for name, found in places.items() if name == "motion"},
-        "fused_weights": {},
+        "ensemble_weights": {},
         "majority": 0.125,
         "test_videos": 16,
         "splits": 1,
@@ -57,7 +57,7 @@ def test_several_sets_stand_beside_each_other(tmp_path: Path) -> None:
 
 def test_rows_of_other_models_stay_where_some_are_added(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "fused_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
+    add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "ensemble_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
     for _ in range(2):  # made twice, it stands there once
         add_results(path, "hands", figures(**{"single-frame": 0.3}), DATA, TINY, MORE, add=True)
     hands = read(path)["figures"]["hands"]
@@ -94,10 +94,10 @@ def test_rows_are_added_only_to_their_like(
 
 def test_new_rows_of_what_is_fused_are_fused_anew(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "fused_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
+    add_results(path, "hands", {**figures(lstm=0.5, motion=0.6), "ensemble_weights": {"lstm": 1.0}}, DATA, TINY, FIRST)
     with pytest.raises(ValueError, match="hands has lstm fused, and new rows of lstm; fuse them anew, too"):
         add_results(path, "hands", figures(lstm=0.4), DATA, TINY, MORE, add=True)
-    anew = {**figures(lstm=0.4, fused=0.7), "fused_weights": {"lstm": 0.5}}
+    anew = {**figures(lstm=0.4, ensemble=0.7), "ensemble_weights": {"lstm": 0.5}}
     add_results(path, "hands", anew, DATA, TINY, MORE, add=True)
     hands = read(path)["figures"]["hands"]
     assert (hands["accuracy"]["fused"], hands["fused_weights"]) == (0.7, {"lstm": 0.5})

@@ -116,7 +116,7 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
     rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
     (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
     figures = compare(
-        folder, tmp_path / "out", [ModelSpec(MODEL)], lambda c: make_splits(c, leave_out=True), [0], DATA, TINY, jobs=1
+        folder, tmp_path / "out", [ModelSpec("convnet")], lambda c: make_splits(c, leave_out=True), [0], DATA, TINY, jobs=1
     )
     assert figures["splits"] == 4
     assert figures["test_videos"] == 15

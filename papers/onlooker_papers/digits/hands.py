@@ -8,7 +8,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
-from onlooker.runs.memo import cell
+from onlooker.runs.memo import memo
 from onlooker.runs.train import read_clips
 from onlooker_papers.digits.models import ModelSpec, settings_of, train
 from onlooker_papers.digits.pretraining import SIZE
@@ -46,4 +46,4 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: ModelSpec, epochs: i
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
     settings = {"clips": clips.name, **how.to_dict(), **settings_of(who, folder, encoders)}
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)

@@ -18,7 +18,7 @@ from onlooker.evaluation.metrics import boxes_with_a_window, measure, wilson_int
 from onlooker.models.classifier import OPINIONS
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.demo import answers
-from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.memo import fingerprint, memo
 from onlooker.structures import Evaluation
 from onlooker_papers.digits.models import (
     CEILING,
@@ -86,7 +86,7 @@ def compete(
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def validate(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) -> float:
@@ -101,7 +101,7 @@ def validate(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) 
         return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
 
     settings = _settings(variant, tests, sides, validation_frames=FRAMES, weights=fingerprint(folder))
-    return float(cell(_validated(folder), settings, compute)["accuracy"])
+    return float(memo(_validated(folder), settings, compute)["accuracy"])
 
 
 def out_of_phase(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) -> float:
@@ -120,7 +120,7 @@ def out_of_phase(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sid
         return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
 
     settings = _settings(variant, tests, sides, begins_later=_LATER, weights=fingerprint(folder))
-    return float(cell(_later(folder), settings, compute)["accuracy"])
+    return float(memo(_later(folder), settings, compute)["accuracy"])
 
 
 def _validated(folder: Path) -> Path:
@@ -214,7 +214,7 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
             **figures,
         }
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def pair_posterior(first: Tensor, second: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from onlooker.data.digits import Digits, Sides
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.memo import cell
+from onlooker.runs.memo import memo
 from onlooker.training.fit import fit
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 
@@ -75,7 +75,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) 
             "minutes": round(seconds(folder) / 60, 1),
         }
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:

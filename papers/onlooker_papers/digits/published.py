@@ -15,7 +15,7 @@ from onlooker.data.moving_mnist import Batch, MovingDigits, ordered_label
 from onlooker.data.transforms import to_video
 from onlooker.files import write_bytes
 from onlooker.models.classifier import Classifier
-from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.fit import choose_precision
 from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
@@ -127,13 +127,13 @@ def table_cell(
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in READINGS}
         learn = features["training"], ordered_label(sets["training"].labels)
         return {
-            kind: cell(
+            kind: memo(
                 parts / f"{kind}.json", settings, partial(_rounds, *learn, tests, kind, count, f"{variant}, {encoder}")
             )
             for kind, count in rounds.items()
         }
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def _rounds(
@@ -183,10 +183,10 @@ def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int 
         with Progress(transient=True) as progress:
             for number in progress.track(range(rounds), description=f"{variant}, {rounds} rounds of conv3d"):
                 one = partial(train_conv3d, *learn, sets, number)
-                found.append(cell(folder / "checkpoints" / f"{number}.json", settings, one))
+                found.append(memo(folder / "checkpoints" / f"{number}.json", settings, one))
         return {"conv3d": {name: _summary(_together([of[name] for of in found])) for name in sets}}
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def _together(rounds: Sequence[Mapping[str, float]]) -> Rounds:

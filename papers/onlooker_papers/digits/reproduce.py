@@ -9,7 +9,7 @@ from onlooker.data.digits import Sides, split_digits
 from onlooker.data.folder import find_clips
 from onlooker.data.moving_mnist import VARIANTS
 from onlooker.files import read_json, write_json
-from onlooker.runs.memo import cell
+from onlooker.runs.memo import memo
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, ceiling, compete, out_of_phase, validate
@@ -240,7 +240,7 @@ class _Tables:
 
     def _memory(self) -> Row:
         encoders, path = list(self.budget.memory), self.run / "memory.json"
-        return Row.of(cell(path, {"encoders": encoders}, lambda: memory_table(encoders)), path)
+        return Row.of(memo(path, {"encoders": encoders}, lambda: memory_table(encoders)), path)
 
     def _hands(self, name: str) -> Row:
         assert self.clips is not None, "without clips there are no such rows"

@@ -29,7 +29,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.localize import choose, frame_answers, frame_grad_cam
-from onlooker.runs.memo import cell
+from onlooker.runs.memo import memo
 from onlooker.runs.train import read_clips, train
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
@@ -91,8 +91,8 @@ def reproduce(run: Path, budget: str = "standard", results: Path | None = None) 
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "training": how.to_dict(), **asdict(chosen)}
     # JSON knows no tuples.
     settings["actions"] = list(chosen.actions)
-    trained = cell(run / "training.json", settings, lambda: _train(run, chosen, how), run / "training")
-    figures = {**trained, **cell(run / "places.json", settings, lambda: _score(run))}
+    trained = memo(run / "training.json", settings, lambda: _train(run, chosen, how), run / "training")
+    figures = {**trained, **memo(run / "places.json", settings, lambda: _score(run))}
     write_json(run / "figures.json", figures)
     if results is not None:
         flag = "" if budget == "standard" else f"--{budget} "

@@ -26,7 +26,7 @@ from onlooker.files import read_json, write_json
 from onlooker.models.classifier import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import make_store, open_stores, stored_clips
-from onlooker.runs.memo import cell, check_settings
+from onlooker.runs.memo import check_settings, memo
 from onlooker.runs.train import read_curves, train
 from onlooker.video.reader import read
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
@@ -143,7 +143,7 @@ def reproduce(
     cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
     _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
     models = {
-        name: cell(
+        name: memo(
             path, {"model": name, **settings}, partial(_compute, run, chosen, name, budget), run / "models" / name
         )
         for name, path in cells.items()

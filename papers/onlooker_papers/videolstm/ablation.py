@@ -18,7 +18,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.localize import frame_answers
-from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.fit import fit
 from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
@@ -125,7 +125,7 @@ def compete(
             "parameters": count_parameters(model),
         }
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def settings_of(
@@ -155,7 +155,7 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
         return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 
-    return cell(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
+    return memo(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
 
 
 def compete_localized(
@@ -170,7 +170,7 @@ def compete_localized(
         sides = (clips_of(side, counts[side], 0).seen_as(who.modality) for side in ("validation", "test"))
         return localized(load(run / name, device="cpu"), *sides)
 
-    return cell(run / f"{name}-localized.json", settings, compute)
+    return memo(run / f"{name}-localized.json", settings, compute)
 
 
 def compete_explained(
@@ -183,7 +183,7 @@ def compete_explained(
     def compute() -> dict[str, Any]:
         return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(who.modality))
 
-    return cell(run / f"{name}-explained.json", settings, compute)
+    return memo(run / f"{name}-explained.json", settings, compute)
 
 
 def _settings_of_trained(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.data.digits import split_digits
-from onlooker.runs.memo import stored
-from onlooker.runs.parallel import Task, compute, processes
+from onlooker.runs.memo import read_memo
+from onlooker.runs.parallel import Task, run_parallel
 from onlooker_papers.videolstm import timing
 from onlooker_papers.videolstm.ablation import (
     GROUNDED,
@@ -50,7 +50,7 @@ def train_ahead(
             continue
         name, how = f"{who.name}-{clips}-seed{seed}", budget.training_on(clips)
         # All that is there is looked at before anything is trained.
-        there = stored(run / f"{name}.json", settings_of(who, clips, seed, clips_of, budget.counts, how))
+        there = read_memo(run / f"{name}.json", settings_of(who, clips, seed, clips_of, budget.counts, how))
         more = ("localized", "explained") if whole and who in LOCATED else ()
         if there is None or not all((run / f"{name}-{part}.json").exists() for part in more):
             tasks[name] = functools.partial(_of_model, run, budget, who, clips, seed, mnist)
@@ -59,8 +59,7 @@ def train_ahead(
         if not (run / f"{name}-segments.json").exists():
             tasks[name] = functools.partial(_of_times, run, budget, seed, mnist)
     if tasks:
-        with processes(jobs) as pool:
-            compute(pool, "training", tasks)
+        run_parallel(tasks, jobs)
 
 
 def _of_model(

@@ -15,7 +15,7 @@ from onlooker.evaluation.results import write_results
 from onlooker.files import write_json
 from onlooker.runs.ensemble import fuse
 from onlooker.runs.features import make_features
-from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train
 from onlooker.structures import ClipError
 from onlooker_papers.videolstm.official_budget import (
@@ -174,7 +174,7 @@ class _Runs:
             "choose_on": self.budget.choose_on,
             "weights": fingerprint(run),
         }
-        return cell(
+        return memo(
             self.folder / f"{MOTION}-places.json",
             self._settings() | made_of,
             lambda: score_places(run, validation, test, annotated, stores, self.budget.choose_on),
@@ -214,7 +214,7 @@ class _Runs:
             measured = compute()
             return {name: measured[name] for name in (*_KEPT, "weights") if name in measured}
 
-        return cell(run.with_name(f"{run.name}.json"), self._settings() | settings, kept, run)
+        return memo(run.with_name(f"{run.name}.json"), self._settings() | settings, kept, run)
 
     def _settings(self) -> dict[str, Any]:
         """What all cells depend on."""

@@ -5,18 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onlooker.config import SharedConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import read_specs
+from onlooker.runs.model_spec import parse_specs
 from onlooker.runs.recorded import add_results
 from onlooker_papers.sets import set_name
 from onlooker_papers.videolstm.budget import ClipsBudget
 
 # A single frame and the models of Li et al. 2016 in their order, the report's, flow beside the picture, attention that
 # follows it, two streams together.
-MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,fused"
+MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,ensemble"
 RESULTS = "videolstm-clips.json"
 
 
@@ -55,9 +54,9 @@ def compete_on_clips(
     found = {}
     for folder, command in folders.items():
         name = set_name(folder)
-        specs, fused = read_specs(SharedConfig(MODELS), budget.data)
+        specs, members = parse_specs(MODELS, budget.data)
         found[name] = compare(
-            folder, run / name, specs, make_splits, budget.seeds, budget.data, budget.training, jobs, fused,
+            folder, run / name, specs, make_splits, budget.seeds, budget.data, budget.training, jobs, members,
             clips_a_class=budget.clips,
         )  # fmt: skip
         if results is not None:

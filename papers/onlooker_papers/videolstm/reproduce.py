@@ -11,7 +11,7 @@ from typing import Any
 from onlooker.data.digits import Sides, split_digits
 from onlooker.evaluation.results import check_command, with_rows_anew, write_results
 from onlooker.files import write_json
-from onlooker.runs.parallel import fitting
+from onlooker.runs.parallel import default_jobs
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (
     BEST,
@@ -80,7 +80,7 @@ def reproduce(
     chosen, sides = BUDGETS[budget], split_digits(mnist)
     # Rows made anew go among those of the whole.
     command = _command(budget, only if only in PARTS else None, "MNIST" if mnist else None, results=Path("results"))
-    jobs = jobs or fitting(_GIB)
+    jobs = jobs or default_jobs(_GIB)
     ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in specs:
         return _anew(run, chosen, sides, specs[only], results, command, ahead)

@@ -17,7 +17,7 @@ from onlooker.models.classifier import count_parameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, joined, load
 from onlooker.runs.localize import ONSETS, Scores, choose_times
-from onlooker.runs.memo import cell, fingerprint
+from onlooker.runs.memo import fingerprint, memo
 from onlooker.structures import Segment
 from onlooker.training.fit import fit
 from onlooker_papers.videolstm.ablation import TRAINING
@@ -89,7 +89,7 @@ def learn(
             "parameters": count_parameters(model),
         }
 
-    return cell(folder.with_suffix(".json"), settings, compute, folder)
+    return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
 def compete_timed(
@@ -113,7 +113,7 @@ def compete_timed(
         sides = (clips_of(side, counts[side], 0) for side in ("validation", "test"))
         return {**timed(load(run / name, device="cpu"), *sides), **trained}
 
-    return cell(run / f"{name}-segments.json", settings, compute)
+    return memo(run / f"{name}-segments.json", settings, compute)
 
 
 def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:

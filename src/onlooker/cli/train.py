@@ -107,7 +107,7 @@ def train(
         from onlooker.runs.model_spec import ModelSpec
 
         splits, _ = asked_splits(clips, published, folds, leave_one_out)
-        _compare(clips, run, [ModelSpec(model)], [], [training.seed], splits, (), data, training, None)
+        _compare(clips, run, [ModelSpec(model.name)], [], [training.seed], splits, (), model, data, training, None)
         return
     split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
     with stoppable(resume_hint()):
@@ -200,7 +200,9 @@ def compare(
     folds: Folds = 0,
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
     run: Annotated[Path | None, typer.Option(help="Where the runs go. [default: runs/CLIPS-compared]")] = None,
-    jobs: Annotated[int, typer.Option(help="Trainings side by side, a core each; 0: one for every core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Trainings in parallel. 0: one per GPU, or as many as cores and memory allow.")
+    ] = 0,
     silhouettes: Annotated[
         str | None,
         typer.Option(
@@ -216,22 +218,24 @@ def compare(
 ) -> None:
     """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
     from onlooker.data.sets import asked_splits
-    from onlooker.runs.model_spec import FUSED, read_specs
+    from onlooker.runs.model_spec import ENSEMBLE, parse_specs
     from onlooker.runs.recorded import add_results, rows_to_add_to
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
-    specs, fused = read_specs(models, data)
-    _refuse_idle_flow(context, [spec.seen(data) for spec in specs])
+    specs, members = parse_specs(models.name, data)
+    _refuse_idle_flow(context, [spec.data_config(data) for spec in specs])
     chosen = list(range(training.seed, training.seed + seeds))
     name, asked = name or _name(clips), shlex.join(["onlooker", *sys.argv[1:]])
     if add:
         if results is None:
             raise ValueError("--add without --results says nothing of where to; give both, or neither")
-        rows = [*(spec.name for spec in specs), *([FUSED] if fused else [])]
-        for made in rows_to_add_to(results, name, rows, bool(fused))[1]:
+        rows = [*(spec.name for spec in specs), *([ENSEMBLE] if members else [])]
+        for made in rows_to_add_to(results, name, rows, bool(members))[1]:
             _refuse_other_settings(context, made)
     splits, left_out = asked_splits(clips, published, folds, leave_one_out)
-    figures = _compare(clips, run, specs, fused, chosen, splits, left_out, data, training, jobs or None, silhouettes)
+    figures = _compare(
+        clips, run, specs, members, chosen, splits, left_out, models, data, training, jobs or None, silhouettes
+    )
     if results:
         add_results(results, name, figures, data, training, asked, add)
 
@@ -291,10 +295,11 @@ def _compare(
     clips: Path,
     run: Path,
     models: list["ModelSpec"],
-    fused: list["ModelSpec"],
+    members: list["ModelSpec"],
     seeds: list[int],
     splits: "Splits",
     left_out: Sequence["ClipError"],
+    model: ModelConfig,
     data: DataConfig,
     training: TrainConfig,
     jobs: int | None,
@@ -307,7 +312,18 @@ def _compare(
 
     with stoppable():
         figures = compare.compare(
-            clips, run, models, splits, seeds, data, training, jobs, fused, silhouettes, left_out=left_out
+            clips,
+            run,
+            models,
+            splits,
+            seeds,
+            data,
+            training,
+            jobs,
+            members,
+            silhouettes,
+            left_out=left_out,
+            model=model,
         )
     columns, rows = compare.table(figures)
     shown = Table(*columns)

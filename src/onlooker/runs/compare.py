@@ -22,11 +22,11 @@ from onlooker.evaluation.results import cores
 from onlooker.evaluation.report import percent
 from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import read_clips, train
-from onlooker.runs.model_spec import FUSED, ModelSpec, check_specs
+from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
 from onlooker.runs.ensemble import fuse
-from onlooker.runs.parallel import compute, processes
+from onlooker.runs.parallel import run_parallel
 from onlooker.runs.masks import BASELINES, Truth, mean_places, read_truth, score_places
-from onlooker.models.registry import MODELS, configured
+from onlooker.models.registry import configured
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.recognizer import load, resolve_normalization
 from onlooker.structures import ClipError
@@ -45,6 +45,7 @@ class Cell:
     """One training: a model, a seed, a split."""
 
     spec: ModelSpec
+    model: ModelConfig
     data: DataConfig
     training: TrainConfig
     split_name: str
@@ -58,11 +59,11 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of its run inside the comparison."""
-        return f"{self.spec.name}/{self.part}"
+        return f"{self.spec.folder}/{self.part}"
 
     def settings(self, folder: Path) -> dict[str, dict[str, Any]]:
         """What its figures depend on."""
-        groups = {"model": self.spec.model, "data": self.data, "training": self.training}
+        groups = {"model": self.model, "data": self.data, "training": self.training}
         return {**{name: group.to_dict() for name, group in groups.items()}, "split": self.split.to_dict(folder)}
 
     def done(self, out: Path) -> bool:
@@ -72,26 +73,26 @@ class Cell:
     def compute(self, folder: Path, out: Path) -> dict[str, Any]:
         """Train it, or go on where it was cut off."""
         return train(
-            folder, out / self.name, self.spec.model, self.data, self.training, self.split, resume=True, quiet=True
+            folder, out / self.name, self.model, self.data, self.training, self.split, resume=True, quiet=True
         )
 
 
 @dataclass(frozen=True)
-class FusedCell:
-    """Trained cells of one seed and split that answer together."""
+class EnsembleCell:
+    """An ensemble of trained cells of one seed and split."""
 
     members: tuple[Cell, ...]
 
     @property
     def name(self) -> str:
         """The name of its folder inside the comparison."""
-        return f"{FUSED}/{self.members[0].part}"
+        return f"{ENSEMBLE}/{self.members[0].part}"
 
     def settings(self, folder: Path) -> dict[str, dict[str, Any]]:
         """What its figures depend on."""
         of_members = {member.spec.name: member.settings(folder) for member in self.members}
         splits = [settings.pop("split") for settings in of_members.values()]  # which are one and the same
-        return {"fusion": {"members": list(of_members), **of_members}, "split": splits[0]}
+        return {"ensemble": {"members": list(of_members), **of_members}, "split": splits[0]}
 
     def done(self, out: Path) -> bool:
         """Whether its figures are there, and of its members as they are now."""
@@ -129,10 +130,11 @@ def compare(
     data: DataConfig,
     training: TrainConfig,
     jobs: int | None = None,
-    fused: Sequence[ModelSpec] = (),
+    members: Sequence[ModelSpec] = (),
     silhouettes: str | None = None,
     clips_a_class: int = 0,
     left_out: Sequence[ClipError] = (),
+    model: ModelConfig = ModelConfig(),
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
 
@@ -142,64 +144,65 @@ def compare(
     Args:
         folder: the clips, one class a sub-folder, or where those of given splits are.
         out: gets a run for every cell, comparison.json and report.html.
-        models: what to compare; each may see other streams (`read_specs`).
+        models: what to compare (`parse_specs`).
         splits: by name, such as official ones, or what makes them from the clips that can be read. Each seed's accuracy
             counts the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         data, training: settings, the same for all models but for their streams; the attention_regularization is that of models that
             attend.
-        jobs: trainings side by side, one thread each; None: one for every core.
-        fused: those of the models whose answers are fused late, for each seed and split with weights that validation
-            clips choose: one more row, without training. None of them: no such row.
+        jobs: trainings in parallel; None: `default_jobs`.
+        members: those of the models that form an ensemble, for each seed and split with weights chosen on validation
+            clips: one more row, without training. None: no such row.
         silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
             them. None: it is not.
         clips_a_class: at most so many of each class take part; 0: all.
         left_out: clips that given splits have left out already.
+        model: settings of all models.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
-        `streams`: what each saw; `fused_weights`: of those that were fused, means over seeds and splits; `places`: of
+        `modality` of each; `ensemble_weights`: of its members, means over seeds and splits; `places`: of
         each that attends, the figures of `score_places`, means over seeds;
         `majority`: what always saying one and the same class can reach on the test videos; and the counts.
 
     Raises:
-        ValueError: no model of a name, a model twice, a fused one that is not among the models, a penalty where none
+        ValueError: no model of a name, a model twice, a member that is not among the models, a penalty where none
             attends, or a cell that was made with other settings.
     """
-    check_specs(models, fused)
+    check_specs(models, members, model)
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     if training.attention_regularization and not any(_penalty(spec, training) for spec in models):
         raise ValueError(f"attention_regularization is {training.attention_regularization}, and none of the models attends; leave it out")
-    jobs = jobs or cores()
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
     given = {} if callable(splits) else splits
     clips = list(dict.fromkeys(clip for split in given.values() for clip in split.clips)) or few_of_each(
         find_clips(folder), clips_a_class
     )
     classes = sorted({clip.label for clip in clips})
-    seen = [resolve_normalization(each.seen(data), each.model.pretrained) for each in models]
-    for spec, config in zip(models, seen, strict=True):  # what does not fit is told before clips are read
-        configured(spec.model, config, len(classes))
+    models_of = [each.model_config(model) for each in models]
+    seen = [resolve_normalization(each.data_config(data), model.pretrained) for each in models]
+    for each, config in zip(models_of, seen, strict=True):  # what does not fit is an error before clips are read
+        configured(each, config, len(classes))
     streams = {config.modality for config in seen}
     everything = replace(seen[0], modality=streams.pop() if len(streams) == 1 else "both")
-    samples, skipped = read_clips(clips, classes, everything, processes=jobs)
+    samples, skipped = read_clips(clips, classes, everything, processes=jobs or cores())
     unreadable = {error.path for error in skipped}
     whole = {name: split.without(unreadable) for name, split in given.items()}
     splits = splits(samples.clips) if callable(splits) else whole
     cells = [
-        Cell(spec, config, replace(training, seed=seed, attention_regularization=_penalty(spec, training)), name, split)
-        for spec, config in zip(models, seen, strict=True)
+        Cell(spec, each, config, replace(training, seed=seed, attention_regularization=_penalty(spec, training)), name, split)
+        for spec, each, config in zip(models, models_of, seen, strict=True)
         for seed in seeds
         for name, split in splits.items()
     ]
-    together = _fused_cells(cells, fused)
+    together = _ensembles(cells, members)
     _compute_all(cells, together, folder, out, jobs)
     names = [spec.name for spec in models]
-    results = _gather(out, [*names, *([FUSED] if fused else [])], splits, seeds)
-    results["weights"] = "ImageNet" if models[0].model.pretrained else "from scratch"
-    results["streams"] = {name: config.modality for name, config in zip(names, seen, strict=True)}
-    results["fused_weights"] = _fused_weights(out, fused, together)
+    results = _gather(out, [*names, *([ENSEMBLE] if members else [])], splits, seeds)
+    results["weights"] = "ImageNet" if model.pretrained else "from scratch"
+    results["modality"] = {name: config.modality for name, config in zip(names, seen, strict=True)}
+    results["ensemble_weights"] = _ensemble_weights(out, members, together)
     results["skipped"] = [str(error) for error in (*left_out, *skipped)]
     if truth is not None:
         results["places"] = _places(out, models, splits, seeds, truth)
@@ -222,32 +225,32 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def _penalty(spec: ModelSpec, training: TrainConfig) -> float:
     """The weight of the penalty on what is attended: none where nothing is."""
-    return training.attention_regularization if MODELS[spec.model.name].attends else 0.0
+    return training.attention_regularization if spec.attends else 0.0
 
 
-def _fused_cells(cells: Sequence[Cell], fused: Sequence[ModelSpec]) -> list[FusedCell]:
+def _ensembles(cells: Sequence[Cell], members: Sequence[ModelSpec]) -> list[EnsembleCell]:
     # Of each model the cells are in one order, that of seeds and splits.
-    members = [[cell for cell in cells if cell.spec == spec] for spec in fused]
-    return [FusedCell(of_part) for of_part in zip(*members, strict=True)]
+    columns = [[cell for cell in cells if cell.spec == spec] for spec in members]
+    return [EnsembleCell(of_part) for of_part in zip(*columns, strict=True)]
 
 
-def _fused_weights(out: Path, fused: Sequence[ModelSpec], cells: Sequence[FusedCell]) -> dict[str, float]:
-    """What each of those that were fused counts, means over seeds and splits."""
+def _ensemble_weights(out: Path, members: Sequence[ModelSpec], cells: Sequence[EnsembleCell]) -> dict[str, float]:
+    """The weight of each member, mean over seeds and splits."""
     weights = [read_json(out / cell.name / _EVALUATION)["weights"] for cell in cells]
     means = [mean(of_member) for of_member in zip(*weights, strict=True)]
-    return {spec.name: weight for spec, weight in zip(fused, means, strict=True)}
+    return {spec.name: weight for spec, weight in zip(members, means, strict=True)}
 
 
-def _compute_all(cells: Sequence[Cell], together: Sequence[FusedCell], folder: Path, out: Path, jobs: int) -> None:
+def _compute_all(cells: Sequence[Cell], together: Sequence[EnsembleCell], folder: Path, out: Path, jobs: int | None) -> None:
     """What is not there yet, once all that is there is known to be what is asked for."""
-    kinds: dict[str, Sequence[Cell | FusedCell]] = {"training": cells, "fusing": together}
+    kinds: dict[str, Sequence[Cell | EnsembleCell]] = {"training": cells, "ensembles": together}
     for cell in chain(*kinds.values()):
         _check_settings(out / cell.name, cell.settings(folder))
-    with processes(jobs) as pool:
-        for what, of_kind in kinds.items():
-            todo = [cell for cell in of_kind if not cell.done(out)]
-            tasks = {cell.name: partial(cell.compute, folder, out) for cell in todo}
-            compute(pool, what, tasks, done=len(of_kind) - len(todo))
+    for what, of_kind in kinds.items():
+        todo = [cell for cell in of_kind if not cell.done(out)]
+        run_parallel(
+            {cell.name: partial(cell.compute, folder, out) for cell in todo}, jobs, what, done=len(of_kind) - len(todo)
+        )
 
 
 def _check_settings(run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
@@ -301,7 +304,7 @@ def _places(
     out: Path, models: Sequence[ModelSpec], splits: Mapping[str, Split], seeds: Sequence[int], truth: Truth
 ) -> dict[str, Any]:
     """Where the models that attend looked in the test clips of all splits, means over seeds."""
-    attentive = [each.name for each in models if MODELS[each.model.name].attends]
+    attentive = [each.name for each in models if each.attends]
     steps = track(attentive, "where they looked", disable=not attentive)
     return {
         name: mean_places(
@@ -343,9 +346,9 @@ def _page(
     parts = f"{'one split' if splits == 1 else f'{splits} splits'} · {results['test_videos']} test videos"
     page = Page(f"Models side by side: {name}", f"{parts} · seeds {', '.join(map(str, seeds))}")
     page.table(rows, columns, "Means over seeds; every model saw the same clips, in the same number of epochs at most.")
-    if weights := results["fused_weights"]:
+    if weights := results["ensemble_weights"]:
         shares = ", ".join(f"{percent(weight, 0)} {member}" for member, weight in weights.items())
-        page.text(f"fused: the answers of trained models together, by weights that validation clips chose ({shares}).")
+        page.text(f"ensemble: the scores of trained models, averaged with weights chosen on validation clips ({shares}).")
     page.figure(
         to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
     )
@@ -353,7 +356,7 @@ def _page(
         page.heading("Where")
         columns, rows = _places_table(places)
         page.table(rows, columns, "Share of frames of test clips; the silhouettes were not seen in training.")
-    attentive = [spec.name for spec in models if MODELS[spec.model.name].attends]
+    attentive = [spec.name for spec in models if spec.attends]
     if attentive:
         page.heading("What they looked at")
         page.text("Test clips drawn by lot, half of them clips that the model got wrong where there are so many.")
@@ -363,7 +366,7 @@ def _page(
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["what was found"])
     with page.details("Settings"):
-        streams = ", ".join(f"{model} {seen}" for model, seen in results["streams"].items())
+        streams = ", ".join(f"{model} {seen}" for model, seen in results["modality"].items())
         values = {**data.to_dict(), "streams": streams, **training.to_dict()}
         page.table([[key, str(value)] for key, value in values.items()], ["setting", "value"])
     return page

@@ -1,4 +1,4 @@
-"""Cells of a table: each is computed once, kept as a small file, and believed only under the settings that made it."""
+"""Results are memoized in small JSON files, keyed by their settings: what was computed once is not computed again."""
 
 import hashlib
 import shutil
@@ -6,70 +6,64 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import onlooker
 from onlooker.files import read_json, write_json
 
+__all__ = ["check_settings", "fingerprint", "memo", "read_memo"]
 
-def cell(
+
+def memo(
     path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]], training: Path | None = None
 ) -> dict[str, Any]:
-    """The figures in `path`, computed and written where they are not there yet.
+    """The figures in `path`, computed and written if they are not there yet.
+
+    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
+    are null (figures recorded before memo files were kept) answers for no settings and is replaced.
 
     Args:
         path: a JSON file.
         settings: what the figures depend on, as plain builtins.
-        compute: makes the figures, as plain builtins. Killed in its midst, it leaves its settings in `NAME.begun.json`.
-        training: folder of the training behind the cell. Once the cell is written nobody goes on from its checkpoints,
-            and they are removed.
+        compute: returns the figures, as plain builtins. If it is interrupted, its settings stay in `NAME.begun.json`.
+        training: folder of the training behind the figures; its checkpoints are removed once the figures are written.
 
     Raises:
-        ValueError: the file holds a cell that other settings made, or one was begun under other settings.
+        ValueError: the file, or a computation that was interrupted, belongs to other settings.
     """
-    figures = stored(path, settings)
+    figures = read_memo(path, settings)
     if figures is None:
         begun = _begun(path)
         write_json(begun, dict(settings))
         figures = compute()
-        write_json(path, {"settings": dict(settings), "figures": figures})
+        write_json(path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures})
         begun.unlink()
-    _put_away(training)
+    if training is not None:
+        _remove_checkpoints(training)
     return figures
 
 
-def stored(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The figures of a cell that is there; None where it is still to be computed, or to be gone on with.
+def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The figures of a memo file; None if they are still to be computed.
 
     Raises:
-        ValueError: as `cell`.
+        ValueError: as `memo`.
     """
     if path.exists():
-        kept = read_json(path)
-        if not {"settings", "figures"} <= set(kept):
-            raise ValueError(f"{path}: not a cell, which has settings and figures; remove it")
-        check_settings(path, kept["settings"], settings)
-        figures: dict[str, Any] = kept["figures"]
+        stored = read_json(path)
+        if not {"settings", "figures"} <= set(stored):
+            raise ValueError(f"{path}: not a memo file, which has settings and figures; remove it")
+        if stored["settings"] is None:
+            return None
+        check_settings(path, stored["settings"], settings)
+        figures: dict[str, Any] = stored["figures"]
         return figures
-    # A training that was cut off goes on from its checkpoints: under these settings or not at all.
+    # An interrupted training continues from its checkpoints, under the same settings or not at all.
     if _begun(path).exists():
         check_settings(_begun(path), read_json(_begun(path)), settings)
     return None
 
 
-def _begun(path: Path) -> Path:
-    return path.with_suffix(".begun.json")
-
-
-def fingerprint(training: Path) -> str:
-    """Of the weights that a training left in its folder: a setting of every cell that begins from them."""
-    with (training / "model" / "model.safetensors").open("rb") as weights:
-        return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
-
-
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse what is stored in `path` unless the settings that made it are these.
-
-    Raises:
-        ValueError: naming the settings that differ.
-    """
+    """Raise a ValueError that names the settings in which `stored`, of the file `path`, differs from `settings`."""
     changed = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
     if changed:
         names = ", ".join(changed)
@@ -78,9 +72,17 @@ def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str,
         )
 
 
-def _put_away(training: Path | None) -> None:
-    if training is None:
-        return
+def fingerprint(run: Path) -> str:
+    """A checksum of a run's weights: a setting of everything that is computed from them."""
+    with (run / "model" / "model.safetensors").open("rb") as weights:
+        return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
+
+
+def _begun(path: Path) -> Path:
+    return path.with_suffix(".begun.json")
+
+
+def _remove_checkpoints(training: Path) -> None:
     shutil.rmtree(training / "checkpoints", ignore_errors=True)
     if training.is_dir() and not any(training.iterdir()):
         training.rmdir()

@@ -1,101 +1,160 @@
-"""Who competes on a folder of clips: a model each with what it sees, and which of them answer together."""
+"""Model specifications: which model, on which input, with which settings, as text and as a record."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import cast, get_args
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
-from onlooker.config import DataConfig, Modality, ModelConfig, SharedConfig
+from onlooker.config import DataConfig, Modality, ModelConfig
 from onlooker.models.registry import MODELS
 
-FUSED = "fused"
-# The two streams of VideoLSTM (Li et al. 2016): the picture where the flow says, and the flow itself.
-_USUALLY_FUSED = "motion+convlstm:flow"
+__all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "parse_specs"]
+
+ENSEMBLE = "ensemble"
+# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
+_DEFAULT_MEMBERS = "motion+convlstm:flow"
+# Names (torchvision:r3d_18) and values (encoder=vgg16:vector) may hold colons as well.
+_TEXT = re.compile(r"(?P<model>[^=]+?)(?::(?P<modality>rgb|flow|both))?(?P<settings>(?::\w+=.*)?)$")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model of a comparison, and what it sees.
+    """A model by name, what it sees, and how it differs from the settings of all models.
 
     Args:
-        model: its settings.
-        modality: `rgb`, `flow` or `both`; None: that of the comparison, but `both` for a model that follows the flow.
+        model: its name in the registry.
+        modality: `rgb`, `flow` or `both`; None: that of the model's recipe, else that of all models.
+        settings: fields of `ModelConfig` with other values than those of all models.
+        label: name of its row and its folder; empty: made of the rest.
     """
 
-    model: ModelConfig
+    model: str
     modality: Modality | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    label: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelSpec":
+        """Read `NAME[:rgb|flow|both][:SETTING=VALUE…]`, such as `convlstm:flow:hidden=32`.
+
+        Raises:
+            ValueError: another form, an unknown setting, or a value of the wrong type.
+        """
+        if (match := _TEXT.match(text.strip())) is None:
+            raise ValueError(f"model {text!r}, expected NAME, NAME:flow or NAME:flow:hidden=32")
+        pairs = [part.partition("=") for part in re.split(r":(?=\w+=)", match["settings"])[1:]]
+        settings = {name: _value(name, value) for name, _, value in pairs}
+        return cls(match["model"], cast(Modality | None, match["modality"]), settings)
+
+    def __str__(self) -> str:
+        settings = (f"{name}={value}" for name, value in self.settings.items())
+        return ":".join([self.model, *([self.modality] if self.modality else []), *settings])
 
     @property
     def name(self) -> str:
-        """Of its row and its folder."""
-        return self.model.name if self.modality is None else f"{self.model.name}-{self.modality}"
+        """Of its row."""
+        settings = (f"{name}={value}" for name, value in self.settings.items())
+        return self.label or "-".join([self.model, *([self.modality] if self.modality else []), *settings])
 
     @property
-    def entry(self) -> str:
-        """What `read_specs` knows it by."""
-        return self.model.name if self.modality is None else f"{self.model.name}:{self.modality}"
+    def folder(self) -> str:
+        """The name of its folder, also on systems whose file names have no colon."""
+        return re.sub(r"[^\w.=+-]", "-", self.name)
 
-    def seen(self, data: DataConfig) -> DataConfig:
-        """The comparison's settings of a sample, with the streams of this model."""
-        recipe = MODELS.get(self.model.name)
-        usual = "both" if recipe and recipe.follows_flow else data.modality
-        return replace(data, modality=self.modality or usual)
+    @property
+    def attends(self) -> bool:
+        """Whether the model has attention."""
+        return self.model in MODELS and MODELS[self.model].attends
+
+    def model_config(self, shared: ModelConfig) -> ModelConfig:
+        """The settings of all models, with those of this one; options of attention only if it attends.
+
+        Raises:
+            ValueError: a setting that there is not, or a value out of range.
+        """
+        values = {f.name: getattr(shared, f.name) for f in dataclasses.fields(ModelConfig)}
+        without = {} if self.attends else {"attention_loss": False, "glimpse": "auto"}
+        return ModelConfig.from_dict({**values, **without, "name": self.model, **self.settings})
+
+    def data_config(self, shared: DataConfig) -> DataConfig:
+        """The sample settings of all models, with the modality of this one."""
+        recipe = MODELS.get(self.model)
+        default = "both" if recipe and recipe.follows_flow else shared.modality
+        return replace(shared, modality=self.modality or default)
 
 
-def read_specs(shared: SharedConfig, data: DataConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
-    """The models of a comparison, and those among them that are fused, from words with commas between them.
-
-    A word is a model's name, behind it `:rgb`, `:flow` or `:both` where it sees other streams than the comparison; or
-    `fused=MODEL+MODEL`, of which plain `fused` is the one with `motion` and `convlstm:flow`.
+def parse_specs(text: str, data: DataConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
+    """Read a comma-separated list of models, and which of them form an ensemble.
 
     Args:
-        shared: `name`, such as `motion,convlstm:flow,fused`, and settings of all models; `attention_loss` and `glimpse` are
-            those of models that attend.
-        data: settings of a sample, whose streams are the comparison's.
+        text: such as `motion,convlstm:flow,ensemble`; an item is what `ModelSpec.parse` reads, or
+            `ensemble=MODEL+MODEL`, of which plain `ensemble` is `motion+convlstm:flow`.
+        data: sample settings of all models. A modality equal to that of all models is dropped, so that a model listed
+            twice is noticed.
+
+    Returns:
+        The models, and the members of the ensemble.
 
     Raises:
-        ValueError: `fused` twice, or `attention_loss` or a `glimpse` for models of which none attends.
+        ValueError: `ensemble` twice, or as `ModelSpec.parse`.
     """
-    words = [word.strip() for word in shared.name.split(",")]
-    together = [word for word in words if word.partition("=")[0] == FUSED]
-    if len(together) > 1:
-        raise ValueError(f"models to compare: {' and '.join(together)}; expected one of them")
-    members = (together[0].partition("=")[2] or _USUALLY_FUSED).split("+") if together else []
-    models = [_read_spec(word, shared, data) for word in words if word not in together]
-    for wanted, given in {"attention_loss": shared.attention_loss, "glimpse": shared.glimpse != "auto"}.items():
-        if given and not any(_attends(spec.model.name) for spec in models):
-            raise ValueError(f"{wanted} is about what is attended, and none of {shared.name} attends; leave it out")
-    return models, [_read_spec(member.strip(), shared, data) for member in members]
+    words = [word.strip() for word in text.split(",")]
+    ensembles = [word for word in words if word.partition("=")[0] == ENSEMBLE]
+    if len(ensembles) > 1:
+        raise ValueError(f"models to compare: {' and '.join(ensembles)}; expected one of them")
+    members = (ensembles[0].partition("=")[2] or _DEFAULT_MEMBERS).split("+") if ensembles else []
+
+    def parse(word: str) -> ModelSpec:
+        spec = ModelSpec.parse(word)
+        plain = replace(spec, modality=None)
+        return plain if plain.data_config(data) == spec.data_config(data) else spec
+
+    return [parse(word) for word in words if word not in ensembles], [parse(word) for word in members]
 
 
-def _attends(name: str) -> bool:
-    return name in MODELS and MODELS[name].attends
+def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], shared: ModelConfig | None = None) -> None:
+    """Check what is to be compared before anything is computed.
 
+    Args:
+        models: what is compared.
+        members: of the ensemble; none: there is no ensemble.
+        shared: settings of all models.
 
-def _read_spec(entry: str, shared: SharedConfig, data: DataConfig) -> ModelSpec:
-    name, _, suffix = entry.rpartition(":")
-    modality = cast(Modality, suffix) if suffix in get_args(Modality) else None
-    if modality is None:  # the colon is part of the name, as in torchvision:r3d_18
-        name = entry
-    of_attention = {} if _attends(name) else {"attention_loss": False, "glimpse": "auto"}
-    usual = ModelSpec(ModelConfig.from_dict({**shared.to_dict(), "name": name, **of_attention}))
-    other = replace(usual, modality=modality)
-    # What changes nothing has no name of its own: a model that is there twice is found out, and one folder has it.
-    return usual if other.seen(data) == usual.seen(data) else other
-
-
-def check_specs(models: Sequence[ModelSpec], fused: Sequence[ModelSpec]) -> None:
-    """Raise a ValueError unless every model is known and there once, and the fused ones are two or more of them."""
+    Raises:
+        ValueError: a model that is unknown or listed twice, members that are not two or more of the models, or a
+            setting of attention for models without attention.
+    """
     names = [spec.name for spec in models]
-    if wrong := sorted({each.entry for each in models if each.model.name not in MODELS or names.count(each.name) > 1}):
+    if wrong := sorted({str(each) for each in models if each.model not in MODELS or names.count(each.name) > 1}):
         raise ValueError(
-            f"models to compare: {', '.join(wrong)} is unknown or twice; there are {', '.join(MODELS)}, "
-            f"each also with :rgb, :flow or :both behind it, and {FUSED}"
+            f"models to compare: {', '.join(wrong)} is unknown or listed twice; there are {', '.join(MODELS)}, "
+            f"each also followed by :rgb, :flow or :both, and {ENSEMBLE}"
         )
-    entries = [spec.entry for spec in fused]
-    if missing := [spec.entry for spec in fused if spec not in models]:
+    wanted = [str(spec) for spec in members]
+    if missing := [str(spec) for spec in members if spec not in models]:
         raise ValueError(
-            f"fused takes {' and '.join(entries)}: add {' and '.join(missing)} to the models, or name those to fuse: "
-            "fused=MODEL+MODEL"
+            f"{ENSEMBLE} takes {' and '.join(wanted)}: add {' and '.join(missing)} to the models, or name its members: "
+            f"{ENSEMBLE}=MODEL+MODEL"
         )
-    if fused and len(set(entries)) < max(2, len(entries)):
-        raise ValueError(f"fused takes {' and '.join(entries)}; expected two models or more, none of them twice")
+    if members and len(set(wanted)) < max(2, len(wanted)):
+        raise ValueError(f"{ENSEMBLE} takes {' and '.join(wanted)}; expected two different models or more")
+    given = {} if shared is None else {"attention_loss": shared.attention_loss, "glimpse": shared.glimpse != "auto"}
+    if idle := [name for name, value in given.items() if value and not any(spec.attends for spec in models)]:
+        raise ValueError(f"{idle[0]} needs attention, which none of {', '.join(names)} has; leave it out")
+
+
+def _value(name: str, text: str) -> Any:
+    kinds = {f.name: f.type for f in dataclasses.fields(ModelConfig) if f.name != "name"}
+    if name not in kinds:
+        raise ValueError(f"models have no setting {name!r}; they have {', '.join(sorted(kinds))}")
+    kind: Any = kinds[name]
+    if kind is bool:
+        values: dict[str, Any] = {"true": True, "false": False}
+        if text.lower() not in values:
+            raise ValueError(f"{name} is {text!r}, expected true or false")
+        return values[text.lower()]
+    try:
+        return kind(text) if kind in (int, float) else text
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r}, expected a number") from error

@@ -1,90 +1,129 @@
-"""Trainings side by side: one process and one thread each, which two cores do faster than one after the other."""
+"""Several trainings at once: one process each, as many as GPUs, or cores and memory, allow."""
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
 from rich.progress import Progress
 
-from onlooker.evaluation.results import cores, memory_gb
 from onlooker.evaluation.report import percent
+from onlooker.evaluation.results import cores, memory_gb
 
-# To be sent to another process: a function of a module with its arguments (`functools.partial`).
+__all__ = ["Task", "default_jobs", "run_parallel"]
+
+# Sent to another process: a function of a module with its arguments (`functools.partial`).
 Task = Callable[[], Mapping[str, Any]]
 
+_GIB = 4.0  # of a training: its clips, and the libraries
 
-def fitting(gib: float) -> int:
-    """How many trainings of so much memory each this machine does at once: at most one for every core.
 
-    One where there is a GPU, which all of them would share.
+def default_jobs(gib: float = _GIB) -> int:
+    """How many trainings of `gib` GiB each this machine runs at once.
+
+    One per GPU; without a GPU, as many as there are cores and memory for, and at least one.
     """
-    if torch.cuda.is_available():
-        return 1
+    if gpus := _gpus():
+        return gpus
     memory = memory_gb()
     return cores() if memory is None else max(1, min(cores(), int(memory // gib)))
 
 
-@contextmanager
-def processes(jobs: int | None) -> Iterator[ProcessPoolExecutor]:
-    """So many processes of one thread each; None: one for every core.
+def run_parallel(
+    tasks: Mapping[str, Task], jobs: int | None = None, title: str = "training", done: int = 0, gib: float = _GIB
+) -> dict[str, Mapping[str, Any]]:
+    """Run all tasks, each in a process of its own, with a progress bar and the accuracy of each as it ends.
 
-    They end as soon as the block is left by an error or an interrupt, and when this process is killed: what they train
-    is to be gone on with from its checkpoints, by nobody else at the same time.
+    With several GPUs, processes are assigned to them round robin. On the CPU each process has one thread. The processes
+    end with this one, also when it is killed: nothing else continues from their checkpoints at the same time.
+
+    Args:
+        tasks: by name; each returns figures with an `accuracy`.
+        jobs: tasks at once; None: `default_jobs(gib)`.
+        title: shown next to the bar.
+        done: tasks that were done before, counted by the bar.
+        gib: memory of one task.
+
+    Returns:
+        The figures of each task.
 
     Raises:
-        ValueError: fewer than one.
+        ValueError: fewer than one job.
+        RuntimeError: the system ended a process, usually because memory ran out.
+        Exception: the first one of a task.
     """
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"{jobs} trainings side by side, expected at least one")
+    jobs = default_jobs(gib) if jobs is None else jobs
+    if jobs < 1:
+        raise ValueError(f"{jobs} trainings in parallel, expected at least one")
+    if not tasks and not done:
+        return {}
     watched, alive = Pipe(duplex=False)
-    # Forks would inherit locks of PyTorch's threads.
+    # Forks would inherit the locks of PyTorch's threads.
     context = get_context("spawn")
-    with watched, alive, ProcessPoolExecutor(jobs or cores(), context, _begin, (watched,)) as pool:
+    devices: Queue[int] = context.Queue()
+    for number in range(jobs if _gpus() else 0):
+        devices.put(number % _gpus())
+    start = (watched, devices if _gpus() else None, max(1, cores() // jobs))
+    with watched, alive, ProcessPoolExecutor(min(jobs, max(1, len(tasks))), context, _start, start) as pool:
         try:
-            yield pool
+            return _collect(pool, tasks, title, done)
+        except BrokenProcessPool as error:
+            alive.close()
+            raise RuntimeError(
+                f"a process of {title} was ended by the system, usually because memory ran out; run the same command "
+                f"with fewer jobs than {jobs} (--jobs) to continue"
+            ) from error
         except BaseException:
             alive.close()
             raise
 
 
-def compute(pool: ProcessPoolExecutor, what: str, tasks: Mapping[str, Task], done: int = 0) -> None:
-    """Do all tasks, with a bar, and the accuracy of each as it ends.
-
-    Args:
-        pool: of `processes`.
-        what: beside the bar.
-        tasks: by their names; each returns figures with an `accuracy`.
-        done: tasks beside them that were done before.
-
-    Raises:
-        Exception: the first one of a task.
-    """
-    if not tasks and not done:
-        return
+def _collect(
+    pool: ProcessPoolExecutor, tasks: Mapping[str, Task], title: str, done: int
+) -> dict[str, Mapping[str, Any]]:
+    results = {}
     with Progress() as progress:
-        bar = progress.add_task(what, total=len(tasks) + done, completed=done)
+        bar = progress.add_task(title, total=len(tasks) + done, completed=done)
         futures = {pool.submit(task): name for name, task in tasks.items()}
         for future in as_completed(futures):
-            accuracy = percent(future.result()["accuracy"])
-            progress.console.print(f"{futures[future]}: {accuracy}", markup=False)
+            name = futures[future]
+            results[name] = future.result()
+            progress.console.print(f"{name}: {percent(results[name]['accuracy'])}", markup=False)
             progress.advance(bar)
+    return {name: results[name] for name in tasks}
 
 
-def _begin(watched: Connection) -> None:
+def _gpus() -> int:
+    """The number of devices that trainings are spread over; Apple's GPU counts as one."""
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return int(torch.backends.mps.is_available())
+
+
+def _start(watched: Connection, devices: "Queue[int] | None", threads: int) -> None:
     """In each process, before its first task."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the parent says what it means
+    torch.set_num_threads(1 if devices is None else threads)
+    if devices is not None:
+        _use_gpu(devices.get())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
     threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
 
 
+def _use_gpu(number: int) -> None:
+    """Show this process one GPU only; CUDA reads the variable when it is first used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = visible.split(",") if visible else [str(i) for i in range(number + 1)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[number]
+
+
 def _end_with(watched: Connection) -> None:
-    """End this process at once when nobody holds the other end of the pipe any longer."""
+    """End this process as soon as nobody holds the other end of the pipe."""
     watched.poll(None)  # nothing is ever sent
     os._exit(1)

@@ -7,8 +7,11 @@ from typing import Any
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import read_json
 from onlooker.evaluation.results import write_results
+from onlooker.runs.model_spec import ENSEMBLE
 
 # Of a comparison: what has a value for each model, and what all its models share.
+# Results files keep the names that they were begun with.
+_RECORDED = {"modality": "streams", "ensemble_weights": "fused_weights"}
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
 _SHARED = ("majority", "test_videos", "splits", "seeds", "weights", "skipped", "budget", "settings")
 _THEN = " && "
@@ -39,7 +42,7 @@ def add_results(
     known = read_json(path)["figures"] if path.exists() else {}
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
     settings = {**data.to_dict(), **training.to_dict()}
-    entry = {"command": command, "budget": budget, "settings": settings, **figures}
+    entry = {"command": command, "budget": budget, "settings": settings, **recorded(figures)}
     if add:
         entry = _merged(path, name, entry)
     if places := entry.get("places"):
@@ -52,6 +55,13 @@ def add_results(
     seeds = sorted({seed for entry in known.values() for seed in entry["seeds"]})
     what = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
     write_results(path, what, commands, known, seeds)
+
+
+def recorded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of `compare` with the names that results files have for them."""
+    rows = {name: {("fused" if model == ENSEMBLE else model): value for model, value in of.items()}
+            for name, of in figures.items() if isinstance(of, Mapping)}  # fmt: skip
+    return {_RECORDED.get(name, name): rows.get(name, value) for name, value in figures.items()}
 
 
 def rows_to_add_to(path: Path, name: str, models: Sequence[str], fused: bool) -> tuple[dict[str, Any], list[str]]:
