@@ -1,6 +1,10 @@
 """Clips are read once and never half; what cannot be read is named and left out."""
 
 import os
+import shutil
+import subprocess
+import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +18,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
+from onlooker.data import clips as clips_module
 from onlooker.data import samples as samples_module
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipFrames, ClipWindows, cached_sample, prepare, user_cache
+from onlooker.data.clips import ClipFrames, ClipWindows, cached_sample, prepare
 from onlooker.data.samples import read_sample
-from onlooker.files import DiskFullError
+from onlooker.files import DiskFullError, NotWritableError
+from onlooker.runs.train import read_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
@@ -119,11 +125,11 @@ def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
     whole.unlink()
     on_full_disk(whole.with_name(f".{whole.name}.{os.getpid()}.part"))
     said = (
-        rf"clip.mp4: no space left for its frames in .*cache: {needed} needed, .* free; free some space, or name a "
-        "folder on a larger disk in ONLOOKER_CACHE, and run the same command again"
+        rf"clip.mp4: no space left for its frames in .*cache: {needed} needed, .* free; name a folder on another "
+        "disk in ONLOOKER_CACHE, or free some space, and run the same command again"
     )
     with pytest.raises(DiskFullError, match=said):
-        cached_sample(path, config, user_cache(cache))
+        cached_sample(path, config, ArrayCache.of_user(cache))
     assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
 
@@ -240,12 +246,102 @@ def test_the_damaged_are_named_and_the_others_go_on(clips: list[Clip], tmp_path:
 
 
 def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
-    one, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "one")
-    two, errors_of_two = prepare(clips, ("a", "b"), CONFIG, tmp_path / "two", processes=2)
+    config = replace(CONFIG, modality="both")
+    one, errors = prepare(clips, ("a", "b"), config, tmp_path / "one", processes=1)
+    torch.manual_seed(0)
+    two, errors_of_two = prepare(clips, ("a", "b"), config, tmp_path / "two", processes=2)
+    assert torch.initial_seed() == 0
+    assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(0)))  # as without workers
     assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
     assert (one.clips, one.targets) == (two.clips, two.targets)
-    assert [f.name for (f,) in one.files] == [f.name for (f,) in two.files]
-    assert all(a.read_bytes() == b.read_bytes() for (a,), (b,) in zip(one.files, two.files, strict=True))
+    assert [[f.name for f in files] for files in one.files] == [[f.name for f in files] for files in two.files]
+    pairs = zip(sum(one.files, ()), sum(two.files, ()), strict=True)
+    assert all(a.read_bytes() == b.read_bytes() for a, b in pairs)
+
+
+@pytest.mark.parametrize(("alone", "workers"), [(60.0, []), (0.0, [2])], ids=["few clips", "many clips"])
+def test_training_decodes_with_worker_processes_where_that_is_faster(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch, alone: float, workers: list[int]
+) -> None:
+    started: list[int] = []
+
+    def counted(dataset: Any, num_workers: int, **options: Any) -> Any:
+        started.append(num_workers)
+        return [dataset[i] for i in range(len(dataset))]
+
+    monkeypatch.setattr(clips_module, "DataLoader", counted)
+    monkeypatch.setattr(clips_module, "_SECONDS_ALONE", alone)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    samples, errors = read_clips(clips, ("a", "b"), replace(CONFIG, size=19), quiet=True)
+    assert (len(samples), len(errors), started) == (4, 2, workers)
+
+
+# Without `if __name__ == "__main__"`: it must not be needed.
+SCRIPT = """
+import multiprocessing, sys
+from pathlib import Path
+from onlooker.config import DataConfig
+from onlooker.data.clips import prepare
+from onlooker.structures import Clip
+
+def progress(results, total):
+    for result in results:
+        print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+        yield result
+
+clips = [Clip(path, "a") for path in sorted(Path(sys.argv[1]).iterdir())]
+data = DataConfig(frames=8, windows=1, modality="flow")
+prepare(clips, ["a"], data, Path(sys.argv[2]), processes=2, progress=progress)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no list of processes")
+def test_workers_end_with_a_killed_process(make_clip: Make, tmp_path: Path) -> None:
+    first = make_clip("clips/0.mp4", frames=60)
+    for number in range(1, 200):
+        shutil.copy(first, tmp_path / "clips" / f"{number}.mp4")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "clips", tmp_path / "cache"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 60
+    while any(map(alive, workers)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+    assert len(list((tmp_path / "cache").glob("*.npy"))) < 200, "killed at work"
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = prepare(clips, ("a", "b"), CONFIG, tmp_path / "large")
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
+    with pytest.warns(UserWarning, match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK"):
+        samples, _ = prepare(clips, ("a", "b"), CONFIG, tmp_path / "small")
+    for _ in range(2):
+        assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))
+        assert len(list((tmp_path / "small").glob("*.npy"))) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_noticed_before_clips_are_read(
+    clips: list[Clip], tmp_path: Path, reads: list[Path]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotWritableError, match=r"file is a file, expected a folder; name .* in ONLOOKER_CACHE"):
+        prepare(clips, ("a", "b"), CONFIG, tmp_path / "file")
+    assert reads == []
 
 
 def test_not_one_clip_that_can_be_read(clips: list[Clip], tmp_path: Path) -> None:

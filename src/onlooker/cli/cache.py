@@ -18,18 +18,18 @@ def cache(
     ] = False,
 ) -> None:
     """Show, limit or clear the cache of decoded frames and optical flow."""
-    from onlooker.data.array_cache import ArrayCache, cache_limit, default_cache, store_limit
+    from onlooker.data.array_cache import ArrayCache
     from onlooker.files import format_bytes
 
-    folder = default_cache()
+    stored = ArrayCache.of_user()
     if limit:
-        store_limit(folder, limit)
-    stored = ArrayCache(folder, cache_limit(folder))
+        stored.store_limit(limit)
     if clear:
         stored.clear()
     stored.prune()
+    sizes = stored.entries().values()
     allowed = "no limit" if stored.limit is None else f"limit {format_bytes(stored.limit)}"
-    typer.echo(f"{folder}: {format_bytes(stored.size())} in {len(stored.entries())} arrays, {allowed}")
+    typer.echo(f"{stored.folder}: {format_bytes(sum(sizes))} in {len(sizes)} arrays, {allowed}")
 
 
 command(cache, group, "Models and data")

@@ -1,14 +1,14 @@
 """One cache for arrays on disk: decoded frames, optical flow and features are computed once and found by their key.
 
-An entry is a `.npy` file named by a hash of its key. A lock, which ends with its process, keeps two processes from
-computing the same entry, and an entry gets its name when it is complete. Keys name every setting that the array
-depends on, so a changed setting is a different entry.
+An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete. A lock, which ends with
+its process, keeps two processes from computing the same entry.
 """
 
 import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 
 from onlooker.files import NotWritableError, explain_write_errors, partial_name, read_json, write_json
 
-Key = Mapping[str, Any]  # plain values, such as JSON has
+Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
 Make = Callable[[], Iterable[NDArray[np.generic]]]  # the rows of an array, `N …`, part by part
 
-# Part of every key: increase it when reading, resizing or the layout of entries changes.
-VERSION = 3
-DEFAULT_LIMIT = 20_000_000_000  # bytes
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-# A process looks at the size of the cache whenever it has added this share of the limit.
-_CHECKED = 1 / 32
+VERSION = 3  # part of every key: increase it when reading, resizing or the layout of entries changes
+DEFAULT_LIMIT = "20GB"
 _LIMIT_FILE = "limit.json"
-_ELSEWHERE = "name a folder that can be written in ONLOOKER_CACHE"
+ELSEWHERE = "name a folder that can be written in ONLOOKER_CACHE"
+_REMEDY = (
+    "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
+    "train` with --resume if the run has started): what is cached already stays"
+)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+# A process checks the size of the cache after it has added this fraction of the limit.
+_CHECKED = 1 / 32
 
 
 def default_cache() -> Path:
@@ -44,31 +47,7 @@ def default_cache() -> Path:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlooker"
     except RuntimeError as error:
-        raise NotWritableError(f"the user has no home folder for the cache; {_ELSEWHERE}") from error
-
-
-def cache_limit(folder: Path) -> int | None:
-    """The size limit of the cache in `folder`, in bytes; None: no limit.
-
-    It is `$ONLOOKER_CACHE_LIMIT`, else what `onlooker cache --limit` stored, else 20 GB.
-
-    Raises:
-        ValueError: a size that cannot be read.
-    """
-    if (text := os.environ.get("ONLOOKER_CACHE_LIMIT")) is not None:
-        return parse_size(text)
-    file = folder / _LIMIT_FILE
-    return parse_size(str(read_json(file))) if file.exists() else DEFAULT_LIMIT
-
-
-def store_limit(folder: Path, size: str) -> None:
-    """Store the size limit of the cache in `folder`, such as `50GB` or `none`.
-
-    Raises:
-        ValueError: a size that cannot be read.
-    """
-    parse_size(size)
-    write_json(folder / _LIMIT_FILE, size)
+        raise NotWritableError(f"the user has no home folder for the cache; {ELSEWHERE}") from error
 
 
 def parse_size(text: str) -> int | None:
@@ -77,18 +56,11 @@ def parse_size(text: str) -> int | None:
     Raises:
         ValueError: anything else.
     """
-    number = text.strip().upper()
-    if number == "NONE":
+    if text.strip().lower() == "none":
         return None
-    digits = number.rstrip("KMGTB ")
-    unit = number[len(digits) :].strip()
-    try:
-        size = float(digits) * _UNITS[unit]
-        if 0 <= size < float("inf"):
-            return int(size)
-    except (KeyError, ValueError):
-        pass
-    raise ValueError(f"cache limit is {text!r}, expected a size such as 500MB or 20GB, or none")
+    if not (size := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)):
+        raise ValueError(f"cache limit is {text!r}, expected a size such as 500MB or 20GB, or none")
+    return int(float(size[1]) * _UNITS[size[2].upper()])
 
 
 def is_whole(file: Path) -> bool:
@@ -101,17 +73,41 @@ def is_whole(file: Path) -> bool:
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once, by whichever process needs it first.
+    """A folder of arrays, each computed once, by the process that needs it first.
 
     Args:
         folder: of the entries; made with the first of them.
         limit: size in bytes beyond which the least recently used entries are removed; None: no limit.
-        remedy: what to do if the folder cannot be written, for error messages.
     """
 
-    def __init__(self, folder: Path, limit: int | None = None, remedy: str = _ELSEWHERE) -> None:
-        self.folder, self.limit, self.remedy = folder, limit, remedy
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder, self.limit = folder, limit
         self._added = 0  # bytes since the size was last checked
+
+    @classmethod
+    def of_user(cls, folder: Path | None = None) -> Self:
+        """The cache in `folder` (None: `default_cache()`) with the limit that the user has set.
+
+        That is `$ONLOOKER_CACHE_LIMIT`, else what `store_limit` stored, else 20 GB.
+
+        Raises:
+            ValueError: the limit is not a size.
+            NotWritableError: the user has no home folder.
+        """
+        folder = folder or default_cache()
+        stored = folder / _LIMIT_FILE
+        limit = os.environ.get("ONLOOKER_CACHE_LIMIT") or (read_json(stored) if stored.exists() else DEFAULT_LIMIT)
+        return cls(folder, parse_size(str(limit)))
+
+    def store_limit(self, size: str) -> None:
+        """Set the limit for all later uses of this folder, such as `50GB` or `none`.
+
+        Raises:
+            ValueError: not a size.
+            NotWritableError: the folder cannot be written to.
+        """
+        self.limit = parse_size(size)
+        write_json(self.folder / _LIMIT_FILE, size)
 
     def file(self, key: Key) -> Path:
         """Where the entry of a key is, or will be.
@@ -130,17 +126,14 @@ class ArrayCache:
         whose: Path | None = None,
         rows: Callable[[], int] = lambda: 0,
     ) -> Path:
-        """The entry of a key, computed now if there is none, or if it is damaged.
+        """The `.npy` file of a key; the array is computed now if there is none, or if it is damaged.
 
         Args:
-            key: all that the array depends on, by name.
+            key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
             what: the array, for error messages.
             whose: the clip that it belongs to, for error messages.
             rows: the expected number of rows, for error messages; 0: unknown.
-
-        Returns:
-            A `.npy` file.
 
         Raises:
             DiskFullError: the disk is full; nothing is left of the entry.
@@ -156,17 +149,15 @@ class ArrayCache:
         def needed() -> int:
             return writer.row_bytes * max(rows(), writer.rows) if writer else 0
 
-        explained = (what, self.folder, self.remedy, needed, whose)
-        with explain_write_errors(*explained):
-            writer = self.claim(file, wait=True)
-        if writer is not None:
-            with writer:
-                for part in make():
-                    with explain_write_errors(*explained):
+        with explain_write_errors(what, self.folder, _REMEDY, needed, whose):
+            if writer := self.claim(file, wait=True):
+                with writer:
+                    for part in make():
                         writer.append(part)
-                with explain_write_errors(*explained):
                     writer.publish()
-            self._count(file)
+                self._added += writer.rows * writer.row_bytes
+        if self.limit is not None and self._added > self.limit * _CHECKED:
+            self.prune()
         return file
 
     def claim(self, file: Path, wait: bool = False) -> "ArrayWriter | None":
@@ -198,36 +189,29 @@ class ArrayCache:
         """Remove what killed processes have left; files that a living process writes stay."""
         for leftover in self.folder.glob(".*.npy.*"):
             # The entry that this lock or partial file belongs to.
-            lock = FileLock(_lock_file(leftover.with_name(leftover.name[1:].partition(".npy")[0] + ".npy")))
-            with suppress(Timeout), lock.acquire(blocking=False):
+            entry = leftover.with_name(leftover.name[1:].partition(".npy")[0] + ".npy")
+            with suppress(Timeout), FileLock(_lock_file(entry)).acquire(blocking=False):
                 leftover.unlink(missing_ok=True)
-                Path(lock.lock_file).unlink(missing_ok=True)
+                _lock_file(entry).unlink(missing_ok=True)
 
-    def entries(self) -> dict[Path, tuple[int, int]]:
-        """Every entry with the time of its last use (nanoseconds) and its size (bytes), least recently used first."""
-        found = {}
+    def entries(self) -> dict[Path, int]:
+        """Every entry and its size in bytes, least recently used first."""
+        stats = []
         for file in self.folder.glob("*.npy"):
             with suppress(FileNotFoundError):  # removed by another process
-                stat = file.stat()
-                found[file] = stat.st_mtime_ns, stat.st_size
-        return dict(sorted(found.items(), key=lambda item: item[1]))
-
-    def size(self) -> int:
-        """Of all entries, in bytes."""
-        return sum(size for _, size in self.entries().values())
+                stats.append((file.stat(), file))
+        return {file: stat.st_size for stat, file in sorted(stats, key=lambda each: each[0].st_mtime_ns)}
 
     def prune(self) -> None:
-        """Remove the least recently used entries until the rest fits into the limit; the newest one always stays."""
+        """Remove the least recently used entries until the rest is within the limit; the newest one always stays."""
         self._added = 0
-        if self.limit is None:
-            return
         entries = self.entries()
-        total = sum(size for _, size in entries.values())
-        for file, (_, size) in [*entries.items()][:-1]:
-            if total <= self.limit:
+        excess = 0 if self.limit is None else sum(entries.values()) - self.limit
+        for file in [*entries][:-1]:
+            if excess <= 0:
                 return
             self._remove(file)
-            total -= size
+            excess -= entries[file]
 
     def clear(self) -> None:
         """Remove all entries and what killed processes have left."""
@@ -236,18 +220,12 @@ class ArrayCache:
             self._remove(file)
 
     def _remove(self, file: Path) -> None:
-        with explain_write_errors("the cache", self.folder, self.remedy):
+        with explain_write_errors("the cache", self.folder, ELSEWHERE):
             file.unlink(missing_ok=True)
-
-    def _count(self, file: Path) -> None:
-        with suppress(FileNotFoundError):
-            self._added += file.stat().st_size
-        if self.limit is not None and self._added > self.limit * _CHECKED:
-            self.prune()
 
 
 class ArrayWriter:
-    """An entry while it is written; the lock is given up, and an unfinished file removed, when it is closed.
+    """An entry while it is written. Closing it releases the lock, and removes the file if it was not published.
 
     Args:
         file: the entry.
@@ -258,8 +236,7 @@ class ArrayWriter:
         self.file, self._lock = file, lock
         self._part = partial_name(file)
         self._output: io.BufferedWriter | None = None
-        self._dtype: np.dtype[Any] = np.dtype(np.uint8)
-        self._shape: tuple[int, ...] = ()  # of a row
+        self._row: NDArray[np.generic] = np.empty(0, np.uint8)  # the type and shape of each row
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -271,7 +248,7 @@ class ArrayWriter:
     @property
     def row_bytes(self) -> int:
         """Size of one row; 0 before the first is written."""
-        return self._dtype.itemsize * int(np.prod(self._shape)) if self._output else 0
+        return self._row.nbytes
 
     def append(self, rows: NDArray[np.generic]) -> None:
         """Write the next rows, `N …`, of the shape and type of the first.
@@ -280,10 +257,10 @@ class ArrayWriter:
             OSError: the disk is full.
         """
         if self._output is None:
-            self._dtype, self._shape = rows.dtype, rows.shape[1:]
+            self._row = np.empty_like(rows[0])
             self._output = self._part.open("wb")
             self._output.write(self._header())
-        self._output.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._output.write(np.ascontiguousarray(rows, self._row.dtype).data)
         self.rows += len(rows)
 
     def publish(self) -> None:
@@ -303,7 +280,7 @@ class ArrayWriter:
         os.replace(self._part, self.file)
 
     def close(self) -> None:
-        """Remove what was written if it was not published, and give up the lock."""
+        """Remove what was written if it was not published, and release the lock."""
         if not self._lock.is_locked:
             return
         if self._output is not None:
@@ -318,9 +295,9 @@ class ArrayWriter:
 
     def _header(self) -> bytes:
         # NumPy reserves space for any number of rows, so the header can be written again with the final number.
-        header, shape = io.BytesIO(), (self.rows, *self._shape)
-        descr = np.lib.format.dtype_to_descr(self._dtype)
-        np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+        header, descr = io.BytesIO(), np.lib.format.dtype_to_descr(self._row.dtype)
+        values = {"descr": descr, "fortran_order": False, "shape": (self.rows, *self._row.shape)}
+        np.lib.format.write_array_header_1_0(header, values)
         return header.getvalue()
 
 

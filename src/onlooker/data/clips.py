@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.array_cache import ArrayCache, cache_limit, default_cache
+from onlooker.data.array_cache import ELSEWHERE, ArrayCache
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
@@ -35,20 +35,9 @@ Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipErr
 Load = Callable[[Files, Choose], NDArray[np.generic]]
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
-_REMEDY = (
-    "free some space, or name a folder on a larger disk in ONLOOKER_CACHE, and run the same command again (`onlooker "
-    "train` with --resume if the run has started): what is cached already stays"
-)
-_OTHER_FOLDER = "name a folder that can be written in ONLOOKER_CACHE"
 # Starting worker processes takes about this long: fewer clips are decoded here sooner.
 _SECONDS_ALONE = 3.0
 _DECODED = 0.01  # seconds: a clip that took less was cached
-
-
-def user_cache(folder: Path | None = None) -> ArrayCache:
-    """The cache of decoded clips in `folder`, with the size limit that the user has set; None: `default_cache()`."""
-    folder = folder or default_cache()
-    return ArrayCache(folder, cache_limit(folder), _REMEDY)
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
@@ -249,8 +238,8 @@ def prepare(
         DiskFullError: no space in the cache. What was decoded stays.
         NotWritableError: the cache cannot be written to.
     """
-    arrays = user_cache(cache)
-    check_writable(arrays.folder, _OTHER_FOLDER)
+    arrays = ArrayCache.of_user(cache)
+    check_writable(arrays.folder, ELSEWHERE)
     arrays.clean()
     arrays.prune()
     n = len(clips)

@@ -184,7 +184,7 @@ def read_clips(
     data: DataConfig,
     strict: bool = False,
     quiet: bool = False,
-    processes: int = 1,
+    processes: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """`frame_cache.prepare` with a progress bar, unless `quiet`; with `strict` the first bad clip is an error."""
 
