@@ -13,21 +13,16 @@ from onlooker.evaluation.detection import (
     average_precision,
     cor_loc,
     frame_map,
+    peak_in_box,
     pointing_game,
     segment_iou,
     segment_map,
     tube_iou,
+    uniform_in_box,
     video_map,
 )
 from onlooker.evaluation.explanation import heaviest
-from onlooker.evaluation.metrics import (
-    boxes_with_a_window,
-    measure,
-    peak_in_box,
-    uniform_in_box,
-    wilson_interval,
-    write_scores,
-)
+from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
 from onlooker.localization import localize
 from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
 from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
@@ -36,6 +31,7 @@ from onlooker.localization.parameters import LocalizationParameters, explanation
 from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
 from onlooker.localization.tubes import box_iou, label_tubes, link
 from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
+from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
 T, SIDE, GRID = 16, 48, 6
 CLASSES = ("clap", "run", "wave")

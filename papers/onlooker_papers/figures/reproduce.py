@@ -21,8 +21,7 @@ from onlooker.data.split import Split
 from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.data.transforms import to_video
 from onlooker.data.write_folder import TRUTH
-from onlooker.evaluation.detection import at_thresholds, segment_map
-from onlooker.evaluation.metrics import uniform_in_box
+from onlooker.evaluation.detection import at_thresholds, segment_map, uniform_in_box
 from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters

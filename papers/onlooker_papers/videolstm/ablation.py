@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
 from onlooker.ensemble import fuse_scores
-from onlooker.evaluation.metrics import peak_in_box, uniform_in_box
+from onlooker.evaluation.detection import peak_in_box, uniform_in_box
 from onlooker.models.classifier import count_parameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load

@@ -1,7 +1,7 @@
-"""How well places and times are found: pointing game, CorLoc, and mean average precision of boxes, tubes and segments.
+"""Localization metrics: pointing game, CorLoc, and mean average precision of boxes, tubes and segments.
 
-Found and true things are the same records, by the names of their videos; the score of a true one is not looked at.
-A class without a true thing is left out of a mean, and so is a video that is in neither.
+Predicted and true objects are the same records, keyed by video; the score of a true one is ignored. Means leave out
+classes without true objects, and videos without either.
 """
 
 from collections import defaultdict
@@ -11,15 +11,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.evaluation.metrics import peak_in_box
 from onlooker.localization.tubes import box_iou
 from onlooker.structures import Box, Segment, Tube
 
 Floats = NDArray[np.float64]
 
-# IoU from which something counts as found: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
+# IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
 THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 COCO_RECALLS = 101
+
+
+def peak_in_box(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Whether the center of the highest cell of the map lies in any of the frame's boxes.
+
+    If several cells share the maximum, it is the share of them inside, so a uniform map scores like `uniform_in_box`.
+
+    Args:
+        attention: `B T h w`.
+        boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
+        size: height and width of the video in pixels.
+
+    Returns:
+        `B T`: 1 inside, 0 outside, NaN at a frame without any box. `np.nanmean` leaves those out.
+    """
+    maps, given = np.asarray(attention, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
+    if maps.ndim != 4 or maps.shape[:2] != given.shape[:2]:
+        raise ValueError(
+            f"attention has shape {maps.shape} and boxes {given.shape}, expected B T h w and B T n 4 of the same B T"
+        )
+    inside = _cells_in_boxes(given, (maps.shape[2], maps.shape[3]), size)
+    peak = maps.max(axis=(2, 3), keepdims=True)
+    highest = maps >= peak - 1e-6 * np.abs(peak)
+    return _left_out((highest & inside).sum(axis=(2, 3)) / highest.sum(axis=(2, 3)), given)
+
+
+def uniform_in_box(boxes: ArrayLike, grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
+    """The chance level of `peak_in_box`: the share of cells whose center lies in any of the frame's boxes.
+
+    Args:
+        boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
+        grid: `(h, w)` of the attention that it is compared with.
+        size: height and width of the video in pixels.
+
+    Returns:
+        `B T`, NaN at a frame without any box.
+    """
+    given = np.asarray(boxes, dtype=np.float64)
+    return _left_out(_cells_in_boxes(given, grid, size).mean(axis=(2, 3)), given)
 
 
 def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> float:
@@ -44,7 +82,7 @@ def tube_iou(a: Tube, b: Tube) -> float:
 
 
 def segment_iou(a: Segment, b: Segment) -> float:
-    """Seconds that both last, of those that either does."""
+    """Intersection over union in time."""
     both = max(0.0, min(a.end, b.end) - max(a.start, b.start))
     return both / (a.end - a.start + b.end - b.start - both)
 
@@ -52,20 +90,20 @@ def segment_iou(a: Segment, b: Segment) -> float:
 def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
     """The area under precision over recall, where precision is the best at that recall or a higher one.
 
-    Things of equal score are found together: their order, which means nothing, does not count.
+    Objects of equal score count as one step, so their order does not matter.
 
     Args:
         scores: `n`.
-        right: `n`, whether each is.
-        truths: how many there are to be found.
-        recalls: None: at every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
+        right: `n`, whether each is a match.
+        truths: number of true objects.
+        recalls: None: every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
             mean at 0, .01, … 1 (COCO).
 
     Raises:
-        ValueError: nothing to be found.
+        ValueError: no true objects.
     """
     if truths < 1:
-        raise ValueError(f"{truths} true ones, expected at least one to be found")
+        raise ValueError(f"{truths} true objects, expected at least one")
     values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
     order = np.argsort(-values, kind="stable")
     together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
@@ -85,7 +123,7 @@ def frame_map(
     thresholds: Sequence[float] = THRESHOLDS,
     recalls: int | None = None,
 ) -> Floats:
-    """frame-mAP: every frame of every video is an image, and boxes are found in it.
+    """frame-mAP: mean average precision of boxes, with every frame of every video as an image.
 
     Args:
         found, true: boxes, by videos.
@@ -93,7 +131,7 @@ def frame_map(
         recalls: see `average_precision`.
 
     Returns:
-        `L`, the mean over classes at each threshold; NaN where nothing is true.
+        `L`, the mean over classes at each threshold; NaN without true boxes.
     """
     guesses, truths = (
         {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
@@ -105,7 +143,7 @@ def frame_map(
 def video_map(
     found: Mapping[str, Iterable[Tube]], true: Mapping[str, Iterable[Tube]], thresholds: Sequence[float] = THRESHOLDS
 ) -> Floats:
-    """video-mAP: tubes, found by `tube_iou`; `L`, at each threshold the mean over classes."""
+    """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each threshold."""
     return _mean_ap(found, true, _overlaps(tube_iou), thresholds)
 
 
@@ -114,12 +152,12 @@ def segment_map(
     true: Mapping[str, Iterable[Segment]],
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Floats:
-    """Segment mAP as ActivityNet and THUMOS'14 define it; `L`, at each threshold the mean over classes."""
+    """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
     return _mean_ap(found, true, _overlaps(segment_iou), thresholds)
 
 
 def at_thresholds(name: str, values: Floats) -> dict[str, float]:
-    """What is told of values at `THRESHOLDS`: `name_20`, `name_50`, and the mean from .5 to .95, `name_50_95`."""
+    """Values at `THRESHOLDS` as `name_20`, `name_50`, and the mean from .5 to .95, `name_50_95`."""
     if values.shape != (len(THRESHOLDS),):
         raise ValueError(f"values have shape {values.shape}, expected one at each of {len(THRESHOLDS)} thresholds")
     return {
@@ -128,13 +166,13 @@ def at_thresholds(name: str, values: Floats) -> dict[str, float]:
 
 
 def cor_loc(found: Mapping[str, Iterable[Box]], true: Mapping[str, Iterable[Box]], threshold: float = 0.5) -> float:
-    """CorLoc: the share of frames that show a class whose best box of that class is on one, as a mean over classes.
+    """CorLoc: share of frames with a class whose best box of that class matches a true one, averaged over classes.
 
     Deselaers, Alexe and Ferrari (*Weakly supervised localization and learning with generic knowledge*, 2012). A frame
     without a box of the class is a miss; boxes of other classes do not matter.
 
     Returns:
-        NaN where nothing is true.
+        NaN without true boxes.
     """
     hits = defaultdict(list)
     for video, boxes in true.items():
@@ -171,7 +209,7 @@ def _mean_ap(
     thresholds: Sequence[float],
     recalls: int | None = None,
 ) -> Floats:
-    """The mean over classes of the average precision at each threshold, whatever is found in whatever place."""
+    """Mean over classes of the average precision at each threshold, for any kind of object."""
     truths, guesses = _by_class(true), _by_class(found)
     if not truths:
         return np.full(len(thresholds), np.nan)
@@ -197,10 +235,10 @@ def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[A
 
 
 def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """Which found things are right: `n m`, the surest first, to `L n`.
+    """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
 
-    Each takes the true one that it overlaps most among those that no surer one has taken, as in COCO and ActivityNet;
-    a second one on the same thing is wrong.
+    Each takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a second
+    prediction of the same object is a false positive.
     """
     right = np.zeros((len(thresholds), len(overlaps)), bool)
     if not overlaps.shape[1]:
@@ -213,3 +251,20 @@ def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]
                 hits[i] = True
                 free[:, best] = -1
     return right
+
+
+def _cells_in_boxes(boxes: NDArray[np.float64], grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Cells whose center lies in any of a frame's boxes: `B T n 4` to `B T h w`."""
+    (h, w), (H, W) = grid, size
+    if boxes.ndim != 4 or boxes.shape[-1] != 4:
+        raise ValueError(f"boxes have shape {boxes.shape}, expected B T n 4 (x1 y1 x2 y2 in pixels, NaN where absent)")
+    x, y = (np.arange(w) + 0.5) * W / w, (np.arange(h) + 0.5) * H / h
+    x1, y1, x2, y2 = np.moveaxis(boxes[..., None, :], -1, 0)  # each B T n 1
+    # A comparison with NaN is false: an absent box holds nothing.
+    columns, rows = (x1 <= x) & (x <= x2), (y1 <= y) & (y <= y2)
+    return (rows[..., :, None] & columns[..., None, :]).any(axis=2)
+
+
+def _left_out(values: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    present = np.isfinite(boxes).all(axis=-1).any(axis=-1)
+    return np.where(present, values, np.nan)

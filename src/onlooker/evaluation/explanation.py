@@ -1,4 +1,4 @@
-"""Does a map show what the model goes by? Grad-CAM to compare with, and what happens when the place is blanked."""
+"""Faithfulness of attention maps: Grad-CAM for comparison, and accuracy when the attended part is blanked."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,26 +16,26 @@ SHARES = (0.05, 0.1, 0.2)
 
 
 def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
-    """Which places of the features speak for a class, for any model with maps (Selvaraju et al. 2017, eq. 1 and 2).
+    """Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2) of any model with feature maps.
 
         α_d = mean_{i,j} ∂y / ∂A_dij,  L = ReLU(Σ_d α_d A_d)
 
-    with y the class's logit, averaged over frames, and A the encoder's features of a frame, divided by its sum. A frame
-    in which nothing speaks for the class gets an even map.
+    with y the logit of the class, averaged over frames, and A the encoder's features of a frame. Each map is divided by
+    its sum; a map of zeros becomes uniform.
 
     Args:
         model: in evaluation mode.
         features: `B T D h w`, as `encode_video` makes them.
-        targets: `B`, the class that is asked for.
+        targets: `B`, the class to explain.
 
     Returns:
         `B T h w`, sums to one over `h w`.
 
     Raises:
-        ValueError: features of one place, of which a map cannot say anything.
+        ValueError: features on a 1×1 grid.
     """
     if features.shape[3] * features.shape[4] == 1:
-        raise ValueError("the features have one place, and a map over it says nothing; use an encoder with a grid")
+        raise ValueError("the features have a 1×1 grid, on which a map says nothing; use an encoder with a grid")
     with torch.enable_grad(), torch.inference_mode(False):
         maps = features.detach().clone().requires_grad_()
         logits = model.forward_features(maps).logits.mean(1)
@@ -47,12 +47,12 @@ def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def heaviest(attention: ArrayLike, size: tuple[int, int], share: float) -> NDArray[np.bool_]:
-    """Of each frame the share of its pixels that a map gives the most weight: `T h w` to `T H W`.
+    """Mask of the pixels with the highest attention: `T h w` to `T H W`.
 
     Args:
         attention: `T h w`.
         size: H and W.
-        share: above 0, at most 1; of equal pixels the upper left ones.
+        share: of each frame's pixels, above 0 and at most 1; ties are taken from the upper left.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}, expected above 0 and at most 1")
@@ -64,8 +64,7 @@ def heaviest(attention: ArrayLike, size: tuple[int, int], share: float) -> NDArr
 
 
 def elsewhere(mask: NDArray[np.bool_], chance: np.random.Generator) -> NDArray[np.bool_]:
-    """The same shapes and their course through the clip in another place, by lot: what leaves on one side comes in on
-    the other. `T H W` to `T H W`."""
+    """The same mask at a random place (with wrap-around): `T H W` to `T H W`."""
     down, right = (int(chance.integers(1, side)) for side in mask.shape[1:])
     return np.roll(mask, (down, right), axis=(1, 2))
 
@@ -79,22 +78,21 @@ def blanked_accuracy(
     shares: Sequence[float] = SHARES,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """Faithfulness: how often a model is right when the part that a map points at is blanked, and a part by lot.
+    """Accuracy with the most attended part blanked, and with a random part of equal area and shape blanked.
 
-    Where a map shows what the model goes by, the first costs more than the second; the distance between them is the
-    measure (deletion, after Petsiuk et al. 2018, with a control of equal area and shape).
+    If the map is faithful, the first is lower than the second (deletion, after Petsiuk et al. 2018, with a control).
 
     Args:
-        judge: from samples `B T H W C` to probabilities of clips `B K`.
+        judge: maps samples `B T H W C` to probabilities of clips `B K`.
         samples: `B T H W C`, uint8.
         attention: `B T h w`.
         targets: the true class of each clip.
-        blank: `C`, what stands in the blanked part.
+        blank: `C`, the value of blanked pixels.
         shares: of each frame's pixels.
-        seed: of the places by lot.
+        seed: of the random places.
 
     Returns:
-        `whole`: the accuracy on the clips as they are, once; `attended` and `random`: one for each share.
+        `whole`: one accuracy, on unchanged clips; `attended` and `random`: one per share.
     """
     maps, truth = np.asarray(attention), np.asarray(targets)
     chance = np.random.default_rng(seed)

@@ -15,7 +15,8 @@ from onlooker.files import read_json, write_json
 from onlooker.data.digits import Sides, split_digits
 from onlooker.data.generated import DigitPairs
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
-from onlooker.evaluation.metrics import measure, peak_in_box, uniform_in_box
+from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.detection import peak_in_box, uniform_in_box
 from onlooker.evaluation.report import Page, Tone
 from onlooker.evaluation.results import write_results
 from onlooker.evaluation.report import percent
