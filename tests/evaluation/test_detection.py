@@ -162,7 +162,7 @@ def test_average_precision_by_hand() -> None:
     assert average_precision([0.9], [True], 1) == average_precision([0.9], [True], 1, COCO_RECALLS) == 1
     # Up to a recall of one half, 51 of COCO's 101 points.
     assert average_precision([0.9], [True], 2, COCO_RECALLS) == pytest.approx(51 / 101)
-    with pytest.raises(ValueError, match="0 true ones"):
+    with pytest.raises(ValueError, match="0 true objects"):
         average_precision([0.5], [False], 0)
 
 

@@ -42,7 +42,7 @@ def test_grad_cam_goes_through_memories_and_leaves_no_gradient_behind(name: str)
 
 def test_one_place_has_no_map() -> None:
     of = model("lstm", encoder="lenet")
-    with pytest.raises(ValueError, match="one place, and a map over it says nothing"):
+    with pytest.raises(ValueError, match="1×1 grid, on which a map says nothing"):
         grad_cam(of, of.encode_video(torch.rand(1, 2, 1, 32, 32)), torch.tensor([0]))
 
 

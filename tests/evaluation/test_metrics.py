@@ -41,7 +41,7 @@ def test_wilson_interval_gives_newcombes_table(right, total, low, high):
 
 
 def test_wilson_interval_of_no_videos_is_an_error():
-    with pytest.raises(ValueError, match="0 right of 0, expected a share of at least one video"):
+    with pytest.raises(ValueError, match="0 correct of 0, expected a share of at least one video"):
         wilson_interval(0, 0)
 
 
