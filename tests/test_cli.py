@@ -277,21 +277,21 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     store, run = tmp_path / "store", tmp_path / "run"
     words = ["features", folder, "--store", store, "--encoder", "conv4", "--no-pretrained", *TINY[:6]]
     result = call(*words, "--shard", "1/2")
-    assert f"features: {len(list((store / 'maps').iterdir()))} new, 0 there already, " in result.output
+    assert f"features: {len(list((store / 'maps').iterdir()))} new, 0 existed, " in result.output
     result = call(*words)
     assert ", 1 failed; store: " in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
-    assert "features: 0 new, 24 there already, 1 failed" in call(*words).output
+    assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
     for moved in ("--translate", "--degrees", "--speed", "--windows"):
-        assert f"{moved} changes nothing in a feature store; leave it out" in fails(*words, moved, "0")
+        assert f"{moved} has no effect in a feature store; leave it out" in fails(*words, moved, "0")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
     moved = fails(*train, "--hflip", "--scale", "0.2", "--degrees", "5", "--speed", "0.1")
     assert "cannot be moved as frames are: leave out --scale, --degrees, --speed, --hflip" in moved
-    assert "--flow-length changes nothing where only the picture is seen" in fails(*train, "--flow-length", 1)
-    assert "--flow changes nothing where only the picture is seen" in fails(*words, "--flow", "dis")
+    assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", 1)
+    assert "--flow has no effect with --modality rgb" in fails(*words, "--flow", "dis")
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
-    assert "--features is for one training; leave out --folds" in fails(*train, "--folds", 2)
+    assert "--features cannot be used with --folds or --leave-one-out; leave it out" in fails(*train, "--folds", 2)
     assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")
     result = call(*train, "--epochs", 2, "--frames", 4)
     assert "broken.mp4: zero bytes" in result.stderr
@@ -320,7 +320,11 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()
-    call("train", squares, "--run", run, "--resume", "--epochs", 9, "--model", "convnet")  # as it was set up
+    resumed = ["train", squares, "--run", run, "--resume"]
+    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16)
+    assert "--model is convnet, the run has alstm; --epochs is 9, the run has 2: a resumed run keeps its" in message
+    assert "--size" not in message
+    call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == "alstm"
 
@@ -344,13 +348,16 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         ),
         (
             ("train", "{squares}", "--flow", "dis", "--flow-length", "2"),
-            "--flow and --flow-length changes nothing where only the picture is seen (--modality rgb); leave it out",
+            "--flow and --flow-length have no effect with --modality rgb; leave it out",
         ),
-        (("compare", "{squares}", "--flow", "dis", "--models", "lstm,alstm"), "--flow changes nothing where only the"),
-        (("train", "{squares}", "--model", "c3d", "--encoder", "conv4"), "--encoder changes nothing in c3d; leave it"),
+        (
+            ("compare", "{squares}", "--flow", "dis", "--models", "lstm,alstm"),
+            "--flow has no effect with --modality rgb",
+        ),
+        (("train", "{squares}", "--model", "c3d", "--encoder", "conv4"), "--encoder has no effect in c3d; leave it"),
         (
             ("train", "{squares}", "--model", "torchvision:r3d_18", "--hidden", "9", "--encoder", "x"),
-            "--encoder and --hidden changes nothing in torchvision:r3d_18; leave it out",
+            "--encoder and --hidden have no effect in torchvision:r3d_18; leave it out",
         ),
         (
             ("train", "{squares}", "--run", "{tmp}/r", "--model", "lstm", "--attention-regularization", "1"),
@@ -371,7 +378,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         ),
         (("compare", "{squares}", "--run", "{tmp}/r", "--models", "lstm,lstm"), "lstm is unknown or listed twice"),
         (("compare", "{squares}", "--run", "{tmp}/r", "--seeds", "0"), "4 models and 0 seeds, expected at least one"),
-        (("train", "{squares}", "--run", "{tmp}/r", "--resume"), "r: no run to go on with; check --run"),
+        (("train", "{squares}", "--run", "{tmp}/r", "--resume"), "r: no run to resume; check --run"),
         (("train", "{squares}", "--run", "{squares}"), "holds files that are not a run's; choose a new folder"),
         (("evaluate", "{run}", "--clips", "{squares}/.."), "no clips; a class folder holds"),
         (("evaluate", "{tmp}/nowhere"), "nowhere: no such folder; expected one that `onlooker train` has finished"),
@@ -383,9 +390,9 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (("reproduce", "digits", "--run", "{tmp}/r", "--protocol", "fair"), "protocol is 'fair', expected one of all"),
         (("reproduce", "digits", "--run", "{tmp}/r", "--clips", "{tmp}/none"), "none: no such folder"),
         (("reproduce", "videolstm", "--ucf101", "{tmp}", "--hmdb51", "{tmp}"), "--hmdb51 exclude each other; give one"),
-        (("reproduce", "videolstm", "--no-pretrained"), "--pretrained changes nothing here; leave it out"),
-        (("reproduce", "videolstm", "--split", "2"), "--split changes nothing here; leave it out"),
-        (("reproduce", "videolstm", "--ucf101", "{tmp}", "--mnist", "{tmp}"), "--mnist changes nothing here"),
+        (("reproduce", "videolstm", "--no-pretrained"), "--pretrained has no effect here; leave it out"),
+        (("reproduce", "videolstm", "--split", "2"), "--split has no effect here; leave it out"),
+        (("reproduce", "videolstm", "--ucf101", "{tmp}", "--mnist", "{tmp}"), "--mnist has no effect here"),
         (("reproduce", "videolstm", "--ucf101", "{tmp}", "--run", "{tmp}/r"), "classInd.txt: no such file; copy"),
         (("reproduce", "videolstm", "--hmdb51", "{tmp}", "--run", "{tmp}/r"), "no split files; looked there for"),
     ],

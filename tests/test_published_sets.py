@@ -59,13 +59,13 @@ def test_training_on_an_official_split_of_the_rar_of_rars(hmdb51: Path, tmp_path
 def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path) -> None:
     store, run = tmp_path / "store", tmp_path / "run"
     encode = ("features", ucf101, *UCF, "--store", store, "--encoder", "conv4", "--no-pretrained", "--size", 16)
-    assert "features: 18 new, 0 there already, 0 failed" in call(*encode, "--every").output
+    assert "features: 18 new, 0 existed, 0 failed" in call(*encode, "--every").output
     call("train", ucf101, *UCF, "--split", 3, "--features", store, "--frames", 4, "--epochs", 1, "--run", run)
     assert sides(run)["test"] == {
         f"v_{label}_g{group:02}_c01.avi" for label in ("Archery", "Basketball", "YoYo") for group in (3, 4)
     }
-    assert "18 there already" in call(*encode, "--every").output
-    assert "--split changes nothing in a feature store" in fails(*encode, "--split", 2)
+    assert "18 existed" in call(*encode, "--every").output
+    assert "--split has no effect in a feature store" in fails(*encode, "--split", 2)
 
 
 def test_features_of_the_rar_of_rars(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_run_is_evaluated_on_the_test_side_of_a_set(ucf101: Path, tmp_path: Pa
     scores = (run / "evaluation-other" / "scores.csv").read_text(encoding="utf-8")
     assert "v_YoYo_g04_c01.avi" in scores
     assert "v_YoYo_g02_c01.avi" not in scores
-    assert "--set says what --clips holds" in fails("evaluate", run, "--set", "ucf101")
+    assert "--set describes the folder given by --clips" in fails("evaluate", run, "--set", "ucf101")
 
 
 def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Precision = Literal["auto", "32", "bf16"]
 
 # Headings of `--help` for options that few people need first.
 INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
-MODEL, TRAINING, PUBLISHED, CONNECTION = "Model", "Training", "Published data sets", "Cameras and live addresses"
+MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "Cameras and live addresses"
 
 
 def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
@@ -280,13 +280,13 @@ class SetConfig(_Config):
     """A published data set in its own layout, and which part of it."""
 
     set: Literal["hmdb51", "ucf101", "kinetics"] | None = setting(
-        None, "The clips are this published data set, in its own layout.", PUBLISHED
+        None, "The clips are this published data set, in its own layout.", CLIPS
     )
-    split: int = setting(1, "Official split: 1, 2 or 3; Kinetics has one.", PUBLISHED)
-    lists: str = setting("", "Folder of the official split files, if they are not in the data set's own.", PUBLISHED)
-    classes: str = setting("", "Classes to use, separated by commas; all unless given.", PUBLISHED)
+    split: int = setting(1, "Official split: 1, 2 or 3; Kinetics has one.", CLIPS)
+    lists: str = setting("", "Folder of the official split files, if they are not in the data set's own.", CLIPS)
+    classes: str = setting("", "Classes to use, separated by commas; all unless given.", CLIPS)
     complete: bool = setting(
-        True, "Require as many clips as were published; --no-complete allows a partial copy.", PUBLISHED
+        True, "Require as many clips as were published; --no-complete allows a partial copy.", CLIPS
     )
 
     def __post_init__(self) -> None:

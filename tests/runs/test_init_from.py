@@ -151,5 +151,5 @@ def test_runs_that_do_not_fit(squares: Path, runs: dict[str, Path], tmp_path: Pa
     assert "flow: trained with flow dis (here: farneback), flow_length 1 (here: 2); begin" in refused(
         "--flow", "farneback", "--flow-length", 2
     )
-    assert "--init-from is for one training; leave out --folds and --leave-one-out" in refused("--folds", 2)
+    assert "--init-from cannot be used with --folds or --leave-one-out" in refused("--folds", 2)
     assert "only motion begins from two streams" in refused("--model", "convalstm", begin=(rgb, flow))

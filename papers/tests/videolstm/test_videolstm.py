@@ -173,8 +173,8 @@ def test_cells_from_before_frames_were_counted_show_a_dash(
     [
         (("--clips", "{here}/none"), "none: no such folder; give a folder with one sub-folder per class"),
         (("--clips", "{here}/a/set", "--clips", "{here}/b/set"), "--clips: 2 sets are called set; rename a folder"),
-        (("--clips", "{here}/a/set", "--only", "segments"), "--clips changes nothing here; leave it out"),
-        (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips changes nothing here; leave it out"),
+        (("--clips", "{here}/a/set", "--only", "segments"), "--clips has no effect here; leave it out"),
+        (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips has no effect here; leave it out"),
     ],
 )
 def test_clips_that_do_not_fit(words: tuple[str, ...], message: str, tmp_path: Path) -> None:

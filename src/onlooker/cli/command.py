@@ -109,7 +109,7 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
     """Raise a ValueError if the command line contains one of these settings, which have no effect."""
     if unused := sorted(given_options(context) & set(names)):
         flags = " and --".join(name.replace("_", "-") for name in unused)
-        raise ValueError(f"--{flags} changes nothing {where}; leave it out")
+        raise ValueError(f"--{flags} {'have' if len(unused) > 1 else 'has'} no effect {where}; leave it out")
 
 
 def resume_hint() -> str:

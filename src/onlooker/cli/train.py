@@ -1,4 +1,4 @@
-"""The commands that learn and measure: each is a few lines around one function of the library."""
+"""The commands that train and evaluate: each is a few lines around one function of `onlooker.runs`."""
 
 import functools
 import shlex
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from onlooker.cli.command import RunArgument, command, given_options, refuse_unused, resume_hint, stoppable
-from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, TrainConfig
+from onlooker.cli.command import RunArgument, command, given_options, refuse_unused, resume_hint, stoppable, warn
+from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, SharedConfig, TrainConfig
 
 if TYPE_CHECKING:
     from onlooker.data.split import Splits
@@ -19,23 +19,26 @@ if TYPE_CHECKING:
     from onlooker.structures import ClipError
 
 group = typer.Typer()
-_command = functools.partial(command, group=group)
+_command = functools.partial(command, group=group, panel="Train and evaluate")
 
-Clips = Annotated[
-    Path,
-    typer.Argument(help="A folder of clips, one class a sub-folder; or a published set (--set).", show_default=False),
-]
-Folds = Annotated[
-    int, typer.Option(help="Test on each of so many parts in turn, resumable; recordings stay whole. 0: one split.")
+Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a published data set (--set).")]
+Folds = Annotated[int, typer.Option(help="Cross-validation with this number of folds, resumable; 0: one split.")]
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-out",
+        help="Test on each recording in turn, resumable (needs recordings.csv).",
+        rich_help_panel=CLIPS,
+    ),
 ]
 
 
 @_command
 def demo(
-    run: Annotated[Path, typer.Option(help="Where the demo's run goes.")] = Path("runs/demo"),
+    run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo"),
     results: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Train on moving digits, compare with and without attention, and write a report with pictures."""
+    """Train on moving digits with and without attention, and write a report."""
     from onlooker.runs.demo import demo as run_demo
 
     typer.echo(f"report: {run_demo(run, results=results)}")
@@ -49,61 +52,58 @@ def train(
     data: DataConfig,
     training: TrainConfig,
     published: SetConfig,
-    run: Annotated[Path | None, typer.Option(help="A new folder for the run. [default: runs/CLIPS-MODEL]")] = None,
+    run: Annotated[Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was cut off; all settings are those of the run.")
+        bool, typer.Option("--resume", help="Continue an interrupted run, with the settings it was started with.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")] = False,
     folds: Folds = 0,
-    leave_one_out: Annotated[
-        bool, typer.Option("--leave-one-out", help="Test on each recording in turn, resumable (needs recordings.csv).")
+    leave_one_out: LeaveOneOut = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
     features: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Learn from this feature store: encoder and sampling are its own, nothing is augmented. For motion "
-            "give two, of the picture and of the flow."
+            help="Train on the features in this folder (`onlooker features`), with its encoder and without "
+            "augmentation. The model motion takes two: of RGB and of flow.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     init_from: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Begin with the weights of this run. For motion: give two of the same split, in any order, a "
-            "convalstm on the picture and a convlstm on the flow."
+            help="Start with the weights of this run. The model motion takes two of the same split: convalstm on RGB "
+            "and convlstm on flow.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
 ) -> None:
-    """Train on a folder of clips, one class a sub-folder, and evaluate on clips kept apart.
+    """Train on clips, one sub-folder per class, and evaluate on test clips.
 
-    A clip is a video file, or a folder of numbered pictures. Where a recordings.csv (columns clip, recording) lies
-    beside the classes, clips of one recording (a person, a camera) stay on one side of the split. With --set, the clips
-    are a published set as its site ships it, and an official split says which of them learn and test.
+    A clip is a video file, or a folder that holds an image sequence. If the file recordings.csv (columns clip,
+    recording) is next to the classes, all clips of a recording (a person, a camera) are in the same split. With --set,
+    the clips are a published data set as it is distributed, with its official split.
     """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.train import train as train_on
 
     run = run or Path("runs") / f"{_name(clips)}-{model.name}"
-    if resume and not (run / "config.json").exists() and not (folds or leave_one_out):
-        raise FileNotFoundError(f"{run}: no run to go on with; check --run, or leave out --resume")
-    seen = data
-    if (folds or leave_one_out) and (features or init_from):
-        given = "--features" if features else "--init-from"
-        raise ValueError(f"{given} is for one training; leave out --folds and --leave-one-out")
-    if features:
-        from onlooker.runs.features import open_stores, stored_settings
+    if (folds or leave_one_out) and (unused := [*_given(features=features, init_from=init_from, strict=strict)]):
+        raise ValueError(f"{' and '.join(unused)} cannot be used with --folds or --leave-one-out; leave it out")
+    if resume and not (folds or leave_one_out):
+        _check_resumed(context, run, {"model": model, "data": data, "training": training})
+    else:
+        seen = data
+        if features:
+            from onlooker.runs.features import open_stores, stored_settings
 
-        _, seen = stored_settings(open_stores(features), model, data, given_options(context))
-    if not resume:  # which has the settings of the run, whatever is given
+            _, seen = stored_settings(open_stores(features), model, data, given_options(context))
         from onlooker.models.registry import find_recipe
 
-        if model.cell == "auto":  # another may use what the model's own does not
+        if model.cell == "auto":  # another cell may have settings that the model's default lacks
             refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-        _refuse_idle_flow(context, [seen])
+        _refuse_unused_flow(context, [seen])
     if folds or leave_one_out:
-        if strict:
-            raise ValueError(
-                "--strict is for one training; with --folds or --leave-one-out unreadable clips are listed"
-            )
         from onlooker.runs.model_spec import ModelSpec
 
         splits, _ = asked_splits(clips, published, folds, leave_one_out)
@@ -132,38 +132,37 @@ def features(
     context: typer.Context,
     clips: Annotated[
         Path,
-        typer.Argument(
-            help="A folder of clips, one class a sub-folder; a published set (--set); or one clip.", show_default=False
-        ),
+        typer.Argument(help="A folder with one sub-folder per class; a published data set (--set); or one clip."),
     ],
-    store: Annotated[Path, typer.Option(help="The store's folder, made where there is none.", show_default=False)],
+    store: Annotated[Path, typer.Option(help="A folder for the features; made if it does not exist.")],
     data: DataConfig,
     published: SetConfig,
     encoder: Annotated[str, typer.Option(help="Any timm network such as vgg16, NAME:vector, conv4, ...")] = "vgg16",
-    pretrained: Annotated[bool, typer.Option(help="ImageNet weights (timm networks).")] = True,
+    pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights (timm networks).")] = True,
     every: Annotated[
-        bool, typer.Option("--every", help="All frames of each clip, in place of --frames: windows can share them.")
+        bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,
-    shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts of the clips, for n processes.")] = "1/1",
-    precision: Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware computes in it.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of weights that are not pretrained.")] = 0,
+    shard: Annotated[str, typer.Option(help="I/N: encode the I-th of N parts of the clips.")] = "1/1",
+    precision: Annotated[
+        Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Random seed of weights that are not pretrained.")] = 0,
 ) -> None:
-    """Encode clips once: maps in half precision on disk, which `train --features` learns from.
+    """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
 
-    What is stored already is passed over; killed at any moment, the same command goes on. Several processes may fill
-    one store, with --shard or without. With --set, the clips of all official splits.
+    Features that exist already are kept: run the same command again to continue, or several at once, with --shard or
+    without. With --set, the clips of all official splits are encoded.
     """
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import MOVED, make_features
 
     refuse_unused(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
-    _refuse_idle_flow(context, [data])
+    _refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published) if published.set else (clips, ())
         made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
-    for error in (*left_out, *made.failed):
-        typer.secho(f"left out: {error}", fg="yellow", err=True)
-    typer.echo(f"features: {made.new} new, {made.there} there already, {len(made.failed)} failed; store: {store}")
+    warn([*left_out, *made.failed])
+    typer.echo(f"features: {made.new} new, {made.there} existed, {len(made.failed)} failed; store: {store}")
 
 
 @_command
@@ -172,17 +171,15 @@ def evaluate(
     published: SetConfig,
     clips: Annotated[
         Path | None,
-        typer.Option(
-            help="Another folder of clips, or with --set the test side of a published set; without it, the run's own."
-        ),
+        typer.Option(help="Evaluate on other clips, or with --set on the test split of a published data set."),
     ] = None,
 ) -> None:
-    """Accuracy by video and by frame, confusions, calibration, and a report page."""
+    """Measure accuracy per video and per frame, confusions and calibration, and write a report."""
     from onlooker.data.sets import read_set
     from onlooker.runs.train import evaluate as evaluate_run
 
     if published.set and clips is None:
-        raise ValueError("--set says what --clips holds, and the run knows its own test side; give --clips, or neither")
+        raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
     split, left_out = read_set(clips, published) if clips and published.set else (None, ())
     measured = evaluate_run(run, clips, split.test if split else (), left_out)
     _say(measured, run if clips is None else run / f"evaluation-{clips.resolve().name}")
@@ -223,7 +220,7 @@ def compare(
 
     run = run or Path("runs") / f"{_name(clips)}-compared"
     specs, members = parse_specs(models.name, data)
-    _refuse_idle_flow(context, [spec.data_config(data) for spec in specs])
+    _refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
     chosen = list(range(training.seed, training.seed + seeds))
     name, asked = name or _name(clips), shlex.join(["onlooker", *sys.argv[1:]])
     if add:
@@ -271,9 +268,30 @@ def _refuse_other_settings(context: typer.Context, made: str) -> None:
         raise ValueError(f"--add: the rows were made by {made!r}, another {flags}; give the same, or leave out --add")
 
 
-def _refuse_idle_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
+def _refuse_unused_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
     if all(data.modality == "rgb" for data in seen):
-        refuse_unused(context, {"flow", "flow_length"}, "where only the picture is seen (--modality rgb)")
+        refuse_unused(context, {"flow", "flow_length"}, "with --modality rgb")
+
+
+def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -> None:
+    """Raise an error unless there is a run to resume whose settings are those given on the command line."""
+    from onlooker.files import read_json
+
+    if not (run / "config.json").exists():
+        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
+    stored, given, changed = read_json(run / "config.json"), given_options(context), []
+    for name, config in configs.items():
+        for setting, value in config.to_dict().items():
+            kept = stored[name].get(setting)
+            if f"{name}_{setting}" in given and value not in (kept, "auto"):
+                flag = name if setting == "name" else setting.replace("_", "-")
+                changed.append(f"--{flag} is {value}, the run has {kept}")
+    if changed:
+        raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
+
+
+def _given(**options: Any) -> list[str]:
+    return [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
 
 
 def _name(clips: Path) -> str:
@@ -281,12 +299,11 @@ def _name(clips: Path) -> str:
 
 
 def _say(measured: dict[str, Any], run: Path) -> None:
-    for error in measured["skipped"]:
-        words = f"left out: {error['path']}: {error['found']}; {error['remedy']}"
-        typer.secho(words, fg="yellow", err=True)
+    warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(
-        f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos, "
-        f"{100 * measured['frame_accuracy']:.1f} % of frames (majority class {100 * measured['majority_share']:.1f} %)"
+        f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos classified correctly, "
+        f"{100 * measured['frame_accuracy']:.1f} % of frames (majority-class baseline "
+        f"{100 * measured['majority_share']:.1f} %)"
     )
     typer.echo(f"report: {run / 'report.html'}")
 
@@ -330,7 +347,6 @@ def _compare(
     for row in rows:
         shown.add_row(*row)
     Console().print(shown)
-    for error in figures["skipped"]:
-        typer.secho(f"left out: {error}", fg="yellow", err=True)
+    warn(figures["skipped"])
     typer.echo(f"report: {run / 'report.html'}")
     return figures
