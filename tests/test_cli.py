@@ -253,22 +253,6 @@ def test_comparing_models_and_keeping_the_results(
     assert (tmp_path / "compared" / "report.html").exists()
     message = fails(*words, *TINY, "--epochs", 3)
     assert "trained with another training (epochs); choose another --run, or remove it" in message
-    # Rows of another model come among them, whatever the order of the words.
-    more = ["compare", "--models", "single-frame", *stored, "--add", "--jobs", 1, "--run", tmp_path / "compared", *TINY]
-    call(*more, "--seeds", 1, squares)
-    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["four ways"]
-    assert list(found["accuracy"]) == ["convnet", "lstm", "single-frame"]
-    assert found["per_seed"]["lstm"] == figures["per_seed"]["lstm"]
-    assert f"compare {squares}" in fails(*more, squares, "--lr", 0.5)
-    assert "another --seeds, --lr; give the same, or leave out --add" in fails(*more, squares, "--lr", 0.5)
-    assert "results.json has no rows of feet to add to (--add)" in fails(*more, "--seeds", 1, squares, "--name", "feet")
-    assert "--add without --results says nothing of where to" in fails(*words, "--add")
-    table = tmp_path / "results.json"
-    for made, found_out in (("onlooker demo", "no comparison"), ("onlooker compare x --magic 3", "--magic")):
-        known = json.loads(table.read_text(encoding="utf-8"))
-        known["figures"]["four ways"]["command"] = made
-        table.write_text(json.dumps(known), encoding="utf-8")
-        assert found_out in fails(*more, "--seeds", 1, squares)
 
 
 def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) -> None:

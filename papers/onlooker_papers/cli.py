@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import Mnist, NewClips, command, given_options, refuse_unused, stoppable, writing
+from onlooker.cli.command import command, given_options, refuse_unused, stoppable, writing
+from onlooker.cli.options import Mnist, NewClips
 
 group, clips_group = typer.Typer(), typer.Typer()
 _command = functools.partial(command, group=group)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker import __version__
-from onlooker.cli import cache, generate, predict, train
+from onlooker.cli import cache, compare, generate, predict, train
 
 _ENTRY_POINTS = "onlooker.commands"
 
@@ -48,6 +48,7 @@ def _reproduce(context: typer.Context) -> None:
 
 
 app.add_typer(train.group)
+app.add_typer(compare.group)
 app.add_typer(predict.group)
 app.add_typer(cache.group)
 app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")

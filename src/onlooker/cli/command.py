@@ -11,17 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, get_type_hints
 
 import typer
-
-Mnist = Annotated[
-    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
-]
-NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.", show_default=False)]
-RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
 
 AGAIN = "run the same command to continue"
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import NewClips, command, writing
+from onlooker.cli.command import command, writing
+from onlooker.cli.options import NewClips
 
 group = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group)

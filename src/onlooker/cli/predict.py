@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import RunArgument, command, stoppable, warn
+from onlooker.cli.command import command, stoppable, warn
+from onlooker.cli.options import RunArgument
 from onlooker.config import StreamConfig
 
 group = typer.Typer()

@@ -1,36 +1,18 @@
 """The commands that train and evaluate: each is a few lines around one function of `onlooker.runs`."""
 
 import functools
-import shlex
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
-from onlooker.cli.command import RunArgument, command, given_options, refuse_unused, resume_hint, stoppable, warn
-from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, SharedConfig, TrainConfig
-
-if TYPE_CHECKING:
-    from onlooker.data.split import Splits
-    from onlooker.runs.model_spec import ModelSpec
-    from onlooker.structures import ClipError
+from onlooker.cli.command import command, given_options, refuse_unused, resume_hint, stoppable, warn
+from onlooker.cli.compare import print_comparison
+from onlooker.cli.options import Clips, Folds, LeaveOneOut, RunArgument, default_run, refuse_unused_flow
+from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
-
-Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a published data set (--set).")]
-Folds = Annotated[int, typer.Option(help="Cross-validation with this number of folds, resumable; 0: one split.")]
-LeaveOneOut = Annotated[
-    bool,
-    typer.Option(
-        "--leave-one-out",
-        help="Test on each recording in turn, resumable (needs recordings.csv).",
-        rich_help_panel=CLIPS,
-    ),
-]
 
 
 @_command
@@ -87,7 +69,7 @@ def train(
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.train import train as train_on
 
-    run = run or Path("runs") / f"{_name(clips)}-{model.name}"
+    run = run or default_run(clips, model.name)
     if (folds or leave_one_out) and (unused := [*_given(features=features, init_from=init_from, strict=strict)]):
         raise ValueError(f"{' and '.join(unused)} cannot be used with --folds or --leave-one-out; leave it out")
     if resume and not (folds or leave_one_out):
@@ -102,12 +84,16 @@ def train(
 
         if model.cell == "auto":  # another cell may have settings that the model's default lacks
             refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-        _refuse_unused_flow(context, [seen])
+        refuse_unused_flow(context, [seen])
     if folds or leave_one_out:
+        from onlooker.runs.compare import compare
         from onlooker.runs.model_spec import ModelSpec
 
         splits, _ = asked_splits(clips, published, folds, leave_one_out)
-        _compare(clips, run, [ModelSpec(model.name)], [], [training.seed], splits, (), model, data, training, None)
+        specs, seeds = [ModelSpec(model.name)], [training.seed]
+        with stoppable():
+            figures = compare(clips, run, specs, splits, seeds, data, training, model=model)
+        print_comparison(figures, run)
         return
     split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
     with stoppable(resume_hint()):
@@ -157,7 +143,7 @@ def features(
     from onlooker.runs.features import MOVED, make_features
 
     refuse_unused(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
-    _refuse_unused_flow(context, [data])
+    refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published) if published.set else (clips, ())
         made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
@@ -185,94 +171,6 @@ def evaluate(
     _say(measured, run if clips is None else run / f"evaluation-{clips.resolve().name}")
 
 
-@_command
-def compare(
-    context: typer.Context,
-    clips: Clips,
-    models: SharedConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    published: SetConfig,
-    seeds: Annotated[int, typer.Option(help="How many seeds, counted up from --seed.")] = 3,
-    folds: Folds = 0,
-    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test on each recording in turn.")] = False,
-    run: Annotated[Path | None, typer.Option(help="Where the runs go. [default: runs/CLIPS-compared]")] = None,
-    jobs: Annotated[
-        int, typer.Option(help="Trainings in parallel. 0: one per GPU, or as many as cores and memory allow.")
-    ] = 0,
-    silhouettes: Annotated[
-        str | None,
-        typer.Option(
-            help="Score where models looked: a folder of silhouettes, white on black, laid out as the clips; or "
-            "not-black: what is to be found is drawn on black in the clips."
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What the set is called in --results. [default: its folder]")] = None,
-    results: Annotated[Path | None, typer.Option(help="A JSON file of results that this set is added to.")] = None,
-    add: Annotated[
-        bool, typer.Option("--add", help="The set is in --results already: keep the rows of its other models.")
-    ] = False,
-) -> None:
-    """Train several models on the same clips and splits; a table of their accuracies, over seeds."""
-    from onlooker.data.sets import asked_splits
-    from onlooker.runs.model_spec import ENSEMBLE, parse_specs
-    from onlooker.runs.recorded import add_results, rows_to_add_to
-
-    run = run or Path("runs") / f"{_name(clips)}-compared"
-    specs, members = parse_specs(models.name, data)
-    _refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
-    chosen = list(range(training.seed, training.seed + seeds))
-    name, asked = name or _name(clips), shlex.join(["onlooker", *sys.argv[1:]])
-    if add:
-        if results is None:
-            raise ValueError("--add without --results says nothing of where to; give both, or neither")
-        rows = [*(spec.name for spec in specs), *([ENSEMBLE] if members else [])]
-        for made in rows_to_add_to(results, name, rows, bool(members))[1]:
-            _refuse_other_settings(context, made)
-    splits, left_out = asked_splits(clips, published, folds, leave_one_out)
-    figures = _compare(
-        clips, run, specs, members, chosen, splits, left_out, models, data, training, jobs or None, silhouettes
-    )
-    if results:
-        add_results(results, name, figures, data, training, asked, add)
-
-
-@_command
-def fuse(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more runs of one split.", show_default=False)],
-    run: Annotated[Path, typer.Option(help="A new folder for what they are together.")],
-) -> None:
-    """Let several runs answer together (late fusion); validation clips choose their weights."""
-    from onlooker.runs.ensemble import fuse as fuse_runs
-
-    measured = fuse_runs(runs, run)
-    for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
-        typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
-    typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
-
-
-def _refuse_other_settings(context: typer.Context, made: str) -> None:
-    """Raise a ValueError unless `made`, a command of old, is a comparison with the settings that are asked for now."""
-    name, words = str(context.command.name), shlex.split(made)
-    try:
-        if words[1:2] != [name]:
-            raise typer.BadParameter("no comparison")
-        with context.command.make_context(name, words[2:]) as of_made:
-            there = of_made.params
-    except TyperException as error:
-        raise ValueError(f"--add: the rows were made by {made!r} ({error}); leave it out") from None
-    no_setting = {"models_name", "jobs", "run", "name", "results", "add"}  # they change no figure of a model
-    asked = {option: value for option, value in context.params.items() if option not in no_setting}
-    if differ := [option for option, value in asked.items() if there[option] != value]:
-        flags = ", ".join(flag for each in context.command.params if each.name in differ for flag in each.opts)
-        raise ValueError(f"--add: the rows were made by {made!r}, another {flags}; give the same, or leave out --add")
-
-
-def _refuse_unused_flow(context: typer.Context, seen: Iterable[DataConfig]) -> None:
-    if all(data.modality == "rgb" for data in seen):
-        refuse_unused(context, {"flow", "flow_length"}, "with --modality rgb")
-
-
 def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command line."""
     from onlooker.files import read_json
@@ -294,10 +192,6 @@ def _given(**options: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
 
 
-def _name(clips: Path) -> str:
-    return clips.resolve().name
-
-
 def _say(measured: dict[str, Any], run: Path) -> None:
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(
@@ -306,47 +200,3 @@ def _say(measured: dict[str, Any], run: Path) -> None:
         f"{100 * measured['majority_share']:.1f} %)"
     )
     typer.echo(f"report: {run / 'report.html'}")
-
-
-def _compare(
-    clips: Path,
-    run: Path,
-    models: list["ModelSpec"],
-    members: list["ModelSpec"],
-    seeds: list[int],
-    splits: "Splits",
-    left_out: Sequence["ClipError"],
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    jobs: int | None,
-    silhouettes: str | None = None,
-) -> dict[str, Any]:
-    from rich.console import Console
-    from rich.table import Table
-
-    from onlooker.runs import compare
-
-    with stoppable():
-        figures = compare.compare(
-            clips,
-            run,
-            models,
-            splits,
-            seeds,
-            data,
-            training,
-            jobs,
-            members,
-            silhouettes,
-            left_out=left_out,
-            model=model,
-        )
-    columns, rows = compare.table(figures)
-    shown = Table(*columns)
-    for row in rows:
-        shown.add_row(*row)
-    Console().print(shown)
-    warn(figures["skipped"])
-    typer.echo(f"report: {run / 'report.html'}")
-    return figures

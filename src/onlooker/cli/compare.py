@@ -1,0 +1,106 @@
+"""The commands about several models: a comparison, and models that predict together."""
+
+import functools
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onlooker.cli.command import command, stoppable, warn
+from onlooker.cli.options import Clips, Folds, LeaveOneOut, default_run, refuse_unused_flow
+from onlooker.config import DataConfig, SetConfig, SharedConfig, TrainConfig
+
+group = typer.Typer()
+_command = functools.partial(command, group=group, panel="Train and evaluate")
+
+
+@_command
+def compare(
+    context: typer.Context,
+    clips: Clips,
+    models: SharedConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    published: SetConfig,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.")] = 3,
+    folds: Folds = 0,
+    leave_one_out: LeaveOneOut = False,
+    run: Annotated[Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")] = None,
+    jobs: Annotated[
+        int, typer.Option(help="Trainings in parallel; 0: one per GPU, or as many as cores and memory allow.")
+    ] = 0,
+    silhouettes: Annotated[
+        str | None,
+        typer.Option(
+            help="Score attention against masks: a folder of masks (white on black) laid out as the clips, or "
+            "not-black: the object is what is not black."
+        ),
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="A JSON file of results to which the figures are added.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the data set in --results.", show_default="its folder's")
+    ] = None,
+) -> None:
+    """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies."""
+    from onlooker.data.sets import asked_splits
+    from onlooker.runs.compare import compare as compare_models
+    from onlooker.runs.model_spec import parse_specs
+    from onlooker.runs.recorded import add_results
+
+    run = run or default_run(clips, "compared")
+    specs, members = parse_specs(models.name, data)
+    refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
+    chosen = range(training.seed, training.seed + seeds)
+    splits, left_out = asked_splits(clips, published, folds, leave_one_out)
+    with stoppable():
+        figures = compare_models(
+            clips,
+            run,
+            specs,
+            splits,
+            chosen,
+            data,
+            training,
+            jobs or None,
+            members,
+            silhouettes,
+            left_out=left_out,
+            model=models,
+        )
+    print_comparison(figures, run)
+    if results:
+        add_results(
+            results, name or clips.resolve().name, figures, data, training, shlex.join(["onlooker", *sys.argv[1:]])
+        )
+
+
+@_command
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more runs of the same split.")],
+    run: Annotated[Path, typer.Option(help="A new folder for the ensemble.")],
+) -> None:
+    """Combine runs into an ensemble (late fusion), with weights chosen on the validation clips."""
+    from onlooker.runs.ensemble import fuse as fuse_runs
+
+    measured = fuse_runs(runs, run)
+    for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
+        typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
+    typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
+
+
+def print_comparison(figures: dict[str, Any], run: Path) -> None:
+    """The table of a comparison, the clips that it left out, and where its report is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from onlooker.runs.compare import table
+
+    columns, rows = table(figures)
+    printed = Table(*columns)
+    for row in rows:
+        printed.add_row(*row)
+    Console().print(printed)
+    warn(figures["skipped"])
+    typer.echo(f"report: {run / 'report.html'}")

@@ -1,0 +1,38 @@
+"""Arguments and options that several commands share."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onlooker.cli.command import refuse_unused
+from onlooker.config import CLIPS, DataConfig
+
+Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a published data set (--set).")]
+Folds = Annotated[int, typer.Option(help="Cross-validation with this number of folds, resumable; 0: one split.")]
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-out",
+        help="Test on each recording in turn, resumable (needs recordings.csv).",
+        rich_help_panel=CLIPS,
+    ),
+]
+Mnist = Annotated[
+    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
+]
+NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
+RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
+
+
+def default_run(clips: Path, name: str) -> Path:
+    """The folder of a run on these clips, unless --run names another."""
+    given = clips.resolve()
+    return Path("runs") / f"{given.stem if given.is_file() else given.name}-{name}"
+
+
+def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:
+    """Raise a ValueError if an option is about optical flow, and no model gets any."""
+    if all(data.modality == "rgb" for data in inputs):
+        refuse_unused(context, {"flow", "flow_length"}, "with --modality rgb")
