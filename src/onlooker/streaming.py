@@ -201,7 +201,7 @@ def watch(
 
     Args:
         streams: the model.
-        sources: cameras, addresses, files; see `video.source.open_source`.
+        sources: cameras, addresses, files; see `video.stream.open_source`.
         config: how frames are taken from them.
         failed: is told about a source that fails. Without it, the first error is raised once the others have ended.
 

@@ -108,7 +108,7 @@ def test_every_frame_is_sampled_as_for_training(make_clip: Make, changes: dict[s
 
 
 def test_every_frame_of_a_clip_without_motion(make_clip: Make) -> None:
-    with pytest.raises(ClipError, match="1 frame decoded, and there is no motion in one frame"):
+    with pytest.raises(ClipError, match="1 frame decoded, and one frame has no motion"):
         list(samples(make_clip(frames=1), replace(DATA, modality="both"), every=True))
 
 

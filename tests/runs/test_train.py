@@ -153,7 +153,7 @@ def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
     data = DataConfig(frames=3, size=32, modality="flow")
     figures = train(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
-    assert "no motion in one frame" in figures["skipped"][0]["found"]
+    assert "one frame has no motion" in figures["skipped"][0]["found"]
 
 
 def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,12 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
     )
 
 
+def test_apple_double_files_are_skipped(folder: Path) -> None:
+    (folder / "._frame_3.png").write_bytes(b"Mac OS X")  # left by unpacking an archive that was made on a Mac
+    assert len(VideoReader(folder)) == 12
+    assert clips.painted_number(read(folder, 12).pixels[2]) == 3
+
+
 def test_equally_spaced_and_padded(folder: Path) -> None:
     assert read(folder, 3).indices.tolist() == [2, 6, 10]
     assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]

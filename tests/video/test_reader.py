@@ -189,6 +189,13 @@ def test_what_is_no_video_is_named(make_clip: Maker, tmp_path: Path) -> None:
     assert "not a video file" in errors(playlist)[0]
 
 
+@pytest.mark.parametrize("address", ["https://example.org/clip.mp4", "rtsp://camera/1"])
+def test_an_address_is_not_a_file(address: str) -> None:
+    said = r"(clip.mp4|camera/1): an address, not a file; download it, or use `onlooker watch` for addresses"
+    with pytest.raises(ClipError, match=said):
+        read(address)
+
+
 def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
     clip = make_clip()
     data = bytearray(clip.read_bytes())

@@ -31,7 +31,7 @@ def watch_sources(
 
     Args:
         run: a trained run.
-        sources: cameras by their numbers, addresses, paths; see `video.source.open_source`.
+        sources: cameras by their numbers, addresses, paths; see `video.stream.open_source`.
         config: how frames are taken from them.
         every_frame: a JSON object a line, for every frame, instead of words.
         out: a folder for a recording of each source, with what is seen drawn on it.

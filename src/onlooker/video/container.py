@@ -1,5 +1,6 @@
 """Opening a video file that may be damaged, hostile or no video: an open stream, or an error that says why."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,8 @@ def check_file(path: Path) -> None:
     """
     try:
         if not path.exists():
+            if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
+                raise ClipError(path, "an address, not a file", "download it, or use `onlooker watch` for addresses")
             raise ClipError(path, "no such file", "check the path")
         if not path.is_file():
             # Reading a pipe would wait for a writer; a device never ends.

@@ -1,4 +1,4 @@
-"""How the picture moves from frame to frame: optical flow, stored as bytes, stacked for a network that sees motion.
+"""Optical flow between consecutive frames, stored as bytes and stacked for a network that sees motion.
 
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
@@ -21,25 +21,24 @@ from onlooker.video.sampling import EquallySpaced, Sampling
 
 Pixels = NDArray[np.uint8]
 Flow = NDArray[np.float32]
-Gray = Callable[[Pixels, Pixels], Flow]  # from two gray frames `H W` to `H W 2`
 Method = Callable[[Pixels], Flow]  # from at least two frames `T H W 3` to `P H W 2`, see `flow`
 Stacked = TypeVar("Stacked", np.uint8, np.float32)
 
 LIMIT = 20.0  # pixels, as in the two-stream papers
-SIDE = 256  # pixels of the shorter side, as flow is commonly extracted for two-stream networks
-# Below this, OpenCV's DIS gives NaN or reads outside its memory, for a width and a height here and there.
-_LEAST_DIS = 16
+SIDE = 256  # pixels of the shorter side, as flow is usual for two-stream networks
+# At some smaller sizes OpenCV's DIS returns NaN or reads outside its memory.
+_MIN_DIS = 16
 # Pairs whose flow is held as floats at once.
-_AT_ONCE = 32
+_BLOCK = 32
 
 
 def dis(frames: Pixels) -> Flow:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: good and by far the fastest."""
+    """Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: accurate and by far the fastest."""
     H, W = frames.shape[1:3]
-    below, beside = max(0, _LEAST_DIS - H), max(0, _LEAST_DIS - W)
-    if below or beside:
-        frames = np.pad(frames, ((0, 0), (0, below), (0, beside), (0, 0)), "edge")
-    # No flow to start from: that of another pair would make the result depend on where the clip was cut.
+    pad = max(0, _MIN_DIS - H), max(0, _MIN_DIS - W)
+    if any(pad):
+        frames = np.pad(frames, ((0, 0), (0, pad[0]), (0, pad[1]), (0, 0)), "edge")
+    # No initial flow: that of another pair would make the result depend on where the clip starts.
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.ascontiguousarray(_between(frames, lambda a, b: estimator.calc(a, b, None))[:, :H, :W])
 
@@ -58,21 +57,21 @@ def farneback(frames: Pixels) -> Flow:
 
 
 def tvl1(frames: Pixels) -> Flow:
-    """Total variation and an L1 data term (Zach et al. 2007), that of the two-stream papers; a hundred times slower.
+    """Total variation and an L1 data term (Zach et al. 2007), as in the two-stream papers; a hundred times slower.
 
     Raises:
         RuntimeError: OpenCV's contrib build is not installed.
     """
     if not hasattr(cv2, "optflow"):
         raise RuntimeError(
-            "tvl1 is only in the contrib build of OpenCV, which replaces the plain one and breaks beside it: "
+            "tvl1 is only in the contrib build of OpenCV, which replaces the plain one and conflicts with it: "
             "pip uninstall opencv-python-headless, then pip install opencv-contrib-python-headless; or use dis"
         )
     estimator: Any = cv2.optflow.DualTVL1OpticalFlow_create()
     return _between(frames, lambda a, b: estimator.calc(a, b, None))
 
 
-# RAFT loads torchvision's weights when it is first used; `raft` makes one with weights of your own.
+# RAFT loads torchvision's weights on first use; `raft` accepts other weights.
 FLOWS: dict[str, Method] = {
     "dis": dis,
     "farneback": farneback,
@@ -83,11 +82,11 @@ FLOWS: dict[str, Method] = {
 
 
 def flow(frames: Pixels, method: str | Method = "dis") -> Flow:
-    """Where each pixel of a frame is found in the next one.
+    """The displacement of each pixel from one frame to the next.
 
     Args:
-        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Over a gap the motion is larger than
-            any of the methods expects.
+        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the motion is larger
+            than the methods expect.
         method: one of `FLOWS`, or a function of the same kind, such as `raft(weights)`.
 
     Returns:
@@ -95,26 +94,26 @@ def flow(frames: Pixels, method: str | Method = "dis") -> Flow:
         (x + flow[t, y, x, 0], y + flow[t, y, x, 1]) of frame t + 1.
 
     Raises:
-        ValueError: for another shape or type of frames, a single frame, or a method that there is not.
-        RuntimeError: the method is not installed, or its weights cannot be had.
+        ValueError: for another shape or type of frames, a single frame, or an unknown method.
+        RuntimeError: the method is not installed, or its weights cannot be loaded.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3")
     if min(frames.shape[1:3]) < 1:
         raise ValueError(f"frames have shape {frames.shape}, expected at least 1x1 pixels")
     if len(frames) < 2:
-        raise ValueError(f"{len(frames)} frame, expected at least 2: there is no motion in one frame")
+        raise ValueError(f"{len(frames)} frame, expected at least 2: one frame has no motion")
     return _named(method)(frames)
 
 
 def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
     """Flow of any shape as bytes: clipped to ±limit, then round(255 (v + limit) / (2 limit)), as two-stream papers do.
 
-    -limit is 0, limit is 255. No motion would be 127.5 and is 128: it comes back as limit/255, not as zero.
+    -limit is 0, limit is 255. No motion is 127.5, rounded to 128: it is restored as limit/255, not as zero.
 
     Args:
         flow: displacements in pixels.
-        limit: the largest displacement that is told from larger ones, in pixels.
+        limit: the largest displacement that can be represented, in pixels.
 
     Raises:
         ValueError: a limit that is not positive, or flow that is not finite.
@@ -126,11 +125,11 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
 
 def to_pixels(flow: Pixels, limit: float = LIMIT) -> Flow:
-    """The displacements that bytes stand for: at most limit/255 (0.08 pixels of 20) from what was stored unclipped.
+    """The displacements that bytes represent: within limit/255 (0.08 pixels for 20) of the original, if not clipped.
 
     Args:
         flow: bytes of any shape, from `to_bytes` with the same limit.
-        limit: the displacement of the bytes 0 and 255, in pixels.
+        limit: the displacement that the bytes 0 and 255 represent, in pixels.
 
     Raises:
         ValueError: a limit that is not positive, or flow that is not uint8.
@@ -142,9 +141,9 @@ def to_pixels(flow: Pixels, limit: float = LIMIT) -> Flow:
 
 
 def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
-    """For every frame the flow of the `L` pairs from it on: x_1, y_1, x_2, y_2, … (Simonyan & Zisserman 2014, eq. 1).
+    """For each frame the flow of the `L` pairs that start at it: x_1, y_1, x_2, … (Simonyan & Zisserman 2014, eq. 1).
 
-    At the end of the clip the last pair is repeated, so that the last frame, which begins none, has a stack as well.
+    At the end of the clip the last pair is repeated, so that the last frame has a stack as well.
 
     Args:
         flow: `P H W 2`, floats or bytes, of all pairs of a clip.
@@ -159,7 +158,7 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
     if flow.ndim != 4 or flow.shape[-1] != 2:
         raise ValueError(f"flow has shape {flow.shape}, expected P H W 2")
     if not len(flow):
-        raise ValueError("flow of 0 pairs of frames, expected at least 1: there is no motion in one frame")
+        raise ValueError("flow of 0 pairs of frames, expected at least 1: one frame has no motion")
     return _stacked(flow, _pairs(np.arange(len(flow) + 1), len(flow) + 1, length))
 
 
@@ -172,32 +171,30 @@ def read_flow(
     size: int | None = None,
     side: int | None = SIDE,
 ) -> FlowStacks:
-    """The motion that begins at `count` equally spaced frames of a video, those that `read` gives.
+    """Stacks of flow at `count` equally spaced frames of a video, those that `read` gives.
 
-    Flow is always that between consecutive frames of the video, whatever the distance of the chosen ones; a pair that
-    several stacks share is computed once.
-
-    The flow is computed on upright frames in their own proportions, shrunk to `side`, and only then squashed to `size`:
-    small squares would have lost the motion of small things. Displacements are always in pixels of what is returned,
-    so x is scaled by size / W and y by size / H, and `limit` is in those pixels: the same motion gives the same bytes
-    whatever the resolution of the file.
+    Flow is always between consecutive frames of the video, however far apart the chosen frames are; a pair that several
+    stacks share is computed once. It is computed on upright frames with their aspect ratio, shrunk to `side`, and then
+    resized to `size`: in small squares the motion of small objects would be lost. Displacements are in pixels of the
+    result, so x is scaled by size / W and y by size / H, and `limit` is in those pixels: the same motion gives the same
+    bytes at any resolution of the file.
 
     Args:
-        path: a video file, or a folder of numbered pictures.
+        path: a video file, or a folder of numbered images.
         count: T, how many equally spaced frames; a shorter video repeats its last one. Or a sampling of `T` frames.
-        length: L, how many pairs from each of them on; the last pair of the video is repeated at its end.
+        length: L, how many pairs in each stack; the last pair of the video is repeated at its end.
         method: one of `FLOWS`, or a function of the same kind.
-        limit: clips displacements, in pixels of what is returned; see `to_bytes`.
-        size: height and width of what is returned, as `resize` squashes frames; None: as computed.
-        side: larger frames are shrunk until their shorter side has so many pixels; None: never.
+        limit: clips displacements, in pixels of the result; see `to_bytes`.
+        size: height and width of the result, as for `resize`; None: as computed.
+        side: frames are shrunk if their shorter side is longer than this; None: never.
 
     Returns:
-        Stacks `T H W 2L`, with the true times (seconds) and indices of the frames at which they begin.
+        Stacks `T H W 2L`, with the times (seconds) and indices of their first frames.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.
-        ValueError: a count, length, limit, size or side that is not positive, or a method that there is not.
-        RuntimeError: the method is not installed, or its weights cannot be had.
+        ValueError: a count, length, limit, size or side that is not positive, or an unknown method.
+        RuntimeError: the method is not installed, or its weights cannot be loaded.
     """
     _check_numbers(limit, count=count if isinstance(count, int) else None, length=length, size=size, side=side)
     sampling = EquallySpaced(count) if isinstance(count, int) else count
@@ -212,7 +209,7 @@ def read_flow(
     parts = []
     for run in _runs(unique):
         first = int(np.searchsorted(found.indices, run[0]))
-        parts.append(_stored(estimate(found.pixels[first : first + len(run) + 1]), size, limit))
+        parts.append(_finish(estimate(found.pixels[first : first + len(run) + 1]), size, limit))
     at = np.searchsorted(found.indices, starts)
     together = _stacked(np.concatenate(parts), np.searchsorted(unique, pairs))
     return FlowStacks(together, found.times[at], starts, limit)
@@ -226,27 +223,16 @@ def stream_flow(
     size: int | None = None,
     side: int | None = SIDE,
 ) -> Iterator[Pixels]:
-    """The motion that begins at each frame of a video, one stack after the other, in constant memory.
+    """For each frame of a video its stack of flow, `H W 2L`, one after another in constant memory.
 
-    The stacks are those of `read_flow(path, AllFrames(), …)`, bit for bit: pairs are computed in the same runs.
-
-    Args:
-        path: a video file, or a folder of numbered pictures.
-        length, method, limit, size, side: as for `read_flow`.
-
-    Yields:
-        For each frame `H W 2L`.
-
-    Raises:
-        ClipError: naming the clip, if nothing can be decoded, or only one frame.
-        ValueError: a length, limit, size or side that is not positive, or a method that there is not.
-        RuntimeError: the method is not installed, or its weights cannot be had.
+    The stacks equal those of `read_flow(path, AllFrames(), …)`, which has the same arguments and errors: pairs are
+    computed in the same blocks.
     """
     _check_numbers(limit, length=length, size=size, side=side)
     estimate = _named(method)
-    ahead: deque[Pixels] = deque()  # the fields from the next frame on
+    ahead: deque[Pixels] = deque()  # the flow from the next frame on
     for frames in _overlapping(shrink(pixels, side) for _, _, pixels in VideoReader(path)):
-        for field in _stored(estimate(frames), size, limit):
+        for field in _finish(estimate(frames), size, limit):
             if len(ahead) == length:
                 yield np.concatenate(ahead, -1)
                 ahead.popleft()
@@ -263,27 +249,23 @@ def stream_flow(
 def flow_ahead(
     frames: Pixels, method: str | Method = "dis", limit: float = LIMIT, size: int | None = None, side: int | None = SIDE
 ) -> Pixels:
-    """The motion that begins at the first of a few frames, as `read_flow` gives it.
+    """The stack of flow at the first of a few frames, `H W 2L`, equal to that of `read_flow`.
 
     Args:
-        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two: one more than pairs in the stack.
+        frames: `L+1 H W 3`, RGB uint8, consecutive frames of a video, at least two.
         method, limit, size, side: as for `read_flow`.
 
-    Returns:
-        One stack, `H W 2L`.
-
     Raises:
-        ValueError: for another shape or type of frames, a single one, or a setting that does not fit.
-        RuntimeError: the method is not installed, or its weights cannot be had.
+        ValueError, RuntimeError: as `flow` and `read_flow`.
     """
     _check_numbers(limit, size=size, side=side)
     shrunk = np.stack([shrink(frame, side) for frame in frames])
-    return np.concatenate(_stored(flow(shrunk, method), size, limit), -1)
+    return np.concatenate(_finish(flow(shrunk, method), size, limit), -1)
 
 
 @dataclass(frozen=True)
 class _BothFrames:
-    """Both frames of each pair of the stacks that begin at sampled frames."""
+    """Both frames of each pair in the stacks at sampled frames."""
 
     starts: Sampling
     length: int
@@ -294,23 +276,23 @@ class _BothFrames:
 
 
 def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:
-    """Frames in parts `T H W 3` that are computed at once; the last frame of a part begins the next."""
+    """Frames in blocks `T H W 3`; the last frame of a block is the first of the next."""
     held: list[Pixels] = []
     for frame in frames:
         held.append(frame)
-        if len(held) > _AT_ONCE:
+        if len(held) > _BLOCK:
             yield np.stack(held)
             del held[:-1]
     if len(held) > 1:
         yield np.stack(held)
 
 
-def _stored(moved: Flow, size: int | None, limit: float) -> Pixels:
-    return to_bytes(moved if size is None else _squash(moved, size), limit)
+def _finish(moved: Flow, size: int | None, limit: float) -> Pixels:
+    return to_bytes(moved if size is None else _resize(moved, size), limit)
 
 
 def _motionless(path: Path | str) -> ClipError:
-    return ClipError(path, "1 frame decoded, and there is no motion in one frame", "give a video of at least 2")
+    return ClipError(path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
 
 
 def _check_numbers(limit: float, **numbers: int | None) -> None:
@@ -324,7 +306,7 @@ def _named(method: str | Method) -> Method:
     if callable(method):
         return method
     if method not in FLOWS:
-        raise ValueError(f"no flow method is called {method!r}; there are {', '.join(FLOWS)}")
+        raise ValueError(f"no flow method is called {method!r}, expected one of {', '.join(FLOWS)}")
     return FLOWS[method]
 
 
@@ -333,7 +315,8 @@ def _check_limit(limit: float) -> None:
         raise ValueError(f"limit is {limit}, expected a positive number of pixels")
 
 
-def _between(frames: Pixels, estimate: Gray) -> Flow:
+def _between(frames: Pixels, estimate: Callable[[Pixels, Pixels], Flow]) -> Flow:
+    """`P H W 2`; `estimate` gets two gray frames `H W`."""
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     moved = np.empty((len(frames) - 1, *frames.shape[1:3], 2), np.float32)
     for t, out in enumerate(moved):
@@ -342,16 +325,16 @@ def _between(frames: Pixels, estimate: Gray) -> Flow:
 
 
 def _pairs(starts: NDArray[np.int64], total: int, length: int) -> NDArray[np.int64]:
-    """`T L`: the first frame of each of the pairs from `starts` on, in a video of `total` frames."""
+    """`T L`: the first frame of each pair of the stacks at `starts`, in a video of `total` frames."""
     if length < 1:
         raise ValueError(f"length is {length}, expected at least 1 pair of frames")
     return np.minimum(starts[:, None] + np.arange(length), max(total - 2, 0))
 
 
 def _runs(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Stretches of pairs that follow one another without a gap, in parts that are computed at once."""
+    """Pairs in blocks without a gap."""
     for run in np.split(pairs, np.flatnonzero(np.diff(pairs) > 1) + 1):
-        yield from (run[at : at + _AT_ONCE] for at in range(0, len(run), _AT_ONCE))
+        yield from (run[at : at + _BLOCK] for at in range(0, len(run), _BLOCK))
 
 
 def _stacked(flow: NDArray[Stacked], pairs: NDArray[np.int64]) -> NDArray[Stacked]:
@@ -363,11 +346,11 @@ def _stacked(flow: NDArray[Stacked], pairs: NDArray[np.int64]) -> NDArray[Stacke
     return together.reshape(*together.shape[:3], 2 * L)
 
 
-def _squash(flow: Flow, size: int) -> Flow:
-    """`P H W 2` to `P size size 2`: averaged over areas where it shrinks, and scaled, for its pixels are larger."""
+def _resize(flow: Flow, size: int) -> Flow:
+    """`P H W 2` to `P size size 2`, resized as frames are, with displacements in the new pixels."""
     H, W = flow.shape[1:3]
-    how = cv2.INTER_AREA if size < H or size < W else cv2.INTER_LINEAR
-    squashed = np.empty((len(flow), size, size, 2), np.float32)
-    for field, out in zip(flow, squashed, strict=True):
-        out[:] = cv2.resize(field, (size, size), interpolation=how)
-    return squashed * np.array([size / W, size / H], np.float32)
+    interpolation = cv2.INTER_AREA if size < H or size < W else cv2.INTER_LINEAR
+    resized = np.empty((len(flow), size, size, 2), np.float32)
+    for field, out in zip(flow, resized, strict=True):
+        out[:] = cv2.resize(field, (size, size), interpolation=interpolation)
+    return resized * np.array([size / W, size / H], np.float32)

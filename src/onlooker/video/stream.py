@@ -1,4 +1,4 @@
-"""Frames as they come: from a camera, an address or a file, in a thread of their own, whatever the connection does."""
+"""Live frames from a camera, an address or a file, read by a thread that reconnects when the connection is lost."""
 
 import math
 import re
@@ -21,58 +21,58 @@ from numpy.typing import NDArray
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
-from onlooker.video import decode
 from onlooker.video.container import MAX_PIXELS, error_text, video_stream
+from onlooker.video.decode import Converter, decode_packets
 from onlooker.video.reader import VideoReader
 
 Pixels = NDArray[np.uint8]
-Frame = tuple[int, float, Pixels]  # its number, seconds since the first one, `H W 3`
+Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
 
-# No "file" among the protocols: what comes over the network may be a playlist, and must not name files of this machine.
+# Without "file": a playlist from the network must not name files of this machine.
 _PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
 _FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
-# Microseconds of a stream that are looked at before the first frame is given out; FFmpeg would take 7 s of MPEG-TS.
-_LOOK = "1000000"
+# Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
+_ANALYZE = "1000000"
 
-_LONGEST_WAIT = 30.0  # seconds between two new connections
-_WAITING = 4  # frames held for a slow reader that wants all of them
-_RATE = 25.0  # frames a second, assumed where a stream does not say
+_MAX_WAIT = 30.0  # seconds between two connection attempts
+_QUEUE = 4  # frames held for a slow reader that wants all of them
+_RATE = 25.0  # frames per second, assumed where a stream does not say
 
 
 class _Arrival(NamedTuple):
     time: float
-    pixels: Callable[[], Pixels]  # converted only if the frame is looked at
-    recorded: bool = False  # it has an end, and waits for its reader: nothing is dropped
+    pixels: Callable[[], Pixels]  # converted only if the frame is used
+    recorded: bool = False  # of a source with an end, which waits for its reader: nothing is dropped
 
 
 class _LostError(Exception):
-    """A connection that is over, though it may come back."""
+    """A lost connection, which may come back."""
 
-    def __init__(self, found: str, ended: bool = False) -> None:
-        super().__init__(found)
-        self.found, self.ended = found, ended
+    def __init__(self, reason: str, ended: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.ended = reason, ended
 
 
 class _LiveClock:
-    """Seconds since the first frame of a source, always ascending, over lost connections and damaged timestamps.
+    """Seconds since the first frame of a source, always ascending, despite lost connections and damaged timestamps.
 
-    A timestamp that goes back, or leaps ahead by more than a source may be silent, is not believed, and the clock goes
-    on from there. After a new connection, whose timestamps may start anywhere, the clock on the wall tells the time.
+    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock continues from
+    there. After a reconnection, whose timestamps may start anywhere, the wall-clock time is used.
     """
 
     def __init__(self, leap: float) -> None:
         self._leap, self._step = leap, 1 / _RATE
         self._began: float | None = None
         self._last: float | None = None
-        self._offset: float | None = None  # from timestamps to the time, of this connection
+        self._offset: float | None = None  # from timestamps to times, in this connection
 
     def connected(self, rate: float) -> None:
-        """Timestamps start anew; `rate` frames a second are expected, 0 if nobody knows."""
+        """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
         self._offset, self._step = None, 1 / (rate if rate > 0 else _RATE)
 
     def __call__(self, stamp: float | None) -> float:
-        """The time of the next frame, from its timestamp in seconds, if it has one."""
+        """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
         now = time.monotonic()
         if self._began is None or self._last is None:
             self._began, seconds = now, 0.0
@@ -91,19 +91,19 @@ class _LiveClock:
 class Source:
     """Frames of one camera, address or file, read by a thread from `start` to `close`.
 
-    Iterate over it, or ask it by `poll`. `dropped` counts the frames that came and were too many, `reconnections` how
-    often the connection was lost and came back; frames that `rate` leaves out count as neither.
+    Iterate over it, or call `poll`. `dropped` counts frames that arrived but were not handed out because the reader was
+    too slow, `reconnections` how often the connection was lost and came back. Frames that `rate` skips are not counted.
 
     Args:
         source: see `open_source`.
-        config: how frames are taken.
-        news: is told about every frame and about the end; several sources may share one.
-        ahead: how many frames after it are handed out with each frame, for what moves: `1+ahead H W 3` in place of
-            `H W 3`. They are always those that followed it at once, whatever `rate` and `drop` leave out; the last
-            frames, and those before a lost connection, which none follow, are not handed out.
+        config: frame rate, dropping, timeouts and reconnection.
+        news: is notified of every frame and of the end; several sources may share one.
+        ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
+            `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
+            at the end and before a lost connection, are not handed out.
 
     Raises:
-        ValueError: a source that there cannot be.
+        ValueError: an invalid source.
     """
 
     def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
@@ -112,36 +112,36 @@ class Source:
         self.dropped = self.reconnections = 0
         self._config, self._news, self._stopped = config, news, Event()
         self._ahead = ahead
-        self._recent: deque[tuple[int, bool, _Arrival]] = deque(maxlen=ahead + 1)  # with whether it is to be seen
+        self._recent: deque[tuple[int, bool, _Arrival]] = deque(maxlen=ahead + 1)  # index, whether to hand it out
         self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self._error: BaseException | None = None
-        self._convert = decode.Converter()
+        self._convert = Converter()
         self._clock = _LiveClock(leap=max(config.timeout, 1.0))
-        # A daemon: while it waits for a silent address, the program can end.
+        # A daemon thread, so that the program can end while it waits for a silent address.
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
 
     def start(self) -> Self:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
         return self
 
     @property
     def ready(self) -> bool:
-        """Whether `poll` has something to say: a frame, or that there will be no more."""
+        """Whether `poll` has a frame or an error, or the source has ended."""
         return bool(self._held) or self._over
 
     @property
     def finished(self) -> bool:
-        """Whether all frames were handed out, and its error if there was one: `poll` has nothing more to say."""
+        """Whether all frames were handed out, and the error if there was one."""
         return self._over and not self._held and self._error is None
 
     def poll(self) -> Frame | None:
-        """The next frame, or None if there is none at this moment.
+        """The next frame, or None if none has arrived.
 
         Raises:
-            ClipError: the source cannot be read, or was lost for good; once, and after its last frame.
+            ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
         """
         with self._news:
             if not self._held:
@@ -164,21 +164,21 @@ class Source:
         return frame
 
     def stop(self) -> None:
-        """Ask the thread to end, and wait for nothing."""
+        """Ask the thread to end, without waiting."""
         self._stopped.set()
         with self._news:
             self._held.clear()
             self._over = True
             self._news.notify_all()
 
-    def close(self, patience: float = 1.0) -> None:
-        """Stop reading, and wait for the thread to end: at most for so many seconds.
+    def close(self, timeout: float = 1.0) -> None:
+        """Stop reading, and wait at most `timeout` seconds for the thread to end.
 
-        A thread that waits for a silent address cannot be woken; it ends, with its connection, at the timeout.
+        A thread that waits for a silent address cannot be woken; it ends at the timeout of its connection.
         """
         self.stop()
         if self._thread.is_alive():
-            self._thread.join(patience)
+            self._thread.join(timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -186,19 +186,19 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What follows runs in the thread.
+    # The methods below run in the thread.
 
     def _read(self) -> None:
         error: BaseException | None = None
         try:
-            self._connect_again_and_again()
+            self._reconnect_loop()
         except Exception as raised:
             error = raised
         with self._news:
             self._error, self._over = None if self._stopped.is_set() else error, True
             self._news.notify_all()
 
-    def _connect_again_and_again(self) -> None:
+    def _reconnect_loop(self) -> None:
         failures, since = 0, time.monotonic()
         while True:
             before = self._index
@@ -217,21 +217,21 @@ class Source:
                 if lost.ended and not self._config.attempts and self._index >= 0:
                     return
                 if self._index < 0 or failures >= self._config.attempts:
-                    raise self._given_up(lost.found, failures, time.monotonic() - since) from lost
-                wait = min(self._config.wait * 2**failures, _LONGEST_WAIT)
+                    raise self._given_up(lost.reason, failures, time.monotonic() - since) from lost
+                wait = min(self._config.wait * 2**failures, _MAX_WAIT)
             failures += 1
             if self._stopped.wait(wait):
                 return
 
-    def _given_up(self, found: str, attempts: int, seconds: float) -> ClipError:
-        remedy = "check that it sends, and the network; or give it more time (timeout)"
+    def _given_up(self, reason: str, attempts: int, seconds: float) -> ClipError:
+        remedy = "check that it sends, and the network; or allow more time (timeout)"
         if isinstance(self._given, int):
-            remedy = "check its number, that no other program uses it, and that you may (on Linux: group video)"
+            remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
         elif attempts:
-            remedy = "check that it sends, and the network; or wait longer for it (attempts, wait, timeout)"
-            found = f"{found}; {attempts} new connections in {seconds:.1f} s brought no frame"
+            remedy = "check that it sends, and the network; or wait longer (attempts, wait, timeout)"
+            reason = f"{reason}; {attempts} new connections in {seconds:.1f} s brought no frame"
         name = f"camera {self.name}" if isinstance(self._given, int) else self.name
-        return ClipError(name, found, remedy)
+        return ClipError(name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
         if isinstance(self._given, Path):
@@ -241,7 +241,7 @@ class Source:
         return _of_address(self._given, self.name, self._config.timeout, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
-        """Keep a frame for the reader; False if nobody wants frames any more."""
+        """Queue a frame for the reader; False if reading has been stopped."""
         self._index += 1
         self._recent.append((self._index, self._is_wanted(arrival.time), arrival))
         index, wanted, oldest = self._recent[0]
@@ -252,7 +252,7 @@ class Source:
                 self.dropped += len(self._held)
                 self._held.clear()
             else:
-                self._news.wait_for(lambda: len(self._held) < _WAITING or self._stopped.is_set())
+                self._news.wait_for(lambda: len(self._held) < _QUEUE or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
             self._held.append((index, oldest.time, [each for _, _, each in self._recent]))
@@ -260,7 +260,7 @@ class Source:
         return True
 
     def _is_wanted(self, when: float) -> bool:
-        """Whether the rate has room for a frame: it takes the first from each of equally long stretches of time."""
+        """Whether `rate` selects a frame: the first in each interval of 1 / rate seconds."""
         if not self._config.rate:
             return True
         slot = math.floor(when * self._config.rate + 1e-6)
@@ -269,32 +269,32 @@ class Source:
 
 
 def open_source(source: int | str | Path, config: StreamConfig | None = None) -> Source:
-    """Begin to read a camera, an address or a file.
+    """Start reading a camera, an address or a file.
 
     Args:
-        source: a number, as `int` or `str`: that camera of the machine; an address that begins with one of `SCHEMES`;
-            else the path of a video file or of a folder of numbered pictures (`./0` for one that is called 0).
-        config: how frames are taken.
+        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
+            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
+        config: frame rate, dropping, timeouts and reconnection.
 
     Returns:
         An iterator of (index, seconds since the first frame, `H W 3` pixels: uint8, RGB, upright); close it, or use it
-        in `with`. It raises a ClipError when the source cannot be read. A camera or an address that has sent a frame
-        and is lost is connected to again, `config.attempts` times; with 0 attempts, an address ends where its sender
-        ends it. Times go on over that, by the clock on the wall.
+        in `with`. It raises a ClipError when the source cannot be read. A camera or address that has sent a frame and
+        is lost is reconnected to `config.attempts` times, and times continue by the wall clock; with 0 attempts, an
+        address ends where its sender ends it.
 
     Raises:
-        ValueError: a source that there cannot be.
+        ValueError: an invalid source.
     """
     return Source(source, config or StreamConfig(), Condition()).start()
 
 
 def without_password(address: str) -> str:
-    """An address as it may be shown: what stands between user and host becomes `***`."""
+    """An address for display: the password becomes `***`."""
     return re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
 
 
 def _named(source: int | str | Path) -> int | str | Path:
-    """A camera as `int`, an address as `str`, what is on the disk as `Path`."""
+    """A camera as `int`, an address as `str`, a file or folder as `Path`."""
     if isinstance(source, Path):
         return source
     if isinstance(source, bool) or not isinstance(source, int | str) or (isinstance(source, int) and source < 0):
@@ -316,10 +316,10 @@ def _of_file(path: Path) -> Generator[_Arrival]:
 
 
 def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
-    """Frames of a camera by OpenCV, which takes the same numbers on every system, where FFmpeg wants names on some."""
+    """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names on some."""
     logging: Any = cv2.utils.logging
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would write to the terminal that there is no such camera
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print a warning for a missing camera
     try:
         camera = cv2.VideoCapture(number)
     finally:
@@ -332,26 +332,24 @@ def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
             there, pixels = camera.read()
             if not there:
                 raise _LostError("the camera sends no more frames")
-            yield _Arrival(clock(time.monotonic()), partial(_red_first, pixels))
+            yield _Arrival(clock(time.monotonic()), partial(_to_rgb, pixels))
     finally:
         camera.release()
 
 
-def _red_first(pixels: Any) -> Pixels:
+def _to_rgb(pixels: Any) -> Pixels:
     return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
-def _of_address(
-    address: str, name: str, timeout: float, clock: _LiveClock, convert: decode.Converter
-) -> Generator[_Arrival]:
+def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, convert: Converter) -> Generator[_Arrival]:
     options = {
         "protocol_whitelist": _PROTOCOLS,
         "format_whitelist": _FORMATS,
         "max_pixels": str(MAX_PIXELS),
-        "analyzeduration": _LOOK,
+        "analyzeduration": _ANALYZE,
     }
     if address.lower().startswith("rtsp"):
-        options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would tear the picture
+        options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
     begin = time.monotonic()
     try:
         container = av.open(address, options=options, timeout=(timeout, timeout), metadata_errors="replace")
@@ -359,7 +357,7 @@ def _of_address(
         scheme = address.split(":")[0]
         raise _LostError(f"cannot be opened (PyAV's FFmpeg was built without {scheme}://)") from error
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        # Some protocols, RTSP among them, call it something else when they are interrupted.
+        # Some protocols, such as RTSP, report a timeout as another error.
         if isinstance(error, av.error.ExitError) or time.monotonic() - begin >= timeout:
             raise _LostError(f"no answer within {timeout:g} s") from error
         raise _LostError(f"cannot be opened ({error_text(error)})") from error
@@ -369,12 +367,12 @@ def _of_address(
         except ClipError as error:
             raise _LostError(error.found) from error
         video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        video.codec_context.thread_count = 1  # several would hold back a frame each
+        video.codec_context.thread_count = 1  # each further thread would delay a frame
         clock.connected(float(video.average_rate or video.guessed_rate or 0))
         unit = float(video.time_base or 0)
-        # What lies on a server as a file says how long it is, and has an end; what is live says nothing.
+        # A file on a server has a duration, a live stream has none.
         recorded = container.duration is not None
-        for frame in decode.decode_packets(name, video, _packets(container, video, timeout)):
+        for frame in decode_packets(name, video, _packets(container, video, timeout)):
             stamp = None if frame.pts is None else frame.pts * unit
             yield _Arrival(clock(stamp), partial(convert, frame), recorded)
         if not recorded:
@@ -382,13 +380,13 @@ def _of_address(
 
 
 def _packets(container: InputContainer, video: VideoStream, timeout: float) -> Iterator["Packet[VideoStream] | None"]:
-    """Packets until the sender ends, and then a request for the frames that are held back."""
+    """Packets until the sender ends, then None, which flushes the decoder."""
     try:
         for packet in container.demux(video):
             if packet.size:
                 yield packet
     except av.error.ExitError as error:
         raise _LostError(f"no frame within {timeout:g} s") from error
-    except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV's own, where a stream is new
-        raise _LostError(f"broken off ({error_text(error)})") from error
+    except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV, for a new stream
+        raise _LostError(f"connection broken ({error_text(error)})") from error
     yield None
