@@ -1,4 +1,4 @@
-"""Normalized bytes against NumPy, and augmentation against what can be done by hand."""
+"""Normalization against NumPy, and augmentation against transforms done by hand."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_to_video_is_numpys(name: str, channels: int) -> None:
 
 
 def test_a_normalization_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="no normalization is called 'auto'; there are half, mnist, imagenet"):
+    with pytest.raises(ValueError, match="no normalization is called 'auto', expected one of half, mnist, imagenet"):
         to_video(torch.zeros(1, 2, 2, 3, dtype=torch.uint8), "auto")
 
 
@@ -31,8 +31,8 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def fix_chance(monkeypatch: pytest.MonkeyPatch, row: list[float]) -> None:
-    """Draw `row` (zoom, x, y, flip, each in [0, 1)) for every video."""
+def fix_random(monkeypatch: pytest.MonkeyPatch, row: list[float]) -> None:
+    """Draw `row` (scale, x, y, flip, each in [0, 1)) for every video."""
     monkeypatch.setattr(torch, "rand", lambda B, n, generator=None: torch.tensor([row] * B))
 
 
@@ -42,9 +42,9 @@ def test_no_augmentation_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(1.0, 0.5), (0.0, 0.5), (0.5, 1.0), (0.75, 0.25)])
-def test_a_shift_by_whole_pixels_is_a_roll_inside(monkeypatch: pytest.MonkeyPatch, x: float, y: float) -> None:
+def test_a_translation_by_whole_pixels_is_a_roll_inside(monkeypatch: pytest.MonkeyPatch, x: float, y: float) -> None:
     video = noise()
-    fix_chance(monkeypatch, [0.5, x, y, 0.9])
+    fix_random(monkeypatch, [0.5, x, y, 0.9])
     moved = augment(video, 0.4, 0.0, False)  # 10 pixels: at most 4
     dx, dy = round(4 * (2 * x - 1)), round(4 * (2 * y - 1))
     rolled = video.roll((-dy, -dx), (-2, -1))
@@ -58,13 +58,13 @@ def test_a_shift_by_whole_pixels_is_a_roll_inside(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("chance", [0.2, 0.8])
 def test_a_flip_is_a_mirror(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
     video = noise()
-    fix_chance(monkeypatch, [0.5, 0.5, 0.5, chance])
+    fix_random(monkeypatch, [0.5, 0.5, 0.5, chance])
     expected = video.flip(-1) if chance < 0.5 else video
     torch.testing.assert_close(augment(video, 0.0, 0.0, True), expected, atol=1e-5, rtol=0)
 
 
-def test_a_zoom_by_half_shows_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    fix_chance(monkeypatch, [0.0, 0.5, 0.5, 0.9])
+def test_a_scale_of_half_shows_the_center(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])
     video = torch.arange(16.0).expand(1, 1, 1, 16, 16)
     seen = augment(video, 0.0, 0.5, False)[0, 0, 0, 8]
     # Pixel x shows (x - 7.5) / 2 + 7.5.
@@ -72,8 +72,8 @@ def test_a_zoom_by_half_shows_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("chance", "quarters"), [(1.0, 1), (0.0, -1)])
-def test_a_turn_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int) -> None:
-    video = noise(C=3)  # a picture and a field
+def test_a_rotation_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int) -> None:
+    video = noise(C=3)  # an image and a flow field
     monkeypatch.setattr(torch, "rand", lambda B, n, generator=None: torch.full((B, n), chance if n == 1 else 0.5))
     turned = augment(video, 0.0, 0.0, False, flow_channels=2, degrees=90.0)
     expected = video.rot90(quarters, (-2, -1))
@@ -84,12 +84,12 @@ def test_a_turn_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float,
     torch.testing.assert_close(turned[:, :, 2], -quarters * x, atol=1e-5, rtol=0)
 
 
-def test_what_is_not_square_is_not_turned() -> None:
-    with pytest.raises(ValueError, match="frames of 8×10 pixels cannot be turned, expected square ones"):
+def test_frames_that_are_not_square_cannot_be_rotated() -> None:
+    with pytest.raises(ValueError, match="frames of 8×10 pixels cannot be rotated, expected square ones"):
         augment(torch.zeros(1, 1, 1, 8, 10), 0.0, 0.0, False, degrees=5.0)
 
 
-def test_turns_stay_within_what_was_asked() -> None:
+def test_rotations_stay_within_the_limit() -> None:
     along = torch.zeros(200, 1, 3, 8, 8)
     along[:, :, 1] = 1.0  # everything moves to the right
     field = augment(along, 0.0, 0.0, False, flow_channels=2, generator=seeded(), degrees=15.0)[:, 0, 1:, 4, 4]
@@ -98,14 +98,14 @@ def test_turns_stay_within_what_was_asked() -> None:
     assert (angles.abs().max() <= 15.001, angles.min() < -12, angles.max() > 12) == (True, True, True)
 
 
-def test_all_frames_of_a_video_move_alike_and_videos_do_not() -> None:
+def test_frames_of_a_video_are_augmented_alike_and_videos_are_not() -> None:
     still = noise(T=1).expand(-1, 5, -1, -1, -1)[:1].expand(4, -1, -1, -1, -1)
     moved = augment(still, 0.2, 0.2, True, generator=seeded())
     assert all(torch.equal(moved[:, 0], moved[:, t]) for t in range(5))
     assert all(not torch.allclose(moved[a], moved[b], atol=1e-3) for a in range(4) for b in range(a))
 
 
-def test_a_seed_gives_the_same_again() -> None:
+def test_a_seed_is_reproducible() -> None:
     video = noise()
     assert torch.equal(
         augment(video, 0.2, 0.2, True, generator=seeded(1)), augment(video, 0.2, 0.2, True, generator=seeded(1))
@@ -115,13 +115,13 @@ def test_a_seed_gives_the_same_again() -> None:
     )
 
 
-def test_half_of_many_videos_are_mirrored() -> None:
+def test_half_of_the_videos_are_mirrored() -> None:
     ramp = torch.arange(8.0).expand(400, 1, 1, 8, 8)
     flipped = augment(ramp, 0.0, 0.0, True, generator=seeded())[:, 0, 0, 0, 0] > 3.5
     assert 160 < int(flipped.sum()) < 240
 
 
-def test_shifts_stay_within_what_was_asked() -> None:
+def test_translations_stay_within_the_limit() -> None:
     ramp = torch.arange(100.0).expand(300, 1, 1, 2, 100)
     shifts = augment(ramp, 0.1, 0.0, False, generator=seeded())[:, 0, 0, 0, 50] - 50
     assert shifts.abs().max() <= 10.001
@@ -129,7 +129,7 @@ def test_shifts_stay_within_what_was_asked() -> None:
     assert shifts.max() > 8
 
 
-def test_flow_behind_a_picture_is_normalized_about_no_displacement() -> None:
+def test_flow_channels_are_normalized_around_zero_displacement() -> None:
     frames = torch.tensor([255, 0, 255, 0, 255], dtype=torch.uint8).expand(2, 4, 4, 5)
     video = to_video(frames, "imagenet", flow_channels=2)
     torch.testing.assert_close(video[:, :3], to_video(frames[..., :3], "imagenet"))
@@ -137,18 +137,18 @@ def test_flow_behind_a_picture_is_normalized_about_no_displacement() -> None:
     assert to_video(frames[..., 1:], "half", flow_channels=4).shape == (2, 4, 4, 4)
 
 
-def test_displacements_are_mirrored_and_zoomed_with_their_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    video = noise(C=5)  # a gray picture and two fields
-    fix_chance(monkeypatch, [0.5, 0.5, 0.5, 0.1])
+def test_displacements_are_mirrored_and_scaled_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = noise(C=5)  # a gray image and two flow fields
+    fix_random(monkeypatch, [0.5, 0.5, 0.5, 0.1])
     mirrored = video.flip(-1) * torch.tensor([1.0, -1, 1, -1, 1])[:, None, None]
     torch.testing.assert_close(augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0)
-    fix_chance(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a zoom by half shows the middle twice as large
+    fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a scale of half shows the center twice as large
     still = torch.ones(1, 1, 3, 8, 8)
     grown = augment(still, 0.0, 0.5, False, flow_channels=2)
     assert grown[0, 0, :, 4, 4].tolist() == pytest.approx([1, 2, 2])
 
 
-def test_a_hurried_video_is_a_part_of_the_clip_or_has_its_ends_repeated():
+def test_a_change_of_speed_takes_a_part_of_the_clip_or_repeats_its_ends():
     T = 11
     clock = torch.arange(T).view(1, T, 1, 1, 1).expand(400, T, 3, 8, 8).float()
     seen = augment(clock, 0.0, 0.0, False, flow_channels=2, generator=seeded(), speed=0.4)
@@ -157,11 +157,11 @@ def test_a_hurried_video_is_a_part_of_the_clip_or_has_its_ends_repeated():
     spans = frames[:, -1] - frames[:, 0]
     slower = spans < T - 1
     assert 0.3 < slower.float().mean() < 0.7
-    assert spans.min() == 6  # (T - 1)(1 - pace)
+    assert spans.min() == 6  # (T - 1)(1 - speed)
     assert frames[slower, 0].max() == 4
     assert (frames[~slower][:, [0, -1]] == torch.tensor([0, T - 1])).all()
     held = (frames[~slower].diff(dim=1) == 0).sum(1)
-    assert held.max() == 3  # in steps of 1.4 frames eight are seen, and ends are repeated
+    assert held.max() == 3  # steps of 1.4 frames visit eight, and ends are repeated
     # The flow of a video at double speed is twice as far.
     speeds = seen[:, 5, 1, 0, 0] / seen[:, 5, 0, 0, 0]
     assert (speeds.min() - 0.6).abs() < 0.02
@@ -169,6 +169,6 @@ def test_a_hurried_video_is_a_part_of_the_clip_or_has_its_ends_repeated():
     assert torch.equal(clock[0, :, 0, 0, 0], torch.arange(T).float())
 
 
-def test_pace_leaves_a_video_of_one_frame_as_it_is():
+def test_speed_leaves_a_video_of_one_frame_unchanged():
     video = torch.rand(2, 1, 3, 8, 8)
     torch.testing.assert_close(augment(video, 0.0, 0.0, False, speed=0.5), video)

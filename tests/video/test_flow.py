@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import clips
 import cv2
@@ -432,8 +433,8 @@ def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
         read_flow(clip, 10, 2, side=None)
 
 
-def test_the_table_is_what_the_module_offers() -> None:
-    assert tuple(FLOWS) == ("dis", "farneback", "tvl1", "raft", "raft:large") == config.FLOWS
+def test_the_table_of_methods_is_the_choice_of_options() -> None:
+    assert tuple(FLOWS) == ("dis", "farneback", "tvl1", "raft", "raft:large") == get_args(config.FlowMethod)
     assert FLOWS["dis"] is module.dis
     assert flow.__defaults__ == ("dis",)
 

@@ -302,7 +302,7 @@ def test_datagrams_and_none() -> None:
             for piece in slowly(cut(STREAM, 7), 0.01):
                 out.sendto(piece, ("127.0.0.1", port))
         frames, error = taken(source)
-    assert error.endswith("no frame within 1 s; check that it sends, and the network; or give it more time (timeout)")
+    assert error.endswith("no frame within 1 s; check that it sends, and the network; or allow more time (timeout)")
     numbers = [painted_number(frame) for _, _, frame in frames]
     assert numbers == list(range(numbers[0], 59))  # the last one was never told to be whole
     assert len(numbers) > 40

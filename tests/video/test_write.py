@@ -103,7 +103,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         ("a.mp4", [clips.paint(0), clips.paint(1, (32, 32))], 10, r"frame 1 has shape \(32, 32, 3\), the first one"),
         ("a.mp4", np.zeros((2, 8, 8, 3), np.uint8), 0, "fps is 0, expected a positive number"),
         ("a.mp4", np.zeros((2, 8, 8, 3), np.uint8), float("nan"), "fps is nan, expected a positive number"),
-        ("a.gif", np.zeros((2, 8, 8, 3), np.uint8), 60, "a GIF shows at most 50 frames a second"),
+        ("a.gif", np.zeros((2, 8, 8, 3), np.uint8), 60, "a GIF shows at most 50 frames per second"),
     ],
 )
 def test_errors(tmp_path: Path, name: str, frames: np.ndarray, fps: float, message: str) -> None:

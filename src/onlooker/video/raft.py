@@ -1,4 +1,4 @@
-"""RAFT (Teed & Deng 2020): optical flow by a trained network, torchvision's. Slow on a CPU, sharp at edges."""
+"""RAFT (Teed & Deng 2020): optical flow by torchvision's trained network. Slow on a CPU, sharp at edges."""
 
 import pickle
 from collections.abc import Callable
@@ -9,26 +9,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# The network sees an eighth of each side, and halves that three times again to compare all places with all.
-_STEP, _LEAST = 8, 128
-# Pairs that go through the network at once.
-_BATCH = 4
+# The network works at an eighth of each side, and halves that three times more for its correlation pyramid.
+_STEP, _MIN_SIDE = 8, 128
+_BATCH = 4  # pairs
 
 
 def raft(
     weights: Path | Literal["torchvision"] | None = "torchvision", large: bool = False, device: str | None = None
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """RAFT as a method of `flow`. Nothing is loaded before it is first used.
+    """RAFT as a method of `flow`, loaded on first use.
 
     Args:
-        weights: the file of torchvision's weights for this network; "torchvision": those, from the local cache or
-            the network; None: random, which says nothing of motion.
-        large: the larger network: five times the weights, better.
-        device: where it runs; None: on a GPU where there is one.
+        weights: a file with torchvision's weights for this network; "torchvision": download them, or use the local
+            cache; None: random weights, for tests.
+        large: the larger network: five times the weights, more accurate.
+        device: where it runs; None: a GPU if there is one.
 
     Returns:
-        A function `T H W 3 -> P H W 2`. It raises RuntimeError if the weights cannot be had, and ValueError if the file
-        holds others.
+        A function `T H W 3 -> P H W 2`. It raises RuntimeError if the weights cannot be loaded, and ValueError if the
+        file holds other weights.
     """
     network = cache(lambda: _load(weights, "raft_large" if large else "raft_small", device))
 
@@ -37,16 +36,16 @@ def raft(
         import torch.nn.functional as F
 
         net = network()
-        place = next(net.parameters()).device
+        where = next(net.parameters()).device
         H, W = frames.shape[1:3]
-        below, beside = (max(_LEAST, -(-side // _STEP) * _STEP) - side for side in (H, W))
+        bottom, right = (max(_MIN_SIDE, -(-side // _STEP) * _STEP) - side for side in (H, W))
         flows = []
         for start in range(0, len(frames) - 1, _BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(frames[start : start + _BATCH + 1])).to(place)
+            part = torch.from_numpy(np.ascontiguousarray(frames[start : start + _BATCH + 1])).to(where)
             scaled = part.permute(0, 3, 1, 2).float() / 127.5 - 1
-            padded = F.pad(scaled, (0, beside, 0, below), mode="replicate")
+            padded = F.pad(scaled, (0, right, 0, bottom), mode="replicate")
             with torch.inference_mode():
-                # The network refines its answer step by step; the last one is the best.
+                # The network refines its estimate iteratively; the last one is the best.
                 moved = net(padded[:-1], padded[1:])[-1]
             flows.append(moved[:, :, :H, :W].permute(0, 2, 3, 1).cpu().numpy())
         return np.ascontiguousarray(np.concatenate(flows))
@@ -55,7 +54,7 @@ def raft(
 
 
 def _load(weights: Path | Literal["torchvision"] | None, name: str, device: str | None) -> Any:
-    # Here, because they take seconds to import and the other methods never need them.
+    # Imported here: it takes seconds, and other methods do not need them.
     import torch
     from torchvision.models import optical_flow
 

@@ -1,4 +1,4 @@
-"""Frames to a video that every browser plays (H.264 mp4), or to a GIF: what overlays and pages are made of."""
+"""Writing frames as a video that every browser plays (H.264 mp4), or as a GIF, for overlays and reports."""
 
 import math
 import tempfile
@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-# In order of preference. PyAV's own wheels carry libx264; other builds may lack it. MPEG-4 part 2 comes last: players
-# know it, browsers do not.
+# In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
+# support it, browsers do not.
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
 _GIF_RATE = 50  # browsers slow down anything faster
-# Of a recording: each frame is written as soon as the next one comes. A trailer would be an index of all frames, which
-# grows in memory as long as the recording does.
+# For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
+# grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
-_CLOCK = 60_000  # ticks a second; MPEG-4 part 2 knows no more than 65,535
+_CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
 def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
-    """Write frames as an H.264 mp4, or as a GIF if the path ends so. An existing file is replaced when all is written.
+    """Write frames as an H.264 mp4 or a GIF, by the suffix. An existing file is replaced once everything is written.
 
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
 
     Args:
-        path: where to; the suffix is .mp4 or .gif. Missing folders are made.
-        frames: `T H W 3`, or one `H W 3` after another (then in constant memory); RGB uint8, all of one size.
-        fps: frames a second.
+        path: the file, .mp4 or .gif. Missing folders are created.
+        frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
+        fps: frames per second.
 
     Returns:
         The path.
@@ -56,7 +56,9 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps is {fps}, expected a positive number")
     if suffix == ".gif" and fps > _GIF_RATE:
-        raise ValueError(f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames a second; write .mp4, or fewer frames")
+        raise ValueError(
+            f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames per second; write .mp4, or fewer frames"
+        )
     checked = _checked(frames)
     first = next(checked, None)
     if first is None:
@@ -75,16 +77,16 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
 
 
 class Recording:
-    """An mp4 that grows frame by frame, each with its own time, such as those of a live stream; in constant memory.
+    """An mp4 that grows frame by frame, each with its own time, as from a live stream; in constant memory.
 
-    What is there can be played while it grows and after a crash, but for the last frame.
+    It can be played while it grows and after a crash, except for the last frame.
 
     Args:
-        path: where to, ending in .mp4. Missing folders are made; a file that is there is not replaced.
+        path: the file, .mp4. Missing folders are created; an existing file is not replaced.
 
     Raises:
         ValueError: another suffix.
-        FileExistsError: there is such a file.
+        FileExistsError: the file exists.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -98,12 +100,12 @@ class Recording:
         self._ticks = -1
 
     def add(self, frame: Pixels, seconds: float) -> None:
-        """Add a frame `H W 3`, shown from `seconds` on; one that is not later than the last is shown right after it.
+        """Add a frame `H W 3`, shown from `seconds` on, or right after the last frame if that is not earlier.
 
-        A frame of another size than the first is brought to its size.
+        A frame of another size than the first is scaled to that size.
 
         Raises:
-            ValueError: no frame, or a time that is not finite.
+            ValueError: not a frame, or a time that is not finite.
         """
         (frame,) = _checked([frame])
         if not math.isfinite(seconds):
@@ -111,14 +113,14 @@ class Recording:
         if self._stream is None:
             self._stream = _add_stream(self._container, frame, Fraction(25), live=True)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
-        picture = VideoFrame.from_ndarray(_even(frame), format="rgb24")
+        image = VideoFrame.from_ndarray(_even(frame), format="rgb24")
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
-        picture.pts, picture.time_base = self._ticks, Fraction(1, _CLOCK)
+        image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
         size = self._stream.width, self._stream.height
-        self._container.mux(self._stream.encode(picture.reformat(*size, format="yuv420p")))
+        self._container.mux(self._stream.encode(image.reformat(*size, format="yuv420p")))
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Finish the file."""
         stream, self._stream = self._stream, None
         try:
             if stream is not None:
@@ -134,7 +136,7 @@ class Recording:
 
 
 def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
-    """The bytes of the mp4 that `write` would write, for embedding in a page. Same arguments and errors."""
+    """The bytes of an mp4, for embedding in a page; arguments and errors as for `write`."""
     with tempfile.TemporaryDirectory() as folder:
         return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
 
@@ -164,7 +166,7 @@ def _even(frame: Pixels) -> Pixels:
 
 
 def _add_stream(container: OutputContainer, first: Pixels, rate: Fraction, live: bool = False) -> VideoStream:
-    """A stream for frames such as the first; of a live one no frame is held back for later ones."""
+    """A stream for frames like the first; `live`: without encoder delay."""
     name = next(name for name in _ENCODERS if name in av.codecs_available)
     options = dict(_OPTIONS.get(name, {}))
     if live and name == "libx264":
@@ -179,7 +181,7 @@ def _write_gif(container: OutputContainer, frames: Iterator[Pixels], first: Pixe
     height, width = first.shape[:2]
     stream = container.add_stream("gif", rate=rate)
     stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
-    # Each frame gets its own 256 colors: one palette for all would need all frames in memory.
+    # 256 colors per frame: one palette for all frames would need them all in memory.
     graph = Graph()
     source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
     split, palette, use = (
