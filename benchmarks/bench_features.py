@@ -25,7 +25,7 @@ from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.runs.features import encoding, make_features
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.sampling import EquallySpaced, equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
@@ -138,7 +138,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def second_epoch() -> None:
         for file in files:
-            torch.from_numpy(load_maps(file, lambda total: equally_spaced(total, data.frames))).float()
+            torch.from_numpy(load_maps(file, EquallySpaced(data.frames))).float()
 
     seconds = harness.interleaved(
         {

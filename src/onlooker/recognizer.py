@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import onlooker
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import ClipFrames, ClipWindows
+from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_features, to_video
 from onlooker.drawing.clip import write_drawn
@@ -257,9 +257,9 @@ class Recognizer:
         """Answers on a set of clips, with the truth beside them."""
         frame_scores: list[NDArray[np.float32]] = []
         scores: list[NDArray[np.float32]] = []
-        if isinstance(samples, ClipWindows):
+        if isinstance(samples, ClipCrops):
             for index in range(len(samples)):
-                seen = self.classify_windows(*samples.every_window(index))
+                seen = self.classify_windows(*samples.every_crop(index))
                 frame_scores.append(seen.frame_scores)
                 scores.append(seen.scores)
         else:

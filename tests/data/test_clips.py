@@ -21,7 +21,7 @@ from onlooker.config import DataConfig
 from onlooker.data import clips as clips_module
 from onlooker.data import samples as samples_module
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipFrames, ClipWindows, cached_sample, prepare
+from onlooker.data.clips import ClipCrops, ClipFrames, cached_sample, prepare
 from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs.train import read_clips
@@ -369,11 +369,11 @@ def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_pat
     path = make_clip(frames=12)
     config = replace(CONFIG, frames=5, windows=3, modality=streams, flow_length=1)
     samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
-    assert isinstance(samples, ClipWindows)
+    assert isinstance(samples, ClipCrops)
     every, _ = prepare([Clip(path, "a")], ["a"], replace(config, windows=0, frames=12), tmp_path)
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the middle one, where nothing is drawn by lot"
-    seen, windows = samples.every_window(0)
+    seen, windows = samples.every_crop(0)
     assert torch.equal(seen, whole)
     assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
     read_now = read_sample(path, config)
@@ -381,7 +381,7 @@ def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_pat
     assert np.array_equal(read_now.windows, windows)
     assert read_now.indices.tolist() == list(range(12))
 
-    drawn = samples.drawn(seed=1)
+    drawn = samples.random(seed=1)
 
     def starts(epoch: int) -> list[int]:
         drawn.set_epoch(epoch)
@@ -396,16 +396,16 @@ def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_pat
     assert first != second
     assert starts(0) == first
     assert torch.equal(samples[0][0], whole[3:8])
-    assert drawn.only(drawn.clips[:2]).drawn(1)[1][0].shape == whole[:5].shape
+    assert drawn.only(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
 
 
 def test_a_clip_shorter_than_a_window_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=3)
     samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, windows=2), tmp_path)
-    assert isinstance(samples, ClipWindows)
-    seen, windows = samples.every_window(0)
+    assert isinstance(samples, ClipCrops)
+    seen, windows = samples.every_crop(0)
     assert (len(seen), windows.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
-    assert torch.equal(samples.drawn(0)[0][0], seen[[0, 1, 2, 2, 2]])
+    assert torch.equal(samples.random(0)[0][0], seen[[0, 1, 2, 2, 2]])
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
@@ -444,8 +444,8 @@ def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, cha
     assert sample.frames.shape[1:] == (48, 64, 3)  # where a crop of half the height has the sample's 24 pixels
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
     if windows:
-        assert isinstance(samples, ClipWindows)
-        seen, of_windows = samples.every_window(0)
+        assert isinstance(samples, ClipCrops)
+        seen, of_windows = samples.every_crop(0)
         assert np.array_equal(of_windows, sample.windows)
     else:
         seen = samples[0][0]

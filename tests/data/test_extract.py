@@ -17,7 +17,6 @@ import pytest
 from pooling_store import DATA, files_of, made_store, make_folders, pool, pooled
 from torch import Tensor
 
-from onlooker.data import extract as extraction
 from onlooker.data.array_cache import ArrayWriter
 from onlooker.data.extract import extract, samples
 from onlooker.data.feature_store import FeatureStore, load_maps
@@ -26,7 +25,7 @@ from onlooker.files import DiskFullError
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.sampling import EquallySpaced
 
 Make = Callable[..., Path]
 
@@ -38,7 +37,7 @@ def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Pat
     for path, file in zip(paths, made.files, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
         assert file is not None
-        found = load_maps((file,), lambda total: equally_spaced(total, 4))
+        found = load_maps((file,), EquallySpaced(4))
         assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
         np.testing.assert_array_equal(store.maps(path), found)
@@ -62,7 +61,7 @@ def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make,
     assert len(np.load(file)) == 3
     expected = pooled(resize(read(path, 10).pixels, 16, 3))
     np.testing.assert_allclose(
-        load_maps((file,), lambda total: equally_spaced(total, 10)).astype(np.float32),
+        load_maps((file,), EquallySpaced(10)).astype(np.float32),
         expected.astype(np.float32),
         atol=1e-3,
     )
@@ -76,7 +75,7 @@ def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Pat
     for count in (1, 7, 23, 30):
         expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
         np.testing.assert_allclose(
-            load_maps((file,), lambda total, count=count: equally_spaced(total, count)).astype(np.float32),
+            load_maps((file,), EquallySpaced(count)).astype(np.float32),
             expected,
             atol=1e-3,
         )
@@ -178,21 +177,14 @@ def test_features_beyond_half_precision_are_an_error(make_clip: Make, tmp_path: 
     assert files_of(store) == {}
 
 
-def test_a_clip_in_other_hands_is_waited_for(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, path = made_store(tmp_path / "store"), make_clip()
-    writer = store.cache.claim(store.file(path))
-    assert writer is not None
-    sleeps: list[float] = []
-
-    def other(seconds: float) -> None:  # the other process ends while this one waits
-        sleeps.append(seconds)
-        with writer:
-            writer.append(np.zeros((4, 4, 4, 3), np.float16))
-            writer.publish()
-
-    monkeypatch.setattr(extraction.time, "sleep", other)
-    made = extract(store, [path], pool)
-    assert (made.new, made.there, len(sleeps)) == (0, 1, 1)
+def test_a_clip_that_another_process_encodes_is_waited_for(tmp_path: Path) -> None:
+    store, paths = made_store(tmp_path / "store"), make_folders(tmp_path / "clips", 1)
+    process = begin(store, tmp_path / "clips")
+    assert process.stdout is not None
+    process.stdout.readline()  # it encodes the first batch
+    made = extract(store, paths, pool)
+    assert process.communicate()[0].splitlines()[-1] == "1 0 0"
+    assert (made.new, made.there, made.files) == (0, 1, (store.file(paths[0]),))
 
 
 def test_progress_counts_work_and_not_what_was_there(make_clip: Make, tmp_path: Path) -> None:
@@ -226,7 +218,6 @@ from pathlib import Path
 import torch
 from onlooker.data.extract import extract
 from onlooker.data.feature_store import FeatureStore
-from onlooker.video.sampling import equally_spaced
 
 def encode(frames):
     print("batch", flush=True)

@@ -11,8 +11,9 @@ import pytest
 from pooling_store import DATA, ORIGIN, made_store, make_folders, pool
 
 from onlooker.data.extract import extract
-from onlooker.data.feature_store import FeatureStore, content_digest, load_maps
-from onlooker.video.sampling import equally_spaced
+from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.fingerprint import fingerprint
+from onlooker.video.sampling import EquallySpaced
 
 Make = Callable[..., Path]
 
@@ -31,13 +32,13 @@ def test_a_renamed_or_copied_clip_is_known_and_a_changed_one_is_not(make_clip: M
 
 def test_of_a_folder_the_pictures_count_in_their_order(tmp_path: Path) -> None:
     one, two = make_folders(tmp_path / "clips", 2)
-    before = content_digest(one)
-    assert before != content_digest(two)
+    before = fingerprint(one, whole=True)
+    assert before != fingerprint(two, whole=True)
     (one / "note.txt").write_text("no picture", encoding="utf-8")
     (one / "1.png").rename(one / "0007.png")
-    assert content_digest(one) == before
+    assert fingerprint(one, whole=True) == before
     (one / "0.png").rename(one / "9.png")
-    assert content_digest(one) != before
+    assert fingerprint(one, whole=True) != before
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     assert file is not None
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"damaged .*; run `onlooker features` again with the same arguments"):
-        load_maps((file,), lambda total: equally_spaced(total, 4))
+        load_maps((file,), EquallySpaced(4))
     assert extract(store, [path], pool).new == 1  # it is made anew
     assert extract(store, [path], pool).there == 1
     file.unlink()

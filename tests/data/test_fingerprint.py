@@ -46,3 +46,10 @@ def test_of_an_image_sequence_all_images_count_in_order_and_names_do_not(tmp_pat
 def test_a_clip_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"gone.mp4: cannot be read \(No such file or directory\); restore it"):
         fingerprint(tmp_path / "gone.mp4")
+
+
+def test_every_byte_counts_where_it_is_asked_for(tmp_path: Path) -> None:
+    for name, middle in (("a", b"0"), ("b", b"1")):
+        (tmp_path / name).write_bytes(bytes(2 << 20) + middle + bytes(2 << 20))
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    assert fingerprint(tmp_path / "a", whole=True) != fingerprint(tmp_path / "b", whole=True)

@@ -13,7 +13,7 @@ from golden import check
 from torch import Tensor
 
 from onlooker.data.canvas import Scenes, draw_scenes, ink_boxes, paste
-from onlooker.data.clips import ClipWindows
+from onlooker.data.clips import ClipCrops
 from onlooker.data.digits import Digits, Sides, load_digits, split_digits
 from onlooker.data.elastic import elastic_fields
 from onlooker.data.figure_motion import ACTIONS, Body, perform
@@ -318,27 +318,27 @@ def test_normalization() -> None:
     )
 
 
-def windows_of(folder: Path) -> ClipWindows:
+def windows_of(folder: Path) -> ClipCrops:
     files = []
     for i, frames in enumerate((30, 9, 5, 8)):
         file = folder / f"{i}.npy"
         np.save(file, np.arange(frames, dtype=np.uint8)[:, None, None, None])  # a frame is its number
         files.append((file,))
     of = [Clip(folder / f"{i}.mp4", "ab"[i % 2]) for i in range(4)]
-    return ClipWindows(of, files, ("a", "b"), 8, 3)
+    return ClipCrops(of, files, ("a", "b"), 8, 3)
 
 
-def numbers(of: ClipWindows) -> list[list[int]]:
+def numbers(of: ClipCrops) -> list[list[int]]:
     return [of[i][0].flatten().tolist() for i in range(len(of))]
 
 
 def test_drawn_windows(tmp_path: Path) -> None:
     middle = windows_of(tmp_path)
-    drawn = middle.drawn(7)
+    drawn = middle.random(7)
     found: dict[str, Any] = {"middle": numbers(middle), "targets": [middle[i][1] for i in range(4)]}
     for epoch in range(3):
         drawn.set_epoch(epoch)
         found[f"epoch{epoch}"] = numbers(drawn)
-    every = [middle.every_window(i) for i in range(4)]
+    every = [middle.every_crop(i) for i in range(4)]
     found["every"] = [[frames.flatten().tolist(), windows.tolist()] for frames, windows in every]
     check("data_windows", found)

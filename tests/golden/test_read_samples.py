@@ -21,7 +21,7 @@ from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, s
 from onlooker.video.motion_crop import motion_crop, next_crop
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize, shrink
-from onlooker.video.sampling import equally_spaced, frames_of, windows
+from onlooker.video.sampling import FixedIndices, equally_spaced, frames_of, windows
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
 
@@ -144,15 +144,15 @@ def test_clips_as_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp
         "items": items(samples),
         "only": items(samples.only([clips[2], clips[0]])),
         "targets": samples.targets,
-        "some": load_frames(samples.files[1], lambda total: np.array([total - 1, 0, 1])),
+        "some": load_frames(samples.files[1], FixedIndices(np.array([len(np.load(samples.files[1][0])) - 1, 0, 1]))),
         "errors": len(errors),
     }
     if name == "windows":
         for epoch in range(2):
-            drawn = samples.drawn(5)
+            drawn = samples.random(5)
             drawn.set_epoch(epoch)
             found[f"drawn{epoch}"] = items(drawn)
-        found["every"] = [list(samples.every_window(i)) for i in range(3)]
+        found["every"] = [list(samples.every_crop(i)) for i in range(3)]
     check(f"clips_{name}", found)
 
 

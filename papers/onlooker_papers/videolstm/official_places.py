@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.clips import ClipWindows
+from onlooker.data.clips import ClipCrops
 from onlooker.data.samples import read_sample
 from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
 from onlooker.localization.tubes import label_tubes, link
@@ -59,7 +59,7 @@ def score_places(
     recognizer.localization = choose_from_files(recognizer, validation, choose_on)
     opened = open_stores(stores)
     samples, _ = stored_clips(test, recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
-    assert isinstance(samples, ClipWindows)
+    assert isinstance(samples, ClipCrops)
     labels = {tube.label for clip in test for tube in annotated[_name(clip)].tubes}
     true = {_name(clip): _true_tubes(annotated[_name(clip)]) for clip in samples.clips}
     found: Tubes = {}
@@ -80,10 +80,10 @@ def score_places(
     }
 
 
-def look(recognizer: Recognizer, samples: ClipWindows, index: int) -> Prediction:
+def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:
     """What the model sees in a clip of stored features, with tubes in pixels of the video."""
     clip = samples.clips[index]
-    found = recognizer.classify_windows(*samples.every_window(index))
+    found = recognizer.classify_windows(*samples.every_crop(index))
     sample = read_sample(clip.path, replace(recognizer.data, modality="rgb"))
     seen = Prediction(
         path=clip.path,

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -27,12 +27,11 @@ from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import AllFrames, Choose, EquallySpaced, frames_of
-from onlooker.video.sampling import windows as spread_windows
+from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops, windows
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
-Load = Callable[[Files, Choose], NDArray[np.generic]]
+Load = Callable[[Files, Sampling], NDArray[np.generic]]
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 # Starting worker processes takes about this long: fewer clips are decoded here sooner.
@@ -56,18 +55,18 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
+    reader = VideoReader(path)
+
     def make() -> Iterator[NDArray[np.uint8]]:
         if config.windows and not config.motion_crop:  # one frame at a time, whatever the length of the clip
             yield from (frame[None] for frame in stream_frames(path, config))
         else:
-            sampling = AllFrames() if config.windows else EquallySpaced(config.frames)
-            yield read_at(reader, config, sampling).pixels
+            yield read_at(reader, config, AllFrames() if config.windows else EquallySpaced(config.frames)).pixels
 
-    def expected() -> int:
+    def rows() -> int:
         return reader.estimated_length if config.windows else config.frames
 
-    reader = VideoReader(path)
-    return cache.get({"clip": _identity(path), **_settings(config)}, make, "its frames", path, expected)
+    return cache.get({"clip": _identity(path), **_settings(config)}, make, "its frames", path, rows)
 
 
 def _identity(path: Path) -> list[Any]:
@@ -89,12 +88,11 @@ def _settings(config: DataConfig) -> dict[str, Any]:
     return {"frames": "every" if config.windows else config.frames, **{name: getattr(config, name) for name in names}}
 
 
-def load_frames(files: Files, choose: Choose) -> NDArray[np.generic]:
-    """Chosen frames of those in the files of a clip, `T H W C` uint8; channels of flow come after those of frames."""
+def load_frames(files: Files, sampling: Sampling) -> NDArray[np.generic]:
+    """Chosen frames of those in the files of a clip, `T H W C` uint8; the channels of flow follow those of frames."""
     stored = [np.load(file, mmap_mode="r") for file in files]
-    chosen = choose(len(stored[0]))
-    parts = [part[chosen] for part in stored]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
+    chosen = sampling.indices(len(stored[0]))
+    return np.concatenate([part[chosen] for part in stored], -1)
 
 
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):
@@ -104,8 +102,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         clips: the clips that `files` belong to.
         files: of each clip, as `cached_sample` returns them.
         classes: the `K` class names; a target is a position in it.
-        load: reads chosen frames of a sample from the files of a clip.
-        choose: which frames, from the number of those stored.
+        load: reads chosen frames from the files of a clip.
+        sampling: which of the stored frames; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None: that is an error.
     """
 
@@ -115,16 +113,16 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         files: Sequence[Files],
         classes: Sequence[str],
         load: Load = load_frames,
-        choose: Choose = np.arange,
+        sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes, self.load, self.choose, self.make = tuple(classes), load, choose, make
+        self.classes, self.load, self.make = tuple(classes), load, make
+        self.sampling = sampling or AllFrames()
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
         self.clips, self.files = tuple(clips), tuple(files)
-        targets = {label: i for i, label in enumerate(self.classes)}
-        self.targets = [targets[clip.label] for clip in clips]
+        self.targets = [self.classes.index(clip.label) for clip in clips]
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -144,20 +142,38 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return subset
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return self._loaded(index, self.choose), self.targets[index], index
+        return self._loaded(index, self.sampling), self.targets[index], index
 
-    def _loaded(self, index: int, choose: Choose) -> Tensor:
+    def _loaded(self, index: int, sampling: Sampling) -> Tensor:
         path, files = self.clips[index].path, self.files[index]
         try:
-            return torch.from_numpy(self.load(files, choose))
+            return torch.from_numpy(self.load(files, sampling))
         except (OSError, ValueError, EOFError) as error:  # the files were whole when the clips were read
             if self.make is None:
                 raise ClipError(path, f"what is stored of it is damaged or gone ({error})", _REPEAT) from error
-        return torch.from_numpy(self.load(self.make(path), choose))
+        return torch.from_numpy(self.load(self.make(path), sampling))
 
 
-class ClipWindows(ClipFrames):
-    """Clips as temporal crops of consecutive frames (VideoLSTM): the middle one of each, or a random one in each epoch.
+@dataclass(frozen=True)
+class SingleCrop:
+    """A temporal crop of `length` frames: the central one, or a random one that `seed` decides.
+
+    A clip shorter than `length` repeats its last frame.
+    """
+
+    length: int
+    seed: tuple[int, ...] | None = None
+
+    def indices(self, total: int) -> NDArray[np.int64]:
+        """`length` consecutive indices."""
+        if self.seed is None or total <= self.length:
+            return windows(total, self.length, 1)[0]
+        start = np.random.default_rng(self.seed).integers(total - self.length + 1)
+        return start + np.arange(self.length)
+
+
+class ClipCrops(ClipFrames):
+    """Clips as temporal crops of consecutive frames (VideoLSTM): the central one, or a random one in each epoch.
 
     Args:
         clips, files, classes, load, make: as for `ClipFrames`; the files hold every frame of a clip.
@@ -175,12 +191,12 @@ class ClipWindows(ClipFrames):
         load: Load = load_frames,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        super().__init__(clips, files, classes, load, make=make)
-        self.length, self.count = length, count
+        super().__init__(clips, files, classes, load, SingleCrop(length), make)
+        self.crops = TemporalCrops(length, count)
         self._seed: int | None = None
         self._epoch = 0
 
-    def drawn(self, seed: int) -> Self:
+    def random(self, seed: int) -> Self:
         """The same clips with random temporal crops, a function of `seed`, epoch and clip."""
         random = copy(self)
         random._seed = seed
@@ -191,24 +207,14 @@ class ClipWindows(ClipFrames):
         self._epoch = epoch
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        def choose(total: int) -> NDArray[np.int64]:
-            if self._seed is None or total <= self.length:
-                return spread_windows(total, self.length, 1)[0]
-            generator = np.random.default_rng([self._seed, self._epoch, index])
-            return generator.integers(total - self.length + 1) + np.arange(self.length)
+        seed = None if self._seed is None else (self._seed, self._epoch, index)
+        return self._loaded(index, SingleCrop(self.crops.length, seed)), self.targets[index], index
 
-        return self._loaded(index, choose), self.targets[index], index
-
-    def every_window(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
+    def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
         """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them, `W T`."""
-        windows = np.empty((0, self.length), np.int64)
-
-        def choose(total: int) -> NDArray[np.int64]:
-            nonlocal windows
-            chosen, windows = frames_of(spread_windows(total, self.length, self.count))
-            return chosen
-
-        return self._loaded(index, choose), windows
+        frames = self._loaded(index, self.crops)
+        total = len(np.load(self.files[index][0], mmap_mode="r"))
+        return frames, self.crops.positions(total)
 
 
 def prepare(
@@ -259,7 +265,7 @@ def prepare(
     samples = [clip for clip, _ in read], [files for _, files in read], classes
     make = partial(cached_sample, config=config, cache=arrays)
     if config.windows:
-        return ClipWindows(*samples, config.frames, config.windows, make=make), errors
+        return ClipCrops(*samples, config.frames, config.windows, make=make), errors
     return ClipFrames(*samples, make=make), errors
 
 

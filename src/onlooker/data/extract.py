@@ -1,6 +1,5 @@
 """Clips into a feature store: decoded, encoded and written batch by batch, in memory that does not grow with length."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +28,6 @@ Progress = Callable[[float, int], None]
 
 # Batches that are decoded ahead, of each clip.
 _AHEAD = 2
-_WAIT = 0.1  # seconds
 
 
 class Batch(NamedTuple):
@@ -155,38 +153,35 @@ class _Extraction:
         self.started: deque[_Work] = deque()
 
     def run(self, decoders: int) -> None:
-        left = list(range(len(self.clips)))
         try:
-            while left:
-                elsewhere = [index for index in left if not self._start(index, decoders)]
-                while self.started:
-                    self._finish()
-                if len(elsewhere) == len(left):
-                    time.sleep(_WAIT)  # other processes encode all that is left
-                left = elsewhere
+            # Clips that other processes encode come last: by then they are stored, or their process was killed.
+            elsewhere = [index for index in range(len(self.clips)) if not self._start(index, decoders)]
+            while self.started:
+                self._finish()
+            for index in elsewhere:
+                self._start(index, decoders=0, wait=True)
         finally:
             for work in self.started:
                 work.batches.close()
                 work.writer.close()
 
-    def _start(self, index: int, decoders: int) -> bool:
+    def _start(self, index: int, decoders: int, wait: bool = False) -> bool:
         """Whether a clip is stored, cannot be read, or is now started; False if another process encodes it."""
+        clip = self.clips[index]
         try:
-            file = self.files[index] = self.files[index] or self.store.file(self.clips[index])
+            file = self.files[index] = self.files[index] or self.store.file(clip)
         except ClipError as error:
             self._fail(index, error)
             return True
-        if is_whole(file):
-            self.there += 1
-            self._report()
-            return True
-        with explain_write_errors("its features", self.store.folder, whose=self.clips[index]):
-            writer = self.store.cache.claim(file)
+        with explain_write_errors("its features", self.store.folder, whose=clip):
+            writer = None if is_whole(file) else self.store.cache.claim(file, wait)
         if writer is None:
-            return False
+            stored = is_whole(file)
+            self.there += stored
+            self._report()
+            return stored
         origin = self.store.origin
-        batches = _Ahead(samples(self.clips[index], origin.data, origin.every, self.batch))
-        self.started.append(_Work(index, writer, batches))
+        self.started.append(_Work(index, writer, _Ahead(samples(clip, origin.data, origin.every, self.batch))))
         if len(self.started) > decoders:
             self._finish()
         return True

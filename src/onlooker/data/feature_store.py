@@ -6,7 +6,6 @@ cells read them in that order. Only distinct frames are stored: `T` is less than
 clip is shorter, and `load_maps` repeats the last one.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
+from onlooker.data.fingerprint import fingerprint
 from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
-from onlooker.structures import ClipError
 from onlooker.video.container import check_file
-from onlooker.video.image_sequence import find_images
-from onlooker.video.sampling import Choose
+from onlooker.video.sampling import Sampling
 
 Maps = NDArray[np.float16]  # `T h w D`
 
@@ -165,7 +163,9 @@ class FeatureStore:
         Raises:
             ClipError: the clip cannot be read.
         """
-        return self.cache.file({"clip": content_digest(clip), **self.origin.to_dict()})
+        if not clip.is_dir():
+            check_file(clip)
+        return self.cache.file({"clip": fingerprint(clip, whole=True), **self.origin.to_dict()})
 
     def maps(self, clip: Path) -> Maps:
         """All maps of a clip, `T h w D`; indexing reads only the requested part from the disk.
@@ -177,7 +177,7 @@ class FeatureStore:
         return _open(self.file(clip))
 
 
-def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
+def load_maps(files: tuple[Path, ...], sampling: Sampling) -> Maps:
     """The maps `T h w D` of chosen frames, from the file of a clip; of several files, with their features concatenated.
 
     In a store of every frame, equally spaced ones are the frames that `read_sample` gives; other stores hold only them.
@@ -187,31 +187,8 @@ def load_maps(files: tuple[Path, ...], choose: Choose) -> Maps:
         ValueError: a file is damaged.
     """
     stored = [_open(file) for file in files]
-    chosen = choose(len(stored[0]))
+    chosen = sampling.indices(len(stored[0]))
     return np.concatenate([maps[chosen] for maps in stored], -1)
-
-
-def content_digest(clip: Path) -> str:
-    """A hash of all bytes of a clip: it stays the same in a copy or under another name.
-
-    In a folder, the frames of the image sequence count, in their order.
-
-    Raises:
-        ClipError: the clip cannot be read.
-    """
-    digest = hashlib.sha256()
-    if not clip.is_dir():
-        check_file(clip)
-    try:
-        files = find_images(clip) if clip.is_dir() else [clip]
-        for path in files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise ClipError(clip, f"cannot be read ({error.strerror})", "allow reading it, check the disk") from error
-    if not files:
-        raise ClipError(clip, "a folder without an image sequence", "give a video file, or number the images")
-    return digest.hexdigest()
 
 
 def _open(file: Path) -> Maps:

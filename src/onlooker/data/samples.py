@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
+from onlooker.structures import FlowStacks, Frames
 from onlooker.video.flow import LIMIT, SIDE, read_flow, stream_flow
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
@@ -55,9 +56,8 @@ class Sample:
     def at(self, places: NDArray[np.int64]) -> "Sample":
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
         part = {name: getattr(self, name)[places] for name in ("pixels", "times", "indices", "frames")}
-        return replace(
-            self, **part, windows=np.arange(len(places))[None], crop=None if self.crop is None else self.crop.at(places)
-        )
+        crop = None if self.crop is None else self.crop.at(places)
+        return replace(self, **part, windows=np.arange(len(places))[None], crop=crop)
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -88,23 +88,32 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    c, crop = config, None
     if config.motion_crop:
-        frames = reader.get(sampling, shorter_side=scene_side(config))
-        crop = motion_crop(frames.pixels, config.motion_crop)
-        rgb = crop.cut(frames.pixels, config.size)
-    else:
-        frames = reader.get(sampling, size=config.size)
-        rgb = frames.pixels
-    parts = [] if config.modality == "flow" else [resize(rgb, config.size, config.channels)]
-    if config.modality != "rgb" and crop is None:
-        parts.append(read_flow(reader.path, sampling, c.flow_length, c.flow, c.flow_limit, c.size).stacks)
-    elif config.modality != "rgb" and crop is not None:  # flow at the edge of a crop depends on what is outside of it
-        whole = read_flow(reader.path, sampling, c.flow_length, c.flow, scene_limit(reader.size), size=None)
-        parts.append(crop.cut(whole.stacks, config.size))
+        return _read_cropped(reader, config, sampling)
+    c, parts = config, []
+    shown: Frames | FlowStacks
+    if config.modality != "flow":
+        shown = reader.get(sampling, size=config.size)
+        parts.append(resize(shown.pixels, config.size, config.channels))
+    if config.modality != "rgb":
+        shown = read_flow(reader.path, sampling, c.flow_length, c.flow, c.flow_limit, c.size)
+        parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
-    background = pixels[..., : config.image_channels] if crop is None else frames.pixels
-    return Sample(pixels, frames.times, frames.indices, np.arange(len(pixels))[None], reader.size, background, crop)
+    background = pixels[..., : config.image_channels]
+    return Sample(pixels, shown.times, shown.indices, np.arange(len(pixels))[None], reader.size, background)
+
+
+def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
+    frames, parts = reader.get(sampling, shorter_side=scene_side(config)), []
+    crop = motion_crop(frames.pixels, config.motion_crop)
+    if config.modality != "flow":
+        parts.append(resize(crop.cut(frames.pixels, config.size), config.size, config.channels))
+    if config.modality != "rgb":  # that of whole frames: flow at the edge of a crop depends on what is outside of it
+        limit = scene_limit(reader.size)
+        flow = read_flow(reader.path, sampling, config.flow_length, config.flow, limit, size=None)
+        parts.append(crop.cut(flow.stacks, config.size))
+    pixels, windows = np.concatenate(parts, -1), np.arange(len(frames))[None]
+    return Sample(pixels, frames.times, frames.indices, windows, reader.size, frames.pixels, crop)
 
 
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:

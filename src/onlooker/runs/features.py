@@ -20,7 +20,7 @@ from onlooker.data import extract as extraction
 from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, Origin, load_maps
 from onlooker.data.folder import find_clips
-from onlooker.data.clips import ClipFrames, ClipWindows
+from onlooker.data.clips import ClipFrames, ClipCrops
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.models.encoders.paired import Paired
@@ -29,7 +29,7 @@ from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
 from onlooker.video.reader import is_video
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.sampling import EquallySpaced
 
 # Frames encoded at once. More are no faster on a processor, and take memory: a map of VGG-16 has 13 MB a frame.
 _BATCH, _BATCH_ON_GPU = 8, 64
@@ -223,9 +223,8 @@ def stored_clips(
     good = [(clip, tuple(file for file in files if file)) for clip, files in beside if clip.path not in failed]
     stored = [clip for clip, _ in good], [files for _, files in good], classes
     if data.windows:
-        return ClipWindows(*stored, data.frames, data.windows, load_maps), tuple(failed.values())
-    choose = partial(equally_spaced, count=data.frames)
-    return ClipFrames(*stored, load_maps, choose), tuple(failed.values())
+        return ClipCrops(*stored, data.frames, data.windows, load_maps), tuple(failed.values())
+    return ClipFrames(*stored, load_maps, EquallySpaced(data.frames)), tuple(failed.values())
 
 
 def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:

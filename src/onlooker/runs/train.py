@@ -19,7 +19,7 @@ from onlooker.files import read_json, write_json
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, require_clips, split_clips
-from onlooker.data.clips import ClipFrames, ClipWindows, Files, prepare
+from onlooker.data.clips import ClipFrames, ClipCrops, Files, prepare
 from onlooker.files import DiskFullError
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report.page import Tone
@@ -123,8 +123,8 @@ def train(
     _write_run(run, folder, {**places, "init_from": begun, "classes": classes, **settings}, split, skipped)
 
     learn, choose = samples.only(split.training), samples.only(split.validation)
-    if isinstance(learn, ClipWindows):
-        learn = learn.drawn(training.seed)
+    if isinstance(learn, ClipCrops):
+        learn = learn.random(training.seed)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data, training.judged_by)
     recognizer.localization = choose_localization(recognizer, choose)
