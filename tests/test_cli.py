@@ -271,7 +271,7 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
     moved = fails(*train, "--hflip", "--scale", "0.2", "--degrees", "5", "--speed", "0.1")
-    assert "cannot be moved as frames are: leave out --scale, --degrees, --speed, --hflip" in moved
+    assert "stored features cannot be augmented: leave out --scale, --degrees, --speed, --hflip" in moved
     assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", 1)
     assert "--flow has no effect with --modality rgb" in fails(*words, "--flow", "dis")
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)

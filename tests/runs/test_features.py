@@ -226,7 +226,7 @@ def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_pat
     stored = recognizer.evaluate(samples)
     seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
     np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
-    with pytest.raises(ValueError, match=r"a store of 4 frames a clip, and windows are of consecutive ones"):
+    with pytest.raises(ValueError, match=r"a store of 4 frames per clip, and temporal crops have consecutive frames"):
         stored_settings([FeatureStore.open(store)], MODEL, windowed)
 
 
@@ -266,9 +266,9 @@ def test_stores_that_do_not_fit_each_other(
     squares: Path, streams: dict[str, Path], store: Path, tmp_path: Path
 ) -> None:
     flow, rgb = streams.values()
-    with pytest.raises(ValueError, match="stores of streams rgb, rgb; expected one store, or one of rgb and one of fl"):
+    with pytest.raises(ValueError, match="stores of rgb, rgb; expected one store, or one of rgb and one of fl"):
         open_stores([rgb, store])
-    with pytest.raises(ValueError, match=r"flow: a store made with frames every \(the picture's: 4\); make both alike"):
+    with pytest.raises(ValueError, match=r"flow: a store made with frames every \(that of rgb: 4\); make both with the same"):
         open_stores([flow, store])
     with pytest.raises(ValueError, match=r"made with modality both \(asked for: rgb\)"):
         stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"modality"})
@@ -284,7 +284,7 @@ def test_settings_that_contradict_the_store(store: Path) -> None:
     assert (model.name, model.encoder, data.frames, data.translate) == ("lstm", "conv4", 4, 0)
     with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
         stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
-    with pytest.raises(ValueError, match="features cannot be moved as frames are: leave out --hflip, or train without"):
+    with pytest.raises(ValueError, match="features cannot be augmented: leave out --hflip, or train without --features"):
         stored_settings([opened], ModelConfig(), DataConfig(hflip=True), {"hflip", "frames"})
 
 

@@ -140,9 +140,9 @@ def features(
     without. With --set, the clips of all official splits are encoded.
     """
     from onlooker.data.sets import every_clip
-    from onlooker.runs.features import MOVED, make_features
+    from onlooker.runs.features import NO_AUGMENTATION, make_features
 
-    refuse_unused(context, {*MOVED, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
+    refuse_unused(context, {*NO_AUGMENTATION, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
     refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published) if published.set else (clips, ())

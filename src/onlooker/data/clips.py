@@ -252,10 +252,7 @@ def prepare(
     results = list(progress(_decode(_Decoding([clip.path for clip in clips], config, arrays), processes), n))
     read = [(clip, result) for clip, result in zip(clips, results, strict=True) if not isinstance(result, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
-    if not read:
-        if n == 1:
-            raise errors[0]
-        raise ClipError(clips[0].path.parent, f"none of {n} clips can be read", str(errors[0]))
+    require_readable([clip.path for clip in clips], errors)
     if removed := sum(not all(file.exists() for file in files) for _, files in read):
         warnings.warn(
             f"{arrays.folder}: {removed} of {n} clips do not fit into the cache's limit of "
@@ -267,6 +264,14 @@ def prepare(
     if config.windows:
         return ClipCrops(*samples, config.frames, config.windows, make=make), errors
     return ClipFrames(*samples, make=make), errors
+
+
+def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:
+    """Raise a ClipError if there is an error for every clip."""
+    if errors and len(errors) == len(clips):
+        if len(clips) == 1:
+            raise errors[0]
+        raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
 class _Decoding(Dataset["Files | ClipError | OSError"]):

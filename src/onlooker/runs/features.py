@@ -1,4 +1,4 @@
-"""Features of clips, made once and learned from many times: the encoder beside the store of what it makes."""
+"""Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ from onlooker.data import extract as extraction
 from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, Origin, load_maps
 from onlooker.data.folder import find_clips
-from onlooker.data.clips import ClipFrames, ClipCrops
+from onlooker.data.clips import require_readable, ClipFrames, ClipCrops
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders.build import build_encoder
 from onlooker.models.encoders.paired import Paired
@@ -31,13 +31,13 @@ from onlooker.training.fit import choose_precision
 from onlooker.video.reader import is_video
 from onlooker.video.sampling import EquallySpaced
 
-# Frames encoded at once. More are no faster on a processor, and take memory: a map of VGG-16 has 13 MB a frame.
+# Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
-# Threads that decode ahead. A processor that encodes needs its cores for that; a GPU waits for frames.
+# Threads that decode ahead. A CPU that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 1, 8
 
-# What moves frames in training, as it is where features are learned from.
-MOVED: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
+# Augmentation of frames, which is off in training on stored features.
+NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
 
 
 def make_features(
@@ -52,32 +52,33 @@ def make_features(
     shard: str = "1/1",
     quiet: bool = False,
 ) -> Extracted:
-    """Encode the clips of a folder into a feature store; those that it holds already are passed over.
+    """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
 
     Args:
-        clips: a folder with one class a sub-folder, a single clip, or several.
-        folder: the store, made where there is none.
-        encoder: by its name; see `build_encoder`.
+        clips: a folder with one sub-folder per class, a single clip, or several.
+        folder: the store, made if there is none.
+        encoder: its name; see `build_encoder`.
         data: how clips are sampled and resized; None: the defaults.
         pretrained: with ImageNet weights.
         every: all frames of each clip.
-        precision: `32`, `bf16` or `auto`: that of the store; in a new one, bf16 where the hardware computes in it.
-        seed: of the weights, where they are not pretrained.
-        shard: `i/n`: only every n-th clip, from the i-th on; 1/n to n/n are all.
+        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
+        seed: of the weights, if they are not pretrained.
+        shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
 
     Raises:
-        ValueError: the store was made by something else, or a setting that does not fit.
-        ClipError: no clips there, or not one of them can be read.
+        ValueError: the store was made by something else, or an invalid setting.
+        ClipError: no clips, or none of them can be read.
         DiskFullError: the disk is full; what was done stays.
+        NotWritableError: the store cannot be written to.
     """
     part = _shard(shard)
     if not isinstance(clips, Path):
-        found = list(clips)
+        paths = list(clips)
     else:
-        found = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
+        paths = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
     store, net = make_store(folder, encoder, data, pretrained, every, precision, seed)
-    return _extract(store, found[part], net, quiet)
+    return _extract(store, paths[part], net, quiet)
 
 
 def make_store(
@@ -89,13 +90,13 @@ def make_store(
     precision: str = "auto",
     seed: int = 0,
 ) -> tuple[FeatureStore, nn.Module]:
-    """A feature store and its encoder, without clips as yet; the one that is there, if the same made it.
+    """A feature store and its encoder, without clips; the one in the folder if it was made by the same settings.
 
     The arguments are those of `make_features`.
 
     Raises:
-        ValueError: the store was made by something else, or a setting that does not fit.
-        RuntimeError: the ImageNet weights cannot be had.
+        ValueError: the store was made by something else, or an invalid setting.
+        RuntimeError: the ImageNet weights cannot be downloaded.
     """
     data = resolve_normalization(data or DataConfig(), pretrained)
     if data.motion_crop:
@@ -113,22 +114,22 @@ def make_store(
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
-    """What a training learns from: one store; or those of the picture and of the flow, in this order, for `motion`.
+    """The stores for a training: one; or, for `motion`, one of RGB and one of flow, in this order.
 
     Raises:
         FileNotFoundError: no store in a folder.
-        ValueError: stores that do not fit each other.
+        ValueError: stores that were made by different settings.
     """
     stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.origin.data.modality == "flow"))
     if len(stores) < 2:
         return stores
-    streams = [store.origin.data.modality for store in stores]
-    if streams != ["rgb", "flow"]:
-        raise ValueError(f"stores of streams {', '.join(streams)}; expected one store, or one of rgb and one of flow")
-    picture, flow = (store.origin.to_dict() for store in stores)
-    if changed := [name for name in ("encoder", "pretrained", "frames", "size") if picture[name] != flow[name]]:
-        said = ", ".join(f"{name} {flow[name]} (the picture's: {picture[name]})" for name in changed)
-        raise ValueError(f"{stores[1].folder}: a store made with {said}; make both alike")
+    modalities = [store.origin.data.modality for store in stores]
+    if modalities != ["rgb", "flow"]:
+        raise ValueError(f"stores of {', '.join(modalities)}; expected one store, or one of rgb and one of flow")
+    rgb, flow = (store.origin.to_dict() for store in stores)
+    if changed := [name for name in ("encoder", "pretrained", "frames", "size") if rgb[name] != flow[name]]:
+        differences = ", ".join(f"{name} {flow[name]} (that of rgb: {rgb[name]})" for name in changed)
+        raise ValueError(f"{stores[1].folder}: a store made with {differences}; make both with the same settings")
     return stores
 
 
@@ -138,39 +139,38 @@ def stored_settings(
     """The settings of a training on stored features: encoder and sampling are those of the stores.
 
     Args:
-        stores: the features, as `open_stores` gives them.
+        stores: the features, as `open_stores` returns them.
         model, data: other settings.
-        typed: names of settings that were asked for, and may not be other than those of the stores.
+        typed: names of settings that the user gave, which must be those of the stores.
 
     Raises:
-        ValueError: one of them is.
+        ValueError: one of them is different.
     """
     folder, origin = stores[0].folder, stores[0].origin
     if data.windows and not origin.every:
         raise ValueError(
-            f"{folder}: a store of {origin.data.frames} frames a clip, and windows are of consecutive ones; "
+            f"{folder}: a store of {origin.data.frames} frames per clip, and temporal crops have consecutive frames; "
             "make a store of every frame (`onlooker features --every`), or leave out --windows"
         )
     sampling: dict[str, Any] = {"frames": data.frames, "windows": data.windows} if origin.every else {}
-    for beside in stores[1:]:
-        of_flow = beside.origin.data
-        sampling |= {"modality": "both", "flow": of_flow.flow, "flow_length": of_flow.flow_length}
-    found_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
-    found_data = replace(origin.data, **sampling, **MOVED)
-    asked, found = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (found_model, found_data)))
-    changed = [name for name in found if name in typed and asked[name] != found[name]]
-    if moved := [f"--{name}" for name in changed if name in MOVED]:
+    for flow in (store.origin.data for store in stores[1:]):
+        sampling |= {"modality": "both", "flow": flow.flow, "flow_length": flow.flow_length}
+    stored_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
+    stored_data = replace(origin.data, **sampling, **NO_AUGMENTATION)
+    asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
+    changed = [name for name in stored if name in typed and asked[name] != stored[name]]
+    if options := [f"--{name}" for name in changed if name in NO_AUGMENTATION]:
         raise ValueError(
-            f"stored features cannot be moved as frames are: leave out {', '.join(moved)}, or train without --features"
+            f"stored features cannot be augmented: leave out {', '.join(options)}, or train without --features"
         )
     if changed:
-        said = ", ".join(f"{name} {found[name]} (asked for: {asked[name]})" for name in changed)
-        raise ValueError(f"{folder}: a store made with {said}; leave it out, or make another store")
-    return found_model, found_data
+        differences = ", ".join(f"{name} {stored[name]} (asked for: {asked[name]})" for name in changed)
+        raise ValueError(f"{folder}: a store made with {differences}; leave it out, or make another store")
+    return stored_model, stored_data
 
 
 def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
-    """Give a model the encoder of each store, with its weights, which then stay as they are.
+    """Load the frozen encoder of each store into a model.
 
     Raises:
         ValueError: the weights are not those that made the features, or the model has other encoders.
@@ -181,7 +181,7 @@ def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"{store.encoder_file}: not the weights of this model's encoder ({error}); motion has two encoders, "
-                "and wants a store of the picture and one of the flow"
+                "and needs a store of rgb and one of flow"
             ) from error
         if weights_digest(encoder) != store.origin.weights:
             raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
@@ -197,31 +197,31 @@ def stored_clips(
     strict: bool = False,
     quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """Clips as samples `(features T h w D float16, target, index)`; what a store lacks is encoded now.
+    """Clips as samples `(features T h w D float16, target, index)`; clips that a store lacks are encoded now.
 
     Args:
-        clips: what to learn from.
+        clips: to load.
         classes: the `K` class names.
-        stores: their features; of two, those of the picture come before those of the flow.
+        stores: their features; of two, rgb comes before flow.
         net: a model with the encoders of the stores.
-        data: how many frames of each clip, equally spaced or in windows.
-        strict: stop where a clip cannot be read.
+        data: the number of frames of each clip, equally spaced or in temporal crops.
+        strict: stop at the first clip that cannot be read.
         quiet: no progress bar.
 
     Raises:
-        ClipError: not one clip can be read; with `strict`, the first that cannot.
+        ClipError: none of the clips can be read; with `strict`, the first that cannot.
     """
-    paths, found = [clip.path for clip in clips], []
+    paths, files = [clip.path for clip in clips], []
     failed: dict[Path, ClipError] = {}
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
         made = _extract(store, paths, encoder, quiet)
         if strict and made.failed:
             raise made.failed[0]
         failed = {error.path: error for error in made.failed} | failed
-        found.append(made.files)
-    beside = zip(clips, zip(*found, strict=True), strict=True)
-    good = [(clip, tuple(file for file in files if file)) for clip, files in beside if clip.path not in failed]
-    stored = [clip for clip, _ in good], [files for _, files in good], classes
+        files.append(made.files)
+    pairs = zip(clips, zip(*files, strict=True), strict=True)
+    good = [(clip, tuple(file for file in of_clip if file)) for clip, of_clip in pairs if clip.path not in failed]
+    stored = [clip for clip, _ in good], [of_clip for _, of_clip in good], classes
     if data.windows:
         return ClipCrops(*stored, data.frames, data.windows, load_maps), tuple(failed.values())
     return ClipFrames(*stored, load_maps, EquallySpaced(data.frames)), tuple(failed.values())
@@ -238,7 +238,7 @@ def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Modul
 
 
 def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:
-    """Frames `N H W C` uint8 to maps `N D h w`, by an encoder that does not learn, where it is."""
+    """A function from frames `N H W C` uint8 to maps `N D h w`, by a frozen encoder on its device."""
     encoder.eval()
     device = next(encoder.parameters()).device
 
@@ -270,20 +270,17 @@ def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: 
     with _bar("encoding clips", quiet) as progress:
         made = extract(store, clips, encode, batch, decoders, progress)
     net.to(before)
-    if clips and len(made.failed) == len(clips):
-        first = made.failed[0]
-        found = f"none of {len(clips)} clips can be read"
-        raise first if len(clips) == 1 else ClipError(clips[0].parent, found, str(first))
+    require_readable(clips, made.failed)
     return made
 
 
 @contextlib.contextmanager
 def _bar(title: str, quiet: bool) -> Iterator[extraction.Progress | None]:
-    """A bar over the clips that are still to be encoded, with the time left."""
+    """A progress bar over the clips that are still to be encoded, with the time left."""
     if quiet:
         yield None
         return
-    # A film gives one step in seconds: the speed is measured over minutes.
+    # A batch of a long film takes seconds: the speed is measured over minutes.
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
     with Progress(*columns, speed_estimate_period=300) as progress:
         task = progress.add_task(title, total=None, count="")
