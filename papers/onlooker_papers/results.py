@@ -71,7 +71,9 @@ class About:
     packages: Sequence[str] = ()
 
 
-def write_rows(results: Path, name: str, about: About, rows: Mapping[Key, Row], only: str = "") -> Path:
+def write_rows(
+    results: Path, name: str, about: About, rows: Mapping[Key, Row], only: str = "", made_by: str | None = None
+) -> Path:
     """Write rows to `results/cells/NAME`, and assemble `results/NAME.json`. Other rows stay as they are.
 
     Args:
@@ -81,15 +83,18 @@ def write_rows(results: Path, name: str, about: About, rows: Mapping[Key, Row], 
         rows: by their place in the file.
         only: options that select some rows, such as `--only motion`: the provenance of the file stays, and the rows
             say that they are younger.
+        made_by: the command of these rows, in a file whose rows are made by several commands; None: that of all rows,
+            which must be the one that made the rows that are there.
 
     Raises:
         ValueError: the rows that are there were made by another command.
     """
-    check_command(results, name, about.command)
+    if made_by is None:
+        check_command(results, name, about.command)
     folder = results / CELLS / name
     known = read_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
     today = datetime.now(UTC).date().isoformat()
-    origin = f"{version('onlooker')}, {today}: {' '.join([about.command, *([only] if only else [])])}"
+    origin = f"{version('onlooker')}, {today}: {' '.join([made_by or about.command, *([only] if only else [])])}"
     for key, row in rows.items():
         cell = {"settings": row.settings, "origin": origin, "figures": row.figures}
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
@@ -114,8 +119,10 @@ def check_command(results: Path | None, name: str, command: str) -> None:
 
 
 def read_rows(results: Path, name: str) -> dict[Key, dict[str, Any]]:
-    """The rows of a results file as they are stored, in its order; rows that the list forgets come last."""
+    """The rows of a results file as they are stored, in its order; none if there is no such file."""
     folder = results / CELLS / name
+    if not (folder / ABOUT).exists():
+        return {}
     files = {path.relative_to(folder).with_suffix("").as_posix() for path in _json_files(folder)} - {"about"}
     listed = [row for row in read_json(folder / ABOUT)["rows"] if row in files]
     rows = [*listed, *sorted(files - {*listed})]
@@ -126,16 +133,29 @@ def assembled(results: Path, name: str) -> dict[str, Any]:
     """The content of `results/NAME.json`, made from its rows alone."""
     stored = read_rows(results, name)
     about = read_json(results / CELLS / name / ABOUT)
-    figures: dict[str, Any] = dict(about["shared"])
-    for key, cell in stored.items():
-        _put(figures, () if key == WHOLE else key, cell["figures"])
-    if name in _LAYOUTS:
-        figures = _LAYOUTS[name](figures)
+    figures = figures_of(name, {key: cell["figures"] for key, cell in stored.items()}, about["shared"])
     origins: dict[str, list[str]] = {}
     for key, cell in stored.items():
         origins.setdefault(cell["origin"], []).append("/".join(key))
     head = {key: about[key] for key in ("what", "command", "date", "machine", "seeds")}
     return {**head, "origin": origins, "figures": figures}
+
+
+def figures_of(name: str, rows: Mapping[Key, Mapping[str, Any]], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a results file: those of its rows, those that they share, and those that follow from them."""
+    figures = nested(rows, dict(shared))
+    return _LAYOUTS[name](figures) if name in _LAYOUTS else figures
+
+
+def nested(rows: Mapping[Key, Mapping[str, Any]], into: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Rows in their places, next to what is there."""
+    figures = {} if into is None else into
+    for key, values in rows.items():
+        place = figures
+        for part in () if key == WHOLE else key:
+            place = place.setdefault(part, {})
+        place.update(values)
+    return figures
 
 
 def assemble(results: Path, name: str) -> Path:
@@ -169,13 +189,6 @@ def _json_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
 
 
-def _put(figures: dict[str, Any], key: Key, values: Mapping[str, Any]) -> None:
-    """Put the figures of a row in their place, next to what is there."""
-    for part in key:
-        figures = figures.setdefault(part, {})
-    figures.update(values)
-
-
 # Figures that follow from the rows, by the name of the file.
 
 
@@ -195,18 +208,19 @@ def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
 def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     from onlooker_papers.videolstm.ablation import BEST, GROUNDED
 
-    models, best, curve = figures["models"], figures["localized"][BEST.name], figures.get("curve", {})
-    return {
-        "accuracy": {name: row["accuracy"] for name, row in models.items()},
-        # The peak of the map at the frame's size, as the pointing game has it (Zhang et al. 2016); the middle of its
-        # highest cell; and the point that comes with boxes, which lies on what may belong to a thing.
-        "pointing_game": best["baselines"]["map"]["point"],
-        "pointing_game_of_cells": models[BEST.name]["pointing"],
-        "point_on_foreground": best["point"],
-        "video_map_50": best["video_map_50"],
-        **figures,
-        "curve": {who.name: {**curve.get(who.name, {}), str(figures["clips"]): models[who.name]} for who in GROUNDED},
-    }
+    models, curve = figures["models"], figures.get("curve", {})
+    found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
+    if best := figures.get("localized", {}).get(BEST.name):
+        found |= {
+            # The peak of the map at the frame's size, as the pointing game has it (Zhang et al. 2016); the center of
+            # its highest cell; and the point that comes with boxes, which lies on the foreground.
+            "pointing_game": best["baselines"]["map"]["point"],
+            "pointing_game_of_cells": models[BEST.name]["pointing"],
+            "point_on_foreground": best["point"],
+            "video_map_50": best["video_map_50"],
+        }
+    clips, names = str(figures["clips"]), [who.name for who in GROUNDED if who.name in models]
+    return {**found, **figures, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
 
 
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")

@@ -18,7 +18,7 @@ from onlooker_papers.digits.models import SINGLE, TRACKS, ModelSpec
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
-from onlooker_papers.results import About, Key, Row, check_command, write_rows
+from onlooker_papers.results import About, Key, Row, check_command, nested, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "held-out")
@@ -86,9 +86,7 @@ def reproduce(
     for file in {FILES[name.split("/")[0]][0] for name in names}:
         check_command(results, file, command)
     rows = _Tables(run, chosen, sides, clips).compute(names)
-    figures = _earlier(run, budget, sides)
-    for key, row in rows.items():
-        _put(figures, key, row.figures)
+    figures = nested({key: row.figures for key, row in rows.items()}, _earlier(run, budget, sides))
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
     if results is not None:
@@ -121,12 +119,6 @@ def _of_paper(budget: Budget) -> dict[str, Any]:
         "readings": READINGS,
         "published": PUBLISHED,
     }
-
-
-def _put(figures: dict[str, Any], key: Key, values: Mapping[str, Any]) -> None:
-    for part in key[:-1]:
-        figures = figures.setdefault(part, {})
-    figures[key[-1]] = dict(values)
 
 
 def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:

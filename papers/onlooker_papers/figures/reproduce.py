@@ -22,7 +22,6 @@ from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.data.transforms import to_video
 from onlooker.data.write_folder import TRUTH
 from onlooker.evaluation.detection import at_thresholds, segment_map, uniform_in_box
-from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
@@ -33,6 +32,7 @@ from onlooker.runs.train import read_clips, train
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
+from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
 # The flow alone: what moves, and which way. A picture's colors tell people and rooms apart, not what is done, and from
@@ -95,13 +95,9 @@ def reproduce(run: Path, budget: str = "standard", results: Path | None = None) 
     write_json(run / "figures.json", figures)
     if results is not None:
         flag = "" if budget == "standard" else f"--{budget} "
-        write_results(
-            results / "stick-figures.json",
-            "stick figures in rooms: actions, places and times of people never seen, learned from labels",
-            f"onlooker reproduce figures {flag}--results results",
-            {"budget": settings, **figures},
-            seeds=[how.seed],
-        )
+        what = "stick figures in rooms: actions, places and times of people never seen, learned from labels"
+        about = About(what, f"onlooker reproduce figures {flag}--results results", [how.seed])
+        write_rows(results, "stick-figures", about, {WHOLE: Row({"budget": settings, **figures}, settings)})
     return run / "training" / "report.html"
 
 

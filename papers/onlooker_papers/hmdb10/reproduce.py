@@ -21,7 +21,6 @@ from onlooker.data.split import Split, few_of_each
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure
-from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import count_parameters
 from onlooker.recognizer import Recognizer, load
@@ -30,9 +29,11 @@ from onlooker.runs.memo import check_settings, memo
 from onlooker.runs.train import read_curves, train
 from onlooker.video.reader import read
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
+from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.sets import WAY, nearest_to, set_name, set_path, sets_at_hand
 
 HMDB51 = "HMDB-51"
+FILE = "hmdb10"  # of results
 SAMPLING = DataConfig(frames=30, size=224, translate=0.0, scale=0.0)
 TRAINING = TrainConfig(epochs=10, batch=15, label_smoothing=0.0, patience=0)
 _SHOWN = 12  # clips on the sheet, each of another class
@@ -153,7 +154,8 @@ def reproduce(
     where = {"--hmdb51": hmdb51, "--clips": clips}
     if results is not None:
         names = {flag: set_path(folder) if folder else None for flag, folder in where.items()}
-        _add_results(results / "hmdb10.json", figures, budget, _command(names, classes, budget, None, Path("results")))
+        command = _command(names, classes, budget, None, Path("results"))
+        _write_results(results, figures, settings, budget, command)
     return write_page(run, figures, settings, chosen.name == HMDB51, _command(where, classes, budget, run, results))
 
 
@@ -281,16 +283,17 @@ def _command(
     return shlex.join(words)
 
 
-def _add_results(path: Path, figures: Mapping[str, Any], budget: Budget, command: str) -> None:
-    """Put one set's figures into the file, beside those of other sets; its command stands with each."""
-    known = read_json(path)["figures"] if path.exists() else {}
-    models = figures["models"]
-    kept = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
-    published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if figures["set"] == HMDB51 else {}
-    known[figures["set"]] = {
+def _write_results(
+    results: Path, figures: Mapping[str, Any], settings: Mapping[str, Any], budget: Budget, command: str
+) -> None:
+    """Write one set's row to `hmdb10.json`, next to those of other sets; each has its own command."""
+    models, name = figures["models"], figures["set"]
+    columns = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
+    published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if name == HMDB51 else {}
+    row = {
         "command": command,
         **published,
-        **{what: {name: found[what] for name, found in models.items()} for what in kept},
+        **{column: {model: of[column] for model, of in models.items()} for column in columns},
         "majority_share": models[ATTENTION]["majority_share"],
         "sides": models[ATTENTION]["sides"],
         "classes": figures["classes"],
@@ -298,6 +301,8 @@ def _add_results(path: Path, figures: Mapping[str, Any], budget: Budget, command
         "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
     }
-    what = f"the HMDB-51 report's attention beside single frames, each on {' and on '.join(known)}, one split each"
-    commands = " && ".join(entry["command"] for entry in known.values())
-    write_results(path, what, commands, known, [budget.training.seed])
+    known = {key[0]: cell["figures"]["command"] for key, cell in read_rows(results, FILE).items()}
+    commands = {**known, name: command}
+    what = f"the HMDB-51 report's attention compared with single frames, each on {' and on '.join(commands)}, one split"
+    about = About(what, " && ".join(commands.values()), [budget.training.seed])
+    write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)

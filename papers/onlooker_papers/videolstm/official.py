@@ -11,13 +11,13 @@ from typing import Any
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
-from onlooker.evaluation.results import write_results
 from onlooker.files import write_json
 from onlooker.runs.ensemble import fuse
 from onlooker.runs.features import make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train
 from onlooker.structures import ClipError
+from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
     FUSED,
@@ -100,13 +100,14 @@ def reproduce(
     given = " ".join(["", *(flag for flag, on in flags.items() if on)])
     command = f"onlooker reproduce videolstm --{name} {official.published.title} --split {split}{given}"
     if results is not None:
-        write_results(
-            results / f"videolstm-{name}.json",
-            f"{official.published.title}, split {split}: share of test clips that the models of VideoLSTM name",
+        title = official.published.title
+        about = About(
+            f"{title}, split {split}: share of test clips that the models of VideoLSTM name",
             f"{command} --results results",
-            {"split": split, "budget": asdict(chosen), **figures},
-            seeds=(chosen.training.seed,),
+            [chosen.training.seed],
         )
+        row = Row({"split": split, "budget": asdict(chosen), **figures}, asdict(chosen))
+        write_rows(results, f"videolstm-{name}", about, {WHOLE: row})
     return write_page(folder, official, split, chosen, figures, command)
 
 

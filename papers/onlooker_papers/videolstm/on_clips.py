@@ -9,14 +9,14 @@ from onlooker.data.folder import find_clips
 from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import parse_specs
-from onlooker.runs.recorded import add_results
+from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import set_name
 from onlooker_papers.videolstm.budget import ClipsBudget
 
 # A single frame and the models of Li et al. 2016 in their order, the report's, flow beside the picture, attention that
 # follows it, two streams together.
 MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,ensemble"
-RESULTS = "videolstm-clips.json"
+RESULTS = "videolstm-clips"
 
 
 def check_sets(folders: Sequence[Path]) -> None:
@@ -60,5 +60,5 @@ def compete_on_clips(
             clips_a_class=budget.clips,
         )  # fmt: skip
         if results is not None:
-            add_results(results / RESULTS, name, found[name], budget.data, budget.training, command)
+            write_set(results, RESULTS, name, found[name], budget.data, budget.training, command)
     return found

@@ -2,19 +2,18 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from onlooker.data.digits import Sides, split_digits
-from onlooker.evaluation.results import check_command, with_rows_anew, write_results
 from onlooker.files import write_json
 from onlooker.runs.parallel import default_jobs
+from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (
-    BEST,
     ENTRANTS,
     FUSED,
     GROUNDED,
@@ -32,12 +31,15 @@ from onlooker_papers.videolstm.budget import BUDGETS, Budget
 from onlooker_papers.videolstm.on_clips import check_sets, compete_on_clips
 from onlooker_papers.videolstm.page import write_page
 from onlooker_papers.videolstm.target_clips import ClipsOf
-from onlooker_papers.videolstm.timing import EVENT, FRAMES, compete_timed
+from onlooker_papers.videolstm.timing import EVENT, FRAMES, MODEL, compete_timed
 
-# What there is beside the whole of it, and beside its models.
-PARTS = ("segments",)
-TARGET = "moving-target.json"
-_GIB = 4  # of a training: clips and flow of one seed, and the libraries
+PARTS = ("segments",)  # what --only may also select, in addition to models
+TARGET, SEGMENTS = "moving-target", "segments"
+WHAT = {
+    TARGET: "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box",
+    SEGMENTS: "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
+}
+_GIB = 4  # memory of a training: clips and flow of one seed, and the libraries
 
 
 def reproduce(
@@ -52,23 +54,23 @@ def reproduce(
     """Compute what is missing of the ablation, and write `report.html`.
 
     Args:
-        run: the folder of everything; a cell that is there is not computed again, one that was cut off goes on.
+        run: the folder of everything; figures that are there are not computed again, an interrupted training resumes.
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
         budget: one of `BUDGETS`.
         results: a folder for `moving-target.json`, `segments.json`, and with clips `videolstm-clips.json`; None: the
             figures are in `run` alone.
-        only: `segments`: when it moves, without the rest and without a page; or a model's name: its rows, which take
-            the place of those that `results` has; for one that is fused, also those of the others and of all together.
-        clips: folders of real clips, one class a sub-folder, on each of which the paper's models are compared too.
-        jobs: trainings side by side, one thread each; None: as many as cores, memory and GPU allow. 1: one after the
+        only: `segments`: when the digit moves, without the rest and without a page; or a model's name: its rows, which
+            replace those in `results`; for a member of the ensemble also those of the other member and of the ensemble.
+        clips: folders of real clips with one sub-folder per class, on each of which the paper's models are compared.
+        jobs: trainings in parallel, one thread each; None: as many as cores, memory and GPUs allow. 1: one after the
             other, those of the moving target on all cores.
 
     Returns:
         The report's path; with `only` that of its figures.
 
     Raises:
-        ValueError: an unknown budget or part, a run made with another budget, rows without results to go into, or
-            two sets of clips of one name.
+        ValueError: an unknown budget or part, a run made with another budget, results of another command, or two sets
+            of clips of one name.
         ClipError: a folder that is no set of clips.
     """
     if budget not in BUDGETS:
@@ -78,30 +80,51 @@ def reproduce(
         raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *specs))}")
     check_sets(clips)
     chosen, sides = BUDGETS[budget], split_digits(mnist)
-    # Rows made anew go among those of the whole.
-    command = _command(budget, only if only in PARTS else None, "MNIST" if mnist else None, results=Path("results"))
+    output = _Output(run, results, _command(budget, "MNIST" if mnist else None, results=Path("results")), chosen, only)
+    for name in (SEGMENTS, TARGET) if only is None else (SEGMENTS if only in PARTS else TARGET,):
+        check_command(results, name, output.command)
     jobs = jobs or default_jobs(_GIB)
     ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in specs:
-        return _anew(run, chosen, sides, specs[only], results, command, ahead)
+        # With fewer clips it is not trained again.
+        among, alone = TOGETHER if specs[only] in TOGETHER else (specs[only],), replace(chosen, curve=())
+        ahead(alone, among)
+        output.write(TARGET, _rows(run, alone, sides, among))
+        return run / f"{TARGET}.json"
     ahead(chosen, () if only else ENTRANTS, times=True)
-    timing = _timing(run, chosen, sides)
-    _write_timing(run, timing, results, command, chosen)
+    timing = output.write(SEGMENTS, {WHOLE: _timing(run, chosen, sides)})
     if only:
-        return run / "segments.json"
-    figures = _compute(run, chosen, sides)
-    write_json(run / "figures.json", figures)
-    if results is not None:
-        _write(results / TARGET, command, figures, chosen)
-    commands = {folder: _command(budget, None, None, [set_path(folder)], results=Path("results")) for folder in clips}
+        return run / f"{SEGMENTS}.json"
+    figures = output.write(TARGET, _rows(run, chosen, sides))
+    commands = {folder: _command(budget, None, [set_path(folder)], results=Path("results")) for folder in clips}
     on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results, jobs)
-    command = _command(budget, None, mnist, clips, run, results)
+    command = _command(budget, mnist, clips, run, results)
     return write_page(run, {**figures, "timing": timing, "clips": on_clips}, chosen, sides, command)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where figures go: into the run, and into the results files if there is a folder for them."""
+
+    run: Path
+    results: Path | None
+    command: str
+    budget: Budget
+    only: str | None
+
+    def write(self, name: str, rows: Mapping[Key, Row]) -> dict[str, Any]:
+        """The figures of these rows, written to `NAME.json`."""
+        shared = {"clips": self.budget.clips, "epochs": self.budget.training.epochs} if name == TARGET else {}
+        figures = figures_of(name, {key: row.figures for key, row in rows.items()}, shared)
+        write_json(self.run / f"{name}.json", figures)
+        if self.results is not None:
+            about = About(WHAT[name], self.command, self.budget.seeds, shared)
+            write_rows(self.results, name, about, rows, f"--only {self.only}" if self.only else "")
+        return figures
 
 
 def _command(
     budget: str,
-    only: str | None,
     mnist: Path | str | None,
     clips: Sequence[Path] = (),
     run: Path | None = None,
@@ -110,106 +133,51 @@ def _command(
     """The command that makes these figures."""
     words = ["onlooker", "reproduce", "videolstm"]
     words += [f"--{budget}"] if budget in ("quick", "full") else []
-    options = [("--only", only), ("--mnist", mnist), *(("--clips", folder) for folder in clips)]
+    options = [("--mnist", mnist), *(("--clips", folder) for folder in clips)]
     for flag, value in [*options, ("--run", run), ("--results", results)]:
         words += [flag, str(value)] if value is not None else []
     return shlex.join(words)
 
 
-def _write(path: Path, command: str, figures: Mapping[str, Any], budget: Budget) -> None:
-    best = figures["localized"][BEST.name]
-    write_results(
-        path,
-        "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box",
-        command,
-        {
-            "accuracy": {name: found["accuracy"] for name, found in figures["models"].items()},
-            # The peak of the map at the frame's size, as the pointing game has it (Zhang et al. 2016); the middle of
-            # its highest cell; and the point that comes with boxes, which lies on what may belong to a thing.
-            "pointing_game": best["baselines"]["map"]["point"],
-            "pointing_game_of_cells": figures["models"][BEST.name]["pointing"],
-            "point_on_foreground": best["point"],
-            "video_map_50": best["video_map_50"],
-            "clips": budget.clips,
-            "epochs": budget.training.epochs,
-            **figures,
-        },
-        seeds=budget.seeds,
-    )
-
-
-def _anew(
-    run: Path,
-    budget: Budget,
-    sides: Sides,
-    who: ModelSpec,
-    results: Path | None,
-    command: str,
-    ahead: Callable[[Budget, Sequence[ModelSpec]], None],
-) -> Path:
-    """The rows of one model, among those that `command` made before; with fewer clips it is not trained anew."""
-    path = None if results is None else results / TARGET
-    if path is None or not path.exists():
-        raise ValueError(f"--only {who.name} without the rows of the others; give --results with their {TARGET}")
-    stored = check_command(path, command)
-    figures = {part: dict(stored["figures"][part]) for part in ("models", "curve", "localized", "explained")}
-    among, alone = TOGETHER if who in TOGETHER else (who,), replace(budget, curve=())
-    ahead(alone, among)
-    for part, rows in _compute(run, alone, sides, among).items():
-        for name, row in rows.items():
-            figures[part][name] = {**figures[part][name], **row} if part == "curve" else row
-    write_json(run / "figures.json", figures)
-    _write(path, with_rows_anew(stored["command"], who.name), figures, budget)
-    return path
-
-
-def _timing(run: Path, budget: Budget, sides: Sides) -> dict[str, Any]:
+def _timing(run: Path, budget: Budget, sides: Sides) -> Row:
     clips_of, how = ClipsOf(sides, FRAMES, EVENT), budget.timing
-    found = [compete_timed(run, how.clips, seed, clips_of, how.counts, how.training) for seed in budget.seeds]
-    return {
-        **_means(found),
-        "each": [of["segment_map_50"] for of in found],
-        "onsets": [of["onset"] for of in found],
+    seeds = [compete_timed(run, how.clips, seed, clips_of, how.counts, how.training) for seed in budget.seeds]
+    figures = {
+        **_means(seeds),
+        "each": [of["segment_map_50"] for of in seeds],
+        "onsets": [of["onset"] for of in seeds],
         "clips": how.clips,
         "epochs": how.training.epochs,
         "test_clips": how.counts["test"],
     }
+    return Row.of(figures, *(run / f"{MODEL}-{how.clips}-seed{seed}-segments.json" for seed in budget.seeds))
 
 
-def _write_timing(run: Path, timing: dict[str, Any], results: Path | None, command: str, budget: Budget) -> None:
-    write_json(run / "segments.json", timing)
-    if results is not None:
-        what = "when the digit that moves does so, in a part of the clip: segments learned from labels alone"
-        write_results(results / "segments.json", what, command, timing, seeds=budget.seeds)
-
-
-def _compute(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = ENTRANTS) -> dict[str, Any]:
+def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = ENTRANTS) -> dict[Key, Row]:
+    """The rows of these models: means over seeds."""
     clips_of = ClipsOf(sides)
 
-    def models(who: ModelSpec, clips: int) -> dict[str, Any]:
+    def row(figures: Mapping[str, Any], name: str, clips: int, part: str = "") -> Row:
+        return Row.of(figures, *(run / f"{name}-{clips}-seed{seed}{part}.json" for seed in budget.seeds))
+
+    def trained(who: ModelSpec, clips: int) -> Row:
         how = budget.training_on(clips)
-        return summary([compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds])
+        seeds = [compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds]
+        return row(summary(seeds), who.name, clips)
 
-    found = {who.name: models(who, budget.clips) for who in specs}
+    def measured(compute: Callable[..., dict[str, Any]], who: ModelSpec, part: str) -> Row:
+        seeds = [compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        return row(_means(seeds), who.name, budget.clips, part)
+
+    rows: dict[Key, Row] = {("models", who.name): trained(who, budget.clips) for who in specs}
     if {*TOGETHER} <= {*specs}:
-        fused = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        found[FUSED] = summary(fused)
-    curve = {
-        who.name: {str(clips): models(who, clips) for clips in budget.curve} | {str(budget.clips): found[who.name]}
-        for who in GROUNDED
-        if who in specs
-    }
-    asked = [who for who in LOCATED if who in specs]
-
-    def of_seeds(compute: Callable[..., dict[str, Any]], who: ModelSpec) -> dict[str, Any]:
-        return _means([compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds])
-
-    return {
-        "models": found,
-        "curve": curve,
-        "localized": {who.name: of_seeds(compete_localized, who) for who in asked},
-        "explained": {who.name: of_seeds(compete_explained, who) for who in asked},
-    }
+        seeds = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        rows["models", FUSED] = row(summary(seeds), FUSED, budget.clips)
+    for who in GROUNDED:
+        rows |= {("curve", who.name, str(clips)): trained(who, clips) for clips in budget.curve if who in specs}
+    located = [who for who in LOCATED if who in specs]
+    rows |= {("localized", who.name): measured(compete_localized, who, "-localized") for who in located}
+    return rows | {("explained", who.name): measured(compete_explained, who, "-explained") for who in located}
 
 
 def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_cells_from_before_frames_were_counted_show_a_dash(
 ) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
-    frames = json.loads((copied / "figures.json").read_text())["models"]
+    frames = json.loads((copied / "moving-target.json").read_text())["models"]
     assert all(0 <= of["frame_accuracy"] <= 1 for of in frames.values())
     for path in copied.glob("lstm-12-seed?.json"):
         cell = json.loads(path.read_text())
@@ -217,57 +217,60 @@ def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     made = reproduce.reproduce(run / "run", budget="tiny", results=run / "again", only="segments")
     assert made == run / "run" / "segments.json"
-    assert [path.name for path in (run / "again").iterdir()] == ["segments.json"]
+    assert [path.name for path in (run / "again").glob("*.json")] == ["segments.json"]
     stored = json.loads((run / "again" / "segments.json").read_text())
-    assert stored["command"] == "onlooker reproduce videolstm --only segments --results results"
+    assert next(iter(stored["origin"])).endswith(": onlooker reproduce videolstm --results results --only segments")
     assert stored["figures"] == json.loads(made.read_text())
     with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, single-frame, "):
         reproduce.reproduce(run / "run", budget="tiny", only="boxes")
 
 
-def test_the_rows_of_one_model_anew(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def results_with_old_rows(run: Path, folder: Path, *names: str) -> Path:
+    """A copy of the results in which the figures of some rows are `old`."""
+    results = Path(shutil.copytree(run / "results", folder / "results"))
+    for name in names:
+        path = results / "cells" / "moving-target" / f"{name}.json"
+        stored = read_json(path)
+        write_json(path, {**stored, "figures": {**stored["figures"], "accuracy": "old"}})
+    return results
+
+
+def test_only_one_model_replaces_its_rows(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    stored = json.loads((run / "results" / "moving-target.json").read_text())
-    before = stored["figures"]
-    for part in ("models", "localized", "explained"):
-        stored["figures"][part]["motion-grounded"] = "old"
-    stored["figures"]["curve"]["motion-grounded"]["12"] = "old"
-    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
-    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
-    after = json.loads(made.read_text())
-    original = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
-    assert after["figures"] == original
-    assert before["models"]["motion-grounded"] == "old"
-    assert after["command"] == "onlooker reproduce videolstm --results results; then rows anew, --only motion-grounded"
-    with pytest.raises(ValueError, match=r"give --results with their moving-target\.json"):
-        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path / "none", only="motion-grounded")
-    (tmp_path / "moving-target.json").write_text(json.dumps({**stored, "command": "another"}))
+    name = "motion-grounded"
+    results = results_with_old_rows(run, tmp_path, *(f"{part}/{name}" for part in ("models", "localized", "explained")))
+    made = reproduce.reproduce(run / "run", budget="tiny", results=results, only=name)
+    assert set(read_json(made)["models"]) == {name}
+    after = read_json(results / "moving-target.json")
+    before = read_json(run / "results" / "moving-target.json")
+    assert after["figures"] == before["figures"]
+    assert after["command"] == before["command"] == "onlooker reproduce videolstm --results results"
+    (younger,) = (origin for origin in after["origin"] if origin.endswith("--results results --only motion-grounded"))
+    assert set(after["origin"][younger]) == {f"models/{name}", f"localized/{name}", f"explained/{name}"}
+    path = results / "cells" / "moving-target" / "about.json"
+    write_json(path, {**read_json(path), "command": "another"})
     with pytest.raises(ValueError, match="was made by 'another'"):
-        reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="motion-grounded")
+        reproduce.reproduce(run / "run", budget="tiny", results=results, only=name)
 
 
-def test_rows_of_a_model_that_is_fused_take_what_is_fused_with_them(
+def test_only_one_member_replaces_the_rows_of_the_ensemble(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    stored = json.loads((run / "results" / "moving-target.json").read_text())
-    original = json.loads(json.dumps(stored))["figures"]
-    for name in ("convlstm-flow", "fused"):
-        stored["figures"]["models"][name] = "old"
-        stored["figures"]["accuracy"][name] = "old"
-    (tmp_path / "moving-target.json").write_text(json.dumps(stored))
-    made = reproduce.reproduce(run / "run", budget="tiny", results=tmp_path, only="convlstm-flow")
-    assert json.loads(made.read_text())["figures"] == original
+    results = results_with_old_rows(run, tmp_path, "models/convlstm-flow", "models/fused")
+    reproduce.reproduce(run / "run", budget="tiny", results=results, only="convlstm-flow")
+    original = read_json(run / "results" / "moving-target.json")["figures"]
+    assert read_json(results / "moving-target.json")["figures"] == original
 
 
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    before = (run / "run" / "figures.json").read_bytes()
+    before = (run / "run" / "moving-target.json").read_bytes()
     trained: list[Any] = []
     monkeypatch.setattr(ablation, "fit", lambda *_: trained.append(1))
     reproduce.reproduce(run / "run", budget="tiny")
     assert not trained
-    assert (run / "run" / "figures.json").read_bytes() == before
+    assert (run / "run" / "moving-target.json").read_bytes() == before
     other = replace(TINY, training=replace(TINY.training, lr=1.0))
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", other)
     with pytest.raises(ValueError, match=r"made with other settings \(lr\)"):

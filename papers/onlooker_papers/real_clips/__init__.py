@@ -1,0 +1,1 @@
+"""Comparisons of models on folders of real clips: `make real-clips`."""
