@@ -45,18 +45,6 @@ notebook: $(READY)  ## run the notebook anew, and keep what it shows in it
 clean:  ## the environment and the caches; runs/ and results/ stay
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-# The comparison on real clips that results/real-clips.json holds, VideoLSTM's ablation: hours on two cores, resumable.
-DATA ?= ../shared/data
-COMMA := ,
-ABLATION := single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,ensemble
-WEIZMANN = --lr 0.003 --motion-crop 0.6 --channels 1 --frames 8 --windows 5 --epochs 120 --batch 8 --hflip --attention-loss --silhouettes $(DATA)/clips/weizmann/masks
-COMPARE = $(BIN)/onlooker compare $(DATA)/clips/$(1) --run runs/real-clips/$(2) --name $(2) --results results/real-clips.json --models $(3) --patience 0
-
-real-clips: $(READY)  ## train and compare on the real sets under $(DATA)
-	$(call COMPARE,surveillance,surveillance,$(ABLATION)$(COMMA)tcn:flow$(COMMA)tcn:both$(COMMA)mil:flow) --lr 0.002 --frames 16 --epochs 40 --hflip
-	$(call COMPARE,basketball,basketball,$(ABLATION)) --lr 0.002 --frames 7 --epochs 100 --hflip
-	$(call COMPARE,weizmann/frames,weizmann,$(ABLATION)$(COMMA)convnet:both) --folds 3 --seeds 3 $(WEIZMANN)
-	$(call COMPARE,weizmann/frames,weizmann_one_out,motion) --folds 9 --seeds 1 $(WEIZMANN)
-	$(call COMPARE,hand_gestures,hand_gestures,tcn$(COMMA)atcn$(COMMA)tcn:both$(COMMA)ensemble=atcn+tcn:both) --lr 0.004 --batch 16 --seeds 2 --loss last --motion-crop 0.45 --frames 30 --size 48 --epochs 120 --degrees 15 --speed 0.2 --silhouettes not-black
-	$(call COMPARE,hand_gestures,hand_gestures_ablation,$(ABLATION)) --lr 0.003 --batch 16 --motion-crop 0.45 --frames 15 --epochs 30 --degrees 15 --silhouettes not-black
-	$(call COMPARE,hand_gestures,hand_gestures_followed,mil:both) --lr 0.003 --batch 16 --seeds 1 --loss last --motion-crop 0.45 --frames 30 --epochs 80 --degrees 15 --silhouettes not-black
+# The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
+real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"
+	$(BIN)/python -m onlooker_papers.real_clips $(SETS)

@@ -12,6 +12,20 @@ _PICTURES = "frames"  # of a set whose pictures lie beside other things, such as
 WAY = f"set {VARIABLE} to a folder that has clips/SET/CLASS/"
 
 
+def data_folder() -> Path:
+    """`$ONLOOKER_DATA`.
+
+    Raises:
+        ValueError: it is not set, or not a folder with clips.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named:
+        raise ValueError(f"{VARIABLE} is not set; {WAY}")
+    if not (Path(named) / "clips").is_dir():
+        raise ValueError(f"{VARIABLE} is {named}, which has no folder clips; {WAY}")
+    return Path(named)
+
+
 def sets_at_hand() -> list[Path]:
     """The sets of clips in `clips/` of `$ONLOOKER_DATA`; none where it is not set.
 

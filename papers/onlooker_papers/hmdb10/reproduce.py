@@ -303,6 +303,7 @@ def _write_results(
     }
     known = {key[0]: cell["figures"]["command"] for key, cell in read_rows(results, FILE).items()}
     commands = {**known, name: command}
-    what = f"the HMDB-51 report's attention compared with single frames, each on {' and on '.join(commands)}, one split"
+    sets = " and on ".join(commands)
+    what = f"the HMDB-51 report's attention compared with single frames, each on {sets}, one split each"
     about = About(what, " && ".join(commands.values()), [budget.training.seed])
     write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)

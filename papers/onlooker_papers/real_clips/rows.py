@@ -5,22 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.files import read_json
-from onlooker_papers.results import CELLS, About, Key, Row, read_rows, write_rows
+from onlooker.runs.model_spec import ENSEMBLE
+from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
-# Figures of a comparison that have a value for each model, and their names in results files.
-_BY_MODEL = {
-    "accuracy": "accuracy",
-    "spread": "spread",
-    "frame_accuracy": "frame_accuracy",
-    "per_seed": "per_seed",
-    "modality": "streams",
-    "streams": "streams",
-    "places": "places",
-}
-_WEIGHTS = ("ensemble_weights", "fused_weights")
-_ENSEMBLE = "fused"  # the name of the ensemble's row in results files
+# Figures of a comparison that have a value for each model; results files keep the names that they started with.
+_BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
+_ENSEMBLE, _MODALITY = "fused", "streams"
 _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
@@ -49,9 +40,10 @@ def write_set(
         ValueError: the rows that stay are of other clips, seeds or settings.
     """
     rows = _rows(name, figures, data, training, command)
-    if only:
-        _check_same_set(results, file, name, rows.pop((name,)))
     known = read_rows(results, file)
+    if only:
+        _check_same_set(known, results / f"{file}.json", name, rows)
+        del rows[name,]
     of_sets = {key[0]: row["figures"] for key, row in known.items() if len(key) == 1}
     if not only:
         of_sets[name] = dict(rows[name,].figures)
@@ -68,22 +60,29 @@ def _rows(
     of_set = {"command": command, "budget": budget, "settings": settings, **{key: figures[key] for key in _OF_SET}}
     rows: dict[Key, Row] = {(name,): Row(of_set, settings)}
     for model in figures["accuracy"]:
-        row = {_BY_MODEL[key]: values[model] for key, values in figures.items() if key in _BY_MODEL and model in values}
-        is_ensemble = model in (_ENSEMBLE, "ensemble")
-        if is_ensemble:
-            row["weights"] = next(figures[key] for key in _WEIGHTS if key in figures)
-        modality = {"modality": row["streams"]} if "streams" in row else {}
-        key = (name, "models", _ENSEMBLE if is_ensemble else model)
-        rows[key] = Row(row, {**settings, **modality, "seeds": figures["seeds"], "splits": figures["splits"]})
+        row = {key: figures[key][model] for key in _BY_MODEL if model in figures.get(key, {})}
+        of_row = {**settings, "seeds": figures["seeds"], "splits": figures["splits"]}
+        if model == ENSEMBLE:
+            model, row["weights"] = _ENSEMBLE, figures["ensemble_weights"]
+        else:
+            of_row["modality"] = row[_MODALITY] = row.pop("modality")
+        rows[name, "models", model] = Row(row, of_row)
     return rows
 
 
-def _check_same_set(results: Path, file: str, name: str, row: Row) -> None:
-    path = results / CELLS / file / f"{name}.json"
-    if not path.exists():
-        raise ValueError(f"{results / file}.json has no rows of {name} to replace; run all of its models first")
-    stored = read_json(path)["figures"]
-    # Rows from before settings were recorded have their budget alone.
-    wanted = {key: value for key, value in row.figures.items() if key not in ("command", "settings")}
-    if differ := [key for key, value in wanted.items() if stored.get(key, value) != value]:
-        raise ValueError(f"{results / file}.json: {name} differs in {', '.join(differ)}; run all of its models")
+def _check_same_set(known: Mapping[Key, Mapping[str, Any]], path: Path, name: str, rows: Mapping[Key, Row]) -> None:
+    """Raise a ValueError unless the set's other rows may stay next to new ones."""
+    if (name,) not in known:
+        raise ValueError(f"{path} has no rows of {name} to replace; run all of its models first")
+    stored, new = known[name,], rows[name,].figures
+    # Settings from before memo files were kept have other names; such rows are compared by their budget.
+    left_out = {"command", *(["settings"] if stored["settings"] is None else [])}
+    wanted = {key: value for key, value in new.items() if key not in left_out}
+    if differ := [key for key, value in wanted.items() if stored["figures"].get(key, value) != value]:
+        raise ValueError(f"{path}: {name} differs in {', '.join(differ)}; run all of its models")
+    ensemble = (name, "models", _ENSEMBLE)
+    members = known[ensemble]["figures"]["weights"] if ensemble in known and ensemble not in rows else {}
+    if replaced := [model for model in members if (name, "models", model) in rows]:
+        raise ValueError(
+            f"{path}: the ensemble of {name} has new rows of its member {replaced[0]}; run the ensemble, too"
+        )

@@ -1,0 +1,57 @@
+"""Train and compare the models of one recipe, and write its rows to `results/real-clips.json`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.split import make_splits
+from onlooker.runs.compare import compare
+from onlooker.runs.model_spec import parse_specs
+from onlooker_papers.real_clips.recipes import RECIPES, Recipe
+from onlooker_papers.real_clips.rows import write_set
+from onlooker_papers.sets import data_folder
+
+FILE = "real-clips"  # of results
+
+
+def reproduce(
+    name: str, run: Path, results: Path | None = None, models: str = "", jobs: int | None = None
+) -> dict[str, Any]:
+    """Compute what is missing of one recipe; trainings that are there are not repeated.
+
+    Args:
+        name: one of `RECIPES`.
+        run: the folder of all recipes; this one's is in it, with `report.html`.
+        results: a folder for `real-clips.json`; None: the figures are in the run alone.
+        models: some of the models, which replace their rows in `results`; empty: all.
+        jobs: trainings in parallel; None: as many as the machine allows.
+
+    Returns:
+        The figures of `compare`.
+
+    Raises:
+        ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.
+        ClipError: there are no such clips.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    data, training = DataConfig(**recipe.data), TrainConfig(**{"patience": 0, **recipe.training})
+    figures = _compared(recipe, run / name, data, training, models, jobs)
+    if results is not None:
+        command = f"python -m onlooker_papers.real_clips {name}"
+        write_set(results, FILE, name, figures, data, training, command, f"--models {models}" if models else "")
+    return figures
+
+
+def _compared(
+    recipe: Recipe, run: Path, data: DataConfig, training: TrainConfig, models: str, jobs: int | None
+) -> dict[str, Any]:
+    clips = data_folder() / "clips"
+    specs, members = parse_specs(models or recipe.models, data)
+    masks = str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks or None
+    return compare(
+        clips / recipe.folder, run, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
+        training, jobs, members, masks, model=ModelConfig(**recipe.model),
+    )  # fmt: skip

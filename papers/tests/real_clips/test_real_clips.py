@@ -1,0 +1,135 @@
+"""Comparisons on real clips: valid recipes, and rows of several sets in one results file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moving_squares import make_set
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.files import read_json
+from onlooker.runs.model_spec import check_specs, parse_specs
+from onlooker_papers.real_clips import reproduce as module
+from onlooker_papers.real_clips.recipes import RECIPES, Recipe
+from onlooker_papers.real_clips.rows import write_set
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=16, precision="32")
+FIRST = "python -m onlooker_papers.real_clips hands"
+
+
+def figures(**accuracies: float) -> dict[str, Any]:
+    places = {name: {"peak_in_silhouette": 0.5, "peak_in_box": 0.6, "box_iou_50": 0.7} for name in accuracies}
+    return {
+        "accuracy": accuracies,
+        "spread": dict.fromkeys(accuracies),
+        "frame_accuracy": dict.fromkeys(accuracies, 0.25),
+        "per_seed": {name: [value, value] for name, value in accuracies.items()},
+        "modality": dict.fromkeys(accuracies, "rgb"),
+        "places": {name: found for name, found in places.items() if name == "motion"},
+        "ensemble_weights": {},
+        "majority": 0.125,
+        "test_videos": 16,
+        "splits": 1,
+        "seeds": [0, 1],
+        "weights": "from scratch",
+        "skipped": [],
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
+    recipe = RECIPES[name]
+    data = DataConfig(**recipe.data)
+    TrainConfig(**recipe.training)
+    models, members = parse_specs(recipe.models, data)
+    check_specs(models, members, ModelConfig(**recipe.model))
+    recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
+    assert {spec.name for spec in models} | ({"fused"} if members else set()) >= {*recorded["accuracy"]}
+    assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, recipe.folds or 1)
+    assert recorded["budget"] == {
+        "epochs": recipe.training["epochs"], "frames": data.frames, "size": data.size, "channels": data.channels
+    }  # fmt: skip
+
+
+def test_an_unknown_recipe_and_missing_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="there is no recipe 'hand'; there are surveillance, "):
+        module.reproduce("hand", tmp_path / "run")
+    monkeypatch.delenv("ONLOOKER_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"ONLOOKER_DATA is not set; set ONLOOKER_DATA to a folder that has clips/SET"):
+        module.reproduce("weizmann", tmp_path / "run")
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"which has no folder clips; set ONLOOKER_DATA to a folder"):
+        module.reproduce("weizmann", tmp_path / "run")
+
+
+def test_several_sets_are_in_one_file(tmp_path: Path) -> None:
+    write_set(tmp_path, "real-clips", "gestures", figures(lstm=0.5), DATA, TINY, "python gestures")
+    other = replace(TINY, epochs=7)
+    write_set(tmp_path, "real-clips", "weizmann", figures(lstm=0.6, motion=0.7), DATA, other, "python weizmann")
+    write_set(tmp_path, "real-clips", "gestures", figures(lstm=0.7), DATA, TINY, "python gestures --seeds 2")
+    stored = read_json(tmp_path / "real-clips.json")
+    assert stored["command"] == "python gestures --seeds 2 && python weizmann"
+    assert stored["seeds"] == [0, 1]
+    gestures, weizmann = stored["figures"].values()
+    assert (gestures["accuracy"], gestures["command"]) == ({"lstm": 0.7}, "python gestures --seeds 2")
+    assert gestures["streams"] == {"lstm": "rgb"}
+    assert gestures["budget"] == {"epochs": 1, "frames": 3, "size": 16, "channels": 1}
+    assert "places_of" not in gestures
+    assert weizmann["budget"]["epochs"] == 7
+    assert (weizmann["places_of"], weizmann["peak_in_box"]) == ("motion", 0.6)
+
+
+def test_rows_of_other_models_stay(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no rows of hands to replace; run all of its models first"):
+        write_set(tmp_path, "real-clips", "hands", figures(lstm=0.5), DATA, TINY, FIRST, "--models lstm")
+    write_set(tmp_path, "real-clips", "hands", figures(lstm=0.5, motion=0.6), DATA, TINY, FIRST)
+    write_set(tmp_path, "real-clips", "hands", figures(lstm=0.75), DATA, TINY, FIRST, "--models lstm")
+    stored = read_json(tmp_path / "real-clips.json")
+    assert stored["figures"]["hands"]["accuracy"] == {"lstm": 0.75, "motion": 0.6}
+    (younger,) = (origin for origin in stored["origin"] if origin.endswith(f"{FIRST} --models lstm"))
+    assert stored["origin"][younger] == ["hands/models/lstm"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "training", "message"),
+    [
+        ({"test_videos": 8, "skipped": ["a"]}, TINY, "hands differs in test_videos, skipped; run all of its models"),
+        ({}, replace(TINY, epochs=2), "hands differs in budget, settings; run all of its models"),
+        ({}, TINY, "the ensemble of hands has new rows of its member lstm; run the ensemble, too"),
+    ],
+)
+def test_rows_are_replaced_only_by_their_like(
+    tmp_path: Path, changed: dict[str, Any], training: TrainConfig, message: str
+) -> None:
+    whole = {**figures(lstm=0.5, motion=0.6, ensemble=0.7), "ensemble_weights": {"lstm": 0.5, "motion": 0.5}}
+    path = write_set(tmp_path, "real-clips", "hands", whole, DATA, TINY, FIRST)
+    before = path.read_bytes()
+    assert read_json(path)["figures"]["hands"]["fused_weights"] == whole["ensemble_weights"]
+    with pytest.raises(ValueError, match=message):
+        write_set(
+            tmp_path, "real-clips", "hands", {**figures(lstm=0.5), **changed}, DATA, training, FIRST, "--models lstm"
+        )
+    assert path.read_bytes() == before
+    write_set(
+        tmp_path, "real-clips", "hands", {**whole, **figures(lstm=0.25, ensemble=0.9)}, DATA, TINY, FIRST,
+        "--models lstm,ensemble",
+    )  # fmt: skip
+    hands = read_json(path)["figures"]["hands"]
+    assert hands["accuracy"] == {"lstm": 0.25, "motion": 0.6, "fused": 0.9}
+
+
+def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_set(tmp_path / "clips" / "squares", clips=4, frames=4)
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
+    training = {"epochs": 1, "batch": 16, "precision": "32"}
+    tiny = Recipe("squares", "single-frame,convnet", {"frames": 3, "size": 16, "channels": 1}, training, seeds=1)
+    monkeypatch.setitem(module.RECIPES, "squares", tiny)
+    found = module.reproduce("squares", tmp_path / "run", tmp_path / "results", jobs=1)
+    stored = read_json(tmp_path / "results" / "real-clips.json")
+    assert stored["figures"]["squares"]["accuracy"] == found["accuracy"]
+    assert stored["command"] == "python -m onlooker_papers.real_clips squares"
+    cell = read_json(tmp_path / "results" / "cells" / "real-clips" / "squares" / "models" / "convnet.json")
+    assert (cell["settings"]["frames"], cell["settings"]["modality"]) == (3, "rgb")
+    assert (tmp_path / "run" / "squares" / "report.html").exists()
