@@ -88,7 +88,7 @@ def videolstm(
 ) -> None:
     """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves and on real clips.
 
-    The clips are those of --clips, else all sets of $ONLOOKER_DATA (else of ../shared/data; empty: none).
+    The clips are those of --clips, else all sets of $ONLOOKER_DATA (empty: none).
 
     With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
     GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
@@ -168,7 +168,7 @@ def hmdb10(
 ) -> None:
     """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame.
 
-    Without HMDB-51 and without --clips, on real clips of $ONLOOKER_DATA (else of ../shared/data): the set whose number
+    Without HMDB-51 and without --clips, on real clips of $ONLOOKER_DATA: the set whose number
     of classes is nearest to ten.
     """
     from onlooker_papers.hmdb10 import reproduce as hmdb10_run

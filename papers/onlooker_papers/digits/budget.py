@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from onlooker.data.moving_mnist import VARIANTS
 from onlooker_papers.digits.held_out import FOLLOWED
-from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, ModelSpec
+from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 
 ENCODERS = ("lenet", "stn", "dcn")
 
@@ -21,7 +21,7 @@ class Entry:
         tests: test videos; None: those of the budget.
     """
 
-    who: ModelSpec
+    who: DigitModel
     videos: int
     variants: tuple[str, ...] = VARIANTS
     tests: int | None = None
@@ -62,11 +62,11 @@ class Budget:
     ceilings: Mapping[str, Mapping[str, int]]
     tests: int
     memory: tuple[str, ...]
-    hands: tuple[ModelSpec, ...]
+    hands: tuple[DigitModel, ...]
     epochs: int
 
 
-GLIMPSES = ModelSpec("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
+GLIMPSES = DigitModel("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
 # On the other variants it goes on from an easier one, where its windows found their digits. Torn digits say so little
 # that it learns to read them one by one first, and then goes on with the same reader for each of its windows.
 FURTHER = {
@@ -93,9 +93,9 @@ def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
     return tuple(Entry(FURTHER[variant], count, (variant,)) for variant, count in videos.items())
 
 
-def _both(encoder: str, recipe: str = "one-cycle") -> tuple[ModelSpec, ModelSpec]:
+def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitModel]:
     """As published, in two stages, and end to end from there on."""
-    return ModelSpec(encoder, 2, recipe=recipe), ModelSpec(encoder, 1, recipe=recipe, lr=3e-4)
+    return DigitModel(encoder, 2, recipe=recipe), DigitModel(encoder, 1, recipe=recipe, lr=3e-4)
 
 
 QUICK = Budget(
@@ -169,7 +169,7 @@ FULL = Budget(
         *_further(dict.fromkeys(VARIANTS[1:], 480_000)),
         Entry(TOGETHER, 100_000, ("gesture",)),
         Entry(FOLLOWING, 160_000, ("gesture",)),
-        Entry(ModelSpec("conv4", model="alstm", lr=3e-3), 160_000),
+        Entry(DigitModel("conv4", model="alstm", lr=3e-3), 160_000),
         *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
     ),
     objects=160_000,

@@ -1,23 +1,27 @@
 """The paper's closing claim, tried: do models of moving digits carry over to articulated objects such as a hand?"""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import find_clips
 from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
 from onlooker.runs.memo import memo
 from onlooker.runs.train import read_clips
-from onlooker_papers.digits.models import ModelSpec, settings_of, train
+from onlooker.structures import Clip
+from onlooker_papers.digits.models import DigitModel, settings_of, train
 from onlooker_papers.digits.pretraining import SIZE
 
 DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", translate=0.1, scale=0.1)
 TRAINING = TrainConfig(batch=16, patience=0)
 
 
-def carry_over(run: Path, encoders: Path, clips: Path, who: ModelSpec, epochs: int) -> dict[str, Any]:
+def carry_over(run: Path, encoders: Path, clips: Path, who: DigitModel, epochs: int) -> dict[str, Any]:
     """Train one model on a folder of clips, and test it on clips kept apart.
 
     Args:
@@ -45,5 +49,11 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: ModelSpec, epochs: i
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
-    settings = {"clips": clips.name, **how.to_dict(), **settings_of(who, folder, encoders)}
+    settings = {"clips": digest(find_clips(clips)), **how.to_dict(), **settings_of(who, folder, encoders)}
     return memo(folder.with_suffix(".json"), settings, compute, folder)
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """A checksum of the contents and labels of clips, wherever they are."""
+    contents = sorted(f"{clip.label} {fingerprint(clip.path)}" for clip in clips)
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]

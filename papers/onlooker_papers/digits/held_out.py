@@ -26,7 +26,7 @@ from onlooker_papers.digits.models import (
     SINGLE,
     STAGES,
     TRACKS,
-    ModelSpec,
+    DigitModel,
     settings_of,
     train,
 )
@@ -39,12 +39,12 @@ DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", t
 TRAINING = TrainConfig(label_smoothing=0.0, patience=0)
 _EPOCH = 100  # batches between two savings of the weights
 # Sees single digits as the best of the models sees each of a pair.
-ALONE = ModelSpec(
+ALONE = DigitModel(
     "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, aggregation="product", batch=32, frames=5,
     frames_per_setting=1,
 )  # fmt: skip
 # The same for a model that reads five frames together.
-FOLLOWED = ModelSpec("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, aggregation="last", batch=64, frames=10)
+FOLLOWED = DigitModel("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, aggregation="last", batch=64, frames=10)
 # All kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted;
 # and stretches of frames.
 CEILINGS = {
@@ -57,7 +57,7 @@ _LATER = 2  # frames, out of five
 
 
 def compete(
-    run: Path, encoders: Path, variant: str, who: ModelSpec, videos: int, tests: int, sides: Sides
+    run: Path, encoders: Path, variant: str, who: DigitModel, videos: int, tests: int, sides: Sides
 ) -> dict[str, Any]:
     """Train one model on one variant, and test it.
 
@@ -90,7 +90,7 @@ def compete(
     return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
-def validate(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) -> float:
+def validate(run: Path, variant: str, who: DigitModel, tests: int, sides: Sides) -> float:
     """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
 
     The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
@@ -105,7 +105,7 @@ def validate(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) 
     return float(memo(_validated(folder), settings, compute)["accuracy"])
 
 
-def out_of_phase(run: Path, variant: str, who: ModelSpec, tests: int, sides: Sides) -> float:
+def out_of_phase(run: Path, variant: str, who: DigitModel, tests: int, sides: Sides) -> float:
     """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
 
     Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
@@ -144,7 +144,7 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     return {**found, "short_accuracy": float((recognizer.judge(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
-def _schedule(who: ModelSpec, videos: int) -> tuple[TrainConfig, int]:
+def _schedule(who: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     """How a contestant is trained, and the videos of an epoch: whole batches."""
     size = who.batch * min(_EPOCH, max(1, videos // who.batch))
     return replace(TRAINING, epochs=max(1, videos // size), loss=who.loss), size
@@ -155,7 +155,7 @@ def _settings(variant: str, tests: int, sides: Sides, **others: Any) -> dict[str
     return {"variant": variant, "digits": sides.digest, "tests": tests, "test_frames": FRAMES, **others}
 
 
-def _samples(variant: str, who: ModelSpec, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
+def _samples(variant: str, who: DigitModel, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
     """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
     learn = MovingDigits(
         sides.training, variant, num_digits, frames=who.frames, frames_per_setting=who.frames_per_setting

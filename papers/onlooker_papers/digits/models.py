@@ -30,7 +30,7 @@ JUDGED_TOGETHER: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class DigitModel:
     """A model and how it learns.
 
     Args:
@@ -99,7 +99,7 @@ class ModelSpec:
 
 
 def train(
-    who: ModelSpec,
+    who: DigitModel,
     classes: tuple[str, ...],
     training: Dataset[Any],
     validation: Dataset[Any],
@@ -161,7 +161,7 @@ def train(
     }
 
 
-def start_of(who: ModelSpec, folder: Path, encoders: Path) -> Path | None:
+def start_of(who: DigitModel, folder: Path, encoders: Path) -> Path | None:
     """The folder of the training whose weights a contestant goes on from; None: it begins with random ones.
 
     Args:
@@ -174,7 +174,7 @@ def start_of(who: ModelSpec, folder: Path, encoders: Path) -> Path | None:
     return pretraining_of(encoders, who.encoder, who.recipe) if who.recipe else None
 
 
-def settings_of(who: ModelSpec, folder: Path, encoders: Path) -> dict[str, Any]:
+def settings_of(who: DigitModel, folder: Path, encoders: Path) -> dict[str, Any]:
     """All of a contestant that a cell depends on, the weights that it begins with among it; see `start_of`."""
     start = start_of(who, folder, encoders)
     return {**asdict(who), "begins_with": None if start is None else fingerprint(start)}

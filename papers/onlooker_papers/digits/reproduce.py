@@ -14,7 +14,7 @@ from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, ceiling, compete, out_of_phase, validate
 from onlooker_papers.digits.memory import memory_table
-from onlooker_papers.digits.models import SINGLE, TRACKS, ModelSpec
+from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
@@ -213,13 +213,13 @@ class _Tables:
             figures["out_of_phase"] = out_of_phase(*of)
         return _in_all(figures, before)
 
-    def _before(self, variant: str, who: ModelSpec) -> dict[str, Any]:
+    def _before(self, variant: str, who: DigitModel) -> dict[str, Any]:
         """The figures of the model that another one starts from: its videos and minutes count for both."""
         if who.after == SINGLE:
             return self._ceiling(variant, who.begins_from)
         return self._competed(who.after, who.begins_from) if who.after else {"videos": 0, "minutes": 0.0}
 
-    def _trained(self, part: str, variant: str, who: ModelSpec, videos: int, tests: int) -> dict[str, Any]:
+    def _trained(self, part: str, variant: str, who: DigitModel, videos: int, tests: int) -> dict[str, Any]:
         if who.recipe:
             self._pretrained(who.encoder, who.recipe)
         return compete(self.run / part, self.encoders, variant, who, videos, tests, self.sides)

@@ -55,7 +55,7 @@ def train_ahead(
         if there is None or not all((run / f"{name}-{part}.json").exists() for part in more):
             tasks[name] = functools.partial(_of_model, run, budget, who, clips, seed, mnist)
     for seed in budget.seeds if times else ():
-        name = f"{timing.STORED}-{budget.timing.clips}-seed{seed}"
+        name = f"{timing.MODEL}-{budget.timing.clips}-seed{seed}"
         if not (run / f"{name}-segments.json").exists():
             tasks[name] = functools.partial(_of_times, run, budget, seed, mnist)
     if tasks:

@@ -26,7 +26,6 @@ from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, Targe
 FRAMES = 16
 EVENT = (0.3, 0.6)  # shortest and longest part of a clip that the motion fills
 MODEL, UNITS = "mil", 32
-STORED = "moments"  # its name in results, from before it was renamed
 # Segments that need no evidence of single frames, in words.
 GUESSES = {
     "class": "the class, from all frames so far",
@@ -65,12 +64,12 @@ def learn(
         how: its budget.
         bar: show the training's progress.
     """
-    folder = run / f"{STORED}-{clips}-seed{seed}"
+    folder = run / f"{MODEL}-{clips}-seed{seed}"
     # The clip's label, asked for once all frames have been seen: before, nobody can know it.
     how = replace(how, seed=seed, loss="last")
     settings = {
         "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
-        "validation": counts["validation"], **how.to_dict(), "model": STORED, "units": UNITS,
+        "validation": counts["validation"], **how.to_dict(), "model": MODEL, "units": UNITS,
     }  # fmt: skip
 
     def compute() -> dict[str, Any]:
@@ -102,7 +101,7 @@ def compete_timed(
     bar: bool = True,
 ) -> dict[str, Any]:
     """When a trained model says that the target moves: the figures of `timed`; arguments as those of `learn`."""
-    name = f"{STORED}-{clips}-seed{seed}"
+    name = f"{MODEL}-{clips}-seed{seed}"
     trained = learn(run, clips, seed, clips_of, counts, how, bar)
     settings = {
         "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),

@@ -8,15 +8,15 @@ import torch
 from onlooker.models.classifier import clip_scores
 from onlooker.models.registry import create_model
 from onlooker_papers.digits import models
-from onlooker_papers.digits.models import ModelSpec
+from onlooker_papers.digits.models import DigitModel
 
 
 def test_a_model_that_does_not_learn_its_encoder_must_have_one() -> None:
     with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
-        ModelSpec("lenet", 2)
+        DigitModel("lenet", 2)
     with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
-        ModelSpec("lenet", 3)
-    assert ModelSpec("stn:2").name == "stn-2-lstm-end-to-end"
+        DigitModel("lenet", 3)
+    assert DigitModel("stn:2").name == "stn-2-lstm-end-to-end"
 
 
 @pytest.mark.parametrize("encoder", ["tracks", "tracks:", "tracks:0", "tracks:two", "stn:2"])
@@ -24,12 +24,12 @@ def test_a_model_that_follows_things_is_told_how_many(encoder: str) -> None:
     with pytest.raises(
         ValueError, match=rf"encoder is '{encoder}', expected tracks:G for a model that follows G things"
     ):
-        ModelSpec(encoder, model="tracks")
+        DigitModel(encoder, model="tracks")
 
 
 def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
-    assert ModelSpec("stn:2", model="opinions", aggregation="last").loss == "last"
-    assert {ModelSpec("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}
+    assert DigitModel("stn:2", model="opinions", aggregation="last").loss == "last"
+    assert {DigitModel("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}
 
 
 def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
@@ -67,6 +67,6 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
 
 
 def test_what_has_its_own_windows_is_named_once() -> None:
-    who = ModelSpec("tracks:3", model="tracks")
+    who = DigitModel("tracks:3", model="tracks")
     assert (who.name, who.looks) == ("tracks-3-end-to-end", {"things": 3})
-    assert ModelSpec("stn:2", model="convnet").looks == {"encoder": "stn:2"}
+    assert DigitModel("stn:2", model="convnet").looks == {"encoder": "stn:2"}

@@ -12,7 +12,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits import held_out
 from onlooker_papers.digits.held_out import pair_posterior
-from onlooker_papers.digits.models import ModelSpec
+from onlooker_papers.digits.models import DigitModel
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
 def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: Sides
 ) -> None:
-    who, seen, right = ModelSpec("lenet", model="convnet"), [], {"accuracy": 0.25}
+    who, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
 
     def score(_: object, videos: Batch) -> dict[str, float]:
         seen.append(videos.video)
@@ -97,5 +97,5 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
     ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
 )
 def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
-    how, of_epoch = held_out._schedule(ModelSpec("lenet", batch=32), videos)
+    how, of_epoch = held_out._schedule(DigitModel("lenet", batch=32), videos)
     assert (how.epochs, of_epoch) == (epochs, size)

@@ -18,7 +18,7 @@ from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import hands, held_out, models, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
-from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, ModelSpec
+from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +103,13 @@ TINY = replace(
         Entry(READER, 1, ("scale",)),
         Entry(TOGETHER, 1, ("scale",)),
         Entry(PAIRS_FOLLOWED, 1, ("scale",)),
-        Entry(ModelSpec("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
+        Entry(DigitModel("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
     ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
     tests=20,
     memory=("lenet",),
-    hands=(ModelSpec("lenet", recipe="one-cycle"),),
+    hands=(DigitModel("lenet", recipe="one-cycle"),),
     epochs=1,
 )
 

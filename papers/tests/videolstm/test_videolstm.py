@@ -284,7 +284,7 @@ def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None
     train_ahead(tmp_path, brief, TOGETHER, None, 2, times=True)
     made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
     assert [path.stem for path in made] == [
-        "convlstm-flow-12-seed0", "moments-6-seed0", "moments-6-seed0-segments", "motion-12-seed0",
+        "convlstm-flow-12-seed0", "mil-6-seed0", "mil-6-seed0-segments", "motion-12-seed0",
         "motion-12-seed0-explained", "motion-12-seed0-localized",
     ]  # fmt: skip
     for path in made:
@@ -315,9 +315,9 @@ def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sid
             find(tmp_path, ablation.MOTION, *asked)
     with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
         ablation.compete_fused(tmp_path, *asked)
-    for name in ("moments-6-seed0.json", "moments-6-seed0-segments.json"):
+    for name in ("mil-6-seed0.json", "mil-6-seed0-segments.json"):
         shutil.copy(run / "run" / name, tmp_path)
-    shutil.copytree(run / "run" / "moments-6-seed1", tmp_path / "moments-6-seed0")
+    shutil.copytree(run / "run" / "mil-6-seed1", tmp_path / "mil-6-seed0")
     timed, how = ClipsOf(sides, FRAMES, EVENT), TINY.timing
     with pytest.raises(ValueError, match=r"segments.json: made with other settings \(weights\)"):
         compete_timed(tmp_path, how.clips, 0, timed, how.counts, how.training)
