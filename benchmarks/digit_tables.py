@@ -57,7 +57,7 @@ def digits_paper(results: Results) -> str:
 
 
 def baselines(results: Results) -> str:
-    """The paper's other models, beside the LSTM on LeNet's features."""
+    """The paper's other models, next to the LSTM on LeNet's features."""
     figures = results["digits-paper"]
     rounds = {**figures["rounds"], **figures["baselines"]}
     where = {"lstm": "lenet", "gru": "lenet", "mlp": "lenet", "conv3d": "pixels"}
@@ -127,12 +127,12 @@ def glimpses(results: Results) -> str:
         f"Unseen digits and paths, `normal`, end to end on {runs['single']['videos']:,} videos each, frames averaged, "
         "no LSTM. A window is on a digit if the middle of each lies inside the other; two windows need a digit each."
     )
-    columns = ["encoder", "pairs right, %", "all windows on digits, % of frames", "parameters"]
+    columns = ["encoder", "pairs correct, %", "all windows on digits, % of frames", "parameters"]
     return table(columns, rows) + f"\n{note}\n"
 
 
 def pretraining(results: Results) -> str:
-    """The encoders on single digits, beside what was published."""
+    """The encoders on single digits, next to what was published."""
     rows = [
         [
             f"`{encoder}`",
@@ -177,10 +177,10 @@ def hands(results: Results) -> str:
         ]
         for name, of in found.items()
     ]
-    rows.append(["*commonest class*", percent(first["majority_share"]), "", ""])
+    rows.append(["*majority class*", percent(first["majority_share"]), "", ""])
     counts = f"{first['training']} training and {first['videos']} test clips"
     note = f"{counts}, {first['epochs']} epochs each, five gray frames a clip."
-    return table(["model", "clips right, %", "95 % interval", "minutes"], rows) + f"\n{note}\n"
+    return table(["model", "clips correct, %", "95 % interval", "minutes"], rows) + f"\n{note}\n"
 
 
 def limits(results: Results) -> str:
@@ -205,8 +205,8 @@ def limits(results: Results) -> str:
             f"channel offsets, {case}",
             f"{offset['ratios'][f'{case} channel by channel']:.1f} × `grid_sample` channel by channel",
             spent(profile),
-            f"one `grid_sample` with channels as pictures takes "
-            f"{offset['ratios'][f'{case} channels as pictures']:.1f} times ours",
+            f"one `grid_sample` with channels as images takes "
+            f"{offset['ratios'][f'{case} channels as images']:.1f} times ours",
         ]
         for case, profile in offset["profile"].items()
     ]

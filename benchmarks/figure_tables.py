@@ -15,19 +15,19 @@ TIMES = {
 
 
 def places(results: Results) -> str:
-    """What and where: the model beside boxes without attention."""
+    """What and where: the model next to boxes without attention."""
     found = results[NAME]
     columns = ("cor_loc", "frame_map_50", "video_map_20", "video_map_50")
-    by = {"attention": found, "attention, cut in the picture": found["in_picture"]}
+    by = {"attention": found, "attention, cut in the image": found["in_picture"]}
     if "grad_cam" in found["in_picture"]:
-        by["Grad-CAM of the same model, cut in the picture"] = found["in_picture"]["grad_cam"]
+        by["Grad-CAM of the same model, cut in the image"] = found["in_picture"]["grad_cam"]
     by |= {BASELINES[name]: of for name, of in found["baselines"].items()}
     rows = [[words, *(percent(of[column]) for column in columns)] for words, of in by.items()]
     low, high = found["accuracy_interval"]
     budget = found["budget"]
     note = (
         f"{percent(found['accuracy'])} % of {found['videos']} clips of {len(budget['actions'])} actions right (95 %: "
-        f"{percent(low)} to {percent(high)}; the commonest action: {percent(found['majority_share'])}). The map's peak "
+        f"{percent(low)} to {percent(high)}; the majority class: {percent(found['majority_share'])}). The map's peak "
         f"is on the person in {percent(found['pointing'])} % of the frames of the event; of an even map, in "
         f"{percent(found['uniform'])} %. {found['processor_minutes']:.0f} minutes of one core for training."
     )
@@ -47,7 +47,9 @@ def times(results: Results) -> str:
 def everything(results: Results) -> str:
     """All there is."""
     found = results[NAME]["class_accuracy"]
-    by_class = table(["action", "clips right, %"], [[f"`{name}`", percent(share, 0)] for name, share in found.items()])
+    by_class = table(
+        ["action", "clips correct, %"], [[f"`{name}`", percent(share, 0)] for name, share in found.items()]
+    )
     return "\n".join((places(results), times(results), by_class))
 
 

@@ -17,10 +17,10 @@ def accuracies(results: Results) -> str:
     found = dict.fromkeys(model for of in sets.values() for model in of["accuracy"])
     first = [model.replace(":", "-") for model in MODELS.split(",")]  # in the order of the ablation
     models = [*(model for model in first if model in found), *(model for model in found if model not in first)]
-    rows = [["always the commonest class", *(percent(of["majority"]) for of in sets.values())]]
+    rows = [["majority class", *(percent(of["majority"]) for of in sets.values())]]
     rows += [[f"`{model}`", *(_accuracy(of, model) for of in sets.values())] for model in models]
     counts = [f"{name}: {of['test_videos']} test videos, {_seeds(of)}" for name, of in sets.items()]
-    note = f"Test videos right, %, means over seeds ± their spread; {'; '.join(counts)}."
+    note = f"Test videos correct, %, means over seeds ± their spread; {'; '.join(counts)}."
     return table(["model", *(name.replace("_", " ") for name in sets)], rows) + f"\n{note}\n"
 
 
@@ -37,7 +37,7 @@ def _accuracy(of: dict[str, Any], model: str) -> str:
 
 
 def places(results: Results) -> str:
-    """Where people are, from labels only: every set that was scored by silhouettes."""
+    """Where people are, from labels only: every set that was scored by masks."""
     columns = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
     rows = []
     for name, of in results[NAME].items():

@@ -45,7 +45,10 @@ def compared(name: str, figures: dict[str, Any]) -> str:
     counts = f"{figures['test_videos']} test videos, splits: {figures['splits']}, weights {figures['weights']}"
     head = f"### {name}\n\n`{figures['command']}`\n\n{counts}; {budget}.\n\n"
     return (
-        head + "| model | videos right | over seeds | frames right |\n|---|---:|---:|---:|\n" + "\n".join(rows) + "\n"
+        head
+        + "| model | videos correct | over seeds | frames correct |\n|---|---:|---:|---:|\n"
+        + "\n".join(rows)
+        + "\n"
     )
 
 
@@ -77,7 +80,7 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
 
 
 def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
-    """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
+    """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made again."""
 
     def made(match: re.Match[str]) -> str:
         if not NEEDED[match[2]] <= set(figures):

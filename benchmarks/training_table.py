@@ -48,7 +48,7 @@ def every_point(results: Results) -> str:
 
 
 def plots(results: Results) -> str:
-    """The picture that the benchmark draws beside its results."""
+    """The image that the benchmark draws next to its results."""
     return "![Seconds and peak memory of a step by frames and by grid, and of an epoch by clips](training-cost.png)\n"
 
 

@@ -30,7 +30,7 @@ def ablation(results: Results) -> str:
         f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {seeds} seeds ± their spread; peak: the "
         f"share of frames in which the map's highest cell lies in the true box. Fused, in %: {together}."
     )
-    columns = ["model", "clips right, %", "frames right, %", "peak on the target, %", "parameters"]
+    columns = ["model", "clips correct, %", "frames correct, %", "peak on the target, %", "parameters"]
     return table(columns, rows) + f"\n{note}\n"
 
 
@@ -39,7 +39,7 @@ def curve(results: Results) -> str:
     found = results[NAME]["curve"]
     columns = sorted({int(count) for of in found.values() for count in of})
     rows = [[f"`{name}`", *(percent(of[str(count)]["accuracy"]) for count in columns)] for name, of in found.items()]
-    return table(["clips right, %", *(f"{count:,} clips" for count in columns)], rows)
+    return table(["clips correct, %", *(f"{count:,} clips" for count in columns)], rows)
 
 
 def places(results: Results) -> str:
@@ -72,8 +72,8 @@ def explained(results: Results) -> str:
         for model, of in found.items()
         for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM"))
     ]
-    blanked = [f"{share:.0%} blanked: there / by lot" for share in shares]
-    return table(["map", "peak on the target, %", "clips right, %", *blanked], rows)
+    blanked = [f"{share:.0%} blanked: there / at random" for share in shares]
+    return table(["map", "peak on the target, %", "clips correct, %", *blanked], rows)
 
 
 def segments(results: Results) -> str:
@@ -101,10 +101,10 @@ def report(results: Results) -> str:
         rows += [
             [name, f"`{model}`", *(percent(of[key][model]) for key in FRAMES_AND_CLIPS)] for model in of["accuracy"]
         ]
-        rows.append([name, "always the commonest class", *[percent(of["majority_share"])] * 2])
+        rows.append([name, "majority class", *[percent(of["majority_share"])] * 2])
         sides = ", ".join(f"{count} {side}" for side, count in of["sides"].items())
         notes.append(f"{name}: {of['encoder']}; {of['frames']} frames a clip, {of['epochs']} epochs; clips: {sides}.")
-    return table(["set", "model", "frames right, %", "clips right, %"], rows) + f"\n{' '.join(notes)}\n"
+    return table(["set", "model", "frames correct, %", "clips correct, %"], rows) + f"\n{' '.join(notes)}\n"
 
 
 def everything(results: Results) -> str:

@@ -21,18 +21,20 @@ def register(reproduce: typer.Typer, generate: typer.Typer) -> None:
     generate.add_typer(clips_group)
 
 
-Quick = Annotated[bool, typer.Option("--quick", help="Minutes: little of everything, to see that it runs.")]
-Reproduced = Annotated[Path | None, typer.Option(help="Where all goes, resumable. [default: runs/NAME-BUDGET]")]
-Results = Annotated[Path | None, typer.Option(help="A folder for the JSON files of the figures.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A small run of everything, in minutes.")]
+Reproduced = Annotated[
+    Path | None, typer.Option(help="Folder of the run; an interrupted run is resumed. [default: runs/NAME-BUDGET]")
+]
+Results = Annotated[Path | None, typer.Option(help="Folder of the results files.")]
 
 
 @_command
 def digits(
     quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="As published, and long: for a GPU, or days on a CPU.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The published budgets: for a GPU, or days on a CPU.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
-    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one class a sub-folder, to carry over to.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one sub-folder per class, to transfer to.")] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Compute these rows alone, such as 'held-out/gesture/*', without the page. May be repeated."),
@@ -40,9 +42,9 @@ def digits(
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """Digits in motion (Shan & Atanasov 2017): as published, what that measures, and on digits never seen."""
+    """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and held-out digits."""
     budget = _budget(quick, full)
-    # Weights of hundreds of megabytes are written anew at every step: in large pages that takes half the time. PyTorch
+    # Weights of hundreds of megabytes are written again at every step: in large pages that takes half the time. PyTorch
     # reads this when it is loaded.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
@@ -59,39 +61,41 @@ def videolstm(
     quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
     mnist: Mnist = None,
-    ucf101: Annotated[Path | None, typer.Option(help="UCF101's folder: the published models on it.")] = None,
-    hmdb51: Annotated[Path | None, typer.Option(help="HMDB-51's folder, unpacked or not: likewise.")] = None,
-    splits: Annotated[Path | None, typer.Option(help="Its split files. [default: in the set's folder]")] = None,
-    split: Annotated[int, typer.Option(help="Which official split: 1, 2 or 3.")] = 1,
+    ucf101: Annotated[Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")] = None,
+    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked or not: train on it.")] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="Folder of the official split files. [default: in the data set's folder]")
+    ] = None,
+    split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.")] = 1,
     clips: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Real clips, one class a sub-folder: the same models on them, too. May be repeated. [default: all of "
+            help="Real clips, one sub-folder per class: train the same models on them. Repeatable. [default: all of "
             "$ONLOOKER_DATA]"
         ),
     ] = None,
     boxes: Annotated[
         Path | None,
-        typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, by which places are scored, or its folder."),
+        typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score localization."),
     ] = None,
     pretrained: Annotated[
-        bool, typer.Option(help="ImageNet weights, as published; without, the encoder's weights stay random.")
+        bool, typer.Option(help="Use ImageNet weights, as published; otherwise the encoder keeps random weights.")
     ] = True,
     only: Annotated[
-        str | None, typer.Option(help="segments: when it moves, and nothing else; or a model: its rows anew. No page.")
+        str | None, typer.Option(help="Compute only `segments`, or only the rows of one model; no page.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(help="Trainings side by side, a core each; 0: as many as cores and memory (4 GB each) allow.")
+        int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
     ] = 0,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a target that moves and on real clips.
+    """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a moving target and on real clips.
 
     The clips are those of --clips, else all sets of $ONLOOKER_DATA (empty: none).
 
-    With --ucf101 or --hmdb51, on the set that you have: features of every frame (about 120 GB a stream for UCF101, 25
-    GB for HMDB-51), five models on picture and flow each, motion, and two streams together.
+    With --ucf101 or --hmdb51, on that data set: features of every frame (about 120 GB per stream for UCF101, 25 GB for
+    HMDB-51), five models each on RGB and on flow, motion, and ensembles of the two streams.
     """
     budget = _budget(quick, full)
     given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
@@ -112,14 +116,18 @@ def videolstm(
             )
             typer.echo(f"report: {made}")
         return
-    from onlooker_papers.sets import WAY, set_name, sets_at_hand
+    from onlooker_papers.sets import WAY, available_sets, set_name
     from onlooker_papers.videolstm.reproduce import reproduce as reproduce_videolstm
 
     run = run or Path("runs") / f"videolstm-{budget}"
     if not clips and not only:
-        clips = sets_at_hand()
-        beside = f"and the clips at hand: {', '.join(map(set_name, clips))}" if clips else f"alone; {WAY}, or --clips"
-        typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {beside}")
+        clips = available_sets()
+        also = (
+            f"and the clips in $ONLOOKER_DATA: {', '.join(map(set_name, clips))}"
+            if clips
+            else f"alone; {WAY}, or --clips"
+        )
+        typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {also}")
     with stoppable():
         made = reproduce_videolstm(run, mnist, budget, results, only, clips or (), jobs or None)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
@@ -132,7 +140,7 @@ def figures(
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """Stick figures in rooms, drawn as video files: what, where and when from labels, scored by the truth."""
+    """Stick figures: what, where and when from labels alone, scored by the ground truth."""
     from onlooker_papers.figures.reproduce import reproduce as reproduce_figures
 
     budget = _budget(quick, full)
@@ -145,31 +153,38 @@ def figures(
 def hmdb10(
     context: typer.Context,
     hmdb51: Annotated[
-        Path | None, typer.Option(help="The folder of HMDB-51: hmdb51_org.rar, or a folder a class.")
+        Path | None, typer.Option(help="Folder of HMDB-51: hmdb51_org.rar, or one folder per class.")
     ] = None,
     clips: Annotated[
         Path | None,
-        typer.Option(help="Other clips in its place, one class a sub-folder. [default: real ones of $ONLOOKER_DATA]"),
+        typer.Option(help="Other clips instead, one sub-folder per class. [default: real clips of $ONLOOKER_DATA]"),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Minutes: ten clips a class, 8 frames, random weights, to see that it runs.")
+        bool, typer.Option("--quick", help="A small run, in minutes: ten clips per class, 8 frames, random weights.")
     ] = False,
     classes: Annotated[
-        str, typer.Option(help="Names of classes, with commas. [default: HMDB-51's first ten; all of --clips]")
+        str, typer.Option(help="Comma-separated class names. [default: the first ten of HMDB-51; all of --clips]")
     ] = "",
-    epochs: Annotated[int, typer.Option(help="Passes through the training clips.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 10,
     pretrained: Annotated[
-        bool, typer.Option(help="ImageNet weights, as published; without, or with --quick, random ones that stay.")
+        bool,
+        typer.Option(
+            help="Use ImageNet weights, as published; otherwise, and with --quick, random weights that stay fixed."
+        ),
     ] = True,
     run: Annotated[
-        Path | None, typer.Option(help="Where all goes, resumable. [default: runs/hmdb10, runs/hmdb10-CLIPS]")
+        Path | None,
+        typer.Option(
+            help="Folder of the run; an interrupted run is resumed. [default: runs/hmdb10, runs/hmdb10-CLIPS]"
+        ),
     ] = None,
     results: Results = None,
 ) -> None:
-    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM; frame by frame.
+    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM.
 
-    Without HMDB-51 and without --clips, on real clips of $ONLOOKER_DATA: the set whose number
-    of classes is nearest to ten.
+    Accuracy is that of single frames, as published.
+
+    Without --hmdb51 and --clips it uses the set in $ONLOOKER_DATA whose number of classes is nearest to ten.
     """
     from onlooker_papers.hmdb10 import reproduce as hmdb10_run
     from onlooker_papers.sets import set_name, set_path
@@ -180,7 +195,10 @@ def hmdb10(
     budget = dataclasses.replace(budget, training=dataclasses.replace(budget.training, epochs=epochs))
     if hmdb51 is None and clips is None:
         clips = hmdb10_run.stand_in()
-        typer.echo(f"HMDB-51 is not given: on the clips at hand, {set_path(clips)}; the published figure is not theirs")
+        typer.echo(
+            f"HMDB-51 is not given: on the clips of $ONLOOKER_DATA, {set_path(clips)}; "
+            "the published figure is not theirs"
+        )
     named = f"hmdb10-{set_name(clips)}" if clips else "hmdb10"
     run = run or Path("runs") / (f"{named}-quick" if quick else named)
     with stoppable():
@@ -201,7 +219,7 @@ def target(
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     mnist: Mnist = None,
 ) -> None:
-    """Digits of which one moves, and its class is the label: video files, with truth.json (boxes, events)."""
+    """Clips of digits of which one moves, which is the label: video files, with truth.json (boxes, events)."""
     from onlooker.data.digits import load_digits
     from onlooker_papers.videolstm.moving_target import MovingTarget, write_set
 

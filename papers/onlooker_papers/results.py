@@ -23,7 +23,7 @@ from onlooker.files import read_json, write_json
 CELLS, ABOUT = "cells", "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
 _OLD_NAME = "saccade"  # of the library in the provenance of rows from before it was renamed
-_ONLY = "; then rows anew, --only "  # likewise in commands
+_ONLY = "; then rows again, --only "  # likewise in commands
 
 Key = tuple[str, ...]  # where the figures of a row are, in the figures of the file
 
@@ -219,7 +219,7 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
             "point_on_foreground": best["point"],
             "video_map_50": best["video_map_50"],
         }
-    clips, names = str(figures["clips"]), [who.name for who in GROUNDED if who.name in models]
+    clips, names = str(figures["clips"]), [spec.name for spec in GROUNDED if spec.name in models]
     return {**found, **figures, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
 
 

@@ -8,7 +8,7 @@ from onlooker.data.folder import find_clips
 from onlooker.structures import ClipError
 
 VARIABLE = "ONLOOKER_DATA"
-_PICTURES = "frames"  # of a set whose pictures lie beside other things, such as silhouettes
+_FRAMES = "frames"  # of a set whose images lie next to other things, such as masks
 WAY = f"set {VARIABLE} to a folder that has clips/SET/CLASS/"
 
 
@@ -26,10 +26,10 @@ def data_folder() -> Path:
     return Path(named)
 
 
-def sets_at_hand() -> list[Path]:
+def available_sets() -> list[Path]:
     """The sets of clips in `clips/` of `$ONLOOKER_DATA`; none where it is not set.
 
-    A set has one class a sub-folder, or holds a folder `frames` that does; what is neither is passed over.
+    A set has one sub-folder per class, or holds a folder `frames` that does; what is neither is passed over.
     """
     named = os.environ.get(VARIABLE)
     folder = Path(named or ".") / "clips"
@@ -40,7 +40,7 @@ def sets_at_hand() -> list[Path]:
 
 
 def _set_in(folder: Path) -> Path | None:
-    for path in (folder, folder / _PICTURES):
+    for path in (folder, folder / _FRAMES):
         try:
             find_clips(path)
         except ClipError:
@@ -62,4 +62,4 @@ def set_name(folder: Path) -> str:
 def set_path(folder: Path) -> Path:
     """A set's folder without what names the place: `basketball`, `weizmann/frames`."""
     parts = folder.resolve().parts
-    return Path(*parts[-2 if parts[-1] == _PICTURES else -1 :])
+    return Path(*parts[-2 if parts[-1] == _FRAMES else -1 :])

@@ -5,12 +5,12 @@ from pathlib import Path
 import moving_squares
 import pytest
 
-from onlooker_papers.sets import nearest_to, set_name, set_path, sets_at_hand
+from onlooker_papers.sets import available_sets, nearest_to, set_name, set_path
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of sets: squares, people (its pictures in `frames`), and what is no set."""
+    """A folder of sets: squares, people (its images in `frames`), and what is no set."""
     clips = tmp_path / "data" / "clips"
     moving_squares.make_set(clips / "squares", clips=1, frames=2)
     for label in ("jump", "run", "walk"):
@@ -25,26 +25,26 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_sets_are_found_with_their_pictures_beside_masks(data: Path) -> None:
-    assert sets_at_hand() == [data / "people" / "frames", data / "squares"]
+    assert available_sets() == [data / "people" / "frames", data / "squares"]
 
 
 def test_there_are_none_without_the_variable_or_its_folder(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    assert sets_at_hand() == [], "the variable names a folder that is not there"
+    assert available_sets() == [], "the variable names a folder that is not there"
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("ONLOOKER_DATA", "")
-    assert sets_at_hand() == []
+    assert available_sets() == []
     monkeypatch.delenv("ONLOOKER_DATA")
-    assert sets_at_hand() == []
+    assert available_sets() == []
 
 
 def test_the_set_with_the_nearest_number_of_classes(data: Path) -> None:
-    assert nearest_to(2, sets_at_hand()) == data / "people" / "frames"
-    assert nearest_to(9, sets_at_hand()) == data / "squares"
+    assert nearest_to(2, available_sets()) == data / "people" / "frames"
+    assert nearest_to(9, available_sets()) == data / "squares"
 
 
 def test_names_are_those_of_sets_and_not_of_places(data: Path) -> None:
-    assert [set_name(path) for path in sets_at_hand()] == ["people", "squares"]
-    assert [set_path(path).as_posix() for path in sets_at_hand()] == ["people/frames", "squares"]
+    assert [set_name(path) for path in available_sets()] == ["people", "squares"]
+    assert [set_path(path).as_posix() for path in available_sets()] == ["people/frames", "squares"]

@@ -15,13 +15,13 @@ class Entry:
     """A model in the held-out table.
 
     Args:
-        who: the model.
+        spec: the model.
         videos: that it learns from, in each variant.
         variants: that it is trained on.
         tests: test videos; None: those of the budget.
     """
 
-    who: DigitModel
+    spec: DigitModel
     videos: int
     variants: tuple[str, ...] = VARIANTS
     tests: int | None = None
@@ -36,7 +36,7 @@ class Budget:
         passes: by encoder and recipe, passes of the pre-training through the training digits.
         frozen: by encoder, the recipe of the one that the published protocol freezes.
         frames: of a video of the published protocol; the paper's are 50.
-        rounds: by model, trainings anew in each cell of Table I, on all encoders.
+        rounds: by model, trainings again in each cell of Table I, on all encoders.
         baselines: the same for the paper's other recurrent parts, on LeNet.
         conv3d: trainings of the paper's baseline on the pixels, in each variant; 0: none.
         slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
@@ -67,7 +67,7 @@ class Budget:
 
 
 GLIMPSES = DigitModel("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
-# On the other variants it goes on from an easier one, where its windows found their digits. Torn digits say so little
+# On the other variants it continues from an easier one, where its windows found their digits. Torn digits say so little
 # that it learns to read them one by one first, and then goes on with the same reader for each of its windows.
 FURTHER = {
     "scale": replace(GLIMPSES, after="normal"),
@@ -170,7 +170,7 @@ FULL = Budget(
         Entry(TOGETHER, 100_000, ("gesture",)),
         Entry(FOLLOWING, 160_000, ("gesture",)),
         Entry(DigitModel("conv4", model="alstm", lr=3e-3), 160_000),
-        *(Entry(who, 48_000) for encoder in ENCODERS for who in _both(encoder)),
+        *(Entry(spec, 48_000) for encoder in ENCODERS for spec in _both(encoder)),
     ),
     objects=160_000,
     ceilings={
@@ -180,6 +180,6 @@ FULL = Budget(
     },
     tests=5000,
     memory=ENCODERS,
-    hands=tuple(who for encoder in ENCODERS for who in _both(encoder)),
+    hands=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
     epochs=20,
 )

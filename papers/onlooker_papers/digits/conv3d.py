@@ -75,8 +75,8 @@ def train_conv3d(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     # In float32: under bfloat16 autocast, PyTorch 2.15 made gradients of 1e36 on a processor.
-    def logits(model: Conv3dNet, pictures: Tensor) -> Tensor:
-        return model(to_video(pictures.movedim(2, -1).to(device), DATA.normalization))
+    def logits(model: Conv3dNet, images: Tensor) -> Tensor:
+        return model(to_video(images.movedim(2, -1).to(device), DATA.normalization))
 
     with torch.random.fork_rng():
         torch.manual_seed(seed * 1_000_003 + number)

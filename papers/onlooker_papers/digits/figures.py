@@ -1,4 +1,4 @@
-"""The pictures of the digit experiments (figures 3 to 5 of Shan & Atanasov 2017), made from our own data and models.
+"""The images of the digit experiments (figures 3 to 5 of Shan & Atanasov 2017), made from our own data and models.
 
 Videos, windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of the first pixel, as
 in boxes. Frames of 64 × 64 stand on whole dots, 2, 3 or 6 a pixel at 160 dots an inch, so that `curves.to_png` with
@@ -108,25 +108,25 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
     y = 0.0
     for title, (frames, _) in rows.items():
         thetas = several[title].detach().float().cpu()
-        pictures = frames.detach().float().cpu()
-        low, high = (0.0, 255.0) if frames.dtype == torch.uint8 else (pictures.min().item(), pictures.max().item())
+        images = frames.detach().float().cpu()
+        low, high = (0.0, 255.0) if frames.dtype == torch.uint8 else (images.min().item(), images.max().item())
         _words(figure, left, y + heading - 0.09, title, va="bottom", size=12, color=INK, weight="bold")
         one = thetas.shape[1] == 1
         _label(figure, y + heading + cell / 2, "frame", "and its window" if one else "and its windows", 11)
         note = f"{size} × {size} pixels" if one else f"{size} × {size} each"
         _label(figure, y + heading + cell + gap + below[title] / 2, "what it sees", note, 11)
-        corners = window_corners(thetas, *pictures.shape[-2:]).numpy()
-        border = _border(corners, *pictures.shape[-2:])
-        views = spatial_transform(pictures, thetas, (size, size))[:, :, 0]  # N G h w
-        for column, picture in enumerate(pictures):
+        corners = window_corners(thetas, *images.shape[-2:]).numpy()
+        border = _border(corners, *images.shape[-2:])
+        views = spatial_transform(images, thetas, (size, size))[:, :, 0]  # N G h w
+        for column, image in enumerate(images):
             x = left + column * (cell + gap)
             axes = _cell(figure, x, y + heading, cell, cell)
-            _show(axes, picture[0], low, high, border)
+            _show(axes, image[0], low, high, border)
             for window, rim in zip(corners[column], _rims(thetas.shape[1]), strict=True):
                 _outline(axes, window, rim)
             _views(figure, x, y + heading + cell + gap, cell, views[column], low, high)
         if together:
-            x = left + len(pictures) * (cell + gap)
+            x = left + len(images) * (cell + gap)
             _words(figure, x + cell / 2, y + heading + cell - 0.05, "on average", 11, ha="center", va="bottom")
             average = views.mean(0)
             _views(figure, x, y + heading + cell + gap, cell, average, low, average.max().item())
@@ -134,31 +134,31 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
     return figure
 
 
-def deformation(picture: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
-    """Figure 5: a picture, a field of displacements, and what the field makes of it; a row a field.
+def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
+    """Figure 5: a image, a field of displacements, and what the field makes of it; a row a field.
 
-    A pixel p of the result shows the picture at p + field(p). The third column draws the result's straight grid where
-    it lies in the picture: there the result looks for its pixels.
+    A pixel p of the result shows the image at p + field(p). The third column draws the result's straight grid where
+    it lies in the image: there the result looks for its pixels.
 
     Args:
-        picture: `H W`, uint8, square.
+        image: `H W`, uint8, square.
         fields: by name, `2 H W`: x and y displacements in pixels, as `elastic_fields` makes them. A name may have a
             second line.
 
     Raises:
-        ValueError: there is no field, or one does not fit the picture.
+        ValueError: there is no field, or one does not fit the image.
     """
-    side = picture.shape[-1]
-    if picture.shape != (side, side) or picture.dtype != torch.uint8 or not fields:
+    side = image.shape[-1]
+    if image.shape != (side, side) or image.dtype != torch.uint8 or not fields:
         raise ValueError(
-            f"{len(fields)} fields for a picture of {picture.dtype} {tuple(picture.shape)}, "
+            f"{len(fields)} fields for a image of {image.dtype} {tuple(image.shape)}, "
             "expected at least one, and a square H W of uint8"
         )
     for name, field in fields.items():
         if field.shape != (2, side, side):
-            raise ValueError(f"{name}: the field is {tuple(field.shape)}, expected 2 {side} {side} as the picture is")
+            raise ValueError(f"{name}: the field is {tuple(field.shape)}, expected 2 {side} {side} as the image is")
     cell, gap, left, top = 2.4, 0.1, 1.75, 0.35
-    names = ("picture", "displacements", "where the result looks", "result")
+    names = ("image", "displacements", "where the result looks", "result")
     figure = _sheet(left + len(names) * (cell + gap) - gap, top + len(fields) * (cell + gap) - gap)
     for column, name in enumerate(names):
         _words(figure, left + column * (cell + gap), top - 0.08, name, va="bottom", size=12, color=INK, weight="bold")
@@ -170,28 +170,28 @@ def deformation(picture: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         note = f"{rest}\nmoved by {length.mean():.1f} pixels\non average,\n{length.max():.1f} at most".lstrip()
         _label(figure, y + cell / 2, first, note, 11)
         drawn = [_cell(figure, left + column * (cell + gap), y, cell, cell) for column in range(len(names))]
-        _show(drawn[0], picture, 0, 255)
+        _show(drawn[0], image, 0, 255)
         _arrows(drawn[1], moved)
-        _show(drawn[2], picture, 0, 255)
+        _show(drawn[2], image, 0, 255)
         _bent_grid(drawn[2], moved)
-        _show(drawn[3], deformed(picture, moved), 0, 255)
+        _show(drawn[3], deformed(image, moved), 0, 255)
     return figure
 
 
-def deformed(picture: Tensor, field: Tensor) -> Tensor:
-    """What displacements make of a picture: the pixel p shows it at p + field(p), bilinearly, rounded; 0 beyond it.
+def deformed(image: Tensor, field: Tensor) -> Tensor:
+    """What displacements make of a image: the pixel p shows it at p + field(p), bilinearly, rounded; 0 beyond it.
 
     Args:
-        picture: `H W`, uint8.
+        image: `H W`, uint8.
         field: `2 H W`, x and y in pixels.
 
     Returns:
         `H W`, uint8.
     """
-    H, W = picture.shape
+    H, W = image.shape
     straight = F.affine_grid(torch.eye(2, 3)[None], [1, 1, H, W], align_corners=False)
     grid = straight + (field * torch.tensor([2 / W, 2 / H])[:, None, None]).permute(1, 2, 0)
-    sampled = F.grid_sample(picture[None, None].float(), grid, align_corners=False)
+    sampled = F.grid_sample(image[None, None].float(), grid, align_corners=False)
     return sampled[0, 0].add(0.5).floor().to(torch.uint8)
 
 
@@ -229,11 +229,11 @@ def _label(figure: "Figure", middle: float, name: str, note: str, size: float = 
         _words(figure, 0, top + k * line, text, size - 1, va="top")
 
 
-def _show(axes: "Axes", picture: Tensor, low: float, high: float, border: float = 0) -> None:
-    """A gray picture `H W` in pixel coordinates, unsmoothed, with `border` pixels of nothing around it."""
-    H, W = picture.shape
+def _show(axes: "Axes", image: Tensor, low: float, high: float, border: float = 0) -> None:
+    """A gray image `H W` in pixel coordinates, unsmoothed, with `border` pixels of nothing around it."""
+    H, W = image.shape
     axes.set_facecolor(FAINT)
-    axes.imshow(picture.cpu().numpy(), cmap="gray", vmin=low, vmax=high, extent=(0, W, H, 0), interpolation="none")
+    axes.imshow(image.cpu().numpy(), cmap="gray", vmin=low, vmax=high, extent=(0, W, H, 0), interpolation="none")
     axes.set_xlim(-border, W + border)
     axes.set_ylim(H + border, -border)
 
@@ -302,7 +302,7 @@ def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
 
 
 def _bent_grid(axes: "Axes", field: Tensor, every: int = 4) -> None:
-    """The straight grid through every fourth pixel of the result, where the displacements put it in the picture."""
+    """The straight grid through every fourth pixel of the result, where the displacements put it in the image."""
     side = field.shape[-1]
     centers = np.arange(side) + 0.5
     x, y = field[0].numpy() + centers, field[1].numpy() + centers[:, None]

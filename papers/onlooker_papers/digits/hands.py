@@ -21,21 +21,21 @@ DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", transl
 TRAINING = TrainConfig(batch=16, patience=0)
 
 
-def carry_over(run: Path, encoders: Path, clips: Path, who: DigitModel, epochs: int) -> dict[str, Any]:
+def carry_over(run: Path, encoders: Path, clips: Path, spec: DigitModel, epochs: int) -> dict[str, Any]:
     """Train one model on a folder of clips, and test it on clips kept apart.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file beside it.
+        run: gets the training's folder with the model, and the cell's file next to it.
         encoders: where `pretrain` left its models.
-        clips: one class a sub-folder.
-        who: the model.
+        clips: one sub-folder per class.
+        spec: the model.
         epochs: passes through the training clips.
 
     Returns:
         `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,
         and what `models.train` returns.
     """
-    folder = run / who.name
+    folder = run / spec.name
     how = replace(TRAINING, epochs=epochs)
 
     def compute() -> dict[str, Any]:
@@ -44,12 +44,12 @@ def carry_over(run: Path, encoders: Path, clips: Path, who: DigitModel, epochs: 
         samples, skipped = read_clips(found, classes, DATA)
         split = split_clips(samples.clips)
         learn, choose = samples.only(split.training), samples.only(split.validation)
-        recognizer, figures = train(who, classes, learn, choose, DATA, how, folder, encoders, f"hands, {who.name}")
+        recognizer, figures = train(spec, classes, learn, choose, DATA, how, folder, encoders, f"hands, {spec.name}")
         measured = measure(recognizer.evaluate(samples.only(split.test), skipped=skipped))
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
-    settings = {"clips": digest(find_clips(clips)), **how.to_dict(), **settings_of(who, folder, encoders)}
+    settings = {"clips": digest(find_clips(clips)), **how.to_dict(), **settings_of(spec, folder, encoders)}
     return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 

@@ -57,15 +57,15 @@ _LATER = 2  # frames, out of five
 
 
 def compete(
-    run: Path, encoders: Path, variant: str, who: DigitModel, videos: int, tests: int, sides: Sides
+    run: Path, encoders: Path, variant: str, spec: DigitModel, videos: int, tests: int, sides: Sides
 ) -> dict[str, Any]:
     """Train one model on one variant, and test it.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file beside it.
+        run: gets the training's folder with the model, and the cell's file next to it.
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
-        who: the model.
+        spec: the model.
         videos: new ones to train on, each seen once; whole batches, beyond 100 of them in steps of 100.
         tests: videos of unseen digits on unseen paths.
         sides: the digits.
@@ -74,28 +74,28 @@ def compete(
         `accuracy` with its `accuracy_interval`, `short_accuracy` after the first `SHORT` frames, `frame_accuracy`,
         `log_loss`, `videos`, and what `train` returns.
     """
-    folder = run / variant / who.name
-    how, size = _schedule(who, videos)
-    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(who, folder, encoders)), size=size)
+    folder = run / variant / spec.name
+    how, size = _schedule(spec, videos)
+    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(spec, folder, encoders)), size=size)
 
     def compute() -> dict[str, Any]:
         for of_another in (_validated(folder), _later(folder)):  # that was here before
             of_another.unlink(missing_ok=True)
-        learn, choose = _samples(variant, who, size, sides, num_digits=2)
-        title = f"{variant}, {who.name}"
-        recognizer, figures = train(who, PAIRS, learn, choose, DATA, how, folder, encoders, title)
+        learn, choose = _samples(variant, spec, size, sides, num_digits=2)
+        title = f"{variant}, {spec.name}"
+        recognizer, figures = train(spec, PAIRS, learn, choose, DATA, how, folder, encoders, title)
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
     return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
-def validate(run: Path, variant: str, who: DigitModel, tests: int, sides: Sides) -> float:
+def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: Sides) -> float:
     """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
 
     The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
     """
-    folder = run / variant / who.name
+    folder = run / variant / spec.name
 
     def compute() -> dict[str, Any]:
         whole = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
@@ -105,18 +105,18 @@ def validate(run: Path, variant: str, who: DigitModel, tests: int, sides: Sides)
     return float(memo(_validated(folder), settings, compute)["accuracy"])
 
 
-def out_of_phase(run: Path, variant: str, who: DigitModel, tests: int, sides: Sides) -> float:
+def out_of_phase(run: Path, variant: str, spec: DigitModel, tests: int, sides: Sides) -> float:
     """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
 
     Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
     with the video. Here it begins two frames later, and sees the 45 frames of nine stretches; the digits are those
     that `compete` tests on.
     """
-    folder = run / variant / who.name
+    folder = run / variant / spec.name
 
     def compute() -> dict[str, Any]:
         test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
-        first, last = _LATER, FRAMES - who.frames_per_setting + _LATER
+        first, last = _LATER, FRAMES - spec.frames_per_setting + _LATER
         test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
         return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
 
@@ -144,10 +144,10 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     return {**found, "short_accuracy": float((recognizer.judge(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
-def _schedule(who: DigitModel, videos: int) -> tuple[TrainConfig, int]:
+def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     """How a contestant is trained, and the videos of an epoch: whole batches."""
-    size = who.batch * min(_EPOCH, max(1, videos // who.batch))
-    return replace(TRAINING, epochs=max(1, videos // size), loss=who.loss), size
+    size = spec.batch * min(_EPOCH, max(1, videos // spec.batch))
+    return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
 
 
 def _settings(variant: str, tests: int, sides: Sides, **others: Any) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _settings(variant: str, tests: int, sides: Sides, **others: Any) -> dict[str
     return {"variant": variant, "digits": sides.digest, "tests": tests, "test_frames": FRAMES, **others}
 
 
-def _samples(variant: str, who: DigitModel, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
+def _samples(variant: str, spec: DigitModel, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
     """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
     learn = MovingDigits(
-        sides.training, variant, num_digits, frames=who.frames, frames_per_setting=who.frames_per_setting
+        sides.training, variant, num_digits, frames=spec.frames, frames_per_setting=spec.frames_per_setting
     )
     choose = MovingDigits(sides.validation, variant, num_digits, frames=SHORT)
     return DigitPairs(learn, size, seed=0), DigitPairs(choose, _VALIDATION, seed=1)
@@ -190,18 +190,18 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
     Returns:
         `accuracy` of pairs, `digit_accuracy` of single digits, `videos`, and what `train` returns.
     """
-    who = CEILINGS[name]
+    spec = CEILINGS[name]
     folder = run / variant / name
-    how, size = _schedule(who, videos)
-    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(who, folder, run)), size=size)
+    how, size = _schedule(spec, videos)
+    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(spec, folder, run)), size=size)
 
     def compute() -> dict[str, Any]:
         def alone(digits: Digits) -> MovingDigits:
             return MovingDigits(digits, variant, num_digits=1, frames=FRAMES)
 
-        learn, choose = _samples(variant, who, size, sides, num_digits=1)
+        learn, choose = _samples(variant, spec, size, sides, num_digits=1)
         classes = tuple("0123456789")
-        recognizer, figures = train(who, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
+        recognizer, figures = train(spec, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
         seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]
         scores = [torch.from_numpy(recognizer.judge(answers(recognizer, batch.video)[0])) for batch in seen]
         targets = torch.cat([batch.labels for batch in seen], 1)

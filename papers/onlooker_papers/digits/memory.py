@@ -57,7 +57,7 @@ def _peak(encoder: str, stages: int, videos: int, frames: int, checkpoint: bool)
 
 
 def largest_so_far() -> float:
-    """Of this process, in GiB. Linux hands `ru_maxrss` down to a new program, `VmHWM` begins anew with it."""
+    """Of this process, in GiB. Linux hands `ru_maxrss` down to a new program, `VmHWM` begins again with it."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))

@@ -37,14 +37,14 @@ class DigitModel:
         encoder: its encoder, by name; of model `tracks`, which has its own, `tracks:G` for G things.
         stages: 2: the encoder is pre-trained on single digits and stays as it is, as published; 1: everything learns.
         model: its recipe in `MODELS`.
-        hidden: units of the recurrent part.
+        hidden: units of the recurrent layer.
         head_units: width of a tanh layer before the classes; 0: none.
         head: of the frame as a whole, or of each glimpse (`Classifier`).
         lr: highest learning rate.
         recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
-        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it goes on from the
+        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it continues from the
             model of `held_out.ceiling`, trained on single digits in videos of the same variant; None: random weights.
-            `opinions` goes on from a `convnet`, which learned to judge frames one by one.
+            `opinions` continues from a `convnet`, which learned to judge frames one by one.
         aggregation: how the answers at its frames become one (`clip_scores`).
         batch, frames: videos in a batch, and frames in each.
         frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
@@ -81,7 +81,7 @@ class DigitModel:
 
     @property
     def begins_from(self) -> str:
-        """The name of the model that it goes on from."""
+        """The name of the model that it continues from."""
         if self.after == SINGLE:
             return f"{CEILING}-{TRACKS}" if self.model == TRACKS else CEILING
         return replace(self, model="convnet").name if self.model == OPINIONS else self.name
@@ -99,7 +99,7 @@ class DigitModel:
 
 
 def train(
-    who: DigitModel,
+    spec: DigitModel,
     classes: tuple[str, ...],
     training: Dataset[Any],
     validation: Dataset[Any],
@@ -112,13 +112,13 @@ def train(
     """Train a contestant, resumable, and save it to `folder/model`.
 
     Args:
-        who: the model.
+        spec: the model.
         classes: names of the K classes.
         training, validation: samples.
         data, how: settings; rate, batch and aggregation are those of the contestant.
         folder: of this training.
         encoders: where `pretrain` left its models.
-        title: beside the progress bar.
+        title: next to the progress bar.
 
     Returns:
         The trained model, and `minutes` on so many `threads`, `parameters` (all), `trained` (those that learned),
@@ -126,31 +126,31 @@ def train(
     """
     torch.manual_seed(how.seed)
     model = create_model(
-        who.model,
+        spec.model,
         len(classes),
-        **who.looks,
-        hidden=who.hidden,
-        head_units=who.head_units,
-        head=who.head,
+        **spec.looks,
+        hidden=spec.hidden,
+        head_units=spec.head_units,
+        head=spec.head,
         dropout=0.0,
         in_channels=data.channels,
         size=data.size,
     )
     encoder = cast(nn.Module, model.encoder)
-    if (start := start_of(who, folder, encoders)) is not None:
+    if (start := start_of(spec, folder, encoders)) is not None:
         known = load(start, device="cpu").model
-        if who.after:
+        if spec.after:
             begin_from(model, known)  # the same weights read one thing and several
         else:
             encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
     parameters = count_parameters(model)
-    if who.stages == 2:
+    if spec.stages == 2:
         encoder.requires_grad_(False)
     trained = count_parameters(model)
-    how = replace(how, lr=who.lr, batch=who.batch, aggregation=who.aggregation)
+    how = replace(how, lr=spec.lr, batch=spec.batch, aggregation=spec.aggregation)
     curves = fit(model, training, validation, data, how, folder, title)
     losses = curves["validation"]["loss"]
-    recognizer = Recognizer(model, classes, data, who.aggregation)
+    recognizer = Recognizer(model, classes, data, spec.aggregation)
     recognizer.save(folder / "model")
     return recognizer, {
         "minutes": round(seconds(folder) / 60, 1),
@@ -161,23 +161,23 @@ def train(
     }
 
 
-def start_of(who: DigitModel, folder: Path, encoders: Path) -> Path | None:
-    """The folder of the training whose weights a contestant goes on from; None: it begins with random ones.
+def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
+    """The folder of the training whose weights a contestant continues from; None: it begins with random ones.
 
     Args:
-        who: the contestant.
+        spec: the contestant.
         folder: of its own training.
         encoders: where `pretrain` left its models.
     """
-    if who.after:
-        return (folder.parent if who.after == SINGLE else folder.parents[1] / who.after) / who.begins_from
-    return pretraining_of(encoders, who.encoder, who.recipe) if who.recipe else None
+    if spec.after:
+        return (folder.parent if spec.after == SINGLE else folder.parents[1] / spec.after) / spec.begins_from
+    return pretraining_of(encoders, spec.encoder, spec.recipe) if spec.recipe else None
 
 
-def settings_of(who: DigitModel, folder: Path, encoders: Path) -> dict[str, Any]:
+def settings_of(spec: DigitModel, folder: Path, encoders: Path) -> dict[str, Any]:
     """All of a contestant that a cell depends on, the weights that it begins with among it; see `start_of`."""
-    start = start_of(who, folder, encoders)
-    return {**asdict(who), "begins_with": None if start is None else fingerprint(start)}
+    start = start_of(spec, folder, encoders)
+    return {**asdict(spec), "begins_with": None if start is None else fingerprint(start)}
 
 
 def begin_from(model: nn.Module, start: nn.Module) -> None:

@@ -36,7 +36,7 @@ _SHOWN = 8  # frames in a row of figure 4
 
 
 def write_page(run: Path, figures: Figures, budget: Budget, sides: Sides, encoders: Path) -> Path:
-    """The page of all that `reproduce` computed, in `run/report.html`; the pictures lie beside it."""
+    """The page of all that `reproduce` computed, in `run/report.html`; the images lie next to it."""
     digits = f"{len(sides.training):,} training digits"
     page = Page("Digits in motion", f"Shan & Atanasov 2017, reproduced · {digits} · {budget.name}")
     _head(page, figures)
@@ -48,7 +48,7 @@ def write_page(run: Path, figures: Figures, budget: Budget, sides: Sides, encode
         _memory(page, figures)
         _hands(page, figures)
     _encoders(page, figures)
-    _pictures(page, run, sides, encoders, budget)
+    _images(page, run, sides, encoders, budget)
     with page.details("Budget"):
         rows = [[name, str(value)] for name, value in vars(budget).items()]
         page.table(rows, ["what", "how much"])
@@ -249,7 +249,7 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
     ]
     page.table(
         rows,
-        ["encoder", "pairs right", "every window on a digit of its own", "parameters", "minutes"],
+        ["encoder", "pairs correct", "every window on a digit of its own", "parameters", "minutes"],
         f"`normal`, {found['single']['videos']:,} training videos each, end to end, frames averaged. A window is on a "
         "digit if the middle of each lies inside the other; share of frames.",
     )
@@ -259,9 +259,9 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
         f"video {i + 1}": _seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
         for i in range(3)
     }
-    picture = to_png(digit_figures.windows(rows_of), dpi=160)
-    write_bytes(run / "glimpses.png", picture)
-    page.figure(picture, "Unseen digits: each window in its color, and what it shows.", wide=True)
+    image = to_png(digit_figures.windows(rows_of), dpi=160)
+    write_bytes(run / "glimpses.png", image)
+    page.figure(image, "Unseen digits: each window in its color, and what it shows.", wide=True)
     page.text(
         "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
         "and each stays on its thing for five frames, which are then read at once."
@@ -270,9 +270,9 @@ def _objects(page: Page, run: Path, figures: Figures, sides: Sides) -> None:
     follower = Tracks().eval()
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
     rows_of = {f"torn digits, video {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
-    picture = to_png(digit_figures.windows(rows_of, together=True), dpi=160)
-    write_bytes(run / "tracks.png", picture)
-    page.figure(picture, "`gesture`: two windows through one setting, and the average of what each shows.", wide=True)
+    image = to_png(digit_figures.windows(rows_of, together=True), dpi=160)
+    write_bytes(run / "tracks.png", image)
+    page.figure(image, "`gesture`: two windows through one setting, and the average of what each shows.", wide=True)
 
 
 def _on_digits(found: Mapping[str, Any]) -> str | None:
@@ -322,10 +322,10 @@ def _hands(page: Page, figures: Figures) -> None:
         ]
         for name, found in hands.items()
     ]
-    rows.append(["*commonest class*", percent(first["majority_share"]), "", ""])
+    rows.append(["*majority class*", percent(first["majority_share"]), "", ""])
     page.table(
         rows,
-        ["model", "clips right", "95 % interval", "minutes"],
+        ["model", "clips correct", "95 % interval", "minutes"],
         f"Epochs of each: {first['epochs']}. *two-stage*: the encoder knows digits alone; *end-to-end*: it learns on.",
     )
 
@@ -357,7 +357,7 @@ def _encoders(page: Page, figures: Figures) -> None:
     )
 
 
-def _pictures(page: Page, run: Path, sides: Sides, encoders: Path, budget: Budget) -> None:
+def _images(page: Page, run: Path, sides: Sides, encoders: Path, budget: Budget) -> None:
     page.heading("Figures 3, 4 and 5")
     batches = {variant: MovingDigits(sides.test, variant).batch(labels=[[3, 7]], seed=4) for variant in VARIANTS}
     stn = pretrained(encoders, "stn", budget.frozen["stn"]).encoder
@@ -383,17 +383,17 @@ def _pictures(page: Page, run: Path, sides: Sides, encoders: Path, budget: Budge
         ),
     }
     for name, (figure, caption) in made.items():
-        picture = to_png(figure, dpi=160)
-        write_bytes(run / f"{name}.png", picture)
-        page.figure(picture, caption, wide=True)
+        image = to_png(figure, dpi=160)
+        write_bytes(run / f"{name}.png", image)
+        page.figure(image, caption, wide=True)
 
 
 def _deformation(batch: Batch) -> Any:
-    picture = batch.video[0, 0, 0]
+    image = batch.video[0, 0, 0]
     fields = {
         f"window {window} × {window}\n{words}": elastic_fields(
-            1, picture.shape[-1], torch.Generator().manual_seed(3), window=window
+            1, image.shape[-1], torch.Generator().manual_seed(3), window=window
         )[0]
         for window, words in ((7, "as published"), (61, "smooth"))
     }
-    return digit_figures.deformation(picture, fields)
+    return digit_figures.deformation(image, fields)

@@ -40,7 +40,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) 
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file beside it.
+        run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
         recipe: one of `RECIPES`.
         passes: through the training digits, in steps of a tenth.
@@ -97,7 +97,7 @@ def _test(model: Classifier, digits: ScaledDigits) -> tuple[float, float]:
     loss = right = 0.0
     for indices in torch.arange(len(frames)).split(100):
         samples = frames.__getitems__(indices.tolist())
-        video = to_video(torch.stack([picture for picture, _, _ in samples]), DATA.normalization)
+        video = to_video(torch.stack([image for image, _, _ in samples]), DATA.normalization)
         targets = torch.tensor([target for _, target, _ in samples])
         logits = model(video).logits[:, 0].float()
         loss += F.cross_entropy(logits, targets, reduction="sum").item()

@@ -86,7 +86,7 @@ def table_cell(
     sides: Sides,
     frames: int = FRAMES,
 ) -> dict[str, Any]:
-    """One cell of Table I: an LSTM(8) over a frozen encoder, trained anew many times, under all four readings.
+    """One cell of Table I: an LSTM(8) over a frozen encoder, trained again many times, under all four readings.
 
     What the encoder says of a set of videos, and what the rounds of a model gave, is kept until the cell is whole.
 

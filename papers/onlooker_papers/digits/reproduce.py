@@ -147,11 +147,11 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
         yield from (f"paper/{variant}/{PIXELS}" for variant in VARIANTS)
     for variant in VARIANTS:
         yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
-        yield from (f"held-out/{variant}/{e.who.name}" for e in budget.entries if variant in e.variants)
+        yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield "memory"
     if hands:
-        yield from (f"hands/{who.name}" for who in budget.hands)
+        yield from (f"hands/{spec.name}" for spec in budget.hands)
 
 
 def _belongs(name: str, protocol: str) -> bool:
@@ -203,32 +203,32 @@ class _Tables:
         return _in_all(figures, before)
 
     def _competed(self, variant: str, model: str) -> dict[str, Any]:
-        (entry,) = (e for e in self.budget.entries if e.who.name == model and variant in e.variants)
-        before = self._before(variant, entry.who)
+        (entry,) = (e for e in self.budget.entries if e.spec.name == model and variant in e.variants)
+        before = self._before(variant, entry.spec)
         tests = entry.tests or self.budget.tests
-        figures = self._trained("held-out", variant, entry.who, entry.videos, tests)
-        of = self.run / "held-out", variant, entry.who, tests, self.sides
+        figures = self._trained("held-out", variant, entry.spec, entry.videos, tests)
+        of = self.run / "held-out", variant, entry.spec, tests, self.sides
         figures = {**figures, "validation": validate(*of)}
-        if entry.who.model == TRACKS:
+        if entry.spec.model == TRACKS:
             figures["out_of_phase"] = out_of_phase(*of)
         return _in_all(figures, before)
 
-    def _before(self, variant: str, who: DigitModel) -> dict[str, Any]:
+    def _before(self, variant: str, spec: DigitModel) -> dict[str, Any]:
         """The figures of the model that another one starts from: its videos and minutes count for both."""
-        if who.after == SINGLE:
-            return self._ceiling(variant, who.begins_from)
-        return self._competed(who.after, who.begins_from) if who.after else {"videos": 0, "minutes": 0.0}
+        if spec.after == SINGLE:
+            return self._ceiling(variant, spec.begins_from)
+        return self._competed(spec.after, spec.begins_from) if spec.after else {"videos": 0, "minutes": 0.0}
 
-    def _trained(self, part: str, variant: str, who: DigitModel, videos: int, tests: int) -> dict[str, Any]:
-        if who.recipe:
-            self._pretrained(who.encoder, who.recipe)
-        return compete(self.run / part, self.encoders, variant, who, videos, tests, self.sides)
+    def _trained(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> dict[str, Any]:
+        if spec.recipe:
+            self._pretrained(spec.encoder, spec.recipe)
+        return compete(self.run / part, self.encoders, variant, spec, videos, tests, self.sides)
 
     def _glimpses(self, name: str) -> Row:
         """One window and several, trained on equally many videos."""
-        who = OBJECTS[name]
-        figures = self._trained("glimpses", "normal", who, self.budget.objects, self.budget.tests)
-        return Row.of(figures, self.run / "glimpses" / "normal" / f"{who.name}.json")
+        spec = OBJECTS[name]
+        figures = self._trained("glimpses", "normal", spec, self.budget.objects, self.budget.tests)
+        return Row.of(figures, self.run / "glimpses" / "normal" / f"{spec.name}.json")
 
     def _memory(self) -> Row:
         encoders, path = list(self.budget.memory), self.run / "memory.json"
@@ -236,10 +236,10 @@ class _Tables:
 
     def _hands(self, name: str) -> Row:
         assert self.clips is not None, "without clips there are no such rows"
-        (who,) = (who for who in self.budget.hands if who.name == name)
-        if who.recipe:
-            self._pretrained(who.encoder, who.recipe)
-        figures = carry_over(self.run / "hands", self.encoders, self.clips, who, self.budget.epochs)
+        (spec,) = (spec for spec in self.budget.hands if spec.name == name)
+        if spec.recipe:
+            self._pretrained(spec.encoder, spec.recipe)
+        figures = carry_over(self.run / "hands", self.encoders, self.clips, spec, self.budget.epochs)
         return Row.of(figures, self.run / "hands" / f"{name}.json")
 
 

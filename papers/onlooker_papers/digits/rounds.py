@@ -1,4 +1,4 @@
-"""Rounds: one small classifier trained anew many times on the same frozen features, for a mean and its spread.
+"""Rounds: one small classifier trained again many times on the same frozen features, for a mean and its spread.
 
 Shan & Atanasov 2017 average 300 of them. Here they are trained side by side (`stacked`), and nothing is computed that
 cannot change a number: a feature that is zero in every training frame never gets a gradient, so its weights stay what
@@ -259,7 +259,7 @@ def _check_sets(features: Tensor, targets: Tensor, tests: TestSets, num_classes:
 
 
 def _check_set(what: str, features: Tensor, targets: Tensor, num_classes: int, like: Tensor | None = None) -> None:
-    """One set of videos, alone and beside the training features."""
+    """One set of videos, alone and next to the training features."""
     if features.ndim != 3 or not features.is_floating_point() or not len(features):
         raise ValueError(
             f"{what}: {tuple(features.shape)} of {features.dtype}, expected V T D of at least one video, floating point"

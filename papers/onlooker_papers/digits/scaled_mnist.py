@@ -18,10 +18,10 @@ class ScaledDigits:
     """Digits at `size` × `size`, zoomed out and shifted at random, minus the training mean, divided by 255.
 
     Transforms are those of Keras' `ImageDataGenerator(zoom_range=zoom, width_shift_range=shift,
-    height_shift_range=shift)`: for each picture and axis a factor z uniform in `zoom` and a shift t uniform in
-    ± `shift` · `size` pixels; pixel p shows the picture at z · (p - center) + center + t, bilinearly, and beyond the
+    height_shift_range=shift)`: for each image and axis a factor z uniform in `zoom` and a shift t uniform in
+    ± `shift` · `size` pixels; pixel p shows the image at z · (p - center) + center + t, bilinearly, and beyond the
     border its nearest pixel. So a factor of 2 shows the digit at half its size, and the shift is in pixels of the
-    picture before it shrank. The center is the middle of the picture, as in Keras since 2018.
+    image before it shrank. The center is the middle of the image, as in Keras since 2018.
 
     Args:
         digits: where the digits come from.
@@ -31,7 +31,7 @@ class ScaledDigits:
         mean: gray level (0 to 255) to subtract: that of the training digits, `training.level`. None: of these digits.
 
     Raises:
-        ValueError: a setting that no picture can be made with.
+        ValueError: a setting that no image can be made with.
     """
 
     digits: Digits
@@ -63,17 +63,17 @@ class ScaledDigits:
         return self._enlarge(average[None, None]).mean().item()
 
     def batch(self, indices: Tensor, *, seed: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Make the digits `indices` (`N`): equal arguments give equal pictures.
+        """Make the digits `indices` (`N`): equal arguments give equal images.
 
-        All chance comes from the CPU, so that another device shows the same pictures but for rounding.
+        All chance comes from the CPU, so that another device shows the same images but for rounding.
 
         Args:
             indices: `N`, int64, which digits.
             seed: of the transforms.
-            device: where the pictures are made.
+            device: where the images are made.
 
         Returns:
-            Pictures `N 1 H W`, float32, and their classes `N`, int64.
+            Images `N 1 H W`, float32, and their classes `N`, int64.
 
         Raises:
             IndexError: there is no digit of that index.
@@ -94,7 +94,7 @@ class ScaledDigits:
         return zooms, shifts
 
     def place(self, images: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
-        """Pictures of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
+        """Images of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
         enlarged = self._enlarge(images[:, None].float())
         axis = (torch.arange(self.size, device=images.device) * 2 + 1) / self.size - 1  # in the units of grid_sample
         lines = axis * zooms[..., None] + shifts[..., None] * (2 / self.size)  # N 2 size
@@ -108,10 +108,10 @@ class ScaledDigits:
 
 
 class SingleDigits(Dataset[tuple[Tensor, int, int]]):
-    """Each digit of a data set as a video of one frame, zoomed and shifted anew in every batch (Scaled MNIST).
+    """Each digit of a data set as a video of one frame, zoomed and shifted again in every batch (Scaled MNIST).
 
     Args:
-        digits: how pictures are made; their 8 bits carry the level that `ScaledDigits` subtracts again.
+        digits: how images are made; their 8 bits carry the level that `ScaledDigits` subtracts again.
         seed: keeps apart what must not meet, such as training and validation.
     """
 
@@ -129,6 +129,6 @@ class SingleDigits(Dataset[tuple[Tensor, int, int]]):
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int, int]]:
         """A whole batch at once."""
         seed = int(np.random.SeedSequence([self.seed, *indices]).generate_state(1)[0])
-        pictures, labels = self.digits.batch(torch.tensor(indices), seed=seed)
-        levels = pictures.mul_(255).add_(self.digits.level).round_().clamp_(0, 255).to(torch.uint8)
+        images, labels = self.digits.batch(torch.tensor(indices), seed=seed)
+        levels = images.mul_(255).add_(self.digits.level).round_().clamp_(0, 255).to(torch.uint8)
         return list(zip(levels[..., None], labels.tolist(), indices, strict=True))

@@ -1,4 +1,4 @@
-"""Table I of Shan & Atanasov 2017 as a chart: what was published, beside every way to repeat it."""
+"""Table I of Shan & Atanasov 2017 as a chart: the published figures and every way to reproduce them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

@@ -35,7 +35,7 @@ from onlooker.video.sampling import equally_spaced
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
-# The flow alone: what moves, and which way. A picture's colors tell people and rooms apart, not what is done, and from
+# The flow alone: what moves, and which way. A image's colors tell people and rooms apart, not what is done, and from
 # a few hundred clips a model that sees them learns those first.
 MODEL = ModelConfig(name="alstm", attention_loss=True, dropout=0.0)
 DATA = DataConfig(frames=16, size=64, modality="flow", hflip=True)
@@ -119,16 +119,16 @@ def _train(run: Path, budget: Budget, how: TrainConfig) -> dict[str, Any]:
 def _score(run: Path) -> dict[str, Any]:
     recognizer = load(run / "training", device="cpu")
     split = Split.from_dict(read_json(run / "training" / "split.json"), run / "clips")
-    in_picture = choose_in_picture(recognizer, split.validation)
+    in_picture = choose_in_image(recognizer, split.validation)
     return score(recognizer, split.test, read_json(run / "clips" / TRUTH), in_picture)
 
 
-def choose_in_picture(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`localize.choose` on clips and their labels, with boxes cut in the picture, whatever the model sees."""
+def choose_in_image(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
+    """`localize.choose` on clips and their labels, with boxes cut in the image, whatever the model sees."""
     clips = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CHOOSE_ON).astype(int)).tolist()]
-    samples, pictures = _read(recognizer, clips)
+    samples, images = _read(recognizer, clips)
     targets = [recognizer.classes.index(clip.label) for clip in clips]
-    return choose(recognizer, samples, list(pictures), targets, recognizer.data.flow_channels)
+    return choose(recognizer, samples, list(images), targets, recognizer.data.flow_channels)
 
 
 def score(
@@ -137,10 +137,10 @@ def score(
     """How well a model finds where and when, in clips of generated figures.
 
     Args:
-        recognizer: a trained model that attends and is attention_loss.
+        recognizer: a trained model that attends and has an attention loss.
         clips: that it did not learn from, all of one length.
         truth: what `truth.json` of their folder says.
-        in_picture: how boxes are cut in the picture by a model that may not see it.
+        in_picture: how boxes are cut in the image by a model that may not see it.
 
     Raises:
         ValueError: the truth is not that of these clips: one is missing, or has other frames.
@@ -154,14 +154,14 @@ def score(
     """
     classes, data = recognizer.classes, recognizer.data
     about = [_about(clip, truth) for clip in clips]
-    samples, pictures = _read(recognizer, clips)
+    samples, images = _read(recognizer, clips)
     scores, attention = frame_answers(recognizer, samples)
     assert attention is not None, "it attends"
     frames = len(about[0]["boxes"])
     indices = equally_spaced(frames, data.frames)
     height, width = truth["settings"]["size"]
     true = TrueBoxes(
-        pictures,
+        images,
         np.stack([_boxes(one, indices) for one in about]) * np.float32(data.size) / np.tile([width, height], 2),
         [classes.index(clip.label) for clip in clips],
         classes,
@@ -181,12 +181,12 @@ def score(
 
 
 def _read(recognizer: Recognizer, clips: Sequence[Clip]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
-    """What the model sees of clips, and the pictures at the same frames, both `B T H W C`."""
-    samples, pictures = (
+    """What the model sees of clips, and the images at the same frames, both `B T H W C`."""
+    samples, images = (
         read_clips(clips, recognizer.classes, data, strict=True, quiet=True)[0]
         for data in (recognizer.data, replace(recognizer.data, modality="rgb"))
     )
-    return _stacked(samples), _stacked(pictures).numpy()
+    return _stacked(samples), _stacked(images).numpy()
 
 
 def _stacked(samples: ClipFrames) -> torch.Tensor:

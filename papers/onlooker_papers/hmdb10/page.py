@@ -1,4 +1,4 @@
-"""The page of the HMDB-51 report: its figure beside ours, where the model looked, and what is not known."""
+"""The page of the HMDB-51 report: its figure compared with ours, attention, and what is not known."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from onlooker.evaluation.report import Cell, Page, percent
 ATTENTION, BASELINE = "report", "convnet"
 PUBLISHED_ACCURACY = 0.82  # of frames
 _WHAT = {ATTENTION: "context attention, ConvLSTM", BASELINE: "each frame for itself"}
-_MAJORITY = "commonest class"
+_MAJORITY = "majority class"
 
 
 def write_page(
@@ -23,7 +23,7 @@ def write_page(
         run: the folder, which has `attention.png`.
         figures: of the set: its name, its classes, and those of each model.
         settings: that the run was made with.
-        published: whether the clips are HMDB-51's, so that its figure stands beside ours.
+        published: whether the clips are HMDB-51's, so that its figure stands next to ours.
         command: what made the run.
 
     Returns:
@@ -53,7 +53,7 @@ def write_page(
     page.heading("Where it looked")
     page.figure(
         (run / "attention.png").read_bytes(),
-        "A test clip of each class (twelve at most), drawn by lot. The warmer, the more weight a place had; the bar is "
+        "A test clip of each class (twelve at most), drawn at random. Warmer colors have more weight; the bar is "
         "the probability of the true class at this frame.",
         wide=True,
     )
@@ -105,9 +105,9 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
     note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
     page.figures(
         [
-            (percent(looking["frame_accuracy"]), "of frames right, with attention", note),
-            (percent(single["frame_accuracy"]), "of frames right, each for itself", "equal features, equal budget"),
-            (percent(looking["accuracy"]), "of videos right, with attention", _interval(looking)),
+            (percent(looking["frame_accuracy"]), "of frames correct, with attention", note),
+            (percent(single["frame_accuracy"]), "of frames correct, each for itself", "equal features, equal budget"),
+            (percent(looking["accuracy"]), "of videos correct, with attention", _interval(looking)),
             (percent(looking["majority_share"]), _MAJORITY, "what always saying it reaches"),
         ]
     )
@@ -134,7 +134,7 @@ def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any],
     depth, height, width = models[ATTENTION]["grid"]
     page.table(
         rows,
-        ["model", "frames right", "videos right", "95 % interval", "log loss", "parameters that learn"],
+        ["model", "frames correct", "videos correct", "95 % interval", "log loss", "parameters that learn"],
         f"The report counts frames. A video's answer is the mean over its frames; interval and log loss are of videos. "
         f"Both models learn from the same stored features ({settings['encoder']}, "
         f"{'ImageNet' if settings['pretrained'] else 'random'} weights, {height}×{width}×{depth} at "
@@ -158,7 +158,7 @@ def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any],
             [label, sum(confusion[k]), *(_share(found["frame_accuracy_by_class"][label]) for found in models.values())]
             for k, label in enumerate(figures["classes"])
         ],
-        ["class", "test clips", *(f"frames right, {name}" for name in models)],
+        ["class", "test clips", *(f"frames correct, {name}" for name in models)],
     )
 
 

@@ -30,7 +30,7 @@ from onlooker.runs.train import read_curves, train
 from onlooker.video.reader import read
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from onlooker_papers.results import About, Row, read_rows, write_rows
-from onlooker_papers.sets import WAY, nearest_to, set_name, set_path, sets_at_hand
+from onlooker_papers.sets import WAY, available_sets, nearest_to, set_name, set_path
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results
@@ -116,9 +116,9 @@ def reproduce(
         run: the folder of everything: the feature store, both models, the page. What is there is not computed again,
             what was cut off goes on.
         hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
-        clips: other clips in its place, one class a sub-folder, shared out in the report's proportions too; where a
-            `recordings.csv` lies beside the classes, recordings stay whole. With neither set, that of
-            `sets_at_hand` whose number of classes is nearest to the report's ten.
+        clips: other clips in its place, one sub-folder per class, shared out in the report's proportions too; where a
+            `recordings.csv` lies next to the classes, recordings stay whole. With neither set, that of
+            `available_sets` whose number of classes is nearest to the report's ten.
         classes: which; none given: HMDB-51's first ten in the alphabet, or all of `clips`.
         budget: with how much.
         results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
@@ -127,7 +127,7 @@ def reproduce(
         The report's path.
 
     Raises:
-        ValueError: both sets of clips, or none and none at hand, no such class, or a run made with other settings.
+        ValueError: both sets of clips, or neither and none in $ONLOOKER_DATA, no such class, or a run with other settings.
         ClipError: clips that are missing, or not one that can be read.
         FileExistsError: the folder of the run holds other things.
         RuntimeError: the ImageNet weights cannot be had.
@@ -160,12 +160,12 @@ def reproduce(
 
 
 def stand_in() -> Path:
-    """The clips in the place of HMDB-51's: of those at hand, the set with a number of classes nearest to ten.
+    """The clips used instead of HMDB-51: of those in $ONLOOKER_DATA, the set with a number of classes nearest to ten.
 
     Raises:
         ValueError: there are none.
     """
-    if not (sets := sets_at_hand()):
+    if not (sets := available_sets()):
         raise ValueError(
             "--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips at "
             f"hand; give one of them, or {WAY}"
@@ -242,7 +242,7 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
 
 
 def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
-    """A test clip of each class, drawn by lot: attention over frames, and a bar for the true class's probability."""
+    """A test clip of each class, drawn at random: attention over frames, and a bar for the true class's probability."""
     rows: dict[str, tuple[str, Any]] = {}
     for index in random.Random(0).sample(range(len(samples)), len(samples)):
         clip = samples.clips[index]

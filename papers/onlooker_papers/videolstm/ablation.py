@@ -34,7 +34,7 @@ class ModelSpec:
     Args:
         model: its recipe in `MODELS`.
         streams: `rgb`, `flow` or `both`.
-        hidden: channels or units of the recurrent part.
+        hidden: channels or units of the recurrent layer.
         attention_loss: what it attends to must tell the class by itself while it learns; as published, not.
     """
 
@@ -50,30 +50,30 @@ class ModelSpec:
         return f"{name}-grounded" if self.attention_loss else name
 
 
-PICTURE, FLOW = ModelSpec("convalstm"), ModelSpec("convlstm", "flow")
+RGB, FLOW = ModelSpec("convalstm"), ModelSpec("convlstm", "flow")
 MOTION = ModelSpec("motion", "both")
-GROUNDED = tuple(replace(who, attention_loss=True) for who in (PICTURE, MOTION))
+GROUNDED = tuple(replace(spec, attention_loss=True) for spec in (RGB, MOTION))
 BEST = GROUNDED[1]
 # Those whose places are scored and explained.
 LOCATED = (MOTION, *GROUNDED)
-# The order of Li et al. 2016 after a single frame; the report's model, flow beside the picture, the two streams
+# The order of Li et al. 2016 after a single frame; the report's model, flow next to RGB, the two streams
 # together, and what grounding adds.
 ENTRANTS = (
     *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
-    PICTURE,
+    RGB,
     ModelSpec("report"),
     ModelSpec("convnet", "flow"),
     FLOW,
     MOTION,
     *GROUNDED,
 )
-# VideoLSTM with both streams: the picture where the flow says, and the flow itself.
+# VideoLSTM with both streams: RGB where the flow points, and the flow itself.
 FUSED, TOGETHER = "fused", (MOTION, FLOW)
 
 
 def compete(
     run: Path,
-    who: ModelSpec,
+    spec: ModelSpec,
     clips: int,
     seed: int,
     clips_of: ClipsOf,
@@ -84,8 +84,8 @@ def compete(
     """Train one model on so many clips, and test it on clips of unseen digits.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file beside it.
-        who: the model.
+        run: gets the training's folder with the model, and the cell's file next to it.
+        spec: the model.
         clips: that it learns from, in every epoch the same.
         seed: of its weights, and of its clips.
         clips_of: where clips come from.
@@ -98,25 +98,25 @@ def compete(
         frames where the map's peak is in the true box; `uniform`: what a map without a peak would have; `validation`,
         `parameters`.
     """
-    folder = run / f"{who.name}-{clips}-seed{seed}"
-    settings = settings_of(who, clips, seed, clips_of, counts, how)
+    folder = run / f"{spec.name}-{clips}-seed{seed}"
+    settings = settings_of(spec, clips, seed, clips_of, counts, how)
 
     def compute() -> dict[str, Any]:
-        learn = clips_of("training", clips, seed).seen_as(who.modality)
-        choose = clips_of("validation", counts["validation"], 0).seen_as(who.modality)
-        config = data(who.modality)
+        learn = clips_of("training", clips, seed).seen_as(spec.modality)
+        choose = clips_of("validation", counts["validation"], 0).seen_as(spec.modality)
+        config = data(spec.modality)
         torch.manual_seed(seed)
-        of_flow = {"flow_channels": config.flow_channels} if who.modality == "both" else {}
+        of_flow = {"flow_channels": config.flow_channels} if spec.modality == "both" else {}
         model = create_model(
-            who.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=who.hidden, dropout=0.0,
-            attention_loss=who.attention_loss, **of_flow,
+            spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=spec.hidden, dropout=0.0,
+            attention_loss=spec.attention_loss, **of_flow,
         )  # fmt: skip
-        title = f"{who.name}, {clips} clips" if bar else None
+        title = f"{spec.name}, {clips} clips" if bar else None
         curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, title)
         recognizer = Recognizer(model, CLASSES, config)
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]
-        test = clips_of("test", counts["test"], 0).seen_as(who.modality)
+        test = clips_of("test", counts["test"], 0).seen_as(spec.modality)
         scores, attention = frame_answers(recognizer, test.frames())
         return {
             **_right(scores, test.batch.targets.numpy()),
@@ -129,16 +129,16 @@ def compete(
 
 
 def settings_of(
-    who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
+    spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
 ) -> dict[str, Any]:
     """What the figures of `compete` depend on."""
     made = {"digits": clips_of.sides.digest, "clips": clips, **counts}
-    return {**made, **replace(how, seed=seed).to_dict(), **asdict(who)}
+    return {**made, **replace(how, seed=seed).to_dict(), **asdict(spec)}
 
 
 def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
     """The models of both streams together, with weights that validation clips choose."""
-    names = [who.name for who in TOGETHER]
+    names = [spec.name for spec in TOGETHER]
     folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
     of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
     settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": of}
@@ -150,8 +150,8 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
         for side, found in scores.items():
             samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
-            for who, member in zip(TOGETHER, members, strict=True):
-                found.append(frame_answers(member, samples.seen_as(who.modality).frames())[0])
+            for spec, member in zip(TOGETHER, members, strict=True):
+                found.append(frame_answers(member, samples.seen_as(spec.modality).frames())[0])
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
         return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 
@@ -159,38 +159,38 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
 
 
 def compete_localized(
-    run: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+    run: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """Where a trained model says that the target is: the figures of `localized`."""
-    name = f"{who.name}-{clips}-seed{seed}"
+    name = f"{spec.name}-{clips}-seed{seed}"
     among = {"candidates": [asdict(each) for each in CANDIDATES]}
-    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts) | among
+    settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts) | among
 
     def compute() -> dict[str, Any]:
-        sides = (clips_of(side, counts[side], 0).seen_as(who.modality) for side in ("validation", "test"))
+        sides = (clips_of(side, counts[side], 0).seen_as(spec.modality) for side in ("validation", "test"))
         return localized(load(run / name, device="cpu"), *sides)
 
     return memo(run / f"{name}-localized.json", settings, compute)
 
 
 def compete_explained(
-    run: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+    run: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What the attention of a trained model shows: the figures of `explained`."""
-    name = f"{who.name}-{clips}-seed{seed}"
-    settings = _settings_of_trained(run / name, who, clips, seed, clips_of, counts)
+    name = f"{spec.name}-{clips}-seed{seed}"
+    settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts)
 
     def compute() -> dict[str, Any]:
-        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(who.modality))
+        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(spec.modality))
 
     return memo(run / f"{name}-explained.json", settings, compute)
 
 
 def _settings_of_trained(
-    training: Path, who: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
+    training: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     made = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
-    return {**made, **asdict(who), "weights": fingerprint(training)}
+    return {**made, **asdict(spec), "weights": fingerprint(training)}
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             kept[figure] = mean(each[figure] for each in found)
     if all("weights" in each for each in found):
         weights = zip(*(each["weights"] for each in found), strict=True)
-        kept["weights"] = {who.name: mean(of) for who, of in zip(TOGETHER, weights, strict=True)}
+        kept["weights"] = {spec.name: mean(of) for spec, of in zip(TOGETHER, weights, strict=True)}
     return kept
 
 

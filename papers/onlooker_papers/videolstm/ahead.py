@@ -31,7 +31,7 @@ def train_ahead(
     Args:
         run: the folder of all cells.
         budget: what is computed, and with how much.
-        specs: models of the ablation; those that are attention_loss learn from the fewer clips of the curve, too.
+        specs: models of the ablation; those that have an attention loss learn from the fewer clips of the curve, too.
         mnist: folder of MNIST's idx files, or None.
         jobs: trainings side by side; None: one for every core. 1: none is computed ahead.
         times: also the model that says when.
@@ -44,16 +44,16 @@ def train_ahead(
     clips_of = ClipsOf(split_digits(mnist))
     # Seed by seed, for a process keeps the clips of one seed alone.
     tasks: dict[str, Task] = {}
-    for seed, clips, who in itertools.product(budget.seeds, (budget.clips, *budget.curve), specs):
+    for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), specs):
         whole = clips == budget.clips
-        if not whole and who not in GROUNDED:
+        if not whole and spec not in GROUNDED:
             continue
-        name, how = f"{who.name}-{clips}-seed{seed}", budget.training_on(clips)
+        name, how = f"{spec.name}-{clips}-seed{seed}", budget.training_on(clips)
         # All that is there is looked at before anything is trained.
-        there = read_memo(run / f"{name}.json", settings_of(who, clips, seed, clips_of, budget.counts, how))
-        more = ("localized", "explained") if whole and who in LOCATED else ()
+        there = read_memo(run / f"{name}.json", settings_of(spec, clips, seed, clips_of, budget.counts, how))
+        more = ("localized", "explained") if whole and spec in LOCATED else ()
         if there is None or not all((run / f"{name}-{part}.json").exists() for part in more):
-            tasks[name] = functools.partial(_of_model, run, budget, who, clips, seed, mnist)
+            tasks[name] = functools.partial(_of_model, run, budget, spec, clips, seed, mnist)
     for seed in budget.seeds if times else ():
         name = f"{timing.MODEL}-{budget.timing.clips}-seed{seed}"
         if not (run / f"{name}-segments.json").exists():
@@ -63,13 +63,13 @@ def train_ahead(
 
 
 def _of_model(
-    run: Path, budget: Budget, who: ModelSpec, clips: int, seed: int, mnist: Path | None
+    run: Path, budget: Budget, spec: ModelSpec, clips: int, seed: int, mnist: Path | None
 ) -> Mapping[str, Any]:
     clips_of, counts = _clips_of(mnist, seed, FRAMES, ALWAYS), budget.counts
-    found = compete(run, who, clips, seed, clips_of, counts, budget.training_on(clips), bar=False)
-    if clips == budget.clips and who in LOCATED:
-        compete_localized(run, who, clips, seed, clips_of, counts)
-        compete_explained(run, who, clips, seed, clips_of, counts)
+    found = compete(run, spec, clips, seed, clips_of, counts, budget.training_on(clips), bar=False)
+    if clips == budget.clips and spec in LOCATED:
+        compete_localized(run, spec, clips, seed, clips_of, counts)
+        compete_explained(run, spec, clips, seed, clips_of, counts)
     return found
 
 

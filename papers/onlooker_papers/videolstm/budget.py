@@ -32,7 +32,7 @@ class Budget:
     Args:
         name: in words, for the page.
         clips: that every model learns from.
-        curve: other numbers of clips for the attention_loss models, in equally many steps.
+        curve: other numbers of clips for the models with an attention loss, in equally many steps.
         seeds: of each.
         counts: `validation` and `test` clips.
         training: epochs and the rest.

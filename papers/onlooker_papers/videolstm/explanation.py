@@ -1,4 +1,4 @@
-"""What attention shows of a model that classifies moving targets, beside Grad-CAM on the same model."""
+"""How well attention explains a classifier of moving targets, compared with Grad-CAM on the same model."""
 
 from typing import Any
 

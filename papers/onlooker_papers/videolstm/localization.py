@@ -1,4 +1,4 @@
-"""Where the digit that moves is, from attention learned from labels: boxes and tubes, scored beside simple guesses."""
+"""Where the moving digit is: boxes and tubes from attention learned from labels, compared with simple baselines."""
 
 from dataclasses import replace
 from typing import Any
@@ -40,4 +40,4 @@ def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
     flow = samples.shape[-1] if clips.modality == "flow" else recognizer.data.flow_channels
-    return localize.choose(recognizer, samples, list(clips.pictures[:count]), targets, flow, CANDIDATES)
+    return localize.choose(recognizer, samples, list(clips.images[:count]), targets, flow, CANDIDATES)

@@ -78,7 +78,7 @@ class MovingTarget:
         if not 1 <= self.num_digits <= self._cells**2:
             raise ValueError(
                 f"num_digits is {self.num_digits}, expected 1 to {self._cells**2}: so many squares of {self.side} "
-                f"pixels fit beside each other on a canvas of {self.canvas}"
+                f"pixels fit next to each other on a canvas of {self.canvas}"
             )
         if self.frames < 2:
             raise ValueError(f"frames is {self.frames}, expected at least 2: nothing moves in one frame")
@@ -115,7 +115,7 @@ class MovingTarget:
 
     @property
     def _cells(self) -> int:
-        """Squares of a digit's size beside each other on the canvas."""
+        """Squares of a digit's size next to each other on the canvas."""
         return self.canvas // self.side
 
     @cached_property

@@ -143,7 +143,7 @@ def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[Cl
 
 @dataclass(frozen=True)
 class _Runs:
-    """The trainings of one split, each in a folder with a cell beside it."""
+    """The trainings of one split, each in a folder with a cell next to it."""
 
     folder: Path
     root: Path

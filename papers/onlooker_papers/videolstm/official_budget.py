@@ -14,7 +14,7 @@ MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it 
 BOTH = "motion + convalstm-flow"
 # What localizes, and its video-mAP in per cent at .2 on UCF101-24, learned from class labels; as commonly cited.
 CITED_VIDEO_MAP_20 = 36.9
-# Late fusion: a run that sees the picture, and one that sees the flow; the last is VideoLSTM with both streams.
+# Late fusion: a run that sees the image, and one that sees the flow; the last is VideoLSTM with both streams.
 FUSED = {
     "convalstm-rgb + convlstm-flow": ("convalstm-rgb", "convlstm-flow"),
     "convalstm-rgb + convalstm-flow": ("convalstm-rgb", "convalstm-flow"),

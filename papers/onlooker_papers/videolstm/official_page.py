@@ -45,7 +45,7 @@ def write_page(
         )
     page.figures(
         [
-            _figure(models["convalstm-rgb"], "ConvALSTM on the picture"),
+            _figure(models["convalstm-rgb"], "ConvALSTM on RGB"),
             _figure(models[MOTION], "attention that follows motion"),
             _figure(fused[BOTH], f"two streams: {BOTH}"),
         ]
@@ -57,8 +57,8 @@ def write_page(
     page.text(_differences(budget))
     page.heading("Where they looked")
     for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
-        picture = folder / name / "attention.png"
-        page.figure(picture.read_bytes(), f"{name}: test clips drawn by lot; more in its own report.", wide=True)
+        image = folder / name / "attention.png"
+        page.figure(image.read_bytes(), f"{name}: test clips drawn at random; more in its own report.", wide=True)
     _how_they_learned(page, folder)
     if figures["left_out"]:
         page.heading("Clips left out")
@@ -78,12 +78,12 @@ def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figur
     page.table(
         _rows(models, official.cited if split == 1 else {}),
         ["", *(WORDS[name] for name in SINGLE)],
-        f"Test clips right, the mean of {budget.windows} windows of {budget.frames} frames. *Frames*: the share of "
+        f"Test clips correct, the mean of {budget.windows} windows of {budget.frames} frames. *Frames*: the share of "
         f"their frames at which the class is right. *Cited*: Li et al. 2016 on split 1, {CITED}; their encoders were "
         "trained on the set.",
     )
     alone = models[MOTION]
-    rows = [["motion: the flow says where to look at the picture", *_accuracies(alone), None, None]]
+    rows = [["motion: the flow says where to attend in RGB", *_accuracies(alone), None, None]]
     for name, found in figures["fused"].items():
         weights = " : ".join(f"{weight:.2f}" for weight in found["weights"])
         cited = f"{official.cited_together} %" if name == BOTH else None
@@ -154,7 +154,7 @@ def _differences(budget: Budget) -> str:
     )
     items = (
         f"The encoder ({budget.encoder}, frames of {budget.size} pixels) keeps {weights}. Those of the paper were "
-        "trained on pictures and flow of the set.",
+        "trained on images and flow of the set.",
         "Flow is DIS instead of TV-L1: between upright frames whose shorter side is at most 256 pixels, clipped to ±20 "
         "pixels of 256, in 8 bit.",
         f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, {training.epochs} epochs in "
@@ -163,7 +163,7 @@ def _differences(budget: Budget) -> str:
         "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
         "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
         "`lstm` sees the average over the places of the map, not the vector behind it.",
-        "`motion` begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published. How kernels "
+        "`motion` begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published. How kernels "
         "of 3×3 become those of 1×1 the paper does not say: here by their middle.",
         "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
     )

@@ -13,7 +13,7 @@ from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import set_name
 from onlooker_papers.videolstm.budget import ClipsBudget
 
-# A single frame and the models of Li et al. 2016 in their order, the report's, flow beside the picture, attention that
+# A single frame and the models of Li et al. 2016 in their order, the report's, flow next to RGB, attention that
 # follows it, two streams together.
 MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,ensemble"
 RESULTS = "videolstm-clips"
@@ -40,7 +40,7 @@ def compete_on_clips(
 
     Args:
         run: gets the folders, by the names of the sets.
-        folders: of clips, one class a sub-folder, and the command that makes the figures of each.
+        folders: of clips, one sub-folder per class, and the command that makes the figures of each.
         budget: with how much.
         results: a folder for `videolstm-clips.json`; None: the figures are in `run` alone.
         jobs: trainings side by side, one thread each; None: one for every core.

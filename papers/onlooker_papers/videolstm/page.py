@@ -1,4 +1,4 @@
-"""The page of VideoLSTM's ablation: the moving target, real clips beside it, and what is published beside both."""
+"""The page of VideoLSTM's ablation: the moving target, real clips, and the published figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ from onlooker.runs.compare import table
 from onlooker.runs.localize import frame_answers
 from onlooker.runs.train import read_curves
 from onlooker.video.flow import to_pixels
-from onlooker_papers.videolstm.ablation import BEST, FLOW, FUSED, GROUNDED, MOTION, PICTURE
+from onlooker_papers.videolstm.ablation import BEST, FLOW, FUSED, GROUNDED, MOTION, RGB
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.official_budget import SETS, SINGLE
 from onlooker_papers.videolstm.official_page import CITED, WORDS
@@ -28,8 +28,8 @@ from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL
 
 # A plot holds as many lines as there are colors that are told apart.
 _PLOTS = {
-    "the picture alone": (*SINGLE, GROUNDED[0].name),
-    "the flow, alone and with the picture": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
+    "RGB alone": (*SINGLE, GROUNDED[0].name),
+    "the flow, alone and with RGB": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
 }
 
 
@@ -51,8 +51,8 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
     best = models[BEST.name]
     page.figures(
         [
-            (percent(best["accuracy"]), "of unseen clips right: attention that follows motion", "chance: 10 %"),
-            (percent(models[PICTURE.name]["accuracy"]), "attention that sees the picture alone", "equal budget"),
+            (percent(best["accuracy"]), "of unseen clips correct: attention that follows motion", "chance: 10 %"),
+            (percent(models[RGB.name]["accuracy"]), "attention that sees RGB alone", "equal budget"),
             (percent(best["pointing"]), "of frames: the map's peak is on the digit that moves",
              f"a map without a peak: {percent(best['uniform'])}"),
         ]
@@ -72,10 +72,10 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
         _curve(page, figures, budget)
     _where_and_when(page, figures, budget, seeds)
     page.heading("Where it looked")
-    picture = run / "attention.png"
-    write_png(picture, sheet(list(_looks(run, budget, sides))))
+    image = run / "attention.png"
+    write_png(image, sheet(list(_looks(run, budget, sides))))
     page.figure(
-        picture.read_bytes(),
+        image.read_bytes(),
         "Unseen clips; the box is the true place, which no model was told. Below each the optical flow that *motion* "
         "sees: the hue says where to, the strength how far, white is rest.",
         wide=True,
@@ -114,13 +114,13 @@ def _beside_the_paper(page: Page, models: Mapping[str, Any], on_clips: Mapping[s
     for official in SETS.values():
         title = official.published.title
         for stream, figures in official.cited.items():
-            words = "picture" if stream == "rgb" else stream
+            words = "RGB" if stream == "rgb" else stream
             rows.append([f"*{title}, {words}, cited*", *(f"{figure:.1f} %" for figure in figures), None, None])
         rows.append([f"*{title}, both, cited*", *[None] * len(SINGLE), None, f"{official.cited_together:.1f} %"])
     page.table(
         rows,
         ["set, stream", *(WORDS[name] for name in SINGLE), "motion", "VideoLSTM"],
-        f"Test clips right. *Cited*: Li et al. 2016, {CITED}, on UCF101 (split 1) and HMDB-51, with encoders that were "
+        f"Test clips correct. *Cited*: Li et al. 2016, {CITED}, on UCF101 (split 1) and HMDB-51, with encoders "
         "trained on the set. **Other sets, other encoders: the rows of one set compare with each other, not with those "
         "of another.** `motion`: attention that follows the flow; VideoLSTM: the two streams together, here `motion` "
         "and `convlstm` on the flow, with weights that validation clips choose.",
@@ -134,7 +134,7 @@ def _in_columns(title: str, accuracy: Mapping[str, float]) -> list[list[str | No
         return percent(accuracy[name]) if name in accuracy else None
 
     return [
-        [f"{title}, picture", *(shown(name) for name in SINGLE), None, None],
+        [f"{title}, RGB", *(shown(name) for name in SINGLE), None, None],
         [f"{title}, flow", *(shown(f"{name}-flow") for name in SINGLE), None, None],
         [f"{title}, both", *[None] * len(SINGLE), shown(MOTION.name), shown(FUSED)],
     ]
@@ -154,7 +154,7 @@ def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) ->
             rows,
             [f"{name}: model", *columns[1:]],
             f"{of['test_videos']} test clips; the majority class is what one and the same answer reaches. Where they "
-            f"looked: `clips/{name}/report.html` beside this page.",
+            f"looked: `clips/{name}/report.html` next to this page.",
         )
 
 
@@ -174,8 +174,8 @@ def _curves(page: Page, title: str, runs: Mapping[str, Path]) -> None:
         found = {name: read_curves(runs[name]) for name in names}
         for side in ("training", "validation"):
             if lines := {name: curves[side] for name, curves in found.items() if curves is not None}:
-                picture = to_svg(loss_and_accuracy(lines))
-                page.figure(picture, f"{title}, {words}: {side} clips, each epoch, one seed.", wide=True)
+                image = to_svg(loss_and_accuracy(lines))
+                page.figure(image, f"{title}, {words}: {side} clips, each epoch, one seed.", wide=True)
 
 
 def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:
@@ -214,10 +214,10 @@ def _accuracies(page: Page, models: Mapping[str, Any], budget: Budget, seeds: st
     ]
     page.table(
         rows,
-        ["model", "clips right", "frames right", "peak on the digit that moves", "parameters"],
+        ["model", "clips correct", "frames correct", "peak on the digit that moves", "parameters"],
         f"Means over {seeds} ± their spread; {budget.training.epochs} epochs each. A frame is right when its own "
         "answer is; a clip's answer is the mean over its frames. *flow* sees the optical flow alone; "
-        f"*motion* sees the picture where the flow says; *fused*: {_fused_words(models)}; *grounded*: what "
+        f"*motion* sees RGB where the flow points; *fused*: {_fused_words(models)}; *grounded*: what "
         "is attended must also tell the class by itself while the model learns.",
     )
     page.figure(
@@ -255,10 +255,10 @@ def _where_and_when(page: Page, figures: Mapping[str, Any], budget: Budget, seed
     page.heading("What a map shows, and what it does not")
     page.table(
         _explained_rows(figures["explained"]),
-        ["map", "peak on the digit that moves", "clips right", "its part blanked", "a part by lot blanked"],
-        f"Means over {seeds}. Of each frame the tenth that a map gives most weight is blanked, or the same shapes in "
-        "another place by lot. Where the model goes by what the map shows, the first costs more. Grad-CAM (Selvaraju "
-        "et al. 2017) is asked for the class that the model says.",
+        ["map", "peak on the digit that moves", "clips correct", "its part blanked", "a random part blanked"],
+        f"Means over {seeds}. Of each frame the tenth that a map gives most weight is blanked, or the same shapes at "
+        "a random place. Where the model uses what the map shows, the first costs more. Grad-CAM (Selvaraju et al. "
+        "2017) is that of the predicted class.",
     )
 
 
@@ -301,11 +301,11 @@ def _looks(run: Path, budget: Budget, sides: Sides) -> Iterator[tuple[str, Any]]
     """The same test clips through both attentions, and the flow that one of them sees."""
     clips = TargetClips(sides.test, 2, 5)
     seen = {}
-    for who in GROUNDED:
-        recognizer = load(run / f"{who.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
-        seen[who.name] = frame_answers(recognizer, clips.seen_as(who.modality).frames())
-    for i, (picture, target) in enumerate(zip(clips.pictures, clips.batch.targets.tolist(), strict=True)):
-        frames, true = torch.from_numpy(picture).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
+    for spec in GROUNDED:
+        recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
+        seen[spec.name] = frame_answers(recognizer, clips.seen_as(spec.modality).frames())
+    for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
+        frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention) in seen.items():
             assert attention is not None
             drawn = boxes(enlarge(overlay(frames, attention[i])), true, size=(SIZE, SIZE))

@@ -1,4 +1,4 @@
-"""How well one thing in each clip is found, from scores and attention, beside guesses that need no attention."""
+"""How well one object per clip is localized from scores and attention, compared with baselines without attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class TrueBoxes:
     """Clips in each of which one thing is to be found, and where it is.
 
     Args:
-        pictures: `B T H W C`, uint8, in which the largest thing that moves is looked for.
-        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `pictures`; NaN in frames in which there is nothing to find.
+        images: `B T H W C`, uint8, in which the largest thing that moves is looked for.
+        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames in which there is nothing to find.
         targets: `B`, the class of each clip, as a place in `classes`.
         classes: the `K` class names.
 
@@ -41,16 +41,16 @@ class TrueBoxes:
             outside its frame.
     """
 
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     targets: Sequence[int]
     classes: Sequence[str]
 
     def __post_init__(self) -> None:
-        B, T = self.pictures.shape[:2]
-        if self.pictures.ndim != 5 or self.boxes.shape != (B, T, 4) or len(self.targets) != B:
+        B, T = self.images.shape[:2]
+        if self.images.ndim != 5 or self.boxes.shape != (B, T, 4) or len(self.targets) != B:
             raise ValueError(
-                f"pictures have shape {self.pictures.shape}, boxes {self.boxes.shape}, and there are "
+                f"images have shape {self.images.shape}, boxes {self.boxes.shape}, and there are "
                 f"{len(self.targets)} targets; expected B T H W C, B T 4 and B"
             )
         if not self.there.any(1).all():
@@ -62,13 +62,13 @@ class TrueBoxes:
             corners = ", ".join(f"{value:g}" for value in self.boxes[b, t].tolist())
             raise ValueError(
                 f"clip {b}, frame {t}: no box in a frame of {width}×{height} pixels: {corners}; expected x1 y1 x2 y2 "
-                "with x1 < x2 and y1 < y2, in pixels of the pictures"
+                "with x1 < x2 and y1 < y2, in pixels of the images"
             )
 
     @property
     def size(self) -> tuple[int, int]:
         """H and W."""
-        return self.pictures.shape[2], self.pictures.shape[3]
+        return self.images.shape[2], self.images.shape[3]
 
     @property
     def there(self) -> NDArray[np.bool_]:
@@ -81,7 +81,7 @@ def localization_figures(
     attention: NDArray[np.float32],
     truth: TrueBoxes,
     parameters: LocalizationParameters,
-    pictures: NDArray[np.uint8] | None = None,
+    images: NDArray[np.uint8] | None = None,
     grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """How well the thing is found, and how well guesses without attention find it, with the same classes.
@@ -92,7 +92,7 @@ def localization_figures(
         truth: the `B` clips, with their boxes.
         parameters: how boxes are cut and linked; chosen without these clips. An `onset` above 0 trims tubes to when
             the class is probable; without, a tube is as long as the clip.
-        pictures: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
+        images: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
         grad_cam: `B T h w`, maps of the same model that need no attention.
 
     Returns:
@@ -108,11 +108,11 @@ def localization_figures(
     center = np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32)
     plain = LocalizationParameters(onset=parameters.onset)
     frames = scores.shape[1]
-    own = truth.pictures if pictures is None else pictures
+    own = truth.images if images is None else images
     guesses = {
         "center": [always(center, frames)] * len(scores),
         "frame": [always(whole, frames)] * len(scores),
-        "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.pictures],
+        "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
         "map": [find_boxes(maps, pixels, plain) for maps, pixels in zip(attention, own, strict=True)],
     }
     if grad_cam is not None:

@@ -75,7 +75,7 @@ def reproduce(
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    specs = {who.name: who for who in ENTRANTS}
+    specs = {spec.name: spec for spec in ENTRANTS}
     if only is not None and only not in (*PARTS, *specs):
         raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *specs))}")
     check_sets(clips)
@@ -160,24 +160,24 @@ def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = 
     def row(figures: Mapping[str, Any], name: str, clips: int, part: str = "") -> Row:
         return Row.of(figures, *(run / f"{name}-{clips}-seed{seed}{part}.json" for seed in budget.seeds))
 
-    def trained(who: ModelSpec, clips: int) -> Row:
+    def trained(spec: ModelSpec, clips: int) -> Row:
         how = budget.training_on(clips)
-        seeds = [compete(run, who, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds]
-        return row(summary(seeds), who.name, clips)
+        seeds = [compete(run, spec, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds]
+        return row(summary(seeds), spec.name, clips)
 
-    def measured(compute: Callable[..., dict[str, Any]], who: ModelSpec, part: str) -> Row:
-        seeds = [compute(run, who, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        return row(_means(seeds), who.name, budget.clips, part)
+    def measured(compute: Callable[..., dict[str, Any]], spec: ModelSpec, part: str) -> Row:
+        seeds = [compute(run, spec, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        return row(_means(seeds), spec.name, budget.clips, part)
 
-    rows: dict[Key, Row] = {("models", who.name): trained(who, budget.clips) for who in specs}
+    rows: dict[Key, Row] = {("models", spec.name): trained(spec, budget.clips) for spec in specs}
     if {*TOGETHER} <= {*specs}:
         seeds = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
         rows["models", FUSED] = row(summary(seeds), FUSED, budget.clips)
-    for who in GROUNDED:
-        rows |= {("curve", who.name, str(clips)): trained(who, clips) for clips in budget.curve if who in specs}
-    located = [who for who in LOCATED if who in specs]
-    rows |= {("localized", who.name): measured(compete_localized, who, "-localized") for who in located}
-    return rows | {("explained", who.name): measured(compete_explained, who, "-explained") for who in located}
+    for spec in GROUNDED:
+        rows |= {("curve", spec.name, str(clips)): trained(spec, clips) for clips in budget.curve if spec in specs}
+    located = [spec for spec in LOCATED if spec in specs]
+    rows |= {("localized", spec.name): measured(compete_localized, spec, "-localized") for spec in located}
+    return rows | {("explained", spec.name): measured(compete_explained, spec, "-explained") for spec in located}
 
 
 def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Clips of a moving target as samples: the picture, its optical flow, or both, for a fixed number of clips."""
+"""Clips of a moving target as samples: the image, its optical flow, or both, for a fixed number of clips."""
 
 import numpy as np
 import torch
@@ -49,9 +49,9 @@ class TargetClips(Dataset[Sample]):
     ) -> None:
         self.modality = streams
         self.batch: TargetBatch = MovingTarget(digits, frames=frames, event=event).batch(count, seed=seed)
-        self.pictures: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
+        self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(streams).flow_limit
-        fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.pictures]
+        fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.images]
         self.flow: NDArray[np.uint8] = np.stack(fields)  # B T H W 2
 
     def seen_as(self, streams: Modality) -> "TargetClips":
@@ -61,10 +61,10 @@ class TargetClips(Dataset[Sample]):
         return other
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        parts = [self.pictures[index]] if self.modality != "flow" else []
+        parts = [self.images[index]] if self.modality != "flow" else []
         parts += [self.flow[index]] if self.modality != "rgb" else []
         return torch.from_numpy(np.concatenate(parts, -1)), int(self.batch.targets[index]), index
 
@@ -72,7 +72,7 @@ class TargetClips(Dataset[Sample]):
     def truth(self) -> TrueBoxes:
         """Where the digit that moves is."""
         boxes = self.batch.boxes[:, :, 0].numpy()
-        return TrueBoxes(self.pictures, boxes, self.batch.targets.tolist(), CLASSES)
+        return TrueBoxes(self.images, boxes, self.batch.targets.tolist(), CLASSES)
 
     def frames(self) -> Tensor:
         """All clips: `B T H W C`, uint8."""

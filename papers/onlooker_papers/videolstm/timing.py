@@ -56,7 +56,7 @@ def learn(
     """Train the model on so many clips; `parameters` and `validation`, its accuracy there.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file beside it.
+        run: gets the training's folder with the model, and the cell's file next to it.
         clips: that it learns from, in every epoch the same.
         seed: of its weights, and of its clips.
         clips_of: where clips come from.

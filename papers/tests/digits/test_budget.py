@@ -8,11 +8,11 @@ def test_budgets_compute_every_cell_that_the_paper_has() -> None:
     for budget in (STANDARD, FULL):
         assert tuple(budget.slow) == VARIANTS
         assert budget.rounds["lstm"] == 300
-        assert {variant for entry in budget.entries if entry.who.encoder == "stn:2" for variant in entry.variants} == {
+        assert {variant for entry in budget.entries if entry.spec.encoder == "stn:2" for variant in entry.variants} == {
             *VARIANTS
         }
     assert all(recipes["published"] == 5 for recipes in FULL.passes.values())
     for encoder in ("lenet", "stn", "dcn"):
         for stages in (1, 2):
-            trained = [e.variants for e in FULL.entries if (e.who.encoder, e.who.stages) == (encoder, stages)]
+            trained = [e.variants for e in FULL.entries if (e.spec.encoder, e.spec.stages) == (encoder, stages)]
             assert trained == [VARIANTS]

@@ -1,4 +1,4 @@
-"""The digit pictures show the pixels they were given, and windows and displacements where they are."""
+"""The digit images show the pixels they were given, and windows and displacements where they are."""
 
 import math
 
@@ -30,14 +30,14 @@ def pixels(figure, dpi=160):
     return cv2.imdecode(np.frombuffer(to_png(figure, dpi), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def place(picture, axes, dpi=160):
+def place(image, axes, dpi=160):
     """The part of a rendered figure that a cell covers; whole dots are checked, not rounded away."""
     x, y, width, height = axes.get_position().bounds
-    H, W = picture.shape[:2]
+    H, W = image.shape[:2]
     edges = np.array([x * W, (x + width) * W, (1 - y - height) * H, (1 - y) * H])
     np.testing.assert_allclose(edges, np.rint(edges), atol=1e-6)
     left, right, top, bottom = np.rint(edges).astype(int)
-    return picture[top:bottom, left:right]
+    return image[top:bottom, left:right]
 
 
 def words(figure):
@@ -48,8 +48,8 @@ def corners(patch):
     return patch.get_xy()[:4].tolist()
 
 
-def same_color(picture, color, tolerance=40):
-    return (np.abs(picture.astype(int) - np.array(to_rgba(color)[:3]) * 255) < tolerance).all(-1)
+def same_color(image, color, tolerance=40):
+    return (np.abs(image.astype(int) - np.array(to_rgba(color)[:3]) * 255) < tolerance).all(-1)
 
 
 # --- figure 3
@@ -58,11 +58,11 @@ def same_color(picture, color, tolerance=40):
 def test_a_row_shows_the_frames_of_one_video_each_pixel_a_square():
     batch = noise_batch()
     figure = variants({"normal": batch, "scale": batch}, every=5, columns=10, with_boxes=False)
-    picture = pixels(figure)
+    image = pixels(figure)
     assert len(figure.axes) == 6
     for axes, t in zip(figure.axes, (0, 5, 10, 0, 5, 10), strict=True):
         expected = batch.video[0, t, 0].numpy().repeat(2, 0).repeat(2, 1)
-        assert np.abs(place(picture, axes)[..., 0].astype(int) - expected).max() <= 1
+        assert np.abs(place(image, axes)[..., 0].astype(int) - expected).max() <= 1
 
 
 def test_rows_are_labeled_with_variants_and_columns_with_frames():
@@ -73,7 +73,7 @@ def test_rows_are_labeled_with_variants_and_columns_with_frames():
     assert len(variants({"normal": batch}, every=1, columns=4).axes) == 4
 
 
-def test_labels_stand_beside_the_frames_and_inside_the_picture():
+def test_labels_stand_beside_the_frames_and_inside_the_image():
     figure = variants(dict.fromkeys(VARIANTS, noise_batch(50)))
     figure.draw_without_rendering()
     left = min(axes.get_window_extent().x0 for axes in figure.axes)
@@ -197,9 +197,9 @@ def test_cells_do_not_overlap_whatever_the_number_of_windows():
 
 def test_deformed_is_the_equation_pixel_by_pixel():
     generator = torch.Generator().manual_seed(0)
-    picture = torch.randint(0, 256, (9, 12), dtype=torch.uint8, generator=generator)
+    image = torch.randint(0, 256, (9, 12), dtype=torch.uint8, generator=generator)
     field = 6 * torch.rand(2, 9, 12, generator=generator) - 3
-    gray = lambda x, y: float(picture[y, x]) if 0 <= x < 12 and 0 <= y < 9 else 0.0  # noqa: E731
+    gray = lambda x, y: float(image[y, x]) if 0 <= x < 12 and 0 <= y < 9 else 0.0  # noqa: E731
     for y in range(9):
         for x in range(12):
             at_x, at_y = x + field[0, y, x].item(), y + field[1, y, x].item()
@@ -207,23 +207,23 @@ def test_deformed_is_the_equation_pixel_by_pixel():
             across, down = at_x - left, at_y - top
             upper = (1 - across) * gray(left, top) + across * gray(left + 1, top)
             lower = (1 - across) * gray(left, top + 1) + across * gray(left + 1, top + 1)
-            assert abs(deformed(picture, field)[y, x].item() - ((1 - down) * upper + down * lower)) <= 0.51
+            assert abs(deformed(image, field)[y, x].item() - ((1 - down) * upper + down * lower)) <= 0.51
 
 
 def test_a_field_of_zeros_changes_nothing_and_a_constant_one_shifts():
-    picture = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(deformed(picture, torch.zeros(2, 64, 64)), picture)
+    image = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(deformed(image, torch.zeros(2, 64, 64)), image)
     shift = torch.stack((torch.full((64, 64), 3.0), torch.full((64, 64), -2.0)))
-    assert torch.equal(deformed(picture, shift)[2:, :-3], picture[:-2, 3:])
+    assert torch.equal(deformed(image, shift)[2:, :-3], image[:-2, 3:])
 
 
 def test_a_row_shows_picture_arrows_grid_and_result():
-    picture = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     field = torch.stack((torch.full((64, 64), 3.0), torch.full((64, 64), -4.0)))
-    figure = deformation(picture, {"window 7\nas published": field, "none": 0 * field})
+    figure = deformation(image, {"window 7\nas published": field, "none": 0 * field})
     first, arrows, grid, result = figure.axes[:4]
     rendered = pixels(figure)
-    for axes, shown in ((first, picture), (result, deformed(picture, field))):
+    for axes, shown in ((first, image), (result, deformed(image, field))):
         expected = shown.numpy().repeat(6, 0).repeat(6, 1)
         assert np.abs(place(rendered, axes)[..., 0].astype(int) - expected).max() <= 1
     (quiver,) = arrows.collections
@@ -276,10 +276,10 @@ def test_what_cannot_be_drawn_is_an_error():
     ):
         with pytest.raises(ValueError, match=r"two: frames are .* and windows .*, expected N 1 H W and N 2 3, or N G"):
             windows({"two": (wrong, thetas)})
-    picture = torch.zeros(64, 64, dtype=torch.uint8)
+    image = torch.zeros(64, 64, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"w7: the field is \(2, 32, 64\), expected 2 64 64"):
-        deformation(picture, {"w7": torch.zeros(2, 32, 64)})
-    with pytest.raises(ValueError, match=r"0 fields for a picture of torch\.uint8"):
-        deformation(picture, {})
-    with pytest.raises(ValueError, match=r"a picture of torch\.float32 \(64, 64\)"):
-        deformation(picture.float(), {"w7": torch.zeros(2, 64, 64)})
+        deformation(image, {"w7": torch.zeros(2, 32, 64)})
+    with pytest.raises(ValueError, match=r"0 fields for a image of torch\.uint8"):
+        deformation(image, {})
+    with pytest.raises(ValueError, match=r"a image of torch\.float32 \(64, 64\)"):
+        deformation(image.float(), {"w7": torch.zeros(2, 64, 64)})

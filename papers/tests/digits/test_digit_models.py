@@ -67,6 +67,6 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
 
 
 def test_what_has_its_own_windows_is_named_once() -> None:
-    who = DigitModel("tracks:3", model="tracks")
-    assert (who.name, who.looks) == ("tracks-3-end-to-end", {"things": 3})
+    spec = DigitModel("tracks:3", model="tracks")
+    assert (spec.name, spec.looks) == ("tracks-3-end-to-end", {"things": 3})
     assert DigitModel("stn:2", model="convnet").looks == {"encoder": "stn:2"}

@@ -54,7 +54,7 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
 def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: Sides
 ) -> None:
-    who, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
+    spec, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
 
     def score(_: object, videos: Batch) -> dict[str, float]:
         seen.append(videos.video)
@@ -65,21 +65,21 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     )
 
     def train(*_: object) -> tuple[Recognizer, dict[str, float]]:
-        model.save(tmp_path / "normal" / who.name / "model")
+        model.save(tmp_path / "normal" / spec.name / "model")
         return model, {"validation": 0.0}
 
     monkeypatch.setattr(held_out, "score", score)
     monkeypatch.setattr(held_out, "train", train)
-    of = tmp_path, "normal", who, 3, sides
-    held_out.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    of = tmp_path, "normal", spec, 3, sides
+    held_out.compete(tmp_path, tmp_path, "normal", spec, 1, 3, sides)
     assert held_out.validate(*of) == held_out.validate(*of) == 0.25
     assert len(seen) == 2  # the test, and validation once
     expected = MovingDigits(sides.validation, "normal", frames=held_out.FRAMES).batch(3, seed=3).video
     assert torch.equal(seen[1], expected)
-    # Trained anew, it is judged anew.
-    (tmp_path / "normal" / f"{who.name}.json").unlink()
+    # Trained again, it is judged again.
+    (tmp_path / "normal" / f"{spec.name}.json").unlink()
     right = {"accuracy": 0.75}
-    held_out.compete(tmp_path, tmp_path, "normal", who, 1, 3, sides)
+    held_out.compete(tmp_path, tmp_path, "normal", spec, 1, 3, sides)
     assert held_out.validate(*of) == 0.75
 
 

@@ -163,7 +163,7 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     of_scale = read_json(run / "run" / "figures.json")["figures"]["held-out"]["scale"]
     chain = ("ceiling", READER.name, TOGETHER.name)
     alone, reader, together = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
-    seen = {name: who.batch for name, who in held_out.CEILINGS.items()}  # a single batch each
+    seen = {name: spec.batch for name, spec in held_out.CEILINGS.items()}  # a single batch each
     assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
     assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
@@ -257,7 +257,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
     shutil.copytree(run / "run", tmp_path / "run")
     of_encoder = tmp_path / "run" / "pretraining" / "lenet-one-cycle"
     shutil.copy(run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors", of_encoder / "model")
-    digits, who = split_digits(), TINY.entries[-1].who
+    digits, spec = split_digits(), TINY.entries[-1].spec
     encoders = tmp_path / "run" / "pretraining"
     rounds = {**TINY.rounds, **TINY.baselines}
     with pytest.raises(ValueError, match=r"normal-lenet.json: made with other settings \(weights\)"):
@@ -265,7 +265,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
             tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
         )
     with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
-        held_out.compete(tmp_path / "run" / "held-out", encoders, "normal", who, 1, TINY.tests, digits)
+        held_out.compete(tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits)
     with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
         hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
 

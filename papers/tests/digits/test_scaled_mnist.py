@@ -24,12 +24,12 @@ def enlarged(image, side):
 @pytest.mark.parametrize("side", [64, 45])
 def test_it_equals_scipy_with_the_matrices_of_keras(digits, side):
     scaled = ScaledDigits(digits, size=side)
-    pictures, labels = scaled.batch(torch.arange(20), seed=3)
+    images, labels = scaled.batch(torch.arange(20), seed=3)
     zooms, shifts = scaled.transforms(20, seed=3)
     level = np.mean([enlarged(image, side) for image in digits.images])
     assert scaled.level == pytest.approx(level, abs=1e-4)
     assert labels.tolist() == digits.labels.tolist()
-    assert pictures.shape == (20, 1, side, side)
+    assert images.shape == (20, 1, side, side)
     for n in range(20):
         (zx, zy), (tx, ty) = zooms[n].tolist(), shifts[n].tolist()
         # random_transform: shift · zoom, then transform_matrix_offset_center; rows are Keras' first axis.
@@ -38,10 +38,10 @@ def test_it_equals_scipy_with_the_matrices_of_keras(digits, side):
         there, back = np.eye(3), np.eye(3)
         there[:2, 2], back[:2, 2] = middle, -middle
         matrix = there @ matrix @ back
-        picture = affine_transform(
+        image = affine_transform(
             enlarged(digits.images[n], side), matrix[:2, :2], matrix[:2, 2], order=1, mode="nearest"
         )
-        assert np.allclose(pictures[n, 0].numpy(), (picture - level) / 255, atol=2e-4)
+        assert np.allclose(images[n, 0].numpy(), (image - level) / 255, atol=2e-4)
 
 
 def test_factors_and_shifts_fill_their_ranges(digits):
@@ -58,9 +58,9 @@ def test_factors_and_shifts_fill_their_ranges(digits):
 
 def test_without_zoom_and_shift_it_is_the_digit_in_full_size(digits):
     scaled = ScaledDigits(digits, zoom=(1, 1), shift=0, mean=0)
-    pictures, _ = scaled.batch(torch.tensor([4, 2]), seed=0)
-    for picture, index in zip(pictures, (4, 2), strict=True):
-        assert np.allclose(picture[0].numpy() * 255, enlarged(digits.images[index], 64), atol=1e-3)
+    images, _ = scaled.batch(torch.tensor([4, 2]), seed=0)
+    for image, index in zip(images, (4, 2), strict=True):
+        assert np.allclose(image[0].numpy() * 255, enlarged(digits.images[index], 64), atol=1e-3)
 
 
 def test_equal_seeds_give_equal_pictures_and_others_do_not(digits):
@@ -75,9 +75,9 @@ def test_digits_for_testing_take_the_mean_of_those_for_training():
     against = ScaledDigits(test.digits, mean=train.level)
     assert against.level == train.level != test.level
     # Zoomed out by 1.75 on average, digits leave about a third of their ink's share: darker than the mean.
-    pictures, _ = train.batch(torch.arange(1000), seed=0)
-    assert -0.12 < pictures.mean() < -0.05
-    assert pictures.amin().item() == pytest.approx(-train.level / 255, abs=1e-6)
+    images, _ = train.batch(torch.arange(1000), seed=0)
+    assert -0.12 < images.mean() < -0.05
+    assert images.amin().item() == pytest.approx(-train.level / 255, abs=1e-6)
 
 
 @pytest.mark.parametrize(

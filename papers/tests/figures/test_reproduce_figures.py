@@ -72,7 +72,7 @@ def test_who_knows_is_right_and_who_does_not_is_not(knowing: Knowing) -> None:
     assert found["segments"]["whole"]["segment_map_50_95"] < 1.0
     assert set(found["segments"]) == {"memory", "attended", "whole"}
     assert found["video_map_20"] > 0.8
-    assert found["in_picture"]["video_map_20"] == found["video_map_20"], "this one sees the picture"
+    assert found["in_picture"]["video_map_20"] == found["video_map_20"], "this one sees the image"
     assert found["baselines"]["frame"]["video_map_50"] == 0
     knowing.blind = True
     wrong = figures.score(knowing, knowing.clips, knowing.truth, knowing.localization)

@@ -232,7 +232,10 @@ def test_without_a_set_it_takes_the_clips_at_hand_and_says_so(
     run = tmp_path / "run"
     result = call("--quick", "--epochs", 1, "--run", run, "--results", tmp_path / "results")
     assert result.exit_code == 0, result.output
-    assert "HMDB-51 is not given: on the clips at hand, squares; the published figure is not theirs" in result.output
+    assert (
+        "HMDB-51 is not given: on the clips of $ONLOOKER_DATA, squares; the published figure is not theirs"
+        in result.output
+    )
     stored = read_json(tmp_path / "results" / "hmdb10.json")
     figures = stored["figures"]["squares/"]
     assert stored["command"] == "onlooker reproduce hmdb10 --clips squares --results results --quick"

@@ -26,12 +26,12 @@ def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(digits: Digi
         small = moving._images[made.indices[b]].numpy()
         for t in (0, 7, 19):
             canvas = np.zeros((64, 64), np.uint8)
-            for picture, box in zip(small, made.boxes[b, t].tolist(), strict=True):
-                rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
+            for image, box in zip(small, made.boxes[b, t].tolist(), strict=True):
+                rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
                 top, left = int(box[1]) - rows[0], int(box[0]) - columns[0]
                 assert box == [left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1]
                 part = canvas[top : top + 20, left : left + 20]
-                np.maximum(part, picture, out=part)
+                np.maximum(part, image, out=part)
             assert np.array_equal(made.video[b, t, 0].numpy(), canvas)
 
 

@@ -104,7 +104,7 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
         (row,) = (cells for cells in rows if f">{name}</td>" in cells)
         assert f">{percent(found['frame_accuracy'])}</td>" in row
     assert "<li>Flow is DIS instead of TV-L1" in page
-    assert "begins with the trained ConvLSTM of the flow and ConvALSTM of the picture, as published" in page
+    assert "begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published" in page
 
 
 def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Path) -> None:

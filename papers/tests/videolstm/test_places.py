@@ -11,12 +11,12 @@ from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
 def moving_square() -> tuple[np.ndarray, np.ndarray]:
     """A bright square that walks from the left to the right: `1 6 32 32 3`, and its boxes."""
-    pictures = np.full((1, 6, 32, 32, 3), 60, np.uint8)
+    images = np.full((1, 6, 32, 32, 3), 60, np.uint8)
     boxes = np.zeros((1, 6, 4), np.float32)
     for t in range(6):
-        pictures[0, t, 12:20, 4 * t : 4 * t + 8] = 240
+        images[0, t, 12:20, 4 * t : 4 * t + 8] = 240
         boxes[0, t] = (4 * t, 12, 4 * t + 8, 20)
-    return pictures, boxes
+    return images, boxes
 
 
 def looking() -> np.ndarray:
@@ -28,10 +28,10 @@ def looking() -> np.ndarray:
 
 
 def test_tubes_end_where_the_class_does_when_they_are_trimmed() -> None:
-    pictures, boxes = moving_square()
+    images, boxes = moving_square()
     maps, event = looking(), boxes.copy()
     event[0, :2] = np.nan
-    truth = TrueBoxes(pictures, event, [1], ("rest", "walk"))
+    truth = TrueBoxes(images, event, [1], ("rest", "walk"))
     scores = np.array([[[1, 0]] * 2 + [[0, 1]] * 4], np.float32)
     trimmed, whole = (
         localization_figures(
@@ -62,6 +62,6 @@ def box_at_frame_2(*corners: float) -> np.ndarray:
     ],
 )
 def test_what_does_not_fit_is_told(change: dict[str, Any], message: str) -> None:
-    pictures, boxes = moving_square()
+    images, boxes = moving_square()
     with pytest.raises(ValueError, match=message):
-        TrueBoxes(**{"pictures": pictures, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})
+        TrueBoxes(**{"images": images, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})

@@ -27,7 +27,7 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 
 def test_the_event_fills_a_part_of_the_clip(clips: TargetClips) -> None:
-    assert clips.pictures.shape == (12, FRAMES, SIZE, SIZE, 1)
+    assert clips.images.shape == (12, FRAMES, SIZE, SIZE, 1)
     share = clips.batch.moving.float().mean(1)
     assert 0.2 < share.min() <= share.max() < 0.8
 

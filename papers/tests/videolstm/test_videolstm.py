@@ -57,7 +57,7 @@ def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
     frames, target, index = clips[1]
     assert (frames.shape, frames.dtype) == ((10, 64, 64, 3), torch.uint8)
     assert (target, index) == (int(clips.batch.targets[1]), 1)
-    assert np.array_equal(frames[..., :1], clips.pictures[1])
+    assert np.array_equal(frames[..., :1], clips.images[1])
     for streams, part in (("rgb", frames[..., :1]), ("flow", frames[..., 1:])):
         seen = clips.seen_as(streams)[1][0]
         assert torch.equal(seen, part)
@@ -75,7 +75,7 @@ def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
 
 def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     stored = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
-    names = {*(who.name for who in ENTRANTS), FUSED}
+    names = {*(spec.name for spec in ENTRANTS), FUSED}
     assert set(stored["accuracy"]) == names
     assert len(names) == len(ENTRANTS) + 1
     best = stored["localized"]["motion-grounded"]
@@ -108,7 +108,7 @@ def words_of(page: Path) -> str:
 def test_published_figures_stand_beside_those_of_each_set(run: Path) -> None:
     page = words_of(run / "run" / "report.html")
     cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
-    assert f"<td><em>UCF101, picture, cited</em></td>{cells}" in page
+    assert f"<td><em>UCF101, RGB, cited</em></td>{cells}" in page
     assert "<td><em>HMDB-51, both, cited</em></td>" + '<td class="n">–</td>' * 6 + '<td class="n">56.4 %</td>' in page
     accuracy = json.loads((run / "results" / "moving-target.json").read_text())["figures"]["accuracy"]
     shown = "".join(f'<td class="n">{100 * accuracy[name]:.1f} %</td>' for name in ("motion", "fused"))
@@ -196,7 +196,11 @@ def test_without_sets_it_takes_the_clips_at_hand_and_says_so(tmp_path: Path, mon
         result = CliRunner().invoke(app, ["reproduce", "videolstm", *only])
         assert result.exit_code == 0, result.output
         if not only:
-            used = "and the clips at hand: squares" if data_folder else "alone; set ONLOOKER_DATA to a folder that has"
+            used = (
+                "and the clips in $ONLOOKER_DATA: squares"
+                if data_folder
+                else "alone; set ONLOOKER_DATA to a folder that has"
+            )
             assert f"neither UCF101 nor HMDB-51 is given: on the moving target {used}" in result.output
     assert list(map(list, given)) == [[squares], [], []]
 

@@ -39,7 +39,7 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
     found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
-    assert found["pointing"] > 0.9  # the cell of a narrow digit's middle may have its own middle beside the digit
+    assert found["pointing"] > 0.9  # the cell of a narrow digit's middle may have its own middle next to the digit
     assert found["video_map_50"] > 0.9
     assert found["cor_loc"] > 0.8
     assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0
@@ -66,7 +66,7 @@ class Looking:
     def __init__(self, clips: TargetClips) -> None:
         self.maps, self.labels = torch.from_numpy(attending(clips)), clips.batch.targets
         self.ink = clips.frames()[..., 0].sum((1, 2, 3))
-        self.still = torch.from_numpy(np.median(clips.pictures[..., 0], axis=1)).sum((1, 2)) * 10
+        self.still = torch.from_numpy(np.median(clips.images[..., 0], axis=1)).sum((1, 2)) * 10
 
     def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen = samples[..., 0].sum((1, 2, 3))
