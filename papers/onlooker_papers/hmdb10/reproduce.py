@@ -127,7 +127,7 @@ def reproduce(
         The report's path.
 
     Raises:
-        ValueError: both sets of clips, or neither and none in $ONLOOKER_DATA, no such class, or a run with other settings.
+        ValueError: both sets of clips or none, no such class, or a run with other settings.
         ClipError: clips that are missing, or not one that can be read.
         FileExistsError: the folder of the run holds other things.
         RuntimeError: the ImageNet weights cannot be had.
