@@ -1,7 +1,7 @@
 """Which digit moves? The ablation of VideoLSTM on a set that is generated, with the true boxes known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -19,6 +19,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.localize import frame_answers
 from onlooker.runs.memo import fingerprint, memo
+from onlooker.runs.model_spec import ModelSpec
 from onlooker.training.fit import fit
 from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
@@ -27,38 +28,17 @@ from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, Targe
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model of the ablation, and what it sees.
-
-    Args:
-        model: its recipe in `MODELS`.
-        streams: `rgb`, `flow` or `both`.
-        hidden: channels or units of the recurrent layer.
-        attention_loss: what it attends to must tell the class by itself while it learns; as published, not.
-    """
-
-    model: str
-    modality: Modality = "rgb"
-    hidden: int = 32
-    attention_loss: bool = False
-
-    @property
-    def name(self) -> str:
-        """Of its rows and folders."""
-        name = self.model if self.modality in ("rgb", "both") else f"{self.model}-flow"
-        return f"{name}-grounded" if self.attention_loss else name
-
-
-RGB, FLOW = ModelSpec("convalstm"), ModelSpec("convlstm", "flow")
-MOTION = ModelSpec("motion", "both")
-GROUNDED = tuple(replace(spec, attention_loss=True) for spec in (RGB, MOTION))
+HIDDEN = 32  # channels or units of the recurrent layer
+RGB, FLOW, MOTION = ModelSpec("convalstm"), ModelSpec("convlstm", "flow"), ModelSpec("motion")
+# With the auxiliary attention loss, which is not published; results keep the name that it had.
+GROUNDED = tuple(
+    replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded") for spec in (RGB, MOTION)
+)
 BEST = GROUNDED[1]
-# Those whose places are scored and explained.
-LOCATED = (MOTION, *GROUNDED)
-# The order of Li et al. 2016 after a single frame; the report's model, flow next to RGB, the two streams
-# together, and what grounding adds.
-ENTRANTS = (
+LOCATED = (MOTION, *GROUNDED)  # whose localization is scored and explained
+# The order of Li et al. 2016 after a single frame; the report's model, models of flow, attention that follows motion,
+# and what the auxiliary loss adds.
+SPECS = (
     *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
     RGB,
     ModelSpec("report"),
@@ -67,8 +47,13 @@ ENTRANTS = (
     MOTION,
     *GROUNDED,
 )
-# VideoLSTM with both streams: RGB where the flow points, and the flow itself.
-FUSED, TOGETHER = "fused", (MOTION, FLOW)
+# VideoLSTM with both streams: attention on RGB that follows the flow, and the flow itself. Results call it `fused`.
+ENSEMBLE, MEMBERS = "fused", (MOTION, FLOW)
+
+
+def modality_of(spec: ModelSpec) -> Modality:
+    """What a model sees: `rgb`, `flow` or `both`."""
+    return spec.data_config(data("rgb")).modality
 
 
 def compete(
@@ -102,21 +87,21 @@ def compete(
     settings = settings_of(spec, clips, seed, clips_of, counts, how)
 
     def compute() -> dict[str, Any]:
-        learn = clips_of("training", clips, seed).seen_as(spec.modality)
-        choose = clips_of("validation", counts["validation"], 0).seen_as(spec.modality)
-        config = data(spec.modality)
+        learn = clips_of("training", clips, seed).seen_as(modality_of(spec))
+        choose = clips_of("validation", counts["validation"], 0).seen_as(modality_of(spec))
+        config = data(modality_of(spec))
         torch.manual_seed(seed)
-        of_flow = {"flow_channels": config.flow_channels} if spec.modality == "both" else {}
+        of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
         model = create_model(
-            spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=spec.hidden, dropout=0.0,
-            attention_loss=spec.attention_loss, **of_flow,
+            spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=HIDDEN, dropout=0.0,
+            **spec.settings, **of_flow,
         )  # fmt: skip
         title = f"{spec.name}, {clips} clips" if bar else None
         curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, title)
         recognizer = Recognizer(model, CLASSES, config)
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]
-        test = clips_of("test", counts["test"], 0).seen_as(spec.modality)
+        test = clips_of("test", counts["test"], 0).seen_as(modality_of(spec))
         scores, attention = frame_answers(recognizer, test.frames())
         return {
             **_right(scores, test.batch.targets.numpy()),
@@ -133,12 +118,17 @@ def settings_of(
 ) -> dict[str, Any]:
     """What the figures of `compete` depend on."""
     made = {"digits": clips_of.sides.digest, "clips": clips, **counts}
-    return {**made, **replace(how, seed=seed).to_dict(), **asdict(spec)}
+    return {**made, **replace(how, seed=seed).to_dict(), **_described(spec)}
 
 
-def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
+def _described(spec: ModelSpec) -> dict[str, Any]:
+    settings = {"hidden": HIDDEN, "attention_loss": False, **spec.settings}
+    return {"model": spec.model, "modality": modality_of(spec), **settings}
+
+
+def ensemble(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
     """The models of both streams together, with weights that validation clips choose."""
-    names = [spec.name for spec in TOGETHER]
+    names = [spec.name for spec in MEMBERS]
     folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
     of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
     settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": of}
@@ -150,12 +140,12 @@ def compete_fused(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: M
         for side, found in scores.items():
             samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
-            for spec, member in zip(TOGETHER, members, strict=True):
-                found.append(frame_answers(member, samples.seen_as(spec.modality).frames())[0])
+            for spec, member in zip(MEMBERS, members, strict=True):
+                found.append(frame_answers(member, samples.seen_as(modality_of(spec)).frames())[0])
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
         return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 
-    return memo(run / f"{FUSED}-{clips}-seed{seed}.json", settings, compute)
+    return memo(run / f"{ENSEMBLE}-{clips}-seed{seed}.json", settings, compute)
 
 
 def compete_localized(
@@ -167,7 +157,7 @@ def compete_localized(
     settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts) | among
 
     def compute() -> dict[str, Any]:
-        sides = (clips_of(side, counts[side], 0).seen_as(spec.modality) for side in ("validation", "test"))
+        sides = (clips_of(side, counts[side], 0).seen_as(modality_of(spec)) for side in ("validation", "test"))
         return localized(load(run / name, device="cpu"), *sides)
 
     return memo(run / f"{name}-localized.json", settings, compute)
@@ -181,7 +171,7 @@ def compete_explained(
     settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts)
 
     def compute() -> dict[str, Any]:
-        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(spec.modality))
+        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(modality_of(spec)))
 
     return memo(run / f"{name}-explained.json", settings, compute)
 
@@ -190,7 +180,7 @@ def _settings_of_trained(
     training: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     made = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
-    return {**made, **asdict(spec), "weights": fingerprint(training)}
+    return {**made, **_described(spec), "weights": fingerprint(training)}
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -202,7 +192,7 @@ def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             kept[figure] = mean(each[figure] for each in found)
     if all("weights" in each for each in found):
         weights = zip(*(each["weights"] for each in found), strict=True)
-        kept["weights"] = {spec.name: mean(of) for spec, of in zip(TOGETHER, weights, strict=True)}
+        kept["weights"] = {spec.name: mean(of) for spec, of in zip(MEMBERS, weights, strict=True)}
     return kept
 
 

@@ -14,11 +14,12 @@ from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
+from onlooker.runs import model_spec
 from onlooker.runs.compare import table
 from onlooker.runs.localize import frame_answers
 from onlooker.runs.train import read_curves
 from onlooker.video.flow import to_pixels
-from onlooker_papers.videolstm.ablation import BEST, FLOW, FUSED, GROUNDED, MOTION, RGB
+from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, GROUNDED, MOTION, RGB, modality_of
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.official_budget import SETS, SINGLE
 from onlooker_papers.videolstm.official_page import CITED, WORDS
@@ -130,13 +131,13 @@ def _beside_the_paper(page: Page, models: Mapping[str, Any], on_clips: Mapping[s
 def _in_columns(title: str, accuracy: Mapping[str, float]) -> list[list[str | None]]:
     """The accuracies of one set by stream, those of the paper's single models in its order, of `motion`, and fused."""
 
-    def shown(name: str) -> str | None:
-        return percent(accuracy[name]) if name in accuracy else None
+    def shown(*names: str) -> str | None:
+        return next((percent(accuracy[name]) for name in names if name in accuracy), None)
 
     return [
         [f"{title}, RGB", *(shown(name) for name in SINGLE), None, None],
         [f"{title}, flow", *(shown(f"{name}-flow") for name in SINGLE), None, None],
-        [f"{title}, both", *[None] * len(SINGLE), shown(MOTION.name), shown(FUSED)],
+        [f"{title}, both", *[None] * len(SINGLE), shown(MOTION.name), shown(ENSEMBLE, model_spec.ENSEMBLE)],
     ]
 
 
@@ -227,7 +228,7 @@ def _accuracies(page: Page, models: Mapping[str, Any], budget: Budget, seeds: st
 
 
 def _fused_words(models: Mapping[str, Any]) -> str:
-    weights = models[FUSED]["weights"]
+    weights = models[ENSEMBLE]["weights"]
     return (
         " and ".join(f"{name} ({weight:.2f})" for name, weight in weights.items()) + ", as validation clips weigh them"
     )
@@ -303,7 +304,7 @@ def _looks(run: Path, budget: Budget, sides: Sides) -> Iterator[tuple[str, Any]]
     seen = {}
     for spec in GROUNDED:
         recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
-        seen[spec.name] = frame_answers(recognizer, clips.seen_as(spec.modality).frames())
+        seen[spec.name] = frame_answers(recognizer, clips.seen_as(modality_of(spec)).frames())
     for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
         frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention) in seen.items():

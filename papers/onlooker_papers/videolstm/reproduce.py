@@ -14,16 +14,16 @@ from onlooker.runs.parallel import default_jobs
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (
-    ENTRANTS,
-    FUSED,
+    ENSEMBLE,
     GROUNDED,
     LOCATED,
-    TOGETHER,
+    MEMBERS,
+    SPECS,
     ModelSpec,
     compete,
     compete_explained,
-    compete_fused,
     compete_localized,
+    ensemble,
     summary,
 )
 from onlooker_papers.videolstm.ahead import train_ahead
@@ -75,7 +75,7 @@ def reproduce(
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    specs = {spec.name: spec for spec in ENTRANTS}
+    specs = {spec.name: spec for spec in SPECS}
     if only is not None and only not in (*PARTS, *specs):
         raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *specs))}")
     check_sets(clips)
@@ -87,11 +87,11 @@ def reproduce(
     ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in specs:
         # With fewer clips it is not trained again.
-        among, alone = TOGETHER if specs[only] in TOGETHER else (specs[only],), replace(chosen, curve=())
+        among, alone = MEMBERS if specs[only] in MEMBERS else (specs[only],), replace(chosen, curve=())
         ahead(alone, among)
         output.write(TARGET, _rows(run, alone, sides, among))
         return run / f"{TARGET}.json"
-    ahead(chosen, () if only else ENTRANTS, times=True)
+    ahead(chosen, () if only else SPECS, times=True)
     timing = output.write(SEGMENTS, {WHOLE: _timing(run, chosen, sides)})
     if only:
         return run / f"{SEGMENTS}.json"
@@ -153,7 +153,7 @@ def _timing(run: Path, budget: Budget, sides: Sides) -> Row:
     return Row.of(figures, *(run / f"{MODEL}-{how.clips}-seed{seed}-segments.json" for seed in budget.seeds))
 
 
-def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = ENTRANTS) -> dict[Key, Row]:
+def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = SPECS) -> dict[Key, Row]:
     """The rows of these models: means over seeds."""
     clips_of = ClipsOf(sides)
 
@@ -170,9 +170,9 @@ def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = 
         return row(_means(seeds), spec.name, budget.clips, part)
 
     rows: dict[Key, Row] = {("models", spec.name): trained(spec, budget.clips) for spec in specs}
-    if {*TOGETHER} <= {*specs}:
-        seeds = [compete_fused(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        rows["models", FUSED] = row(summary(seeds), FUSED, budget.clips)
+    if {*MEMBERS} <= {*specs}:
+        seeds = [ensemble(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
+        rows["models", ENSEMBLE] = row(summary(seeds), ENSEMBLE, budget.clips)
     for spec in GROUNDED:
         rows |= {("curve", spec.name, str(clips)): trained(spec, clips) for clips in budget.curve if spec in specs}
     located = [spec for spec in LOCATED if spec in specs]

@@ -18,7 +18,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import Sides, split_digits
 from onlooker.files import read_json, write_json
 from onlooker_papers.videolstm import ablation, reproduce
-from onlooker_papers.videolstm.ablation import ENTRANTS, FUSED, TOGETHER, compete, summary
+from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, compete, summary
 from onlooker_papers.videolstm.ahead import train_ahead
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.target_clips import ClipsOf, TargetClips, data
@@ -75,9 +75,9 @@ def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
 
 def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     stored = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
-    names = {*(spec.name for spec in ENTRANTS), FUSED}
+    names = {*(spec.name for spec in SPECS), ENSEMBLE}
     assert set(stored["accuracy"]) == names
-    assert len(names) == len(ENTRANTS) + 1
+    assert len(names) == len(SPECS) + 1
     best = stored["localized"]["motion-grounded"]
     assert stored["pointing_game"] == best["baselines"]["map"]["point"], "the map alone, without a foreground"
     assert stored["point_on_foreground"] == best["point"]
@@ -283,9 +283,9 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
 
 def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None:
     brief = replace(TINY, curve=(), seeds=(0,))
-    train_ahead(tmp_path, brief, TOGETHER, None, 1)
+    train_ahead(tmp_path, brief, MEMBERS, None, 1)
     assert not list(tmp_path.iterdir()), "one after the other, none is ahead"
-    train_ahead(tmp_path, brief, TOGETHER, None, 2, times=True)
+    train_ahead(tmp_path, brief, MEMBERS, None, 2, times=True)
     made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
     assert [path.stem for path in made] == [
         "convlstm-flow-12-seed0", "mil-6-seed0", "mil-6-seed0-segments", "motion-12-seed0",
@@ -296,14 +296,14 @@ def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None
     made[3].with_suffix(".json").rename(tmp_path / "kept")
     other = replace(brief, training=replace(brief.training, lr=1.0))
     with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
-        train_ahead(tmp_path, other, TOGETHER, None, 2)
+        train_ahead(tmp_path, other, MEMBERS, None, 2)
     assert not list(tmp_path.glob("*.begun.json")), "what is there is looked at before anything is trained"
     (tmp_path / "kept").rename(made[3])
     first = read_json(made[0])
     made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
     write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
     with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
-        train_ahead(tmp_path, brief, TOGETHER, None, 2)
+        train_ahead(tmp_path, brief, MEMBERS, None, 2)
 
 
 def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: Sides) -> None:
@@ -318,7 +318,7 @@ def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sid
         with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
             find(tmp_path, ablation.MOTION, *asked)
     with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
-        ablation.compete_fused(tmp_path, *asked)
+        ablation.ensemble(tmp_path, *asked)
     for name in ("mil-6-seed0.json", "mil-6-seed0-segments.json"):
         shutil.copy(run / "run" / name, tmp_path)
     shutil.copytree(run / "run" / "mil-6-seed1", tmp_path / "mil-6-seed0")
