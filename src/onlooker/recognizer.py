@@ -310,7 +310,14 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     if not (folder / _FILE).exists():
         folder = folder / "model"
     if not (folder / _FILE).exists():
-        state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
+        is_file, is_folder = Path(run).is_file(), Path(run).is_dir()
+        state = (
+            "the folder holds no trained model"
+            if is_folder
+            else "a file, not a folder"
+            if is_file
+            else "no such folder"
+        )
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     try:
         values, settings = read_json(folder / _FILE), read_json(folder / "config.json")

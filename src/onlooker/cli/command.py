@@ -5,18 +5,22 @@ import errno
 import functools
 import inspect
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 AGAIN = "run the same command to continue"
+
+_ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
 
 # What an error of the operating system means for the file that it names.
 _MEANINGS = {
@@ -54,6 +58,7 @@ def command(
     @functools.wraps(function)
     def run(**given: Any) -> None:
         try:
+            _refuse_addresses(given.values())
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
@@ -79,6 +84,14 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     annotation: Any = Annotated[field.type, option]
     return inspect.Parameter(f"{config}_{field.name}", kind, default=field.default, annotation=annotation)
+
+
+def _refuse_addresses(values: Iterable[Any]) -> None:
+    paths = (path for value in values for path in (value if isinstance(value, list) else [value]))
+    for path in paths:
+        if isinstance(path, Path) and (address := _ADDRESS.match(path.as_posix())) and not path.exists():
+            given = f"{address[1]}//{address[2]}"
+            raise ValueError(f"{given}: an address, expected a file or folder; download it (live: `onlooker watch`)")
 
 
 def _explained(error: Exception) -> str:
