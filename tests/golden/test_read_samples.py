@@ -21,7 +21,7 @@ from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, s
 from onlooker.video.motion_crop import motion_crop, next_crop
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize, shrink
-from onlooker.video.sampling import FixedIndices, equally_spaced, frames_of, windows
+from onlooker.video.sampling import FixedIndices, TemporalCrops, equally_spaced
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
 
@@ -181,8 +181,11 @@ def test_sampling() -> None:
         "video_sample",
         {
             "equally_spaced": {f"{case}": equally_spaced(*case).tolist() for case in cases},
-            "windows": {f"{case}": np.stack(windows(*case)).tolist() for case in spread},
-            "frames_of": {f"{case}": [part.tolist() for part in frames_of(windows(*case))] for case in spread[:4]},
+            "windows": {f"{case}": TemporalCrops(*case[1:]).rows(case[0]).tolist() for case in spread},
+            "frames_of": {
+                f"{case}": [crops.indices(case[0]).tolist(), crops.positions(case[0]).tolist()]
+                for case, crops in ((case, TemporalCrops(*case[1:])) for case in spread[:4])
+            },
         },
     )
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.video.sampling import equally_spaced, windows
+from onlooker.video.sampling import TemporalCrops, equally_spaced
 
 
 @given(st.integers(1, 10**7), st.integers(1, 60))
-def test_equally_spaced_is_the_middle_of_equal_parts(total: int, count: int) -> None:
+def test_equally_spaced_is_the_center_of_equal_parts(total: int, count: int) -> None:
     indices = equally_spaced(total, count)
     if total >= count:
         assert indices.tolist() == [floor((i + Fraction(1, 2)) * total / count) for i in range(count)]
@@ -29,33 +29,33 @@ def test_all_frames_of_a_video_as_long_as_wanted() -> None:
 
 
 @given(st.integers(1, 1000), st.integers(1, 40), st.integers(1, 12))
-def test_windows_are_consecutive_and_spread_from_end_to_end(total: int, length: int, count: int) -> None:
-    found = windows(total, length, count)
+def test_temporal_crops_are_consecutive_and_spread_from_end_to_end(total: int, length: int, count: int) -> None:
+    found = TemporalCrops(length, count).rows(total)
     assert len(found) == count
     starts = [int(window[0]) for window in found]
     for window in found:
         assert window.tolist() == [min(int(window[0]) + i, total - 1) for i in range(length)]
     if count > 1:
-        room = max(total - length, 0)
+        free = max(total - length, 0)
         assert starts[0] == 0
-        assert starts[-1] == room
-        assert all(abs(start - i * room / (count - 1)) < 1 for i, start in enumerate(starts))
+        assert starts[-1] == free
+        assert all(abs(start - i * free / (count - 1)) < 1 for i, start in enumerate(starts))
 
 
-def test_a_single_window_lies_in_the_middle() -> None:
-    assert [w.tolist() for w in windows(10, 4, 1)] == [[3, 4, 5, 6]]
+def test_a_single_crop_is_central() -> None:
+    assert TemporalCrops(4, 1).rows(10).tolist() == [[3, 4, 5, 6]]
 
 
 def test_short_video_repeats_its_last_frame() -> None:
-    assert [w.tolist() for w in windows(3, 5, 2)] == [[0, 1, 2, 2, 2]] * 2
+    assert TemporalCrops(5, 2).rows(3).tolist() == [[0, 1, 2, 2, 2]] * 2
 
 
-def test_errors_tell_the_numbers() -> None:
+def test_errors_name_the_numbers() -> None:
     with pytest.raises(ValueError, match="a video of 0 frames cannot be sampled, expected at least 1 frame"):
         equally_spaced(0, 30)
     with pytest.raises(ValueError, match="count is 0, expected at least 1"):
         equally_spaced(30, 0)
     with pytest.raises(ValueError, match="length is -2, expected at least 1"):
-        windows(30, -2, 4)
+        TemporalCrops(-2, 4).rows(30)
     with pytest.raises(ValueError, match="count is 0, expected at least 1"):
-        windows(30, 16, 0)
+        TemporalCrops(16, 0).rows(30)

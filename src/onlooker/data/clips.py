@@ -27,7 +27,7 @@ from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops, windows
+from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
@@ -167,7 +167,7 @@ class SingleCrop:
     def indices(self, total: int) -> NDArray[np.int64]:
         """`length` consecutive indices."""
         if self.seed is None or total <= self.length:
-            return windows(total, self.length, 1)[0]
+            return TemporalCrops(self.length, 1).rows(total)[0]
         start = np.random.default_rng(self.seed).integers(total - self.length + 1)
         return start + np.arange(self.length)
 

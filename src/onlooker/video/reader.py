@@ -62,8 +62,7 @@ class VideoReader:
                 if self._packets is None:
                     with open_video(self.path) as (container, stream):
                         self._index, self._packets = index_packets(container, stream)
-                self._times = decode_file(self.path) if self._index is None else self._index.times
-            self._check_times()
+                self._times = self._decode_file() if self._index is None else self._index.times
         return self._times
 
     @property
@@ -108,9 +107,10 @@ class VideoReader:
         """
         sampling = FixedIndices(np.asarray(which)) if isinstance(which, Sequence | np.ndarray) else which
         scaling = size, shorter_side
-        store = self._from_images(sampling, scaling) if self._is_folder else self._from_index(sampling, scaling)
-        if store is None:
-            store = self._from_whole_file(sampling, scaling)
+        if self._is_folder:
+            store = self._from_images(sampling, scaling)
+        else:
+            store = self._from_index(sampling, scaling) or self._from_whole_file(sampling, scaling)
         self._size = store.frame_size
         return Frames(store.pixels(), self.times[store.indices], store.indices)
 
@@ -166,17 +166,18 @@ class VideoReader:
         for _ in range(2):
             indices = sampling.indices(total) if total else np.zeros(0, np.int64)
             store = FrameStore(self.path, indices, *scaling)
-            self._times = decode_file(self.path, store)
-            self._check_times()
+            self._times = self._decode_file(store)
             total = len(self._times)
             if np.array_equal(indices, sampling.indices(total)):
                 self._check_indices(indices, total)
                 return store
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
-    def _check_times(self) -> None:
-        if self._times is not None and not len(self._times):
+    def _decode_file(self, store: FrameStore | None = None) -> NDArray[np.float64]:
+        times = decode_file(self.path, store)
+        if not len(times):
             raise self._no_frames()
+        return times
 
     def _check_indices(self, indices: NDArray[np.int64], total: int) -> None:
         if not len(indices):

@@ -1,6 +1,5 @@
 """Which frames of a video a model sees: equally spaced, temporal crops of consecutive frames, or given indices."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
-Choose = Callable[[int], Indices]  # from the number of stored frames to `T` indices below it
 
 
 class Sampling(Protocol):
@@ -40,18 +38,35 @@ class AllFrames:
 
 @dataclass(frozen=True)
 class TemporalCrops:
-    """`count` temporal crops of `length` consecutive frames; see `windows`. A frame that crops share is read once."""
+    """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video (VideoLSTM).
+
+    Crops overlap where the video is short. In a video shorter than `length` every crop is the whole video with its last
+    frame repeated. A single crop is central. A frame that crops share is read once.
+    """
 
     length: int
     count: int
 
+    def rows(self, total: int) -> Indices:
+        """`W T`: the frames of each crop.
+
+        Raises:
+            ValueError: `total`, `length` or `count` is below 1.
+        """
+        _check(total, "length", self.length)
+        _check(total, "count", self.count)
+        free, last = max(total - self.length, 0), self.count - 1
+        starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
+        return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
+
     def indices(self, total: int) -> Indices:
         """The frames of all crops, each once, ascending."""
-        return frames_of(windows(total, self.length, self.count))[0]
+        return np.unique(self.rows(total))
 
-    def positions(self, total: int) -> NDArray[np.int64]:
+    def positions(self, total: int) -> Indices:
         """`W T`: the frames of each crop, as positions in `indices(total)`."""
-        return frames_of(windows(total, self.length, self.count))[1]
+        rows = self.rows(total)
+        return np.searchsorted(np.unique(rows), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,37 +101,6 @@ def equally_spaced(total: int, count: int) -> Indices:
         return np.minimum(np.arange(count, dtype=np.int64), total - 1)
     # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
     return (2 * np.arange(count, dtype=np.int64) + 1) * total // (2 * count)
-
-
-def windows(total: int, length: int, count: int) -> list[Indices]:
-    """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video (VideoLSTM).
-
-    Crops overlap where the video is short. In a video shorter than `length` every crop is the whole video with its last
-    frame repeated.
-
-    Args:
-        total: frames in the video.
-        length: frames in a crop.
-        count: number of crops. A single crop is central.
-
-    Returns:
-        `count` arrays of `length` frame indices.
-
-    Raises:
-        ValueError: `total`, `length` or `count` is below 1.
-    """
-    _check(total, "length", length)
-    _check(total, "count", count)
-    free = max(total - length, 0)
-    starts = [i * free // (count - 1) for i in range(count)] if count > 1 else [free // 2]
-    return [np.minimum(np.arange(start, start + length, dtype=np.int64), total - 1) for start in starts]
-
-
-def frames_of(windows: Sequence[Indices]) -> tuple[Indices, NDArray[np.int64]]:
-    """The frames of several temporal crops, each once, ascending, `U`; and the crops as positions in these, `W T`."""
-    together = np.stack(windows)
-    unique, positions = np.unique(together, return_inverse=True)
-    return unique, positions.reshape(together.shape)
 
 
 def _check(total: int, name: str, value: int) -> None:
