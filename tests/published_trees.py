@@ -73,20 +73,21 @@ def _packed(root: Path, label: str, frames: dict[str, int]) -> bytes:
     return packed
 
 
-def write_kinetics(root: Path) -> Path:
-    """Two classes; six clips of each to learn from, two to test on, and one of each list is missing."""
-    for side, numbers in (("train", range(7)), ("val", range(7, 10))):
-        lines = ["label,youtube_id,time_start,time_end,split"]
+def write_list(root: Path) -> Path:
+    """A list with Kinetics' columns: of two classes six training and two test clips each, and two missing ones."""
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    for split, numbers in (("train", range(7)), ("val", range(7, 10))):
         for label in ("arm wrestling", "zumba"):
             for number in numbers:
                 name = f"{label[:3]}_{number:07}"
-                lines.append(f"{label},{name},{number},{number + 10},{side}")
+                lines.append(f"{label},{name},{number},{number + 10},{split}")
                 path = root / "videos" / label.replace(" ", "_") / f"{name}_{number:06}_{number + 10:06}.mp4"
                 if number not in (0, 7):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     clips.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
-        (root / f"kinetics400_{side}.csv").write_text("\n".join(lines) + "\n")
-    return root
+    path = root / "kinetics.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def annotated_tube(first: int, boxes: list[list[int]]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),
         (StreamConfig, {"drop": "some"}, "drop is 'some', expected latest or none. If a live source is faster"),
         (StreamConfig, {"rate": float("inf")}, "rate is inf, expected at least 0. Frames per second"),
-        (SetConfig, {"set": "magic"}, "set is 'magic', expected hmdb51, ucf101 or kinetics"),
+        (SetConfig, {"set": "magic"}, "set is 'magic', expected hmdb51, jhmdb or ucf101"),
     ],
 )
 def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The published sets from the command line: official splits of small trees in exactly the published layouts."""
+"""Published sets and lists from the command line: official splits of small trees in exactly the published layouts."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from commands import call, fails
-from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_kinetics, write_ucf101
+from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_list, write_ucf101
 from test_cli import TINY
 
 from onlooker.config import SetConfig
@@ -29,8 +29,8 @@ def ucf101(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_kinetics(tmp_path_factory.mktemp("sets") / "Kinetics")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_list(tmp_path_factory.mktemp("sets") / "Kinetics")
 
 
 def sides(run: Path) -> dict[str, set[str]]:
@@ -86,26 +86,49 @@ def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path)
     assert (figures["test_videos"], figures["splits"], figures["seeds"]) == (6, 1, [0, 1])
 
 
-def test_what_lists_name_and_nobody_has_is_told(kinetics: Path, tmp_path: Path) -> None:
+def test_clips_of_a_list_that_are_missing_are_named(listed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ("train", kinetics, "--set", "kinetics", *BRIEF)
+    words = ("train", listed, *BRIEF)
     result = call(*words, "--run", run)
     left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert len(left_out) == 4
-    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[1] + left_out[2]
+    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[0]
     assert len(sides(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
     assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
-    encode = ("features", kinetics, "--set", "kinetics", "--store", tmp_path / "store", "--size", 16)
+    encode = ("features", listed, "--store", tmp_path / "store", "--size", 16)
     stored = call(*encode, "--encoder", "conv4", "--no-pretrained")
     assert "features: 16 new" in stored.output
     assert stored.stderr.count("left out: ") == 4
+    # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
+    before = (run / "evaluation.json").read_bytes()
+    (run / "evaluation.json").unlink()
+    call("train", listed, "--run", run, "--resume")
+    assert (run / "evaluation.json").read_bytes() == before
+    assert "of 4 videos" in call("evaluate", run).output
+    compared = tmp_path / "compared"
+    call("compare", listed, "--run", compared, *TINY, "--epochs", 1, "--models", "convnet", "--seeds", 1, "--jobs", 1)
+    assert sides(compared / "convnet" / "split-seed0") == sides(run)
+    figures = json.loads((compared / "comparison.json").read_text(encoding="utf-8"))
+    assert sum("not found (line" in error for error in figures["skipped"]) == 4
 
 
-def test_a_run_is_evaluated_on_the_test_side_of_a_set(ucf101: Path, tmp_path: Path) -> None:
+def test_a_list_of_paths_and_labels(ucf101: Path, tmp_path: Path) -> None:
+    run, paths = tmp_path / "run", sorted((ucf101 / "UCF-101").rglob("*.avi"))
+    rows = ["path,label", *(f"{path},{path.parent.name}" for path in paths)]
+    (tmp_path / "my.csv").write_text("\n".join(rows))
+    assert "of 4 videos" in call("train", tmp_path / "my.csv", "--run", run, *BRIEF).output
+    learned = sides(run)["training"] | sides(run)["validation"]
+    new = [row for row in rows[1:] if Path(row.split(",")[0]).name not in learned]
+    (tmp_path / "new.csv").write_text("\n".join([rows[0], *new]))
+    assert "of 4 videos" in call("evaluate", run, "--clips", tmp_path / "new.csv").output
+    assert (run / "evaluation-new" / "report.html").is_file()
+
+
+def test_a_run_is_evaluated_on_the_test_split_of_a_set(ucf101: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("train", ucf101, *UCF, "--run", run, *BRIEF)
-    # Another place, and of its split 3 the test side is groups 3 and 4.
+    # Another place; the test clips of split 3 are groups 3 and 4.
     other = Path(shutil.copytree(ucf101, tmp_path / "other"))
     assert "of 6 videos" in call("evaluate", run, "--clips", other, *UCF, "--split", 3).output
     scores = (run / "evaluation-other" / "scores.csv").read_text(encoding="utf-8")
@@ -136,8 +159,6 @@ def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_pa
         (("--split", "2"), "split without a published set; give --set, or leave it out"),
         (("--lists", "x", "--no-complete"), "lists and complete without a published set"),
         ((*UCF, "--split", "4"), "split is 4, UCF101 has 1, 2 and 3"),
-        (("--set", "kinetics", "--split", "2"), "split is 2, Kinetics has one alone"),
-        (("--set", "kinetics"), "none; expected one list named as train.csv; give the folder of the lists (--lists)"),
         (("--set", "ucf101"), "3 classes; UCF101 has 101; take the official file"),
         ((*UCF, "--lists", "{tmp}"), "classInd.txt: no such file; copy the official lists there"),
         ((*UCF, "--classes", "YoYo,Archer"), "UCF101 has no class 'Archer' among its 3; did you mean Archery?"),

@@ -277,12 +277,12 @@ class StreamConfig(_Config):
 
 @dataclass(frozen=True)
 class SetConfig(_Config):
-    """A published data set in its own layout, and which part of it."""
+    """Which clips of a folder or list; or a published data set in its own layout."""
 
-    set: Literal["hmdb51", "ucf101", "kinetics"] | None = setting(
+    set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(
         None, "The clips are this published data set, in its own layout.", CLIPS
     )
-    split: int = setting(1, "Official split: 1, 2 or 3; Kinetics has one.", CLIPS)
+    split: int = setting(1, "Official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of the official split files, if they are not in the data set's own.", CLIPS)
     classes: str = setting("", "Classes to use, separated by commas; all unless given.", CLIPS)
     complete: bool = setting(
@@ -291,7 +291,7 @@ class SetConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unused = [f.name for f in dataclasses.fields(self)[1:] if getattr(self, f.name) != f.default]
+        unused = [name for name in ("split", "lists", "complete") if getattr(self, name) != getattr(SetConfig, name)]
         if unused and not self.set:
             raise ValueError(f"{' and '.join(unused)} without a published set; give --set, or leave it out")
 

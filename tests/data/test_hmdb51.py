@@ -1,4 +1,4 @@
-"""HMDB-51: the layout as published, the official splits, the rar of rars, the report's ten classes."""
+"""HMDB-51 and J-HMDB: the layout as published, the official splits, the rar of rars."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from rar5 import make_rar
 
-from onlooker.data import hmdb51 as module
 from onlooker.data import rar
-from onlooker.data.hmdb51 import CLASSES, FIRST_TEN, SMALLEST_TEN, hmdb10, hmdb51, read_split, source
+from onlooker.data.hmdb51 import JHMDB_COUNTS, hmdb51, jhmdb, read_split, source
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
@@ -54,10 +53,15 @@ def official(real_data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def classes(official: Path) -> list[str]:
+    return [path.name.removesuffix("_test_split1.txt") for path in official.glob("*_test_split1.txt")]
+
+
+@pytest.fixture(scope="module")
+def published(official: Path, classes: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree as it is unpacked, of empty files."""
     root = tmp_path_factory.mktemp("hmdb51")
-    for label in CLASSES:
+    for label in classes:
         (root / label).mkdir()
         for name in read_split(official / f"{label}_test_split1.txt"):
             (root / label / name).touch()
@@ -83,23 +87,23 @@ def test_an_official_split_with_validation_from_its_training_clips(small: tuple[
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_the_official_splits(published: Path, official: Path, number: int) -> None:
+def test_the_official_splits(published: Path, official: Path, classes: list[str], number: int) -> None:
     sides = Counter(
-        side for label in CLASSES for side in read_split(official / f"{label}_test_split{number}.txt").values()
+        side for label in classes for side in read_split(official / f"{label}_test_split{number}.txt").values()
     )
     assert sides == {"1": 3570, "2": 1530, "0": 1666}
     split = hmdb51(published, official, number)
     assert len(split.training) + len(split.validation) == 3570
     assert 340 <= len(split.validation) <= 375
     assert set(Counter(clip.label for clip in split.test).values()) == {30}
-    assert {clip.label for clip in split.validation} == set(CLASSES)
+    assert {clip.label for clip in split.validation} == set(classes)
     learned, chosen = ({source(c.path.name, c.label) for c in side} for side in (split.training, split.validation))
     assert not learned & chosen
 
 
-def test_a_source_is_on_both_official_sides_in_different_classes_only(official: Path) -> None:
+def test_a_source_is_on_both_official_sides_in_different_classes_only(official: Path, classes: list[str]) -> None:
     of_class, over_all = defaultdict(set), defaultdict(set)
-    for label in CLASSES:
+    for label in classes:
         for name, side in read_split(official / f"{label}_test_split1.txt").items():
             if side != "0":
                 of_class[label, source(name, label)].add(side)
@@ -108,13 +112,8 @@ def test_a_source_is_on_both_official_sides_in_different_classes_only(official: 
     assert sum(len(sides) > 1 for sides in over_all.values()) == 133
 
 
-def test_class_counts_are_those_of_the_official_files(official: Path) -> None:
-    assert {label: len(read_split(official / f"{label}_test_split1.txt")) for label in CLASSES} == CLASSES
-    assert (len(CLASSES), sum(CLASSES.values())) == (51, 6766)
-
-
-def test_every_official_name_tells_its_source(official: Path) -> None:
-    sources = {source(name, label) for label in CLASSES for name in read_split(official / f"{label}_test_split1.txt")}
+def test_every_official_name_tells_its_source(official: Path, classes: list[str]) -> None:
+    sources = {source(name, label) for label in classes for name in read_split(official / f"{label}_test_split1.txt")}
     assert len(sources) == 1407
     assert {"(Rad)Schlag_die_Bank!", "Veoh_Alpha_Dog_1", "#2_Gum"} <= sources
 
@@ -145,8 +144,8 @@ def test_a_class_without_clips(small: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda lines: [*lines, lines[4]], r"line 121: Film_2_wave.* stands in line 5 too; take the official file"),
-        (lambda lines: lines[1:], r"split1.txt: 69 training and 30 test clips; an official split has 70 and 30"),
+        (lambda lines: [*lines, lines[4]], r"line 121 is a duplicate of line 5: Film_2_wave.*; take the official file"),
+        (lambda lines: lines[1:], r"wave, split 1: 69 training and 30 test clips; an official split has 70 and 30"),
         (lambda lines: [lines[0], "a.avi 3"], r"line 2 is 'a.avi 3'; expected the name of a clip, a space, and 0, 1"),
         (lambda lines: [lines[0], "1"], r"line 2 is '1'; expected the name of a clip"),
         (lambda lines: [], r"wave_test_split1.txt: an empty file; copy the official split files there"),
@@ -160,12 +159,16 @@ def test_split_files_that_are_not_as_published(small: tuple[Path, Path], edit: o
         hmdb51(root, lists, classes=TWO)
 
 
-def test_a_cut_down_copy(tmp_path: Path) -> None:
-    root, lists = write_clips(tmp_path, sources=3), tmp_path / "lists"
+def short_lists(lists: Path) -> Path:
     lists.mkdir()
     for label in TWO:
         rows = zip(clip_names(label, 3), (1, 1, 1, 1, 2, 2), strict=True)
         (lists / f"{label}_test_split2.txt").write_text("".join(f"{name} {side}\n" for name, side in rows))
+    return lists
+
+
+def test_a_smaller_copy(tmp_path: Path) -> None:
+    root, lists = write_clips(tmp_path, sources=3), short_lists(tmp_path / "lists")
     with pytest.raises(ClipError, match="4 training and 2 test clips; an official split has 70 and 30"):
         hmdb51(root, lists, 2, TWO)
     assert counts(hmdb51(root, lists, 2, TWO, validation=0.5, complete=False)) == (4, 4, 4)
@@ -173,11 +176,11 @@ def test_a_cut_down_copy(tmp_path: Path) -> None:
 
 def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path) -> None:
     root, lists = small
-    with pytest.raises(ClipError, match=r"clips: no split files; looked there for .*testTrainMulti_7030_splits/ and "):
+    with pytest.raises(ClipError, match=r"clips: no split files; looked there for .*testTrainMulti_7030_splits/, "):
         hmdb51(root, classes=TWO)
     with pytest.raises(ClipError, match=r"nowhere: no split files; .*test_train_splits.rar; give the folder"):
         hmdb51(root, tmp_path / "nowhere", classes=TWO)
-    with pytest.raises(ClipError, match=r"brush_hair_test_split1.txt: no such file; copy the official split files"):
+    with pytest.raises(ClipError, match=r"lists: split files of 2 classes; HMDB-51 has 51; copy all of them"):
         hmdb51(root, lists)
     lists.rename(root / "testTrainMulti_7030_splits")
     assert counts(hmdb51(root, classes=TWO)) == (128, 12, 60)
@@ -189,11 +192,14 @@ def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path
         ({"split": 4}, "split is 4, HMDB-51 has 1, 2 and 3"),
         (
             {"classes": ("cartwheel", "cartweel")},
-            "HMDB-51 has no class 'cartweel' among its 51; did you mean cartwheel",
+            "HMDB-51 has no class 'cartweel' among its 2; did you mean cartwheel",
         ),
         ({"classes": ("wave", "wave")}, "classes are wave, wave; expected at least 2, each once"),
         ({"classes": ("wave",)}, "classes are wave; expected at least 2"),
-        ({"validation": 1.0}, "validation is 1.0, expected a share of the training clips between 0 and 1"),
+        (
+            {"classes": TWO, "validation": 1.0},
+            "validation is 1.0, expected a share of the training clips between 0 and 1",
+        ),
     ],
 )
 def test_wrong_settings(small: tuple[Path, Path], settings: dict[str, object], message: str) -> None:
@@ -250,7 +256,7 @@ def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_cl
         for label in TWO
     }
     make_rar(tmp_path / "hmdb51_org.rar", inner)
-    split = hmdb10(tmp_path, TWO, complete=False)
+    split = hmdb51(tmp_path, short_lists(tmp_path / "lists"), 2, complete=False)
     assert sum(counts(split)) == 12
     assert len(read(split.training[0].path, 6)) == 6
 
@@ -295,61 +301,30 @@ def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> Non
     ship(tmp_path)
     write_splits(tmp_path / "lists", ("kiss",))
     write_splits(tmp_path / "lists")
-    with pytest.raises(ClipError, match=r"hmdb51_org.rar: no kiss.rar inside; fetch it again"):
+    with pytest.raises(ClipError, match=r"hmdb51_org.rar: no kiss.rar inside; download it again"):
         hmdb51(tmp_path, tmp_path / "lists", classes=("wave", "kiss"))
     make_rar(tmp_path / "hmdb51_org.rar", {"cartwheel.rar": b"<html>"})
     with pytest.raises(ClipError, match=r"hmdb51_org.rar/cartwheel.rar: cannot be unpacked \(NotRarFile"):
         hmdb51(tmp_path, classes=TWO)
 
 
-def test_ten_made_up_classes_of_the_published_sizes(tmp_path: Path) -> None:
-    for label in FIRST_TEN:
-        (tmp_path / label).mkdir()
-        for name in clip_names(label, 73)[: CLASSES[label]]:
-            (tmp_path / label / name).touch()
-    split = hmdb10(tmp_path)
-    assert sum(counts(split)) == 1150
-    assert all(abs(n - wanted) <= 9 for n, wanted in zip(counts(split), (817, 246, 87), strict=True))
-    # Film_3 is a source of all ten classes.
-    sources = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
-    assert sum(map(len, sources)) == len(set.union(*sources)) == 73
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_all_of_jhmdb(real_data: Path, number: int) -> None:
+    root, lists = real_data / "clips" / "jhmdb", real_data / "annotations" / "jhmdb"
+    if not (root.is_dir() and lists.is_dir()):
+        pytest.skip("no J-HMDB here")
+    split = jhmdb(root, lists, number)
+    training, test = JHMDB_COUNTS[number]
+    assert (len(split.training) + len(split.validation), len(split.test)) == (training, test)
+    assert len({clip.label for clip in split.test}) == 21
+    assert len({clip.recording for clip in split.clips}) == 410
 
 
-def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
-    split = hmdb10(published)
-    assert counts(split) == (817, 246, 87)  # 1,150 clips times 730, 220 and 78 of 1,028
-    assert {clip.label for clip in split.training} == set(FIRST_TEN)
-    sources = [{source(c.path.name, c.label) for c in s} for s in (split.training, split.validation, split.test)]
-    assert sum(map(len, sources)) == len(set.union(*sources))
-    for side, share in ((split.validation, 220 / 1028), (split.test, 78 / 1028)):
-        for label, count in Counter(clip.label for clip in side).items():
-            assert abs(count - share * CLASSES[label]) < 1
-    assert hmdb10(published, seed=1) != split
-
-
-def test_no_ten_whole_classes_are_those_of_the_report() -> None:
-    assert FIRST_TEN[:2] == ("brush_hair", "cartwheel")
-    assert sum(CLASSES[label] for label in FIRST_TEN) == 1150
-    assert sum(module.REPORT_CLIPS.values()) == sum(CLASSES[label] for label in SMALLEST_TEN) == 1028
-    # The eleventh is larger than the tenth: no other ten are as small.
-    tenth, eleventh = sorted(CLASSES.values())[9:11]
-    assert tenth < eleventh
-    others = sorted(count for label, count in CLASSES.items() if label not in ("brush_hair", "cartwheel"))[:8]
-    assert sum(others) + CLASSES["brush_hair"] + CLASSES["cartwheel"] == 1034
-
-
-def test_other_ten_classes(published: Path) -> None:
-    split = hmdb10(published, SMALLEST_TEN)
-    assert sum(counts(split)) == 1028
-    assert all(abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True))
-
-
-def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
-    root = write_clips(tmp_path, sources=52)  # 104 clips: as many as wave has
-    with pytest.raises(ClipError, match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive"):
-        hmdb10(root, TWO)
-    assert sum(counts(hmdb10(root, TWO, complete=False))) == 208
-    for path in (root / "wave").iterdir():
-        path.unlink()
-    with pytest.raises(ClipError, match=r"wave: 0 .avi files, the published class has 104"):
-        hmdb10(root, TWO, complete=False)
+def test_jhmdb_as_its_site_ships_it(tmp_path: Path) -> None:
+    write_clips(tmp_path / "ReCompress_Videos", sources=3)
+    short_lists(tmp_path / "splits")
+    assert counts(jhmdb(tmp_path, None, 2, validation=0.5, complete=False)) == (4, 4, 4)
+    with pytest.raises(ClipError, match=r"splits: split files of 2 classes; J-HMDB has 21; copy all of them"):
+        jhmdb(tmp_path, None, 2)
+    with pytest.raises(ValueError, match="split is 4, J-HMDB has 1, 2 and 3"):
+        jhmdb(tmp_path, None, 4)

@@ -1,12 +1,12 @@
-"""Kinetics lists, lists of paths, and the clips that they name in vain."""
+"""Lists of clips: CSV files of users, Kinetics' columns, and what is wrong in which line."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from onlooker.data.lists import kinetics, read_label_map, read_list
-from onlooker.structures import ClipError
+from onlooker.data.lists import ClipFiles, check_present, read_lines, read_list
+from onlooker.structures import Clip, ClipError
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc"
 LABELS = ("air drumming", "massaging person's head")
@@ -17,7 +17,7 @@ def row(label: str, video: str, start: int = 7, split: str = "val") -> str:
 
 
 def write(path: Path, lines: Sequence[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -28,18 +28,98 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def published(folder: Path, videos: Sequence[str], split: str = "val") -> Path:
-    """A list as published; videos are of the two classes by turns."""
+def kinetics(folder: Path, videos: Sequence[str], split: str = "val") -> Path:
+    """A list as published; videos are of the two classes in turn."""
     rows = [row(LABELS[at % 2], video, split=split) for at, video in enumerate(videos)]
     return write(folder / f"{split}.csv", [HEADER, *rows])
 
 
-@pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "label_maps"
-    if not folder.is_dir():
-        pytest.skip("no lists of Kinetics here")
-    return folder
+def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
+    touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
+    rows = ['"air drumming/a,b.mp4",riding a bike', "c.mp4 , abseiling", f"{tmp_path}/other/d.mp4,abseiling"]
+    parts, missing = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
+    assert parts == {
+        "": [
+            Clip(tmp_path / "air drumming" / "a,b.mp4", "riding a bike"),
+            Clip(tmp_path / "c.mp4", "abseiling"),
+            Clip(tmp_path / "other" / "d.mp4", "abseiling"),
+        ]
+    }
+    assert missing == []
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter: str) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    rows = [
+        "Split,label,note,path,Recording",
+        "train,x,,a.mp4,p1",
+        "Training,y,?,b.mp4,p1",
+        "val,x,,c.mp4,p2",
+        "test,y,,d.mp4,p3",
+    ]
+    path = write(tmp_path / "clips.csv", [line.replace(",", delimiter) for line in rows])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))  # as a spreadsheet writes it
+    parts, _ = read_list(path)
+    assert {split: [(c.path.name, c.label, c.recording) for c in clips] for split, clips in parts.items()} == {
+        "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
+        "validation": [("c.mp4", "x", "p2")],
+        "test": [("d.mp4", "y", "p3")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ["file,label", "a.mp4,x"],
+            "no column path in the header 'file,label'; expected path,label, optionally split and",
+        ),
+        (["a.mp4,x", "b.mp4,y"], "no column path in the header 'a.mp4,x'; expected path,label"),
+        (["path,label"], "no clips; add a row for each clip below the header"),
+        (["path,label", "a.mp4,x", "b.mp4,"], "line 3 is 'b.mp4,'; expected a value for label, as in other rows"),
+        (["path,label", "a.mp4,x", ",y"], "line 3 is ',y'; expected a value for path"),
+        (["path,label,split", "a.mp4,x,train", "b.mp4,y,"], "line 3 is 'b.mp4,y,'; expected a value for split"),
+        (["path,label,recording", "a.mp4,x,tom", "b.mp4,y"], "line 3 is 'b.mp4,y'; expected a value for recording"),
+        (["path,label,split", "a.mp4,x,dev"], "line 2: split 'dev'; expected one of train, training, val, valid"),
+        (["path,label", "a.mp4,x", "", "a.mp4,y"], r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them"),
+        (
+            [HEADER.replace("time_end", "end"), "x,a,7,17,val,0"],
+            "no column time_end in the header .*; expected label",
+        ),
+        ([HEADER, "x,a,seven,17,val,0"], "line 2: time seven to 17; expected times in seconds"),
+        ([HEADER, "x,a"], "line 2 is 'x,a'; expected a value for time_start"),
+        ([HEADER], "no clips; add a row"),
+        ([HEADER, row("x", "a"), row("y", "a")], r"line 3 is a duplicate of line 2: .*a.mp4; keep one of them"),
+    ],
+)
+def test_what_is_wrong_in_a_list(tmp_path: Path, lines: list[str], message: str) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    with pytest.raises(ClipError, match=message):
+        read_list(write(tmp_path / "clips.csv", lines))
+
+
+def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
+    parts, missing = read_list(path)
+    assert [clip.label for clip in parts[""]] == ["0", "1"]
+    assert list(map(str, missing)) == [f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); left out"]
+
+
+def test_a_class_without_clips(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,x", "b.mp4,y", "c.mp4,y", "d.mp4,z"])
+    expected = r"clips.csv: none of the 2 clips of class y exists, nor of 1 more; add some, or remove the class"
+    with pytest.raises(ClipError, match=expected) as caught:
+        read_list(path)
+    assert all(f"{name}.mp4: not found (line" in caught.value.__notes__[0] for name in "bcd")
+    (tmp_path / "a.mp4").unlink()
+    expected = r"clips.csv: none of its 4 clips exists, such as .*a.mp4; paths are relative to the list; correct them"
+    with pytest.raises(ClipError, match=expected):
+        read_list(path)
+    with pytest.raises(ClipError, match=r"none.csv: no such file; give a CSV file with the columns path and label"):
+        read_list(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(
@@ -51,177 +131,84 @@ def official(real_data: Path) -> Path:
         ("val/-a.mp4", "val/b.MP4"),
     ],
 )
-def test_clips_are_found_by_their_names_in_folders_or_flat(tmp_path: Path, names: tuple[str, str]) -> None:
-    root = touch(tmp_path / "clips", *names)
-    listed = read_list(root, published(tmp_path, ["-a", "b"]))
-    assert not listed.problems
-    assert [clip.path.relative_to(root).as_posix() for clip in listed.clips] == list(names)
-    assert [(clip.label, clip.recording) for clip in listed.clips] == [(LABELS[0], "-a"), (LABELS[1], "b")]
+def test_kinetics_clips_are_found_by_name_in_folders_or_flat(tmp_path: Path, names: tuple[str, str]) -> None:
+    touch(tmp_path, *names)
+    parts, missing = read_list(kinetics(tmp_path, ["-a", "b"]))
+    assert not missing
+    clips = parts["validation"]
+    assert [clip.path.relative_to(tmp_path).as_posix() for clip in clips] == list(names)
+    assert [(clip.label, clip.recording) for clip in clips] == [(LABELS[0], "-a"), (LABELS[1], "b")]
 
 
 def test_of_two_files_the_one_in_the_folder_of_the_class(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a/x_000007_000017.mp4", "z/x_000007_000017.mp4", "z/y_000007_000017.mp4")
-    listed = read_list(root, write(tmp_path / "a.csv", [HEADER, row("z", "x"), row("a", "y")]))
-    assert [clip.path.relative_to(root).as_posix() for clip in listed.clips] == [
+    touch(tmp_path, "a/x_000007_000017.mp4", "z/x_000007_000017.mp4", "z/y_000007_000017.mp4")
+    parts, _ = read_list(write(tmp_path / "a.csv", [HEADER, row("z", "x"), row("a", "y")]))
+    assert [clip.path.relative_to(tmp_path).as_posix() for clip in parts["validation"]] == [
         "z/x_000007_000017.mp4",
         "z/y_000007_000017.mp4",
     ]
 
 
-def test_missing_clips_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a_000007_000017.mp4", "b_000007_000017.mp4", "c_000008_000018.mp4")
-    touch(root, ".trash/c_000007_000017.mp4", "c_000007_000017.part")
-    listed = read_list(root, published(tmp_path, ["a", "b", "c", "d"]))
-    assert [clip.recording for clip in listed.clips] == ["a", "b"]
-    assert [error.path.name for error in listed.problems] == ["c_000007_000017", "d_000007_000017"]
-    expected = f"{root}/c_000007_000017: not found (line 4 of {tmp_path}/val.csv, class air drumming); left out"
-    assert str(listed.problems[0]) == expected
+def test_missing_kinetics_clips(tmp_path: Path) -> None:
+    touch(tmp_path, "a_000007_000017.mp4", "b_000007_000017.mp4", "c_000008_000018.mp4")
+    touch(tmp_path, ".trash/c_000007_000017.mp4", "c_000007_000017.part")
+    parts, missing = read_list(kinetics(tmp_path, ["a", "b", "c", "d"]))
+    assert [clip.recording for clip in parts["validation"]] == ["a", "b"]
+    assert [error.path.name for error in missing] == ["c_000007_000017", "d_000007_000017"]
+    expected = f"{tmp_path}/c_000007_000017: not found (line 4 of {tmp_path}/val.csv, class air drumming); left out"
+    assert str(missing[0]) == expected
 
 
-def test_nothing_is_there(tmp_path: Path) -> None:
-    root, listing = touch(tmp_path / "clips", "x.mp4"), published(tmp_path, ["a", "b", "c"])
-    expected = r"clips: none of the 3 clips of .*val.csv is there; looked for a_000007_000017 and so on; give the"
-    with pytest.raises(ClipError, match=expected) as caught:
-        read_list(root, listing)
-    assert all(f"{video}_000007_000017: not found" in caught.value.__notes__[0] for video in "abc")
-    with pytest.raises(ClipError, match=r"nowhere: no such folder; give the folder with the clips"):
-        read_list(tmp_path / "nowhere", listing)
-    with pytest.raises(ClipError, match=r"none.csv: no such file; give a list of clips"):
-        read_list(root, tmp_path / "none.csv")
-
-
-def test_a_class_without_clips(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a.mp4", "c.mp4")
-    listing = published(tmp_path, ["a", "b", "c", "d"])
-    expected = r"none of the 2 clips of class massaging person's head in .*val.csv is there; add some, or say which"
-    with pytest.raises(ClipError, match=expected):
-        read_list(root, listing)
-    touch(root, "e.mp4")
-    write(listing, [HEADER, row("x", "a"), row("y", "b"), row("z", "c")])
-    assert [clip.label for clip in read_list(root, listing, classes=("x", "z")).clips] == ["x", "z"]
-    with pytest.raises(ValueError, match=r"val.csv has no class 'w' among its 3; they begin with x, y, z"):
-        read_list(root, listing, classes=("w", "z"))
-
-
-def test_a_clip_that_stands_twice_is_taken_once_and_reported(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a.mp4", "b.mp4")
-    listing = write(tmp_path / "a.csv", [HEADER, row("x", "a"), row("y", "b"), row("y", "a"), row("x", "b", 9)])
-    listed = read_list(root, listing)
-    assert [clip.label for clip in listed.clips] == ["x", "y"]
-    assert [str(error) for error in listed.problems] == [
-        f"{root}/a.mp4: line 4 of {listing} (y) is this clip, line 2 (x) too; taken once, as the first says",
-        f"{root}/b.mp4: line 5 of {listing} (x) is this clip, line 3 (y) too; taken once, as the first says",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (["label,youtube_id,time_start", "x,a,7"], "no column time_end; expected label, youtube_id, time_start"),
-        ([HEADER, "x,a,seven,17,val,0"], "line 2 is 'x,a,seven,17,val,0'; expected times in seconds, and a field for"),
-        ([HEADER, "x,a"], "line 2 is 'x,a'; expected times in seconds"),
-        ([HEADER], "no clips; give a list that has some"),
-        ([HEADER, row("x", "a"), row("y", "b", split="train")], r"several splits: train, val; say which \(split\)"),
-        (["a.mp4"], "line 1 is 'a.mp4'; expected a path and a label"),
-        (["a.mp4,x", "b.mp4,"], "line 2 is 'b.mp4,'; expected a path and a label"),
-    ],
-)
-def test_lists_of_another_form(tmp_path: Path, lines: list[str], message: str) -> None:
-    with pytest.raises(ClipError, match=message):
-        read_list(tmp_path, write(tmp_path / "a.csv", lines))
-
-
-def test_a_list_of_several_splits(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a.mp4", "b.mp4", "c.mp4", "d.mp4")
-    rows = [row("xy"[at % 2], video, split=("val", "train")[at // 2]) for at, video in enumerate("abcd")]
-    listing = write(tmp_path / "a.csv", [HEADER, *rows])
-    assert [clip.recording for clip in read_list(root, listing, split="train").clips] == ["c", "d"]
-    with pytest.raises(ClipError, match="no clips of split test; give a list that has some"):
-        read_list(root, listing, split="test")
-    with pytest.raises(ClipError, match="no column split; expected a header with it, as split is 'test'"):
-        read_list(root, write(tmp_path / "b.csv", ["a.mp4 x"]), split="test")
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["air drumming/a,b.mp4 1", "c.mp4 0"],
-        ['"air drumming/a,b.mp4",1', "c.mp4,0"],
-        ["path,label", "air drumming/a,b.mp4,riding a bike", "c.mp4,abseiling"],
-    ],
-)
-def test_lists_of_paths_and_labels(tmp_path: Path, lines: list[str]) -> None:
-    root = touch(tmp_path / "clips", "air drumming/a,b.mp4", "c.mp4")
-    label_map = write(tmp_path / "map.txt", ["abseiling", "riding a bike"])
-    listed = read_list(root, write(tmp_path / "a.csv", lines), label_map)
-    assert [(clip.path, clip.label) for clip in listed.clips] == [
-        (root / "air drumming" / "a,b.mp4", "riding a bike"),
-        (root / "c.mp4", "abseiling"),
-    ]
-    assert not listed.problems
-    assert all(clip.recording is None for clip in listed.clips)
-
-
-def test_without_a_map_labels_are_names(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", "a.mp4", "b.mp4")
-    listed = read_list(root, write(tmp_path / "a.txt", [f"{root}/a.mp4 0", "b.mp4 1", "c.mp4 1"]))
-    assert [clip.label for clip in listed.clips] == ["0", "1"]
-    expected = f"{root}/c.mp4: not found (line 3 of {tmp_path}/a.txt, class 1); left out"
-    assert [str(error) for error in listed.problems] == [expected]
-
-
-def test_labels_that_are_not_in_the_map(tmp_path: Path) -> None:
-    label_map = write(tmp_path / "map.txt", ["abseiling", "riding a bike"])
-    for label in ("2", "bowling"):
-        listing = write(tmp_path / "a.txt", ["a.mp4 0", f"b.mp4 {label}"])
-        with pytest.raises(ClipError, match=rf"a.txt: line 2: label '{label}'; .*map.txt has 2 classes, abseiling fir"):
-            read_list(tmp_path, listing, label_map)
-    write(label_map, ["x", "y", "x"])
-    with pytest.raises(ClipError, match=r"map.txt: line 3: x stands in line 1 too; keep one"):
-        read_list(tmp_path, listing, label_map)
-
-
-def test_the_official_list_and_maps(official: Path, tmp_path: Path) -> None:
-    for classes in (400, 600, 700):
-        assert len(read_label_map(official / f"kinetics_label_map_k{classes}.txt")) == classes
-    lines = (official / "kinetics-400_val.csv").read_text().splitlines()[1:]
+def test_the_official_kinetics_list(real_data: Path, tmp_path: Path) -> None:
+    official = real_data / "annotations" / "label_maps" / "kinetics-400_val.csv"
+    if not official.is_file():
+        pytest.skip("no lists of Kinetics here")
+    lines = official.read_text().splitlines()[1:]
     assert len(lines) == 19_906
     first: dict[str, str] = {}
     for label, video, start, end, *_ in (line.split(",") for line in lines):
         first.setdefault(label.strip('"'), f"{video}_{int(start):06d}_{int(end):06d}.mp4")
-    root = touch(tmp_path, *first.values())
-    listed = read_list(root, official / "kinetics-400_val.csv", official / "kinetics_label_map_k400.txt")
-    assert {clip.label: clip.path.name for clip in listed.clips} == first
-    assert (len(listed.clips), len(listed.problems)) == (400, 19_506)
+    touch(tmp_path, *first.values())
+    parts, missing = read_list(write(tmp_path / "list.csv", official.read_text().splitlines()))
+    assert {clip.label: clip.path.name for clip in parts["validation"]} == first
+    assert (len(parts["validation"]), len(missing)) == (400, 19_506)
 
 
-def test_a_split_of_two_lists_and_of_three(tmp_path: Path) -> None:
-    learned, tested, chosen = ([f"{side}{i}" for i in range(20)] for side in ("learn", "test", "choose"))
-    root = touch(tmp_path / "clips", *(f"{name}.mp4" for name in (*learned, *tested, *chosen)))
-    training, test = published(tmp_path, [*learned, "gone"], "train"), published(tmp_path, tested, "val")
-    split, problems = kinetics(root, training, test, share=0.2)
-    assert (len(split.training), len(split.validation), len(split.test)) == (16, 4, 20)
-    assert [error.path.name for error in problems] == ["gone_000007_000017"]
-    three, problems = kinetics(root, training, test, published(tmp_path, chosen, "holdout"))
-    assert [clip.recording for clip in three.validation] == chosen
-    assert three.test == split.test
-    with pytest.raises(ValueError, match="validation is 0, expected a share"):
-        kinetics(root, training, test, share=0)
+def test_files_of_another_suffix_or_with_other_capitals(tmp_path: Path) -> None:
+    touch(tmp_path, "Wave/a.mp4", "Wave/A.avi", "walk/a.mp4", "walk/b.txt")
+    files = ClipFiles(tmp_path)
+    for asked, found in (
+        ("Wave/A.avi", "Wave/A.avi"),
+        ("Wave/a.mp4", "Wave/a.mp4"),
+        ("walk/a.avi", "walk/a.mp4"),
+        ("WALK/A.avi", "walk/a.mp4"),
+        ("walk/b.avi", "walk/b.avi"),  # which does not exist
+    ):
+        assert files.at(tmp_path / asked) == tmp_path / found
 
 
-def test_a_video_of_two_lists_stays_in_the_test(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", *(f"{video}.mp4" for video in "abcdef"))
-    training, test = published(tmp_path, [*"abcdef"], "train"), published(tmp_path, [*"ab"], "val")
-    split, problems = kinetics(root, training, test, share=0.5)
-    assert {clip.recording for clip in (*split.training, *split.validation)} == set("cdef")
-    assert [str(error) for error in problems] == [
-        f"{root}/{video}.mp4: its video is in {training} and in {test}; left out of train.csv" for video in "ab"
-    ]
+def test_missing_clips_are_all_in_the_notes(tmp_path: Path) -> None:
+    clips = [Clip(tmp_path / "wave" / f"{i}.avi", "wave") for i in range(9)]
+    clips[0].path.parent.mkdir()
+    clips[0].path.touch()
+    listed = r"8 of the 9 clips that list.txt names are missing: wave/1.avi, .*wave/5.avi and 3 more; unpack"
+    with pytest.raises(ClipError, match=listed) as caught:
+        check_present(clips, tmp_path, Path("list.txt"))
+    assert all(f"wave/{i}.avi" in caught.value.__notes__[0] for i in range(1, 9))
+    clips[0].path.unlink()
+    with pytest.raises(ClipError, match=r"wave: class wave has none of the 9 clips that list.txt names; unpack its"):
+        check_present(clips, tmp_path, Path("list.txt"))
 
 
-def test_a_class_that_is_tested_but_not_taught(tmp_path: Path) -> None:
-    root = touch(tmp_path / "clips", *(f"{video}.mp4" for video in "abcdef"))
-    training = write(tmp_path / "train.csv", [HEADER, row("x", "a"), row("y", "b"), row("x", "c"), row("y", "d")])
-    test = write(tmp_path / "val.csv", [HEADER, row("x", "e"), row("z", "f")])
-    with pytest.raises(ClipError, match=r"train.csv: no clips of class z, which is tested; add some, or leave the cla"):
-        kinetics(root, training, test)
+def test_files_that_are_not_lists(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    with pytest.raises(ClipError, match=r"list.txt: no such file; copy it"):
+        read_lines(path, "copy it")
+    path.write_bytes(b"\n \r\n")
+    with pytest.raises(ClipError, match=r"list.txt: an empty file; copy it"):
+        read_lines(path, "copy it")
+    path.write_bytes("ä".encode("latin-1"))
+    with pytest.raises(ClipError, match=r"list.txt: not UTF-8 text \(.+\); copy it"):
+        read_lines(path, "copy it")
+    path.write_bytes(b"\xef\xbb\xbfa 1\r\n\r\n b 2 \r\n")
+    assert read_lines(path, "copy it") == [(1, "a 1"), (3, "b 2")]

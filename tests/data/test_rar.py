@@ -40,7 +40,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 
 
 def test_nothing_to_unpack(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"a.rar: no .avi file inside; fetch it again"):
+    with pytest.raises(ClipError, match=r"a.rar: no .avi file inside; download it again"):
         rar.unpack(make_rar(tmp_path / "a.rar", {"a.txt": b"x"}), tmp_path / "in", ".avi")
 
 
@@ -51,7 +51,7 @@ def test_nothing_to_unpack(tmp_path: Path) -> None:
 def test_a_damaged_archive_leaves_no_folder(tmp_path: Path, damage: object) -> None:
     archive = make_rar(tmp_path / "a.rar", {"a.avi": b"A" * 4, "b.avi": b"B" * 80})
     archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(ClipError, match=r"a.rar: cannot be unpacked \(.+\); fetch it again; where it is whole, unar"):
+    with pytest.raises(ClipError, match=r"a.rar: cannot be unpacked \(.+\); download it again; where it is whole"):
         rar.unpack(archive, tmp_path / "in", ".avi")
     assert [path.name for path in tmp_path.iterdir()] == ["a.rar"]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.data.hmdb51 import FIRST_TEN, REPORT_CLIPS
 from onlooker.drawing.plots import accuracy_by_frame, loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Cell, Page, percent
+from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS
 
 ATTENTION, BASELINE = "report", "convnet"
 PUBLISHED_ACCURACY = 0.82  # of frames

@@ -15,9 +15,8 @@ import numpy as np
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.folder import find_clips
-from onlooker.data.hmdb51 import FIRST_TEN, REPORT_CLIPS, hmdb10
-from onlooker.data.published import apportion, check_classes
-from onlooker.data.split import Split, few_of_each
+from onlooker.data.lists import check_classes
+from onlooker.data.split import Split, apportion, few_of_each
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure
@@ -28,6 +27,7 @@ from onlooker.runs.features import make_store, open_stores, stored_clips
 from onlooker.runs.memo import check_settings, memo
 from onlooker.runs.train import read_curves, train
 from onlooker.video.reader import read
+from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.sets import WAY, available_sets, nearest_to, set_name, set_path

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.published import read_lines
+from onlooker.data.lists import read_lines
 from onlooker.structures import ClipError
 
 

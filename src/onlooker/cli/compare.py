@@ -44,7 +44,7 @@ def compare(
     ] = None,
 ) -> None:
     """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies."""
-    from onlooker.data.sets import asked_splits
+    from onlooker.data.sets import asked_splits, read_set, set_name
     from onlooker.runs.compare import compare as compare_models
     from onlooker.runs.model_spec import parse_specs
     from onlooker.runs.recorded import add_results
@@ -53,10 +53,11 @@ def compare(
     specs, members = parse_specs(models.name, data)
     refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
     chosen = range(training.seed, training.seed + seeds)
-    splits, left_out = asked_splits(clips, published, folds, leave_one_out)
+    found = read_set(clips, published)
+    splits = asked_splits(found, published, folds, leave_one_out)
     with stoppable():
         figures = compare_models(
-            clips,
+            found,
             run,
             specs,
             splits,
@@ -66,14 +67,11 @@ def compare(
             jobs or None,
             members,
             silhouettes,
-            left_out=left_out,
             model=models,
         )
     print_comparison(figures, run)
     if results:
-        add_results(
-            results, name or clips.resolve().name, figures, data, training, shlex.join(["onlooker", *sys.argv[1:]])
-        )
+        add_results(results, name or set_name(clips), figures, data, training, shlex.join(["onlooker", *sys.argv[1:]]))
 
 
 @_command

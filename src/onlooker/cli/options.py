@@ -9,7 +9,12 @@ import typer
 from onlooker.cli.command import refuse_unused
 from onlooker.config import CLIPS, DataConfig
 
-Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a published data set (--set).")]
+Clips = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with one sub-folder per class, a list (CSV: path,label), or a published data set (--set)."
+    ),
+]
 Folds = Annotated[int, typer.Option(help="Cross-validation with this number of folds, resumable; 0: one split.")]
 LeaveOneOut = Annotated[
     bool,
@@ -28,8 +33,9 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `on
 
 def default_run(clips: Path, name: str) -> Path:
     """The folder of a run on these clips, unless --run names another."""
-    given = clips.resolve()
-    return Path("runs") / f"{given.stem if given.is_file() else given.name}-{name}"
+    from onlooker.data.sets import set_name
+
+    return Path("runs") / f"{set_name(clips)}-{name}"
 
 
 def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:

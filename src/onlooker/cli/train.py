@@ -60,11 +60,13 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train on clips, one sub-folder per class, and evaluate on test clips.
+    """Train on clips with one label each, and evaluate on test clips.
 
-    A clip is a video file, or a folder that holds an image sequence. If the file recordings.csv (columns clip,
-    recording) is next to the classes, all clips of a recording (a person, a camera) are in the same split. With --set,
-    the clips are a published data set as it is distributed, with its official split.
+    A clip is a video file, or a folder that holds an image sequence. CLIPS is a folder with one sub-folder per class,
+    or with train/, val/ and test/, each with one per class; a CSV file with the columns path and label, and optionally
+    split (train, val, test) and recording; or with --set a published data set as it is distributed, with its official
+    split. Clips of one recording (a person, a camera; for folders: recordings.csv with the columns clip and recording)
+    are in the same split.
     """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.train import train as train_on
@@ -89,25 +91,25 @@ def train(
         from onlooker.runs.compare import compare
         from onlooker.runs.model_spec import ModelSpec
 
-        splits, _ = asked_splits(clips, published, folds, leave_one_out)
+        found = read_set(clips, published)
+        splits = asked_splits(found, published, folds, leave_one_out)
         specs, seeds = [ModelSpec(model.name)], [training.seed]
         with stoppable():
-            figures = compare(clips, run, specs, splits, seeds, data, training, model=model)
+            figures = compare(found, run, specs, splits, seeds, data, training, model=model)
         print_comparison(figures, run)
         return
-    split, left_out = read_set(clips, published) if published.set and not resume else (None, ())
+    clips_or_set = clips if resume else read_set(clips, published)
     with stoppable(resume_hint()):
         measured = train_on(
-            clips,
+            clips_or_set,
             run,
             model,
             data,
             training,
-            split,
+            None,
             resume,
             strict,
             features=features or (),
-            left_out=left_out,
             init_from=init_from or (),
         )
     _say(measured, run)
@@ -118,7 +120,10 @@ def features(
     context: typer.Context,
     clips: Annotated[
         Path,
-        typer.Argument(help="A folder with one sub-folder per class; a published data set (--set); or one clip."),
+        typer.Argument(
+            help="A folder with one sub-folder per class, a list (CSV: path,label), a published data set (--set), or "
+            "one clip."
+        ),
     ],
     store: Annotated[Path, typer.Option(help="A folder for the features; made if it does not exist.")],
     data: DataConfig,
@@ -145,7 +150,7 @@ def features(
     refuse_unused(context, {*NO_AUGMENTATION, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
     refuse_unused_flow(context, [data])
     with stoppable():
-        paths, left_out = every_clip(clips, published) if published.set else (clips, ())
+        paths, left_out = every_clip(clips, published)
         made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
     warn([*left_out, *made.failed])
     typer.echo(f"features: {made.new} new, {made.there} existed, {len(made.failed)} failed; store: {store}")
@@ -157,18 +162,19 @@ def evaluate(
     published: SetConfig,
     clips: Annotated[
         Path | None,
-        typer.Option(help="Evaluate on other clips, or with --set on the test split of a published data set."),
+        typer.Option(
+            help="Evaluate on other clips (a folder, a list, with --set a published data set): on their test split."
+        ),
     ] = None,
 ) -> None:
     """Measure accuracy per video and per frame, confusions and calibration, and write a report."""
-    from onlooker.data.sets import read_set
+    from onlooker.data.sets import read_set, set_name
     from onlooker.runs.train import evaluate as evaluate_run
 
     if published.set and clips is None:
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
-    split, left_out = read_set(clips, published) if clips and published.set else (None, ())
-    measured = evaluate_run(run, clips, split.test if split else (), left_out)
-    _say(measured, run if clips is None else run / f"evaluation-{clips.resolve().name}")
+    measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
+    _say(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 
 def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -> None:

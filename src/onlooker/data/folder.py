@@ -1,10 +1,11 @@
 """A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
@@ -12,12 +13,20 @@ RECORDINGS = "recordings.csv"
 
 
 def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
-    """All clips of a folder with one sub-folder per class, sorted.
+    """All clips of a folder, sorted; those of `find_parts`, whatever their split."""
+    return [clip for part in find_parts(folder, classes).values() for clip in part]
+
+
+def find_parts(folder: Path, classes: int = 2) -> Parts:
+    """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each with one per class.
 
     A clip is a video file or a folder with an image sequence. Hidden entries, `__MACOSX` and files of other kinds are
     skipped. Clips may differ in size and length.
 
-    If `recordings.csv` (columns clip, recording) is next to the class folders, each clip carries its recording.
+    If `recordings.csv` (columns clip, recording) is in the folder, each clip carries its recording.
+
+    Returns:
+        The clips by split, sorted; all under "" if there is no split.
 
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders, the folder of one
@@ -27,8 +36,16 @@ def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
         raise ClipError(folder, "no such folder", "give a folder with one sub-folder per class")
     if not folder.is_dir():
         raise ClipError(folder, "a file, not a folder", "give a folder with one sub-folder per class")
-    clips = _clips_by_class(folder, classes)
-    return _with_recordings(folder, clips) if (folder / RECORDINGS).exists() else clips
+    parts = {name: _clips_by_class(each, classes) for name, each in (_split_folders(folder) or {"": folder}).items()}
+    recordings = _read_recordings(folder / RECORDINGS) if (folder / RECORDINGS).exists() else None
+    return parts if recordings is None else _with_recordings(folder, parts, recordings)
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """The folders train/ and val/ or test/, by split; none if these are class folders, which hold clips themselves."""
+    names = {SPLIT_NAMES[path.name.lower()]: path for path in entries(folder) if path.name.lower() in SPLIT_NAMES}
+    holds_clips = any(is_video(path) for each in names.values() if each.is_dir() for path in entries(each))
+    return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
 
 def entries(folder: Path) -> list[Path]:
@@ -63,14 +80,15 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def _with_recordings(folder: Path, clips: Sequence[Clip]) -> list[Clip]:
-    path = folder / RECORDINGS
-    recordings = _read_recordings(path)
-    names = [clip.path.relative_to(folder).as_posix() for clip in clips]
-    if missing := [name for name in names if name not in recordings]:
-        found = f"{len(missing)} of {len(clips)} clips are not listed, such as {missing[0]}"
-        raise ClipError(path, found, "add a row for each, or remove the file")
-    return [replace(clip, recording=recordings[name]) for clip, name in zip(clips, names, strict=True)]
+def _with_recordings(folder: Path, parts: Parts, recordings: Mapping[str, str]) -> Parts:
+    names = {clip.path: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
+    if missing := [name for name in names.values() if name not in recordings]:
+        found = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
+        raise ClipError(folder / RECORDINGS, found, "add a row for each, or remove the file")
+    return {
+        split: [replace(clip, recording=recordings[names[clip.path]]) for clip in clips]
+        for split, clips in parts.items()
+    }
 
 
 def _read_recordings(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""HMDB-51 as published: class folders or the rar of rars, three official splits, and the report's ten classes.
+"""HMDB-51 and J-HMDB as published: one folder per class (or HMDB-51's rar of rars), and three official splits.
 
 H. Kuehne, H. Jhuang, E. Garrote, T. Poggio, T. Serre, *HMDB: a large video database for human motion recognition*,
-ICCV 2011.
+ICCV 2011. H. Jhuang, J. Gall, S. Zuffi, C. Schmid, M. J. Black, *Towards understanding action recognition*, ICCV 2013.
 """
 
 import re
@@ -11,34 +11,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onlooker.data import rar
-from onlooker.data.published import apportion, check_classes, check_present, check_share, read_lines
-from onlooker.data.split import Split
+from onlooker.data.lists import ClipFiles, check_classes, check_present, read_lines
+from onlooker.data.split import Split, carve_validation
 from onlooker.structures import Clip, ClipError
 
-ARCHIVE, SPLITS_ARCHIVE, SPLITS = "hmdb51_org.rar", "test_train_splits.rar", "testTrainMulti_7030_splits"
-
-# How many clips each class has: 6,766 in all, as the official split files name them.
-# fmt: off
-CLASSES = {
-    "brush_hair": 107, "cartwheel": 107, "catch": 102, "chew": 109, "clap": 130, "climb": 108,
-    "climb_stairs": 112, "dive": 127, "draw_sword": 103, "dribble": 145, "drink": 164, "eat": 108,
-    "fall_floor": 136, "fencing": 116, "flic_flac": 107, "golf": 105, "handstand": 113, "hit": 127,
-    "hug": 118, "jump": 151, "kick": 130, "kick_ball": 128, "kiss": 102, "laugh": 128, "pick": 106,
-    "pour": 106, "pullup": 104, "punch": 126, "push": 116, "pushup": 103, "ride_bike": 103,
-    "ride_horse": 116, "run": 232, "shake_hands": 162, "shoot_ball": 131, "shoot_bow": 112,
-    "shoot_gun": 103, "sit": 142, "situp": 105, "smile": 102, "smoke": 109, "somersault": 140,
-    "stand": 154, "swing_baseball": 143, "sword": 127, "sword_exercise": 127, "talk": 120,
-    "throw": 102, "turn": 240, "walk": 548, "wave": 104,
-}
-# fmt: on
-FIRST_TEN = tuple(CLASSES)[:10]
-SMALLEST_TEN = tuple(sorted(sorted(CLASSES, key=lambda label: CLASSES[label])[:10]))
-REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
-_UNUSED, _TRAINING, _TEST = "0", "1", "2"  # as the split files say it
+ARCHIVE, SPLITS_ARCHIVE = "hmdb51_org.rar", "test_train_splits.rar"
+SPLITS = ("testTrainMulti_7030_splits", "splits")  # as the archives of HMDB-51 and J-HMDB call the folder
+JHMDB_CLIPS = "ReCompress_Videos"
+JHMDB_COUNTS = {1: (660, 268), 2: (658, 270), 3: (663, 265)}  # training and test clips of each official split
+_UNUSED, _TRAINING, _TEST = "0", "1", "2"  # in the split files
 _PER_CLASS = {_TRAINING: 70, _TEST: 30}
 
-# source, class, visible body (full, head, lower, upper), camera in motion or not, persons, viewpoint, quality, number
+# source, class, visible body (full, head, lower, upper), camera motion or none, persons, viewpoint, quality, number
 _NAME = re.compile(r"(?P<source>.+)_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+\.avi")
+
+Sides = dict[str, dict[str, str]]  # by class: for each clip "0", "1" or "2"
 
 
 def hmdb51(
@@ -50,93 +37,83 @@ def hmdb51(
     seed: int = 0,
     complete: bool = True,
 ) -> Split:
-    """An official split: 70 training and 30 test clips a class, 3,570 and 1,530 in all; the other 1,666 are unused.
+    """An official split of HMDB-51: 70 training and 30 test clips per class, 3,570 and 1,530; 1,666 clips are unused.
 
-    The official splits have no validation side: a share of the training clips is carved out of them, so that all
-    clips of one source video, whatever their classes, stay on one side of the two.
+    A share of the training clips is used for validation, with all clips of one source video kept together, whatever
+    their classes.
 
-    Between training and test the official splits keep a source apart within each class, not across classes: in split
-    1, 133 films give training clips of one class and test clips of another. That is as published; the recording of a
-    clip is hence named by class and source.
+    The official splits keep the sources of training and test clips apart within each class, not across classes: in
+    split 1, 133 sources have training clips of one class and test clips of another. The recording of a clip is
+    therefore named by class and source.
 
     Args:
-        root: holds one folder of `.avi` files a class; folders that are missing are unpacked from `hmdb51_org.rar` in
-            it, one by one, so that an interruption costs one class.
+        root: holds one folder of videos per class; missing folders are unpacked from `hmdb51_org.rar` in it, one by
+            one, so that an interruption costs one class.
         annotations: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/`, or `test_train_splits.rar`
-            (or is that archive), which is then unpacked beside itself; `root` where not given.
+            (or is that archive), which is then unpacked next to itself; by default `root`.
         split: 1, 2 or 3.
-        classes: which, all 51 where not given.
-        validation: which share of the training clips validates.
+        classes: by default all 51.
+        validation: share of the training clips.
         seed: of the choice of validation clips.
-        complete: insist on 70 and 30 clips a class; a cut-down copy in the same layout needs False.
+        complete: require 51 classes with 70 and 30 clips; a smaller copy in the same layout needs False.
 
     Raises:
-        ClipError: naming what is missing, stands twice, or is not as published.
+        ClipError: what is missing, a duplicate, or not as published.
         ValueError: no such split, class or share.
     """
-    if split not in (1, 2, 3):
-        raise ValueError(f"split is {split}, HMDB-51 has 1, 2 and 3")
-    check_share(validation)
-    chosen = check_classes(classes, CLASSES, "HMDB-51")
-    lists = _split_folder(root if annotations is None else annotations)
-    sides = {label: read_split(lists / f"{label}_test_split{split}.txt", complete) for label in chosen}
-    unpack(root, chosen)
-    learn, test = (
-        [
-            Clip(root / label / name, label, f"{label}/{source(name, label)}")
-            for label in chosen
-            for name, side in sides[label].items()
-            if side == wanted
-        ]
-        for wanted in (_TRAINING, _TEST)
-    )
-    check_present(learn + test, root, lists)
-    sources = [source(clip.path.name, clip.label) for clip in learn]
-    parts = apportion(learn, sources, {"training": 1 - validation, "validation": validation}, seed)
-    return Split(parts["training"], parts["validation"], tuple(test))
+    expected = 51 if complete and not classes else None
+    sides = _read_sides(annotations or root, "HMDB-51", split, classes, expected)
+    for label, of_class in sides.items():
+        counts = Counter(of_class.values())
+        if complete and any(counts[side] != count for side, count in _PER_CLASS.items()):
+            found = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
+            raise ClipError(root, found, "an official split has 70 and 30; take the official file")
+    unpack(root, sides)
+    return _split(root, annotations or root, sides, validation, seed)
 
 
-def hmdb10(root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, complete: bool = True) -> Split:
-    """The ten classes of Teja & Akunuri 2020, shared out as 730 : 220 : 78, with no source video on two sides.
+def jhmdb(
+    root: Path,
+    annotations: Path | None = None,
+    split: int = 1,
+    classes: Sequence[str] = (),
+    validation: float = 0.1,
+    seed: int = 0,
+    complete: bool = True,
+) -> Split:
+    """An official split of J-HMDB: 21 classes, 928 clips of HMDB-51's footage, with splits of their own.
 
-    What is unknown: which ten classes they took beyond cartwheel and brush_hair, which of their clips, and how they
-    were shared out. Their 1,028 clips are fewer than any ten whole classes with these two hold (1,034), so that some
-    were left out. The only ten whole classes with 1,028 clips are the ten smallest (`SMALLEST_TEN`), without either.
-    The default, the first ten in the alphabet, holds 1,150, which are shared out in the report's proportions, as
-    nearly as whole sources allow: 817, 246 and 87.
+    As in HMDB-51, the splits keep sources apart within each class, not across classes.
 
     Args:
-        root: as for `hmdb51`; the official splits play no part.
-        classes: which.
-        seed: of the sharing.
-        complete: insist on the published number of clips a class.
+        root: holds one folder of videos per class, or `ReCompress_Videos/` with these.
+        annotations: holds `<class>_test_split<n>.txt`, or `splits/` with these; by default `root`.
+        split, classes, validation, seed: as for `hmdb51`.
+        complete: require 21 classes and the published numbers of clips.
 
     Raises:
-        ClipError: a class without clips, or with another number of them than published.
-        ValueError: no such class, or sources that cannot be shared out.
+        ClipError: what is missing, a duplicate, or not as published.
+        ValueError: no such split, class or share.
     """
-    chosen = check_classes(classes, CLASSES, "HMDB-51")
-    unpack(root, chosen)
-    clips = []
-    for label in chosen:
-        names = sorted(path.name for path in (root / label).glob("*.avi") if not path.name.startswith("."))
-        if not names or (complete and len(names) != CLASSES[label]):
-            found = f"{len(names)} .avi files, the published class has {CLASSES[label]}"
-            raise ClipError(root / label, found, "unpack its archive again, or leave the class out")
-        clips += [Clip(root / label / name, label, source(name, label)) for name in names]
-    parts = apportion(clips, [str(clip.recording) for clip in clips], REPORT_CLIPS, seed)
-    return Split(**parts)
+    expected = 21 if complete and not classes else None
+    sides = _read_sides(annotations or root, "J-HMDB", split, classes, expected)
+    counts = Counter(side for of_class in sides.values() for side in of_class.values())
+    if expected and (counts[_TRAINING], counts[_TEST]) != JHMDB_COUNTS[split]:
+        found = f"split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
+        raise ClipError(root, found, "J-HMDB has {} and {}; take the official files".format(*JHMDB_COUNTS[split]))
+    clips = root / JHMDB_CLIPS if (root / JHMDB_CLIPS).is_dir() else root
+    return _split(clips, annotations or root, sides, validation, seed)
 
 
 def source(name: str, label: str) -> str:
-    """The video that a clip was cut from, out of the clip's name.
+    """The video that a clip was cut from, out of the name of the clip.
 
     A name is `<source>_<class>_<body>_<camera>_np<persons>_<viewpoint>_<quality>_<number>.avi`, such as
     `Veoh_Alpha_Dog_1_talk_h_nm_np1_fr_goo_3.avi`. Parts of a film that were uploaded as videos of their own
-    (`Two_Towers_3`, `Two_Towers_4`) are sources of their own.
+    (`Two_Towers_3`, `Two_Towers_4`) are different sources.
 
     Raises:
-        ClipError: the name is of another form.
+        ClipError: the name has another form.
     """
     match = _NAME.fullmatch(name)
     if match is None or not match["source"].endswith(f"_{label}"):
@@ -145,11 +122,11 @@ def source(name: str, label: str) -> str:
     return match["source"].removesuffix(f"_{label}")
 
 
-def read_split(path: Path, complete: bool = True) -> dict[str, str]:
+def read_split(path: Path) -> dict[str, str]:
     """One class of an official split: for each of its clips "1" (training), "2" (test) or "0" (unused).
 
     Raises:
-        ClipError: no such file, a line of another form, a clip that stands twice, or not 70 and 30 clips.
+        ClipError: no such file, a line of another form, or a duplicate.
     """
     sides: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -159,23 +136,46 @@ def read_split(path: Path, complete: bool = True) -> dict[str, str]:
         if side not in (_UNUSED, _TRAINING, _TEST) or not name:
             raise ClipError(path, f"line {number} is {line!r}", "expected the name of a clip, a space, and 0, 1 or 2")
         if name in lines:
-            raise ClipError(path, f"line {number}: {name} stands in line {lines[name]} too", "take the official file")
+            found = f"line {number} is a duplicate of line {lines[name]}: {name}"
+            raise ClipError(path, found, "take the official file")
         lines[name], sides[name] = number, side
-    counts = Counter(sides.values())
-    if complete and any(counts[side] != count for side, count in _PER_CLASS.items()):
-        found = f"{counts[_TRAINING]} training and {counts[_TEST]} test clips"
-        raise ClipError(path, found, "an official split has 70 and 30; take the official file")
     return sides
 
 
-def unpack(root: Path, classes: Iterable[str] = tuple(CLASSES)) -> None:
-    """Make the class folders that are missing out of `<class>.rar`, or of `hmdb51_org.rar`, which holds those.
+def _read_sides(annotations: Path, data_set: str, split: int, classes: Sequence[str], expected: int | None) -> Sides:
+    if split not in (1, 2, 3):
+        raise ValueError(f"split is {split}, {data_set} has 1, 2 and 3")
+    lists, ending = _split_folder(annotations), f"_test_split{split}.txt"
+    known = sorted(path.name.removesuffix(ending) for path in lists.glob(f"*{ending}"))
+    if expected and len(known) != expected:
+        raise ClipError(lists, f"split files of {len(known)} classes", f"{data_set} has {expected}; copy all of them")
+    return {label: read_split(lists / f"{label}{ending}") for label in check_classes(classes, known, data_set)}
+
+
+def _split(root: Path, listed_in: Path, sides: Sides, validation: float, seed: int) -> Split:
+    files = ClipFiles(root)
+    training, test = (
+        [
+            Clip(files.at(root / label / name), label, f"{label}/{source(name, label)}")
+            for label, of_class in sides.items()
+            for name, side in of_class.items()
+            if side == wanted
+        ]
+        for wanted in (_TRAINING, _TEST)
+    )
+    check_present(training + test, root, listed_in)
+    groups = [str(clip.recording).removeprefix(f"{clip.label}/") for clip in training]
+    return carve_validation(training, test, validation, seed, groups)
+
+
+def unpack(root: Path, classes: Iterable[str]) -> None:
+    """Unpack missing class folders from `<class>.rar`, or from `hmdb51_org.rar`, which holds those.
 
     Raises:
-        ClipError: no such folder, or an archive is not there, cannot be unpacked, or lacks a class.
+        ClipError: no such folder, or an archive is missing, cannot be unpacked, or lacks a class.
     """
     if not root.is_dir():
-        raise ClipError(root, "no such folder", f"expected a folder with {ARCHIVE}, or with one folder a class")
+        raise ClipError(root, "no such folder", f"expected a folder with {ARCHIVE}, or with one folder per class")
     missing = [label for label in classes if not (root / label).is_dir()]
     inner = [label for label in missing if not (root / f"{label}.rar").is_file()]
     archive = root / ARCHIVE
@@ -196,25 +196,24 @@ def _unpack_inner(archive: Path, root: Path, classes: Sequence[str]) -> None:
         for label in classes:
             name = f"{label}.rar"
             if name not in inside:
-                raise ClipError(archive, f"no {name} inside", "fetch it again")
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as passing:
-                rar.extract(content, inside[name], Path(passing) / name)
+                raise ClipError(archive, f"no {name} inside", "download it again")
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as temporary:
+                rar.extract(content, inside[name], Path(temporary) / name)
                 try:
-                    rar.unpack(Path(passing) / name, root / label, ".avi")
+                    rar.unpack(Path(temporary) / name, root / label, ".avi")
                 except ClipError as error:
-                    # The passing file is gone when the message is read.
+                    # The temporary file is gone when the message is read.
                     raise ClipError(archive / name, error.found, error.remedy) from error
 
 
 def _split_folder(given: Path) -> Path:
-    """Where the split files lie: in `given`, in the folder that their archive holds, or unpacked from it."""
+    """The folder of the split files: `given`, a folder in it, or the one unpacked from their archive."""
     archive = given if given.suffix.lower() == ".rar" else given / SPLITS_ARCHIVE
-    within = archive.parent / SPLITS
-    for folder in (given, within):
+    for folder in (given, *(archive.parent / name for name in SPLITS)):
         if folder.is_dir() and next(folder.glob("*_test_split?.txt"), None):
             return folder
     if not archive.is_file():
-        looked = f"<class>_test_split1.txt, {SPLITS}/ and {SPLITS_ARCHIVE}"
+        looked = f"<class>_test_split1.txt, {', '.join(f'{name}/' for name in SPLITS)} and {SPLITS_ARCHIVE}"
         raise ClipError(given, f"no split files; looked there for {looked}", "give the folder of the split files")
-    rar.unpack(archive, within, ".txt")
-    return within
+    rar.unpack(archive, archive.parent / SPLITS[0], ".txt")
+    return archive.parent / SPLITS[0]

@@ -34,7 +34,7 @@ def opened(archive: Path) -> Iterator[Any]:
         raise ClipError(archive, found, "install unar (free) or unrar, or unpack it by hand") from error
     except rarfile.Error as error:
         found = f"cannot be unpacked ({type(error).__name__}: {error})"
-        raise ClipError(archive, found, "fetch it again; where it is whole, unar or unrar may read it") from error
+        raise ClipError(archive, found, "download it again; where it is whole, unar or unrar may read it") from error
 
 
 def files(content: Any, suffix: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def unpack(archive: Path, folder: Path, suffix: str) -> None:
     ):
         members = files(content, suffix)
         if not members:
-            raise ClipError(archive, f"no {suffix} file inside", "fetch it again")
+            raise ClipError(archive, f"no {suffix} file inside", "download it again")
         # A folder of its own: a temporary one is its owner's alone, the data set is everyone's.
         whole = Path(passing) / folder.name
         whole.mkdir()

@@ -1,109 +1,174 @@
-"""The published sets by their names on the command line, and how the official splits of each are read."""
+"""Clips and their splits from whatever the user has: a folder, a list, or a published data set in its own layout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from onlooker.config import SetConfig
-from onlooker.data.hmdb51 import hmdb51
-from onlooker.data.lists import find_lists, kinetics
-from onlooker.data.split import Split, Splits, make_splits
+from onlooker.data.folder import find_parts
+from onlooker.data.hmdb51 import hmdb51, jhmdb
+from onlooker.data.lists import Parts, check_classes, read_list
+from onlooker.data.split import Split, Splits, carve_validation, make_splits
 from onlooker.data.ucf101 import ucf101
-from onlooker.structures import ClipError
-
-Read = tuple[Split, tuple[ClipError, ...]]
-Reader = Callable[[Path, Path | None, int, Sequence[str], bool], Read]
+from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import is_video
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A set as its site ships it.
+    """A published data set.
 
     Args:
         title: its name.
         splits: how many official splits it has.
-        read: of root, lists (None: in root), the split's number, classes (none: all) and whether to insist on as many
-            clips as were published: the split, and an error for each clip that is left out of it.
+        read: the reader of one of them, such as `hmdb51`.
     """
 
     title: str
     splits: int
-    read: Reader
-
-
-def _none_missing(reader: Callable[..., Split]) -> Reader:
-    def read(root: Path, lists: Path | None, split: int, classes: Sequence[str], complete: bool) -> Read:
-        return reader(root, lists, split, classes, complete=complete), ()
-
-    return read
-
-
-def _kinetics(root: Path, lists: Path | None, split: int, classes: Sequence[str], complete: bool) -> Read:
-    # However many clips are there: of Kinetics some are always missing.
-    if split != 1:
-        raise ValueError(f"split is {split}, Kinetics has one alone, which is 1")
-    return kinetics(root, *find_lists(root if lists is None else lists), classes=classes)
+    read: Callable[..., Split]
 
 
 SETS = {
-    "hmdb51": PublishedSet("HMDB-51", 3, _none_missing(hmdb51)),
-    "ucf101": PublishedSet("UCF101", 3, _none_missing(ucf101)),
-    "kinetics": PublishedSet("Kinetics", 1, _kinetics),
+    "hmdb51": PublishedSet("HMDB-51", 3, hmdb51),
+    "jhmdb": PublishedSet("J-HMDB", 3, jhmdb),
+    "ucf101": PublishedSet("UCF101", 3, ucf101),
 }
 
 
-def read_set(root: Path, asked: SetConfig) -> Read:
-    """An official split, and an error for each clip that its lists name and that is left out.
+@dataclass(frozen=True)
+class ClipSet:
+    """The clips of a folder, a list or a published data set.
 
-    Which training clips validate is the same in every run, whatever its seed: runs on one split can be fused.
-
-    Raises:
-        ClipError: the set is not as published, or clips are missing.
-        ValueError: no such set, split or class.
+    Args:
+        path: the folder or list.
+        parts: clips by split (training, validation, test); all under "" if no splits are given.
+        left_out: an error for each clip that is listed but does not exist.
     """
-    return _read(_find(asked), root, asked, asked.split)
+
+    path: Path
+    parts: Mapping[str, Sequence[Clip]]
+    left_out: tuple[ClipError, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The folder that the paths of clips are stored relative to."""
+        return root_of(self.path)
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips."""
+        return tuple(clip for part in self.parts.values() for clip in part)
+
+    @property
+    def test(self) -> tuple[Clip, ...]:
+        """The clips of the given test split (validation, if there is none); all clips if no splits are given."""
+        return tuple(self.parts.get("test") or self.parts.get("validation") or self.clips)
+
+    @property
+    def split(self) -> Split | None:
+        """The given split; None if none is given.
+
+        Without a validation split, a tenth of the training clips is used for it, the same in every run, so that runs
+        can be combined. Without a test split, the validation split is the test split, as in Kinetics and ImageNet.
+
+        Raises:
+            ClipError: no training or test clips, or a class to test that is not trained.
+        """
+        if "" in self.parts:
+            return None
+        training = self.parts.get("training", ())
+        if not training or len(self.parts) < 2:
+            counts = ", ".join(f"{name} {len(part)}" for name, part in self.parts.items())
+            raise ClipError(self.path, f"splits are {counts}", "expected training and test, or training and validation")
+        if unknown := sorted({clip.label for clip in self.clips} - {clip.label for clip in training}):
+            raise ClipError(self.path, f"no training clips of class {unknown[0]}", "add some, or leave the class out")
+        if len(self.parts) == 2:
+            return carve_validation(training, self.test)
+        return Split(tuple(training), tuple(self.parts["validation"]), tuple(self.parts["test"]))
 
 
-def every_clip(root: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
-    """The paths of the clips of all official splits, each once, and an error for each that is left out.
+def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> ClipSet:
+    """The clips at `path`.
+
+    Args:
+        path: a folder with one sub-folder per class; one with `train/`, `test/` and optionally `val/`, each with one
+            sub-folder per class; a CSV list (`lists.read_list`); or a published data set.
+        asked: which published data set, and which classes.
+        classes: the smallest number of classes in a folder.
 
     Raises:
-        ClipError: as `read_set`.
-        ValueError: no such set or class.
+        ClipError: no clips there, or a data set that is not as published.
+        ValueError: no such data set, split or class.
     """
-    found = _find(asked)
-    paths: dict[Path, None] = {}
-    left_out: dict[Path, ClipError] = {}
-    for number in range(1, found.splits + 1):
-        split, errors = _read(found, root, asked, number)
-        paths |= dict.fromkeys(clip.path for clip in split.clips)
-        left_out |= {error.path: error for error in errors}
-    return tuple(paths), tuple(left_out.values())
+    asked = asked or SetConfig()
+    if asked.set:
+        split = _official(path, asked, asked.split)
+        return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
+    parts, left_out = _read_list(path) if path.is_file() else (find_parts(path, classes), [])
+    found = ClipSet(path, parts, tuple(left_out))
+    if not asked.class_names:
+        return found
+    chosen = check_classes(asked.class_names, sorted({clip.label for clip in found.clips}), str(path))
+    kept = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+    return ClipSet(path, kept, found.left_out)
 
 
-def asked_splits(root: Path, asked: SetConfig, folds: int, leave_out: bool) -> tuple[Splits, tuple[ClipError, ...]]:
-    """The official split, or what makes folds of a folder's clips; and what the lists name and the split leaves out.
+def set_name(path: Path) -> str:
+    """The name of a folder or list, without suffix."""
+    return path.resolve().stem if path.is_file() else path.resolve().name
+
+
+def root_of(path: Path) -> Path:
+    """The folder that the paths of clips are relative to: the folder itself, or that of a list."""
+    return path.parent if path.is_file() else path
+
+
+def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
+    """The path of one video, or of all clips (of a published data set: in all its splits); and what is left out.
 
     Raises:
-        ValueError: more than one of a published set, folds and leaving recordings out is asked for.
-        ClipError: as `read_set`.
+        ClipError, ValueError: as `read_set`.
+    """
+    if is_video(path):
+        return (path,), ()
+    if not asked.set:
+        found = read_set(path, asked, classes=1)
+        return tuple(clip.path for clip in found.clips), found.left_out
+    splits = [_official(path, asked, number) for number in range(1, _published(asked).splits + 1)]
+    return tuple(dict.fromkeys(clip.path for split in splits for clip in split.clips)), ()
+
+
+def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bool = False) -> Splits:
+    """The given split, or a function that makes splits of the clips that can be read.
+
+    Raises:
+        ValueError: both `folds` and `leave_out`, or one of them where splits are given.
+        ClipError: as `ClipSet.split`.
     """
     if folds and leave_out:
         raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
-    if not asked.set:
-        return partial(make_splits, folds=folds, leave_out=leave_out), ()
+    if (split := clips.split) is None:
+        return partial(make_splits, folds=folds, leave_out=leave_out)
     if folds or leave_out:
-        raise ValueError("--set has official splits of its own; leave out --folds and --leave-one-out")
-    split, left_out = read_set(root, asked)
-    return {f"split{asked.split}": split}, left_out
+        what = "--set has official splits" if asked.set else f"{clips.path} has splits"
+        raise ValueError(f"{what} of its own; leave out --folds and --leave-one-out")
+    return {f"split{asked.split}" if asked.set else "split": split}
 
 
-def _find(asked: SetConfig) -> PublishedSet:
+def _published(asked: SetConfig) -> PublishedSet:
     if asked.set not in SETS:
         raise ValueError(f"no published set is called {asked.set!r}; there are {', '.join(SETS)}")
     return SETS[asked.set]
 
 
-def _read(found: PublishedSet, root: Path, asked: SetConfig, split: int) -> Read:
-    return found.read(root, Path(asked.lists) if asked.lists else None, split, asked.class_names, asked.complete)
+def _official(root: Path, asked: SetConfig, split: int) -> Split:
+    lists = Path(asked.lists) if asked.lists else None
+    return _published(asked).read(root, lists, split, asked.class_names, complete=asked.complete)
+
+
+def _read_list(path: Path) -> tuple[Parts, list[ClipError]]:
+    if is_video(path):
+        raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
+    return read_list(path)

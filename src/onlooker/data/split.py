@@ -1,9 +1,11 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
+import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,96 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
         raise ValueError(f"folds is {folds}, expected at least 2")
     _require(clips, folds, f"{folds} folds need at least {folds}; add some, or use fewer folds")
     return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
+
+
+def carve_validation(
+    training: Sequence[Clip], test: Sequence[Clip], share: float = 0.1, seed: int = 0, groups: Sequence[str] = ()
+) -> Split:
+    """An official split into training and test, with a share of the training clips for validation.
+
+    Args:
+        training, test: the official split.
+        share: of the training clips.
+        seed: of their choice.
+        groups: what each training clip was cut from; by default its recording. Groups are kept whole.
+
+    Raises:
+        ValueError: a share that is not between 0 and 1, or as `apportion`.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"validation is {share}, expected a share of the training clips between 0 and 1")
+    shares = {"training": 1 - share, "validation": share}
+    parts = apportion(training, groups or list(map(_group, training)), shares, seed)
+    return Split(parts["training"], parts["validation"], tuple(test))
+
+
+def apportion(
+    clips: Sequence[Clip], groups: Sequence[str], shares: Mapping[str, float], seed: int = 0
+) -> dict[str, tuple[Clip, ...]]:
+    """Divide clips into splits so that each class comes near its shares and groups are kept whole.
+
+    Groups are assigned one by one, the largest first, to the split where Pearson's chi-square statistic between the
+    class counts and the expected ones grows the least.
+
+    Args:
+        clips: the clips to divide.
+        groups: what each clip was cut from.
+        shares: the share of each split; shares need not sum to one.
+        seed: of the order of groups of one size.
+
+    Returns:
+        The clips of each split, in their order in `clips`.
+
+    Raises:
+        ValueError: a class has too few groups for all splits.
+    """
+    labels: dict[str, Counter[str]] = defaultdict(Counter)  # of the clips of each group
+    for clip, group in zip(clips, groups, strict=True):
+        labels[group][clip.label] += 1
+    total, whole = Counter(clip.label for clip in clips), sum(shares.values())
+    expected = {name: {label: share / whole * n for label, n in total.items()} for name, share in shares.items()}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
+    split_of: dict[str, str] = {}
+
+    def growth(of: Counter[str], name: str) -> float:
+        # (c + n - e)² / e - (c - e)² / e, with c counted, n in the group, e expected
+        has, wants = counts[name], expected[name]
+        return sum(n * (2 * (has[label] - wants[label]) + n) / wants[label] for label, n in of.items())
+
+    order = sorted(labels)
+    random.Random(seed).shuffle(order)
+    for group in sorted(order, key=lambda name: -labels[name].total()):
+        split_of[group] = min(shares, key=partial(growth, labels[group]))
+        counts[split_of[group]].update(labels[group])
+    for name in shares:
+        for label in sorted(total):
+            if not counts[name][label]:
+                _fill_empty(name, label, labels, counts, split_of)
+    return {
+        name: tuple(clip for clip, group in zip(clips, groups, strict=True) if split_of[group] == name)
+        for name in shares
+    }
+
+
+def _fill_empty(
+    name: str,
+    label: str,
+    labels: Mapping[str, Counter[str]],
+    counts: Mapping[str, Counter[str]],
+    split_of: dict[str, str],
+) -> None:
+    """A split without clips of a class gets the smallest group that leaves no other split without them."""
+    within = sorted(group for group, of in labels.items() if of[label])
+    spare = [g for g in within if all(counts[split_of[g]][one] > count for one, count in labels[g].items())]
+    if not spare:
+        raise ValueError(
+            f"no clip of class {label} for {name}: its {sum(labels[g][label] for g in within)} clips were cut from "
+            f"{len(within)} recordings, which are kept whole; leave the class out, or use other shares"
+        )
+    group = min(spare, key=lambda each: labels[each].total())
+    counts[split_of[group]].subtract(labels[group])
+    counts[name].update(labels[group])
+    split_of[group] = name
 
 
 def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:

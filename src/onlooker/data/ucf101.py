@@ -1,4 +1,4 @@
-"""UCF101 as published: one folder a class, the class index, and three official splits.
+"""UCF101 as published: one folder per class, the class index, and three official splits.
 
 K. Soomro, A. R. Zamir, M. Shah, *UCF101: a dataset of 101 human actions classes from videos in the wild*, 2012.
 """
@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onlooker.data.published import apportion, check_classes, check_present, check_share, read_lines
-from onlooker.data.split import Split
+from onlooker.data.lists import ClipFiles, check_classes, check_present, read_lines
+from onlooker.data.split import Split, carve_validation
 from onlooker.structures import Clip, ClipError
 
 CLIPS, LISTS, INDEX = "UCF-101", "ucfTrainTestlist", "classInd.txt"
@@ -27,65 +27,63 @@ def ucf101(
     seed: int = 0,
     complete: bool = True,
 ) -> Split:
-    """An official split, with a share of its training clips carved out for validation.
+    """An official split, with a share of its training clips used for validation.
 
-    A group (`g01` to `g25` of a class) is what was filmed in one place with the same people; it is the recording of
-    its clips, and whole on one side, also of the official splits.
+    The clips of a group (`g01` to `g25` of a class) show the same people in one place; the group is their recording,
+    and official splits keep it whole.
 
-    The names of one class disagree with themselves: index, lists and folder say HandstandPushups, the files in it
-    v_HandStandPushups. Folders and files are hence found without regard to capitals, and a class is called what the
-    index calls it.
+    The names of one class are inconsistent: index, lists and folder say HandstandPushups, the files in it
+    v_HandStandPushups. Folders and files are therefore found whatever their capitals (and whatever their suffix, as
+    copies are often encoded again), and a class has the name in the index.
 
     Args:
         root: holds `<Class>/v_<Class>_g<nn>_c<nn>.avi`, or `UCF-101/` with these.
         annotations: holds `classInd.txt`, `trainlist0<n>.txt` and `testlist0<n>.txt`, or `ucfTrainTestlist/` with
-            these; `root` where not given.
+            these; by default `root`.
         split: 1, 2 or 3.
-        classes: which, all 101 where not given.
-        validation: which share of the training clips validates.
+        classes: by default all 101.
+        validation: share of the training clips.
         seed: of the choice of validation clips.
-        complete: insist on 101 classes and on the published number of clips; a cut-down copy in the same layout needs
-            False.
+        complete: require 101 classes and the published number of clips; a smaller copy in the same layout needs False.
 
     Raises:
-        ClipError: naming what is missing, stands twice, or is not as published.
+        ClipError: what is missing, a duplicate, or not as published.
         ValueError: no such split, class or share.
     """
     if split not in COUNTS:
         raise ValueError(f"split is {split}, UCF101 has 1, 2 and 3")
-    check_share(validation)
     lists = root if annotations is None else annotations
     lists = lists / LISTS if (lists / LISTS).is_dir() else lists
     index = read_index(lists / INDEX, complete)
     chosen = check_classes(classes, index, "UCF101")
-    learned, tested = lists / f"trainlist0{split}.txt", lists / f"testlist0{split}.txt"
-    learn_names, test_names = read_list(learned, index), read_list(tested, index)
-    for path, names, count in zip((learned, tested), (learn_names, test_names), COUNTS[split], strict=True):
-        if complete and len(names) != count:
-            raise ClipError(path, f"{len(names)} clips", f"the published list has {count}; take the official file")
-    for name in test_names:
-        if name in learn_names:
-            raise ClipError(tested, f"{name} stands in {learned.name} too", "take the official files")
-    finder = _Finder(root)
-    learn, test = (
+    paths = lists / f"trainlist0{split}.txt", lists / f"testlist0{split}.txt"
+    names = [read_list(path, index) for path in paths]
+    for path, listed, count in zip(paths, names, COUNTS[split], strict=True):
+        if complete and len(listed) != count:
+            raise ClipError(path, f"{len(listed)} clips", f"the published list has {count}; take the official file")
+    if both := [name for name in names[1] if name in names[0]]:
+        raise ClipError(paths[1], f"{both[0]} is in {paths[0].name} too", "take the official files")
+    folder = root / CLIPS if (root / CLIPS).is_dir() else root
+    if not folder.is_dir():
+        raise ClipError(folder, "no such folder", "expected the class folders of UCF101 there")
+    files = ClipFiles(folder)
+    training, test = (
         [
-            Clip(finder.find(name), label, f"{label}_g{group}")
-            for name, (label, group) in names.items()
+            Clip(files.at(folder / name), label, f"{label}_g{group}")
+            for name, (label, group) in listed.items()
             if label in chosen
         ]
-        for names in (learn_names, test_names)
+        for listed in names
     )
-    check_present(learn + test, finder.folder, lists)
-    groups = [str(clip.recording) for clip in learn]
-    parts = apportion(learn, groups, {"training": 1 - validation, "validation": validation}, seed)
-    return Split(parts["training"], parts["validation"], tuple(test))
+    check_present(training + test, folder, lists)
+    return carve_validation(training, test, validation, seed, [str(clip.recording) for clip in training])
 
 
 def read_index(path: Path, complete: bool = True) -> dict[str, int]:
     """The number of each class, from 1, in the order of the file.
 
     Raises:
-        ClipError: no such file, a line of another form, a class or a number that stands twice, or not 101 classes.
+        ClipError: no such file, a line of another form, a duplicate, or not 101 classes.
     """
     index: dict[str, int] = {}
     for number, line in read_lines(path, "copy the official lists there, or name their folder"):
@@ -93,7 +91,7 @@ def read_index(path: Path, complete: bool = True) -> dict[str, int]:
         if len(words) != 2 or not words[0].isdecimal():
             raise ClipError(path, f"line {number} is {line!r}", "expected the number of a class, a space, and its name")
         if words[1] in index or int(words[0]) in index.values():
-            raise ClipError(path, f"line {number}: {line} stands there twice", "take the official file")
+            raise ClipError(path, f"line {number} is a duplicate: {line}", "take the official file")
         index[words[1]] = int(words[0])
     if complete and len(index) != _CLASSES:
         raise ClipError(path, f"{len(index)} classes", f"UCF101 has {_CLASSES}; take the official file")
@@ -101,14 +99,13 @@ def read_index(path: Path, complete: bool = True) -> dict[str, int]:
 
 
 def read_list(path: Path, index: Mapping[str, int]) -> dict[str, tuple[str, str]]:
-    """A training or test list: for each clip (`<Class>/<file>`) its class, as the index writes it, and its group.
+    """A training or test list: for each clip (`<Class>/<file>`) its class, as named in the index, and its group.
 
     Raises:
-        ClipError: no such file, a line of another form, a clip that stands twice, or a class that is not that of the
-            index.
+        ClipError: no such file, a line of another form, a duplicate, or a class that differs from the index.
     """
     classes = {name.lower(): name for name in index}
-    found: dict[str, tuple[str, str]] = {}
+    clips: dict[str, tuple[str, str]] = {}
     lines: dict[str, int] = {}
     for number, line in read_lines(path, "copy the official lists there, or name their folder"):
         name, *rest = line.split()
@@ -120,33 +117,10 @@ def read_list(path: Path, index: Mapping[str, int]) -> dict[str, tuple[str, str]
         if label is None:
             raise ClipError(path, f"line {number}: no class {match['folder']} in {INDEX}", "take the official files")
         if rest and rest[0] != str(index[label]):
-            found_class = f"line {number}: {name} is of class {rest[0]}"
-            raise ClipError(path, found_class, f"{INDEX} says {index[label]}; take the official files")
+            found = f"line {number}: {name} is of class {rest[0]}"
+            raise ClipError(path, found, f"{INDEX} says {index[label]}; take the official files")
         if name in lines:
-            raise ClipError(path, f"line {number}: {name} stands in line {lines[name]} too", "take the official file")
-        lines[name], found[name] = number, (label, match["group"])
-    return found
-
-
-class _Finder:
-    """Files by their names without regard to capitals; an exact match comes first."""
-
-    def __init__(self, root: Path) -> None:
-        self.folder = root / CLIPS if (root / CLIPS).is_dir() else root
-        if not self.folder.is_dir():
-            raise ClipError(self.folder, "no such folder", "expected the class folders of UCF101 there")
-        self._names: dict[Path, dict[str, str]] = {}
-
-    def find(self, name: str) -> Path:
-        """Where `<Class>/<file>` lies, or where it was expected."""
-        path = self.folder
-        for part in name.split("/"):
-            names = self._listing(path)
-            path = path / (part if part in names.values() else names.get(part.lower(), part))
-        return path
-
-    def _listing(self, folder: Path) -> dict[str, str]:
-        if folder not in self._names:
-            entries = sorted(folder.iterdir()) if folder.is_dir() else []
-            self._names[folder] = {entry.name.lower(): entry.name for entry in entries}
-        return self._names[folder]
+            found = f"line {number} is a duplicate of line {lines[name]}: {name}"
+            raise ClipError(path, found, "take the official file")
+        lines[name], clips[name] = number, (label, match["group"])
+    return clips

@@ -15,7 +15,7 @@ from rich.progress import track
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json, write_json
-from onlooker.data.folder import find_clips
+from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits, few_of_each
 from onlooker.evaluation.report import Page
 from onlooker.evaluation.results import cores
@@ -122,7 +122,7 @@ def _part(split_name: str, seed: int) -> str:
 
 
 def compare(
-    folder: Path,
+    clips: Path | ClipSet,
     out: Path,
     models: Sequence[ModelSpec],
     splits: Splits,
@@ -133,7 +133,6 @@ def compare(
     members: Sequence[ModelSpec] = (),
     silhouettes: str | None = None,
     clips_a_class: int = 0,
-    left_out: Sequence[ClipError] = (),
     model: ModelConfig = ModelConfig(),
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
@@ -142,7 +141,7 @@ def compare(
     flow is wanted, is left out for all.
 
     Args:
-        folder: the clips, one class a sub-folder, or where those of given splits are.
+        clips: a folder, a list, or what `read_set` returns; or the folder with the clips of given splits.
         out: gets a run for every cell, comparison.json and report.html.
         models: what to compare (`parse_specs`).
         splits: by name, such as official ones, or what makes them from the clips that can be read. Each seed's accuracy
@@ -156,7 +155,6 @@ def compare(
         silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
             them. None: it is not.
         clips_a_class: at most so many of each class take part; 0: all.
-        left_out: clips that given splits have left out already.
         model: settings of all models.
 
     Returns:
@@ -174,19 +172,23 @@ def compare(
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     if training.attention_regularization and not any(_penalty(spec, training) for spec in models):
         raise ValueError(f"attention_regularization is {training.attention_regularization}, and none of the models attends; leave it out")
+    if isinstance(clips, Path):
+        clips = read_set(clips) if callable(splits) else ClipSet(clips, {})
+    found, folder = clips, clips.root
     truth = None if silhouettes is None else read_truth(silhouettes, folder)
     given = {} if callable(splits) else splits
-    clips = list(dict.fromkeys(clip for split in given.values() for clip in split.clips)) or few_of_each(
-        find_clips(folder), clips_a_class
-    )
-    classes = sorted({clip.label for clip in clips})
+    if callable(splits):
+        chosen = few_of_each(found.clips, clips_a_class)
+    else:
+        chosen = list(dict.fromkeys(clip for split in splits.values() for clip in split.clips))
+    classes = sorted({clip.label for clip in chosen})
     models_of = [each.model_config(model) for each in models]
     seen = [resolve_normalization(each.data_config(data), model.pretrained) for each in models]
     for each, config in zip(models_of, seen, strict=True):  # what does not fit is an error before clips are read
         configured(each, config, len(classes))
     streams = {config.modality for config in seen}
     everything = replace(seen[0], modality=streams.pop() if len(streams) == 1 else "both")
-    samples, skipped = read_clips(clips, classes, everything, processes=jobs or cores())
+    samples, skipped = read_clips(chosen, classes, everything, processes=jobs or cores())
     unreadable = {error.path for error in skipped}
     whole = {name: split.without(unreadable) for name, split in given.items()}
     splits = splits(samples.clips) if callable(splits) else whole
@@ -203,11 +205,11 @@ def compare(
     results["weights"] = "ImageNet" if model.pretrained else "from scratch"
     results["modality"] = {name: config.modality for name, config in zip(names, seen, strict=True)}
     results["ensemble_weights"] = _ensemble_weights(out, members, together)
-    results["skipped"] = [str(error) for error in (*left_out, *skipped)]
+    results["skipped"] = [str(error) for error in (*found.left_out, *skipped)]
     if truth is not None:
         results["places"] = _places(out, models, splits, seeds, truth)
     write_json(out / "comparison.json", results)
-    page = _page(out, folder.resolve().name, models, results, next(iter(splits)), data, training)
+    page = _page(out, set_name(found.path), models, results, next(iter(splits)), data, training)
     page.write(out / "report.html")
     return results
 

@@ -19,7 +19,7 @@ from onlooker.config import DataConfig, ModelConfig
 from onlooker.data import extract as extraction
 from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, Origin, load_maps
-from onlooker.data.folder import find_clips
+from onlooker.data.sets import read_set
 from onlooker.data.clips import require_readable, ClipFrames, ClipCrops
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders.build import build_encoder
@@ -76,7 +76,7 @@ def make_features(
     if not isinstance(clips, Path):
         paths = list(clips)
     else:
-        paths = [clips] if is_video(clips) else [clip.path for clip in find_clips(clips, classes=1)]
+        paths = [clips] if is_video(clips) else [clip.path for clip in read_set(clips, classes=1).clips]
     store, net = make_store(folder, encoder, data, pretrained, every, precision, seed)
     return _extract(store, paths[part], net, quiet)
 

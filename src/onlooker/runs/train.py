@@ -17,7 +17,7 @@ import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json, write_json
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.folder import find_clips
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips
 from onlooker.data.clips import ClipFrames, ClipCrops, Files, prepare
 from onlooker.files import DiskFullError
@@ -48,7 +48,7 @@ _BEGUN = ("split.json", "skipped.json")
 
 
 def train(
-    folder: Path,
+    clips: Path | ClipSet,
     run: Path,
     model: ModelConfig,
     data: DataConfig,
@@ -61,7 +61,7 @@ def train(
     left_out: Sequence[ClipError] = (),
     init_from: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Train on a folder of clips, evaluate on its test side, and leave a run that explains itself.
+    """Train on clips, evaluate on their test split, and leave a run that explains itself.
 
     All clips are read first, and split without those that cannot be read.
 
@@ -69,10 +69,10 @@ def train(
     stored maps, and so without augmentation. The run is complete all the same, and answers about clips.
 
     Args:
-        folder: the clips, one class a sub-folder.
+        clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for the run; with `resume`, one whose training was cut off.
         model, data, training: settings.
-        split: which clips learn, choose and test, such as `read_set` gives; None: `split_clips` of all in the folder.
+        split: training, validation and test clips; None: those of `clips`, or `split_clips` of all.
         resume: go on where the run was cut off; settings and split are then those of the run.
         strict: stop at the first clip that cannot be read.
         quiet: no progress bars.
@@ -91,27 +91,31 @@ def train(
         FileNotFoundError: no trained model in a folder of `init_from`.
         ValueError: settings, stores or runs that do not fit, or are of another version.
     """
+    folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
+    goes_on = _goes_on(run, resume)
+    if split is None and not goes_on:
+        found = clips if isinstance(clips, ClipSet) else read_set(clips)
+        split, left_out = found.split, (*left_out, *found.left_out)
     known = [*left_out]  # and those that the run has left out before
     if strict and known:
         raise known[0]
     begin: Mapping[Path, str | None] = dict.fromkeys(init_from)
-    if goes_on := _goes_on(run, resume):
+    if goes_on:
         model, data, training, split, features, begin = _read_run(run, folder)
         require_clips(split.clips)
         known = _read_skipped(run)
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
     data = resolve_normalization(data, model.pretrained)
-    # The published sets have layouts of their own, which `find_clips` does not know.
-    clips = find_clips(folder) if split is None else split.clips
-    classes = sorted({clip.label for clip in clips})
+    every_clip = found.clips if split is None else split.clips
+    classes = sorted({clip.label for clip in every_clip})
     # Before clips are read, which may take long: settings that do not fit are told at once.
     net, begun = _build(model, data, training.seed, classes, stores, begin)
     check_penalty(net, training)
     if stores:
-        samples, skipped = stored_clips(clips, classes, stores, net, data, strict, quiet)
+        samples, skipped = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
     else:
-        samples, skipped = read_clips(clips, classes, data, strict, quiet)
+        samples, skipped = read_clips(every_clip, classes, data, strict, quiet)
     skipped = (*known, *skipped)
     if split is None:
         split = split_clips(samples.clips, training.seed)
@@ -132,19 +136,15 @@ def train(
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 
 
-def evaluate(
-    run: Path, clips: Path | None = None, test: Sequence[Clip] = (), left_out: Sequence[ClipError] = ()
-) -> dict[str, Any]:
-    """Evaluate a run on its test side, or on clips of another folder with the same classes.
+def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
+    """Evaluate a run on its test clips, or on other clips of the same classes.
 
-    Writes evaluation.json, scores.csv, attention.png and report.html into the run (for another folder: into
-    `evaluation-NAME` in it). Clips of another folder that the model has learned from are left out.
+    Writes evaluation.json, scores.csv, attention.png and report.html into the run (for other clips: into
+    `evaluation-NAME` in it). Other clips that the model was trained on are left out.
 
     Args:
         run: the run's folder.
-        clips: another folder.
-        test: which of its clips; none given: all, one class a sub-folder.
-        left_out: clips that are not among them, and are to be told of.
+        clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else all clips.
 
     Raises:
         FileNotFoundError: no trained model there.
@@ -161,7 +161,8 @@ def evaluate(
         skipped = _read_skipped(run)
         out = run
     else:
-        test = test or find_clips(clips, classes=1)
+        other = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1)
+        test, clips = other.test, other.path
         if unknown := sorted({clip.label for clip in test} - set(recognizer.classes)):
             remedy = f"the model knows {', '.join(recognizer.classes)}"
             raise ClipError(clips, f"classes {', '.join(unknown)}", remedy)
@@ -170,9 +171,9 @@ def evaluate(
         if len(known) == len(test):
             raise ClipError(clips, "the model has learned from all of these clips", "give clips that are new to it")
         learned_from = (ClipError(clip.path, "the model has learned from it", "it cannot test it") for clip in known)
-        skipped = [*left_out, *learned_from]
-        test = [clip for clip in test if clip.path.resolve() not in learned]
-        out = run / f"evaluation-{clips.resolve().name}"
+        skipped = [*other.left_out, *learned_from]
+        test = tuple(clip for clip in test if clip.path.resolve() not in learned)
+        out = run / f"evaluation-{set_name(clips)}"
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     settings = {name: stored[name] for name in ("model", "data", "training")}
     return _report(out, recognizer, samples, [*skipped, *unreadable], read_curves(run), settings)

@@ -1,0 +1,101 @@
+"""The report's ten classes: which they may be, and how their clips are divided."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from onlooker.data.hmdb51 import read_split, source
+from onlooker.data.split import Split
+from onlooker.structures import ClipError
+from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, SMALLEST_TEN, hmdb10
+
+TWO = ("cartwheel", "wave")
+
+
+def write_clips(root: Path, label: str, count: int) -> None:
+    """Two clips of each source."""
+    (root / label).mkdir()
+    for i in range(count):
+        (root / label / f"Film_{i // 2}_{label}_f_cm_np1_fr_med_{i % 2}.avi").touch()
+
+
+@pytest.fixture(scope="module")
+def official(real_data: Path) -> Path:
+    folder = real_data / "annotations" / "hmdb51"
+    if not folder.is_dir():
+        pytest.skip("no split files of HMDB-51 here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree as it is unpacked, of empty files."""
+    root = tmp_path_factory.mktemp("hmdb51")
+    for label in CLASSES:
+        (root / label).mkdir()
+        for name in read_split(official / f"{label}_test_split1.txt"):
+            (root / label / name).touch()
+    return root
+
+
+def counts(split: Split) -> tuple[int, int, int]:
+    return len(split.training), len(split.validation), len(split.test)
+
+
+def test_class_counts_are_those_of_the_official_files(official: Path) -> None:
+    assert {label: len(read_split(official / f"{label}_test_split1.txt")) for label in CLASSES} == CLASSES
+    assert (len(CLASSES), sum(CLASSES.values())) == (51, 6766)
+
+
+def test_ten_made_up_classes_of_the_published_sizes(tmp_path: Path) -> None:
+    for label in FIRST_TEN:
+        write_clips(tmp_path, label, CLASSES[label])
+    split = hmdb10(tmp_path)
+    assert sum(counts(split)) == 1150
+    assert all(abs(n - wanted) <= 9 for n, wanted in zip(counts(split), (817, 246, 87), strict=True))
+    # Film_3 is a source of all ten classes.
+    sources = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources)) == 73
+
+
+def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
+    split = hmdb10(published)
+    assert counts(split) == (817, 246, 87)  # 1,150 clips times 730, 220 and 78 of 1,028
+    assert {clip.label for clip in split.training} == set(FIRST_TEN)
+    sources = [{source(c.path.name, c.label) for c in s} for s in (split.training, split.validation, split.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources))
+    for side, share in ((split.validation, 220 / 1028), (split.test, 78 / 1028)):
+        for label, count in Counter(clip.label for clip in side).items():
+            assert abs(count - share * CLASSES[label]) < 1
+    assert hmdb10(published, seed=1) != split
+
+
+def test_no_ten_whole_classes_are_those_of_the_report() -> None:
+    assert FIRST_TEN[:2] == ("brush_hair", "cartwheel")
+    assert sum(CLASSES[label] for label in FIRST_TEN) == 1150
+    assert sum(REPORT_CLIPS.values()) == sum(CLASSES[label] for label in SMALLEST_TEN) == 1028
+    # The eleventh is larger than the tenth: no other ten are as small.
+    tenth, eleventh = sorted(CLASSES.values())[9:11]
+    assert tenth < eleventh
+    others = sorted(count for label, count in CLASSES.items() if label not in ("brush_hair", "cartwheel"))[:8]
+    assert sum(others) + CLASSES["brush_hair"] + CLASSES["cartwheel"] == 1034
+
+
+def test_other_ten_classes(published: Path) -> None:
+    split = hmdb10(published, SMALLEST_TEN)
+    assert sum(counts(split)) == 1028
+    assert all(abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True))
+
+
+def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
+    root = tmp_path
+    for label in TWO:
+        write_clips(root, label, 104)  # as many as wave has
+    with pytest.raises(ClipError, match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive"):
+        hmdb10(root, TWO)
+    assert sum(counts(hmdb10(root, TWO, complete=False))) == 208
+    for path in (root / "wave").iterdir():
+        path.unlink()
+    with pytest.raises(ClipError, match=r"wave: 0 .avi files, the published class has 104"):
+        hmdb10(root, TWO, complete=False)

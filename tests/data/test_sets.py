@@ -1,0 +1,131 @@
+"""Clips and splits from a folder, a folder of splits, a list: what is given, and what is made of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from onlooker.config import SetConfig
+from onlooker.data.sets import asked_splits, every_clip, read_set, set_name
+from onlooker.data.split import Split
+from onlooker.structures import ClipError
+
+
+def fill(folder: Path, labels: Sequence[str] = ("clap", "wave"), count: int = 20) -> Path:
+    for label in labels:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (folder / label / f"{number:02}.mp4").touch()
+    return folder
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sizes(split: Split | None) -> tuple[int, int, int]:
+    assert split is not None
+    return len(split.training), len(split.validation), len(split.test)
+
+
+def test_a_folder_of_classes_has_no_split(tmp_path: Path) -> None:
+    found = read_set(fill(tmp_path))
+    assert (len(found.clips), found.split, found.test, found.root) == (40, None, found.clips, tmp_path)
+    assert sizes(asked_splits(found, SetConfig())(found.clips)["split"]) == (26, 6, 8)
+    assert len(asked_splits(found, SetConfig(), folds=4)(found.clips)) == 4
+
+
+@pytest.mark.parametrize(("train", "val", "test"), [("train", "val", "test"), ("Training", "validation", "Test")])
+def test_folders_train_val_and_test_are_the_splits(tmp_path: Path, train: str, val: str, test: str) -> None:
+    fill(tmp_path / train)
+    fill(tmp_path / test, count=3)
+    assert sizes(read_set(tmp_path).split) == (36, 4, 6)
+    fill(tmp_path / val, count=2)
+    found = read_set(tmp_path)
+    assert sizes(found.split) == (40, 4, 6)
+    assert {clip.path.parts[-3] for clip in found.test} == {test}
+    assert {clip.label for clip in found.clips} == {"clap", "wave"}
+
+
+def test_without_test_clips_the_validation_clips_test(tmp_path: Path) -> None:
+    fill(tmp_path / "train")
+    fill(tmp_path / "val", count=3)
+    found = read_set(tmp_path)
+    assert sizes(found.split) == (36, 4, 6)
+    assert {clip.path.parts[-3] for clip in found.test} == {"val"}
+
+
+def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
+    found = read_set(fill(tmp_path, ("train", "test")))
+    assert found.split is None
+    assert {clip.label for clip in found.clips} == {"train", "test"}
+
+
+def test_recordings_next_to_folders_of_splits(tmp_path: Path) -> None:
+    fill(tmp_path / "train", count=3)
+    fill(tmp_path / "test", count=1)
+    names = [clip.path.relative_to(tmp_path).as_posix() for clip in read_set(tmp_path).clips]
+    write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},{name[-6]}-{name[1]}" for name in names))
+    assert {clip.recording for clip in read_set(tmp_path).test} == {"0-e"}
+    write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},tom" for name in names))
+    with pytest.raises(ValueError, match=r"recording tom|no clip of class"):
+        _ = read_set(tmp_path).split
+
+
+def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
+    clips = read_set(fill(tmp_path / "clips")).clips
+    rows = [f"clips/{clip.label}/{clip.path.name},{clip.label}" for clip in clips]
+    path = write(tmp_path / "my.csv", "path,label", *rows)
+    found = read_set(path)
+    assert (found.clips, found.split, found.root, set_name(path)) == (clips, None, tmp_path, "my")
+    assert sizes(asked_splits(found, SetConfig())(found.clips)["split"]) == (26, 6, 8)
+    splits = ["val" if i % 5 == 1 else "test" if i % 5 == 2 else "train" for i in range(40)]
+    write(path, "path,label,split", *(f"{row},{split}" for row, split in zip(rows, splits, strict=True)))
+    found = read_set(path)
+    assert sizes(found.split) == (24, 8, 8)
+    assert len(found.test) == 8
+    with pytest.raises(ValueError, match=r"my.csv has splits of its own; leave out --folds and --leave-one-out"):
+        asked_splits(found, SetConfig(), folds=3)
+
+
+def test_stored_splits_of_a_list_are_found_again(tmp_path: Path) -> None:
+    clips = read_set(fill(tmp_path / "clips")).clips
+    (tmp_path / "lists").mkdir()
+    found = read_set(
+        write(
+            tmp_path / "lists" / "my.csv", "path,label", *(f"../clips/{c.label}/{c.path.name},{c.label}" for c in clips)
+        )
+    )
+    split = asked_splits(found, SetConfig())(found.clips)["split"]
+    assert Split.from_dict(split.to_dict(found.root), found.root) == split
+
+
+def test_only_test_rows_evaluate_but_do_not_train(tmp_path: Path) -> None:
+    fill(tmp_path, count=1)
+    found = read_set(write(tmp_path / "my.csv", "path,label,split", "clap/00.mp4,clap,test", "wave/00.mp4,wave,test"))
+    assert len(found.test) == 2
+    with pytest.raises(ClipError, match=r"my.csv: splits are test 2; expected training and test, or training and val"):
+        _ = found.split
+
+
+def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
+    fill(tmp_path / "train")
+    fill(tmp_path / "test", ("clap", "wave", "jump"))
+    with pytest.raises(ClipError, match="no training clips of class jump; add some, or leave the class out"):
+        _ = read_set(tmp_path).split
+    assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (36, 4, 40)
+
+
+def test_some_classes(tmp_path: Path) -> None:
+    fill(tmp_path, ("a", "b", "c"))
+    assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {"a", "c"}
+    with pytest.raises(ValueError, match=r"has no class 'd' among its 3; the first are a, b, c"):
+        read_set(tmp_path, SetConfig(classes="a,d"))
+
+
+def test_one_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    assert every_clip(tmp_path / "a.mp4", SetConfig()) == ((tmp_path / "a.mp4",), ())
+    with pytest.raises(ClipError, match=r"a.mp4: one video; give a folder with one sub-folder per class, or a list"):
+        read_set(tmp_path / "a.mp4")
