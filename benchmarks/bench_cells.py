@@ -20,13 +20,13 @@ import harness
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.build import Look, build_cell
+from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import Cell, State
 from onlooker.models.cells.unroll import unroll
 from onlooker.training.fit import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
-ATTENTION = Look("conv", "product")
+ATTENTION = ("conv", "product")
 # Keras as it comes, in single precision, beside ours in the same and in what `--precision auto` takes.
 KERAS = {"fp32": "keras", "bf16": "keras bf16"}
 
@@ -125,7 +125,7 @@ def difference(attends: bool) -> float:
     """The largest one between the hidden states of the peer and ours, with the same weights."""
     torch.manual_seed(SEED)
     model = StepByStep(CHANNELS, HIDDEN, attends)
-    cell: Any = build_cell("convlstm", CHANNELS, HIDDEN, GRID, ATTENTION if attends else None)
+    cell: Any = build_cell("convlstm", CHANNELS, HIDDEN, GRID, *(ATTENTION if attends else ()))
     inner = cell.cell if attends else cell
     with torch.no_grad():
         i, f, o, g = model.conv.weight.chunk(4)  # the peer's order; ours is i, f, g, o
@@ -151,10 +151,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
 
-    def cell(name: str, look: Look | None = None) -> Any:
-        return build_cell(name, CHANNELS, HIDDEN, GRID, look).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
+    def cell(name: str, *attention: str) -> Any:
+        return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
-    conv, alstm, separable = cell("convlstm"), cell("convlstm", ATTENTION), cell("separable")
+    conv, alstm, separable = cell("convlstm"), cell("convlstm", *ATTENTION), cell("separable")
     precisions = ["fp32", "bf16"] if choose_precision("auto") == "bf16-mixed" else ["fp32"]
     works: dict[str, Callable[[], object]] = {
         "separable": partial(by_onlooker, separable, False),

@@ -23,7 +23,7 @@ from onlooker.data.extract import extract
 from onlooker.data.feature_store import FeatureStore, load_maps
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
-from onlooker.models.encoders.build import build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.runs.features import encoding, make_features
 from onlooker.video.sampling import EquallySpaced, equally_spaced
 from onlooker_papers.digits.memory import largest_so_far

@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.kind == "Classifier"]
+FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.model.streams]
 
 
 def recognizer(name: str = "convlstm", **settings: Any) -> Recognizer:
@@ -191,8 +191,8 @@ def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("tracks", {}, "reads several frames together and has no step to export; train one of convnet, opinions, lstm"),
-        ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, opinions, lstm"),
+        ("tracks", {}, "reads several frames together and has no step to export; train one of convnet, lstm, alstm"),
+        ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, lstm, alstm"),
         ("convlstm", {"init": "clip-mean"}, "init is 'clip-mean', .* train with --init zeros or first-frame"),
     ],
 )

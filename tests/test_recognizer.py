@@ -21,7 +21,6 @@ from onlooker.data.clips import prepare
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Fused
 from onlooker.models.registry import create_model
-from onlooker.models.track_classifier import TrackClassifier
 from onlooker.recognizer import Recognizer, load, resolve_normalization
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import read
@@ -226,26 +225,6 @@ def test_a_prediction_says_which_windows_its_encoder_looked_through(
     assert recognizer().predict(path).windows is None
 
 
-def test_who_follows_things_shows_the_windows_of_the_first_sample_that_has_a_frame(make_clip: Make) -> None:
-    data = DataConfig(frames=5, windows=2, size=32, channels=1, normalization="half")
-    seer = recognizer("tracks", data)
-    path = make_clip(size=(64, 48), frames=9)
-    seen, sample = seer.look(path)
-    assert sample.windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
-    assert seen.windows is not None
-    assert seen.windows.shape == (9, 2, 4, 2)
-    video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
-    height, width = seen.size
-    model = seer.model
-    assert isinstance(model, TrackClassifier)
-    parts = (model.windows(video[:5]), model.windows(video[4:])[1:])
-    for t, theta in enumerate(torch.cat(parts)):
-        for g in range(2):
-            (a, b, x), (c, d, y) = theta[g].tolist()
-            corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
-            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
-
-
 def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:
     path = write(tmp_path / "gray.mp4", np.full((5, 128, 256, 3), 128, np.uint8), fps=10)
     square = np.array([[0, 0], [32, 0], [32, 32], [0, 32]], np.float32)
@@ -354,7 +333,7 @@ def test_auto_normalization_is_that_of_the_encoder() -> None:
     assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
     assert resolve_normalization(DataConfig(), ModelConfig().pretrained).normalization == "half"
     assert resolve_normalization(DataConfig(normalization="half"), pretrained=True).normalization == "half"
-    with pytest.raises(ValueError, match="no normalization is called 'vgg'; there are auto, half, mnist, imagenet"):
+    with pytest.raises(ValueError, match="normalization is 'vgg', expected auto, half, imagenet or mnist"):
         resolve_normalization(DataConfig(normalization="vgg"), pretrained=True)
 
 
@@ -516,3 +495,14 @@ def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path
         expected = [x1, y1] + center * [x2 - x1, y2 - y1]
         np.testing.assert_allclose(seen.windows[t].mean(1), expected, atol=1e-2)
     assert not np.allclose(whole.windows, seen.windows)
+
+
+def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = recognizer().save(tmp_path / "run")
+    values = json.loads((run / "recognizer.json").read_text())
+    (run / "recognizer.json").write_text(json.dumps({**values, "model": "Elsewhere", "package": "my-models"}))
+    monkeypatch.setattr("onlooker.models.registry._load_packages", lambda: None)
+    with pytest.raises(ValueError, match="no class of models is called 'Elsewhere'; install my-models"):
+        load(run)

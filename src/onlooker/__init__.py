@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from onlooker.models.classifier import Classifier
     from onlooker.models.clip_classifier import ClipClassifier
     from onlooker.models.registry import create_model, list_models
-    from onlooker.models.track_classifier import TrackClassifier
     from onlooker.recognizer import Recognizer, load
     from onlooker.structures import Box, Clip, ClipError, Evaluation, Prediction, Segment, Step, Tube
 
@@ -21,7 +20,6 @@ _PUBLIC = {
     "onlooker.models.classifier": ["Classifier"],
     "onlooker.models.clip_classifier": ["ClipClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
-    "onlooker.models.track_classifier": ["TrackClassifier"],
     "onlooker.recognizer": ["Recognizer", "load"],
     "onlooker.structures": ["Box", "Clip", "ClipError", "Evaluation", "Prediction", "Segment", "Step", "Tube"],
 }
@@ -29,7 +27,7 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 
 __all__ = [
     "Box", "Classifier", "Clip", "ClipClassifier", "ClipError", "Evaluation", "Fused", "Prediction", "Recognizer",
-    "Segment", "Step", "TrackClassifier", "Tube", "__version__", "create_model", "list_models", "load",
+    "Segment", "Step", "Tube", "__version__", "create_model", "list_models", "load",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ Init = Literal["zeros", "first-frame", "clip-mean"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Optimizer = Literal["adamw", "rmsprop", "adadelta"]
 Schedule = Literal["auto", "one-cycle", "cosine", "constant"]
-Loss = Literal["every", "last"]
+Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 
@@ -225,7 +225,9 @@ class TrainConfig(_Config):
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, least=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, least=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, least=0, below=1)
-    loss: Loss = setting("every", "Cross entropy at every frame, or at the last frame only.", TRAINING)
+    loss: Loss = setting(
+        "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
+    )
     aggregation: Aggregation = setting(
         "auto",
         "Class probabilities of a clip: mean or normalized product over its frames, or those of the last frame; auto: "

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from onlooker.data.transforms import to_video
 from onlooker.models.cells.cell import State
 from onlooker.models.classifier import Classifier
-from onlooker.models.registry import MODELS
+from onlooker.models.registry import list_models
 from onlooker.recognizer import Recognizer
 
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
@@ -47,7 +47,7 @@ class PixelStep(nn.Module):
         super().__init__()
         model = cast(Classifier, recognizer.model)
         if not model.encodes_frames:
-            names = ", ".join(name for name, recipe in MODELS.items() if recipe.kind == "Classifier")
+            names = ", ".join(list_models(streaming=True))
             what = "reads several frames together" if model.streams else "needs the whole clip"
             raise ValueError(f"this model {what} and has no step to export; train one of {names}")
         if not model.streams:

@@ -285,7 +285,7 @@ class Recognizer:
         with explain_write_errors("the model", folder):
             self.model.save_pretrained(folder)
         values = {"onlooker": onlooker.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
-        values |= {"model": type(self.model).__name__, "aggregation": self.aggregation}
+        values |= {"model": type(self.model).__name__, "package": self.model.package, "aggregation": self.aggregation}
         values |= {"localization": asdict(self.localization)}
         write_json(folder / _FILE, values)
         return folder
@@ -322,7 +322,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     try:
         values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
         # Files from before there was a choice do not say what they are.
-        model = rebuild(values.get("model", "Classifier"), settings)
+        model = rebuild(values.get("model", "Classifier"), settings, values.get("package", "onlooker"))
         data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
         localization = LocalizationParameters(**values.get("localization", {}))
     except (AttributeError, KeyError, TypeError) as error:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores, count_parameters
+from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
 from onlooker.models.registry import MODELS, create_model
+from onlooker.models.video_model import count_parameters
 
 CLASSES, SIZE = 4, 32
-NAMES = [name for name, recipe in MODELS.items() if recipe.kind == "Classifier"]
+NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
@@ -28,7 +29,8 @@ def one_thread():
 def made(name, **changes):
     """Seeded, in evaluation mode, with batch norms that have seen something and scores that differ."""
     torch.manual_seed(0)
-    model = create_model(name, CLASSES, **{"size": SIZE, "hidden": 8, **changes})
+    pair = {"in_channels": 3, "flow_channels": 2} if name == "motion" else {}  # gray and one field
+    model = create_model(name, CLASSES, **{"size": SIZE, "hidden": 8, **pair, **changes})
     with torch.no_grad():
         model(torch.rand(2, 4, model.in_channels, model.size, model.size))
         for parameter in model.head.parameters():
@@ -216,7 +218,6 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "encoder": "conv4",
         "hidden": 8,
         "head_units": 0,
-        "head": "joint",
         "dropout": 0.25,
         "in_channels": 1,
         "flow_channels": 0,
@@ -318,10 +319,9 @@ def test_attention_over_a_single_place_is_an_error(name, changes):
 
 
 def test_only_what_attends_can_be_grounded():
-    for name in ("convlstm", "c3d"):
-        with pytest.raises(
-            ValueError, match="attention_loss asks what is attended for the class, and this model does not"
-        ):
-            create_model(name, 3, attention_loss=True)
+    with pytest.raises(ValueError, match="attention_loss classifies what is attended, and this model does not"):
+        create_model("convlstm", 3, attention_loss=True)
+    with pytest.raises(ValueError, match="c3d has no setting 'attention_loss'"):
+        create_model("c3d", 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.classifier import clip_scores
-from onlooker.models.clip_classifier import C3D, ClipClassifier, TorchvisionLook
+from onlooker.models.clip_classifier import C3D, ClipClassifier, TorchvisionNetwork
 from onlooker.models.registry import MODELS, create_model, list_models
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
@@ -85,13 +85,13 @@ def test_a_single_frame_is_the_middle_one_and_an_average_that_of_features() -> N
     video = made_video(T=5)
     model = made("single-frame", head_units=7).eval()
     assert torch.equal(model(video).logits[:, :1], model(video[:, 2:3]).logits)
-    hidden = model.look.encoder(video[:, 2]).mean((2, 3))
+    hidden = model.network.encoder(video[:, 2]).mean((2, 3))
     first, last = model.head[0], model.head[-1]
     by_hand = torch.tanh(hidden @ first.weight.T + first.bias) @ last.weight.T + last.bias
     assert torch.allclose(model(video).logits[:, 0], by_hand, atol=1e-5)
 
     average, frames = made("feature-average").eval(), made("convnet").eval()
-    average.look.encoder.load_state_dict(frames.encoder.state_dict())
+    average.network.encoder.load_state_dict(frames.encoder.state_dict())
     average.head.load_state_dict(frames.head.state_dict())
     # A linear head on averaged features gives the average of logits, where `convnet` averages what comes after softmax.
     assert torch.allclose(average(video).logits[:, 0], frames(video).logits.mean(1), atol=1e-5)
@@ -180,7 +180,7 @@ def test_a_network_from_torchvision_is_that_network() -> None:
     model, video = made("torchvision:mc3_18", classes=3).eval(), made_video(T=4)
     theirs = mc3_18(num_classes=3).eval()
     head = {f"fc.{key[2:]}": value for key, value in model.head.state_dict().items()}
-    theirs.load_state_dict({**model.look.network.state_dict(), **head})
+    theirs.load_state_dict({**model.network.network.state_dict(), **head})
     with torch.no_grad():
         assert torch.allclose(model(video).logits[:, 0], theirs(video.transpose(1, 2)), atol=1e-5)
 
@@ -203,7 +203,7 @@ def test_learned_first_filters_for_other_channels_are_the_mean_of_the_colors(mon
     colors = learned.stem[0].weight.detach().clone()
     asked = []
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: asked.append(weights) or learned)
-    look = TorchvisionLook("mc3_18", in_channels=4, pretrained=True)
+    look = TorchvisionNetwork("mc3_18", in_channels=4, pretrained=True)
     assert asked == ["DEFAULT"]
     wider = look.network.stem[0].weight
     assert wider.shape == (64, 4, 3, 7, 7)
@@ -215,8 +215,8 @@ def test_any_network_of_torchvision_goes_by_its_name() -> None:
     model = made("torchvision:mvit_v1_b", size=48)
     assert model.num_features == 768
     seen = []
-    model.look.network = nn.Module()
-    model.look.network.forward = lambda video: seen.append(video) or torch.zeros(len(video), 768)
+    model.network.network = nn.Module()
+    model.network.network.forward = lambda video: seen.append(video) or torch.zeros(len(video), 768)
     video = made_video(T=31, size=48)
     assert model(video).logits.shape == (2, 31, 4)
     assert seen[0].shape == (2, 3, 16, 224, 224)
@@ -228,10 +228,10 @@ def test_any_network_of_torchvision_goes_by_its_name() -> None:
 @pytest.mark.parametrize("name", ["single-frame", "c3d"])
 def test_a_stream_is_refused_with_a_word_on_what_to_do(name: str) -> None:
     model = made(name)
-    look = MODELS[name].settings["look"]
-    with pytest.raises(ValueError, match=f"{look} answers once a clip and needs all of its frames; call the model on"):
+    network = MODELS[name].settings["network"]
+    with pytest.raises(ValueError, match=f"{network} makes one prediction per clip and needs all of its frames; call"):
         model.step(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(ValueError, match="or use one with a memory, such as lstm or convlstm"):
+    with pytest.raises(ValueError, match="or use one with a state, such as lstm or convlstm"):
         model.initial_state(1)
 
 
@@ -240,9 +240,9 @@ def offline(*_: object, **__: object) -> None:
 
 
 def test_settings_that_do_not_fit_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="look is 'glance', expected one of c3d, middle-frame, frame-average, torchvi"):
+    with pytest.raises(ValueError, match="network is 'glance', expected one of c3d, middle-frame, frame-average"):
         ClipClassifier(3, "glance")
-    with pytest.raises(ValueError, match="init is 'clip-mean', and a model that answers once a clip has no state"):
+    with pytest.raises(ValueError, match="c3d has no setting 'init'"):
         made("c3d", init="clip-mean")
     with pytest.raises(ValueError, match="c3d has no pretrained weights; leave out pretrained"):
         made("c3d", pretrained=True)
@@ -265,7 +265,7 @@ def test_a_class_that_is_not_known_is_named(tmp_path: Path) -> None:
     Recognizer(made("c3d"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(tmp_path)
     file = tmp_path / "recognizer.json"
     file.write_text(file.read_text().replace("ClipClassifier", "Oracle"))
-    with pytest.raises(ValueError, match="no class of models is called 'Oracle'; there are Classifier, ClipClassifier"):
+    with pytest.raises(ValueError, match="no class of models is called 'Oracle'; expected one of Classifier"):
         load(tmp_path)
     # Files from before there was a choice do not say.
     file.write_text(file.read_text().replace('  "model": "Oracle",\n', ""))

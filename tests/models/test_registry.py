@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.models.cells.lstm import LSTM
 from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.mil import MILCell
-from onlooker.models.cells.opinions import OpinionPool
 from onlooker.models.cells.temporal_conv import TemporalConv
-from onlooker.models.classifier import Classifier, count_parameters
+from onlooker.models.classifier import Classifier
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.paired import Paired
-from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models
+from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models, resolve_loss
+from onlooker.models.video_model import count_parameters
 
 
 def parts(model):
@@ -29,7 +29,6 @@ def parts(model):
     ("name", "expected"),
     [
         ("convnet", (Memoryless, None, None)),
-        ("opinions", (OpinionPool, None, None)),
         ("lstm", (LSTM, None, None)),
         ("alstm", (LSTM, "SoftAttention", "sum")),
         ("tcn", (TemporalConv, None, None)),
@@ -44,15 +43,14 @@ def test_a_recipe_is_the_model_of_its_paper(name, expected):
     model = create_model(name, 3)
     assert isinstance(model, Classifier)
     assert parts(model) == expected
-    head = model.cell.judge if name == "opinions" else model.head
-    assert model.num_classes == head[-1].out_features == 3
+    assert model.num_classes == model.head[-1].out_features == 3
 
 
 def test_every_recipe_builds_and_says_what_it_is_for():
     assert list_models() == list(MODELS)
     for name in list_models(streaming=True):
-        model = create_model(name, 2, in_channels=3, size=16, hidden=2)
-        assert type(model).__name__ == MODELS[name].kind
+        model = create_model(name, 2, size=16, hidden=2)
+        assert type(model) is MODELS[name].model
         assert model(torch.rand(1, 5, model.in_channels, 16, 16)).logits.shape == (1, 5, 2)
     for name in list_models():
         assert len(MODELS[name].summary) > 20
@@ -67,7 +65,7 @@ def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
 @pytest.mark.parametrize("name", [*MODELS, "torchvision:swin3d_s"])
 def test_what_a_model_ignores_changes_no_weight_of_it_and_all_else_does(name):
     recipe = find_recipe(name)
-    pair = {"flow_channels": 2, "in_channels": 5} if recipe.follows_flow else {}
+    pair = {"flow_channels": 2, "in_channels": 5} if recipe.modality == "both" else {}
 
     def weights(**changed):
         with torch.device("meta"):
@@ -96,14 +94,37 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is():
 
 
 def test_settings_that_do_not_fit_are_errors():
-    with pytest.raises(ValueError, match="attention 'conv' cannot ask with the state of a lstm cell; use soft"):
+    with pytest.raises(ValueError, match="attention 'conv' does not take the state of a lstm cell; use soft"):
         create_model("lstm", 3, attention="conv")
     with pytest.raises(ValueError, match="num_classes is 0, expected at least 1"):
         create_model("lstm", 0)
     with pytest.raises(ValueError, match="no encoder is called 'eye'"):
         create_model("lstm", 3, encoder="eye")
-    with pytest.raises(TypeError, match="color"):
+    with pytest.raises(ValueError, match="lstm has no setting 'color'; there are attention, attention_loss, cell"):
         create_model("lstm", 3, color="red")
+    with pytest.raises(ValueError, match="c3d has no setting 'in_chanels'; did you mean in_channels"):
+        create_model("c3d", 3, in_chanels=1)
+    with pytest.raises(ValueError, match=r"'convlst'; did you mean convlstm or convalstm\? There are convnet"):
+        create_model("convlst", 3)
+
+
+def test_motion_takes_rgb_and_flow_and_never_takes_green_and_blue_for_flow():
+    model = create_model("motion", 10)
+    assert (model.in_channels, model.encoder.flow_channels) == (5, 2)
+    with pytest.raises(ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"):
+        model(torch.rand(1, 2, 3, 64, 64))
+    with pytest.raises(ValueError, match="in_channels is 3 and flow_channels is not given: motion takes frames with"):
+        create_model("motion", 10, in_channels=3)
+    assert create_model("motion", 10, in_channels=3, flow_channels=2).in_channels == 3, "gray and one field"
+
+
+def test_a_recipe_has_the_loss_that_its_model_needs():
+    last = {name for name, recipe in MODELS.items() if recipe.loss == "last"}
+    assert last == {"tcn", "atcn", "mil"}
+    auto = TrainConfig()
+    assert [resolve_loss(auto, name).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
+    assert resolve_loss(auto, "mil").judged_by == "last"
+    assert resolve_loss(TrainConfig(loss="every"), "tcn").loss == "every", "unless another was asked for"
 
 
 def test_a_run_may_name_another_cell_and_glimpse():
@@ -119,10 +140,13 @@ def test_a_run_may_name_another_cell_and_glimpse():
     ("settings", "message"),
     [
         ({"name": "convlstm", "glimpse": "product"}, "glimpse is 'product', and convlstm does not attend; leave it"),
-        ({"name": "c3d", "cell": "lstm"}, "cell say nothing of c3d, which has no cell; leave them out"),
-        ({"name": "tracks", "cell": "lstm", "glimpse": "sum"}, "cell and glimpse say nothing of tracks"),
-        ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "glimpse say nothing of torchvision:r3d_18"),
-        ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "glimpse say nothing of torchvision:swin3d_b"),
+        ({"name": "c3d", "cell": "lstm"}, "c3d has no cell; leave it out"),
+        (
+            {"name": "single-frame", "cell": "lstm", "glimpse": "sum"},
+            "single-frame has no cell and no glimpse; leave",
+        ),
+        ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "torchvision:r3d_18 has no glimpse; leave it out"),
+        ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "torchvision:swin3d_b has no glimpse; leave it out"),
         ({"name": "lstm", "cell": "gru"}, "no cell is called 'gru'; there are memoryless, lstm"),
         ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),

@@ -19,7 +19,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split
 from onlooker.data.transforms import to_video
-from onlooker.models.encoders.build import build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.runs import train as clips_module
 from onlooker.runs.train import evaluate, train
 from onlooker.runs.features import make_features, open_stores, stored_clips, stored_settings, use_encoders, weights_digest

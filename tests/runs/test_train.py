@@ -143,7 +143,7 @@ def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path)
     assert seen.attention is not None
     assert seen.attention.shape == (4, 4, 4)
     assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
-    with pytest.raises(ValueError, match="where the flow says, and modality is 'rgb'; give --modality both"):
+    with pytest.raises(ValueError, match="motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"):
         train(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
 
 

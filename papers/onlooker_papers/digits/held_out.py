@@ -15,7 +15,6 @@ from onlooker.data.generated import DigitPairs
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
-from onlooker.models.classifier import OPINIONS
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.demo import answers
 from onlooker.runs.memo import fingerprint, memo
@@ -31,6 +30,7 @@ from onlooker_papers.digits.models import (
     train,
 )
 from onlooker_papers.digits.pretraining import SIZE
+from onlooker_papers.digits.registry import OPINIONS
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
 FRAMES = 50  # of a test video, as in the published protocol

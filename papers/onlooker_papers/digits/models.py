@@ -10,16 +10,18 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from onlooker.config import Aggregation, DataConfig, Loss, TrainConfig
-from onlooker.models.cells.opinions import OpinionPool
-from onlooker.models.classifier import OPINIONS, Classifier, count_parameters
 from onlooker.models.registry import create_model
-from onlooker.models.track_classifier import TrackClassifier
+from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.memo import fingerprint
 from onlooker.training.fit import fit
+from onlooker_papers.digits.frame_classifier import FrameClassifier
+from onlooker_papers.digits.opinions import OpinionPool
 from onlooker_papers.digits.pretraining import pretraining_of, seconds
+from onlooker_papers.digits.registry import FRAMES, OPINIONS, TRACKS
+from onlooker_papers.digits.track_classifier import TrackClassifier
 
-SINGLE, CEILING, TRACKS = "single digits", "ceiling", "tracks"
+SINGLE, CEILING = "single digits", "ceiling"
 _TRUST = "pool.weight.weight"
 STAGES = {1: "end-to-end", 2: "two-stage"}
 # How a model that judges frames one by one learns on, to judge whole videos: frames of one setting are near alike, so
@@ -125,17 +127,7 @@ def train(
         `validation` (accuracy).
     """
     torch.manual_seed(how.seed)
-    model = create_model(
-        spec.model,
-        len(classes),
-        **spec.looks,
-        hidden=spec.hidden,
-        head_units=spec.head_units,
-        head=spec.head,
-        dropout=0.0,
-        in_channels=data.channels,
-        size=data.size,
-    )
+    model = build(spec, len(classes), data)
     encoder = cast(nn.Module, model.encoder)
     if (start := start_of(spec, folder, encoders)) is not None:
         known = load(start, device="cpu").model
@@ -159,6 +151,17 @@ def train(
         "trained": trained,
         "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
     }
+
+
+def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
+    """The model with random weights; `convnet` with a head for each glimpse is the paper's own `frames`."""
+    name = FRAMES if spec.model == "convnet" and spec.head != "joint" else spec.model
+    settings = {**spec.looks, "head_units": spec.head_units, "dropout": 0.0, "in_channels": data.channels}
+    if spec.head != "joint":
+        settings["head"] = spec.head
+    if name not in (FRAMES, OPINIONS):
+        settings["hidden"] = spec.hidden
+    return create_model(name, num_classes, size=data.size, **settings)
 
 
 def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
@@ -189,7 +192,7 @@ def begin_from(model: nn.Module, start: nn.Module) -> None:
         RuntimeError: weights that do not fit.
     """
     weights = start.state_dict()
-    if isinstance(model, Classifier) and isinstance(model.cell, OpinionPool) and "cell.weight.bias" not in weights:
+    if isinstance(model, FrameClassifier) and isinstance(model.cell, OpinionPool) and "cell.weight.bias" not in weights:
         judge = {re.sub(r"^head\.", "cell.judge.", name): value for name, value in weights.items()}
         trust = {name: value for name, value in model.state_dict().items() if name.startswith("cell.weight.")}
         weights = {**judge, **trust}

@@ -14,7 +14,6 @@ from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.report import Cell, Page, percent
 from onlooker.files import write_bytes
-from onlooker.models.encoders.tracks import Tracks
 from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import pretraining
@@ -24,6 +23,7 @@ from onlooker_papers.digits.pretraining import DATA, RECIPES, pretrained
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.table import accuracies
+from onlooker_papers.digits.tracks import Tracks
 
 Figures = Mapping[str, Any]
 

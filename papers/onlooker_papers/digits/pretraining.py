@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import Digits, Sides
 from onlooker.data.transforms import to_video
-from onlooker.models.classifier import Classifier, count_parameters
+from onlooker.models.classifier import Classifier
+from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.memo import memo
 from onlooker.training.fit import fit

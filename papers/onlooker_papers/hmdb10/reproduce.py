@@ -21,7 +21,7 @@ from onlooker.drawing.overlay import enlarge, full_strength, overlay, probabilit
 from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.files import read_json, write_json
-from onlooker.models.classifier import count_parameters
+from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import make_store, open_stores, stored_clips
 from onlooker.runs.memo import check_settings, memo

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onlooker.config import Modality, TrainConfig
 from onlooker.ensemble import fuse_scores
 from onlooker.evaluation.detection import peak_in_box, uniform_in_box
-from onlooker.models.classifier import count_parameters
 from onlooker.models.registry import create_model
+from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.localize import frame_answers

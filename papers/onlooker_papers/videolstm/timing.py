@@ -13,8 +13,8 @@ from onlooker.config import TrainConfig
 from onlooker.evaluation.detection import at_thresholds, segment_iou, segment_map
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
-from onlooker.models.classifier import count_parameters
 from onlooker.models.registry import create_model
+from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, joined, load
 from onlooker.runs.localize import ONSETS, Scores, choose_times
 from onlooker.runs.memo import fingerprint, memo

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onlooker.models.classifier import count_parameters
+from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.conv3d import Conv3dNet, train_conv3d
 
 

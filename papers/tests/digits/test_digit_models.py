@@ -35,7 +35,7 @@ def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
 def test_a_pool_of_opinions_begins_with_the_frames_of_the_model_before() -> None:
     torch.manual_seed(0)
     settings: dict[str, Any] = {"encoder": "stn:1", "head": "each-glimpse", "in_channels": 1, "size": 64}
-    single, pool = (create_model(name, 10, **settings).eval() for name in ("convnet", "opinions"))
+    single, pool = (create_model(name, 10, **settings).eval() for name in ("frames", "opinions"))
     models.begin_from(pool, single)
     video = torch.rand(1, 3, 1, 64, 64)
     with torch.no_grad():

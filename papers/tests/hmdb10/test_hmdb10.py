@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from onlooker.cli import app
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import read_json
-from onlooker.models.encoders.build import ENCODERS
+from onlooker.models.encoders import ENCODERS
 from onlooker.runs import features
 from onlooker.structures import ClipError
 from onlooker.video.write import write

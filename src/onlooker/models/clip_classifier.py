@@ -1,7 +1,7 @@
-"""Models that answer once a clip: what is expected beside those that remember.
+"""Models with one prediction per clip, the baselines of those with a state.
 
 A single frame, the average of all, a small network of 3-D convolutions, and torchvision's video networks, with or
-without what they learned on Kinetics. All are one class, `ClipClassifier`, with another look at the clip.
+without Kinetics weights. All are one class, `ClipClassifier`, with different networks.
 """
 
 import contextlib
@@ -13,15 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import first_filters
-from onlooker.models.encoders.build import build_encoder
-from onlooker.models.heads import make_head
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import Output, VideoModel, make_head
 
 TORCHVISION = "torchvision:"
 
 
-class Look(Protocol):
+class ClipNetwork(Protocol):
     """A clip to a vector: `num_features` (D), `forward(video: B T C H W) -> B D`."""
 
     num_features: int
@@ -32,20 +31,18 @@ class Look(Protocol):
 
 
 class ClipClassifier(VideoModel):
-    """A look at the whole clip, and a head: one answer, said again at each of its frames.
+    """A network over the whole clip, and a head: one prediction, repeated at each frame.
 
-    The logits are the same at every frame, so that losses, scores and reports need not know which kind of model it is:
-    the mean over frames of the loss is the clip's loss, and of the softmax its probabilities.
+    The logits are the same at every frame, so that losses, scores and reports are those of any model: the mean over
+    frames of the loss is the clip's loss, and of the softmax its probabilities.
 
     Args:
         num_classes: K.
-        look: `middle-frame`, `frame-average`, `c3d`, or `torchvision:NAME` with any of torchvision's video networks.
-        encoder: of a look at single frames: as in `Classifier`.
+        network: `middle-frame`, `frame-average`, `c3d`, or `torchvision:NAME` with any of torchvision's video networks.
+        encoder: of `middle-frame` and `frame-average`, as in `Classifier`.
         hidden: channels of the last convolutions of `c3d`.
         head_units: width of a tanh layer before the classes; 0: none.
         dropout: before the classes.
-        start: only `zeros`: there is no state.
-        attention_loss: only False: it attends to nothing.
         in_channels: C of the frames.
         size: height and width of the frames.
         pretrained: start from ImageNet weights (timm networks) or Kinetics weights (torchvision's).
@@ -59,47 +56,41 @@ class ClipClassifier(VideoModel):
     def __init__(
         self,
         num_classes: int,
-        look: str = "c3d",
+        network: str = "c3d",
         encoder: str = "conv4",
         hidden: int = 64,
         head_units: int = 0,
         dropout: float = 0.5,
-        init: str = "zeros",
-        attention_loss: bool = False,
         in_channels: int = 3,
         size: int = 64,
         pretrained: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        if init != "zeros":
-            raise ValueError(f"init is {init!r}, and a model that answers once a clip has no state; give zeros")
-        if attention_loss:
-            raise ValueError("attention_loss asks what is attended for the class, and this model does not attend")
-        if look.startswith(TORCHVISION):
-            made: Look = TorchvisionLook(look.removeprefix(TORCHVISION), in_channels, pretrained)
-        elif look == "c3d":
+        self.network: ClipNetwork
+        if network.startswith(TORCHVISION):
+            self.network = TorchvisionNetwork(network.removeprefix(TORCHVISION), in_channels, pretrained)
+        elif network == "c3d":
             if pretrained:
                 raise ValueError("c3d has no pretrained weights; leave out pretrained, or use torchvision:r3d_18")
-            made = C3D(in_channels, hidden)
-        elif look in FRAME_LOOKS:
-            made = FRAME_LOOKS[look](encoder, in_channels, size, pretrained)
+            self.network = C3D(in_channels, hidden)
+        elif network in FRAME_NETWORKS:
+            self.network = FRAME_NETWORKS[network](encoder, in_channels, size, pretrained)
         else:
-            known = ", ".join(("c3d", *FRAME_LOOKS, f"{TORCHVISION}NAME"))
-            raise ValueError(f"look is {look!r}, expected one of {known}")
-        self.kind = look
-        self.look = made
-        self.head = make_head(made.num_features, head_units, dropout, num_classes)
+            known = ", ".join(("c3d", *FRAME_NETWORKS, f"{TORCHVISION}NAME"))
+            raise ValueError(f"network is {network!r}, expected one of {known}")
+        self.name = network
+        self.head = make_head(self.network.num_features, head_units, dropout, num_classes)
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits `B T K`, equal at all frames of a clip; no attention."""
         _, T = self.check_video(video)
-        logits = self.head(self.look(video))
+        logits = self.head(self.network(video))
         return Output(logits[:, None].expand(-1, T, -1))
 
     @property
     def num_features(self) -> int:
-        """How many numbers the head sees (D): those of a clip."""
-        return self.look.num_features
+        """Feature dimension of the head (D): that of a clip."""
+        return self.network.num_features
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Not possible.
@@ -108,8 +99,8 @@ class ClipClassifier(VideoModel):
             ValueError: always.
         """
         raise ValueError(
-            f"{self.kind} answers once a clip and needs all of its frames; call the model on a video B T C H W, or "
-            "use one with a memory, such as lstm or convlstm"
+            f"{self.name} makes one prediction per clip and needs all of its frames; call the model on a video "
+            "B T C H W, or use one with a state, such as lstm or convlstm"
         )
 
     def initial_state(self, batch_size: int) -> NoReturn:
@@ -117,8 +108,8 @@ class ClipClassifier(VideoModel):
         self.step(torch.empty(0))
 
 
-class FrameLook(nn.Module):
-    """A look at single frames, through an encoder of frames (see `Classifier` for the arguments)."""
+class FrameNetwork(nn.Module):
+    """Features of single frames, by an encoder (see `Classifier` for the arguments)."""
 
     def __init__(self, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
         super().__init__()
@@ -135,16 +126,16 @@ class FrameLook(nn.Module):
         return self.encoder(frames.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
 
-class MiddleFrame(FrameLook):
-    """The frame T // 2 alone: what can be told without time."""
+class MiddleFrame(FrameNetwork):
+    """The frame T // 2 alone: what can be predicted without time."""
 
     def forward(self, video: Tensor) -> Tensor:
         """`B T C H W -> B D`: the features of that frame."""
         return self.encode(video[:, video.shape[1] // 2])
 
 
-class FrameAverage(FrameLook):
-    """The features of all frames, averaged: what is told by the clip's parts in any order.
+class FrameAverage(FrameNetwork):
+    """The features of all frames, averaged, which does not depend on their order.
 
     `convnet` averages the probabilities of the frames instead.
     """
@@ -154,7 +145,7 @@ class FrameAverage(FrameLook):
         return self.encode(video.flatten(0, 1)).unflatten(0, video.shape[:2]).mean(1)
 
 
-FRAME_LOOKS: dict[str, Callable[[str, int, int, bool], Look]] = {
+FRAME_NETWORKS: dict[str, Callable[[str, int, int, bool], ClipNetwork]] = {
     "middle-frame": MiddleFrame,
     "frame-average": FrameAverage,
 }
@@ -181,7 +172,7 @@ class C3D(nn.Module):
         layers: list[nn.Module] = []
         for given, made, pool in zip(widths, widths[1:], pools, strict=False):
             layers += [nn.Conv3d(given, made, 3, padding=1, bias=False), nn.BatchNorm3d(made), nn.ReLU()]
-            # Rounded up, a clip of one frame keeps it.
+            # ceil_mode keeps the frame of a clip that has one.
             layers += [nn.MaxPool3d(pool, ceil_mode=True)] if pool else []
         self.layers = nn.Sequential(*layers)
         self.num_features = width
@@ -192,17 +183,17 @@ class C3D(nn.Module):
             return self.layers(video.transpose(1, 2).float()).mean((2, 3, 4))
 
 
-class TorchvisionLook(nn.Module):
+class TorchvisionNetwork(nn.Module):
     """One of torchvision's video networks, without its classes.
 
-    Convolutions of other channels than three begin, where weights are loaded, with the mean of the colors' filters.
-    `mvit` networks are built for 16 frames of 224 pixels: they see so many, equally spaced, resized to that. The others
-    see the clip as it is.
+    For channels other than RGB, pretrained filters of the first convolution are their mean over the colors. `mvit`
+    networks are built for 16 frames of 224 pixels: they get 16 equally spaced frames, resized to that. The others get
+    the clip as it is.
 
     Args:
         name: in `torchvision.models.video`, such as `r3d_18`.
         in_channels: C.
-        pretrained: with Kinetics weights, which torchvision downloads and keeps.
+        pretrained: with Kinetics weights, which torchvision downloads and caches.
 
     Raises:
         ValueError: no network of that name.
@@ -246,13 +237,13 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
 
 def _without_classes(network: Any) -> int:
-    """Take the classes off a network; the D of what comes out then."""
+    """Remove the classification layer of a network; returns the D of its output then."""
     if hasattr(network, "avgpool") and hasattr(network, "classifier"):  # S3D
-        # Its own window of 2×7×7, moved by one, is this where the map is of that size; smaller maps it cannot take.
+        # The same as its own 2×7×7 pooling for maps of that size; smaller maps would be an error.
         network.avgpool = nn.AdaptiveAvgPool3d(1)
         for part in network.modules():
             if isinstance(part, nn.MaxPool3d) and part.padding == (0, 0, 0):
-                part.ceil_mode = True  # the same where a map is even; a single frame is kept
+                part.ceil_mode = True  # the same for even sizes; keeps a single frame
         features = network.classifier[-1].in_channels
         network.classifier = nn.Identity()
         return int(features)
@@ -263,7 +254,7 @@ def _without_classes(network: Any) -> int:
 
 
 def _replace_first(network: nn.Module, in_channels: int, pretrained: bool) -> None:
-    """Give a network a first convolution for so many channels."""
+    """Replace the first convolution of a network by one for `in_channels`."""
     name, first = next((name, part) for name, part in network.named_modules() if isinstance(part, nn.Conv3d))
     kernel, stride, padding = (cast(tuple[int, int, int], v) for v in (first.kernel_size, first.stride, first.padding))
     wider = nn.Conv3d(in_channels, first.out_channels, kernel, stride, padding, bias=first.bias is not None)
@@ -277,7 +268,7 @@ def _replace_first(network: nn.Module, in_channels: int, pretrained: bool) -> No
 
 
 def _exact(video: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Float32 on a processor, also where autocast asks for bfloat16."""
-    # There PyTorch 2.15 leaves the gradient of a 3×3×3 convolution's weights in bfloat16 partly unwritten (numbers such
-    # as 1e35) where two frames are left. Pooling and the gradients of inputs are right.
+    """Float32 on a CPU, also where autocast asks for bfloat16."""
+    # On the CPU, PyTorch 2.15 leaves part of the weight gradient of a bfloat16 3×3×3 convolution unwritten (numbers
+    # such as 1e35) when two frames are left. Pooling and the gradients of inputs are right.
     return torch.autocast("cpu", enabled=False) if video.device.type == "cpu" else contextlib.nullcontext()

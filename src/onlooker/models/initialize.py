@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from onlooker.models.attention.conv import ConvAttention
+from onlooker.models.attention import ConvAttention
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.models.cells.motion import MotionCell

@@ -1,208 +1,277 @@
-"""The table of models, by the names of their papers."""
+"""The table of models, by the names of their papers, and how other packages add to it."""
 
-from dataclasses import dataclass, field
-from typing import Any
+import difflib
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
 
-from onlooker.config import OWN, DataConfig, ModelConfig
-from onlooker.models.classifier import OPINIONS, Classifier
-from onlooker.models.clip_classifier import FRAME_LOOKS, TORCHVISION, ClipClassifier
-from onlooker.models.track_classifier import TrackClassifier
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.models.classifier import Classifier
+from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.video_model import VideoModel
-
-# The classes of models, by the names that files know them by.
-KINDS: dict[str, type[Classifier] | type[ClipClassifier] | type[TrackClassifier]] = {
-    "Classifier": Classifier,
-    "ClipClassifier": ClipClassifier,
-    "TrackClassifier": TrackClassifier,
-}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named setting of one of `KINDS`: what it is for, its arguments, and its class.
+    """A named model, with all it needs to be built and trained.
 
-    `paired`: where it sees both, picture and flow have an encoder each.
+    Args:
+        summary: what it is, one line.
+        settings: arguments of its class that differ from the defaults.
+        model: its class.
+        modality: what it has to see; None: any.
+        loss: `every` or `last`: the frames whose cross entropy trains it, unless the user sets another.
+        paired: RGB and flow have an encoder each where it sees both.
     """
 
     summary: str
     settings: dict[str, Any] = field(default_factory=dict)
-    kind: str = "Classifier"
+    model: type[VideoModel] = Classifier
+    modality: Literal["rgb", "flow", "both"] | None = None
+    loss: Literal["every", "last"] = "every"
     paired: bool = False
 
     @property
     def attends(self) -> bool:
-        """Whether its outputs carry attention."""
+        """Whether its outputs have attention."""
         return bool(self.settings.get("attention"))
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        """Names of the arguments of its class."""
+        return frozenset(inspect.signature(self.model.__init__).parameters) - {"self", "num_classes"}
 
     @property
     def ignores(self) -> frozenset[str]:
         """Settings of `ModelConfig` that change nothing in it."""
-        if self.kind == "TrackClassifier":
-            return frozenset({"encoder"})
-        if self.kind == "ClipClassifier":
-            look = self.settings["look"]
-            used = "encoder" if look in FRAME_LOOKS else "hidden" if look == "c3d" else None
-            return frozenset({"encoder", "hidden"} - {used})
-        remembers = self.attends or self.settings["cell"] not in ("memoryless", OPINIONS)
-        return frozenset() if remembers else frozenset({"hidden"})
-
-    @property
-    def follows_flow(self) -> bool:
-        """Whether it looks at the picture where the flow says, and so needs both."""
-        return bool(self.settings.get("flow_channels"))
+        unused = frozenset({"encoder", "hidden"}) - self.arguments
+        if network := self.settings.get("network"):
+            used = "encoder" if network in FRAME_NETWORKS else "hidden" if network == "c3d" else None
+            unused |= {"encoder", "hidden"} - {used}
+        if self.settings.get("cell") == "memoryless" and not self.attends:
+            unused |= {"hidden"}
+        return unused
 
 
 MODELS: dict[str, Recipe] = {
     "convnet": Recipe(
-        "each frame for itself, averaged: what can be told without motion",
+        "each frame by itself, averaged: what can be predicted without motion",
         {"cell": "memoryless", "attention": None},
     ),
-    "opinions": Recipe(
-        "each frame for itself, weighed and multiplied (logarithmic opinion pool): use with --loss last",
-        {"cell": "opinions", "attention": None},
-    ),
-    "lstm": Recipe("an LSTM over one vector a frame", {"cell": "lstm", "attention": None}),
+    "lstm": Recipe("an LSTM over one vector per frame", {"cell": "lstm", "attention": None}),
     "alstm": Recipe(
-        "soft attention, the attended place as a vector, an LSTM (Sharma et al. 2015)",
+        "soft attention, the attended features as a vector, an LSTM (Sharma et al. 2015)",
         {"cell": "lstm", "attention": "soft", "glimpse": "sum"},
     ),
     "tcn": Recipe(
-        "convolutions over time, which find short movements whenever they are (Bai et al. 2018): use with --loss last",
+        "causal convolutions over time, which detect short movements at any time (Bai et al. 2018)",
         {"cell": "tcn", "attention": None},
+        loss="last",
         paired=True,
     ),
     "atcn": Recipe(
-        "soft attention, then convolutions over time: use with --loss last",
+        "soft attention, then causal convolutions over time",
         {"cell": "tcn", "attention": "soft", "glimpse": "scaled"},
+        loss="last",
         paired=True,
     ),
-    "convlstm": Recipe("a ConvLSTM over maps: remembers where", {"cell": "convlstm", "attention": None}),
+    "convlstm": Recipe("a ConvLSTM over maps, whose state keeps places apart", {"cell": "convlstm", "attention": None}),
     "convalstm": Recipe(
         "convolutional attention and a ConvLSTM (Li et al. 2016)",
         {"cell": "convlstm", "attention": "conv", "glimpse": "scaled"},
     ),
     "motion": Recipe(
-        "VideoLSTM: a ConvLSTM over the flow says where a second one looks (Li et al. 2016)",
-        {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "flow_channels": 2},
+        "VideoLSTM: a ConvLSTM over the flow gives the attention of one over RGB (Li et al. 2016)",
+        {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "in_channels": 5, "flow_channels": 2},
+        modality="both",
     ),
     "mil": Recipe(
-        "attention over all places of all frames, no other memory (after Ilse et al. 2018): says when, too",
+        "attention over all places of all frames, no other memory (after Ilse et al. 2018): shows when, too",
         {"cell": "memoryless", "attention": "mil", "glimpse": "sum"},
+        loss="last",
         paired=True,
     ),
     "report": Recipe(
-        "attention from the cube's average and the memory, a ConvLSTM (Teja & Akunuri 2020)",
+        "attention from the mean of the features and the state, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},
     ),
-    "tracks": Recipe(
-        "two things before an even background, followed for five frames and read from all of them: with --loss last",
-        {"things": 2},
-        "TrackClassifier",
-    ),
     "single-frame": Recipe(
-        "the middle frame alone: what can be told without time", {"look": "middle-frame"}, "ClipClassifier"
+        "the middle frame alone: what can be predicted without time", {"network": "middle-frame"}, ClipClassifier
     ),
     "feature-average": Recipe(
-        "features of all frames, averaged: frames in any order", {"look": "frame-average"}, "ClipClassifier"
+        "features of all frames, averaged: frames in any order", {"network": "frame-average"}, ClipClassifier
     ),
-    "c3d": Recipe("small 3-D convolutions from scratch (after Tran et al. 2015)", {"look": "c3d"}, "ClipClassifier"),
+    "c3d": Recipe("small 3-D convolutions from scratch (after Tran et al. 2015)", {"network": "c3d"}, ClipClassifier),
 }
 
 _NETWORKS = {
     "r3d_18": "ResNet of 3-D convolutions (Tran et al. 2018), to fine-tune",
     "mc3_18": "ResNet, 3-D convolutions first, then 2-D ones (Tran et al. 2018), to fine-tune",
-    "r2plus1d_18": "ResNet, space and time convolved in turn (Tran et al. 2018), to fine-tune",
+    "r2plus1d_18": "ResNet, alternating convolutions over space and time (Tran et al. 2018), to fine-tune",
     "s3d": "separable 3-D Inception (Xie et al. 2018), to fine-tune",
     "mvit_v2_s": "multiscale transformer over 16 frames (Li et al. 2022), to fine-tune",
     "swin3d_t": "transformer of shifted windows (Liu et al. 2022), to fine-tune",
 }
 MODELS |= {
-    f"{TORCHVISION}{name}": Recipe(summary, {"look": f"{TORCHVISION}{name}"}, "ClipClassifier")
+    f"{TORCHVISION}{name}": Recipe(summary, {"network": f"{TORCHVISION}{name}"}, ClipClassifier)
     for name, summary in _NETWORKS.items()
 }
 
+_ENTRY_POINTS = "onlooker.models"
+_registered: dict[str, Recipe] = {}  # by other packages
 
-def list_models(streaming: bool = False) -> list[str]:
-    """The names that `create_model` takes, beside `torchvision:NAME` of any other of its video networks.
+
+def register_model(name: str, recipe: Recipe) -> None:
+    """Add a model of another package to those that `create_model` and `load` know.
+
+    A package calls this in a function without arguments, which it declares as an entry point, so that a saved run of
+    its model can be loaded without importing the package first:
+
+        [project.entry-points."onlooker.models"]
+        mine = "my_package.models:register"
 
     Args:
-        streaming: only models that answer frame by frame (`step`), not those that need the whole clip.
+        name: for `create_model`, `onlooker train --model`.
+        recipe: its class, a `VideoModel`, has to be found by that function alone.
+
+    Raises:
+        ValueError: a name of another model.
     """
-    return [name for name, recipe in MODELS.items() if not streaming or recipe.kind != "ClipClassifier"]
+    if {**MODELS, **_registered}.get(name, recipe) != recipe:
+        raise ValueError(f"another model is called {name!r}; choose another name")
+    _registered[name] = recipe
+
+
+@cache
+def _load_packages() -> None:
+    """Let the packages that are installed register their models."""
+    for entry_point in entry_points(group=_ENTRY_POINTS):
+        entry_point.load()()
+
+
+def list_models(streaming: bool = False) -> list[str]:
+    """The names of the library's models; `torchvision:NAME` with any other of its video networks works, too.
+
+    Args:
+        streaming: only models that predict frame by frame (`step`), not those that need the whole clip.
+    """
+    return [name for name, recipe in MODELS.items() if not streaming or recipe.model.streams]
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of a model, of the library or of an installed package that registers it.
+
+    Raises:
+        ValueError: no model of that name.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if name.startswith(TORCHVISION):
+        return Recipe("one of torchvision's video networks", {"network": name}, ClipClassifier)
+    if name not in _registered:
+        _load_packages()
+    if name not in _registered:
+        known = [*MODELS, *_registered]
+        raise ValueError(f"no model is called {name!r}; {_suggestion(name, known)}")
+    return _registered[name]
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """The names that are known, the closest ones first."""
+    close = difflib.get_close_matches(name, known := list(known), 2)
+    return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
+
+
+def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
+    """A model by its name, with random weights unless `pretrained=True`.
+
+    Args:
+        name: one of `list_models()`, or `torchvision:NAME`.
+        num_classes: K.
+        settings: arguments of its class (`Classifier`; `ClipClassifier` for models with one prediction per clip) that
+            differ from its recipe, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
+
+    Raises:
+        ValueError: no model of that name, or a setting that it does not have or that does not fit.
+    """
+    recipe = find_recipe(name)
+    for unknown in sorted(set(settings) - recipe.arguments):
+        raise ValueError(f"{name} has no setting {unknown!r}; {_suggestion(unknown, sorted(recipe.arguments))}")
+    if recipe.modality == "both" and "in_channels" in settings and "flow_channels" not in settings:
+        raise ValueError(
+            f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
+            "optical flow as their last channels; give both, such as in_channels=5, flow_channels=2 for RGB and a field"
+        )
+    return recipe.model(num_classes, **{**recipe.settings, **settings})
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
     """The model of a run's settings, for samples of its data.
 
     Raises:
-        ValueError: as `create_model`; a model whose attention follows the flow, for samples without picture or flow;
-            another cell or glimpse for a model that has none.
+        ValueError: as `create_model`; a model that needs RGB and flow, for samples without one of them; settings that
+            the model does not have.
     """
-    settings, recipe = model.settings(), find_recipe(model.name)
-    _check_parts(model, recipe)
-    if recipe.follows_flow and data.modality != "both":
+    recipe = find_recipe(model.name)
+    if recipe.modality not in (None, data.modality):
         raise ValueError(
-            f"{model.name} looks at the picture where the flow says, and modality is {data.modality!r}; "
-            "give --modality both, or the stored features of each"
+            f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
+            "stored features of each"
         )
-    if (recipe.follows_flow or recipe.paired) and data.modality == "both":
+    settings = _settings(model, recipe)
+    if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
-def _check_parts(model: ModelConfig, recipe: Recipe) -> None:
-    """Raise a ValueError where another cell or glimpse is wanted than a model can have."""
-    if recipe.kind != "Classifier":
-        if given := [name for name in OWN if getattr(model, name) != "auto"]:
-            raise ValueError(f"{' and '.join(given)} say nothing of {model.name}, which has no cell; leave them out")
-    elif model.glimpse != "auto" and not recipe.attends:
+def _settings(model: ModelConfig, recipe: Recipe) -> dict[str, Any]:
+    """Arguments of `create_model`; a ValueError for those that were set and that the model does not have."""
+    settings = model.settings()
+    defaults = {each.name: each.default for each in fields(ModelConfig)}
+    foreign = [name for name in settings if name not in recipe.arguments]
+    if idle := [name for name in foreign if settings[name] != defaults[name] and name not in recipe.ignores]:
+        raise ValueError(f"{model.name} has no {' and no '.join(idle)}; leave {'them' if len(idle) > 1 else 'it'} out")
+    if "glimpse" in settings and not recipe.attends:
         raise ValueError(
             f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
         )
+    return {name: value for name, value in settings.items() if name not in foreign}
 
 
-def find_recipe(name: str) -> Recipe:
-    """What a model's name stands for.
-
-    Raises:
-        ValueError: no model of that name.
-    """
-    if name.startswith(TORCHVISION) and name not in MODELS:
-        return Recipe("one of torchvision's video networks", {"look": name}, "ClipClassifier")
-    if name not in MODELS:
-        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    return MODELS[name]
-
-
-def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
-    """A model by its name.
-
-    Args:
-        name: one of `list_models()`, or `torchvision:NAME`.
-        num_classes: K.
-        settings: arguments of `Classifier` (of `ClipClassifier` for a model that answers once a clip, of
-            `TrackClassifier` for `tracks`) that differ from the named setting, such as `encoder="vgg16"`, `size=224`,
-            `pretrained=True`, `hidden=512`.
+def resolve_loss(train: TrainConfig, model: str) -> TrainConfig:
+    """`loss="auto"` replaced by that of the model's recipe.
 
     Raises:
-        ValueError: no model of that name, or a setting that does not fit.
+        ValueError: no model of that name; or an aggregation that does not fit the loss.
     """
-    recipe = find_recipe(name)
-    return KINDS[recipe.kind](num_classes, **{**recipe.settings, **settings})
+    return replace(train, loss=find_recipe(model).loss) if train.loss == "auto" else train
 
 
-def rebuild(kind: str, settings: dict[str, Any]) -> VideoModel:
+def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> VideoModel:
     """The model of a file's settings, its weights still random.
 
     Args:
-        kind: its class, one of `KINDS`.
+        kind: its class, by name.
         settings: all its arguments, as config.json has them.
+        package: of its class, which is told where it is not installed.
 
     Raises:
         ValueError: no such class, or a setting that does not fit.
         TypeError: settings of another class.
     """
-    if kind not in KINDS:
-        raise ValueError(f"no class of models is called {kind!r}; there are {', '.join(KINDS)}")
+    if kind not in (known := _classes()):
+        _load_packages()
+        known = _classes()
+    if kind not in known:
+        remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
+        raise ValueError(f"no class of models is called {kind!r}; {remedy}")
     # The weights are in the file; those that training may have started from are not needed.
-    return KINDS[kind](**{**settings, "pretrained": False})
+    pretrained = {"pretrained": False} if "pretrained" in settings else {}
+    return known[kind](**{**settings, **pretrained})
+
+
+def _classes() -> dict[str, type[VideoModel]]:
+    return {recipe.model.__name__: recipe.model for recipe in (*MODELS.values(), *_registered.values())}

@@ -1,12 +1,13 @@
-"""What every model promises: a video to class scores at every frame, plain arguments, files without code in them."""
+"""The interface of a model: a video to class scores at every frame, plain arguments, files without code."""
 
+import inspect
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self, cast
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from onlooker.models.encoders.build import Encoder, Windowed
+from onlooker.models.encoders import Encoder, Windowed
 
 
 class Output(NamedTuple):
@@ -55,6 +56,7 @@ class VideoModel(
         ValueError: fewer than one class.
     """
 
+    package = "onlooker"  # that has the class, for the error where it is not installed
     attends = False
     has_evidence = False
     streams = True
@@ -138,7 +140,7 @@ class VideoModel(
     @property
     @abstractmethod
     def num_features(self) -> int:
-        """How many numbers the head sees (D)."""
+        """Feature dimension of the head (D)."""
 
     def check_video(self, video: Tensor) -> tuple[int, int]:
         """B and T of a video `B T C H W`.
@@ -160,16 +162,24 @@ class VideoModel(
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
-        # The hub's default lets a file with missing weights pass in silence. All weights are in the file: those of
-        # ImageNet or Kinetics, which training may have started from, would be downloaded only to be overwritten.
-        model: Self = super()._from_pretrained(strict=strict, **{**arguments, "pretrained": False})
+        # By default the hub accepts a file with missing weights without a message. All weights are in the file: those
+        # of ImageNet or Kinetics, which training may have started from, would be downloaded only to be overwritten.
+        if "pretrained" in inspect.signature(cls.__init__).parameters:
+            arguments["pretrained"] = False
+        model: Self = super()._from_pretrained(strict=strict, **arguments)
         return model
 
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
-        raise ValueError(f"{model_file} is a pickle, which can run code when it is read; expected model.safetensors")
+        raise ValueError(f"{model_file} is a pickle, which can run code when it is loaded; expected model.safetensors")
+
+
+def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
+    """Features `N D` to logits `N K`: a tanh layer of `head_units` if there are any, dropout, a linear layer."""
+    layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers of a module."""
+    """The number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -22,7 +22,7 @@ from onlooker.evaluation.results import write_results
 from onlooker.evaluation.report import percent
 from onlooker.runs.train import read_curves
 from onlooker.models.registry import MODELS, create_model
-from onlooker.models.classifier import count_parameters
+from onlooker.models.video_model import count_parameters
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.sheet import sheet, write_png

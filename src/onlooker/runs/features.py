@@ -22,7 +22,7 @@ from onlooker.data.feature_store import FeatureStore, Origin, load_maps
 from onlooker.data.sets import read_set
 from onlooker.data.clips import require_readable, ClipFrames, ClipCrops
 from onlooker.data.transforms import to_video
-from onlooker.models.encoders.build import build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import resolve_normalization

@@ -80,7 +80,7 @@ class ModelSpec:
     def data_config(self, shared: DataConfig) -> DataConfig:
         """The sample settings of all models, with the modality of this one."""
         recipe = MODELS.get(self.model)
-        default = "both" if recipe and recipe.follows_flow else shared.modality
+        default = (recipe and recipe.modality) or shared.modality
         return replace(shared, modality=self.modality or default)
 
 

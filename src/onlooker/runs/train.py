@@ -27,7 +27,7 @@ from onlooker.evaluation.report.summary import summary_page
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.init_from import check_split, initialize
 from onlooker.runs.localize import choose_localization
-from onlooker.models.registry import configured
+from onlooker.models.registry import configured, resolve_loss
 from onlooker.models.video_model import VideoModel
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.drawing.clip import draw_clip
@@ -104,6 +104,7 @@ def train(
         model, data, training, split, features, begin = _read_run(run, folder)
         require_clips(split.clips)
         known = _read_skipped(run)
+    training = resolve_loss(training, model.name)
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
     data = resolve_normalization(data, model.pretrained)

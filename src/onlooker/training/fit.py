@@ -96,7 +96,7 @@ class Fitting(L.LightningModule):
         return output, model.attended_logits(features, output.attention)
 
     def _measure(self, side: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        judged = logits if self.train_config.loss == "every" else logits[:, -1:]
+        judged = logits[:, -1:] if self.train_config.loss == "last" else logits
         loss = frame_cross_entropy(judged, targets, smoothing)
         scores = clip_scores(judged.detach().float().softmax(-1), self.train_config.judged_by)
         hits = (scores.argmax(1) == targets).sum()

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.attention.conv import ConvAttention
-from onlooker.models.attention.soft import SoftAttention
+from onlooker.models.attention import ConvAttention, SoftAttention
 
 
 def made(D=5, hidden=4, units=3, seed=0):

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.models.attention.context import ContextAttention
-from onlooker.models.attention.conv import ConvAttention
-from onlooker.models.attention.soft import SoftAttention
+from onlooker.models.attention import ContextAttention, ConvAttention, SoftAttention
 from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.conv_lstm import ConvLSTM

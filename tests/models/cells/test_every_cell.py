@@ -8,13 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.attention.build import ATTENTIONS
+from onlooker.models.attention import ATTENTIONS
+from onlooker.models.cells import CELLS, MIL, MOTION, build_cell
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.models.cells.build import CELLS, MIL, MOTION, Look, build_cell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.models.cells.lstm import LSTM
-from onlooker.models.cells.opinions import OpinionPool
 from onlooker.models.cells.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
@@ -26,14 +25,13 @@ ASKS = {
     "tcn": ("soft",),
 }
 LOOKS = [
-    (cell, Look(*look))
+    (cell, look)
     for cell in ASKS
     for look in itertools.product(ASKS[cell], GLIMPSES)
     if look not in ((MOTION, "sum"), (MIL, "scaled"), (MIL, "product"))
 ]
-OPINIONS = "opinions"  # is not in the table, for a head is a part of it
-SETTINGS = [(cell, None) for cell in (*CELLS, OPINIONS)] + LOOKS
-NAMES = ["-".join([cell, *([look.attention, look.glimpse] if look else [])]) for cell, look in SETTINGS]
+SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
+NAMES = ["-".join([cell, *(look or [])]) for cell, look in SETTINGS]
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
 few = settings(max_examples=8, deadline=None)
 sizes = {"T": st.integers(2, 6), "h": st.integers(1, 4), "w": st.integers(1, 4), "seed": st.integers(0, 99)}
@@ -49,11 +47,7 @@ def test_every_cell_and_attention_is_tested():
 def made(setting, B, T, h, w, seed):
     """A cell in double precision, features, and a state that something was seen in."""
     torch.manual_seed(seed)
-    if setting[0] == OPINIONS:
-        cell = OpinionPool(torch.nn.Linear(D, HIDDEN), D, HIDDEN)
-    else:
-        cell = build_cell(setting[0], D, HIDDEN, (h, w), setting[1])
-    cell = cell.double().eval()
+    cell = build_cell(setting[0], D, HIDDEN, (h, w), *(setting[1] or ())).double().eval()
     state = cell.initial_state(B, (h, w), torch.device("cpu"), torch.double)
     state = State(*(torch.randn_like(part) for part in state))
     return cell, torch.randn(B, T, D, h, w, dtype=torch.double), state
@@ -184,31 +178,31 @@ def test_unknown_names_are_errors():
     ):
         build_cell("gurke", D, HIDDEN, (2, 2))
     with pytest.raises(ValueError, match="no attention is called 'hard'; there are soft, conv, context"):
-        build_cell("lstm", D, HIDDEN, (2, 2), Look("hard", "sum"))
+        build_cell("lstm", D, HIDDEN, (2, 2), "hard", "sum")
     with pytest.raises(ValueError, match="glimpse is 'peek', expected one of sum, product, scaled"):
-        build_cell("lstm", D, HIDDEN, (2, 2), Look("soft", "peek"))
+        build_cell("lstm", D, HIDDEN, (2, 2), "soft", "peek")
 
 
 @pytest.mark.parametrize(("cell", "attention"), [("lstm", "conv"), ("lstm", "context"), ("convlstm", "soft")])
 def test_an_attention_that_cannot_ask_with_the_cells_state_is_an_error_at_once(cell, attention):
-    found = f"attention '{attention}' cannot ask with the state of a {cell} cell; use {' or '.join(ASKS[cell])}"
+    found = f"attention '{attention}' does not take the state of a {cell} cell; use {' or '.join(ASKS[cell])}"
     with pytest.raises(ValueError, match=found):
-        build_cell(cell, D, HIDDEN, (2, 2), Look(attention, "scaled"))
+        build_cell(cell, D, HIDDEN, (2, 2), attention, "scaled")
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_cell_without_memory_cannot_attend(attention):
-    with pytest.raises(ValueError, match="a memoryless cell cannot attend: it has no state to ask with; use lstm or"):
-        build_cell("memoryless", D, HIDDEN, (2, 2), Look(attention, "sum"))
+    with pytest.raises(ValueError, match="a memoryless cell cannot attend: it has no state to attend with; use"):
+        build_cell("memoryless", D, HIDDEN, (2, 2), attention, "sum")
 
 
 def test_a_cell_that_someone_added_attends_by_the_kind_of_its_state(monkeypatch):
     # Its state is wider than it was asked for: what the attention asks with is the state, not the setting.
     monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden))
     monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))
-    cell, features, state = made(("mine", Look("conv", "sum")), 1, 2, 3, 3, 0)
+    cell, features, state = made(("mine", ("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
-    with pytest.raises(ValueError, match="attention 'soft' cannot ask with the state of a mine cell; use conv or con"):
-        build_cell("mine", D, HIDDEN, (3, 3), Look("soft", "sum"))
-    with pytest.raises(ValueError, match=r"attention 'conv' cannot ask with the state of a my vectors cell; use soft$"):
-        build_cell("my vectors", D, HIDDEN, (3, 3), Look("conv", "sum"))
+    with pytest.raises(ValueError, match="attention 'soft' does not take the state of a mine cell; use conv or con"):
+        build_cell("mine", D, HIDDEN, (3, 3), "soft", "sum")
+    with pytest.raises(ValueError, match=r"attention 'conv' does not take the state of a my vectors cell; use soft$"):
+        build_cell("my vectors", D, HIDDEN, (3, 3), "conv", "sum")

@@ -14,7 +14,7 @@ def test_the_state_is_the_tanh_of_the_features(name: str, init: str) -> None:
     torch.manual_seed(0)
     model = create_model(name, 3, hidden=4, size=32, init=init).eval()
     features = torch.randn(2, 5, model.encoder.num_features, *model.grid)
-    state = model._begin(features)
+    state = model._first_state(features)
     of = features[:, 0] if init == "first-frame" else features.sum(1) / 5
     for part, layer in zip(state, model.learned_init.parts, strict=True):
         if name in ("lstm", "alstm"):
@@ -45,7 +45,7 @@ def test_what_cannot_begin() -> None:
         create_model("lstm", 3, size=32, init="clip-mean").step(video)
     with pytest.raises(ValueError, match="'first-frame': the first state is learned from frames; begin `step` with"):
         create_model("lstm", 3, size=32, init="first-frame").initial_state(1)
-    with pytest.raises(ValueError, match="no state that could be learned; use init='zeros'"):
+    with pytest.raises(ValueError, match="no state to learn; use init='zeros'"):
         create_model("convnet", 3, size=32, init="first-frame")
     with pytest.raises(ValueError, match="init is 'ones', expected one of zeros, first-frame, clip-mean"):
         create_model("lstm", 3, size=32, init="ones")

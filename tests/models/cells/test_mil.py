@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from onlooker.models.cells.build import Look, build_cell
+from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.mil import MILCell, pool
 from onlooker.models.cells.unroll import unroll
@@ -117,7 +117,7 @@ def test_what_cannot_be() -> None:
         MILCell(D, UNITS, 1.0)
     for cell, glimpse in (("convlstm", "sum"), ("memoryless", "scaled")):
         with pytest.raises(ValueError, match=f"use it with memoryless and sum, not with {cell} and {glimpse}"):
-            build_cell(cell, D, UNITS, GRID, Look("mil", glimpse))
+            build_cell(cell, D, UNITS, GRID, "mil", glimpse)
     model = create_model("convalstm", 3, size=32)
     assert isinstance(model, Classifier)
     assert not model.has_evidence

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker.models.cells.build import Look, build_cell
+from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.unroll import unroll
@@ -65,7 +65,7 @@ def test_the_map_is_asked_for_by_the_motion_of_the_same_frame() -> None:
 
 
 def test_it_wants_maps_and_a_glimpse_that_is_one() -> None:
-    with pytest.raises(ValueError, match="glimpse is 'sum', one vector, and a ConvLSTM wants a map"):
+    with pytest.raises(ValueError, match="glimpse is 'sum', one vector, and a ConvLSTM needs a map"):
         MotionCell(D, HIDDEN, "sum")
     with pytest.raises(ValueError, match="'motion' is that of two ConvLSTMs; use it with convlstm, not with lstm"):
-        build_cell("lstm", D, HIDDEN, GRID, Look("motion", "scaled"))
+        build_cell("lstm", D, HIDDEN, GRID, "motion", "scaled")

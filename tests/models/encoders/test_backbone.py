@@ -9,8 +9,8 @@ import timm
 import torch
 from torch import nn
 
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import Backbone, BackboneVector, first_filters
-from onlooker.models.encoders.build import build_encoder
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():
@@ -27,7 +27,7 @@ def test_an_unknown_ending_is_an_error():
 
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
     # In a process of its own: the hub reads its environment once, on import.
-    code = "from onlooker.models.encoders.build import build_encoder; build_encoder('test_resnet', 3, 64, True)"
+    code = "from onlooker.models.encoders import build_encoder; build_encoder('test_resnet', 3, 64, True)"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from onlooker.models.encoders.build import ENCODERS, build_encoder
+from onlooker.models.encoders import ENCODERS, build_encoder
 
 # Beside the table: another number of glimpses, a timm network with channels first, one with channels last, two vectors.
 NAMES = [*ENCODERS, "stn:3", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]

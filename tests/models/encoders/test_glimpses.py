@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from onlooker.data.digits import load_digits
 from onlooker.data.moving_mnist import MovingDigits
-from onlooker.models.encoders.build import build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.glimpses import Glimpses, contrast
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 

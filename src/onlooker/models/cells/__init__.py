@@ -1,1 +1,85 @@
-"""One step in time: `(features, state) -> (output, state)`, and the one loop that repeats it."""
+"""Recurrent cells, and the table of them: one step in time is `(features, state) -> (output, state)`."""
+
+from collections.abc import Callable
+
+import torch
+
+from onlooker.models.attention import ATTENTIONS, Attention, build_attention
+from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.cell import Cell, Grid
+from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.memoryless import Memoryless
+from onlooker.models.cells.mil import MILCell
+from onlooker.models.cells.motion import MotionCell
+from onlooker.models.cells.temporal_conv import TemporalConv
+
+__all__ = ["CELLS", "MIL", "MOTION", "build_cell"]
+
+MOTION = "motion"  # the attention of `MotionCell`, which has a second ConvLSTM
+MIL = "mil"  # the attention of `MILCell`, over all frames at once
+# name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
+CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
+    "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
+    "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
+    "convlstm": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden),
+    "separable": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden, separable=True),
+    "tcn": TemporalConv,
+}
+
+
+def build_cell(
+    name: str, num_features: int, hidden: int, grid: Grid, attention: str | None = None, glimpse: str = "scaled"
+) -> Cell:
+    """A cell by its name, behind an attention if one is given.
+
+    Args:
+        name: one of `CELLS`.
+        num_features: D of the features.
+        hidden: units or channels of its state.
+        grid: `(h, w)` of the features.
+        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that sees all places.
+        glimpse: what the cell sees through the attention, see `AttentiveCell`.
+
+    Raises:
+        ValueError: no cell, attention or glimpse of that name, or an attention that does not take this cell's state.
+    """
+    if name not in CELLS:
+        raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
+    # Of the sum over the places of a frame one place is left. The cell is built even where another replaces it, so that
+    # the same seed gives the same weights as when the published figures were made.
+    cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
+    if attention is None:
+        return cell
+    if attention == MOTION:
+        if name != "convlstm":
+            raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
+        return MotionCell(num_features, hidden, glimpse)
+    if attention == MIL:
+        if (name, glimpse) != ("memoryless", "sum"):
+            raise ValueError(
+                f"attention {MIL!r} sums over frames without another memory; use it with memoryless and sum, not "
+                f"with {name} and {glimpse}"
+            )
+        return MILCell(num_features, hidden)
+    return AttentiveCell(_attention_for(cell, name, attention, num_features, hidden, grid), cell, glimpse)
+
+
+def _attention_for(cell: Cell, name: str, attention: str, num_features: int, hidden: int, grid: Grid) -> Attention:
+    """The attention that takes the state of this cell, called `name` in errors."""
+    state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
+    if not state.numel():
+        raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
+    built = build_attention(attention, num_features, state.shape[1], hidden, grid)
+    if built.hidden_ndim != state.ndim:
+        others = (other for other in ATTENTIONS if other != attention)
+        fitting = [
+            other
+            for other in others
+            if build_attention(other, num_features, state.shape[1], hidden, grid).hidden_ndim == state.ndim
+        ]
+        fitting += [MOTION] if name == "convlstm" else []
+        raise ValueError(
+            f"attention {attention!r} does not take the state of a {name} cell; use {' or '.join(fitting) or 'none'}"
+        )
+    return built

@@ -1,25 +1,25 @@
-"""A cell that first chooses where to look: attention, a glimpse, then any other cell."""
+"""A cell behind an attention: attend, take a glimpse of the features, then step any other cell."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from onlooker.models.attention.build import Attention
+from onlooker.models.attention import Attention
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
 GLIMPSES = ("sum", "product", "scaled")
 
 
-class AttentiveCell(nn.Module):
+class AttentiveCell(Cell):
     """`A_t` from the features and the previous hidden state, a glimpse of the features through it, one step on that.
 
     ALSTM, ConvALSTM and the HMDB-51 report's model are settings of this cell.
 
     Args:
         attention: gives a map `B h w` from features and hidden state.
-        cell: what remembers.
+        cell: the cell that steps.
         glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM of Li et al. 2016);
-            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the features' size: where the map is even, the cell sees exactly
-            what it would see without attention, while `product` divides it by `h*w`.
+            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: with an even map, the cell sees what it
+            would see without attention, while `product` divides it by `h*w`.
     """
 
     def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
@@ -29,34 +29,30 @@ class AttentiveCell(nn.Module):
         self.num_hidden = cell.num_hidden
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """That of the cell inside."""
+        """That of the inner cell."""
         return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """The features `N D h w` themselves, and what the attention makes of them without a state."""
+        """The features `N D h w` themselves, and the part of the attention that does not depend on the state."""
         return features, self.attention.project(features)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """Look, then step."""
+        """Attend, then step."""
         features, keys = projected
         attention = self.attention(keys, state.hidden)
-        output, state = self.cell(glimpsed(features, attention, self.glimpse), state)
+        output, state = self.cell(apply_attention(features, attention, self.glimpse), state)
         return CellOutput(output.hidden, attention), state
 
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)
 
-
-def glimpsed(features: Tensor, attention: Tensor, glimpse: str) -> Tensor:
-    """What a cell sees of features `B D h w` through a map `B h w`: `B D h w`, or `B D 1 1` for `sum`."""
-    seen = features * attention[:, None]
+def apply_attention(features: Tensor, attention: Tensor, glimpse: str) -> Tensor:
+    """A glimpse of features `B D h w` through a map `B h w`: `B D h w`, or `B D 1 1` for `sum`."""
+    attended = features * attention[:, None]
     if glimpse == "sum":
-        return seen.sum((2, 3), keepdim=True)
-    return seen * attention.shape[1:].numel() if glimpse == "scaled" else seen
+        return attended.sum((2, 3), keepdim=True)
+    return attended * attention.shape[1:].numel() if glimpse == "scaled" else attended
 
 
 def check_glimpse(glimpse: str) -> None:
-    """Raises a ValueError where it is none of `GLIMPSES`."""
+    """Raise a ValueError unless it is one of `GLIMPSES`."""
     if glimpse not in GLIMPSES:
         raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")

@@ -1,15 +1,16 @@
-"""What every cell is: one step in time, with its state outside of it."""
+"""The interface of a cell: one step in time, with its state outside of it."""
 
-from typing import NamedTuple, Protocol
+from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Grid = tuple[int, int]
 
 
 class State(NamedTuple):
-    """What a cell remembers between two frames; a value, never kept inside the module.
+    """What a cell keeps between two frames; a value, never stored inside the module.
 
     `hidden` and `memory` (the LSTM's H and C) are `B D` for cells of vectors, `B D h w` for cells of maps.
     """
@@ -30,34 +31,53 @@ class CellOutput(NamedTuple):
     evidence: Tensor | None = None
 
 
-class Cell(Protocol):
-    """One step: `cell.recur(cell.project(features), state) -> (output, state)`.
+class Cell(nn.Module):
+    """One step in time: `cell(features, state) -> (output, state)`.
 
-    The step is cut in two so that the part that no state enters runs once over all frames (`project`), and only the
-    rest runs frame by frame (`recur`). `forward(features, state)` is the two together.
+    The step has two parts: `project` does not depend on the state and runs once over all frames, `recur` runs frame by
+    frame. A new cell defines `initial_state` and these two, and has a line in `cells.CELLS`.
+
+    `num_hidden` is the length of `hidden`; `num_attended` the number of features that attention covers, the first ones
+    (None: all); `has_evidence` whether its outputs have evidence.
     """
 
     num_hidden: int
+    num_attended: int | None = None
+    has_evidence = False
 
+    @abstractmethod
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """The state before the first frame."""
-        ...
 
+    @abstractmethod
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Features `N D h w` to what `recur` takes, each `N …`."""
-        ...
+        """Features `N D h w` to the input of `recur`, each part `N …`."""
 
+    @abstractmethod
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One step on what `project` made of one frame, each `B …`."""
-        ...
+        """One step from the projected features of one frame, each part `B …`."""
 
-    def __call__(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
+    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""
-        ...
+        return self.recur(self.project(features), state)
+
+    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence `N` and attended features `N D` of single frames `N D h w`.
+
+        Raises:
+            ValueError: the cell does not weigh frames.
+        """
+        raise ValueError("this model has no evidence of single frames; use model mil")
+
+
+def zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> State:
+    """A state whose two parts are zeros of one shape."""
+    part = torch.zeros(shape, device=device, dtype=dtype)
+    return State(part, part)
 
 
 def lstm_update(gates: Tensor, memory: Tensor) -> State:
-    """The LSTM's update from its four gates before their non-linearity, stacked along dimension 1 as I, F, G, O.
+    """The update of an LSTM from its four gates before their activation, stacked along dimension 1 as I, F, G, O.
 
     `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997). The order of
     the gates is that of `torch.nn.LSTM`.

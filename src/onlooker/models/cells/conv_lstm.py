@@ -1,24 +1,23 @@
-"""The ConvLSTM: an LSTM whose vectors are maps and whose matrices are convolutions, so it remembers where."""
+"""The ConvLSTM: an LSTM of maps, with convolutions for matrices, so that its state keeps places apart."""
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import CellOutput, Grid, State, lstm_update
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_update, zeros
 from onlooker.ops.repeated_conv import RepeatedConv2d
 
 
-class ConvLSTM(nn.Module):
+class ConvLSTM(Cell):
     """ConvLSTM cell (Shi et al. 2015) as in VideoLSTM: no peepholes (Li et al. 2016).
 
-    The four gates are one convolution; the input's part runs over all frames at once (`project`).
+    The four gates are one convolution; its input part runs over all frames at once (`project`).
 
     Args:
         num_features: D of the features.
         hidden: channels of the hidden map.
         kernel: side of the input-to-state and state-to-state kernels, odd.
         forget_bias: initial bias of the forget gate.
-        separable: each of the two convolutions as one over places, channel by channel, and one over channels, place by
-            place (Chollet 2017): nearly a ninth of the work of 3×3 kernels, and another function.
+        separable: depthwise separable convolutions (Chollet 2017), nearly a ninth of the work of 3×3 kernels.
     """
 
     def __init__(
@@ -28,10 +27,10 @@ class ConvLSTM(nn.Module):
         if kernel % 2 == 0:
             raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
         self.num_hidden = hidden
-        across = 1 if separable else kernel
-        # Behind an attention, the features' part too runs at every step.
-        of_features = RepeatedConv2d(num_features, 4 * hidden, across)
-        of_hidden = RepeatedConv2d(hidden, 4 * hidden, across, bias=False)
+        dense = 1 if separable else kernel
+        # Behind an attention, the input part runs at every step, too.
+        of_features = RepeatedConv2d(num_features, 4 * hidden, dense)
+        of_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
         nn.init.xavier_uniform_(of_features.weight)
         nn.init.orthogonal_(of_hidden.weight)
         assert of_features.bias is not None
@@ -40,13 +39,12 @@ class ConvLSTM(nn.Module):
         self.from_features: nn.Module = of_features
         self.from_hidden: nn.Module = of_hidden
         if separable:
-            self.from_features = nn.Sequential(_places(num_features, kernel), of_features)
-            self.from_hidden = nn.Sequential(_places(hidden, kernel), of_hidden)
+            self.from_features = nn.Sequential(_depthwise(num_features, kernel), of_features)
+            self.from_hidden = nn.Sequential(_depthwise(hidden, kernel), of_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B hidden h w`."""
-        zeros = torch.zeros(batch_size, self.num_hidden, *grid, device=device, dtype=dtype)
-        return State(zeros, zeros)
+        return zeros((batch_size, self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         """`N D h w -> N 4*hidden h w`."""
@@ -57,13 +55,9 @@ class ConvLSTM(nn.Module):
         state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
         return CellOutput(state.hidden), state
 
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)
 
-
-def _places(channels: int, kernel: int) -> nn.Conv2d:
-    """Each channel convolved by itself; at first it passes what is there, so that learning begins as with 1×1."""
+def _depthwise(channels: int, kernel: int) -> nn.Conv2d:
+    """A depthwise convolution; it starts near the identity, so that training begins as with 1×1 kernels."""
     conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
     nn.init.normal_(conv.weight, std=0.1)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A learned state before the first frame, instead of nothing."""
+"""An initial state that is predicted from the features, instead of zeros."""
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,18 @@ INITS = ("zeros", "first-frame", "clip-mean")
 class LearnedInit(nn.Module):
     """Each part of a state from features: `tanh(W ∗ X)`.
 
-    Maps are convolved by 3×3 (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of X))), vectors are
-    made of the features averaged over places (the code of Sharma et al. 2015).
+    Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of
+    X))), vectors from the features averaged over places (the code of Sharma et al. 2015).
 
     Args:
         num_features: D of the features.
-        state: one that has the wanted shapes.
+        state: an example with the shapes to make.
     """
 
     def __init__(self, num_features: int, state: State) -> None:
         super().__init__()
         if not all(part.numel() for part in state):
-            raise ValueError("this cell has no state that could be learned; use init='zeros'")
+            raise ValueError("this cell has no state to learn; use init='zeros'")
         self.parts = nn.ModuleList(
             nn.Conv2d(num_features, part.shape[1], 3, padding=1)
             if part.ndim == 4

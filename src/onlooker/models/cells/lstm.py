@@ -1,18 +1,18 @@
-"""The LSTM, for encoders that give a vector, or on the average over the places of a map."""
+"""The LSTM, on the features of a frame averaged over their places."""
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import CellOutput, Grid, State, lstm_update
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_update, zeros
 
 
-class LSTM(nn.Module):
+class LSTM(Cell):
     """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their places.
 
     Args:
         num_features: D of the features.
         hidden: units.
-        forget_bias: initial bias of the forget gate; 1 lets a young network remember (Jozefowicz et al. 2015).
+        forget_bias: initial bias of the forget gate; 1 lets an untrained network remember (Jozefowicz et al. 2015).
     """
 
     def __init__(self, num_features: int, hidden: int, forget_bias: float = 1.0) -> None:
@@ -27,8 +27,7 @@ class LSTM(nn.Module):
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B hidden`."""
-        zeros = torch.zeros(batch_size, self.num_hidden, device=device, dtype=dtype)
-        return State(zeros, zeros)
+        return zeros((batch_size, self.num_hidden), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         """`N D h w -> N 4*hidden`."""
@@ -38,7 +37,3 @@ class LSTM(nn.Module):
         """One step."""
         state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
         return CellOutput(state.hidden), state
-
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)

@@ -1,13 +1,13 @@
-"""The cell that remembers nothing: a single-frame model in the same frame as all the others."""
+"""The cell without a state, for models that classify each frame by itself."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from onlooker.models.cells.cell import CellOutput, Grid, State
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
 
-class Memoryless(nn.Module):
-    """Gives each frame's features back, as they are; its state is empty.
+class Memoryless(Cell):
+    """Returns the features of each frame unchanged; its state is empty.
 
     Args:
         num_features: D of the features.
@@ -18,9 +18,8 @@ class Memoryless(nn.Module):
         self.num_hidden = num_features
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Nothing: two tensors `B 0`."""
-        nothing = torch.zeros(batch_size, 0, device=device, dtype=dtype)
-        return State(nothing, nothing)
+        """Two empty tensors `B 0`."""
+        return zeros((batch_size, 0), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         """`N D h w`, unchanged."""
@@ -29,7 +28,3 @@ class Memoryless(nn.Module):
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """The frame's own features."""
         return CellOutput(projected[0]), state
-
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """The features `B D h w` themselves."""
-        return self.recur(self.project(features), state)

@@ -1,30 +1,30 @@
-"""Attention over all places of all frames at once: which moments of a clip tell its class."""
+"""Multiple-instance learning: attention over all places of all frames, to find those that show the class."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import CellOutput, Grid, State
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
 
-class MILCell(nn.Module):
-    """Attention pooling over space and time, from what each place of each frame shows by itself (Ilse et al. 2018):
+class MILCell(Cell):
+    """Attention pooling over space and time, with weights that depend on one place of one frame (Ilse et al. 2018):
 
         z_ti = w · tanh(V x_ti + b), a_ti = exp(z_ti) / (1 + Σ_t'j exp(z_t'j)), H_t = Σ_{t' ≤ t, i} a_t'i x_t'i
 
-    A clip is a bag of places, and has the label of those that show it. An LSTM says the class after the event as well
-    as in it; a place of a frame without the event has nothing to say it with, so its weight falls. How much a frame
-    tells is its evidence, the logarithm of its weight up to a number that is the same for all frames:
+    A clip is a bag of places, and has the label of those that show it. An LSTM predicts the class after the event as
+    well as during it; here a frame without the event has no features that predict the class, so its weight falls. The
+    evidence of a frame is the logarithm of its weight, up to a constant that is the same for all frames:
 
         e_t = log Σ_i exp(z_ti), Σ_i a_ti = exp(e_t) / (1 + Σ_t' exp(e_t'))
 
-    The sums are kept as they run, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
-    log(1 + Σ exp(e)), `B 1`. The 1 is that of a first state of zeros: one place that shows nothing.
+    The sums are running sums, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
+    log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one place without features.
 
-    A softmax is content with the best frames. Where each frame is hidden by lot while it learns, it must know all that
-    tell the class (as Singh & Lee 2017, *Hide-and-Seek*, hide places). Nguyen et al. 2018 and Wang et al. 2017
-    (UntrimmedNets) weigh frames likewise, with features of whole frames.
+    A softmax needs only the best frames. Hiding random frames in training makes it find all that show the class (as
+    Singh & Lee 2017, *Hide-and-Seek*, hide places); hidden frames have evidence -inf. Nguyen et al. 2018 and Wang et
+    al. 2017 (UntrimmedNets) weigh frames likewise, with features of whole frames.
 
     Args:
         num_features: D of the features.
@@ -32,8 +32,10 @@ class MILCell(nn.Module):
         hidden_share: the share of frames that are hidden in training.
 
     Raises:
-        ValueError: a share that is none, or that hides everything.
+        ValueError: a share below 0, or 1 and more.
     """
+
+    has_evidence = True
 
     def __init__(self, num_features: int, units: int, hidden_share: float = 0.5) -> None:
         super().__init__()
@@ -45,10 +47,8 @@ class MILCell(nn.Module):
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B D` and `B 1`."""
-        return State(
-            torch.zeros(batch_size, self.num_hidden, device=device, dtype=dtype),
-            torch.zeros(batch_size, 1, device=device, dtype=dtype),
-        )
+        sizes = self.num_hidden, 1
+        return State(*(torch.zeros(batch_size, size, device=device, dtype=dtype) for size in sizes))
 
     def attend(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Single frames `N D h w` to their evidence `N 1`, the attended features `N D`, and the map `N h w`."""
@@ -58,6 +58,11 @@ class MILCell(nn.Module):
         attention = scores.flatten(1).softmax(1).view_as(scores)
         return scores.flatten(1).logsumexp(1, keepdim=True), (features * attention[:, None]).sum((2, 3)), attention
 
+    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence `N` and attended features `N D` of single frames `N D h w`."""
+        evidence, attended, _ = self.attend(features)
+        return evidence[:, 0], attended
+
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         """The results of `attend` on frames `N D h w`; in training, some frames are hidden."""
         evidence, attended, attention = self.attend(features)
@@ -66,16 +71,12 @@ class MILCell(nn.Module):
         return evidence, attended, attention
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One frame more."""
+        """Add one frame to the sums."""
         evidence, attended, attention = projected
-        # Not logaddexp, which ONNX spells out as log(exp + exp): that overflows.
+        # Not logaddexp, which ONNX writes as log(exp + exp): that overflows.
         total = torch.cat((state.memory, evidence), 1).logsumexp(1, keepdim=True)
         pooled = state.hidden * (state.memory - total).exp() + attended * (evidence - total).exp()
         return CellOutput(pooled, attention, evidence[:, 0]), State(pooled, total)
-
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)
 
 
 def pool(evidence: Tensor, attended: Tensor) -> Tensor:

@@ -1,26 +1,26 @@
-"""Convolutions over time: what happens within a few frames, whenever in the clip it does."""
+"""Causal convolutions over time, which detect what happens within a few frames, at any time of the clip."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import CellOutput, Grid, State
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
 
-class TemporalConv(nn.Module):
-    """Causal dilated convolutions over time (Bai, Kolter & Koltun 2018, arXiv 1803.01271), and what they found so far:
+class TemporalConv(Cell):
+    """Causal dilated convolutions over time (Bai, Kolter & Koltun 2018, arXiv 1803.01271), and running statistics:
 
         v_t = SiLU(LN(W_v x_t)), u_t = SiLU(W_u [v_{t-2}, v_{t-1}, v_t]), z_t = SiLU(W_z [u_{t-4}, u_{t-2}, u_t])
         H_t = [mean_{t' ≤ t} z_t', max(0, max_{t' ≤ t} z_t')], SiLU(x) = x σ(x)
 
-    An LSTM must keep until the end what it saw; here a short movement is found where it is, in seven frames, and the
-    maximum keeps it. x_t are the features of all places, one after the other, so it knows where things are, which an
-    average over places does not. LN is layer normalization, which needs no other frames. With `--loss last` the class
-    is learned from all of the clip.
+    An LSTM must remember until the end what it saw; here a short movement is detected within seven frames, and the
+    maximum keeps it. x_t are the features of all places, concatenated, so it distinguishes places, which an average
+    does not. LN is layer normalization, which needs no other frames. It is trained with the loss of the last frame
+    (`--loss last`), whose state has seen the whole clip.
 
     The frames that the next steps need are kept, so a stream has the same numbers as a clip. Mean and maximum never
-    forget: a stream needs a new state where something new begins. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has the
-    last two v, the last four u, and t.
+    forget: begin a new state where something new begins. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has the last two
+    v, the last four u, and t.
 
     Args:
         num_features: D of the features.
@@ -47,18 +47,14 @@ class TemporalConv(nn.Module):
         return (self.dropout(F.silu(self.norm(self.from_features(features.flatten(1))))),)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One frame more."""
+        """One step."""
         (v,), U = projected, self.units
         last_v, last_u, count = state.memory.split((2 * U, 4 * U, 1), 1)
         last_v = torch.cat((last_v, v), 1)  # of t - 2 to t
         u = self.dropout(F.silu(self.first(last_v)))
         last_u = torch.cat((last_u, u), 1)  # of t - 4 to t
         z = F.silu(self.second(torch.cat(last_u.split(U, 1)[::2], 1)))
-        count = count.clamp_min(0) + 1  # a start that is learned may be anything
+        count = count.clamp_min(0) + 1  # a learned initial state may be anything
         mean, most = state.hidden.split(U, 1)
         hidden = torch.cat((mean + (z - mean) / count, torch.maximum(most, z)), 1)
         return CellOutput(hidden), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))
-
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)

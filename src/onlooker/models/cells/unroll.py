@@ -1,4 +1,4 @@
-"""The only loop over time."""
+"""The only loop over time: run a cell over the frames of a video."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, Stat
     """Run a cell over a video.
 
     Args:
-        cell: any cell.
+        cell: any `Cell`.
         features: `B T D h w`.
         state: before the first frame.
 

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from onlooker.models.encoders.wide_linear import WideLinear
 from onlooker.ops.channel_offset import ChannelOffset
 from onlooker.ops.deform_conv import DeformableConv2d
-from onlooker.ops.wide_linear import WideLinear
 
 OFFSETS = ("channel", "tap", "modulated")
 _FRAMES = 16  # that are recomputed together

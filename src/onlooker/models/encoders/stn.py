@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from onlooker.models.encoders.wide_linear import WideLinear
 from onlooker.ops.spatial_transformer import spatial_transform
-from onlooker.ops.wide_linear import WideLinear
 
 _WINDOW = 32  # height and width of what the window shows
 

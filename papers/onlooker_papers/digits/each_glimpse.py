@@ -1,4 +1,4 @@
-"""From what a frame's features say to classes: of the frame as a whole, or of each glimpse and then of the group."""
+"""A head that reads each glimpse of a frame, and predicts the unordered group of what they read."""
 
 import itertools
 import math
@@ -6,13 +6,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from onlooker.models.video_model import make_head
+
 HEADS = ("joint", "each-glimpse")
-
-
-def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
-    """Features `N D` to logits `N K`: a tanh layer of `head_units` if there are any, dropout, a linear layer."""
-    layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
 
 
 class EachGlimpse(nn.Module):

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from onlooker.models.heads import EachGlimpse
 from onlooker.models.registry import create_model, rebuild
+from onlooker_papers.digits.each_glimpse import EachGlimpse
 
 
 @pytest.mark.parametrize(("symbols", "glimpses", "classes"), [(10, 1, 10), (10, 2, 55), (3, 3, 10), (1, 2, 1)])
@@ -58,20 +58,20 @@ def test_groups_that_do_not_exist_are_errors(settings: dict[str, int], message: 
 
 def test_what_read_one_thing_reads_two_with_the_same_weights() -> None:
     settings = {"head": "each-glimpse", "in_channels": 1, "size": 64, "dropout": 0.0}
-    one = create_model("convnet", 10, encoder="stn:1", **settings)
-    two = create_model("convnet", 55, encoder="stn:2", **settings)
+    one = create_model("frames", 10, encoder="stn:1", **settings)
+    two = create_model("frames", 55, encoder="stn:2", **settings)
     two.load_state_dict(one.state_dict())
     assert two(torch.rand(2, 3, 1, 64, 64)).logits.shape == (2, 3, 55)
-    assert rebuild("Classifier", {"num_classes": 55, "cell": "memoryless", "attention": None, "encoder": "stn:2",
-                                  **settings}).state_dict().keys() == one.state_dict().keys()  # fmt: skip
+    again = rebuild("FrameClassifier", {"num_classes": 55, "pooled": False, "encoder": "stn:2", **settings})
+    assert again.state_dict().keys() == one.state_dict().keys()
 
 
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("convnet", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
-        ("convnet", {"head": "each-glimpse"}, "reads the windows of an encoder such as stn:2"),
-        ("lstm", {"head": "each-glimpse", "encoder": "stn:2"}, "without a memory that mixes them"),
+        ("opinions", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
+        ("frames", {"head": "each-glimpse"}, "reads the windows of an encoder such as stn:2"),
+        ("lstm", {"head": "each-glimpse", "encoder": "stn:2"}, "lstm has no setting 'head'"),
     ],
 )
 def test_a_head_that_does_not_fit_the_model_is_an_error(model: str, settings: dict[str, str], message: str) -> None:

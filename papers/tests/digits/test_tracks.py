@@ -8,7 +8,7 @@ import torch
 
 from onlooker.data.digits import load_digits
 from onlooker.data.moving_mnist import MovingDigits
-from onlooker.models.encoders.tracks import Tracks, find_things
+from onlooker_papers.digits.tracks import Tracks, find_things
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
 

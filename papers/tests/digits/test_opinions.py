@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from onlooker.models.cells.opinions import OpinionPool
+from onlooker.models.cells.cell import State
 from onlooker.models.cells.unroll import unroll
-from onlooker.models.classifier import Classifier, clip_scores
+from onlooker.models.classifier import clip_scores
 from onlooker.models.registry import create_model
+from onlooker_papers.digits.opinions import OpinionPool
 
 D, K = 5, 3
 
@@ -85,12 +86,11 @@ def test_it_learns_which_frames_to_trust_where_an_average_cannot():
 def test_it_reads_the_windows_of_glimpses():
     settings = {"encoder": "stn:2", "head": "each-glimpse", "in_channels": 1, "size": 64}
     model = create_model("opinions", 55, **settings).eval()
-    assert isinstance(model, Classifier)
     with torch.no_grad():
         logits = model(torch.rand(1, 3, 1, 64, 64)).logits
     assert logits.shape == (1, 3, 55)
     assert model.num_features == 128
-    with pytest.raises(ValueError, match="use model convnet or opinions and encoder stn:N"):
+    with pytest.raises(ValueError, match="reads the windows of an encoder such as stn:2; use encoder stn:N"):
         create_model("opinions", 55, **{**settings, "encoder": "conv4"})
 
 
@@ -116,11 +116,25 @@ def test_half_precision_sums_in_full():
     assert torch.allclose(pooled.softmax(0).double(), exact.softmax(0), atol=0.02)
 
 
-def test_it_is_among_the_cells_that_there_are():
-    with pytest.raises(ValueError, match=r"no cell is called 'opinion'; there are memoryless.*, opinions"):
-        create_model("opinions", 3, cell="opinion")
+def test_it_has_neither_another_cell_nor_attention():
+    for setting in ("cell", "attention"):
+        with pytest.raises(ValueError, match=f"opinions has no setting '{setting}'"):
+            create_model("opinions", 3, **{setting: "conv"})
 
 
-def test_it_has_no_state_to_attend_with():
-    with pytest.raises(ValueError, match="cell 'opinions' judges whole frames and has no state to attend with"):
-        create_model("opinions", 3, attention="conv")
+@torch.no_grad()
+def test_it_keeps_the_promises_of_a_cell():
+    torch.manual_seed(0)
+    cell, features = OpinionPool(nn.Linear(D, K), D, K).double().eval(), torch.randn(2, 5, D, 2, 3, dtype=torch.double)
+    state = State(torch.randn(2, K, dtype=torch.double), torch.zeros(2, 0, dtype=torch.double))
+    whole, last = unroll(cell, features, state)
+    first, between = unroll(cell, features[:, :2], state)
+    second, end = unroll(cell, features[:, 2:], between)
+    assert torch.allclose(torch.cat((first.hidden, second.hidden), 1), whole.hidden)
+    assert torch.allclose(end.hidden, last.hidden)
+    for n in range(2):
+        alone, _ = unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state)))
+        assert torch.allclose(alone.hidden[0], whole.hidden[n])
+    for t in range(5):
+        output, state = cell(features[:, t], state)
+        assert torch.allclose(output.hidden, whole.hidden[:, t])

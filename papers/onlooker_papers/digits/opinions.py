@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import CellOutput, Grid, State
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
 _TRUST = 0.3  # about the weight of every frame before anything is learned: those of one clip often err alike
 
 
-class OpinionPool(nn.Module):
+class OpinionPool(Cell):
     """A logarithmic opinion pool (Genest & Zidek 1986) of what the frames say, with weights that are learned:
 
         log p_t = log softmax f(x_t), w_t = log(1 + exp(u · x_t + c)), H_t = Σ_{t' ≤ t} w_t' log p_t'
@@ -54,7 +54,3 @@ class OpinionPool(nn.Module):
         # A sum that only grows would soon have no digits left for how classes differ.
         pooled = (state.hidden + projected[0]).log_softmax(1)
         return CellOutput(pooled), State(pooled, state.memory)
-
-    def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
-        """One step on features `B D h w`."""
-        return self.recur(self.project(features), state)

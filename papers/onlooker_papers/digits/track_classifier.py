@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.opinions import OpinionPool
-from onlooker.models.encoders.tracks import Tracks
-from onlooker.models.heads import HEADS, EachGlimpse, make_head
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker_papers.digits.each_glimpse import HEADS, EachGlimpse
+from onlooker_papers.digits.opinions import OpinionPool
+from onlooker_papers.digits.tracks import Tracks
 
 _GRID = (1, 1)
 
@@ -36,45 +36,33 @@ class TrackClassifier(VideoModel):
         num_classes: K.
         things: how many are followed (G).
         stretch: frames that are read together (L).
-        encoder: not used, whatever is given: it has its own.
         hidden: numbers that describe a thing.
         head_units: width of a tanh layer before the classes; 0: none.
         head: `joint`: all things together make the classes; `each-glimpse`: each is read by itself, and a class is what
             they are, in any order (`EachGlimpse`). Things come in no order, which `joint` must learn.
         dropout: before the classes.
-        start: only `zeros`.
-        attention_loss: only False: it has no attention to ground.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: only False: there are no such weights.
 
     Raises:
         ValueError: a setting that is unknown or does not fit the others.
     """
+
+    package = "onlooker-papers"
 
     def __init__(
         self,
         num_classes: int,
         things: int = 2,
         stretch: int = 5,
-        encoder: str = "tracks",
         hidden: int = 128,
         head_units: int = 0,
         head: str = "joint",
         dropout: float = 0.5,
-        init: str = "zeros",
-        attention_loss: bool = False,
         in_channels: int = 3,
         size: int = 64,
-        pretrained: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        if init != "zeros":
-            raise ValueError(f"init is {init!r}, and this model begins with nothing; give zeros")
-        if attention_loss:
-            raise ValueError("attention_loss asks what is attended for the class, and this model does not attend")
-        if pretrained:
-            raise ValueError("this model has no pretrained weights; leave out pretrained")
         if head not in HEADS:
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
         self.tracks = Tracks(in_channels, things, stretch, hidden)
@@ -88,7 +76,7 @@ class TrackClassifier(VideoModel):
 
     @property
     def num_features(self) -> int:
-        """How many numbers classes are told from (D): those of all things."""
+        """Feature dimension of the head (D): that of all things."""
         return self.tracks.num_features
 
     def forward(self, video: Tensor) -> Output:

@@ -1,10 +1,16 @@
 """The model that follows things: stretches against frames one by one, short clips, streams, files."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
-from onlooker.models.registry import create_model, list_models
-from onlooker.models.track_classifier import TrackClassifier
+from onlooker.config import DataConfig
+from onlooker.models.registry import create_model, find_recipe
+from onlooker.recognizer import Recognizer
+from onlooker_papers.digits.track_classifier import TrackClassifier
 
 
 def made(num_classes=4, **settings):
@@ -137,15 +143,15 @@ def test_files_give_the_same_model(tmp_path):
 
 
 def test_it_can_stream():
-    assert "tracks" in list_models(streaming=True)
+    assert find_recipe("tracks").model.streams
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"init": "first-frame"}, "give zeros"),
-        ({"attention_loss": True}, "does not attend"),
-        ({"pretrained": True}, "no pretrained weights"),
+        ({"init": "first-frame"}, "tracks has no setting 'init'"),
+        ({"attention_loss": True}, "tracks has no setting 'attention_loss'"),
+        ({"pretrained": True}, "tracks has no setting 'pretrained'"),
         ({"head": "two"}, "expected one of joint, each-glimpse"),
         ({"head": "each-glimpse", "num_classes": 4}, "unordered groups"),
     ],
@@ -153,3 +159,30 @@ def test_it_can_stream():
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         made(**settings)
+
+
+def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):
+    data = DataConfig(frames=5, windows=2, size=32, channels=1, normalization="half")
+    recognizer = Recognizer(made(size=32, hidden=8), list("abcd"), data)
+    seen, sample = recognizer.look(make_clip(size=(64, 48), frames=9))
+    assert sample.windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
+    assert seen.windows.shape == (9, 2, 4, 2)
+    video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
+    height, width = seen.size
+    model = recognizer.model
+    parts = (model.windows(video[:5]), model.windows(video[4:])[1:])
+    for t, theta in enumerate(torch.cat(parts)):
+        for g in range(2):
+            (a, b, x), (c, d, y) = theta[g].tolist()
+            corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
+            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
+
+
+def test_a_saved_run_is_loaded_without_importing_the_papers_first(tmp_path):
+    data = DataConfig(frames=5, size=32, channels=1, normalization="half")
+    Recognizer(made(size=32, hidden=8), list("abcd"), data).save(tmp_path / "run")
+    code = "import sys, onlooker; print('onlooker_papers' in sys.modules, onlooker.load(sys.argv[1]).model.__class__)"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False")
+    assert "onlooker_papers.digits.track_classifier.TrackClassifier" in done.stdout

@@ -1,0 +1,143 @@
+"""Attention: features and a hidden state to a map over the places of a frame that sums to one."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(Protocol):
+    """The interface of an attention.
+
+    Like a cell it has two parts, so that what does not depend on the state runs once over all frames. `hidden_ndim` is
+    the number of dimensions of the state it takes: 2 for a vector `B D`, 4 for a map `B D h w`.
+    """
+
+    hidden_ndim: int
+
+    def project(self, features: Tensor) -> Tensor:
+        """The part without a state: features `N D h w` to the input of the call, `N … h w`."""
+        ...
+
+    def __call__(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """Projected features `B … h w` and a hidden state `B D` or `B D h w` to a map `B h w`."""
+        ...
+
+
+class SoftAttention(nn.Module):
+    """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` places.
+
+    The attention of ALSTM (Li et al. 2016, after Sharma et al. 2015): a small MLP scores each place from its features
+    and the hidden vector.
+
+    Args:
+        num_features: D of the features.
+        hidden: length of the hidden vector.
+        units: width of the MLP.
+    """
+
+    hidden_ndim = 2
+
+    def __init__(self, num_features: int, hidden: int, units: int) -> None:
+        super().__init__()
+        self.from_features = nn.Conv2d(num_features, units, 1)
+        self.from_hidden = nn.Linear(hidden, units, bias=False)
+        self.score = nn.Conv2d(units, 1, 1, bias=False)
+
+    def project(self, features: Tensor) -> Tensor:
+        """`N D h w -> N units h w`."""
+        return self.from_features(features)
+
+    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """Projected features `B units h w` and a hidden vector `B hidden` to a map `B h w`."""
+        scores = self.score(torch.tanh(projected + self.from_hidden(hidden)[:, :, None, None]))
+        return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
+
+
+class ConvAttention(nn.Module):
+    """`Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1; `A_t` is its softmax over places.
+
+    The attention of ConvALSTM (Li et al. 2016): soft attention with a hidden map, so that each place has its own state.
+
+    Args:
+        num_features: D of the features.
+        hidden: channels of the hidden map.
+        units: channels of the inner map.
+    """
+
+    hidden_ndim = 4
+
+    def __init__(self, num_features: int, hidden: int, units: int) -> None:
+        super().__init__()
+        self.from_features = nn.Conv2d(num_features, units, 1)
+        self.from_hidden = nn.Conv2d(hidden, units, 1, bias=False)
+        self.score = nn.Conv2d(units, 1, 1, bias=False)
+
+    def project(self, features: Tensor) -> Tensor:
+        """`N D h w -> N units h w`."""
+        return self.from_features(features)
+
+    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """Projected features `B units h w` and a hidden map `B hidden h w` to a map `B h w`."""
+        scores = self.score(torch.tanh(projected + self.from_hidden(hidden)))
+        return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
+
+
+class ContextAttention(nn.Module):
+    """`A_t = softmax(mean_D(X_t) + W_c · mean_hw(H_{t-1}) + b_c)` (Teja & Akunuri 2020).
+
+    The report gives no equation, only "the feature cube's average plus a context vector from the previous hidden
+    state". Read here as: the average over the D channels is a first saliency map, and the hidden state adds one number
+    for each place.
+
+    Args:
+        hidden: channels of the hidden map.
+        grid: `(h, w)` of the features.
+    """
+
+    hidden_ndim = 4
+
+    def __init__(self, hidden: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.context = nn.Linear(hidden, grid[0] * grid[1])
+
+    def project(self, features: Tensor) -> Tensor:
+        """`N D h w -> N 1 h w`."""
+        if features.shape[-2:] != self.grid:
+            raise ValueError(
+                f"features on a grid {tuple(features.shape[-2:])}, this attention was built for {self.grid}"
+            )
+        return features.mean(1, keepdim=True)
+
+    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """Projected features `B 1 h w` and a hidden map `B hidden h w` to a map `B h w`."""
+        scores = projected.flatten(1) + self.context(hidden.mean((2, 3)))
+        return scores.softmax(1).unflatten(1, self.grid)
+
+
+# name -> build(num_features, hidden, units, grid)
+ATTENTIONS: dict[str, Callable[[int, int, int, tuple[int, int]], Attention]] = {
+    "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
+    "conv": lambda num_features, hidden, units, grid: ConvAttention(num_features, hidden, units),
+    "context": lambda num_features, hidden, units, grid: ContextAttention(hidden, grid),
+}
+
+
+def build_attention(name: str, num_features: int, hidden: int, units: int, grid: tuple[int, int]) -> Attention:
+    """An attention by its name.
+
+    Args:
+        name: one of `ATTENTIONS`.
+        num_features: D of the features.
+        hidden: units or channels of the hidden state.
+        units: width of the attention's own layer.
+        grid: `(h, w)` of the features.
+
+    Raises:
+        ValueError: no attention of that name.
+    """
+    if name not in ATTENTIONS:
+        raise ValueError(f"no attention is called {name!r}; there are {', '.join(ATTENTIONS)}")
+    return ATTENTIONS[name](num_features, hidden, units, grid)
