@@ -9,10 +9,7 @@ from typing import Any, Literal, Self, get_args
 Modality = Literal["rgb", "flow", "both"]
 FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]
 Normalization = Literal["auto", "half", "imagenet", "mnist"]
-Init = Literal["zeros", "first-frame", "clip-mean"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
-Optimizer = Literal["adamw", "rmsprop", "adadelta"]
-Schedule = Literal["auto", "one-cycle", "cosine", "constant"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
@@ -90,9 +87,7 @@ def _listed(names: list[str]) -> str:
 class DataConfig(_Config):
     """How a video becomes a sample."""
 
-    frames: int = setting(
-        30, "Frames sampled from each clip, equally spaced; a shorter clip repeats its last frame.", least=1
-    )
+    frames: int = setting(30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", least=1)
     size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
@@ -111,22 +106,14 @@ class DataConfig(_Config):
         least=0,
         most=1,
     )
-    normalization: Normalization = setting(
-        "auto", "Normalization of pixel values; auto: imagenet for a pretrained encoder, else half.", INPUT
-    )
+    normalization: Normalization = setting("auto", "Pixel values; auto: imagenet if pretrained, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
-    flow_length: int = setting(
-        1, "Consecutive flow fields stacked at each frame; two-stream networks use 10.", FLOW, least=1
-    )
+    flow_length: int = setting(1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, least=1)
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, least=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, least=0, below=1)
     degrees: float = setting(0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, least=0, most=180)
-    speed: float = setting(
-        0.0, "Maximum change of speed: 0.2 is up to 20 % faster or slower.", AUGMENTATION, least=0, below=1
-    )
-    hflip: bool = setting(
-        False, "Mirror half of the clips horizontally (wrong where left and right differ).", AUGMENTATION
-    )
+    speed: float = setting(0.0, "Maximum change of speed: 0.2 is ±20 %.", AUGMENTATION, least=0, below=1)
+    hflip: bool = setting(False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,22 +148,17 @@ class ModelConfig(_Config):
     name: str = setting("convalstm", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "conv4",
-        "Image encoder: conv4, lenet, stn, dcn, or any timm network such as vgg16; NAME:vector pools its features to "
-        "one vector.",
+        "Image encoder: conv4, lenet, stn, dcn, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
     pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1)
     head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, least=0, below=1)
-    init: Init = setting(
-        "zeros", "Initial state: zeros, or computed from the first frame or from all frames (clip-mean).", MODEL
+    init: Literal["zeros", "first-frame", "clip-mean"] = setting(
+        "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
     )
-    attention_loss: bool = setting(
-        False, "Auxiliary attention loss: the attended features alone must predict the class.", MODEL
-    )
-    cell: str = setting(
-        "auto", "Recurrent cell, such as lstm, convlstm or separable (cheaper); auto: the model's default.", MODEL
-    )
+    attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
+    cell: str = setting("auto", "Recurrent cell, such as lstm, convlstm, separable; auto: the model's default.", MODEL)
     glimpse: Glimpse = setting(
         "auto",
         "Input of the cell: product (attention × features, as published), scaled (× number of locations), or sum (one "
@@ -215,8 +197,10 @@ class TrainConfig(_Config):
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", least=0)
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", least=0)
-    optimizer: Optimizer = setting("adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING)
-    schedule: Schedule = setting(
+    optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
+        "adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING
+    )
+    schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
         "auto",
         "Learning-rate schedule: one-cycle (up, then a cosine to zero), cosine or constant; auto: one-cycle for adamw, "
         "else constant.",
@@ -281,15 +265,11 @@ class StreamConfig(_Config):
 class SetConfig(_Config):
     """Which clips of a folder or list; or a published data set in its own layout."""
 
-    set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(
-        None, "The clips are this published data set, in its own layout.", CLIPS
-    )
-    split: int = setting(1, "Official split: 1, 2 or 3.", CLIPS)
-    lists: str = setting("", "Folder of the official split files, if they are not in the data set's own.", CLIPS)
-    classes: str = setting("", "Classes to use, separated by commas; all unless given.", CLIPS)
-    complete: bool = setting(
-        True, "Require as many clips as were published; --no-complete allows a partial copy.", CLIPS
-    )
+    set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(None, "A published data set, in its own layout.", CLIPS)
+    split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
+    lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
+    classes: str = setting("", "Its classes to use, separated by commas; all unless given.", CLIPS)
+    complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
