@@ -1,4 +1,4 @@
-"""Damaged files by the hundred: nothing crashes or stops, each that cannot be used is named, the good ones are used."""
+"""Hundreds of damaged files: nothing crashes or stops, unusable files are named, and the others are used."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def damaged(folder: Path, whole: list[Path], count: int) -> list[Path]:
-    """Every kind of damage in every container in turn, each with its own seed."""
+    """Every kind of damage in every container, each with its own seed."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for seed in range(count):
@@ -76,12 +76,12 @@ def test_predicting(tmp_path: Path, whole: list[Path], capsys: pytest.CaptureFix
         assert str(error.path) in said
         assert error.found
         assert error.remedy
-    for kind in ("zero bytes", "text", "audio only"):  # nothing of these can be used
+    for kind in ("zero bytes", "text", "audio only"):  # no frame of these can be used
         ruined = [path for path in files if kind in path.name]
         assert ruined
         assert not set(map(str, ruined)) & set(answered)
     assert all(str(path) in answered for path in files if "one frame" in path.name)
-    assert any("truncated" in path for path in answered)  # what is there of them is used
+    assert any("truncated" in path for path in answered)  # their intact part is used
 
 
 def test_training(tmp_path: Path, whole: list[Path]) -> None:
@@ -98,8 +98,8 @@ def test_training(tmp_path: Path, whole: list[Path]) -> None:
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(str(path) in page for path in named)
     split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
-    parted = {folder / clip["path"] for side in split.values() for clip in side}
-    assert parted == {clip.path for clip in find_clips(folder)} - named  # only clips that can be read are parted
+    split_paths = {folder / clip["path"] for side in split.values() for clip in side}
+    assert split_paths == {clip.path for clip in find_clips(folder)} - named  # only readable clips are split
     assert measured["videos"] == len(split["test"])
     again = evaluate(tmp_path / "run")
-    assert again["skipped"] == measured["skipped"]  # evaluating once more forgets none of them
+    assert again["skipped"] == measured["skipped"]  # evaluating again keeps all of them

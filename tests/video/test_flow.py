@@ -81,7 +81,7 @@ def test_each_pair_has_its_own_flow(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
-def test_what_stands_still_does_not_move(method: str) -> None:
+def test_a_still_video_has_no_flow(method: str) -> None:
     still = flow(np.stack([texture(40, 50)] * 3), method)
     # Farnebäck's polynomials are a little off at the border.
     assert np.abs(still[:, 8:-8, 8:-8]).max() < 1e-3
@@ -90,7 +90,7 @@ def test_what_stands_still_does_not_move(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
-def test_gray_is_what_moves(method: str) -> None:
+def test_flow_is_that_of_gray_frames(method: str) -> None:
     frames = moving(48, 64, [(1, 1)])
     gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     np.testing.assert_array_equal(flow(frames, method), flow(gray[..., None].repeat(3, -1), method))
@@ -109,7 +109,7 @@ def test_tiny_frames(method: str, size: tuple[int, int]) -> None:
         assert np.isfinite(found).all()
 
 
-def test_small_frames_still_tell_a_shift() -> None:
+def test_small_frames_still_give_the_shift() -> None:
     found = flow(moving(12, 40, [(1, 0)]))
     assert np.abs(found[0, 3:-3, 3:-3] - (1, 0)).max() < 0.1
 
@@ -129,7 +129,7 @@ def test_frames_without_flow(frames: np.ndarray, message: str) -> None:
         flow(frames)
 
 
-def test_an_unknown_method_is_an_error_that_lists_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_method_is_an_error_that_lists_the_methods(tmp_path: Path) -> None:
     expected = "no flow method is called 'horn', expected one of dis, farneback, tvl1, raft, raft:large"
     with pytest.raises(ValueError, match=expected):
         flow(moving(16, 16, [(0, 0)]), "horn")
@@ -145,7 +145,7 @@ def test_tvl1_where_the_contrib_build_is_missing(monkeypatch: pytest.MonkeyPatch
         flow(moving(16, 16, [(0, 0)]), "tvl1")
 
 
-def test_tvl1_is_that_of_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tvl1_uses_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(cv2, "optflow"):
         other = SimpleNamespace(calc=lambda a, b, start: np.stack([a, b], -1).astype(np.float32))
         monkeypatch.setattr(cv2, "optflow", SimpleNamespace(DualTVL1OpticalFlow_create=lambda: other), raising=False)
@@ -181,7 +181,7 @@ def test_raft_is_torchvisions(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
 
-def test_weights_of_raft_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raft_weights_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = moving(16, 16, [(0, 0)])
     with pytest.raises(RuntimeError, match=r"gone.pth: no such file; give the weights of torchvision's raft_small"):
         flow(frames, raft(tmp_path / "gone.pth"))
@@ -215,14 +215,14 @@ def test_bytes_are_those_of_the_papers() -> None:
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=1), st.floats(0.5, 50))
-def test_the_bound_of_the_round_trip(values: list[float], limit: float) -> None:
+def test_the_error_bound_of_the_round_trip(values: list[float], limit: float) -> None:
     given_flow = np.array(values, np.float32)
     back = to_pixels(to_bytes(given_flow, limit), limit)
     assert np.abs(back - np.clip(given_flow, -limit, limit)).max() <= limit / 255 + 1e-5 * limit
     np.testing.assert_array_equal(to_bytes(back, limit), to_bytes(given_flow, limit))
 
 
-def test_bytes_and_pixels_of_the_wrong_kind() -> None:
+def test_invalid_bytes_and_pixels() -> None:
     with pytest.raises(ValueError, match="flow has values that are not finite"):
         to_bytes(np.array([np.nan], np.float32))
     with pytest.raises(ValueError, match="limit is 0, expected a positive number of pixels"):
@@ -235,7 +235,7 @@ def test_bytes_and_pixels_of_the_wrong_kind() -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 @pytest.mark.parametrize(("pairs", "length"), [(1, 1), (1, 10), (7, 1), (7, 3), (7, 10)])
-def test_stacks_are_those_of_a_naive_loop(kind: type, pairs: int, length: int) -> None:
+def test_stacks_equal_a_naive_loop(kind: type, pairs: int, length: int) -> None:
     moved = rng(0).integers(0, 256, (pairs, 4, 5, 2)).astype(kind)
     found = stacks(moved, length)
     assert found.shape == (pairs + 1, 4, 5, 2 * length)
@@ -247,7 +247,7 @@ def test_stacks_are_those_of_a_naive_loop(kind: type, pairs: int, length: int) -
                 np.testing.assert_array_equal(found[t, :, :, 2 * k + axis], expected)
 
 
-def test_stacks_of_the_wrong_kind() -> None:
+def test_invalid_stacks() -> None:
     with pytest.raises(ValueError, match=r"flow has shape \(3, 4, 4, 3\), expected P H W 2"):
         stacks(np.zeros((3, 4, 4, 3), np.float32))
     with pytest.raises(ValueError, match=r"flow of 0 pairs of frames.*one frame has no motion"):
@@ -261,7 +261,7 @@ def test_stacks_of_the_wrong_kind() -> None:
     ("frames", "count", "length"),
     [(20, 4, 1), (20, 4, 2), (20, 5, 10), (20, 1, 3), (40, 3, 10), (5, 8, 3), (2, 3, 2), (45, 2, 40)],
 )
-def test_a_file_is_that_of_every_pair_of_all_its_frames(
+def test_flow_of_a_file_equals_that_of_all_its_pairs(
     make_moving: Maker, method: str, frames: int, count: int, length: int
 ) -> None:
     clip = make_moving(frames)
@@ -289,7 +289,7 @@ def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, count: int, l
 
 
 @pytest.mark.parametrize(("frames", "length"), [(2, 10), (11, 10), (12, 10), (33, 1), (34, 40), (70, 10)])
-def test_flow_of_each_frame_in_turn_is_that_of_the_whole_file(make_moving: Maker, frames: int, length: int) -> None:
+def test_streamed_flow_equals_that_of_the_whole_file(make_moving: Maker, frames: int, length: int) -> None:
     path = make_moving(frames, (40, 32))
     for settings in ({}, {"side": 20, "size": 16, "limit": 5.0}):
         streamed = np.stack(list(stream_flow(path, length, **settings)))
@@ -329,7 +329,7 @@ def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch:
     assert most_at_once(600) == most_at_once(60) <= 34
 
 
-def test_squashed_flow_is_in_pixels_of_the_squashed_frame(tmp_path: Path) -> None:
+def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
     found = read_flow(clip, 3, 2, size=30, limit=5)
     assert found.stacks.shape == (3, 30, 30, 4)
@@ -338,7 +338,7 @@ def test_squashed_flow_is_in_pixels_of_the_squashed_frame(tmp_path: Path) -> Non
     assert np.abs(inner - np.array([1, -1.5, 1, -1.5])).max() < 0.1
 
 
-def test_squashing_is_the_mean_over_areas(make_moving: Maker) -> None:
+def test_shrinking_averages_over_areas(make_moving: Maker) -> None:
     clip = make_moving(6, size=(64, 48))
     moved = flow(whole(clip))[2]
     mean = moved.reshape(16, 3, 16, 4, 2).mean((1, 3)) * (16 / 64, 16 / 48)
@@ -346,7 +346,7 @@ def test_squashing_is_the_mean_over_areas(make_moving: Maker) -> None:
     assert np.abs(to_pixels(found) - mean).max() <= 20 / 255 + 1e-4
 
 
-def test_growing_keeps_the_picture_and_scales_the_motion(tmp_path: Path) -> None:
+def test_growing_keeps_the_image_and_scales_the_motion(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(48, 48, [(2, 1)] * 3), 10)
     inner = to_pixels(read_flow(clip, 2, 1, size=96).stacks)[:, 32:-32, 32:-32]
     assert np.abs(inner - (4, 2)).max() < 0.2
@@ -448,6 +448,6 @@ def test_the_table_of_methods_is_the_choice_of_options() -> None:
         (np.zeros((2, 4, 4, 2), np.uint8), 0, "limit is 0, expected a positive number of pixels"),
     ],
 )
-def test_the_record_is_checked(stacks: np.ndarray, limit: float, message: str) -> None:
+def test_the_record_is_validated(stacks: np.ndarray, limit: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FlowStacks(stacks, np.zeros(2), np.zeros(2, np.int64), limit)

@@ -47,7 +47,7 @@ def test_equally_spaced_and_padded(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_clip_with_a_picture_that_cannot_be_read_cannot_be_read(folder: Path, share: float) -> None:
+def test_an_unreadable_image_is_an_error(folder: Path, share: float) -> None:
     whole = (folder / "frame_7.png").read_bytes()
     (folder / "frame_7.png").write_bytes(whole[: int(share * len(whole))])
     said = r"frame_7\.png cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
@@ -60,7 +60,7 @@ def test_a_clip_with_a_picture_that_cannot_be_read_cannot_be_read(folder: Path, 
     assert len(read(folder, 11)) == 11
 
 
-def test_frames_of_several_sizes_are_no_clip(folder: Path) -> None:
+def test_images_of_several_sizes_are_an_error(folder: Path) -> None:
     Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
     said = r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip need one size: scale"
     for reading in (lambda: read(folder, 12), lambda: list(iter(VideoReader(folder)))):
@@ -69,7 +69,7 @@ def test_frames_of_several_sizes_are_no_clip(folder: Path) -> None:
         assert found.value.path == folder
 
 
-def test_gray_and_turned_pictures_become_upright_rgb(tmp_path: Path) -> None:
+def test_gray_and_rotated_images_become_upright_rgb(tmp_path: Path) -> None:
     gray = clips.paint(9)[..., 0]
     turned = Image.fromarray(np.rot90(gray, 1))
     exif = turned.getexif()
@@ -79,7 +79,7 @@ def test_gray_and_turned_pictures_become_upright_rgb(tmp_path: Path) -> None:
     assert (pixels == gray[None, :, :, None]).all()
 
 
-def test_absurd_sizes_are_not_believed(tmp_path: Path) -> None:
+def test_unrealistic_sizes_are_refused(tmp_path: Path) -> None:
     Image.fromarray(clips.paint(1)).save(tmp_path / "1.bmp")
     data = bytearray((tmp_path / "1.bmp").read_bytes())
     data[18:26] = (60000).to_bytes(4, "little") * 2
@@ -110,7 +110,7 @@ def test_sixteen_bits_in_integers_of_thirty_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
-def test_gray_tiffs_that_are_turned_become_upright(tmp_path: Path, kind: str) -> None:
+def test_rotated_gray_tiffs_become_upright(tmp_path: Path, kind: str) -> None:
     gray = clips.paint(9)[..., 0].astype(kind)
     turned = np.rot90(gray * (np.iinfo(kind).max // 255))
     Image.fromarray(turned).save(tmp_path / "1.tif", tiffinfo={0x0112: 6})
@@ -118,7 +118,7 @@ def test_gray_tiffs_that_are_turned_become_upright(tmp_path: Path, kind: str) ->
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("float32", 0, 1), ("int32", -5, 9), ("int32", 0, 65536)])
-def test_pixels_without_a_black_and_a_white_are_an_error(tmp_path: Path, kind: str, low: int, high: int) -> None:
+def test_pixels_without_a_defined_black_and_white_are_an_error(tmp_path: Path, kind: str, low: int, high: int) -> None:
     Image.fromarray(clips.paint(1)).save(tmp_path / "1.png")
     Image.fromarray(np.array([[low, high]], kind)).save(tmp_path / "2.tif")
     found = f"2.tif: {kind} pixels from {low} to {high:g}, in which black and white are not defined; save it with 8 or"
@@ -128,7 +128,7 @@ def test_pixels_without_a_black_and_a_white_are_an_error(tmp_path: Path, kind: s
         list(iter(VideoReader(tmp_path)))
 
 
-def test_several_pictures_in_one_file_are_an_error(tmp_path: Path) -> None:
+def test_several_images_in_one_file_are_an_error(tmp_path: Path) -> None:
     first, second = (Image.fromarray(clips.paint(number)) for number in (1, 2))
     first.save(tmp_path / "1.tif", save_all=True, append_images=[second])
     with pytest.raises(ClipError, match=r"1\.tif: 2 images in one file; save each of them as its own file"):
@@ -143,7 +143,7 @@ def test_color_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
     assert (read(tmp_path, 2).pixels == color).all()
 
 
-def test_a_file_is_never_handed_to_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_never_passed_to_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
     (tmp_path / "0001.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")

@@ -51,7 +51,7 @@ def test_upright(make_clip: Maker, rotation: int) -> None:
     assert [(pixels == frames.pixels[index]).all() for index, _, pixels in VideoReader(clip)] == [True] * 8
 
 
-def test_variable_frame_rate_has_true_times(make_clip: Maker) -> None:
+def test_variable_frame_rate(make_clip: Maker) -> None:
     milliseconds = [0, 10, 500, 520, 1300, 5000, 5001, 9000]
     frames = read(make_clip(pts=milliseconds, frames=8), 8)
     assert frames.times == pytest.approx([t / 1000 for t in milliseconds], abs=1e-3)
@@ -122,7 +122,7 @@ def test_broken_packets_are_skipped(make_clip: Maker) -> None:
     assert len(read(clip, 30)) == 30
 
 
-def test_reads_the_same_twice_when_damaged(make_clip: Maker) -> None:
+def test_a_damaged_file_reads_the_same_twice(make_clip: Maker) -> None:
     for seed in range(10):
         clip = clips.damage(make_clip(frames=40, options={"g": "10"}), "overwritten", seed)
         try:
@@ -173,7 +173,7 @@ def errors(path: Path) -> list[str]:
     return said
 
 
-def test_what_is_no_video_is_named(make_clip: Maker, tmp_path: Path) -> None:
+def test_files_that_are_not_videos(make_clip: Maker, tmp_path: Path) -> None:
     def damaged(kind: str) -> str:
         return errors(clips.damage(make_clip(), kind, 0))[0]
 
@@ -205,7 +205,7 @@ def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
     assert "clip.mp4: no frame could be decoded; encode it again" in errors(clip)[0]
 
 
-def test_absurd_sizes_are_refused(make_clip: Maker) -> None:
+def test_unrealistic_sizes_are_refused(make_clip: Maker) -> None:
     clip = clips.damage(make_clip("a.avi", codec="rawvideo"), "huge claim", 0)
     assert "a.avi: frames of 20000x64 pixels claimed; at most 16384 per side" in errors(clip)[0]
     assert MAX_PIXELS >= 7680 * 4320

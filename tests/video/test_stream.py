@@ -77,7 +77,7 @@ def test_other_codecs(codec: str) -> None:
         assert [painted_number(frame) for _, _, frame in source] == list(range(20))
 
 
-def test_a_sender_that_stops_and_starts_again_is_found_again() -> None:
+def test_a_restarted_sender_is_reconnected() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=3, wait=0.2)
     parts = [transport_stream(20), transport_stream(20, first=100), transport_stream(20, first=200)]
     connections = [lambda part=part: [part] for part in parts]
@@ -93,7 +93,7 @@ def test_a_sender_that_stops_and_starts_again_is_found_again() -> None:
     assert source.reconnections == 2
 
 
-def test_time_goes_on_by_the_wall_while_a_sender_is_away() -> None:
+def test_times_continue_by_the_wall_clock_without_a_sender() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=1, wait=1.2)
     part = transport_stream(5)
     begin = time.monotonic()  # a source's time begins while it is opened
@@ -105,7 +105,7 @@ def test_time_goes_on_by_the_wall_while_a_sender_is_away() -> None:
     assert times[9] == pytest.approx(times[5] + 4 / FPS, abs=1e-3)
 
 
-def test_a_sender_that_falls_silent_is_lost_and_found_again() -> None:
+def test_a_silent_sender_is_reconnected() -> None:
     config = StreamConfig(drop="none", timeout=0.6, attempts=3, wait=0.05)
     part = transport_stream(20)
     with (
@@ -134,7 +134,7 @@ def test_a_slow_sender_is_waited_for() -> None:
     assert len(numbers) + source.dropped == 60
 
 
-def test_garbage_between_packets_costs_no_more_than_it_hits() -> None:
+def test_garbage_loses_only_the_packets_it_hits() -> None:
     chunks = [chunk for piece in cut(STREAM, 10) for chunk in (piece, GARBAGE(500))]
     with Sender(lambda: chunks) as sender, open_source(sender.address, ALL) as source:
         indices, times, frames = zip(*source, strict=True)
@@ -145,7 +145,7 @@ def test_garbage_between_packets_costs_no_more_than_it_hits() -> None:
     assert sum(painted_number(frame) < 60 for frame in frames) >= 40
 
 
-def test_damaged_packets_are_passed_over() -> None:
+def test_damaged_packets_are_skipped() -> None:
     damaged = bytearray(STREAM)
     chance = np.random.default_rng(1)
     for at in chance.integers(188 * 20, len(damaged), 60):
@@ -194,7 +194,7 @@ def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp"])
-def test_every_protocol_calls_silence_a_timeout(scheme: str) -> None:
+def test_silence_is_a_timeout_in_every_protocol(scheme: str) -> None:
     with (
         Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
         open_source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
@@ -203,7 +203,7 @@ def test_every_protocol_calls_silence_a_timeout(scheme: str) -> None:
         next(source)
 
 
-def test_nobody_there_is_an_error_at_once() -> None:
+def test_a_refused_connection_is_an_immediate_error() -> None:
     with Sender() as sender:
         pass
     begin = time.monotonic()
@@ -215,7 +215,7 @@ def test_nobody_there_is_an_error_at_once() -> None:
     assert time.monotonic() - begin < 2
 
 
-def test_closing_does_not_wait_for_a_sender_that_goes_on() -> None:
+def test_closing_does_not_wait_for_an_active_sender() -> None:
     def endless() -> Iterator[bytes]:
         yield from slowly(cut(STREAM, 10) * 50, 0.02)
 
@@ -241,7 +241,7 @@ def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_b
         assert time.monotonic() - begin < 5
 
 
-def test_a_slow_reader_sees_the_newest_frame() -> None:
+def test_a_slow_reader_gets_the_newest_frame() -> None:
     config = StreamConfig(timeout=2, attempts=0)
     pieces = cut(STREAM, 10)
     with (
@@ -268,7 +268,7 @@ def test_a_slow_reader_that_wants_all_gets_all() -> None:
     assert source.dropped == 0
 
 
-def test_fewer_frames_a_second() -> None:
+def test_a_lower_frame_rate() -> None:
     with Sender(lambda: [STREAM]) as sender:
         config = StreamConfig(rate=5, drop="none", timeout=2, attempts=0)
         with open_source(sender.address, config) as source:
@@ -292,7 +292,7 @@ def test_an_rtsp_camera() -> None:
     assert "connection refused); 1 new connections" in error
 
 
-def test_datagrams_and_none() -> None:
+def test_udp_with_and_without_a_sender() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.bind(("127.0.0.1", 0))
         port = out.getsockname()[1]  # free a moment ago
@@ -308,7 +308,7 @@ def test_datagrams_and_none() -> None:
     assert len(numbers) > 40
 
 
-def test_a_recording_on_a_server_is_seen_whole_and_once(make_clip: Make) -> None:
+def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
     path = make_clip(frames=30)
     handler = partial(Quiet, directory=str(path.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -337,7 +337,7 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
         next(source)  # and no more: the thread ends all the same
 
 
-def test_frames_that_follow_come_along() -> None:
+def test_following_frames_are_handed_out_with_each_frame() -> None:
     config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
     part = transport_stream(18)
     with (
@@ -400,7 +400,7 @@ def test_no_camera_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
         ("rtsp://", "expected an address"),
     ],
 )
-def test_sources_that_there_cannot_be(given: object, message: str) -> None:
+def test_invalid_sources(given: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         open_source(given)  # type: ignore[arg-type]
 
@@ -415,7 +415,7 @@ def test_sources_that_there_cannot_be(given: object, message: str) -> None:
         ({"wait": -0.5}, "wait is -0.5"),
     ],
 )
-def test_settings_that_there_cannot_be(settings: dict[str, object], message: str) -> None:
+def test_invalid_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StreamConfig(**settings)  # type: ignore[arg-type]
 
@@ -426,7 +426,7 @@ def test_passwords_are_not_shown() -> None:
     assert without_password("clip.mp4") == "clip.mp4"
 
 
-def test_the_clock_does_not_believe_leaps() -> None:
+def test_the_clock_ignores_jumps() -> None:
     clock = _LiveClock(leap=2)
     clock.connected(10)
     stamps = [5.0, 5.1, 5.2, 90000.0, 5.4, 5.5, None, 5.7, 5.6, 5.8, 6.8]

@@ -21,7 +21,7 @@ def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "A.MP4"])
-def test_written_frames_are_read_back(tmp_path: Path, name: str) -> None:
+def test_written_frames_can_be_read(tmp_path: Path, name: str) -> None:
     pixels = np.stack(list(painted(20)))
     path = write(tmp_path / "new folder" / name, pixels, 12.5)
     frames = read(path, 20)
@@ -124,7 +124,7 @@ def test_a_recording_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
     assert frames.times == pytest.approx([*seconds, 3.0], abs=1e-4)
 
 
-def test_what_is_recorded_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
+def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
     path, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
     recording = Recording(path)
     for number, frame in enumerate(painted(30)):
@@ -185,7 +185,7 @@ with Recording(sys.argv[1]) as recording:
 """
 
 
-def test_a_recording_replaces_nothing_and_refuses_what_is_no_frame(tmp_path: Path) -> None:
+def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a recording is an mp4, expected a name that ends in \.mp4"):
         Recording(tmp_path / "a.gif")
     Recording(tmp_path / "a.mp4").close()
