@@ -51,7 +51,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
         (TrainConfig, {"grad_clip": -1.0}, "grad_clip is -1.0, expected at least 0"),
         (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
-        (TrainConfig, {"loss": "first"}, "loss is 'first', expected every or last"),
+        (TrainConfig, {"loss": "first"}, "loss is 'first', expected auto, every or last"),
         (TrainConfig, {"aggregation": "loudest"}, "aggregation is 'loudest', expected auto, mean, product or last"),
         (TrainConfig, {"aggregation": "product", "loss": "last"}, "aggregation is 'product' and loss is 'last'"),
         (TrainConfig, {"precision": "16"}, "precision is '16', expected auto, 32 or bf16"),

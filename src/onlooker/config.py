@@ -268,7 +268,7 @@ class SetConfig(_Config):
     set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(None, "A published data set, in its own layout.", CLIPS)
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
-    classes: str = setting("", "Its classes to use, separated by commas; all unless given.", CLIPS)
+    classes: str = setting("", "Classes to use, separated by commas; all unless given.", CLIPS)
     complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:
