@@ -18,6 +18,7 @@ from PIL import Image
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data.clips import prepare
+from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Fused
 from onlooker.models.registry import create_model
@@ -67,7 +68,7 @@ def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggre
     assert seen.indices.tolist() == list(range(14))
     starts, whole = (0, 4, 8), torch.from_numpy(resize(frames.pixels, 16, 3))
     answers = [of.classify(whole[None, start : start + 6]) for start in starts]
-    judged = [of.judge(scores[0].numpy()) for scores, _ in answers]
+    judged = [of.aggregate(answer.scores[0].numpy()) for answer in answers]
     np.testing.assert_allclose(seen.scores, np.mean(judged, 0), rtol=1e-5)
     for frame in range(14):
         inside = [(w, frame - start) for w, start in enumerate(starts) if 0 <= frame - start < 6]
@@ -118,7 +119,7 @@ def test_clips_of_every_kind(make_clip: Make, tmp_path: Path) -> None:
     for number in range(8):
         Image.fromarray(painted.paint(number)).save(folder / f"{number}.png")
     frames = np.stack([painted.paint(number) for number in (0, 2, 3, 4, 6, 7)])
-    expected, _ = of.classify(torch.from_numpy(resize(frames, 16, 3))[None])
+    expected, *_ = of.classify(torch.from_numpy(resize(frames, 16, 3))[None])
     np.testing.assert_allclose(of.predict(folder).frame_scores, expected[0], atol=1e-6)
 
 
@@ -127,7 +128,7 @@ def test_a_turned_clip_is_seen_upright(make_clip: Make) -> None:
     frames, _ = painted.all_frames(path)
     pixels = np.stack(frames)[read(path, 6).indices]
     assert pixels.shape[1:3] == (64, 48)
-    expected, _ = recognizer().classify(torch.from_numpy(resize(pixels, 16, 3))[None])
+    expected, *_ = recognizer().classify(torch.from_numpy(resize(pixels, 16, 3))[None])
     np.testing.assert_allclose(recognizer().predict(path).frame_scores, expected[0], atol=1e-6)
 
 
@@ -210,8 +211,8 @@ def test_a_prediction_says_which_windows_its_encoder_looked_through(
     path = make_clip(size=(64, 48))
     seen, frames = Recognizer(model, CLASSES, data).predict(path), read(path, 4)
     assert seen.size == frames.pixels.shape[1:3]
-    assert seen.windows is not None
-    assert seen.windows.shape == (4, glimpses, 4, 2)
+    assert seen.glimpses is not None
+    assert seen.glimpses.shape == (4, glimpses, 4, 2)
     pixels = torch.from_numpy(resize(frames.pixels, 32, 1)).float()
     with torch.no_grad():
         theta = model.encoder.windows(((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)).view(4, glimpses, 2, 3)
@@ -221,8 +222,8 @@ def test_a_prediction_says_which_windows_its_encoder_looked_through(
             (a, b, x), (c, d, y) = theta[t, g].tolist()
             # The upper left corner of a window is what its point (-1, -1) shows.
             corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
-            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
-    assert recognizer().predict(path).windows is None
+            np.testing.assert_allclose(seen.glimpses[t, g, 0], corner, atol=1e-3)
+    assert recognizer().predict(path).glimpses is None
 
 
 def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Pat
     windows = np.stack([square + np.float32([x, 64]) for x in (16, 176)]).astype(np.float32)[:, None]
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
     times, indices = np.array([0.0, 0.4]), np.array([0, 4])
-    seen = Prediction(path, ("a", "b"), scores, scores.mean(0), times, indices, windows=windows, size=(128, 256))
+    seen = Prediction(path, ("a", "b"), scores, scores.mean(0), times, indices, glimpses=windows, size=(128, 256))
     frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
     for t, frame in enumerate(frames):  # enlarged twice
         color = np.ptp(frame[140:180].astype(int), axis=-1).max(0)  # of the columns that the upright sides cross
@@ -452,16 +453,16 @@ def test_what_a_window_shows_is_told_of_the_frame(tmp_path: Path) -> None:
     of = recognizer(data=replace(DATA, size=32, motion_crop=0.5))
     seen = of.predict(path)
     assert seen.attention is not None
-    assert seen.windows is not None
+    assert seen.glimpses is not None
     assert seen.attention.shape == (6, round(2 * 4 / 0.5), round(2 * 4 / 0.375))  # of conv4's 4x4 over the window
     np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, rtol=1e-4)
-    left, top, right, below = (seen.windows[:, 0, corner, axis] for corner, axis in ((0, 0), (0, 1), (2, 0), (2, 1)))
+    left, top, right, below = (seen.glimpses[:, 0, corner, axis] for corner, axis in ((0, 0), (0, 1), (2, 0), (2, 1)))
     np.testing.assert_allclose(right - left, 48, rtol=1e-2)  # whole pixels of the scene
     np.testing.assert_allclose(below - top, 48, rtol=1e-2)
     middle = 16 + 8 * seen.indices
     assert (np.abs((left + right) / 2 - middle)[1:-2] < 14).all()
     y, x = np.mgrid[: seen.attention.shape[1], : seen.attention.shape[2]]
-    for attention, here in zip(seen.attention, seen.windows[:, 0], strict=True):
+    for attention, here in zip(seen.attention, seen.glimpses[:, 0], strict=True):
         columns = (x[attention > 0] + 0.5) / x.shape[1] * 128
         rows = (y[attention > 0] + 0.5) / y.shape[0] * 96
         assert here[0, 0] <= columns.min() + 1e-3 and columns.max() <= here[2, 0] + 1e-3  # noqa: PT018
@@ -482,19 +483,20 @@ def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path
     data = replace(DATA, size=64, motion_crop=0.5)
     model = create_model("convnet", 3, size=64, encoder="stn:2", hidden=8)
     of = Recognizer(model, CLASSES, data)
-    seen, sample = of.look(path)
-    assert seen.windows is not None
+    sample = read_sample(path, of.data)
+    seen = of.predict_sample(sample, path)
+    assert seen.glimpses is not None
     assert sample.crop is not None
-    assert seen.windows.shape == (6, 2, 4, 2)
-    whole, _ = Recognizer(model, CLASSES, replace(data, motion_crop=0.0)).look(path)
+    assert seen.glimpses.shape == (6, 2, 4, 2)
+    whole = Recognizer(model, CLASSES, replace(data, motion_crop=0.0)).predict(path)
     with torch.no_grad():
         theta = model.encoder.windows((torch.from_numpy(sample.pixels).float() / 255 - 0.5).movedim(-1, 1) / 0.25)
     for t in range(6):
         x1, y1, x2, y2 = sample.crop.boxes[t] * [100, 60, 100, 60]
         center = (theta[t, :, :, 2].numpy() + 1) / 2
         expected = [x1, y1] + center * [x2 - x1, y2 - y1]
-        np.testing.assert_allclose(seen.windows[t].mean(1), expected, atol=1e-2)
-    assert not np.allclose(whole.windows, seen.windows)
+        np.testing.assert_allclose(seen.glimpses[t].mean(1), expected, atol=1e-2)
+    assert not np.allclose(whole.glimpses, seen.glimpses)
 
 
 def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install(

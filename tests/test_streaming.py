@@ -150,11 +150,12 @@ def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make
         alone, together = list(of.watch(path)), [step for step in steps if step.source == str(path)]
         np.testing.assert_allclose([s.evidence for s in together], [s.evidence for s in alone], rtol=1e-5)
         assert [s.happening for s in together] == [s.happening for s in alone]
-    frame, streams = next(iter(VideoReader(paths[0])))[2], Streams(of.model, CLASSES, of.data, of.localization)
+    frame, streams = next(iter(VideoReader(paths[0])))[2], Streams(of.model, of.data, of.localization)
     streams.step({"a": frame, "b": frame})
-    assert set(streams.lasting) == {"a", "b"}
+    assert set(streams.states) == {"a", "b"}
+    assert all(state.event.share is not None for state in streams.states.values())
     streams.forget("a")
-    assert set(streams.lasting) == {"b"}
+    assert set(streams.states) == {"b"}
 
 
 def test_a_model_that_weighs_no_frames_does_not_say_when(make_clip: Make) -> None:
@@ -179,8 +180,12 @@ def test_an_address_is_watched() -> None:
 
 
 def test_the_model_sees_the_rate_that_is_asked_for(make_clip: Make) -> None:
-    path = make_clip(frames=20)
-    assert [step.index for step in recognizer().watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
+    path, of = make_clip(frames=20), recognizer()
+    assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
+    of.frame_rate = 5.0
+    assert [step.index for step in of.watch(path)] == list(range(0, 20, 2)), "as many as in training"
+    assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
+    assert [step.index for step in of.watch(path, StreamConfig(rate=0))] == list(range(20))
 
 
 @pytest.mark.parametrize("init", ["zeros", "first-frame"])
@@ -225,7 +230,7 @@ def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> N
 
 def test_streams_may_come_and_go(make_clip: Make) -> None:
     of = recognizer()
-    streams = Streams(of.model, CLASSES, DATA)
+    streams = Streams(of.model, DATA)
     frames = [frame for _, _, frame in VideoReader(make_clip(frames=8))]
     scores, _ = expected(of, make_clip(frames=8))
     places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
@@ -243,7 +248,7 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
 
 def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
     of = recognizer()
-    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(VideoReader(make_clip())))[2]
+    streams, frame = Streams(of.model, DATA), next(iter(VideoReader(make_clip())))[2]
     for count in (1, 2, 3, 4, 5, 6, 6, 6):
         streams.step({str(number): frame for number in range(count)})
         assert len(streams._loops) <= 4
@@ -259,7 +264,7 @@ def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path
     with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
         steps.extend(of.watch([bad, good]))
     errors: list[ClipError] = []
-    steps = list(of.watch([bad, good], failed=errors.append))
+    steps = list(of.watch([bad, good], on_error=errors.append))
     check(steps, of, good)
     assert [error.path for error in errors] == [bad]
 

@@ -46,7 +46,7 @@ class _Config:
             allowed, bounds = choices(each.type), each.metadata["bounds"]
             if allowed and value is not None and value not in allowed:
                 expected = _listed([str(choice) for choice in allowed])
-            elif bounds and not _within(value, **bounds):
+            elif bounds and value is not None and not _within(value, **bounds):
                 expected = _interval(**bounds)
             else:
                 continue
@@ -244,7 +244,9 @@ class TrainConfig(_Config):
 class StreamConfig(_Config):
     """How frames are read from a camera, an address or a file as they arrive."""
 
-    rate: float = setting(0.0, "Frames per second that the model gets; 0: every frame.", least=0)
+    rate: float | None = setting(
+        None, "Frames per second that the model receives; as many as in training unless given; 0: every frame.", least=0
+    )
     drop: Literal["latest", "none"] = setting(
         "latest",
         "If a live source is faster than the model: latest skips to the newest frame, none processes every frame with "

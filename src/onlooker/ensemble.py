@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onlooker
+from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, write_json
+from onlooker.localization import localize
 from onlooker.recognizer import FUSED_FILE, Recognizer, load
 from onlooker.structures import Prediction
 
@@ -50,20 +52,20 @@ class Fused:
         Raises:
             ClipError: the clip cannot be read.
         """
-        looks = [member.look(path) for member in self.members]
-        seen = [prediction for prediction, _ in looks]
+        samples = [read_sample(Path(path), member.data) for member in self.members]
+        seen = [member.predict_sample(of, path) for member, of in zip(self.members, samples, strict=True)]
         heaviest = sorted(range(len(seen)), key=lambda i: -self.weights[i])
-        looking = [i for i in heaviest if seen[i].attention is not None or seen[i].windows is not None]
+        looking = [i for i in heaviest if seen[i].attention is not None or seen[i].glimpses is not None]
         shown = (looking or [0])[0]
         frame_scores = fuse_scores([each.frame_scores for each in seen], self.weights)
         scores = fuse_scores([each.scores for each in seen], self.weights)
         fused = replace(seen[shown], frame_scores=frame_scores, scores=scores)
-        return self.members[shown].locate(fused, looks[shown][1])
+        return localize(fused, samples[shown].frames, self.members[shown].localization)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out`, as `Recognizer.overlay`."""
         seen = prediction or self.predict(path)
-        flows = (member.motion(path, seen.indices) for member in self.members)
+        flows = (member.display_flow(path, seen.indices) for member in self.members)
         return write_drawn(path, out, seen, next((moved for moved in flows if moved is not None), None))
 
     def save(self, folder: Path | str) -> Path:

@@ -370,7 +370,7 @@ def _test(
 
 
 def _judged(recognizer: Recognizer, exported: ExportedStep, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return recognizer.judge(np.concatenate([answer.scores for _, answer in exported.follow(frames)]))
+    return recognizer.aggregate(np.concatenate([answer.scores for _, answer in exported.follow(frames)]))
 
 
 def _move(draft: Path, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""A trained model with all it needs to be used: how clips become samples, what the classes are called."""
+"""A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import onlooker
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
-from onlooker.data.transforms import NORMALIZATIONS, to_features, to_video
+from onlooker.data.transforms import to_features, to_video
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import explain_write_errors, read_json, write_json
 from onlooker.localization import localize
@@ -24,47 +24,48 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import rebuild
 from onlooker.models.video_model import Output, VideoModel
 from onlooker.ops.spatial_transformer import window_corners
-from onlooker.streaming import Failed, Named, Streams, watch
+from onlooker.streaming import Address, OnError, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.video.flow import read_flow
 from onlooker.video.sampling import FixedIndices
 
+Floats = NDArray[np.float32]
+
 DEFAULT_LOCALIZATION = LocalizationParameters()
 FUSED_FILE = "fused.json"  # of several models that answer together (`onlooker.ensemble`)
 _FILE = "recognizer.json"
-_AT_ONCE = 32  # frames that are encoded together
+_FRAMES_PER_BATCH = 32  # encoded together
+_CLIPS_PER_BATCH = 50  # classified together
+_PIXELS_PER_BATCH = 1 << 23  # for large clips: of 30 frames of 224 pixels these are five clips
 
 
-class Seen(NamedTuple):
-    """Of one clip: probabilities at its frames, `U K`; of the whole, `K`; attention `U h w`, evidence `U`, if any."""
-
-    frame_scores: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    attention: NDArray[np.float32] | None
-    evidence: NDArray[np.float32] | None
-
-
-class Answer(NamedTuple):
-    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` (`Output`), if there are any."""
+class Classification(NamedTuple):
+    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` if the model has them (`Output`)."""
 
     scores: Tensor
-    attention: Tensor | None
-    evidence: Tensor | None
+    attention: Tensor | None = None
+    evidence: Tensor | None = None
+
+    def numpy(self) -> tuple[Floats, Floats | None, Floats | None]:
+        """The same as arrays."""
+        scores, *rest = (None if part is None else part.numpy() for part in self)
+        return scores, *rest  # type: ignore[return-value]
 
 
 class Recognizer:
-    """Pixels in, classes and places out.
+    """Pixels in, classes, places and times out.
 
     Args:
         model: a trained classifier; it is put into evaluation mode.
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
-        localization: how attention and scores become tubes and segments; `experiments.localize.choose_localization`
-            finds it from clips and their labels.
+        localization: how attention and scores become tubes and segments; `runs.tune_localization` chooses it from clips
+            and their labels.
+        frame_rate: frames per second of the training samples, the default for streams; None: every frame.
 
     Raises:
-        ValueError: names, sizes or channels that do not fit the model, or an unknown aggregation.
+        ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Recognizer:
         data: DataConfig,
         aggregation: str = "mean",
         localization: LocalizationParameters = DEFAULT_LOCALIZATION,
+        frame_rate: float | None = None,
     ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
@@ -85,57 +87,91 @@ class Recognizer:
                 f"{model.in_channels} channels"
             )
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
-        self.aggregation, self.localization = aggregation, localization
+        self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
 
-    def judge(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of a clip, `K`, from those at its frames, `T K`; or of several clips, `… T K -> … K`."""
-        scores: NDArray[np.float32] = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
-        return scores
+    def predict(self, path: Path | str) -> Prediction:
+        """What happens in a clip, where and when.
 
-    def classify(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Probabilities `B T K` and attention `B T h w`, on the CPU: `answer` without the evidence."""
-        scores, attention, _ = self.answer(samples)
-        return scores, attention
+        Args:
+            path: a video file, or a folder with an image sequence.
+
+        Raises:
+            ClipError: the clip cannot be read.
+        """
+        sample = read_sample(Path(path), self.data)
+        return localize(self.predict_sample(sample, path), sample.frames, self.localization)
 
     @torch.inference_mode()
-    def answer(self, samples: Tensor) -> Answer:
-        """Probabilities `B T K`, attention `B T h w` and evidence `B T`, on the CPU.
+    def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
+        """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
+        frame_scores, scores, attention, evidence = self.classify_crops(torch.from_numpy(sample.pixels), sample.windows)
+        if attention is not None and sample.crop is not None:
+            attention = sample.crop.to_frame(attention)
+        return Prediction(
+            path=Path(path),
+            classes=self.classes,
+            frame_scores=frame_scores,
+            scores=scores,
+            times=sample.times,
+            indices=sample.indices,
+            attention=attention,
+            glimpses=self._glimpses(sample),
+            size=sample.size,
+            evidence=evidence,
+        )
+
+    def aggregate(self, frame_scores: Floats) -> Floats:
+        """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
+        scores: Floats = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
+        return scores
+
+    @torch.inference_mode()
+    def classify(self, samples: Tensor) -> Classification:
+        """Classify clips, in batches that fit in memory; the results are on the CPU.
 
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
+        clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
+        return _concatenated(_probabilities(self._forward(batch)) for batch in samples.split(clips))
+
+    def _forward(self, samples: Tensor) -> Output:
         samples = samples.to(self._device)
         if samples.dtype == torch.float16:
-            return _probabilities(self.model.forward_features(to_features(samples)))
-        return _probabilities(self.model(to_video(samples, self.data.normalization, self.data.flow_channels)))
+            return self.model.forward_features(to_features(samples))
+        output: Output = self.model(to_video(samples, self.data.normalization, self.data.flow_channels))
+        return output
 
     @torch.inference_mode()
-    def classify_windows(self, samples: Tensor, windows: NDArray[np.int64]) -> Seen:
-        """What is seen of one clip through windows; frames that they share are encoded once.
+    def classify_crops(
+        self, samples: Tensor, crops: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
+        """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
 
         Args:
             samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
-            windows: `W T`, places among the `U`.
+            crops: `W T`, positions among the `U`.
+
+        Returns:
+            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` and evidence `U` or None.
         """
-        if not self.model.encodes_frames or len(windows) == 1:
-            scores, attention, evidence = joined([self.answer(samples[window][None]) for window in windows])
+        if self.model.encodes_frames and len(crops) > 1:
+            features = torch.cat([self._encode(part) for part in samples.split(_FRAMES_PER_BATCH)])
+            found = _probabilities(self.model.forward_features(features[crops]))
         else:
-            features = torch.cat([self._encode(part) for part in samples.split(_AT_ONCE)])
-            scores, attention, evidence = _probabilities(self.model.forward_features(features[windows]))
-        judged = np.mean([self.judge(of_window) for of_window in scores.numpy()], 0)
+            found = _concatenated(self.classify(samples[crop][None]) for crop in crops)
+        scores = np.mean([self.aggregate(of_crop) for of_crop in found.scores.numpy()], 0)
         frame_scores, *rest = (
-            None if part is None else mean_over_windows(part.numpy(), windows, len(samples))
-            for part in (scores, attention, evidence)
+            None if part is None else mean_over_crops(part, crops, len(samples)) for part in found.numpy()
         )
-        assert frame_scores is not None
-        return Seen(frame_scores, judged, *rest)
+        return frame_scores, scores, *rest
 
     @torch.inference_mode()
     def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence of each frame of such samples, `B T`, and its attended features, `B T D`.
+        """Evidence of each frame of samples (as for `classify`), `B T`, and its attended features, `B T D`.
 
         Raises:
-            ValueError: a model that does not weigh frames.
+            ValueError: a model without evidence.
         """
         return self.model.frame_evidence(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
 
@@ -150,74 +186,16 @@ class Recognizer:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def predict(self, path: Path | str) -> Prediction:
-        """What happens in a clip, where and when: a video file, or a folder of numbered pictures.
-
-        Raises:
-            ClipError: the clip cannot be read.
-        """
-        return self.locate(*self.look(path))
-
-    def look(self, path: Path | str) -> tuple[Prediction, Sample]:
-        """What happens in a clip, without tubes and segments; and the frames that say so.
-
-        Raises:
-            ClipError: the clip cannot be read.
-        """
-        sample = read_sample(Path(path), self.data)
-        found = self.classify_windows(torch.from_numpy(sample.pixels), sample.windows)
-        attention = found.attention
-        if attention is not None and sample.crop is not None:
-            attention = sample.crop.to_frame(attention)
-        seen = Prediction(
-            path=Path(path),
-            classes=self.classes,
-            frame_scores=found.frame_scores,
-            scores=found.scores,
-            times=sample.times,
-            indices=sample.indices,
-            attention=attention,
-            windows=self._windows(sample),
-            size=sample.size,
-            evidence=found.evidence,
-        )
-        return seen, sample
-
-    def locate(self, seen: Prediction, sample: Sample) -> Prediction:
-        """A prediction with its tubes and segments, from the frames that it was made of."""
-        return localize(seen, sample.frames, self.localization)
-
-    def pictures(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Of samples `… C` the channels of the picture; those of the flow where there is no picture."""
-        return pixels[..., : self.data.image_channels]
-
-    def watch(
-        self, source: Named | Sequence[Named], config: StreamConfig | None = None, failed: Failed | None = None
-    ) -> Iterator[Step]:
-        """What happens in a camera, an address or a file, now: a `Step` for every frame, in constant memory.
-
-        Several sources, in a list, are watched in batches, each with a memory of its own; `Step.source` says whose step
-        it is, and one that ends or fails does not stop the others. See `streaming.watch` for `failed` and the errors.
-
-        Raises:
-            ValueError: a model that needs whole clips.
-        """
-        sources = [source] if isinstance(source, int | str | Path) else source
-        return watch(
-            Streams(self.model, self.classes, self.data, self.localization), sources, config or StreamConfig(), failed
-        )
-
-    @torch.inference_mode()
-    def _windows(self, sample: Sample) -> NDArray[np.float32] | None:
-        """Where the model's windows lie in the video: those of its encoder, or the one that follows what moves."""
+    def _glimpses(self, sample: Sample) -> Floats | None:
+        """Corners of the parts of the video that the model receives: glimpses of its encoder, or the motion crop."""
         frames = torch.from_numpy(sample.pixels).to(self._device)
         if self.model.has_windows:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
-            # Where a frame's window depends on its neighbors, and it is in several crops, the first crop is shown.
+            # A frame's glimpses may depend on its neighbors; of several temporal crops the first one is shown.
             found = [self.model.windows(video[crop]) for crop in sample.windows]
             theta = torch.zeros(len(frames), *found[0].shape[1:])
-            for crop, seen in zip(sample.windows[::-1], found[::-1], strict=True):
-                theta[crop] = seen.cpu()
+            for crop, of_crop in zip(sample.windows[::-1], found[::-1], strict=True):
+                theta[crop] = of_crop.cpu()
         elif sample.crop is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:
@@ -228,25 +206,46 @@ class Recognizer:
         height, width = sample.size
         return corners * np.array([width, height], np.float32)
 
-    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
-        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and where it looked on every frame.
+    def watch(
+        self,
+        source: Address | Sequence[Address],
+        config: StreamConfig | None = None,
+        on_error: OnError | None = None,
+    ) -> Iterator[Step]:
+        """What happens in a camera, an address or a file, live: a `Step` for every frame, in constant memory.
 
-        Attention is drawn as color, its point as a ring, an encoder's windows as outlines; a model that sees optical
-        flow has it in the upper right corner, in colors (`pictures.flow_color`). The model looked at
-        `frames` of its frames; between two of them attention is blended, points and windows glide, and the class is
-        that of the last one it has seen.
+        Several sources, given as a list, are processed in batches, each with a state of its own; `Step.source` names
+        the source, and one that ends or fails does not stop the others. See `streaming.watch` for `on_error` and the
+        errors. Unless `config.rate` is set, the model receives as many frames per second as in training.
+
+        Raises:
+            ValueError: a model that needs whole clips.
+        """
+        sources = [source] if isinstance(source, int | str | Path) else source
+        config = config or StreamConfig()
+        streams = Streams(self.model, self.data, self.localization)
+        if config.rate is None:
+            config = replace(config, rate=self.frame_rate or 0.0)
+        return watch(streams, self.classes, sources, config, on_error)
+
+    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
+        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.
+
+        Attention is drawn as color, its point as a ring, glimpses as outlines; for a model that receives optical flow
+        the flow is drawn in the upper right corner. Between the frames of the sample, attention is blended, points and
+        glimpses move linearly, and the class is that of the latest one.
 
         Raises:
             ClipError: the clip cannot be read.
             ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
-        seen = prediction or self.predict(path)
-        return write_drawn(path, out, seen, self.motion(path, seen.indices))
+        prediction = prediction or self.predict(path)
+        return write_drawn(path, out, prediction, self.display_flow(path, prediction.indices))
 
-    def motion(self, path: Path | str, indices: NDArray[np.int64]) -> FlowStacks | None:
-        """The optical flow that begins at frames of a clip, a field each, by the method of the model's samples.
+    def display_flow(self, path: Path | str, indices: NDArray[np.int64]) -> FlowStacks | None:
+        """The optical flow that begins at frames of a clip, to be drawn: one field each, of whole frames.
 
-        It is that of whole frames in their own proportions, for people to look at; None for a model that sees none.
+        None for a model that receives no flow.
 
         Raises:
             ClipError: the clip cannot be read, or has a single frame.
@@ -254,18 +253,18 @@ class Recognizer:
         return read_flow(path, FixedIndices(indices), 1, self.data.flow) if self.data.flow_channels else None
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
-        """Answers on a set of clips, with the truth beside them."""
-        frame_scores: list[NDArray[np.float32]] = []
-        scores: list[NDArray[np.float32]] = []
+        """Predictions for a set of clips, with their true classes."""
+        frame_scores: list[Floats] = []
+        scores: list[Floats] = []
         if isinstance(samples, ClipCrops):
             for index in range(len(samples)):
-                seen = self.classify_windows(*samples.every_crop(index))
-                frame_scores.append(seen.frame_scores)
-                scores.append(seen.scores)
+                of_frames, of_clip, *_ = self.classify_crops(*samples.every_crop(index))
+                frame_scores.append(of_frames)
+                scores.append(of_clip)
         else:
             for frames, _, _ in DataLoader(samples, batch):
-                frame_scores += list(self.classify(frames)[0].numpy())
-            scores = [self.judge(of_clip) for of_clip in frame_scores]
+                frame_scores += list(self.classify(frames).scores.numpy())
+            scores = [self.aggregate(of_clip) for of_clip in frame_scores]
         return Evaluation(
             names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
             classes=self.classes,
@@ -276,7 +275,7 @@ class Recognizer:
         )
 
     def save(self, folder: Path | str) -> Path:
-        """Write config.json, model.safetensors and recognizer.json; the folder can be sent to a model hub as it is.
+        """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a model hub as it is.
 
         Raises:
             DiskFullError: the disk is full.
@@ -284,25 +283,32 @@ class Recognizer:
         folder = Path(folder)
         with explain_write_errors("the model", folder):
             self.model.save_pretrained(folder)
-        values = {"onlooker": onlooker.__version__, "classes": list(self.classes), "data": self.data.to_dict()}
-        values |= {"model": type(self.model).__name__, "package": self.model.package, "aggregation": self.aggregation}
-        values |= {"localization": asdict(self.localization)}
+        values = {
+            "onlooker": onlooker.__version__,
+            "classes": list(self.classes),
+            "data": self.data.to_dict(),
+            "model": type(self.model).__name__,
+            "package": self.model.package,
+            "aggregation": self.aggregation,
+            "frame_rate": self.frame_rate,
+            "localization": asdict(self.localization),
+        }
         write_json(folder / _FILE, values)
         return folder
 
 
 def load(run: Path | str, device: str = "auto") -> Recognizer:
-    """A recognizer from a run's folder, or from its `model` folder alone.
+    """Load a recognizer from the folder of a run, or from its `model` folder alone.
 
-    Only JSON and safetensors are read, so a folder from a stranger cannot run code.
+    Only JSON and safetensors are read, so a folder of unknown origin cannot execute code.
 
     Args:
         run: the folder.
-        device: where the model runs, in PyTorch's words; auto: a GPU where there is one.
+        device: a PyTorch device; auto: a GPU if there is one.
 
     Raises:
-        FileNotFoundError: no trained model there.
-        ValueError: files that do not fit each other.
+        FileNotFoundError: no trained model in the folder.
+        ValueError: files that do not match each other, or of another version.
     """
     folder = Path(run)
     if (folder / FUSED_FILE).exists():
@@ -321,10 +327,10 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     try:
         values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
-        # Files from before there was a choice do not say what they are.
-        model = rebuild(values.get("model", "Classifier"), settings, values.get("package", "onlooker"))
+        model = rebuild(values["model"], settings, values["package"])
         data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
-        localization = LocalizationParameters(**values.get("localization", {}))
+        localization = LocalizationParameters(**values["localization"])
+        aggregation, frame_rate = values["aggregation"], values["frame_rate"]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: its JSON files are not those of this version of onlooker ({error!r}); train again, or use the "
@@ -333,7 +339,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     _load_weights(model, folder / "model.safetensors")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Recognizer(model.to(device), classes, data, values.get("aggregation", "mean"), localization)
+    return Recognizer(model.to(device), classes, data, aggregation, localization, frame_rate)
 
 
 def _load_weights(model: VideoModel, path: Path) -> None:
@@ -346,40 +352,28 @@ def _load_weights(model: VideoModel, path: Path) -> None:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
 
 
-def joined(parts: Sequence[Answer]) -> Answer:
-    """Answers on some clips after those on others."""
-
-    def together(which: Sequence[Tensor | None]) -> Tensor | None:
-        found = [part for part in which if part is not None]
-        return torch.cat(found) if found else None
-
-    scores, *rest = zip(*parts, strict=True)
-    return Answer(torch.cat(scores), *map(together, rest))
+def _concatenated(parts: Iterable[Classification]) -> Classification:
+    scores, attention, evidence = zip(*parts, strict=True)
+    return Classification(
+        torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in (attention, evidence))
+    )
 
 
-def _probabilities(output: Output) -> Answer:
-    logits, *rest = output
-    return Answer(logits.float().softmax(-1).cpu(), *(None if part is None else part.float().cpu() for part in rest))
+def _probabilities(output: Output) -> Classification:
+    attention, evidence = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
+    return Classification(output.logits.float().softmax(-1).cpu(), attention, evidence)
 
 
-def mean_over_windows(values: NDArray[np.float32], windows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """Values of windows, `W T …`, as those of `count` frames: the mean over the windows that a frame is in."""
+def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:
+    """Values of temporal crops, `W T …`, as values of `count` frames: the mean over the crops that contain a frame."""
     summed = np.zeros((count, *values.shape[2:]), np.float32)
-    np.add.at(summed, windows, values)
-    often = np.bincount(windows.ravel(), minlength=count)
-    return np.divide(summed, often.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)
+    np.add.at(summed, crops, values)
+    times = np.bincount(crops.ravel(), minlength=count)
+    return np.divide(summed, times.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)
 
 
 def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:
-    """`auto` replaced by what the encoder was trained on.
-
-    Raises:
-        ValueError: no normalization of that name.
-    """
-    if data.normalization not in ("auto", *NORMALIZATIONS):
-        raise ValueError(
-            f"no normalization is called {data.normalization!r}; there are auto, {', '.join(NORMALIZATIONS)}"
-        )
+    """Replace normalization `auto` by the one that the encoder was trained with."""
     if data.normalization != "auto":
         return data
     return replace(data, normalization="imagenet" if pretrained else "half")

@@ -1,6 +1,7 @@
 """A model on streams, frame by frame: constant memory, one batch for all streams that have a new frame."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition
 from time import monotonic
@@ -23,203 +24,207 @@ from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink
 from onlooker.video.stream import Frame, Source
 
-Named = int | str | Path
-Failed = Callable[[ClipError], None]
+Address = int | str | Path
+OnError = Callable[[ClipError], None]
+Pixels = NDArray[np.uint8]
 
-_SIZES = 4  # of batches for which a copy of the weights is kept
+_BATCH_SIZES = 4  # for which a copy of the weights is kept
 
 
-class Seen(NamedTuple):
-    """Of one frame: probabilities `K`; attention `h w`; its evidence, and whether the event is going on; None where
-    the model does not attend, or weighs no frames."""
+@dataclass(frozen=True, eq=False)
+class StreamState:
+    """Everything that is kept of a stream from frame to frame; it does not grow.
+
+    Args:
+        model: the model's own state, for a batch of one; None before the first frame.
+        place: where it happens: smoothed attention, last frame, tracks.
+        event: whether it happens, for a model with evidence.
+        motion: of the motion crop, if the samples are cut by one.
+    """
+
+    model: Any = None
+    place: PlaceState = field(default_factory=PlaceState)
+    event: EventState = field(default_factory=EventState)
+    motion: MotionState | None = None
+
+
+class StreamOutput(NamedTuple):
+    """Results of one frame of a stream; see `Step`.
+
+    Args:
+        scores: `K` probabilities.
+        attention: `h w`, over the whole frame; None for a model that does not attend.
+        evidence, happening: None for a model without evidence.
+        corners: x1 y1 x2 y2 of the best track, in pixels of the frame; None for uniform attention, or without any.
+        concentration: of the attention in this box.
+        point: x and y of the pixel with the most attention; None as for `corners`.
+    """
 
     scores: NDArray[np.float32]
-    attention: NDArray[np.float32] | None
+    attention: NDArray[np.float32] | None = None
     evidence: float | None = None
     happening: bool | None = None
+    corners: tuple[float, float, float, float] | None = None
+    concentration: float = 0.0
+    point: tuple[float, float] | None = None
 
 
-class _Look(NamedTuple):
-    """Of one frame: the sample `size size C`; the image in which places are reported; the crop of it that is used."""
+class _FrameSample(NamedTuple):
+    """Of one frame: the sample `size size C`, the image in which places are found, and its crop, if there is one."""
 
-    sample: NDArray[np.uint8]
-    picture: NDArray[np.uint8]
+    pixels: Pixels
+    image: Pixels
     crop: Crop | None
 
 
 class Streams:
-    """One model on several streams: frames in, steps out; every stream has a state of its own.
+    """One model on several streams: frames in, results out; each stream has its own `StreamState`.
 
     Args:
-        model: in evaluation mode, with weights that stay as they are.
-        classes: the `K` class names.
+        model: in evaluation mode; its weights must not change.
         data: how frames are resized and normalized.
-        localization: how attention becomes boxes, and evidence times; what looks at later frames is replaced
-            (`live.causal`).
+        localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
 
     Raises:
-        ValueError: a model that cannot go frame by frame.
-        RuntimeError: it sees optical flow by a method that is not installed, or whose weights cannot be had.
+        ValueError: a model that cannot process single frames.
+        RuntimeError: the optical flow method is not installed, or its weights are not available.
     """
 
-    def __init__(
-        self,
-        model: VideoModel,
-        classes: Sequence[str],
-        data: DataConfig,
-        localization: LocalizationParameters | None = None,
-    ) -> None:
-        self.model, self.classes, self.data = model, tuple(classes), data
+    def __init__(self, model: VideoModel, data: DataConfig, localization: LocalizationParameters | None = None) -> None:
+        self.model, self.data = model, data
         self.localization = make_causal(localization or LocalizationParameters())
-        self.ahead = 0 if data.modality == "rgb" else data.flow_length  # frames after it that a frame's flow needs
-        # By the streams' names. The first is one that nobody watches: what cannot stream says so here, before anything
-        # is opened.
-        self.states: dict[str, Any] = {}
-        self.places: dict[str, PlaceState] = {}
-        self.motion: dict[str, MotionState] = {}
-        self.lasting: dict[str, EventState] = {}
+        self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
+        self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
-        self.step({"": np.zeros((1 + self.ahead, 32, 32, 3) if self.ahead else (32, 32, 3), np.uint8)})
+        # A trial step: a model that cannot stream raises here, before any source is opened.
+        self.step({"": np.zeros((1 + self.lookahead, 32, 32, 3) if self.lookahead else (32, 32, 3), np.uint8)})
         self.forget("")
 
     def forget(self, name: str) -> None:
-        """A stream has ended: nothing of it is kept."""
-        kept: dict[str, Any]
-        for kept in (self.states, self.places, self.motion, self.lasting):
-            kept.pop(name, None)
+        """Drop the state of a stream that has ended."""
+        self.states.pop(name, None)
 
-    def box(self, name: str, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], float] | None:
-        """Where a stream's last frame was attended to: x1 y1 x2 y2 in a frame of that height and width, and how
-        concentrated the attention is there; None if it is even, or the model does not attend."""
-        places = self.places.get(name)
-        track = places.best if places else None
-        if places is None or places.frame is None or track is None:
-            return None
-        x1, y1, x2, y2 = track.corners.tolist()
-        across, down = size[1] / places.frame.shape[1], size[0] / places.frame.shape[0]
-        return (x1 * across, y1 * down, x2 * across, y2 * down), track.concentration
-
-    def point(self, name: str, size: tuple[int, int]) -> tuple[float, float] | None:
-        """The pixel of a stream's last frame that was attended to most: x and y, or None, as for `box`."""
-        places = self.places.get(name)
-        if places is None or places.frame is None or np.isnan(places.point[0]):
-            return None
-        x, y = places.point.tolist()
-        return x * size[1] / places.frame.shape[1], y * size[0] / places.frame.shape[0]
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def step(self, frames: dict[str, NDArray[np.uint8]]) -> dict[str, Seen]:
-        """One frame of some of the streams, in one batch.
+    def step(self, frames: dict[str, Pixels]) -> dict[str, StreamOutput]:
+        """Process one frame of some of the streams, in one batch.
 
         Args:
-            frames: by the streams' names, `H W 3`, RGB, of any size; `1+L H W 3` for a model that sees optical flow
-                of L pairs of frames: this frame and those that follow it.
-
-        Returns:
-            What is seen in each of them.
+            frames: by the names of the streams, `H W 3`, RGB, of any size; `1+L H W 3` for a model that needs optical
+                flow of L pairs of frames: this frame and the L after it.
         """
-        # Those that begin have no state, and a model may learn the first one from their first frame.
+        # New streams go in a batch of their own: a model may learn its first state from their first frames.
         new = [name for name in frames if name not in self.states]
         known = [name for name in frames if name in self.states]
-        return {name: seen for names in (new, known) if names for name, seen in self._together(names, frames)}
+        return {name: result for names in (new, known) if names for name, result in self._step_batch(names, frames)}
 
-    def _look(self, name: str, pixels: NDArray[np.uint8]) -> _Look:
-        """What the model sees of a frame and those after it, as `read_sample` makes it of clips."""
-        data, frames = self.data, pixels if self.ahead else pixels[None]
+    @torch.inference_mode()
+    def _step_batch(self, names: list[str], frames: dict[str, Pixels]) -> list[tuple[str, StreamOutput]]:
+        states = [self.states.get(name, StreamState()) for name in names]
+        samples, motions = zip(
+            *(self._sample(frames[name], of.motion) for name, of in zip(names, states, strict=True)), strict=True
+        )
+        pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
+        device = next(self.model.parameters()).device
+        video = to_video(pixels.to(device), self.data.normalization, self.data.flow_channels)
+        with resumed(self._loop(len(names))):
+            output, after = self.model.step(video, _joined([state.model for state in states]))
+        scores = output.logits.float().softmax(-1).cpu().numpy()
+        attention = None if output.attention is None else output.attention.float().cpu().numpy()
+        evidence = None if output.evidence is None else output.evidence.float().tolist()
+        results = []
+        for i, name in enumerate(names):
+            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)), motion=motions[i])
+            result = StreamOutput(scores[i])
+            if evidence is not None:
+                state = replace(state, event=update_event(state.event, evidence[i], self.localization))
+                result = result._replace(evidence=evidence[i], happening=state.event.happening)
+            if attention is not None:
+                crop, image = samples[i].crop, samples[i].image
+                in_frame = attention[i] if crop is None else crop.to_frame(attention[i : i + 1])[0]
+                state = replace(state, place=update_place(state.place, in_frame, image, self.localization))
+                places = _in_frame(state.place, image, frames[name].shape[-3:-1])
+                result = result._replace(attention=in_frame, **places)
+            self.states[name] = state
+            results.append((name, result))
+        return results
+
+    def _sample(self, frames: Pixels, motion: MotionState | None) -> tuple[_FrameSample, MotionState | None]:
+        """The sample of a frame and those after it, as `read_sample` makes it of a clip."""
+        data, crop = self.data, None
+        frames = frames if self.lookahead else frames[None]
+        image = frames[0]
         if data.motion_crop:
-            return self._cropped(name, frames)
+            image = shrink(image, scene_side(data))
+            crop, motion = next_crop(motion, image, data.motion_crop)
         parts = []
         if data.modality != "flow":
-            parts.append(resize(frames[:1], data.size, data.channels)[0])
-        if self.ahead:
+            rgb = image[None] if crop is None else crop.cut(image[None], data.size)
+            parts.append(resize(rgb, data.size, data.channels)[0])
+        if self.lookahead and crop is None:
             parts.append(flow_ahead(frames, data.flow, data.flow_limit, data.size))
-        sample = np.concatenate(parts, -1)
-        return _Look(sample, sample[..., : data.image_channels], None)
-
-    def _cropped(self, name: str, frames: NDArray[np.uint8]) -> _Look:
-        data, size = self.data, (frames.shape[1], frames.shape[2])
-        scene = shrink(frames[0], scene_side(data))
-        crop, self.motion[name] = next_crop(self.motion.get(name), scene, data.motion_crop)
-        parts = []
-        if data.modality != "flow":
-            parts.append(resize(crop.cut(scene[None], data.size), data.size, data.channels)[0])
-        if self.ahead:
-            flow = flow_ahead(frames, data.flow, scene_limit(size))
+        elif self.lookahead and crop is not None:
+            flow = flow_ahead(frames, data.flow, scene_limit((frames.shape[1], frames.shape[2])))
             parts.append(crop.cut(flow[None], data.size)[0])
-        return _Look(np.concatenate(parts, -1), scene, crop)
+        pixels = np.concatenate(parts, -1)
+        return _FrameSample(pixels, pixels[..., : data.image_channels] if crop is None else image, crop), motion
 
     def _loop(self, batch: int) -> Loop:
-        """In which the weights are laid out once for batches of this size, as `unroll` does for a clip."""
-        if batch not in self._loops and len(self._loops) == _SIZES:
+        """Weights laid out once for batches of this size, as `unroll` does for a clip."""
+        if batch not in self._loops and len(self._loops) == _BATCH_SIZES:
             self._loops.clear()
         return self._loops.setdefault(batch, Loop())
 
-    @torch.inference_mode()
-    def _together(self, names: list[str], frames: dict[str, NDArray[np.uint8]]) -> list[tuple[str, Seen]]:
-        looks = [self._look(name, frames[name]) for name in names]
-        pixels = torch.from_numpy(np.stack([look.sample for look in looks]))
-        video = to_video(pixels.to(self._device), self.data.normalization, self.data.flow_channels)
-        before = [self.states[name] for name in names if name in self.states]
-        state = type(before[0])(*map(torch.cat, zip(*before, strict=True))) if before else None
-        with resumed(self._loop(len(names))):
-            output, state = self.model.step(video, state)
-        for i, name in enumerate(names):
-            self.states[name] = type(state)(*(part[i : i + 1] for part in state))
-        scores = output.logits.float().softmax(-1).cpu().numpy()
-        maps = None if output.attention is None else output.attention.float().cpu().numpy()
-        evidence = None if output.evidence is None else output.evidence.float().tolist()
-        seen: list[tuple[str, Seen]] = []
-        for i, (name, look) in enumerate(zip(names, looks, strict=True)):
-            attention = None if maps is None else self._locate(name, look, maps[i])
-            when = (None, None) if evidence is None else (evidence[i], self._lasts(name, evidence[i]))
-            seen.append((name, Seen(scores[i], attention, *when)))
-        return seen
 
-    def _locate(self, name: str, look: _Look, attention: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Follow what is attended to in a stream; its map, `h w`, as that of the whole frame."""
-        if look.crop is not None:
-            attention = look.crop.to_frame(attention[None])[0]
-        places = self.places.get(name, PlaceState())
-        if places.frame is not None and places.frame.shape != look.picture.shape:
-            places = PlaceState()  # the source came back with frames of another size
-        self.places[name] = update_place(places, attention, look.picture, self.localization)
-        return attention
+def _joined(states: Sequence[Any]) -> Any:
+    """States of single streams as the state of their batch; None if they are new."""
+    return None if states[0] is None else type(states[0])(*map(torch.cat, zip(*states, strict=True)))
 
-    def _lasts(self, name: str, evidence: float) -> bool:
-        """Whether the event is going on in a stream whose next frame has this evidence."""
-        self.lasting[name] = update_event(self.lasting.get(name, EventState()), evidence, self.localization)
-        return self.lasting[name].happening
+
+def _in_frame(place: PlaceState, image: Pixels, size: Sequence[int]) -> dict[str, Any]:
+    """Box and point found in `image`, in pixels of a frame of this height and width; none for uniform attention."""
+    scale = np.array([size[1] / image.shape[1], size[0] / image.shape[0]] * 2)
+    found: dict[str, Any] = {}
+    if place.best is not None:
+        corners = tuple((place.best.corners * scale).tolist())
+        found = {"corners": corners, "concentration": place.best.concentration}
+    if not np.isnan(place.point[0]):
+        found["point"] = tuple((place.point * scale[:2]).tolist())
+    return found
 
 
 def watch(
-    streams: Streams, sources: Sequence[Named], config: StreamConfig, failed: Failed | None = None
+    streams: Streams,
+    classes: Sequence[str],
+    sources: Sequence[Address],
+    config: StreamConfig,
+    on_error: OnError | None = None,
 ) -> Iterator[Step]:
-    """What happens in the sources, now: a `Step` for every frame that is looked at, until all sources have ended.
+    """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
 
     Args:
         streams: the model.
-        sources: cameras, addresses, files; see `video.stream.open_source`.
-        config: how frames are taken from them.
-        failed: is told about a source that fails. Without it, the first error is raised once the others have ended.
+        classes: the `K` class names.
+        sources: cameras, addresses, files; see `video.stream.Source`.
+        config: how frames are read from them.
+        on_error: called with the error of a source that fails. Without it, the first error is raised after the other
+            sources have ended.
 
     Raises:
-        ClipError: while iterating, without `failed`: a source that cannot be read or was lost.
-        ValueError: no source, one twice, or one that there cannot be.
+        ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
+        ValueError: no source, a duplicate, or an invalid one.
     """
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     news = Condition()
-    opened = [Source(source, config, news, streams.ahead) for source in sources]
+    opened = [Source(source, config, news, streams.lookahead) for source in sources]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
-    return _steps(streams, opened, news, failed)
+    return _steps(streams, tuple(classes), opened, news, on_error)
 
 
-def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Failed | None) -> Iterator[Step]:
+def _steps(
+    streams: Streams, classes: tuple[str, ...], sources: list[Source], news: Condition, on_error: OnError | None
+) -> Iterator[Step]:
     errors: list[ClipError] = []
     live = list(sources)
     try:
@@ -228,18 +233,10 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
         while live:
             with news:
                 news.wait_for(lambda: any(source.ready for source in live))
-            frames = _polled(live, failed or errors.append)
-            seen = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
-            for source, (index, time, pixels) in frames:
-                scores, attention, evidence, happening = seen[source.name]
-                named = source.name, source.dropped, source.reconnections
-                best = int(scores.argmax())
-                size = pixels.shape[-3], pixels.shape[-2]
-                found, point = streams.box(source.name, size), streams.point(source.name, size)
-                box = found and Box(streams.classes[best], index, found[0], float(scores[best]) * found[1])
-                frame = pixels[0].copy() if streams.ahead else pixels  # a part would keep the frames after it
-                says = scores, streams.classes, attention
-                yield Step(index, time, *says, *named, box, point, evidence, happening, frame)
+            frames = _poll(live, on_error or errors.append)
+            outputs = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
+            for source, frame in frames:
+                yield _to_step(source, frame, outputs[source.name], classes)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 streams.forget(source.name)
@@ -253,13 +250,35 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, failed: Fai
         raise errors[0]
 
 
-def _polled(sources: list[Source], failed: Failed) -> list[tuple[Source, Frame]]:
-    """The frames that are there."""
+def _to_step(source: Source, frame: Frame, output: StreamOutput, classes: tuple[str, ...]) -> Step:
+    index, time, pixels = frame
+    box, best = None, int(output.scores.argmax())
+    if output.corners is not None:
+        box = Box(classes[best], index, output.corners, float(output.scores[best]) * output.concentration)
+    return Step(
+        index,
+        time,
+        output.scores,
+        classes,
+        output.attention,
+        source=source.name,
+        dropped=source.dropped,
+        reconnections=source.reconnections,
+        box=box,
+        point=output.point,
+        evidence=output.evidence,
+        happening=output.happening,
+        pixels=pixels[0].copy() if pixels.ndim == 4 else pixels,  # a view would keep the frames after it in memory
+    )
+
+
+def _poll(sources: list[Source], on_error: OnError) -> list[tuple[Source, Frame]]:
+    """The frames that are ready."""
     frames = []
     for source in sources:
         try:
             if (frame := source.poll()) is not None:
                 frames.append((source, frame))
         except ClipError as error:
-            failed(error)
+            on_error(error)
     return frames

@@ -1,8 +1,8 @@
-"""The records that pass between rooms: frozen, and checked when they are made.
+"""Records that modules exchange: frozen, and validated on construction.
 
 Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image height and width in
-pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Times are seconds, frame
-indices are 0-based, boxes are `x1 y1 x2 y2` in pixels of the original video.
+pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Times are in seconds, frame
+indices start at 0, boxes are `x1 y1 x2 y2` in pixels of the original video.
 """
 
 import math
@@ -16,14 +16,14 @@ Array = NDArray[np.generic]
 
 
 class ClipError(ValueError):
-    """A clip that cannot be used: which one, what was found there, and what to do about it."""
+    """A clip that cannot be used: its path, what was found, and what to do about it."""
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
         super().__init__(f"{path}: {found}; {remedy}")
         self.path, self.found, self.remedy = Path(path), found, remedy
 
     def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
-        # Exceptions travel between worker processes by their arguments.
+        # Exceptions are sent between processes as their arguments.
         return type(self), (self.path, self.found, self.remedy)
 
 
@@ -36,12 +36,12 @@ def _check(name: str, array: Array, ndim: int, length: int | None = None) -> Non
 
 @dataclass(frozen=True)
 class Clip:
-    """One labeled video: a file, or a folder of numbered pictures.
+    """One labeled video: a file, or a folder with an image sequence.
 
     Args:
-        path: where it is.
+        path: a video file, or a folder with an image sequence.
         label: the name of its class.
-        recording: what it was cut from (a person, a camera); clips of one recording stay on one side of a split.
+        recording: what it was cut from (a person, a camera); a split keeps the clips of one recording together.
     """
 
     path: Path
@@ -54,9 +54,9 @@ class Frames:
     """Decoded frames.
 
     Args:
-        pixels: `T H W 3`, uint8 RGB, upright (the rotation that the file asks for is applied).
-        times: `T`, when each frame is shown, in seconds from the first frame of the video.
-        indices: `T`, which frame of the video it is. An index stands twice where a short clip was padded.
+        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied).
+        times: `T`, presentation times in seconds from the first frame of the video.
+        indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
 
     pixels: NDArray[np.uint8]
@@ -76,14 +76,14 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class FlowStacks:
-    """Optical flow that begins at chosen frames of a video, as bytes.
+    """Optical flow of chosen frames of a video, as bytes.
 
     Args:
-        stacks: `T H W 2L`, uint8: x_1, y_1, x_2, y_2, … of the L pairs of frames that follow one another; a byte is
+        stacks: `T H W 2L`, uint8: x_1, y_1, x_2, y_2, … of L consecutive pairs of frames; a byte is
             round(255 (v + limit) / (2 limit)) for a displacement of v pixels of this `H W`.
-        times: `T`, when the first frame of each stack is shown, in seconds from the first frame of the video.
-        indices: `T`, which frame of the video that is. An index stands twice where a short clip was padded.
-        limit: the displacement in pixels that the bytes 0 and 255 stand for.
+        times: `T`, presentation time of the first frame of each stack, in seconds from the first frame of the video.
+        indices: `T`, index of that frame in the video. Padding of a short clip repeats an index.
+        limit: the displacement in pixels that bytes 0 and 255 represent.
     """
 
     stacks: NDArray[np.uint8]
@@ -105,7 +105,7 @@ class FlowStacks:
 
 
 class _Scored:
-    """What has a score for each class has a best one."""
+    """A record with a probability for each class."""
 
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
@@ -120,30 +120,36 @@ class _Scored:
         """The probability of `label`."""
         return float(self.scores.max())
 
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """All classes with their probabilities, highest first."""
+        order = np.argsort(-self.scores, kind="stable").tolist()
+        return [(self.classes[k], float(self.scores[k])) for k in order]
+
 
 @dataclass(frozen=True, eq=False)
 class Step(_Scored):
-    """What a model says at one frame of a stream.
+    """Result for one frame of a stream.
 
     Args:
-        index: which frame of the video.
-        time: when it is shown, seconds.
+        index: frame index in the video.
+        time: presentation time, seconds.
         scores: `K` probabilities at this frame.
         classes: the `K` class names.
         attention: `h w`, sums to one; None for a model that does not attend.
-        source: which stream, as it was named, without a password; None for a frame of a `Prediction`.
-        dropped: frames of this stream that the model was too slow for, so far.
-        reconnections: times that this stream was lost and came back, so far.
-        box: where it happens, in pixels of the frame, of the most probable class: the surest thing that is followed;
-            None for a frame of a `Prediction`, even attention, or a model that does not attend.
-        point: x and y of the pixel that is attended to most, in pixels of the frame; None as for `box`.
-        evidence: how much this frame tells: the logarithm of its weight, up to a number that is the same for all
-            frames; None for a model that weighs no frames.
-        happening: whether the event is going on at this frame, judged by it and those before it alone: without delay,
-            or with that of `score_smoothing` (`localization.live.lasts_next`). None for a frame of a `Prediction`,
-            whose `segments` say it, and for a model that weighs no frames: that one names some class at every frame,
-            and goes on naming what it remembers.
-        pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A step that is kept keeps them.
+        source: the name of the stream, without a password; None for a frame of a `Prediction`.
+        dropped: frames of this stream so far that were skipped because the model was too slow.
+        reconnections: how often this stream was lost and reconnected so far.
+        box: where it happens, in pixels of the frame, with the predicted class: the track with the highest mean
+            concentration; None for a frame of a `Prediction`, uniform attention, or a model that does not attend.
+        point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
+        evidence: how much this frame contributes: the log of its weight, up to a constant; None for a model without
+            evidence.
+        happening: whether the event happens at this frame, based on this frame and earlier ones: without delay, or with
+            that of `score_smoothing` (`localization.online.update_event`). None for a frame of a `Prediction`, whose
+            `segments` say it, and for a model without evidence, which predicts some class at every frame and keeps
+            predicting what it remembers.
+        pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A stored step keeps them in memory.
     """
 
     index: int
@@ -167,7 +173,7 @@ class Step(_Scored):
         if self.evidence is not None and not math.isfinite(self.evidence):
             raise ValueError(f"evidence is {self.evidence}, expected a finite number")
         if self.happening is not None and self.evidence is None:
-            raise ValueError("whether it is happening without evidence that says so; give the frame's evidence")
+            raise ValueError("happening is set without evidence; give the evidence of the frame")
 
 
 def _check_box(corners: NDArray[np.float32]) -> None:
@@ -184,13 +190,13 @@ def _check_score(score: float) -> None:
 
 @dataclass(frozen=True)
 class Box:
-    """Something in one frame.
+    """An object in one frame.
 
     Args:
         label: the name of its class.
-        frame: which frame of the video.
+        frame: frame index in the video.
         corners: x1 y1 x2 y2, in pixels of the original video.
-        score: how sure it is; 1 for a true one.
+        score: confidence; 1 for ground truth.
     """
 
     label: str
@@ -209,13 +215,13 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """Something that is followed from frame to frame.
+    """An object tracked over consecutive frames.
 
     Args:
         label: the name of its class.
-        frames: `T`, which frames of the video, ascending.
+        frames: `T`, frame indices in the video, ascending.
         boxes: `T 4`, x1 y1 x2 y2 in pixels of the original video.
-        score: how sure it is; 1 for a true one.
+        score: confidence; 1 for ground truth.
     """
 
     label: str
@@ -238,12 +244,12 @@ class Tube:
 
 @dataclass(frozen=True)
 class Segment:
-    """Something that happens from one time to another.
+    """An event with a start and an end.
 
     Args:
         label: the name of its class.
         start, end: seconds from the first frame of the video.
-        score: how sure it is; 1 for a true one.
+        score: confidence; 1 for ground truth.
     """
 
     label: str
@@ -257,27 +263,27 @@ class Segment:
         _check_score(self.score)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction(_Scored):
-    """What a model says of one video.
+    """Result for one video; `print` shows it in a few lines.
 
     Args:
         path: the video.
         classes: the `K` class names.
-        frame_scores: `T K` probabilities at every frame that was looked at.
+        frame_scores: `T K` probabilities at every frame of the sample.
         scores: `K` probabilities of the whole video.
-        times, indices: `T`, the frames that were looked at.
-        attention: `T h w`, sums to one over the places; None for a model that does not attend.
-        windows: `T G 4 2`, the corners of the G windows that the encoder looks through, x and y in pixels of the video,
-            from the upper left one clockwise as the window sees itself; None for an encoder that sees the whole frame.
-        size: height and width of the video, which `windows` are in.
-        tubes: where it happens, for every class that is not out of the question, the surest first; empty for a model
-            that does not attend, or one whose attention is even.
+        times, indices: `T`, the frames of the sample.
+        attention: `T h w`, each map sums to one; None for a model that does not attend.
+        glimpses: `T G 4 2`, corners of the G parts of each frame that the model receives, x and y in pixels of the
+            video, from the upper left corner of the glimpse clockwise; None for a model of whole frames.
+        size: height and width of the video.
+        tubes: where it happens, for every class with a probability of at least .01, highest scores first; empty for a
+            model that does not attend, or uniform attention.
         segments: when it happens, likewise.
-        evidence: `T`, how much each frame tells: the logarithm of its weight, up to a number that is the same for all;
-            None for a model that weighs no frames.
-        points: `T 2`, x and y in pixels of the video: the pixel that is attended to most, sought within the thing that
-            attention is on, which is finer than a cell of `attention`. NaN where attention is even; None without.
+        evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; None for a model
+            without evidence.
+        points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
+            finer than a cell of `attention`. NaN for uniform attention; None without attention.
     """
 
     path: Path
@@ -287,7 +293,7 @@ class Prediction(_Scored):
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
     attention: NDArray[np.float32] | None = None
-    windows: NDArray[np.float32] | None = None
+    glimpses: NDArray[np.float32] | None = None
     size: tuple[int, int] | None = None
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
@@ -300,49 +306,67 @@ class Prediction(_Scored):
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check("indices", self.indices, 1, len(self.times))
-        for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("windows", 4)):
+        for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("glimpses", 4)):
             if (array := getattr(self, name)) is not None:
                 _check(name, array, ndim, len(self.times))
-        if self.windows is not None and self.size is None:
-            raise ValueError("windows without the size of the video that they are in; give size, (height, width)")
+        if self.glimpses is not None and self.size is None:
+            raise ValueError("glimpses without the size of the video that they are in; give size, (height, width)")
 
-    def at(self, places: NDArray[np.int64]) -> "Prediction":
-        """The same at some of its frames, given by their places among the `T`."""
-        return replace(
-            self,
-            frame_scores=self.frame_scores[places],
-            times=self.times[places],
-            indices=self.indices[places],
-            attention=None if self.attention is None else self.attention[places],
-            windows=None if self.windows is None else self.windows[places],
-            evidence=None if self.evidence is None else self.evidence[places],
-            points=None if self.points is None else self.points[places],
-        )
+    def at(self, positions: NDArray[np.int64]) -> "Prediction":
+        """The same for some of its frames, given by their positions among the `T`."""
+        per_frame = ("frame_scores", "times", "indices", "attention", "glimpses", "evidence", "points")
+        arrays = {name: getattr(self, name) for name in per_frame}
+        return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The same, one record a frame."""
+        """The same as one record per frame."""
         nothing = [None] * len(self.times)
         maps = nothing if self.attention is None else self.attention
-        told = nothing if self.evidence is None else self.evidence.tolist()
-        frames = zip(self.indices, self.times, self.frame_scores, maps, told, strict=True)
+        evidence = nothing if self.evidence is None else self.evidence.tolist()
+        frames = zip(self.indices, self.times, self.frame_scores, maps, evidence, strict=True)
         return tuple(
-            Step(int(index), float(time), scores, self.classes, attention, evidence=evidence)
-            for index, time, scores, attention, evidence in frames
+            Step(int(index), float(time), scores, self.classes, attention, evidence=of_frame)
+            for index, time, scores, attention, of_frame in frames
         )
+
+    @property
+    def when(self) -> str:
+        """The segments of the predicted class in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds)."""
+        own = sorted((one for one in self.segments if one.label == self.label), key=lambda segment: segment.start)
+        return ", ".join(f"{one.start:.1f} to {one.end:.1f}" for one in own)
+
+    @property
+    def where(self) -> str:
+        """The mean box of the best tube of the predicted class in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
+        best = next((tube for tube in self.tubes if tube.label == self.label), None)
+        return "" if best is None else " ".join(f"{corner:.0f}" for corner in best.boxes.mean(0))
+
+    def __str__(self) -> str:
+        (label, score), *others = self.ranking
+        lines = [f"{self.path.name}: {label} {100 * score:.1f} %"]
+        if others:
+            lines[0] += f", then {others[0][0]} {100 * others[0][1]:.1f} %"
+        if self.when:
+            lines.append(f"  when: {self.when} s")
+        if self.where:
+            lines.append(f"  where: {self.where} (mean box, x1 y1 x2 y2)")
+        return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's answers on a set of videos, with the truth beside them.
+    """Predictions for a set of videos, with their true classes.
 
     Args:
-        names: `B`, what each video is called.
+        names: `B`, the names of the videos.
         classes: the `K` class names.
         targets: `B`, the true class of each video.
         scores: `B K`, probabilities of each video.
         frame_scores: for each video `T K`, probabilities at each of its frames.
-        skipped: clips that could not be used, and why.
+        skipped: clips that could not be used, with the reason.
     """
 
     names: tuple[str, ...]

@@ -399,7 +399,7 @@ PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] 
 def plainly(seen: Prediction) -> dict[str, Any]:
     names = ("frame_scores", "scores", "times", "indices", "attention", "windows", "evidence", "points")
     return {
-        **{name: getattr(seen, name) for name in names},
+        **{name: getattr(seen, "glimpses" if name == "windows" else name) for name in names},
         "classes": list(seen.classes),
         "size": None if seen.size is None else list(seen.size),
         "tubes": [{**asdict(tube)} for tube in seen.tubes],

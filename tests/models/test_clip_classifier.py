@@ -154,7 +154,7 @@ def test_training_prediction_and_report_work_as_with_any_model(tmp_path: Path) -
     recognizer = load(run, "cpu")
     seen = recognizer.predict(tmp_path / "clips" / "dark" / "0.mp4")
     assert seen.attention is None
-    assert seen.windows is None
+    assert seen.glimpses is None
     np.testing.assert_array_equal(seen.frame_scores, np.repeat(seen.frame_scores[:1], 4, 0))
     np.testing.assert_allclose(seen.scores, seen.frame_scores[0], atol=1e-6)
     assert (run / "report.html").exists()

@@ -12,12 +12,14 @@ import torch
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
-from onlooker.runs import localize
-from onlooker.runs.localize import ONSETS, choose_from_files, choose_localization, choose_times, localize_clips
+from onlooker.runs import tune_localization
+from onlooker.runs.localize import localize_clips
+from onlooker.runs.tune_localization import ONSETS, choose_from_files, choose_localization, choose_times
 from onlooker.localization.maps import FOREGROUNDS
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Answer, Recognizer, load
+from onlooker import recognizer as recognizing
+from onlooker.recognizer import Classification, Recognizer, load
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
@@ -103,12 +105,12 @@ def test_what_cannot_be_localized_is_told_before_anything_is_written(
 class Knowing(Recognizer):
     """Looks at a bright square, and knows the class as long as it sees most of it."""
 
-    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def classify(self, samples: torch.Tensor) -> Classification:
         bright = (samples[..., 0] > 200).float()  # B T 32 32
         share = (bright.sum((2, 3)) / 64).clip(0, 1)[..., None]
         maps = torch.nn.functional.avg_pool2d(bright, 8) + 1e-3
         wave = torch.tensor([0.0, 1.0])
-        return share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True)
+        return Classification(share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True))
 
 
 class Weighing(Recognizer):
@@ -145,18 +147,22 @@ def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Pa
     samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
     plain = recognizer()
     knowing = Knowing(plain.model, plain.classes, DATA)
-    chosen = choose_localization(knowing, samples)
+    chosen, how = choose_localization(knowing, samples)
+    assert how == "where: tuned on 9 validation clips"
     assert chosen.foreground != "none", "a grid of 4×4 has no edges of its own"
     knowing.localization = chosen
     boxes = [corners for clip in samples for corners in _boxes(knowing, clip[0])]
     sides = np.array([[x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes])
     assert np.abs(sides - 8).mean() < 2
     few = samples.only(clips[:5])
-    assert choose_localization(knowing, few) == LocalizationParameters(**vars(chosen)), "five are too few to choose on"
-    assert choose_localization(recognizer("convnet"), samples) == LocalizationParameters()
+    untuned = "not tuned: 5 validation clips, at least 8 are needed"
+    assert choose_localization(knowing, few) == (LocalizationParameters(**vars(chosen)), untuned)
+    assert choose_localization(recognizer("convnet"), samples) == (LocalizationParameters(), "")
     weighing = recognizer("mil")
-    assert choose_localization(weighing, samples).onset in ONSETS
-    assert choose_localization(weighing, few) == LocalizationParameters()
+    timed, how = choose_localization(weighing, samples)
+    assert timed.onset in ONSETS
+    assert how == "where: tuned on 9 validation clips; when: tuned on 9 validation clips"
+    assert choose_localization(weighing, few) == (LocalizationParameters(), untuned)
     assert load(knowing.save(tmp_path / "run")).localization == chosen
 
 
@@ -164,12 +170,12 @@ def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_pa
     class Knowing(Recognizer):
         """Says wave where it sees something bright, and looks there; an even window is jump."""
 
-        def answer(self, samples: torch.Tensor) -> Answer:
+        def classify(self, samples: torch.Tensor) -> Classification:
             bright = (samples[..., 0] > 150).float()
             lit = torch.nn.functional.avg_pool2d(bright, 8)
             share = (bright.mean((2, 3)) / 0.1).clamp(0, 1)
             weights = lit + 1e-4
-            return Answer(torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True), None)
+            return Classification(torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True))
 
     clips = []
     for number in range(9):
@@ -182,7 +188,7 @@ def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_pa
     model = create_model("convalstm", 2, size=32, hidden=4, dropout=0.0)
     knowing = Knowing(model, ("jump", "wave"), data)
     samples, _ = prepare(clips, knowing.classes, data, tmp_path / "cache")
-    knowing.localization = choose_localization(knowing, samples)
+    knowing.localization, _ = choose_localization(knowing, samples)
     assert knowing.localization != LocalizationParameters()
     (tube, *_) = knowing.predict(clips[4].path).tubes
     sides = tube.boxes[2:-2, 2:] - tube.boxes[2:-2, :2]
@@ -195,19 +201,27 @@ def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_pa
 def _boxes(of: Recognizer, frames: torch.Tensor) -> list[list[float]]:
     from onlooker.localization.boxes import find_boxes
 
-    _, maps = of.classify(frames[None])
+    _, maps, _ = of.classify(frames[None])
     assert maps is not None
     found = find_boxes(maps[0].numpy(), frames.numpy(), of.localization)
     return [corners for here in found for corners in here.corners.tolist()]
 
 
-def test_a_large_encoder_at_full_size_keeps_the_parameters_that_there_are(
+def test_large_clips_are_tuned_on_fewer_clips_and_frames(
     tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips = [Clip(make_clip(f"{n}.mp4", frames=4), "wave") for n in range(9)]
-    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
-    monkeypatch.setattr(localize, "_PIXELS", 100_000)
-    assert choose_localization(recognizer(), samples) == LocalizationParameters()
+    data = replace(DATA, frames=6)
+    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(9)]
+    samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
+    of = Recognizer(recognizer().model, ("jump", "wave"), data)
+    monkeypatch.setattr(tune_localization, "_PIXELS", 100_000)
+    chosen, how = choose_localization(of, samples)
+    assert chosen in tune_localization.CANDIDATES
+    assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
+    cropped = Recognizer(of.model, of.classes, replace(data, motion_crop=0.5))
+    chosen, how = choose_localization(cropped, samples)
+    assert chosen in tune_localization.MOTION_CANDIDATES
+    assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
 
 
 def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
@@ -216,11 +230,11 @@ def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
     clips = [Clip(make_clip(f"{i}.mp4", frames=4 + i), ("jump", "wave")[i % 2]) for i in range(8)]
     of = recognizer()
     samples, _ = prepare(clips, of.classes, DATA, tmp_path / "cache")
-    chosen = choose_localization(of, samples)
+    chosen, _ = choose_localization(of, samples)
     assert chosen != of.localization
     assert choose_from_files(of, clips) == chosen
     # However few large clips are classified together.
-    monkeypatch.setattr(localize, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(recognizing, "_PIXELS_PER_BATCH", 1)
     assert choose_from_files(of, clips) == chosen
     # Of windows the middle one is looked at, and on seven clips nothing is chosen.
     windowed = Recognizer(of.model, of.classes, replace(DATA, windows=3))
@@ -243,4 +257,4 @@ def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip:
     torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=2, size=32, hidden=4, dropout=0.0)
     seeing = Recognizer(model, ("jump", "wave"), data)
-    assert choose_localization(seeing, samples) in localize.CANDIDATES
+    assert choose_localization(seeing, samples)[0] in tune_localization.CANDIDATES

@@ -16,7 +16,7 @@ from onlooker.runs.recorded import add_results
 from onlooker.runs.masks import NOT_BLACK, mean_places, read_truth, score_places
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Answer, Recognizer
+from onlooker.recognizer import Classification, Recognizer
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 
@@ -26,12 +26,12 @@ DATA = DataConfig(frames=4, size=32, normalization="half")
 class Looks(Recognizer):
     """Looks at the bright square; in odd frames to the left of it."""
 
-    def answer(self, samples: torch.Tensor) -> Answer:
+    def classify(self, samples: torch.Tensor) -> Classification:
         bright = (samples[..., 0] > 150).float()
         bright[:, 1::2] = torch.roll(bright[:, 1::2], -16, 3)
         maps = torch.nn.functional.avg_pool2d(bright, 4) + 1e-4
         scores = torch.tensor([0.1, 0.9]).expand(*samples.shape[:2], 2)
-        return Answer(scores, maps / maps.sum((2, 3), keepdim=True), None)
+        return Classification(scores, maps / maps.sum((2, 3), keepdim=True))
 
 
 def looks(motion_crop: float = 0.0) -> Looks:

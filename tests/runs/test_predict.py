@@ -65,7 +65,7 @@ def test_names_are_printed_as_they_are(
     assert f"error: {missing}: no such file" in said.err
     for clip in clips:
         predict_clips(run, [clip], None, None)
-        assert f"{clip.name}: " in capsys.readouterr().out
+        assert f"{clip.name} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])

@@ -139,9 +139,9 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     scores, _ = answers(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
-    measured = measure(Evaluation(names, PAIRS, targets, recognizer.judge(scores), tuple(scores)))
+    measured = measure(Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores)))
     found = {name: measured[name] for name in ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss")}
-    return {**found, "short_accuracy": float((recognizer.judge(scores[:, :SHORT]).argmax(1) == targets).mean())}
+    return {**found, "short_accuracy": float((recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
 def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
@@ -203,7 +203,7 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
         classes = tuple("0123456789")
         recognizer, figures = train(spec, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
         seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]
-        scores = [torch.from_numpy(recognizer.judge(answers(recognizer, batch.video)[0])) for batch in seen]
+        scores = [torch.from_numpy(recognizer.aggregate(answers(recognizer, batch.video)[0])) for batch in seen]
         targets = torch.cat([batch.labels for batch in seen], 1)
         right = pair_posterior(*scores).argmax(1) == pair_label(targets)
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]

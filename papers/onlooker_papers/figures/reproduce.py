@@ -26,9 +26,10 @@ from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.localize import choose, frame_answers, frame_grad_cam
+from onlooker.runs.grad_cam import frame_grad_cam
 from onlooker.runs.memo import memo
 from onlooker.runs.train import read_clips, train
+from onlooker.runs.tune_localization import choose_places
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -124,11 +125,11 @@ def _score(run: Path) -> dict[str, Any]:
 
 
 def choose_in_image(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`localize.choose` on clips and their labels, with boxes cut in the image, whatever the model sees."""
+    """`choose_places` on clips and their labels, with boxes cut in the image, whatever the model sees."""
     clips = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CHOOSE_ON).astype(int)).tolist()]
     samples, images = _read(recognizer, clips)
     targets = [recognizer.classes.index(clip.label) for clip in clips]
-    return choose(recognizer, samples, list(images), targets, recognizer.data.flow_channels)
+    return choose_places(recognizer, samples, list(images), targets)
 
 
 def score(
@@ -155,7 +156,7 @@ def score(
     classes, data = recognizer.classes, recognizer.data
     about = [_about(clip, truth) for clip in clips]
     samples, images = _read(recognizer, clips)
-    scores, attention = frame_answers(recognizer, samples)
+    scores, attention, _ = recognizer.classify(samples).numpy()
     assert attention is not None, "it attends"
     frames = len(about[0]["boxes"])
     indices = equally_spaced(frames, data.frames)
@@ -166,7 +167,7 @@ def score(
         [classes.index(clip.label) for clip in clips],
         classes,
     )
-    own = recognizer.pictures(samples.numpy())
+    own = samples.numpy()[..., : recognizer.data.image_channels]
     cam = frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))
     cut = localization_figures(scores, attention, true, in_picture, grad_cam=cam)
     return {

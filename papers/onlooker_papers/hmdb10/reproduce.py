@@ -249,13 +249,13 @@ def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]
         if clip.label in rows or len(rows) == _SHOWN:
             continue
         features, target, _ = samples[index]
-        scores, attention = recognizer.classify(features[None])
+        scores, attention, _ = recognizer.classify(features[None])
         assert attention is not None
         maps, of_frames = attention[0].numpy(), scores[0].numpy()
         shown = spaced(len(maps), _COLUMNS)
         pixels = enlarge(read(clip.path, len(maps)).pixels[shown])
         drawn = probability_bar(overlay(pixels, maps[shown], scale=full_strength(maps)), of_frames[shown, target])
-        of_clip = recognizer.judge(of_frames)
+        of_clip = recognizer.aggregate(of_frames)
         said = recognizer.classes[int(of_clip.argmax())]
         rows[clip.label] = (f"{clip.label}\nsaid {said}, {100 * of_clip.max():.0f} %", drawn)
     return [rows[label] for label in sorted(rows)]

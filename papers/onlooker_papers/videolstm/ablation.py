@@ -17,7 +17,6 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.ensemble import choose_weights
-from onlooker.runs.localize import frame_answers
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.training.fit import fit
@@ -102,7 +101,7 @@ def compete(
         recognizer.save(folder / "model")
         losses = curves["validation"]["loss"]
         test = clips_of("test", counts["test"], 0).seen_as(modality_of(spec))
-        scores, attention = frame_answers(recognizer, test.frames())
+        scores, attention, _ = recognizer.classify(test.frames()).numpy()
         return {
             **_right(scores, test.batch.targets.numpy()),
             **_pointing(attention, test),
@@ -141,7 +140,7 @@ def ensemble(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mappin
             samples = clips_of(side, counts[side], 0)
             targets[side] = samples.batch.targets.numpy()
             for spec, member in zip(MEMBERS, members, strict=True):
-                found.append(frame_answers(member, samples.seen_as(modality_of(spec)).frames())[0])
+                found.append(member.classify(samples.seen_as(modality_of(spec)).frames()).scores.numpy())
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
         return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onlooker.evaluation.detection import pointing_game
 from onlooker.evaluation.explanation import SHARES, blanked_accuracy
 from onlooker.recognizer import Recognizer
-from onlooker.runs.localize import frame_answers, frame_grad_cam
+from onlooker.runs.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips
 
 
@@ -22,7 +22,7 @@ def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
         model that does not attend.
     """
     samples = test.frames()
-    scores, attention = frame_answers(recognizer, samples)
+    scores, attention, _ = recognizer.classify(samples).numpy()
     if attention is None:
         return {}
     flow = samples.shape[-1] if test.modality == "flow" else recognizer.data.flow_channels
@@ -31,7 +31,7 @@ def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
     true = test.batch.boxes[:, :, :1].numpy()
 
     def judge(clips: NDArray[np.uint8]) -> NDArray[np.floating]:
-        answers: NDArray[np.float32] = frame_answers(recognizer, torch.from_numpy(clips))[0].mean(1)
+        answers: NDArray[np.float32] = recognizer.classify(torch.from_numpy(clips)).scores.numpy().mean(1)
         return answers
 
     maps = {"attention": attention, "grad_cam": frame_grad_cam(recognizer, samples, scores.mean(1).argmax(1))}

@@ -7,13 +7,14 @@ import torch
 
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer
-from onlooker.runs import localize
-from onlooker.runs.localize import frame_answers, frame_grad_cam
+from onlooker.runs import tune_localization
+from onlooker.runs.grad_cam import frame_grad_cam
+from onlooker.runs.tune_localization import choose_places
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 
 # Onset 0: the target is known to move in all of a clip, so tubes are not trimmed.
-CANDIDATES = tuple(replace(each, onset=0.0) for each in localize.CANDIDATES)
+CANDIDATES = tuple(replace(each, onset=0.0) for each in tune_localization.CANDIDATES)
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
@@ -27,7 +28,7 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     Returns:
         The figures of `localization_figures`; nothing for a model that does not attend.
     """
-    scores, attention = frame_answers(recognizer, test.frames())
+    scores, attention, _ = recognizer.classify(test.frames()).numpy()
     if attention is None:
         return {}
     cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))
@@ -35,9 +36,8 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
 
 
 def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
-    """`localize.choose`, on the first clips of a set, with tubes as long as the clip."""
+    """`choose_places`, on the first clips of a set, with tubes as long as the clip."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
-    flow = samples.shape[-1] if clips.modality == "flow" else recognizer.data.flow_channels
-    return localize.choose(recognizer, samples, list(clips.images[:count]), targets, flow, CANDIDATES)
+    return choose_places(recognizer, samples, list(clips.images[:count]), targets, CANDIDATES)

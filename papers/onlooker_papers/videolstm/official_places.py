@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from onlooker.data.clips import ClipCrops
 from onlooker.data.samples import read_sample
 from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
+from onlooker.localization import localize
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.localize import choose_from_files
+from onlooker.runs.tune_localization import choose_from_files
 from onlooker.structures import Box, Clip, Prediction, Tube
 from onlooker_papers.videolstm.places import always
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
@@ -83,20 +84,20 @@ def score_places(
 def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:
     """What the model sees in a clip of stored features, with tubes in pixels of the video."""
     clip = samples.clips[index]
-    found = recognizer.classify_windows(*samples.every_crop(index))
+    frame_scores, scores, attention, evidence = recognizer.classify_crops(*samples.every_crop(index))
     sample = read_sample(clip.path, replace(recognizer.data, modality="rgb"))
     seen = Prediction(
         path=clip.path,
         classes=recognizer.classes,
-        frame_scores=found.frame_scores,
-        scores=found.scores,
+        frame_scores=frame_scores,
+        scores=scores,
         times=sample.times,
         indices=sample.indices,
-        attention=found.attention,
+        attention=attention,
         size=sample.size,
-        evidence=found.evidence,
+        evidence=evidence,
     )
-    return recognizer.locate(seen, sample)
+    return localize(seen, sample.frames, recognizer.localization)
 
 
 def _name(clip: Clip) -> str:

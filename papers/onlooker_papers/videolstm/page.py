@@ -16,7 +16,6 @@ from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
 from onlooker.runs import model_spec
 from onlooker.runs.compare import table
-from onlooker.runs.localize import frame_answers
 from onlooker.runs.train import read_curves
 from onlooker.video.flow import to_pixels
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, GROUNDED, MOTION, RGB, modality_of
@@ -304,7 +303,7 @@ def _looks(run: Path, budget: Budget, sides: Sides) -> Iterator[tuple[str, Any]]
     seen = {}
     for spec in GROUNDED:
         recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
-        seen[spec.name] = frame_answers(recognizer, clips.seen_as(modality_of(spec)).frames())
+        seen[spec.name] = recognizer.classify(clips.seen_as(modality_of(spec)).frames()).numpy()[:2]
     for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
         frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention) in seen.items():

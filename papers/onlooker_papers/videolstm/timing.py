@@ -15,9 +15,9 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, joined, load
-from onlooker.runs.localize import ONSETS, Scores, choose_times
+from onlooker.recognizer import Recognizer, load
 from onlooker.runs.memo import fingerprint, memo
+from onlooker.runs.tune_localization import ONSETS, choose_times
 from onlooker.structures import Segment
 from onlooker.training.fit import fit
 from onlooker_papers.videolstm.ablation import TRAINING
@@ -32,7 +32,6 @@ GUESSES = {
     "whole": "the whole clip",
     "motion": "how much moves",
 }
-_AT_ONCE = 50  # clips that are classified together
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,10 @@ def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) ->
         `accuracy`, of whole clips, and the figures of `timing_figures`.
     """
     chosen = choose_times(recognizer, validation.frames(), validation.batch.targets.tolist())
-    answer = joined([recognizer.answer(part) for part in test.frames().split(_AT_ONCE)])
+    answer = recognizer.classify(test.frames())
     assert answer.evidence is not None
     frame_scores = answer.scores.numpy()
-    scores = np.stack([recognizer.judge(of_clip) for of_clip in frame_scores])
+    scores = recognizer.aggregate(frame_scores)
     return {
         "accuracy": float((scores.argmax(1) == test.batch.targets.numpy()).mean()),
         **timing_figures(scores, answer.evidence.numpy(), frame_scores, test, chosen),
@@ -137,9 +136,9 @@ def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) ->
 
 
 def timing_figures(
-    scores: Scores,
+    scores: NDArray[np.float32],
     evidence: NDArray[np.float32],
-    frame_scores: Scores,
+    frame_scores: NDArray[np.float32],
     clips: TargetClips,
     parameters: LocalizationParameters,
 ) -> dict[str, Any]:

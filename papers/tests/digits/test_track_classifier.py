@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig
+from onlooker.data.samples import read_sample
 from onlooker.models.registry import create_model, find_recipe
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits.track_classifier import TrackClassifier
@@ -164,9 +165,11 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
 def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):
     data = DataConfig(frames=5, windows=2, size=32, channels=1, normalization="half")
     recognizer = Recognizer(made(size=32, hidden=8), list("abcd"), data)
-    seen, sample = recognizer.look(make_clip(size=(64, 48), frames=9))
+    path = make_clip(size=(64, 48), frames=9)
+    sample = read_sample(path, data)
+    seen = recognizer.predict_sample(sample, path)
     assert sample.windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
-    assert seen.windows.shape == (9, 2, 4, 2)
+    assert seen.glimpses.shape == (9, 2, 4, 2)
     video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
     height, width = seen.size
     model = recognizer.model
@@ -175,7 +178,7 @@ def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):
         for g in range(2):
             (a, b, x), (c, d, y) = theta[g].tolist()
             corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
-            np.testing.assert_allclose(seen.windows[t, g, 0], corner, atol=1e-3)
+            np.testing.assert_allclose(seen.glimpses[t, g, 0], corner, atol=1e-3)
 
 
 def test_a_saved_run_is_loaded_without_importing_the_papers_first(tmp_path):

@@ -27,12 +27,14 @@ def predict(
     timeline: Annotated[
         Path | None, typer.Option(help="Plot class probabilities against time: .png or .svg, for one clip.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write scores and attention of every sampled frame.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the scores and attention of every frame.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
 ) -> None:
-    """Classify clips: what happens, when and where."""
+    """What happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import predict_clips
 
-    if predict_clips(run, clips, overlay, json, timeline):
+    failed = predict_clips(run, clips, overlay, json, timeline, frames)
+    if failed:
         raise typer.Exit(1)
 
 

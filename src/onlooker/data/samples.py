@@ -1,6 +1,6 @@
 """From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model wants it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.structures import FlowStacks, Frames
+from onlooker.structures import ClipError, FlowStacks, Frames
 from onlooker.video.flow import LIMIT, SIDE, read_flow, stream_flow
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
@@ -114,6 +114,27 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
         parts.append(crop.cut(flow.stacks, config.size))
     pixels, windows = np.concatenate(parts, -1), np.arange(len(frames))[None]
     return Sample(pixels, frames.times, frames.indices, windows, reader.size, frames.pixels, crop)
+
+
+def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
+    """Median frames per second of the samples of some clips; None if no clip can be read or has a duration.
+
+    Args:
+        paths: clips, of which `count` are read.
+        config: how they are sampled.
+        count: maximum number of clips that are read.
+    """
+    sampling: Sampling = AllFrames() if config.windows else EquallySpaced(config.frames)
+    rates = []
+    for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
+        try:
+            times = VideoReader(paths[i]).times
+        except ClipError:
+            continue
+        times = np.unique(times[sampling.indices(len(times))])  # padding repeats the last frame
+        if len(times) > 1:
+            rates.append((len(times) - 1) / (times[-1] - times[0]))
+    return float(np.median(rates)) if rates else None
 
 
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:

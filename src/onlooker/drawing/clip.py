@@ -140,7 +140,7 @@ def _with_attention(frames: Numbered, seen: Prediction, moved: FlowStacks | None
         yield draw_frame(
             pixels, words, float(scores[best]), size,
             attention=_between(seen.attention, *at), strength=strength,
-            windows=_between(seen.windows, *at), point=_between(seen.points, *at),
+            windows=_between(seen.glimpses, *at), point=_between(seen.points, *at),
             motion=None if motion is None else motion(int(before)),
         )  # fmt: skip
 

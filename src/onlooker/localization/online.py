@@ -55,13 +55,15 @@ def update_place(
     Args:
         state: of the previous frame; `PlaceState()` at the first.
         attention: `h w`, sums to one.
-        frame: `H W C`, uint8; boxes are in its pixels.
+        frame: `H W C`, uint8; boxes are in its pixels. The state is reset when the frame size changes.
         parameters: causal ones.
 
     Raises:
         ValueError: parameters that need later frames, or maps and frames that do not match.
     """
     _check(parameters)
+    if state.frame is not None and state.frame.shape != frame.shape:
+        state = PlaceState()
     smoothed = smooth_step(state.attention, attention, parameters.smoothing)
     # Causal motion needs two frames; only the boxes of the second are used.
     frames = np.stack((frame if state.frame is None else state.frame, frame))

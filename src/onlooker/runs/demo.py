@@ -32,7 +32,6 @@ from onlooker.training.fit import fit
 from onlooker.video.write import encode_mp4
 
 # The attentive model first; then the same without attention, and a single-frame model. Equal budget for all.
-_AT_ONCE = 640  # frames that are classified together
 COMPARED = ("alstm", "lstm", "convnet")
 FRAMES = 10
 DATA = DataConfig(frames=FRAMES, size=64, channels=1, normalization="half", translate=0.0, scale=0.0)
@@ -114,11 +113,9 @@ def _evaluate(recognizer: Recognizer, folder: Path, test: Batch) -> dict[str, An
 
 
 def answers(recognizer: Recognizer, video: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Probabilities `B T K` and attention `B T h w` for generated videos `B T 1 H W`, in batches."""
-    parts = [recognizer.classify(part.movedim(2, -1)) for part in video.split(max(1, _AT_ONCE // video.shape[1]))]
-    scores = torch.cat([scores for scores, _ in parts]).numpy()
-    maps = [attention for _, attention in parts if attention is not None]
-    return scores, torch.cat(maps).numpy() if maps else None
+    """Probabilities `B T K` and attention `B T h w` for generated videos `B T 1 H W`."""
+    scores, attention, _ = recognizer.classify(video.movedim(2, -1)).numpy()
+    return scores, attention
 
 
 def _page(

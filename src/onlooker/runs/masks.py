@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.runs.localize import grad_cam_located
+from onlooker.data.samples import read_sample
+from onlooker.localization import localize
+from onlooker.runs.grad_cam import grad_cam_prediction
 from onlooker.localization.boxes import cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
@@ -113,8 +115,9 @@ def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
     """By what points: whether in the silhouette, whether in its box, and the box's IoU; `n 3`, a row a frame."""
-    looked, sample = recognizer.look(clip.path)
-    seen = recognizer.locate(looked, sample)
+    sample = read_sample(clip.path, recognizer.data)
+    looked = recognizer.predict_sample(sample, clip.path)
+    seen = localize(looked, sample.frames, recognizer.localization)
     indices, first = np.unique(seen.indices, return_index=True)
     masks = truth(clip, indices)
     if seen.size != masks.shape[1:]:
@@ -125,13 +128,13 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     height, width = masks.shape[1:]
     found = {
         **_of_maps("attention", "cell", seen, first),
-        **_of_maps("grad_cam", "grad_cam_cell", grad_cam_located(recognizer, looked, sample), first),
+        **_of_maps("grad_cam", "grad_cam_cell", grad_cam_prediction(recognizer, looked, sample), first),
         "center": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
         "frame": _middle(np.tile(np.array([0.0, 0, width, height]), (len(indices), 1))),
         "moving": _moving(VideoReader(clip.path).get(indices).pixels),
     }
-    if recognizer.data.motion_crop and seen.windows is not None:
-        found["window"] = _middle(seen.windows[first, 0][:, (0, 2)].reshape(-1, 4))
+    if recognizer.data.motion_crop and seen.glimpses is not None:
+        found["window"] = _middle(seen.glimpses[first, 0][:, (0, 2)].reshape(-1, 4))
     true = np.stack([_around(mask) for mask in masks[shown]])
     return {
         name: np.stack([*_points_in(points[shown], masks[shown], true), box_iou(boxes[shown], true)], 1)

@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from onlooker.files import read_json, write_json
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips
+from onlooker.data.samples import sample_rate
 from onlooker.data.clips import ClipFrames, ClipCrops, Files, prepare
 from onlooker.files import DiskFullError
 from onlooker.evaluation.metrics import measure, write_scores
@@ -26,7 +28,7 @@ from onlooker.evaluation.report.page import Tone
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.init_from import check_split, initialize
-from onlooker.runs.localize import choose_localization
+from onlooker.runs.tune_localization import choose_localization
 from onlooker.models.registry import configured, resolve_loss
 from onlooker.models.video_model import VideoModel
 from onlooker.drawing.sheet import sheet, write_png
@@ -132,8 +134,12 @@ def train(
         learn = learn.random(training.seed)
     curves = fit(net, learn, choose, data, training, run, None if quiet else model.name)
     recognizer = Recognizer(net, classes, data, training.judged_by)
-    recognizer.localization = choose_localization(recognizer, choose)
+    recognizer.frame_rate = sample_rate([clip.path for clip in split.training], data)
+    recognizer.localization, how = choose_localization(recognizer, choose)
+    if how and not quiet:
+        print(f"localization: {how}", file=sys.stderr)
     _save(recognizer, run / "model")
+    settings["localization"] = {"chosen": how or "defaults", **dataclasses.asdict(recognizer.localization)}
     return _report(run, recognizer, samples.only(split.test), skipped, curves, settings)
 
 
@@ -320,7 +326,7 @@ def _drawn_clips(recognizer: Recognizer, samples: ClipFrames, evaluation: Evalua
         seconds = max(float(seen.times[-1] - seen.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         caption = f"{clip.label} · {clip.path.stem}\nsaid {seen.label}, {100 * seen.score:.0f} %"
-        drawn = draw_clip(small.pixels, seen, recognizer.motion(clip.path, seen.indices))
+        drawn = draw_clip(small.pixels, seen, recognizer.display_flow(clip.path, seen.indices))
         yield drawn, caption, "right" if right[i] else "wrong", fps
 
 
