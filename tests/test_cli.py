@@ -300,7 +300,7 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
 def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     message = fails("train", squares, "--run", run, *TINY)
-    assert f"{run}: holds a run already; go on with it by --resume, or choose another --run" in message
+    assert f"{run}: holds a run already; continue it with --resume, or choose another --run" in message
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()

@@ -13,8 +13,9 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
+from onlooker.runs.evaluate import evaluate
 from onlooker.runs.predict import predict_clips
-from onlooker.runs.train import evaluate, train
+from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
 
@@ -91,7 +92,7 @@ def test_training(tmp_path: Path, whole: list[Path]) -> None:
     for path in good:
         shutil.copy(whole[0], path)
     training = TrainConfig(epochs=1, batch=16, precision="32")
-    measured = train(folder, tmp_path / "run", ModelConfig("convnet"), DATA, training, quiet=True)
+    measured = train_run(folder, tmp_path / "run", ModelConfig("convnet"), DATA, training, quiet=True)
 
     named = {Path(error["path"]) for error in measured["skipped"]}
     assert named == {path for path in files if not usable(path)}

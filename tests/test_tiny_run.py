@@ -13,7 +13,9 @@ from pages import self_contained
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.runs.train import evaluate, read_curves, train
+from onlooker.runs.evaluate import evaluate
+from onlooker.runs.folder import read_curves
+from onlooker.runs.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
@@ -40,7 +42,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=16, channels=1)
     run = tmp_path / "run"
-    measured = train(squares, run, ModelConfig(name="convalstm", hidden=8), data, TINY, quiet=True)
+    measured = train_run(squares, run, ModelConfig(name="convalstm", hidden=8), data, TINY, quiet=True)
     assert json.loads((run / "evaluation.json").read_text(encoding="utf-8")) == measured
     assert set(measured) == KEYS
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
@@ -76,10 +78,10 @@ def test_a_run_that_was_killed_while_reporting_goes_on(
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "_report", killed)
+        patch.setattr(clips, "write_report", killed)
         with pytest.raises(SystemExit):
-            train(squares, run, model, data, TINY, quiet=True)
+            train_run(squares, run, model, data, TINY, quiet=True)
     (run / ".model.part").mkdir()  # what a kill while saving leaves
     (run / ".model.part" / "rest").touch()
-    resumed = train(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)
-    assert resumed == train(squares, tmp_path / "other", model, data, TINY, quiet=True)
+    resumed = train_run(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)
+    assert resumed == train_run(squares, tmp_path / "other", model, data, TINY, quiet=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from onlooker.models.clip_classifier import ClipClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
+    from onlooker.runs.train import TrainedRun, train
     from onlooker.structures import Box, Clip, ClipError, Evaluation, Prediction, Segment, Step, Tube
 
 # The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
@@ -21,13 +22,14 @@ _PUBLIC = {
     "onlooker.models.clip_classifier": ["ClipClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
     "onlooker.recognizer": ["Recognizer", "load"],
+    "onlooker.runs.train": ["TrainedRun", "train"],
     "onlooker.structures": ["Box", "Clip", "ClipError", "Evaluation", "Prediction", "Segment", "Step", "Tube"],
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "Box", "Classifier", "Clip", "ClipClassifier", "ClipError", "Evaluation", "Fused", "Prediction", "Recognizer",
-    "Segment", "Step", "Tube", "__version__", "create_model", "list_models", "load",
+    "Segment", "Step", "TrainedRun", "Tube", "__version__", "create_model", "list_models", "load", "train",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from onlooker.models.clip_classifier import C3D, ClipClassifier, TorchvisionNetw
 from onlooker.models.registry import MODELS, create_model, list_models
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.train import train
+from onlooker.runs.train import train_run
 
 OWN = ["single-frame", "feature-average", "c3d"]
 NETWORKS = [name for name in MODELS if name.startswith("torchvision:")]
@@ -148,7 +148,7 @@ def test_training_prediction_and_report_work_as_with_any_model(tmp_path: Path) -
     data = DataConfig(frames=4, size=16, channels=1)
     run = tmp_path / "run"
     training = TrainConfig(epochs=1, batch=4)
-    measured = train(tmp_path / "clips", run, ModelConfig(name="c3d", hidden=8), data, training, quiet=True)
+    measured = train_run(tmp_path / "clips", run, ModelConfig(name="c3d", hidden=8), data, training, quiet=True)
     assert measured["videos"] == 2
     assert measured["frame_accuracy"] == measured["accuracy"]
     recognizer = load(run, "cpu")

@@ -17,14 +17,14 @@ import pytest
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
-from onlooker.runs import compare as compare_module
-from onlooker.runs.compare import compare, table
-from onlooker.runs.model_spec import ModelSpec, check_specs, parse_specs
-from onlooker.runs.ensemble import choose_weights
-from onlooker_papers.videolstm import on_clips
 from onlooker.ensemble import fuse_scores
 from onlooker.recognizer import load
+from onlooker.runs import compare as compare_module
+from onlooker.runs.compare import compare, table
+from onlooker.runs.ensemble import choose_weights
+from onlooker.runs.model_spec import ModelSpec, check_specs, parse_specs
 from onlooker.structures import Clip
+from onlooker_papers.videolstm import on_clips
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
@@ -228,7 +228,9 @@ def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
     assert [name for name, model in models.items() if model.attention_loss] == ["alstm", "convalstm", "motion"]
     assert [name for name, model in models.items() if model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
     for wanted in ({"attention_loss": True}, {"glimpse": "product"}):
-        with pytest.raises(ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, c3d has; lea"):
+        with pytest.raises(
+            ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, c3d has; lea"
+        ):
             check_specs(*parse_specs("convnet,c3d", SEEN), ModelConfig(**wanted))
 
 
@@ -272,21 +274,33 @@ def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
     specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
     compare(squares, tmp_path, specs, make_splits, (0,), DATA, regularized, jobs=1, model=ModelConfig(hidden=8))
     runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
-    assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {"lstm": 0.0, "alstm": 0.5}
+    assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {
+        "lstm": 0.0,
+        "alstm": 0.5,
+    }
 
 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ("convnet,convlstm:depth", "convlstm:depth is unknown or listed twice; .* each also followed by :rgb, :flow or :both"),
+        (
+            "convnet,convlstm:depth",
+            "convlstm:depth is unknown or listed twice; .* each also followed by :rgb, :flow or :both",
+        ),
         ("convnet,convnet:rgb", "models to compare: convnet is unknown or listed twice"),
         ("motion,motion:both", "models to compare: motion is unknown or listed twice"),
         ("motion:rgb,convnet", "looks at the picture where the flow says, and modality is 'rgb'; give --modality both"),
         ("convnet,ensemble", r"add motion and convlstm:flow to the models, or name its members: ensemble=MODEL\+MODEL"),
         ("motion,convlstm,ensemble", "ensemble takes motion and convlstm:flow: add convlstm:flow to the models"),
         ("convnet,lstm,ensemble=convnet", "ensemble takes convnet; expected two different models or more"),
-        ("convnet,lstm,ensemble=convnet+convnet", "ensemble takes convnet and convnet; expected two different models or more"),
-        ("ensemble,lstm,ensemble=convnet+lstm", r"models to compare: ensemble and ensemble=convnet\+lstm; expected one of them"),
+        (
+            "convnet,lstm,ensemble=convnet+convnet",
+            "ensemble takes convnet and convnet; expected two different models or more",
+        ),
+        (
+            "ensemble,lstm,ensemble=convnet+lstm",
+            r"models to compare: ensemble and ensemble=convnet\+lstm; expected one of them",
+        ),
     ],
 )
 def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:

@@ -10,13 +10,13 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
-from onlooker.runs import ensemble as fuse_module
-from onlooker.runs.train import train
-from onlooker.runs.features import make_features
-from onlooker.runs.ensemble import choose_weights, fuse
-from onlooker.runs.predict import predict_clips
 from onlooker.ensemble import Fused
 from onlooker.recognizer import load
+from onlooker.runs import ensemble as fuse_module
+from onlooker.runs.ensemble import choose_weights, fuse
+from onlooker.runs.features import make_features
+from onlooker.runs.predict import predict_clips
+from onlooker.runs.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
     for name, model, streams in (("rgb", "alstm", "rgb"), ("flow", "convnet", "flow")):
         data = DataConfig(frames=3, size=32, modality=streams)
-        train(squares, folder / name, ModelConfig(model, hidden=8), data, TINY, quiet=True)
+        train_run(squares, folder / name, ModelConfig(model, hidden=8), data, TINY, quiet=True)
     return [folder / "rgb", folder / "flow"]
 
 
@@ -81,11 +81,11 @@ def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"weights are 0.7, 0.7, expected none below 0 and a sum of 1"):
         Fused([one, other], [0.7, 0.7])
     data = DataConfig(frames=4, size=32)
-    train(squares, tmp_path / "longer", ModelConfig("convnet"), data, TINY, quiet=True)
+    train_run(squares, tmp_path / "longer", ModelConfig("convnet"), data, TINY, quiet=True)
     with pytest.raises(ValueError, match="members have other frames: 3 and 4; fuse those that agree"):
         fuse([runs[0], tmp_path / "longer"], tmp_path / "both")
     seeded = TrainConfig(epochs=1, batch=8, precision="32", seed=1)
-    train(squares, tmp_path / "split", ModelConfig("convnet"), DataConfig(frames=3, size=32), seeded, quiet=True)
+    train_run(squares, tmp_path / "split", ModelConfig("convnet"), DataConfig(frames=3, size=32), seeded, quiet=True)
     with pytest.raises(ValueError, match=r"trained on another split than .*rgb; fuse runs of one split"):
         fuse([runs[0], tmp_path / "split"], tmp_path / "both")
     with pytest.raises(FileNotFoundError, match=r"no fused\.json; expected a folder that `onlooker fuse` has written"):
@@ -103,7 +103,7 @@ def test_runs_on_stored_features_are_fused_without_decoding(
         store, data = tmp_path / f"store-{streams}", DataConfig(frames=3, size=16, modality=streams)
         make_features([clip.path for clip in find_clips(squares)], store, "conv4", data, pretrained=False, quiet=True)
         runs.append(tmp_path / streams)
-        train(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
+        train_run(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
     monkeypatch.setattr(fuse_module, "read_clips", never)
     measured = fuse(runs, tmp_path / "both")
     alone = [json.loads((run / "evaluation.json").read_text())["accuracy"] for run in runs]

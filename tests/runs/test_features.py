@@ -20,11 +20,20 @@ from onlooker.data.samples import read_sample
 from onlooker.data.split import Split
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
-from onlooker.runs import train as clips_module
-from onlooker.runs.train import evaluate, train
-from onlooker.runs.features import make_features, open_stores, stored_clips, stored_settings, use_encoders, weights_digest
 from onlooker.models.registry import configured
 from onlooker.recognizer import load
+from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import train as clips_module
+from onlooker.runs.evaluate import evaluate
+from onlooker.runs.features import (
+    make_features,
+    open_stores,
+    stored_clips,
+    stored_settings,
+    use_encoders,
+    weights_digest,
+)
+from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
 DATA = DataConfig(frames=4, size=16, channels=1)
@@ -52,7 +61,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
+    train_run(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
     return folder
 
 
@@ -163,8 +172,10 @@ def test_no_clip_is_decoded_to_learn(
 
     monkeypatch.setattr(extraction, "samples", never)
     monkeypatch.setattr(clips_module, "read_clips", never)
-    monkeypatch.setattr(clips_module, "_drawn_clips", lambda *_: [(np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0)])
-    train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
+    monkeypatch.setattr(
+        evaluate_module, "_drawn_clips", lambda *_: [(np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0)]
+    )
+    train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
 
 
 def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
@@ -174,10 +185,10 @@ def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips_module, "_report", killed)
+        patch.setattr(clips_module, "write_report", killed)
         with pytest.raises(SystemExit):
-            train(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
-    resumed = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+            train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
+    resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
     assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
 
 
@@ -189,14 +200,14 @@ def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, sto
     shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
     split = Split(*(tuple(c for c in find_clips(squares) if c.path.stem == stem) for stem in ("00", "01", "02")))
     split = Split.from_dict(split.to_dict(squares), folder)
-    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=[mine])
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=[mine])
     assert figures["skipped"] == []
     assert {f.name: f.read_bytes() for f in (mine / "maps").iterdir()} == {
         f.name: f.read_bytes() for f in (store / "maps").iterdir()
     }
     (folder / "up" / "00.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
-        train(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
+        train_run(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
 
 
 def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path) -> None:
@@ -216,7 +227,7 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
 def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
     windowed = replace(DATA, frames=3, windows=4)
     make(squares, tmp_path / "store", every=True)
-    measured = train(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
+    measured = train_run(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
     recognizer = load(tmp_path / "run")
     assert (recognizer.data.windows, recognizer.data.frames) == (4, 3)
     test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
@@ -244,7 +255,7 @@ def test_motion_learns_from_a_store_of_the_picture_and_one_of_the_flow(
     squares: Path, streams: dict[str, Path], tmp_path: Path
 ) -> None:
     motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, windows=4)
-    measured = train(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
+    measured = train_run(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
     recognizer = load(tmp_path / "run")
     d = recognizer.data
     assert (d.modality, d.flow_length, d.in_channels, d.frames, d.windows) == ("both", 2, 1 + 4, 3, 4)
@@ -258,7 +269,7 @@ def test_motion_learns_from_a_store_of_the_picture_and_one_of_the_flow(
     np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
     assert stored.scores.std() > 1e-3
     assert seen[0].attention is not None
-    again = train(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+    again = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
     assert again == measured
 
 
@@ -268,14 +279,16 @@ def test_stores_that_do_not_fit_each_other(
     flow, rgb = streams.values()
     with pytest.raises(ValueError, match="stores of rgb, rgb; expected one store, or one of rgb and one of fl"):
         open_stores([rgb, store])
-    with pytest.raises(ValueError, match=r"flow: a store made with frames every \(that of rgb: 4\); make both with the same"):
+    with pytest.raises(
+        ValueError, match=r"flow: a store made with frames every \(that of rgb: 4\); make both with the same"
+    ):
         open_stores([flow, store])
     with pytest.raises(ValueError, match=r"made with modality both \(asked for: rgb\)"):
         stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"modality"})
     with pytest.raises(ValueError, match="modality is 'rgb'; give --modality both, or the stored features of each"):
-        train(squares, tmp_path / "one", ModelConfig("motion"), DATA, TINY, quiet=True, features=[rgb])
+        train_run(squares, tmp_path / "one", ModelConfig("motion"), DATA, TINY, quiet=True, features=[rgb])
     with pytest.raises(ValueError, match=r"two stores are for a model with two encoders \(motion\); give the others"):
-        train(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
+        train_run(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
 
 
 def test_settings_that_contradict_the_store(store: Path) -> None:
@@ -284,7 +297,9 @@ def test_settings_that_contradict_the_store(store: Path) -> None:
     assert (model.name, model.encoder, data.frames, data.translate) == ("lstm", "conv4", 4, 0)
     with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
         stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
-    with pytest.raises(ValueError, match="features cannot be augmented: leave out --hflip, or train without --features"):
+    with pytest.raises(
+        ValueError, match="features cannot be augmented: leave out --hflip, or train without --features"
+    ):
         stored_settings([opened], ModelConfig(), DataConfig(hflip=True), {"hflip", "frames"})
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from onlooker import recognizer as recognizing
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
-from onlooker.runs import tune_localization
-from onlooker.runs.localize import localize_clips
-from onlooker.runs.tune_localization import ONSETS, choose_from_files, choose_localization, choose_times
 from onlooker.localization.maps import FOREGROUNDS
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker import recognizer as recognizing
 from onlooker.recognizer import Classification, Recognizer, load
+from onlooker.runs import tune_localization
+from onlooker.runs.localize import localize_clips
+from onlooker.runs.tune_localization import ONSETS, choose_from_files, choose_localization, choose_times
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
@@ -64,7 +64,8 @@ def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Ma
     assert 0 < video["score"] < 1, "how sure it is of what it does not box"
     assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "all", min_score=0.0) == []
     bars = [
-        np.stack([pixels[-1] for _, _, pixels in VideoReader(tmp_path / name / "a.mp4")]).max() for name in ("out", "all")
+        np.stack([pixels[-1] for _, _, pixels in VideoReader(tmp_path / name / "a.mp4")]).max()
+        for name in ("out", "all")
     ]
     assert bars[0] < bars[1], "nor is the bar of time bright"
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.files import read_json
 from onlooker.data.split import make_splits
-from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import ModelSpec
-from onlooker.runs.recorded import add_results
-from onlooker.runs.masks import NOT_BLACK, mean_places, read_truth, score_places
+from onlooker.files import read_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
+from onlooker.runs.compare import compare
+from onlooker.runs.masks import NOT_BLACK, mean_places, read_truth, score_places
+from onlooker.runs.model_spec import ModelSpec
+from onlooker.runs.recorded import add_results
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 

@@ -108,9 +108,7 @@ def gpu() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("visible", "names"), [(None, {"0", "1"}), ("5,7", {"5", "7"})])
-def test_processes_are_spread_over_gpus(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, names: set[str]
-) -> None:
+def test_processes_are_spread_over_gpus(monkeypatch: pytest.MonkeyPatch, visible: str | None, names: set[str]) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from onlooker.config import DataConfig
-from onlooker.runs.predict import predict_clips
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
+from onlooker.runs.predict import predict_clips
 
 Make = Callable[..., Path]
 

@@ -1,6 +1,7 @@
 """Training touches no file that is not its own, and no clip tests what it has taught."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
-from onlooker.data.split import make_splits, split_clips
-from onlooker.runs import train as clips_module
-from onlooker.runs.train import evaluate, train
-from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import ModelSpec
+from onlooker.data.split import make_splits, split_clips, split_without_test
+from onlooker.export import export_run
+from onlooker.files import NotWritableError
 from onlooker.recognizer import load
+from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import train as clips_module
+from onlooker.runs.compare import compare
+from onlooker.runs.evaluate import evaluate
+from onlooker.runs.model_spec import ModelSpec
+from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker.training.fit import CurvesFile
 from onlooker.video.write import write
@@ -36,7 +42,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(squares, folder, MODEL, DATA, TINY, quiet=True)
+    train_run(squares, folder, MODEL, DATA, TINY, quiet=True)
     return folder
 
 
@@ -44,8 +50,8 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     mine = tmp_path / "model" / "mine.txt"
     mine.parent.mkdir()
     mine.write_text("precious", encoding="utf-8")
-    with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder by --run"):
-        train(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
+    with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder with --run"):
+        train_run(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
     assert mine.read_text(encoding="utf-8") == "precious"
 
 
@@ -53,7 +59,7 @@ def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windowed, three = replace(DATA, windows=2), replace(TINY, epochs=3, patience=0)
-    train(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
+    train_run(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
 
     class KilledError(Exception):
         pass
@@ -68,8 +74,8 @@ def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
     with monkeypatch.context() as patch:
         patch.setattr(CurvesFile, "on_train_epoch_end", kill)
         with pytest.raises(KilledError):
-            train(squares, tmp_path / "cut", MODEL, windowed, three, quiet=True)
-    train(squares, tmp_path / "cut", MODEL, windowed, three, resume=True, quiet=True)
+            train_run(squares, tmp_path / "cut", MODEL, windowed, three, quiet=True)
+    train_run(squares, tmp_path / "cut", MODEL, windowed, three, resume=True, quiet=True)
     curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
     assert np.array_equal(*curves)
     page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
@@ -80,7 +86,7 @@ def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> N
     folder = moving_squares.make_set(tmp_path / "squares", clips=3)
     (folder / "up" / "broken.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"broken\.mp4: zero bytes"):
-        train(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
+        train_run(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
 
 
 def test_clips_that_taught_do_not_test(run: Path, squares: Path) -> None:
@@ -105,7 +111,7 @@ def test_nothing_new_to_test_on(run: Path, squares: Path, tmp_path: Path) -> Non
     for name in (clip["path"] for clip in split["training"]):
         if name.startswith("up/"):
             (tmp_path / "known" / name).symlink_to(squares / name)
-    with pytest.raises(ClipError, match="the model has learned from all of these clips"):
+    with pytest.raises(ClipError, match="the model was trained on all of these clips"):
         evaluate(run, tmp_path / "known")
 
 
@@ -116,7 +122,14 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
     rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
     (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
     figures = compare(
-        folder, tmp_path / "out", [ModelSpec("convnet")], lambda c: make_splits(c, leave_out=True), [0], DATA, TINY, jobs=1
+        folder,
+        tmp_path / "out",
+        [ModelSpec("convnet")],
+        lambda c: make_splits(c, leave_out=True),
+        [0],
+        DATA,
+        TINY,
+        jobs=1,
     )
     assert figures["splits"] == 4
     assert figures["test_videos"] == 15
@@ -127,7 +140,7 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
 def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=32, modality="flow", translate=0.0, scale=0.0)
     training = TrainConfig(epochs=15, batch=4, lr=3e-3, precision="32")
-    figures = train(squares, tmp_path / "run", MODEL, data, training, quiet=True)
+    figures = train_run(squares, tmp_path / "run", MODEL, data, training, quiet=True)
     assert figures["accuracy"] == 1
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -135,7 +148,7 @@ def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path
 def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=32, modality="both")
     model = ModelConfig("motion", hidden=8)
-    figures = train(squares, tmp_path / "run", model, data, TINY, quiet=True)
+    figures = train_run(squares, tmp_path / "run", model, data, TINY, quiet=True)
     assert figures["videos"] == 4
     clip = next(squares.glob("*/*.mp4"))
     recognizer = load(tmp_path / "run")
@@ -143,15 +156,17 @@ def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path)
     assert seen.attention is not None
     assert seen.attention.shape == (4, 4, 4)
     assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
-    with pytest.raises(ValueError, match="motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"):
-        train(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
+    with pytest.raises(
+        ValueError, match="motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"
+    ):
+        train_run(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
 
 
 def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares", clips=4)
     write(folder / "up" / "still.mp4", np.zeros((1, 32, 32, 3), np.uint8), fps=10)
     data = DataConfig(frames=3, size=32, modality="flow")
-    figures = train(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
+    figures = train_run(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
     assert "one frame has no motion" in figures["skipped"][0]["found"]
 
@@ -164,10 +179,10 @@ def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips_module, "_report", killed)
+        patch.setattr(clips_module, "write_report", killed)
         with pytest.raises(SystemExit):
-            train(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
-    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
+            train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken.mp4"]
 
 
@@ -176,6 +191,80 @@ def test_a_split_with_a_broken_clip_goes_on_without_it(tmp_path: Path) -> None:
     split = split_clips(find_clips(folder))
     gone = split.training[0].path
     gone.write_bytes(b"")
-    figures = train(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True)
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True)
     assert [Path(error["path"]) for error in figures["skipped"]] == [gone]
     assert figures["videos"] == len(split.test)
+
+
+def test_a_run_travels_without_its_clips(run: Path, tmp_path: Path) -> None:
+    """On another machine, where the clips are not: only the run's own test clips are needed to test it again."""
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+    (moved / "config.json").write_text(json.dumps({**config, "clips": str(tmp_path / "gone")}), encoding="utf-8")
+    new = moving_squares.make_set(tmp_path / "new", clips=2, seed=7)
+    assert load(moved).predict(new / "up" / "00.mp4").scores.shape == (4,)
+    assert evaluate(moved, new)["videos"] == 8
+    assert export_run(moved, tmp_path / "export", clips=new)["tested"]["clips"] == 8
+    with pytest.raises(ClipError, match="not found; the split of the run names it; restore it, or train again"):
+        evaluate(moved)
+
+
+def test_copies_of_training_clips_are_recognized_by_their_content(run: Path, squares: Path, tmp_path: Path) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    for number, clip in enumerate([*split["training"], *split["validation"]]):
+        copy = tmp_path / "copies" / clip["label"] / f"other-name-{number}.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(squares / clip["path"], copy)
+    with pytest.raises(ClipError, match="the model was trained on all of these clips; give clips that are new to it"):
+        evaluate(run, tmp_path / "copies")
+    shutil.copytree(squares, tmp_path / "whole")
+    figures = evaluate(run, tmp_path / "whole")
+    assert figures["videos"] == len(split["test"])
+    assert {error["found"] for error in figures["skipped"]} == {"the model was trained on it"}
+
+
+def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
+    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(*_: Any, **__: Any) -> Any:
+        raise AssertionError("reads clips")
+
+    def refuses(folder: Path, remedy: str) -> None:
+        raise NotWritableError(f"{folder}: cannot be written to (Read-only file system); {remedy}")
+
+    for module in (clips_module, evaluate_module):
+        monkeypatch.setattr(module, "read_clips", reads)
+        monkeypatch.setattr(module, "check_writable", refuses)
+    with pytest.raises(NotWritableError, match=r"new: cannot be written to \(.*\); choose another folder with --run"):
+        train_run(squares, tmp_path / "new", MODEL, DATA, TINY, quiet=True)
+    with pytest.raises(NotWritableError, match=r"run: cannot be written to \(.*\); copy the run to a folder that can"):
+        evaluate(run)
+
+
+def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(run, tmp_path / "old"))
+    config = json.loads((old / "config.json").read_text(encoding="utf-8"))
+    del config["initialized"]
+    (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"old: written by another version of onlooker \('initialized'\); train again"):
+        evaluate(old)
+
+
+def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
+    split = split_without_test(find_clips(squares))
+    assert train_run(squares, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True) == {}
+    assert load(tmp_path / "run").predict(next(squares.glob("*/*.mp4"))).label
+    with pytest.raises(ClipError, match="trained on all clips, none is left for testing; give new clips with --clips"):
+        evaluate(tmp_path / "run")
+
+
+def test_training_from_python(squares: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"model": "convnet", "frames": 3, "size": 16, "channels": 1, "epochs": 1, "batch": 8}
+    trained = onlooker.train(str(squares), run=tmp_path / "run", quiet=True, precision="32", **settings)
+    assert trained.path == tmp_path / "run"
+    assert trained.figures == json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
+    share = f"{100 * trained.figures['accuracy']:.1f} % of {trained.figures['videos']} test videos"
+    assert str(trained) == f"{trained.path}: {share} classified correctly (majority-class baseline 25.0 %)"
+    assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
+    with pytest.raises(TypeError, match="train has no setting epoch; it has aggregation, attention_loss"):
+        onlooker.train(squares, epoch=3)

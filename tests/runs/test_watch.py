@@ -124,7 +124,9 @@ def test_events_begin_and_end_in_lines_of_their_own(monkeypatch: pytest.MonkeyPa
         for t in range(19)
         for name, each in happening.items()
     ]
-    monkeypatch.setattr("onlooker.runs.watch.load", lambda _: SimpleNamespace(watch=lambda *_: iter(told), frame_rate=None))
+    monkeypatch.setattr(
+        "onlooker.runs.watch.load", lambda _: SimpleNamespace(watch=lambda *_: iter(told), frame_rate=None)
+    )
     said = "    {:.2f} s  clap [now]   75.0 %  {:9}  {}".format
     lines = watch(tmp_path, *happening).stdout.splitlines()
     assert [line for line in lines if line.endswith("door")] == [

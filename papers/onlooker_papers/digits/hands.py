@@ -11,8 +11,8 @@ from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import find_clips
 from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
+from onlooker.runs.evaluate import read_clips
 from onlooker.runs.memo import memo
-from onlooker.runs.train import read_clips
 from onlooker.structures import Clip
 from onlooker_papers.digits.models import DigitModel, settings_of, train
 from onlooker_papers.digits.pretraining import SIZE

@@ -26,9 +26,10 @@ from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
 from onlooker.recognizer import Recognizer, load
+from onlooker.runs.evaluate import read_clips
 from onlooker.runs.grad_cam import frame_grad_cam
 from onlooker.runs.memo import memo
-from onlooker.runs.train import read_clips, train
+from onlooker.runs.train import train_run
 from onlooker.runs.tune_localization import choose_places
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
@@ -107,7 +108,7 @@ def _train(run: Path, budget: Budget, how: TrainConfig) -> dict[str, Any]:
     if not clips.exists():
         write_set(clips, budget.clips, figures=StickFigures(people=budget.people), actions=budget.actions)
     started = time.process_time()
-    measured = train(clips, training, MODEL, DATA, how, resume=(training / "config.json").exists())
+    measured = train_run(clips, training, MODEL, DATA, how, resume=(training / "config.json").exists())
     minutes = (time.process_time() - started) / 60
     kept = ("videos", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy", "majority_share")
     return {

@@ -24,8 +24,9 @@ from onlooker.files import read_json, write_json
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import make_store, open_stores, stored_clips
+from onlooker.runs.folder import read_curves
 from onlooker.runs.memo import check_settings, memo
-from onlooker.runs.train import read_curves, train
+from onlooker.runs.train import train_run
 from onlooker.video.reader import read
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
@@ -217,7 +218,7 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     folder, features = run / "models" / name, run / "features"
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
     how = budget.data, budget.training
-    measured = train(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
+    measured = train_run(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
     recognizer = load(folder)
     # Without the clips that cannot be read.
     split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)

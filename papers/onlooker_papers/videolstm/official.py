@@ -15,9 +15,10 @@ from onlooker.files import write_json
 from onlooker.runs.ensemble import fuse
 from onlooker.runs.features import make_features
 from onlooker.runs.memo import fingerprint, memo
-from onlooker.runs.train import train
+from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.videolstm.init_from import init_from
 from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
     FUSED,
@@ -190,13 +191,14 @@ class _Runs:
         data = DataConfig(frames=budget.frames, windows=budget.windows)
         begin = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
         begins = {"init_from": {each.name: fingerprint(each) for each in begin}} if begin else {}
+        start = init_from(begin, self.root, stores) if begin else None
 
         def compute() -> dict[str, Any]:
             # Killed before its settings were written, a run holds nothing that was learned.
             if not (run / "config.json").exists():
                 shutil.rmtree(run, ignore_errors=True)
             settings = (config, data, budget.training, self.clips)
-            return train(self.root, run, *settings, True, quiet=self.quiet, features=stores, init_from=begin)
+            return train_run(self.root, run, *settings, True, quiet=self.quiet, features=stores, initialize=start)
 
         return self._cell(run, {"model": config.to_dict(), **begins}, compute)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Page, percent
-from onlooker.runs.train import read_curves
+from onlooker.runs.folder import read_curves
 from onlooker_papers.videolstm.official_budget import BOTH, CITED_VIDEO_MAP_20, MOTION, SINGLE, Budget, OfficialSet
 from onlooker_papers.videolstm.places import BASELINES
 

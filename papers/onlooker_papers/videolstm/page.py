@@ -16,7 +16,7 @@ from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
 from onlooker.runs import model_spec
 from onlooker.runs.compare import table
-from onlooker.runs.train import read_curves
+from onlooker.runs.folder import read_curves
 from onlooker.video.flow import to_pixels
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, GROUNDED, MOTION, RGB, modality_of
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget

@@ -124,7 +124,7 @@ def test_motion_begins_with_the_runs_of_its_split(done: Path) -> None:
     settings = json.loads((split / "motion.json").read_text(encoding="utf-8"))["settings"]
     assert settings["init_from"] == weights
     config = json.loads((split / MOTION / "config.json").read_text(encoding="utf-8"))
-    assert config["init_from"] == {str(split / name): found for name, found in weights.items()}
+    assert config["initialized"] == weights
     others = [json.loads((split / f"{name}.json").read_text(encoding="utf-8"))["settings"] for name in NAMES - {MOTION}]
     assert not any("init_from" in each for each in others)
 

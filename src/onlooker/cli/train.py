@@ -51,14 +51,6 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    init_from: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Start with the weights of this run. The model motion takes two of the same split: convalstm on RGB "
-            "and convlstm on flow.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -69,10 +61,10 @@ def train(
     are in the same split.
     """
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.runs.train import train as train_on
+    from onlooker.runs.train import train_run
 
     run = run or default_run(clips, model.name)
-    if (folds or leave_one_out) and (unused := [*_given(features=features, init_from=init_from, strict=strict)]):
+    if (folds or leave_one_out) and (unused := [*_given(features=features, strict=strict)]):
         raise ValueError(f"{' and '.join(unused)} cannot be used with --folds or --leave-one-out; leave it out")
     if resume and not (folds or leave_one_out):
         _check_resumed(context, run, {"model": model, "data": data, "training": training})
@@ -100,7 +92,7 @@ def train(
         return
     clips_or_set = clips if resume else read_set(clips, published)
     with stoppable(resume_hint()):
-        measured = train_on(
+        measured = train_run(
             clips_or_set,
             run,
             model,
@@ -110,7 +102,6 @@ def train(
             resume,
             strict,
             features=features or (),
-            init_from=init_from or (),
         )
     _say(measured, run)
 
@@ -169,7 +160,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy per video and per frame, confusions and calibration, and write a report."""
     from onlooker.data.sets import read_set, set_name
-    from onlooker.runs.train import evaluate as evaluate_run
+    from onlooker.runs.evaluate import evaluate as evaluate_run
 
     if published.set and clips is None:
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")

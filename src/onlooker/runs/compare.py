@@ -14,22 +14,21 @@ from rich.progress import track
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.files import read_json, write_json
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits, few_of_each
-from onlooker.evaluation.report import Page
-from onlooker.evaluation.results import cores
-from onlooker.evaluation.report import percent
-from onlooker.runs.memo import fingerprint
-from onlooker.runs.train import read_clips, train
-from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
-from onlooker.runs.ensemble import fuse
-from onlooker.runs.parallel import run_parallel
-from onlooker.runs.masks import BASELINES, Truth, mean_places, read_truth, score_places
-from onlooker.models.registry import configured
 from onlooker.drawing.plots import side_by_side, to_svg
+from onlooker.evaluation.report import Page, percent
+from onlooker.evaluation.results import cores
+from onlooker.files import read_json, write_json
+from onlooker.models.registry import configured
 from onlooker.recognizer import load, resolve_normalization
-from onlooker.structures import ClipError
+from onlooker.runs.ensemble import fuse
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.masks import BASELINES, Truth, mean_places, read_truth, score_places
+from onlooker.runs.memo import fingerprint
+from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
+from onlooker.runs.parallel import run_parallel
+from onlooker.runs.train import train_run
 
 _GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
     "model": ModelConfig,
@@ -72,7 +71,7 @@ class Cell:
 
     def compute(self, folder: Path, out: Path) -> dict[str, Any]:
         """Train it, or go on where it was cut off."""
-        return train(
+        return train_run(
             folder, out / self.name, self.model, self.data, self.training, self.split, resume=True, quiet=True
         )
 
@@ -133,7 +132,7 @@ def compare(
     members: Sequence[ModelSpec] = (),
     silhouettes: str | None = None,
     clips_a_class: int = 0,
-    model: ModelConfig = ModelConfig(),
+    model: ModelConfig | None = None,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; a cell that is done is not computed again.
 
@@ -147,15 +146,15 @@ def compare(
         splits: by name, such as official ones, or what makes them from the clips that can be read. Each seed's accuracy
             counts the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training: settings, the same for all models but for their streams; the attention_regularization is that of models that
-            attend.
+        data, training: settings of all models, but for the modality; the attention_regularization is that of models
+            that attend.
         jobs: trainings in parallel; None: `default_jobs`.
         members: those of the models that form an ensemble, for each seed and split with weights chosen on validation
             clips: one more row, without training. None: no such row.
         silhouettes: of what is to be found in the clips, see `silhouettes.read_truth`: where models looked is scored by
             them. None: it is not.
         clips_a_class: at most so many of each class take part; 0: all.
-        model: settings of all models.
+        model: settings of all models; None: the defaults.
 
     Returns:
         `accuracy`: by model, the mean over seeds; `spread`: their standard deviation; `frame_accuracy`; `per_seed`;
@@ -167,11 +166,15 @@ def compare(
         ValueError: no model of a name, a model twice, a member that is not among the models, a penalty where none
             attends, or a cell that was made with other settings.
     """
+    model = model or ModelConfig()
     check_specs(models, members, model)
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     if training.attention_regularization and not any(_penalty(spec, training) for spec in models):
-        raise ValueError(f"attention_regularization is {training.attention_regularization}, and none of the models attends; leave it out")
+        raise ValueError(
+            f"attention_regularization is {training.attention_regularization}, and none of the models attends; "
+            "leave it out"
+        )
     if isinstance(clips, Path):
         clips = read_set(clips) if callable(splits) else ClipSet(clips, {})
     found, folder = clips, clips.root
@@ -193,7 +196,14 @@ def compare(
     whole = {name: split.without(unreadable) for name, split in given.items()}
     splits = splits(samples.clips) if callable(splits) else whole
     cells = [
-        Cell(spec, each, config, replace(training, seed=seed, attention_regularization=_penalty(spec, training)), name, split)
+        Cell(
+            spec,
+            each,
+            config,
+            replace(training, seed=seed, attention_regularization=_penalty(spec, training)),
+            name,
+            split,
+        )
         for spec, each, config in zip(models, models_of, seen, strict=True)
         for seed in seeds
         for name, split in splits.items()
@@ -243,7 +253,9 @@ def _ensemble_weights(out: Path, members: Sequence[ModelSpec], cells: Sequence[E
     return {spec.name: weight for spec, weight in zip(members, means, strict=True)}
 
 
-def _compute_all(cells: Sequence[Cell], together: Sequence[EnsembleCell], folder: Path, out: Path, jobs: int | None) -> None:
+def _compute_all(
+    cells: Sequence[Cell], together: Sequence[EnsembleCell], folder: Path, out: Path, jobs: int | None
+) -> None:
     """What is not there yet, once all that is there is known to be what is asked for."""
     kinds: dict[str, Sequence[Cell | EnsembleCell]] = {"training": cells, "ensembles": together}
     for cell in chain(*kinds.values()):
@@ -350,7 +362,9 @@ def _page(
     page.table(rows, columns, "Means over seeds; every model saw the same clips, in the same number of epochs at most.")
     if weights := results["ensemble_weights"]:
         shares = ", ".join(f"{percent(weight, 0)} {member}" for member, weight in weights.items())
-        page.text(f"ensemble: the scores of trained models, averaged with weights chosen on validation clips ({shares}).")
+        page.text(
+            f"ensemble: the scores of trained models, averaged with weights chosen on validation clips ({shares})."
+        )
     page.figure(
         to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "A dot for each seed."
     )

@@ -11,22 +11,21 @@ from rich.console import Console
 from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.files import read_json, write_json
 from onlooker.data.digits import Sides, split_digits
 from onlooker.data.generated import DigitPairs
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
-from onlooker.evaluation.metrics import measure
+from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.detection import peak_in_box, uniform_in_box
-from onlooker.evaluation.report import Page, Tone
+from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.report import Page, Tone, percent
 from onlooker.evaluation.results import write_results
-from onlooker.evaluation.report import percent
-from onlooker.runs.train import read_curves
+from onlooker.files import read_json, write_json
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import count_parameters
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
-from onlooker.drawing.sheet import sheet, write_png
 from onlooker.recognizer import Recognizer, load
+from onlooker.runs.folder import read_curves
 from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker.video.write import encode_mp4

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.files import read_json, write_json
-from onlooker.data.split import Split, require_clips
 from onlooker.data.clips import ClipFrames
-from onlooker.evaluation.metrics import measure, write_scores
-from onlooker.runs.train import read_clips
-from onlooker.runs.features import open_stores, stored_clips
+from onlooker.data.split import Split, require_clips
 from onlooker.ensemble import Fused, fuse_scores
+from onlooker.evaluation.metrics import measure, write_scores
+from onlooker.files import read_json, write_json
 from onlooker.recognizer import Recognizer, load
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.features import open_stores, stored_clips
 from onlooker.structures import Clip, ClipError, Evaluation
 
 _STEPS = 20  # of a weight between 0 and 1

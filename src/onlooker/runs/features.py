@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data import extract as extraction
+from onlooker.data.clips import ClipCrops, ClipFrames, require_readable
 from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, Origin, load_maps
 from onlooker.data.sets import read_set
-from onlooker.data.clips import require_readable, ClipFrames, ClipCrops
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.paired import Paired

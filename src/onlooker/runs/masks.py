@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
-from onlooker.runs.grad_cam import grad_cam_prediction
 from onlooker.localization.boxes import cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer
+from onlooker.runs.grad_cam import grad_cam_prediction
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 

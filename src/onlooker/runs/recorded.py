@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.files import read_json
 from onlooker.evaluation.results import write_results
+from onlooker.files import read_json
 from onlooker.runs.model_spec import ENSEMBLE
 
 # Of a comparison: what has a value for each model, and what all its models share.

@@ -11,8 +11,8 @@ from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.classifier import Classifier
-from onlooker.models.initialize import initialize_motion
 from onlooker.models.registry import create_model
+from onlooker_papers.videolstm.initialize import initialize_motion
 
 CLASSES, HIDDEN, SIZE, FIELDS = 3, 5, 16, 2
 FLOW = 2 * FIELDS

@@ -1,0 +1,161 @@
+"""`motion` starts from the weights of its two streams, if they were trained on the same clips."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import pytest
+import torch
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.recognizer import load
+from onlooker.runs.features import make_features
+from onlooker.runs.memo import fingerprint
+from onlooker.runs.train import train_run
+from onlooker_papers.videolstm.init_from import init_from
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+BOTH = replace(DATA, modality="both")
+BRIEF = TrainConfig(epochs=1, batch=8, precision="32")
+STILL = replace(BRIEF, lr=1e-30)  # which moves no weight
+MOTION = ModelConfig("motion", hidden=6)
+MODELS = {"rgb": ModelConfig("convalstm", hidden=6), "flow": ModelConfig("convlstm", hidden=6)}
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=4)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str, Path]:
+    """A run on each modality, from pixels."""
+    folder = tmp_path_factory.mktemp("runs")
+    train_run(squares, folder / "rgb", MODELS["rgb"], DATA, BRIEF, quiet=True)
+    train_run(squares, folder / "flow", MODELS["flow"], replace(DATA, modality="flow"), BRIEF, quiet=True)
+    return {modality: folder / modality for modality in MODELS}
+
+
+def parameters(part: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().cpu() for name, parameter in part.named_parameters()}
+
+
+def check_weights(run: Path, rgb: Path, flow: Path) -> None:
+    """The weights of a motion run whose training moved nothing are those of its two runs."""
+    model, picture, moved = (load(each, device="cpu").model for each in (run, rgb, flow))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "picture": (model.encoder.picture, picture.encoder),  # type: ignore[union-attr]
+        "flow": (model.encoder.flow, moved.encoder),  # type: ignore[union-attr]
+        "attention": (model.cell.attention, picture.cell.attention),  # type: ignore[union-attr, operator]
+        "upper": (model.cell.upper, picture.cell.cell),  # type: ignore[union-attr, operator]
+        "head": (model.head, picture.head),
+    }
+    for name, (mine, source) in pairs.items():
+        found, expected = parameters(mine), parameters(source)
+        assert found.keys() == expected.keys()
+        for key in found:
+            torch.testing.assert_close(found[key], expected[key], rtol=0, atol=1e-20, msg=f"{name} {key}")
+    lower = model.cell.lower.from_hidden.weight.cpu()  # type: ignore[union-attr, operator]
+    middle = moved.cell.from_hidden.weight[:, :, 1:2, 1:2]  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(lower, middle, rtol=0, atol=1e-20)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, squares: Path, runs: dict[str, Path]) -> Path:
+    """A motion run from pixels; the run on flow is given first."""
+    run = tmp_path_factory.mktemp("begun") / "motion"
+    start = init_from([runs["flow"], runs["rgb"]], squares)
+    train_run(squares, run, MOTION, BOTH, STILL, quiet=True, initialize=start)
+    return run
+
+
+def test_motion_starts_from_both_runs_in_any_order(begun: Path, runs: dict[str, Path]) -> None:
+    check_weights(begun, **runs)
+    config = json.loads((begun / "config.json").read_text(encoding="utf-8"))
+    assert config["initialized"] == {run.name: fingerprint(run) for run in runs.values()}
+    alone = json.loads((runs["rgb"] / "config.json").read_text(encoding="utf-8"))
+    assert alone["initialized"] == {}
+
+
+def test_an_interrupted_run_continues_with_the_same_first_weights_or_not_at_all(
+    begun: Path, squares: Path, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run, rgb = (Path(shutil.copytree(each, tmp_path / each.name)) for each in (begun, runs["rgb"]))
+    # Before its first checkpoint, when only the two runs hold the weights.
+    for name in ("model", "checkpoints"):
+        shutil.rmtree(run / name)
+    resumed: dict[str, Any] = {"quiet": True, "resume": True}
+    start = init_from([rgb, runs["flow"]], squares)
+    train_run(squares, run, MOTION, BOTH, STILL, **resumed, initialize=start)
+    check_weights(run, **runs)
+    assert (run / "evaluation.json").read_bytes() == (begun / "evaluation.json").read_bytes()
+    with pytest.raises(ValueError, match=r"motion: its training started from .*, this one from random weights; give"):
+        train_run(squares, run, MOTION, BOTH, STILL, **resumed)
+    other = load(rgb, device="cpu").model
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    other.save_pretrained(rgb / "model")
+    with pytest.raises(ValueError, match=r"motion: its training started from .*; give the same initial weights, or"):
+        train_run(squares, run, MOTION, BOTH, STILL, **resumed, initialize=start)
+
+
+def test_motion_starts_from_runs_on_stored_features(squares: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    stores, made = {name: tmp_path / f"store-{name}" for name in runs}, {name: tmp_path / name for name in runs}
+    for modality, model in MODELS.items():
+        data = replace(DATA, modality=modality)  # type: ignore[arg-type] # one of the three
+        make_features(squares, stores[modality], "conv4", data, pretrained=False, quiet=True)
+        train_run(squares, made[modality], model, data, BRIEF, quiet=True, features=[stores[modality]])
+    given: dict[str, Any] = {"quiet": True, "features": [*stores.values()]}
+    start = init_from([*made.values()], squares, given["features"])
+    train_run(squares, tmp_path / "motion", MOTION, BOTH, STILL, **given, initialize=start)
+    check_weights(tmp_path / "motion", **made)
+    # Runs from pixels have trained their encoders: their weights do not fit these features.
+    start = init_from([runs["rgb"], made["flow"]], squares, given["features"])
+    with pytest.raises(ValueError, match=rf"rgb: its encoder is not the one that made {stores['rgb']}; start from a"):
+        train_run(squares, tmp_path / "other", MOTION, BOTH, STILL, **given, initialize=start)
+
+
+def test_runs_of_another_split_or_other_classes_are_refused(
+    squares: Path, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    start, run = init_from([*runs.values()], squares), tmp_path / "motion"
+    with pytest.raises(ValueError, match=rf"{runs['rgb']}: trained on another split, so its training clips may be val"):
+        train_run(squares, run, MOTION, BOTH, replace(BRIEF, seed=1), quiet=True, initialize=start)
+    assert not any(run.iterdir()), "nothing is left that would be in the way of the next attempt"
+    other = Path(shutil.copytree(squares, tmp_path / "squares"))
+    (other / "up").rename(other / "above")
+    message = "its classes are down, left, right, up, here they are above, down, left, right; start from runs"
+    with pytest.raises(ValueError, match=message):
+        train_run(other, run, MOTION, BOTH, BRIEF, quiet=True, initialize=init_from([*runs.values()], other))
+
+
+def test_runs_that_do_not_fit(squares: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    rgb, flow, run = runs["rgb"], runs["flow"], tmp_path / "motion"
+
+    def refused(*start: Path, model: ModelConfig = MOTION, data: DataConfig = BOTH) -> str:
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            train_run(squares, run, model, data, BRIEF, quiet=True, initialize=init_from(start, squares))
+        return str(error.value)
+
+    expected = "expected two, for motion: a convalstm on rgb and a convlstm on flow"
+    assert f"runs to start from: {rgb} sees rgb; {expected}" in refused(rgb)
+    other = Path(shutil.copytree(rgb, tmp_path / "rgb"))
+    assert f"{rgb} sees rgb, {other} sees rgb; {expected}" in refused(rgb, other)
+    assert f"{other} sees rgb, {flow} sees flow; {expected}" in refused(rgb, other, flow)
+    assert "none: no such folder; expected one that `onlooker train` has finished" in refused(rgb, tmp_path / "none")
+    assert "m: no config.json; expected a run's folder" in refused(
+        Path(shutil.copytree(rgb / "model", tmp_path / "m" / "model")).parent, flow
+    )
+    assert "the picture's model has hidden 6 (here: 7); build all three alike" in refused(
+        rgb, flow, model=replace(MOTION, hidden=7)
+    )
+    assert "rgb: trained with size 16 (here: 24); start from runs with the same settings" in refused(
+        rgb, flow, data=replace(BOTH, size=24)
+    )
+    assert "flow: trained with flow dis (here: farneback), flow_length 1 (here: 2); start" in refused(
+        rgb, flow, data=replace(BOTH, flow="farneback", flow_length=2)
+    )
+    assert "only motion begins from two streams" in refused(rgb, flow, model=MODELS["rgb"])

@@ -1,0 +1,171 @@
+"""Evaluate a run on its test clips, or on other clips, and write its report."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from onlooker.config import DataConfig
+from onlooker.data.clips import ClipFrames, Files, prepare
+from onlooker.data.sets import ClipSet, read_set, set_name
+from onlooker.data.split import copies_of, require_clips
+from onlooker.drawing.clip import draw_clip
+from onlooker.drawing.sheet import sheet, write_png
+from onlooker.evaluation.metrics import measure, write_scores
+from onlooker.evaluation.report import Tone
+from onlooker.evaluation.report.summary import summary_page
+from onlooker.files import check_writable, write_json
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.folder import RunRecord, read_curves, stored_split
+from onlooker.structures import Clip, ClipError, Evaluation
+from onlooker.video.reader import VideoReader
+from onlooker.video.sampling import equally_spaced
+from onlooker.video.write import encode_mp4
+
+__all__ = ["evaluate", "read_clips", "write_report"]
+
+# Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
+_SHOWN = 12
+_SHOWN_SIDE = 320  # pixels
+
+
+def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
+    """Evaluate a run on its test clips, or on other clips of the same classes.
+
+    Writes evaluation.json, scores.csv, attention.png and report.html into the run (for other clips: into its
+    `evaluation-NAME`). Other clips that the model was trained on, or copies of them, are left out; the training clips
+    themselves are not needed.
+
+    Args:
+        run: the folder of the run.
+        clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else all clips. None: the
+            run's own test clips.
+
+    Returns:
+        The figures (`metrics.measure`).
+
+    Raises:
+        FileNotFoundError: no trained model there.
+        NotWritableError: the run cannot be written to.
+        ClipError: clips are missing, cannot be read, or were all used in training.
+    """
+    recognizer, record = load(run), RunRecord.read(run)
+    if clips is None:
+        out, test, skipped = run, record.split.test, [*record.skipped]
+        if not test:
+            raise ClipError(run, "trained on all clips, none is left for testing", "give new clips with --clips")
+        require_clips(test)
+    else:
+        other = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1)
+        out = run / f"evaluation-{set_name(other.path)}"
+        test, known = _new_clips(run, recognizer, other)
+        skipped = [*other.left_out, *known]
+    check_writable(out, "copy the run to a folder that can be written to")
+    samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
+    return write_report(out, recognizer, samples, [*skipped, *unreadable], record, run)
+
+
+def read_clips(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    data: DataConfig,
+    strict: bool = False,
+    quiet: bool = False,
+    processes: int | None = None,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """`data.clips.prepare` with a progress bar, unless `quiet`; with `strict` the first unreadable clip is an error."""
+
+    def progress(items: Iterable[Files | ClipError], total: int) -> Iterable[Files | ClipError]:
+        for item in items if quiet else track(items, "reading clips", total):
+            if strict and isinstance(item, ClipError):
+                raise item
+            yield item
+
+    return prepare(clips, classes, data, processes=processes, progress=progress)
+
+
+def write_report(
+    out: Path,
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    skipped: Sequence[ClipError],
+    record: RunRecord,
+    run: Path,
+    tuning: str = "",
+) -> dict[str, Any]:
+    """Evaluate on samples and write evaluation.json, scores.csv, attention.png and report.html.
+
+    Args:
+        out: the folder for them.
+        recognizer: the trained model.
+        samples: the test clips.
+        skipped: clips that are left out.
+        record, run: what the model was trained with, and where its curves are.
+        tuning: how the localization parameters were chosen, if they were just now.
+
+    Returns:
+        The figures (`metrics.measure`).
+    """
+    evaluation = recognizer.evaluate(samples, skipped=skipped)
+    measured = measure(evaluation)
+    write_scores(out / "scores.csv", evaluation)
+    drawn = list(_drawn_clips(recognizer, samples, evaluation))
+    write_png(out / "attention.png", sheet([(f"{name}\n{tone}", frames) for frames, name, tone, _ in drawn]))
+    title = f"{record.model.name} · {record.model.encoder}"
+    counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
+    clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
+    localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
+    settings = {**record.settings, "localization": localization}
+    summary_page(
+        title, counts, evaluation, measured, read_curves(run), clips, settings, recognizer.model.attends
+    ).write(out / "report.html")
+    write_json(out / "evaluation.json", measured)
+    return measured
+
+
+def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
+    """The clips that the model was not trained on, by content, and an error for each of the others."""
+    if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
+        remedy = f"the model knows {', '.join(recognizer.classes)}"
+        raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
+    known = {clip.path for clip in copies_of(stored_split(run), clips.test)}
+    if len(known) == len(clips.test):
+        raise ClipError(clips.path, "the model was trained on all of these clips", "give clips that are new to it")
+    errors = [ClipError(path, "the model was trained on it", "it cannot be used for testing") for path in sorted(known)]
+    return tuple(clip for clip in clips.test if clip.path not in known), errors
+
+
+def _drawn_clips(
+    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation
+) -> Iterable[tuple[NDArray[np.uint8], str, Tone, float]]:
+    """Random test clips, the same in every call; up to half are mistakes. Frames, caption, tone, frames per second."""
+    correct = evaluation.scores.argmax(1) == evaluation.targets
+    order = random.Random(0).sample(range(len(samples)), len(samples))
+    mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
+    for i in [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes:
+        clip = samples.clips[i]
+        prediction = recognizer.predict(clip.path)
+        # With temporal crops there are many more frames than are drawn.
+        count = min(recognizer.data.frames, len(prediction.times))
+        prediction = prediction.at(equally_spaced(len(prediction.times), count))
+        frames = VideoReader(clip.path).get(prediction.indices)
+        seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
+        fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+        caption = f"{clip.label} · {clip.path.stem}\nprediction: {prediction.label}, {100 * prediction.score:.0f} %"
+        drawn = draw_clip(_shrink(frames.pixels), prediction, recognizer.display_flow(clip.path, prediction.indices))
+        yield drawn, caption, "right" if correct[i] else "wrong", fps
+
+
+def _shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = frames.shape[1:3]
+    scale = _SHOWN_SIDE / min(height, width)
+    if scale >= 1:
+        return frames
+    size = (2 * round(width * scale / 2), 2 * round(height * scale / 2))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

@@ -1,0 +1,165 @@
+"""The folder of a run: what it holds, written and read in one place.
+
+    config.json      settings, classes, the folder of the clips, stored features, version
+    split.json       training, validation and test clips: path, label, recording, fingerprint of the content
+    skipped.json     clips that could not be used, and why
+    curves.csv       loss and accuracy per epoch
+    checkpoints/     the best and the last epoch, to continue from
+    model/           the trained model: onlooker.load reads it
+    evaluation.json, scores.csv, attention.png, report.html
+                     figures of the test clips; of other clips in evaluation-NAME/
+
+A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import onlooker
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.split import Split, SplitDict
+from onlooker.files import DiskFullError, check_writable, read_json, write_json
+from onlooker.recognizer import Recognizer
+from onlooker.structures import ClipError
+from onlooker.training.fit import Curves
+
+__all__ = ["RunRecord", "read_curves", "save_model", "start_run"]
+
+# What is written before config.json: a folder with nothing else holds no run yet.
+_BEFORE_CONFIG = ("split.json", "skipped.json")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was made from.
+
+    Args:
+        clips: the folder (or list) of the clips.
+        classes: the `K` class names.
+        model, data, training: settings.
+        split: training, validation and test clips.
+        skipped: clips that could not be used.
+        features: the feature stores that were trained on, if any.
+        initialized: what the `initialize` function of `train` returned: where the first weights come from.
+        fingerprints: whether `write` stores the fingerprint of each clip, by which copies are recognized.
+    """
+
+    clips: Path
+    classes: tuple[str, ...]
+    model: ModelConfig
+    data: DataConfig
+    training: TrainConfig
+    split: Split
+    skipped: tuple[ClipError, ...] = ()
+    features: tuple[Path, ...] = ()
+    initialized: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The settings by group, as plain values."""
+        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
+
+    def write(self, run: Path) -> None:
+        """Write config.json, split.json and skipped.json into the folder of a run."""
+        # Clips whose features are stored may be gone.
+        there = all(clip.path.exists() for clip in self.split.clips)
+        write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
+        write_json(
+            run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in self.skipped]
+        )
+        config = {
+            "onlooker": onlooker.__version__,
+            "clips": str(self.clips.resolve()),
+            "features": [str(store.resolve()) for store in self.features],
+            "initialized": dict(self.initialized),
+            "classes": list(self.classes),
+            **self.settings,
+        }
+        write_json(run / "config.json", config)
+
+    @classmethod
+    def read(cls, run: Path, clips: Path | None = None) -> "RunRecord":
+        """Read what `write` wrote.
+
+        Args:
+            run: the folder of the run.
+            clips: where its clips are now; None: where they were.
+
+        Raises:
+            FileNotFoundError: no run there.
+            ValueError: another version of onlooker wrote it.
+        """
+        if missing := [name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()]:
+            raise FileNotFoundError(f"{run}: no {missing[0]}; expected a run's folder, as `onlooker train` writes it")
+        stored = read_json(run / "config.json")
+        try:
+            folder = clips or Path(stored["clips"])
+            return cls(
+                folder,
+                tuple(stored["classes"]),
+                ModelConfig.from_dict(stored["model"]),
+                DataConfig.from_dict(stored["data"]),
+                TrainConfig.from_dict(stored["training"]),
+                Split.from_dict(read_json(run / "split.json"), folder),
+                tuple(ClipError(**error) for error in read_json(run / "skipped.json")),
+                tuple(map(Path, stored["features"])),
+                stored["initialized"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{run}: written by another version of onlooker ({error}); train again, or use that version"
+            ) from error
+
+
+def stored_split(run: Path) -> SplitDict:
+    """split.json of a run, with the fingerprints of its clips."""
+    split: SplitDict = read_json(run / "split.json")
+    return split
+
+
+def start_run(run: Path, resume: bool) -> bool:
+    """Make the folder of a run, and find out before any work that it can be written to.
+
+    Returns:
+        Whether a run is there to continue.
+
+    Raises:
+        FileExistsError: it holds a run and `resume` was not asked for, or other files.
+        NotWritableError: it cannot be written to.
+    """
+    if (run / "config.json").exists():
+        if not resume and any((run / name).exists() for name in ("checkpoints", "model")):
+            raise FileExistsError(f"{run}: holds a run already; continue it with --resume, or choose another --run")
+    elif run.exists() and any(path.name not in _BEFORE_CONFIG for path in run.iterdir()):
+        raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
+    check_writable(run, "choose another folder with --run")
+    return resume and (run / "config.json").exists()
+
+
+def save_model(recognizer: Recognizer, run: Path) -> None:
+    """Write `model/` under another name, then rename it: a reader never finds half of it."""
+    folder, temporary = run / "model", run / ".model.part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        recognizer.save(temporary)
+    except DiskFullError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def read_curves(run: Path) -> Curves | None:
+    """Loss and accuracy per epoch from `curves.csv`; None if there is none."""
+    if not (run / "curves.csv").exists():
+        return None
+    table = np.genfromtxt(run / "curves.csv", delimiter=",", names=True, ndmin=1)
+    return {
+        split: {name: table[f"{split}_{name}"].tolist() for name in ("loss", "accuracy")}
+        for split in ("training", "validation")
+    }

@@ -1,0 +1,226 @@
+"""Choose localization parameters from clips and their labels alone: no true box or time is used."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onlooker.config import DataConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.samples import Sample, read_sample
+from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
+from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from onlooker.localization.segments import event_frames
+from onlooker.recognizer import Recognizer
+from onlooker.structures import Clip
+from onlooker.video.motion_crop import Crop
+from onlooker.video.sampling import equally_spaced
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+CANDIDATES = tuple(
+    LocalizationParameters(foreground=foreground, extent=extent, threshold=threshold)
+    for extent in ("attention", "object")
+    for foreground in ("none", "motion", "background", "contrast")
+    for threshold in (0.05, 0.1, 0.2, 0.35)
+    if extent == "attention" or foreground != "none"
+)
+# A motion crop follows an object in front of a static camera: boxes enclose parts of a foreground that shows motion.
+MOTION_CANDIDATES = tuple(
+    each for each in CANDIDATES if each.extent == "object" and each.foreground in ("motion", "background")
+)
+ONSETS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+_CLIPS_ENCODED = 4  # together, also by large encoders
+_MAX_CLIPS = 40  # each is classified twice for every candidate
+_MIN_CLIPS = 8
+_MIN_FRAMES = 4
+_PIXELS = 1 << 27  # budget of all these classifications: less than a minute with a small encoder
+
+
+def choose_places(
+    recognizer: Recognizer,
+    samples: torch.Tensor,
+    frames: Sequence[Pixels],
+    targets: Sequence[int],
+    candidates: Sequence[LocalizationParameters] = CANDIDATES,
+    crops: Sequence[Crop] | None = None,
+) -> LocalizationParameters:
+    """The parameters whose boxes are smallest while they contain everything that the label needs.
+
+    Everything outside of a clip's boxes is blanked (RGB to the median color of these clips, flow to zero), then
+    everything inside; `explanation_cost` combines the area of the boxes and the model's probabilities of the label.
+
+    Args:
+        recognizer: a trained model that attends.
+        samples: `B T H W C`, uint8, clips that were not used in training.
+        frames: of each clip `T H W C`, in which boxes and the foreground are found.
+        targets: the true class of each clip.
+        candidates: to choose from.
+        crops: of each clip, if the samples are cut from `frames` by a motion crop.
+
+    Raises:
+        ValueError: a model that does not attend.
+    """
+    attention = recognizer.classify(samples).numpy()[1]
+    if attention is None:
+        raise ValueError("the model does not attend: there is nothing to choose parameters for")
+    maps = list(attention)
+    of_samples: Sequence[Crop | None] = [None] * len(maps) if crops is None else crops
+    if crops is not None:
+        maps = [crop.to_frame(of_clip) for crop, of_clip in zip(crops, maps, strict=True)]
+    flow = recognizer.data.flow_channels
+    color = [float(np.rint(np.median(samples[..., c].numpy()))) for c in range(samples.shape[-1] - flow)]
+    blank = [*color, *[128] * flow]
+    count, size = len(samples), (samples.shape[2], samples.shape[3])
+
+    def label_probability(masks: NDArray[np.bool_]) -> Floats:
+        blanked = [blank_outside(clip, mask, blank) for clip, mask in zip(samples.numpy(), masks, strict=True)]
+        scores = recognizer.classify(torch.from_numpy(np.stack(blanked))).scores.numpy()
+        return recognizer.aggregate(scores)[np.arange(count), list(targets)].clip(0, 1)
+
+    def criterion(parameters: LocalizationParameters) -> float:
+        of_clips = zip(maps, frames, of_samples, strict=True)
+        masks = np.stack([_mask(*of_clip, size, parameters) for of_clip in of_clips])
+        area = masks.mean(axis=(1, 2, 3))
+        return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
+
+    return choose_parameters(candidates, criterion)
+
+
+def _mask(
+    maps: Floats, frames: Pixels, crop: Crop | None, size: tuple[int, int], parameters: LocalizationParameters
+) -> NDArray[np.bool_]:
+    """The part of a sample that boxes in `frames` cover, `T H W` of this size; `crop`: the sample is cut from them."""
+    corners = [boxes.corners for boxes in find_boxes(maps, frames, parameters)]
+    if crop is not None:
+        of_frame, of_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (frames.shape[1:3], size))
+        corners = [boxes * of_sample for boxes in crop.boxes_to_crop([boxes / of_frame for boxes in corners])]
+    return box_mask(corners, size)
+
+
+def choose_times(
+    recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int], onsets: Sequence[float] = ONSETS
+) -> LocalizationParameters:
+    """The share of the maximum of the evidence from which on a frame belongs to the event: `explanation_cost` in time.
+
+    The frames of the event should be few and suffice for the label, and the other frames should not. `level` becomes
+    the median over clips of the maximum of the evidence, for streams.
+
+    Args:
+        recognizer: a trained model with evidence; its `localization` has the other parameters.
+        samples: clips that were not used in training, as for `Recognizer.classify`.
+        targets: the true class of each clip.
+        onsets: to choose from.
+
+    Raises:
+        ValueError: a model without evidence.
+    """
+    model = recognizer.model
+    if not model.has_evidence:
+        raise ValueError("the model does not weigh frames: there is no evidence to choose an onset for; use model mil")
+    parts = [recognizer.frame_evidence(part) for part in samples.split(_CLIPS_ENCODED)]
+    evidence, attended = (torch.cat(part) for part in zip(*parts, strict=True))
+
+    def label_probability(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            masked = evidence.masked_fill(~torch.from_numpy(kept).to(evidence.device), -torch.inf)
+            scores = model.pool_evidence(masked, attended).double().softmax(1).cpu().numpy()
+        return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
+
+    def criterion(parameters: LocalizationParameters) -> float:
+        kept = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
+        return float(explanation_cost(kept.mean(1), label_probability(kept), label_probability(~kept)).mean())
+
+    chosen = choose_parameters([replace(recognizer.localization, onset=onset) for onset in onsets], criterion)
+    return replace(chosen, level=float(evidence.amax(1).median()))
+
+
+def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> tuple[LocalizationParameters, str]:
+    """Parameters chosen on validation clips by `choose_places` and `choose_times`, as far as the model has both.
+
+    Clips with many pixels are tuned on fewer frames.
+
+    Returns:
+        The parameters, those of the recognizer where nothing can be chosen; and how they were chosen, in words.
+    """
+    model, parameters = recognizer.model, recognizer.localization
+    if not (model.attends or model.has_evidence):
+        return parameters, ""
+    if len(validation) < _MIN_CLIPS:
+        return parameters, f"not tuned: {len(validation)} validation clips, at least {_MIN_CLIPS} are needed"
+    first, how = validation[0][0], []
+    if model.attends and first.dtype != torch.uint8:
+        how.append("where: not tuned, stored features have no pixels")
+    elif model.attends:
+        clips, T = _affordable(len(validation), *first.shape[:3])
+        parameters = _choose_places(recognizer, validation, clips, T)
+        how.append(f"where: tuned on {clips} validation clips{f', {T} of {len(first)} frames' * (len(first) > T)}")
+    if model.has_evidence:
+        samples, targets = _stacked(validation, min(_MAX_CLIPS, len(validation)))
+        times = choose_times(recognizer, samples, targets)
+        parameters = replace(parameters, onset=times.onset, level=times.level)
+        how.append(f"when: tuned on {len(targets)} validation clips")
+    return parameters, "; ".join(how)
+
+
+def _affordable(clips: int, T: int, H: int, W: int) -> tuple[int, int]:
+    """How many clips, and how many frames of each, fit in the budget of `choose_places`."""
+    frames = _PIXELS // (2 * len(CANDIDATES) * H * W)
+    count = min(_MAX_CLIPS, clips, max(_MIN_CLIPS, frames // T))
+    return count, min(T, max(_MIN_FRAMES, frames // count))
+
+
+def _choose_places(recognizer: Recognizer, validation: ClipFrames, count: int, T: int) -> LocalizationParameters:
+    at = equally_spaced(len(validation[0][0]), T)
+    if recognizer.data.motion_crop:  # boxes are found in whole frames, which are not cached
+        clips = [validation.clips[i] for i in _spread(len(validation), count)]
+        return _choose_from_samples(recognizer, clips, recognizer.data, at)
+    samples, targets = _stacked(validation, count)
+    samples = samples[:, at]
+    frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
+    return choose_places(recognizer, samples, frames, targets)
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """`count` of `total` positions, from the first to the last."""
+    return np.linspace(0, total - 1, count).astype(int).tolist()
+
+
+def _stacked(validation: ClipFrames, count: int) -> tuple[torch.Tensor, list[int]]:
+    chosen = [validation[i] for i in _spread(len(validation), count)]
+    return torch.stack([frames for frames, _, _ in chosen]), [target for _, target, _ in chosen]
+
+
+def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int = _MAX_CLIPS) -> LocalizationParameters:
+    """`choose_places` on the middle temporal crops of `count` clips, for a model trained on stored features.
+
+    Each clip goes through the encoder twice for every candidate. Fewer than 8 clips: the recognizer's parameters.
+
+    Raises:
+        ClipError: a clip cannot be read.
+    """
+    count = min(count, len(clips))
+    if count < _MIN_CLIPS:
+        return recognizer.localization
+    data = replace(recognizer.data, windows=min(1, recognizer.data.windows))
+    return _choose_from_samples(recognizer, [clips[i] for i in _spread(len(clips), count)], data)
+
+
+def _choose_from_samples(
+    recognizer: Recognizer, clips: Sequence[Clip], data: DataConfig, at: NDArray[np.int64] | None = None
+) -> LocalizationParameters:
+    samples = [_middle_crop(read_sample(clip.path, data), at) for clip in clips]
+    pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
+    targets = [recognizer.classes.index(clip.label) for clip in clips]
+    crops = [sample.crop for sample in samples if sample.crop is not None]
+    candidates = MOTION_CANDIDATES if crops else CANDIDATES
+    return choose_places(recognizer, pixels, [s.frames for s in samples], targets, candidates, crops or None)
+
+
+def _middle_crop(sample: Sample, at: NDArray[np.int64] | None) -> Sample:
+    """The middle temporal crop of a sample, or some of its frames."""
+    middle = sample.windows[len(sample.windows) // 2]
+    return sample.at(middle if at is None else middle[at])
