@@ -36,7 +36,7 @@ def files_of(store: FeatureStore) -> dict[str, bytes]:
 
 
 def make_folders(folder: Path, clips: int) -> list[Path]:
-    """Clips of two pictures each, which no other holds."""
+    """Image sequences of two different random images each."""
     chance = np.random.default_rng(0)
     for clip in range(clips):
         (folder / f"{clip:02}").mkdir(parents=True)

@@ -37,7 +37,7 @@ def test_what_breaks_off_leaves_the_file_before_and_no_part(tmp_path: Path) -> N
 
 
 class SmallDisk(io.BytesIO):
-    """A file that has room for half of what is written to it."""
+    """A file on a disk that is full after half of what is written to it."""
 
     def write(self, content: Any) -> int:
         if self.tell() > 50_000:

@@ -1,4 +1,4 @@
-"""Clips are read once and never half; what cannot be read is named and left out."""
+"""Clips are decoded once and cached as they are read; those that cannot be read are named and left out."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def test_what_is_cached_is_what_reading_and_resizing_give(make_clip: Make, tmp_path: Path) -> None:
+def test_cached_frames_equal_reading_and_resizing(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     stored = np.load(cached_frames(path, CONFIG, tmp_path / "cache"))
     np.testing.assert_array_equal(stored, resize(read(path, 4).pixels, 16, 3))
@@ -71,7 +71,7 @@ def test_a_clip_is_decoded_once(make_clip: Make, tmp_path: Path, reads: list[Pat
 
 
 @pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
-def test_other_settings_are_read_anew(
+def test_other_settings_are_decoded_again(
     make_clip: Make, tmp_path: Path, reads: list[Path], changed: dict[str, int]
 ) -> None:
     path = make_clip()
@@ -80,7 +80,7 @@ def test_other_settings_are_read_anew(
     assert reads == [path, path]
 
 
-def test_a_changed_file_is_read_anew(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+def test_a_changed_file_is_decoded_again(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
     path = make_clip()
     first = cached_frames(path, CONFIG, tmp_path)
     make_clip(frames=9)
@@ -91,7 +91,7 @@ def test_a_changed_file_is_read_anew(make_clip: Make, tmp_path: Path, reads: lis
     assert len(reads) == 3
 
 
-def test_a_changed_picture_of_a_folder_is_read_anew(tmp_path: Path) -> None:
+def test_a_changed_image_of_a_sequence_is_decoded_again(tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     folder.mkdir()
     for number in range(3):
@@ -103,7 +103,7 @@ def test_a_changed_picture_of_a_folder_is_read_anew(tmp_path: Path) -> None:
     assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
 
 
-def test_half_a_file_left_by_a_kill_is_not_believed(make_clip: Make, tmp_path: Path) -> None:
+def test_a_partial_file_left_by_a_kill_is_ignored(make_clip: Make, tmp_path: Path) -> None:
     path, cache = make_clip(), tmp_path / "cache"
     whole = cached_frames(path, CONFIG, cache)
     content = whole.read_bytes()
@@ -116,7 +116,7 @@ def test_half_a_file_left_by_a_kill_is_not_believed(make_clip: Make, tmp_path: P
 @pytest.mark.parametrize(
     ("windows", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
 )
-def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
+def test_a_full_disk_names_the_clip_and_leaves_no_file(
     make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], windows: int, frames: int, needed: str
 ) -> None:
     path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, windows=windows)
@@ -134,7 +134,7 @@ def test_a_full_disk_is_told_with_the_clip_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_for_windows_memory_does_not_grow_with_the_length_of_a_clip(
+def test_for_temporal_crops_memory_does_not_grow_with_the_length_of_a_clip(
     make_clip: Make, tmp_path: Path, streams: str
 ) -> None:
     peaks, config = [], replace(CONFIG, windows=2, modality=streams)
@@ -208,12 +208,12 @@ def test_flow_of_whole_frames_is_not_that_of_a_motion_crop(make_clip: Make, tmp_
 
 
 @pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])
-def test_a_clip_that_is_gone(tmp_path: Path, what: str) -> None:
+def test_a_missing_clip(tmp_path: Path, what: str) -> None:
     with pytest.raises(ClipError, match=r"mp4: no such file; check the path"):
         cached_frames(tmp_path / what, CONFIG, tmp_path)
 
 
-def test_a_clip_that_cannot_be_looked_at(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_cannot_be_accessed(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip()
 
     def refused(self: Path, **_: Any) -> Any:
@@ -233,7 +233,7 @@ def clips(make_clip: Make) -> list[Clip]:
     return [Clip(path, path.parent.name) for path in paths]
 
 
-def test_the_damaged_are_named_and_the_others_go_on(clips: list[Clip], tmp_path: Path) -> None:
+def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_path: Path) -> None:
     samples, errors = prepare(clips, ("a", "b"), CONFIG, tmp_path / "cache")
     assert [error.path for error in errors] == [clips[1].path, clips[4].path]
     assert "zero bytes" in str(errors[0])
@@ -344,7 +344,7 @@ def test_a_cache_that_cannot_be_written_is_noticed_before_clips_are_read(
     assert reads == []
 
 
-def test_not_one_clip_that_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
+def test_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
         prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
     with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
@@ -365,14 +365,14 @@ def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
-def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_path: Path, streams: str) -> None:
+def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, streams: str) -> None:
     path = make_clip(frames=12)
     config = replace(CONFIG, frames=5, windows=3, modality=streams, flow_length=1)
     samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
     assert isinstance(samples, ClipCrops)
     every, _ = prepare([Clip(path, "a")], ["a"], replace(config, windows=0, frames=12), tmp_path)
     whole = every[0][0]
-    assert torch.equal(samples[0][0], whole[3:8]), "the middle one, where nothing is drawn by lot"
+    assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
     seen, windows = samples.every_crop(0)
     assert torch.equal(seen, whole)
     assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
@@ -392,14 +392,14 @@ def test_windows_of_a_clip_are_consecutive_frames_of_it(make_clip: Make, tmp_pat
         return found
 
     first, second = starts(0), starts(1)
-    assert set(first + second) == set(range(8)), "every window comes up"
+    assert set(first + second) == set(range(8)), "every crop occurs"
     assert first != second
     assert starts(0) == first
     assert torch.equal(samples[0][0], whole[3:8])
     assert drawn.only(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
 
 
-def test_a_clip_shorter_than_a_window_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
+def test_a_clip_shorter_than_a_temporal_crop_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=3)
     samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, windows=2), tmp_path)
     assert isinstance(samples, ClipCrops)
@@ -409,9 +409,7 @@ def test_a_clip_shorter_than_a_window_repeats_its_last_frame(make_clip: Make, tm
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
-def test_what_is_cached_of_a_clip_is_what_is_read_of_it(
-    make_clip: Make, tmp_path: Path, streams: str, channels: int
-) -> None:
+def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Path, streams: str, channels: int) -> None:
     path = make_clip(frames=9)
     config = replace(CONFIG, modality=streams, flow_length=2)
     assert config.in_channels == channels

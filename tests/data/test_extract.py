@@ -1,4 +1,4 @@
-"""A clip is encoded once, whoever kills whom, in the same memory whatever its length; a full disk is told by name."""
+"""A clip is encoded once, also after kills, in memory that does not grow with its length; disk errors name the clip."""
 
 import errno
 import random
@@ -118,7 +118,7 @@ def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path
     assert (made.new, made.there, len(set(made.files))) == (1, 3, 1)
 
 
-def test_clips_that_cannot_be_read_are_named_and_the_others_go_on(make_clip: Make, tmp_path: Path) -> None:
+def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
     good, empty, text = make_clip("a.mp4"), tmp_path / "b.mp4", tmp_path / "c.mp4"
     empty.touch()
     text.write_text("no video", encoding="utf-8")
@@ -134,7 +134,7 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_go_on(make_clip: Mak
 
 
 @pytest.mark.parametrize("moment", ["append", "publish"])
-def test_a_full_disk_is_told_with_the_clip_and_loses_nothing(
+def test_a_full_disk_names_the_clip_and_loses_nothing(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(3)]
@@ -187,7 +187,7 @@ def test_a_clip_that_another_process_encodes_is_waited_for(tmp_path: Path) -> No
     assert (made.new, made.there, made.files) == (0, 1, (store.file(paths[0]),))
 
 
-def test_progress_counts_work_and_not_what_was_there(make_clip: Make, tmp_path: Path) -> None:
+def test_progress_counts_work_and_not_stored_clips(make_clip: Make, tmp_path: Path) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(4)]
     extract(store, paths[:2], pool)
     seen: list[tuple[float, int]] = []

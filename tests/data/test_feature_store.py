@@ -1,4 +1,4 @@
-"""Maps are found by what a clip contains and what made them; other weights and versions are told by name."""
+"""Maps are found by the content of a clip and by what made them; errors name other weights and versions."""
 
 import json
 import shutil
@@ -30,11 +30,11 @@ def test_a_renamed_or_copied_clip_is_known_and_a_changed_one_is_not(make_clip: M
     assert extract(store, [copy], pool).new == 1
 
 
-def test_of_a_folder_the_pictures_count_in_their_order(tmp_path: Path) -> None:
+def test_of_an_image_sequence_the_images_count_in_their_order(tmp_path: Path) -> None:
     one, two = make_folders(tmp_path / "clips", 2)
     before = fingerprint(one, whole=True)
     assert before != fingerprint(two, whole=True)
-    (one / "note.txt").write_text("no picture", encoding="utf-8")
+    (one / "note.txt").write_text("no image", encoding="utf-8")
     (one / "1.png").rename(one / "0007.png")
     assert fingerprint(one, whole=True) == before
     (one / "0.png").rename(one / "9.png")
@@ -97,7 +97,7 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"damaged .*; run `onlooker features` again with the same arguments"):
         load_maps((file,), EquallySpaced(4))
-    assert extract(store, [path], pool).new == 1  # it is made anew
+    assert extract(store, [path], pool).new == 1  # it is computed again
     assert extract(store, [path], pool).there == 1
     file.unlink()
     with pytest.raises(FileNotFoundError, match="no such features; run `onlooker features` again"):

@@ -1,4 +1,4 @@
-"""Learning from stored features: the same answers as from the clips, by a run that is complete."""
+"""Training on stored features: a complete run, with the same predictions as from the clips."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) ->
     assert weights_digest(encoder) == weights_digest(encoder.to(memory_format=torch.channels_last))
 
 
-def test_again_means_nothing_to_do(squares: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_call_does_nothing(squares: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any) -> Any:
         raise AssertionError("decoded again")
 
@@ -88,7 +88,7 @@ def test_again_means_nothing_to_do(squares: Path, store: Path, monkeypatch: pyte
     assert (again.new, again.there) == (0, 12)
 
 
-def test_shards_part_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
+def test_shards_divide_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
     parts = [make(squares, tmp_path / "store", shard=f"{i}/3") for i in (1, 2, 3)]
     assert [part.new for part in parts] == [4, 4, 4]
     names = [{file.name for file in part.files} for part in parts]
@@ -135,7 +135,7 @@ def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:
         make(folder, tmp_path / "store")
 
 
-def test_a_run_on_features_is_complete_and_answers_about_clips(
+def test_a_run_on_features_is_complete_and_predicts_from_clips(
     squares: Path, store: Path, run: Path, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(run, tmp_path / "run"))  # evaluating writes into it
@@ -143,7 +143,7 @@ def test_a_run_on_features_is_complete_and_answers_about_clips(
     assert weights_digest(recognizer.model.encoder) == opened.origin.weights  # type: ignore[arg-type]
     d = recognizer.data
     assert (d.frames, d.size, d.channels, d.translate, d.scale, d.normalization) == (4, 16, 1, 0, 0, "half")
-    # What was stored and what is seen of the clip give the same answers, within half precision.
+    # Stored features and the clip give the same scores, within half precision.
     samples, _ = stored_clips(find_clips(squares), recognizer.classes, [opened], recognizer.model, d, quiet=True)
     stored = recognizer.evaluate(samples)
     seen = np.stack([recognizer.predict(clip.path).scores for clip in samples.clips])
@@ -156,7 +156,7 @@ def test_a_run_on_features_is_complete_and_answers_about_clips(
     assert (run / "report.html").exists()
 
 
-def test_frozen_weights_do_not_learn_and_lie_in_no_checkpoint(store: Path, run: Path) -> None:
+def test_frozen_weights_stay_and_are_in_no_checkpoint(store: Path, run: Path) -> None:
     before, after = load_file(store / "encoder.safetensors"), load_file(run / "model" / "model.safetensors")
     assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.items())
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -164,7 +164,7 @@ def test_frozen_weights_do_not_learn_and_lie_in_no_checkpoint(store: Path, run: 
     assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
 
 
-def test_no_clip_is_decoded_to_learn(
+def test_no_clip_is_decoded_for_training(
     squares: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: Any) -> Any:
@@ -178,7 +178,7 @@ def test_no_clip_is_decoded_to_learn(
     train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
 
 
-def test_a_run_on_features_that_was_killed_goes_on_with_equal_results(
+def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
     squares: Path, store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
@@ -224,7 +224,7 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
         torch.testing.assert_close(sample.float().movedim(-1, 1), net.eval().encode(video), rtol=2e-3, atol=1e-4)
 
 
-def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
+def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
     windowed = replace(DATA, frames=3, windows=4)
     make(squares, tmp_path / "store", every=True)
     measured = train_run(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
@@ -243,7 +243,7 @@ def test_windows_from_a_store_of_every_frame(squares: Path, store: Path, tmp_pat
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str, Path]:
-    """Stores of every frame: of the picture, and of its flow."""
+    """Stores of every frame: of RGB, and of its flow."""
     folder = tmp_path_factory.mktemp("streams")
     flow = replace(DATA, modality="flow", flow_length=2)
     make(squares, folder / "flow", every=True, data=flow)
@@ -251,7 +251,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str
     return {name: folder / name for name in ("flow", "rgb")}
 
 
-def test_motion_learns_from_a_store_of_the_picture_and_one_of_the_flow(
+def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     squares: Path, streams: dict[str, Path], tmp_path: Path
 ) -> None:
     motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, windows=4)

@@ -136,7 +136,7 @@ class ArrayCache:
             rows: the expected number of rows, for error messages; 0: unknown.
 
         Raises:
-            DiskFullError: the disk is full; nothing is left of the entry.
+            DiskFullError: the disk is full; the partial entry is removed.
             NotWritableError: the folder cannot be written to.
         """
         file = self.file(key)
