@@ -6,6 +6,24 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
+__all__ = [
+    "Aggregation",
+    "DataConfig",
+    "FlowMethod",
+    "Glimpse",
+    "Loss",
+    "Modality",
+    "ModelConfig",
+    "Normalization",
+    "Precision",
+    "SetConfig",
+    "SharedConfig",
+    "StreamConfig",
+    "TrainConfig",
+    "choices",
+    "setting",
+]
+
 Modality = Literal["rgb", "flow", "both"]
 FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]
 Normalization = Literal["auto", "half", "imagenet", "mnist"]

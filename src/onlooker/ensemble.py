@@ -15,6 +15,8 @@ from onlooker.localization import localize
 from onlooker.recognizer import FUSED_FILE, Recognizer, load
 from onlooker.structures import Prediction
 
+__all__ = ["Fused", "fuse_scores", "is_fused"]
+
 
 class Fused:
     """Several recognizers that answer together: their probabilities, weighed and added (late fusion).

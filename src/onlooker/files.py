@@ -10,6 +10,8 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any, BinaryIO
 
+__all__ = ["read_json", "write_bytes", "write_json"]
+
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)

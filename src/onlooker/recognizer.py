@@ -29,6 +29,8 @@ from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, S
 from onlooker.video.flow import read_flow
 from onlooker.video.sampling import FixedIndices
 
+__all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
+
 Floats = NDArray[np.float32]
 
 DEFAULT_LOCALIZATION = LocalizationParameters()

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Box", "Clip", "ClipError", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube"]
+
 Array = NDArray[np.generic]
 
 

@@ -18,6 +18,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+__all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
+
 AGAIN = "run the same command to continue"
 
 _ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash

@@ -9,6 +9,8 @@ import typer
 from onlooker.cli.command import refuse_unused
 from onlooker.config import CLIPS, DataConfig
 
+__all__ = ["Mnist", "NewClips"]
+
 Clips = Annotated[
     Path,
     typer.Argument(

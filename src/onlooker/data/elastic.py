@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["elastic_fields"]
+
 
 def elastic_fields(
     count: int, canvas: int, generator: torch.Generator, alpha: float = 300.0, sigma: float = 10.0, window: int = 7

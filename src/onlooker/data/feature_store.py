@@ -23,6 +23,8 @@ from onlooker.files import atomic_file, explain_write_errors, read_json, write_j
 from onlooker.video.container import check_file
 from onlooker.video.sampling import Sampling
 
+__all__ = ["FeatureStore"]
+
 Maps = NDArray[np.float16]  # `T h w D`
 
 VERSION = 2  # of the files of a store

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["ACTIONS"]
+
 Floats = NDArray[np.float64]
 
 SIDES = ("near", "far")

@@ -7,6 +7,8 @@ from pathlib import Path
 from onlooker.structures import ClipError
 from onlooker.video.image_sequence import find_images
 
+__all__ = ["fingerprint"]
+
 _ENDS = 1 << 20  # bytes
 
 

@@ -9,6 +9,8 @@ from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
+__all__ = ["find_clips"]
+
 RECORDINGS = "recordings.csv"
 
 

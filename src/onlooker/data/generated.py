@@ -6,6 +6,8 @@ from torch.utils.data import Dataset
 
 from onlooker.data.moving_mnist import MovingDigits, pair_label
 
+__all__ = ["DigitPairs", "Sample"]
+
 Sample = tuple[Tensor, int, int]
 
 

@@ -15,6 +15,8 @@ from onlooker.data.lists import ClipFiles, check_classes, check_present, read_li
 from onlooker.data.split import Split, carve_validation
 from onlooker.structures import Clip, ClipError
 
+__all__ = ["source", "unpack"]
+
 ARCHIVE, SPLITS_ARCHIVE = "hmdb51_org.rar", "test_train_splits.rar"
 SPLITS = ("testTrainMulti_7030_splits", "splits")  # as the archives of HMDB-51 and J-HMDB call the folder
 JHMDB_CLIPS = "ReCompress_Videos"

@@ -10,6 +10,8 @@ from pathlib import Path
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 
+__all__ = ["check_classes", "read_lines"]
+
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "training"),

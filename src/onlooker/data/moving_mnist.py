@@ -20,6 +20,8 @@ from onlooker.data.canvas import Scenes, draw_scenes, ink_boxes, paste
 from onlooker.data.digits import SIDE, Digits
 from onlooker.data.elastic import elastic_noise, smooth
 
+__all__ = ["PAIRS", "VARIANTS", "Batch", "MovingDigits", "bounce", "ordered_label", "pair_label", "random_stream"]
+
 VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 

@@ -15,6 +15,8 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
 
+__all__ = ["read_sample"]
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

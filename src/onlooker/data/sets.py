@@ -14,6 +14,8 @@ from onlooker.data.ucf101 import ucf101
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
+__all__ = ["SETS", "PublishedSet"]
+
 
 @dataclass(frozen=True)
 class PublishedSet:

@@ -14,6 +14,8 @@ import numpy as np
 from onlooker.data.fingerprint import fingerprint
 from onlooker.structures import Clip, ClipError
 
+__all__ = ["Split", "apportion", "few_of_each", "make_splits", "split_clips"]
+
 SPLITS = ("training", "validation", "test")
 
 SplitDict = dict[str, list[dict[str, str | None]]]

@@ -19,6 +19,8 @@ from onlooker.data.figure_drawing import REACH, Layer, Look, draw_figure, draw_r
 from onlooker.data.figure_motion import ACTIONS, JOINTS, SEATED, Body, Floats, limb_positions, perform
 from onlooker.data.write_folder import GeneratedClip, write_folder
 
+__all__ = ["StickFigures", "write_set"]
+
 BACKGROUNDS = ("room", "plain")
 
 _PLAIN = 128.0

@@ -16,6 +16,8 @@ from onlooker.data.folder import RECORDINGS
 from onlooker.files import write_bytes, write_json
 from onlooker.video.write import write
 
+__all__ = ["TRUTH", "GeneratedClip", "write_folder"]
+
 TRUTH = "truth.json"
 
 

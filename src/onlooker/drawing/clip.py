@@ -28,6 +28,8 @@ from onlooker.video.flow import to_pixels
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
+__all__ = ["draw_clip"]
+
 Pixels = NDArray[np.uint8]
 Numbered = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.drawing.text import INK, line_height, text_width, write
 
+__all__ = ["flow_colors"]
+
 Pixels = NDArray[np.uint8]
 
 # The wheel of Baker et al. 2007 (the Middlebury benchmark), from red over yellow, green, cyan, blue and magenta back to

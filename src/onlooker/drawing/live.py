@@ -7,6 +7,8 @@ from onlooker.drawing.clip import draw_frame
 from onlooker.drawing.overlay import CONTRAST_FLOOR
 from onlooker.structures import Step
 
+__all__ = ["StreamAnnotator"]
+
 Pixels = NDArray[np.uint8]
 
 _FADES = 0.99  # what is left after a frame of the highest weight, by which colors are scaled

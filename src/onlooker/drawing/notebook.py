@@ -12,6 +12,8 @@ from onlooker.drawing.plots import to_png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["Inline"]
+
 
 class Inline:
     """A picture or a plot, shown where a notebook's cell ends in it.

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.drawing.text import BLACK, WHITE, Color, line_height, shortened, text_width, write
 
+__all__ = ["RIMS", "boxes", "caption", "enlarge", "full_strength", "overlay", "probability_bar"]
+
 Pixels = NDArray[np.uint8]
 # Of outlines, one after the other: those of figures that stand out on a picture (vermilion, sky, green, orange, pink).
 RIMS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))

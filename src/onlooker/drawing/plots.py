@@ -12,6 +12,19 @@ if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = [
+    "COLORS",
+    "FAINT",
+    "INK",
+    "QUIET",
+    "accuracy_by_frame",
+    "loss_and_accuracy",
+    "side_by_side",
+    "timeline",
+    "to_png",
+    "to_svg",
+]
+
 # Okabe and Ito 2008 without the yellow, which is lost on white: told apart with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
 from onlooker.files import write_bytes
 
+__all__ = ["sheet", "spaced", "write_png"]
+
 Pixels = NDArray[np.uint8]
 PAPER = 255
 GRAY = (110, 116, 124)

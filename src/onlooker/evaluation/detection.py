@@ -14,6 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.tubes import box_iou
 from onlooker.structures import Box, Segment, Tube
 
+__all__ = [
+    "at_thresholds",
+    "average_precision",
+    "cor_loc",
+    "frame_map",
+    "peak_in_box",
+    "pointing_game",
+    "segment_iou",
+    "segment_map",
+    "tube_iou",
+    "uniform_in_box",
+    "video_map",
+]
+
 Floats = NDArray[np.float64]
 
 # IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.

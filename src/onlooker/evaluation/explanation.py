@@ -11,6 +11,8 @@ from onlooker.localization.boxes import blank_outside
 from onlooker.localization.maps import upsample
 from onlooker.models.video_model import VideoModel
 
+__all__ = ["SHARES", "blanked_accuracy", "elsewhere", "grad_cam", "heaviest"]
+
 Pixels = NDArray[np.uint8]
 SHARES = (0.05, 0.1, 0.2)
 

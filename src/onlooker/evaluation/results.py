@@ -10,6 +10,8 @@ from typing import Any
 
 from onlooker.files import read_json, write_json
 
+__all__ = ["machine"]
+
 _ONLY = "; then rows anew, --only "
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 

@@ -12,6 +12,8 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import check_scores
 from onlooker.structures import Box
 
+__all__ = ["Candidates", "cut_boxes", "find_boxes", "label_boxes"]
+
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 

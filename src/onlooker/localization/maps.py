@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["motion"]
+
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.maps import FOREGROUNDS, UPSAMPLINGS
 
+__all__ = ["LocalizationParameters"]
+
 
 @dataclass(frozen=True)
 class LocalizationParameters:

@@ -9,6 +9,8 @@ from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
+__all__ = ["evidence_scores", "find_segments"]
+
 
 def runs_above(
     scores: NDArray[np.floating], onset: float, causal: bool = False, reference: float = 0.5

@@ -14,6 +14,8 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import check_scores, runs_above
 from onlooker.structures import Tube
 
+__all__ = ["box_iou", "label_tubes", "link"]
+
 Floats = NDArray[np.float32]
 
 

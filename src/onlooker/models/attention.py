@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+__all__ = ["ConvAttention"]
+
 
 class Attention(Protocol):
     """The interface of an attention.

@@ -14,6 +14,8 @@ from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import Output, VideoModel, make_head
 
+__all__ = ["Classifier"]
+
 AGGREGATIONS = ("mean", "product", "last")
 
 

@@ -13,6 +13,17 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.video_model import VideoModel
 
+__all__ = [
+    "Recipe",
+    "configured",
+    "create_model",
+    "find_recipe",
+    "list_models",
+    "rebuild",
+    "register_model",
+    "resolve_loss",
+]
+
 
 @dataclass(frozen=True)
 class Recipe:

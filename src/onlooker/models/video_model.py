@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, Windowed
 
+__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+
 
 class Output(NamedTuple):
     """What every model returns, for whole videos and for steps.

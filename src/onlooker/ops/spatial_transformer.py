@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["cell_centers", "spatial_transform", "window_corners"]
+
 
 def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
     """Sample each picture bilinearly where an affine map says (equation 1 of Jaderberg et al. 2015).

@@ -30,6 +30,8 @@ from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker.video.write import encode_mp4
 
+__all__ = ["answers"]
+
 # The attentive model first; then the same without attention, and a single-frame model. Equal budget for all.
 COMPARED = ("alstm", "lstm", "convnet")
 FRAMES = 10

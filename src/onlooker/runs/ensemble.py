@@ -18,6 +18,8 @@ from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.structures import Clip, ClipError, Evaluation
 
+__all__ = ["choose_weights", "fuse"]
+
 _STEPS = 20  # of a weight between 0 and 1
 
 

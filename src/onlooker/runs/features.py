@@ -31,6 +31,8 @@ from onlooker.training.fit import choose_precision
 from onlooker.video.reader import is_video
 from onlooker.video.sampling import EquallySpaced
 
+__all__ = ["make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
+
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode ahead. A CPU that encodes needs its cores for that; a GPU waits for frames.

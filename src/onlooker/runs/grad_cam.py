@@ -13,6 +13,8 @@ from onlooker.localization import localize
 from onlooker.recognizer import Recognizer, mean_over_crops
 from onlooker.structures import Prediction
 
+__all__ = ["frame_grad_cam"]
+
 _CLIPS_PER_BATCH = 50
 
 

@@ -18,6 +18,8 @@ from onlooker.structures import Clip
 from onlooker.video.motion_crop import Crop
 from onlooker.video.sampling import equally_spaced
 
+__all__ = ["CANDIDATES", "ONSETS", "choose_from_files", "choose_places", "choose_times"]
+
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 

@@ -28,6 +28,8 @@ from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.quiet import quiet
 
+__all__ = ["PUBLISHED", "choose_precision", "fit"]
+
 Curves = dict[str, dict[str, list[float]]]
 
 # The optimizers of papers from Keras' time, with its constants.

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["frame_cross_entropy"]
+
 
 def frame_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross entropy at every time step against the video's class, averaged (Li et al. 2016, Sharma et al. 2015).

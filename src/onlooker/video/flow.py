@@ -19,6 +19,8 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import shrink
 from onlooker.video.sampling import EquallySpaced, Sampling
 
+__all__ = ["flow", "stacks", "to_bytes", "to_pixels"]
+
 Pixels = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 Method = Callable[[Pixels], Flow]  # from at least two frames `T H W 3` to `P H W 2`, see `flow`

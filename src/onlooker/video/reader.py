@@ -14,6 +14,8 @@ from onlooker.video.decode import Converter, FrameClock, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
 from onlooker.video.sampling import EquallySpaced, FixedIndices, Sampling
 
+__all__ = ["VideoReader", "is_video", "read"]
+
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"}
     | {".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2"}

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["equally_spaced"]
+
 Indices = NDArray[np.int64]
 
 

@@ -6,6 +6,8 @@ from torch import Tensor
 from onlooker.models.attention import Attention
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
+__all__ = ["AttentiveCell"]
+
 GLIMPSES = ("sum", "product", "scaled")
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Cell", "CellOutput", "Grid", "State"]
+
 Grid = tuple[int, int]
 
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_update, zeros
 from onlooker.ops.repeated_conv import RepeatedConv2d
 
+__all__ = ["ConvLSTM"]
+
 
 class ConvLSTM(Cell):
     """ConvLSTM cell (Shi et al. 2015) as in VideoLSTM: no peepholes (Li et al. 2016).

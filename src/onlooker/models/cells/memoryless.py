@@ -5,6 +5,8 @@ from torch import Tensor
 
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
+__all__ = ["Memoryless"]
+
 
 class Memoryless(Cell):
     """Returns the features of each frame unchanged; its state is empty.

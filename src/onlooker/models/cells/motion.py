@@ -9,6 +9,8 @@ from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_updat
 from onlooker.models.cells.conv_lstm import ConvLSTM
 from onlooker.ops.repeated_conv import RepeatedConv2d
 
+__all__ = ["MotionCell"]
+
 
 class MotionCell(Cell):
     """Two ConvLSTMs: the lower one on the flow gives the attention of the upper one on RGB (Li et al. 2016).

@@ -6,6 +6,8 @@ from torch import Tensor
 from onlooker.models.cells.cell import Cell, CellOutput, State
 from onlooker.ops.repeated_conv import repeated
 
+__all__ = ["unroll"]
+
 
 def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, State]:
     """Run a cell over a video.

@@ -9,6 +9,8 @@ from onlooker.models.encoders.wide_linear import WideLinear
 from onlooker.ops.channel_offset import ChannelOffset
 from onlooker.ops.deform_conv import DeformableConv2d
 
+__all__ = ["DCN"]
+
 OFFSETS = ("channel", "tap", "modulated")
 _FRAMES = 16  # that are recomputed together
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Paired"]
+
 
 class Paired(nn.Module):
     """The features of picture and flow, one behind the other, for models in which motion says where to look.
