@@ -34,7 +34,11 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (DataConfig, {"motion_crop": 1.1}, "motion_crop is 1.1, expected at least 0 and at most 1"),
         (DataConfig, {"flow_length": 0}, "flow_length is 0, expected at least 1"),
         (DataConfig, {"modality": "sound"}, "modality is 'sound', expected rgb, flow or both. Model input"),
-        (DataConfig, {"normalization": "x"}, "normalization is 'x', expected auto, half, imagenet or mnist"),
+        (
+            DataConfig,
+            {"normalization": "x"},
+            "normalization is 'x', expected auto, half, imagenet, kinetics, mnist or mvit",
+        ),
         (ModelConfig, {"hidden": 0}, "hidden is 0, expected at least 1"),
         (ModelConfig, {"head_units": -1}, "head_units is -1, expected at least 0"),
         (ModelConfig, {"init": "ones"}, "init is 'ones', expected zeros, first-frame or clip-mean"),

@@ -14,14 +14,17 @@ import moving_squares
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
+from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Fused
 from onlooker.models.registry import create_model
+from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load, resolve_normalization
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import read
@@ -333,8 +336,14 @@ def test_parts_that_do_not_fit_each_other() -> None:
 def test_auto_normalization_is_that_of_the_encoder() -> None:
     assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
     assert resolve_normalization(DataConfig(), ModelConfig().pretrained).normalization == "half"
+    weights = {"r3d_18": "kinetics", "s3d": "kinetics", "mvit_v2_s": "mvit", "swin3d_t": "imagenet"}
+    for network, expected in weights.items():
+        found = resolve_normalization(DataConfig(), True, f"torchvision:{network}").normalization
+        theirs = torchvision.models.get_model_weights(network).DEFAULT.transforms()
+        assert found == expected
+        assert [list(part) for part in NORMALIZATIONS[found]] == [theirs.mean, theirs.std]
     assert resolve_normalization(DataConfig(normalization="half"), pretrained=True).normalization == "half"
-    with pytest.raises(ValueError, match="normalization is 'vgg', expected auto, half, imagenet or mnist"):
+    with pytest.raises(ValueError, match="normalization is 'vgg', expected auto, half, imagenet, kinetics"):
         resolve_normalization(DataConfig(normalization="vgg"), pretrained=True)
 
 
@@ -508,3 +517,13 @@ def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install
     monkeypatch.setattr("onlooker.models.registry._load_packages", lambda: None)
     with pytest.raises(ValueError, match="no class of models is called 'Elsewhere'; install my-models"):
         load(run)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_auto_is_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device() == torch.device(expected)
+    assert choose_device("cpu") == torch.device("cpu")

@@ -26,7 +26,7 @@ __all__ = [
 
 Modality = Literal["rgb", "flow", "both"]
 FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]
-Normalization = Literal["auto", "half", "imagenet", "mnist"]
+Normalization = Literal["auto", "half", "imagenet", "kinetics", "mnist", "mvit"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
@@ -124,7 +124,7 @@ class DataConfig(_Config):
         least=0,
         most=1,
     )
-    normalization: Normalization = setting("auto", "Pixel values; auto: imagenet if pretrained, else half.", INPUT)
+    normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
     flow_length: int = setting(1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, least=1)
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, least=0, below=1)

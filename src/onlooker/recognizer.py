@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import onlooker
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.config import DataConfig, ModelConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_features, to_video
@@ -21,8 +21,8 @@ from onlooker.files import explain_write_errors, read_json, write_json
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import rebuild
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.registry import find_recipe, rebuild
+from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
@@ -306,7 +306,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 
     Args:
         run: the folder.
-        device: a PyTorch device; auto: a GPU if there is one.
+        device: a PyTorch device; auto: a GPU (cuda or mps) if there is one.
 
     Raises:
         FileNotFoundError: no trained model in the folder.
@@ -339,9 +339,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             "version that wrote them"
         ) from error
     _load_weights(model, folder / "model.safetensors")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Recognizer(model.to(device), classes, data, aggregation, localization, frame_rate)
+    return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 
 
 def _load_weights(model: VideoModel, path: Path) -> None:
@@ -374,8 +372,14 @@ def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Flo
     return np.divide(summed, times.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)
 
 
-def resolve_normalization(data: DataConfig, pretrained: bool) -> DataConfig:
-    """Replace normalization `auto` by the one that the encoder was trained with."""
+def resolve_normalization(data: DataConfig, pretrained: bool, model: str = ModelConfig.name) -> DataConfig:
+    """`auto` replaced by the normalization that the pretrained weights of a model were trained with.
+
+    Args:
+        data: settings of a sample.
+        pretrained: whether the model starts from such weights; otherwise the normalization is `half`.
+        model: its name.
+    """
     if data.normalization != "auto":
         return data
-    return replace(data, normalization="imagenet" if pretrained else "half")
+    return replace(data, normalization=find_recipe(model).normalization if pretrained else "half")

@@ -325,3 +325,16 @@ def test_only_what_attends_can_be_grounded():
         create_model("c3d", 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
+
+
+def test_an_unknown_aggregation_is_an_error():
+    with pytest.raises(ValueError, match="aggregation is 'median', expected one of mean, product, last"):
+        clip_scores(torch.full((3, 2), 0.5), "median")
+
+
+def test_the_readme_of_a_saved_model_claims_no_license_and_no_upload(tmp_path):
+    made("lstm").save_pretrained(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "from_pretrained" in text
+    assert "license" not in text
+    assert "pushed" not in text

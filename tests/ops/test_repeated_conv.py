@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from onlooker.ops.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
 
@@ -168,3 +169,42 @@ def test_a_loop_that_is_entered_step_by_step(mode):
 def test_an_even_kernel_is_an_error():
     with pytest.raises(ValueError, match="kernel is 2, expected an odd number: the map must keep its size"):
         RepeatedConv2d(3, 3, 2)
+
+
+def recurrent_loss(conv, video, step=None):
+    """A loss after a loop in which each output is the next input's summand."""
+    hidden = torch.zeros_like(video[:, 0])
+    with repeated(video.shape[1]):
+        for frame in video.unbind(1):
+            hidden = (step or (lambda x: torch.tanh(conv(x))))(hidden + frame)
+    return hidden.square().mean()
+
+
+def test_gradients_of_gradients_are_those_of_an_ordinary_convolution():
+    torch.manual_seed(0)
+    conv, video = RepeatedConv2d(3, 3, 3), torch.randn(2, 4, 3, 5, 5, requires_grad=True)
+    plain = torch.nn.Conv2d(3, 3, 3, padding=1)
+    plain.load_state_dict(conv.state_dict())
+
+    def second_order(layer):
+        wanted = [video, *layer.parameters()]
+        first = torch.autograd.grad(recurrent_loss(layer, video), wanted, create_graph=True)
+        return torch.autograd.grad(sum(part.square().sum() for part in first), wanted)
+
+    for ours, theirs in zip(second_order(conv), second_order(plain), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_activation_checkpointing_gives_the_same_gradients(reentrant):
+    torch.manual_seed(0)
+    conv, video = RepeatedConv2d(3, 3, 3), torch.randn(2, 4, 3, 5, 5, requires_grad=True)
+    wanted = [video, *conv.parameters()]
+    expected = torch.autograd.grad(recurrent_loss(conv, video), wanted)
+
+    def step(x):
+        return checkpoint(lambda x: torch.tanh(conv(x)), x, use_reentrant=reentrant)
+
+    recurrent_loss(conv, video, step).backward()
+    for part, gradient in zip(wanted, expected, strict=True):
+        torch.testing.assert_close(part.grad, gradient, rtol=1e-4, atol=1e-6)

@@ -22,7 +22,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.models.video_model import VideoModel
+from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
 from onlooker.training.losses import frame_cross_entropy
 
@@ -94,6 +94,22 @@ def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path
             assert [float(row[f"{side}_{name}"]) for row in written] == values
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_the_model_is_left_on_the_device_it_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Any] = []
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    monkeypatch.setattr(type(model), "to", lambda self, *target, **_: moved.extend(target) or self)
+    fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=1, batch=4), tmp_path, title=None)
+    assert moved[-1] == choose_device(), "Lightning's teardown moves it to the CPU"
+
+
+def test_redirected_output_has_a_line_per_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=2, batch=4), tmp_path, title="gestures")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" · ")[0] for line in lines] == ["gestures: epoch 1/2", "gestures: epoch 2/2"]
+    assert all("training" in line and "validation" in line and line.endswith("s elapsed") for line in lines)
 
 
 def test_equal_seeds_give_equal_results_and_others_others(tmp_path: Path) -> None:
@@ -393,6 +409,10 @@ def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> Non
     torch.testing.assert_close(model.attended_logits(maps, attention), seen)
     wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
     torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted)
+    # With the loss of the last frame, the auxiliary loss is that of the last frame, too.
+    wanted = frame_cross_entropy(logits[:, -1:], targets, 0.1) + frame_cross_entropy(seen[:, -1:], targets, 0.1)
+    last = first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1, loss="last"))
+    torch.testing.assert_close(last, wanted)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ class Recipe:
         return bool(self.settings.get("attention"))
 
     @property
+    def normalization(self) -> Literal["imagenet", "kinetics", "mvit"]:
+        """That of its pretrained weights: Kinetics for most of torchvision's video networks, else ImageNet."""
+        kind, _, network = str(self.settings.get("network", "")).partition(":")
+        if f"{kind}:" != TORCHVISION or network.startswith("swin3d"):  # whose Kinetics weights keep ImageNet's values
+            return "imagenet"
+        return "mvit" if network.startswith("mvit") else "kinetics"
+
+    @property
     def arguments(self) -> frozenset[str]:
         """Names of the arguments of its class."""
         return frozenset(inspect.signature(self.model.__init__).parameters) - {"self", "num_classes"}

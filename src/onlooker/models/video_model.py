@@ -4,7 +4,8 @@ import inspect
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self, cast
 
-from huggingface_hub import PyTorchModelHubMixin
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, Windowed
@@ -27,13 +28,7 @@ class Output(NamedTuple):
     evidence: Tensor | None = None
 
 
-class VideoModel(
-    nn.Module,
-    PyTorchModelHubMixin,
-    library_name="onlooker",
-    tags=["video-classification", "visual-attention"],
-    license="apache-2.0",
-):
+class VideoModel(nn.Module, PyTorchModelHubMixin):
     """`forward(video: B T C H W) -> Output`, with logits at every frame.
 
     All arguments of a model are plain values, so that `save_pretrained` can write them to config.json and
@@ -162,6 +157,15 @@ class VideoModel(
         if tuple(shape) != expected:
             raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
 
+    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
+        """The README.md of a saved model: what it is and how to load it. Its license is the user's to choose."""
+        return ModelCard(
+            "---\nlibrary_name: onlooker\ntags: [video-classification, visual-attention]\n---\n\n"
+            f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
+            "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
+            f"`{type(self).__name__}.from_pretrained(folder)`.\n"
+        )
+
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
         # By default the hub accepts a file with missing weights without a message. All weights are in the file: those
@@ -174,6 +178,15 @@ class VideoModel(
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
         raise ValueError(f"{model_file} is a pickle, which can run code when it is loaded; expected model.safetensors")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by its name in PyTorch; `auto`: a GPU (cuda, then mps) if there is one, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:

@@ -1,8 +1,8 @@
-"""A convolution that a loop over time repeats: its weights are laid out once, their gradient is one product over time.
+"""A convolution that a loop over time repeats: its weights are packed once, their gradient is one product over time.
 
-Written step by step, `Y_t = W ∗ X_t + b` brings the weights into the processor's own layout at every step, and adds up
-`T` gradients of the weights, each made of few rows. Neither needs to be: the weights do not change within a loop, and
-`dW = Σ_t dY_t ⋆ X_t` is one convolution of all steps behind each other.
+Written step by step, `Y_t = W ∗ X_t + b` converts the weights to the layout of the CPU's kernels at every step, and
+adds up `T` gradients of the weights, each from few rows. Neither is necessary: the weights do not change within a loop,
+and `dW = Σ_t dY_t ⋆ X_t` is one convolution of all steps, concatenated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,13 @@ _ONES = [1, 1]  # stride and dilation
 
 
 class RepeatedConv2d(nn.Conv2d):
-    """A convolution that keeps the size of its maps; where `repeated` says so, one of many alike.
+    """A convolution that keeps the size of its maps, and shares work with other calls within `repeated`.
 
-    Outside of `repeated`, and on devices other than processors, it is `torch.nn.Conv2d`. Gradients of gradients are
-    only had there.
+    Outside of `repeated`, on devices other than CPUs, and under activation checkpointing, it is `torch.nn.Conv2d`.
 
     Args:
-        in_channels, out_channels: D of its maps before and after.
-        kernel: side of the kernel, odd.
+        in_channels, out_channels: D of its input and output.
+        kernel: height and width of the kernel, odd.
         bias: whether it adds one.
     """
 
@@ -40,9 +39,9 @@ class RepeatedConv2d(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """`B in_channels h w -> B out_channels h w`."""
         loop = _LOOP.get()
-        if loop is None or maps.device.type != "cpu" or not maps.numel():
+        if loop is None or maps.device.type != "cpu" or not maps.numel() or _is_checkpointed():
             return super().forward(maps)
-        # A graph is only built where gradients are wanted: a loop within no_grad and one outside of it have their own.
+        # A graph is only built for gradients: a loop within no_grad and one outside of it have their own.
         key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
         if key not in loop.begun:
             loop.begun[key] = _Repeats(self, maps, loop.steps)
@@ -50,7 +49,7 @@ class RepeatedConv2d(nn.Conv2d):
 
 
 class Loop:
-    """The convolutions of one loop, as far as it has met them; `steps`: how often each may run with gradients."""
+    """The convolutions of one loop that have run so far; `steps`: how often each may run with gradients."""
 
     def __init__(self, steps: int = 0) -> None:
         self.steps, self.begun = steps, dict[Any, "_Repeats"]()
@@ -61,16 +60,16 @@ _LOOP: ContextVar[Loop | None] = ContextVar("loop", default=None)
 
 @contextmanager
 def repeated(steps: int) -> Iterator[None]:
-    """Within it, each `RepeatedConv2d` is taken to run so many times with the weights that it has at the first."""
+    """A context in which each `RepeatedConv2d` runs at most `steps` times, with the weights of its first call."""
     with resumed(Loop(steps) if steps > 1 else None):
         yield
 
 
 @contextmanager
 def resumed(loop: Loop | None) -> Iterator[None]:
-    """The same for a loop that goes on and on, a step at a time, such as a live stream: enter it for every step.
+    """The same for a loop without an end, such as a live stream: enter it for every step.
 
-    Without gradients it may have any number of steps. The weights must stay as they were at the first.
+    Without gradients it may have any number of steps. The weights must stay those of the first call.
     """
     before = _LOOP.set(loop)
     try:
@@ -80,16 +79,16 @@ def resumed(loop: Loop | None) -> Iterator[None]:
 
 
 class _Repeats:
-    """One convolution in one loop, while the loop lasts.
+    """One convolution in one loop.
 
     Args:
         conv: the layer.
-        maps: that it sees first, `B in_channels h w`.
+        maps: its first input, `B in_channels h w`.
         steps: how many times it may run.
     """
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor, steps: int) -> None:
-        self.weights = _Weights(conv, maps)
+        self.conv, self.weights = conv, _Weights(conv, maps)
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in conv.parameters())
         shape = (len(maps), conv.out_channels, *maps.shape[2:])
         self.taps = iter(_Taps.apply(conv.weight, conv.bias, self.weights, shape, steps)) if learns else None
@@ -101,12 +100,12 @@ class _Repeats:
             if tap is None:
                 raise RuntimeError(f"a convolution ran more often than the {len(self.weights.seen)} times of its loop")
             self.weights.seen.append(maps.detach())
-        output: Tensor = _Step.apply(maps, tap, self.weights)
+        output: Tensor = _Step.apply(maps, tap, self.conv.weight, self.conv.bias, self.weights)
         return output
 
 
 class _Weights:
-    """The weights of one loop, as its steps and their gradients use them; holds nothing that knows of a graph."""
+    """The weights of one loop, as its steps and their gradients use them; it holds no tensor of an autograd graph."""
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor) -> None:
         self.dtype, self.padding = _dtype(maps), [side // 2 for side in conv.kernel_size]
@@ -154,9 +153,9 @@ class _Weights:
 
 
 class _Taps(Function):
-    """Weights to one zero for each step, whose gradient is that of the step's output.
+    """The weights to one zero for each step, whose gradient is that of the step's output.
 
-    So autograd itself gathers `dY_t` of exactly those steps that a backward pass reaches.
+    So autograd collects `dY_t` of exactly those steps that a backward pass reaches.
     """
 
     @staticmethod
@@ -174,22 +173,38 @@ class _Taps(Function):
 
 
 class _Step(Function):
-    """One step; the tap takes nothing but the gradient."""
+    """One step. The gradient of the weights goes through the tap, except where it is itself differentiated."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, tap: Tensor | None, weights: _Weights) -> Tensor:
+    def forward(
+        ctx: Any, maps: Tensor, tap: Tensor | None, weight: Tensor, bias: Tensor | None, weights: _Weights
+    ) -> Tensor:
         ctx.weights = weights
+        ctx.save_for_backward(maps, weight)
         return weights.forward(maps)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        of_maps = ctx.weights.backward(gradient) if ctx.needs_input_grad[0] else None
-        return of_maps, gradient if ctx.needs_input_grad[1] else None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weights: _Weights = ctx.weights
+        if not torch.is_grad_enabled():
+            of_maps = weights.backward(gradient) if ctx.needs_input_grad[0] else None
+            return of_maps, gradient if ctx.needs_input_grad[1] else None, None, None, None
+        # create_graph: plain operations on the layer's own weights, step by step, which autograd can differentiate.
+        maps, weight = ctx.saved_tensors
+        needed, kernel = ctx.needs_input_grad, weight.to(weights.dtype)
+        of_maps = conv2d_input(maps.shape, kernel, gradient, padding=weights.padding) if needed[0] else None
+        of_weight = conv2d_weight(maps, weight.shape, gradient, padding=weights.padding) if needed[2] else None
+        of_bias = gradient.sum((0, 2, 3), dtype=weight.dtype) if needed[3] else None
+        return of_maps, None, None if of_weight is None else of_weight.to(weight.dtype), of_bias, None
+
+
+def _is_checkpointed() -> bool:
+    """Whether tensors are saved through hooks, as by `torch.utils.checkpoint`, which counts them when it recomputes."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def _dtype(maps: Tensor) -> torch.dtype:
-    """What a convolution of these maps computes in: autocast's choice where it is on."""
+    """The type that a convolution of these maps computes in: that of autocast where it is on."""
     # Autocast leaves double precision alone.
     if torch.is_autocast_enabled("cpu") and maps.dtype != torch.float64:
         return torch.get_autocast_dtype("cpu")
@@ -197,7 +212,7 @@ def _dtype(maps: Tensor) -> torch.dtype:
 
 
 def _can_pack(dtype: torch.dtype) -> bool:
-    """Whether oneDNN lays out weights of this type on this processor, by the operators of PyTorch's own compiler."""
+    """Whether oneDNN packs weights of this type on this CPU, by the operators that torch.compile uses."""
     operators = torch.ops.mkldnn
     if not (torch.backends.mkldnn.enabled and hasattr(operators, "_reorder_convolution_weight")):
         return False
@@ -207,7 +222,7 @@ def _can_pack(dtype: torch.dtype) -> bool:
 
 
 def _convolve_packed(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int]) -> Tensor:
-    # Channels last are what its layout of weights is made for.
+    # The packed weights are made for channels last.
     maps = maps.contiguous(memory_format=torch.channels_last)
     output: Tensor = torch.ops.mkldnn._convolution_pointwise(
         maps, weight, bias, padding, _ONES, _ONES, 1, "none", [], ""

@@ -186,7 +186,7 @@ def compare(
         chosen = list(dict.fromkeys(clip for split in splits.values() for clip in split.clips))
     classes = sorted({clip.label for clip in chosen})
     models_of = [each.model_config(model) for each in models]
-    seen = [resolve_normalization(each.data_config(data), model.pretrained) for each in models]
+    seen = [resolve_normalization(each.data_config(data), model.pretrained, each.model) for each in models]
     for each, config in zip(models_of, seen, strict=True):  # what does not fit is an error before clips are read
         configured(each, config, len(classes))
     streams = {config.modality for config in seen}

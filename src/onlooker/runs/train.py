@@ -153,7 +153,7 @@ def train_run(
     training = resolve_loss(training, model.name)
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
-    data = resolve_normalization(data, model.pretrained)
+    data = resolve_normalization(data, model.pretrained, model.name)
     classes = sorted({clip.label for clip in every_clip})
     # Settings that do not fit are an error before clips are read, which may take long.
     net = _build(model, data, training, classes, stores, initialize)

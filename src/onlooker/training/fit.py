@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import Parameter
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -23,7 +24,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.files import explain_write_errors, write_bytes
 from onlooker.models.classifier import clip_scores
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.quiet import quiet
@@ -67,12 +68,12 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` half; targets `B`, indices `B`."""
         samples, targets, _ = batch
-        answer, seen = self._answer(samples, augmented=True)
+        answer, attended = self._answer(samples, augmented=True)
         smoothing = self.train_config.label_smoothing
         loss = self._measure("training", answer.logits, targets, smoothing)
         if self.train_config.attention_regularization and answer.attention is not None:
             loss = loss + self.train_config.attention_regularization * doubly_stochastic(answer.attention)
-        return loss if seen is None else loss + frame_cross_entropy(seen, targets, smoothing)
+        return loss if attended is None else loss + frame_cross_entropy(self._trained(attended), targets, smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, neither augmented nor smoothed."""
@@ -98,12 +99,19 @@ class Fitting(L.LightningModule):
         return output, model.attended_logits(features, output.attention)
 
     def _measure(self, side: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        judged = logits[:, -1:] if self.train_config.loss == "last" else logits
-        loss = frame_cross_entropy(judged, targets, smoothing)
-        scores = clip_scores(judged.detach().float().softmax(-1), self.train_config.judged_by)
+        logits = self._trained(logits)
+        loss = frame_cross_entropy(logits, targets, smoothing)
+        scores = clip_scores(logits.detach().float().softmax(-1), self.train_config.judged_by)
         hits = (scores.argmax(1) == targets).sum()
         self._sums[side].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
         return loss
+
+    def _trained(self, logits: Tensor) -> Tensor:
+        """The frames of `B T K` whose cross entropy is the loss: all, or the last; `auto` is all of them here.
+
+        `runs.train` replaces `auto` by the loss of the model's recipe.
+        """
+        return logits[:, -1:] if self.train_config.loss == "last" else logits
 
     def on_validation_epoch_end(self) -> None:
         """Close both sides of the curves: validation is the last thing an epoch does, before checkpoints."""
@@ -258,47 +266,61 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
-class EpochBar(Callback):
-    """One progress bar over the whole training, with the latest figures and the time left."""
+class EpochProgress(Callback):
+    """A progress bar over all epochs in a terminal; where the output is redirected, a line per epoch."""
 
     def __init__(self, title: str) -> None:
-        self.title = title
+        self.title, self.started = title, time.monotonic()
+        self.progress: Progress | None = None
 
     def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
-        """Show the bar, as far as a resumed run has come."""
+        """Show the bar, at the progress of a resumed run."""
+        self.started = time.monotonic()
+        console = Console()
+        if not console.is_terminal:
+            return
         assert isinstance(trainer.num_training_batches, int)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[note]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
             TimeRemainingColumn(),
+            TextColumn("left"),
         )
-        self.progress = Progress(*columns)
+        self.progress = Progress(*columns, console=console)
         total = trainer.num_training_batches * (trainer.max_epochs or 1)
         self.task = self.progress.add_task(self.title, total=total, completed=trainer.global_step, note="")
         self.progress.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """One step on."""
-        self.progress.update(self.task, completed=trainer.global_step)
+        """Advance the bar."""
+        if self.progress:
+            self.progress.update(self.task, completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
-        """The figures of this epoch."""
+        """Show the accuracies of this epoch."""
         assert isinstance(fitting, Fitting)
-        sides = fitting.curves
         note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         note += "".join(
-            f" · {side} {100 * sides[side]['accuracy'][-1]:.1f} %" for side in sides if sides[side]["accuracy"]
+            f" · {split} {100 * curves['accuracy'][-1]:.1f} %"
+            for split, curves in fitting.curves.items()
+            if curves["accuracy"]
         )
-        self.progress.update(self.task, note=note)
+        if self.progress:
+            self.progress.update(self.task, note=note)
+        else:
+            print(f"{self.title}: {note} · {time.monotonic() - self.started:.0f} s elapsed", flush=True)
 
     def on_train_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
-        """Take the bar away."""
-        self.progress.stop()
+        """Remove the bar."""
+        if self.progress:
+            self.progress.stop()
 
     def on_exception(self, trainer: L.Trainer, fitting: L.LightningModule, exception: BaseException) -> None:
         """Leave the terminal as it was."""
-        if hasattr(self, "progress"):
+        if self.progress:
             self.progress.stop()
 
 
@@ -367,7 +389,8 @@ def fit(
         trainer.fit(fitting, learn, choose, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
-    model.eval()
+    # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
+    model.eval().to(choose_device())
     return fitting.curves
 
 
@@ -379,11 +402,12 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
     best, last = kept("best", monitor="validation_loss"), kept("last")
     callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv")]
     if title is not None:
-        callbacks.append(EpochBar(title))
+        callbacks.append(EpochProgress(title))
     if train.patience:
         callbacks.append(Patience("validation_loss", patience=train.patience))
     return L.Trainer(
         max_epochs=train.epochs,
+        accelerator=choose_device().type,
         devices=1,  # with more, Lightning would start this whole program once for each
         precision=choose_precision(train.precision),
         callbacks=callbacks,
