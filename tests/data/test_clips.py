@@ -308,7 +308,7 @@ def test_workers_end_with_a_killed_process(make_clip: Make, tmp_path: Path) -> N
     assert len(workers) == 2
     process.kill()
     process.communicate()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while any(map(alive, workers)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(map(alive, workers))

@@ -18,7 +18,6 @@ from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits, few_of_each
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.report import Page, percent
-from onlooker.evaluation.results import cores
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured
 from onlooker.recognizer import load, resolve_normalization
@@ -191,7 +190,7 @@ def compare(
         configured(each, config, len(classes))
     streams = {config.modality for config in seen}
     everything = replace(seen[0], modality=streams.pop() if len(streams) == 1 else "both")
-    samples, skipped = read_clips(chosen, classes, everything, processes=jobs or cores())
+    samples, skipped = read_clips(chosen, classes, everything, processes=jobs or None)
     unreadable = {error.path for error in skipped}
     whole = {name: split.without(unreadable) for name, split in given.items()}
     splits = splits(samples.clips) if callable(splits) else whole
