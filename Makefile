@@ -24,22 +24,22 @@ $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
 
-# The peers live in an environment of their own, onlooker beside them: both are measured in one run.
+# The benchmarks have an environment with the libraries that onlooker is compared with: all are measured in one run.
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
-bench-env: $(BENCH_READY)  ## the environment of the benchmarks: onlooker and its peers
+bench-env: $(BENCH_READY)  ## the environment of the benchmarks
 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e . -e papers
 	@touch $(BENCH_READY)
 
-bench: $(BENCH_READY)  ## measure everything against its peers, make the table of results
+bench: $(BENCH_READY)  ## run all benchmarks, write the table of results
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
 	$(BENCH)/bin/python benchmarks/table.py
 
-notebook: $(READY)  ## run the notebook anew, and keep what it shows in it
+notebook: $(READY)  ## run the notebook and store its output in it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
 
 clean:  ## the environment and the caches; runs/ and results/ stay

@@ -53,11 +53,11 @@ def compare(
     specs, members = parse_specs(models.name, data)
     refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
     chosen = range(training.seed, training.seed + seeds)
-    found = read_set(clips, published)
-    splits = asked_splits(found, published, folds, leave_one_out)
+    clip_set = read_set(clips, published)
+    splits = asked_splits(clip_set, published, folds, leave_one_out)
     with stoppable():
         figures = compare_models(
-            found,
+            clip_set,
             run,
             specs,
             splits,

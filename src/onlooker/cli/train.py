@@ -69,40 +69,30 @@ def train(
     if resume and not (folds or leave_one_out):
         _check_resumed(context, run, {"model": model, "data": data, "training": training})
     else:
-        seen = data
+        inputs = data
         if features:
             from onlooker.runs.features import open_stores, stored_settings
 
-            _, seen = stored_settings(open_stores(features), model, data, given_options(context))
+            _, inputs = stored_settings(open_stores(features), model, data, given_options(context))
         from onlooker.models.registry import find_recipe
 
         if model.cell == "auto":  # another cell may have settings that the model's default lacks
             refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-        refuse_unused_flow(context, [seen])
+        refuse_unused_flow(context, [inputs])
     if folds or leave_one_out:
         from onlooker.runs.compare import compare
         from onlooker.runs.model_spec import ModelSpec
 
-        found = read_set(clips, published)
-        splits = asked_splits(found, published, folds, leave_one_out)
+        clip_set = read_set(clips, published)
+        splits = asked_splits(clip_set, published, folds, leave_one_out)
         specs, seeds = [ModelSpec(model.name)], [training.seed]
         with stoppable():
-            figures = compare(found, run, specs, splits, seeds, data, training, model=model)
+            figures = compare(clip_set, run, specs, splits, seeds, data, training, model=model)
         print_comparison(figures, run)
         return
-    clips_or_set = clips if resume else read_set(clips, published)
+    source = clips if resume else read_set(clips, published)
     with stoppable(resume_hint()):
-        measured = train_run(
-            clips_or_set,
-            run,
-            model,
-            data,
-            training,
-            None,
-            resume,
-            strict,
-            features=features or (),
-        )
+        measured = train_run(source, run, model, data, training, None, resume, strict, features=features or ())
     _say(measured, run)
 
 
@@ -177,10 +167,10 @@ def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -
     stored, given, changed = read_json(run / "config.json"), given_options(context), []
     for name, config in configs.items():
         for setting, value in config.to_dict().items():
-            kept = stored[name].get(setting)
-            if f"{name}_{setting}" in given and value not in (kept, "auto"):
+            current = stored[name].get(setting)
+            if f"{name}_{setting}" in given and value not in (current, "auto"):
                 flag = name if setting == "name" else setting.replace("_", "-")
-                changed.append(f"--{flag} is {value}, the run has {kept}")
+                changed.append(f"--{flag} is {value}, the run has {current}")
     if changed:
         raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
