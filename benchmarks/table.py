@@ -2,19 +2,27 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import digit_tables
-import figure_tables
 import harness
-import real_clips_tables
-import training_table
-import videolstm_tables
+import tables
 
-_MODULES = (digit_tables, figure_tables, real_clips_tables, training_table, videolstm_tables)
-TABLES = {name: make for module in _MODULES for name, make in module.TABLES.items()}
-NEEDED = {name: needed for module in _MODULES for name, needed in module.NEEDED.items()}
+from onlooker.evaluation.report import Table, percent
+from onlooker_papers.digits import tables as digits
+from onlooker_papers.digits.tables import Results
+from onlooker_papers.figures import tables as figures
+from onlooker_papers.hmdb10 import tables as hmdb10
+from onlooker_papers.real_clips import tables as real_clips
+from onlooker_papers.videolstm import tables as videolstm
+
+_MODULES: tuple[Any, ...] = (digits, figures, hmdb10, real_clips, tables, videolstm)
+TABLES: dict[str, Callable[[Results], Table]] = {
+    name: make for module in _MODULES for name, make in module.TABLES.items()
+}
+# The results files that each table needs: that of its name, unless another is given.
+NEEDED = {name: {name} for name in TABLES} | {k: files for module in _MODULES for k, files in module.NEEDED.items()}
 
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -31,30 +39,20 @@ def cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(map(cell, value)) or "none"
-    return str(value).replace("|", "\\|")
+    return str(value)
 
 
 def compared(name: str, figures: dict[str, Any]) -> str:
-    """One set of clips on which models were compared: a row a model."""
-    rows = [f"| majority class | {share(figures['majority'])} | | |"]
+    """A comparison of models on one set of clips: one row per model."""
+    rows = [["majority class", percent(figures["majority"]), "", ""]]
     for model, accuracy in figures["accuracy"].items():
         spread = figures["spread"][model]
         deviation = "" if spread is None else f"± {100 * spread:.1f}"
-        rows.append(f"| {model} | {share(accuracy)} | {deviation} | {share(figures['frame_accuracy'][model])} |")
+        rows.append([model, percent(accuracy), deviation, percent(figures["frame_accuracy"][model])])
     budget = ", ".join(f"{key} {value}" for key, value in figures["budget"].items())
     counts = f"{figures['test_videos']} test videos, splits: {figures['splits']}, weights {figures['weights']}"
-    head = f"### {name}\n\n`{figures['command']}`\n\n{counts}; {budget}.\n\n"
-    return (
-        head
-        + "| model | videos correct | over seeds | frames correct |\n|---|---:|---:|---:|\n"
-        + "\n".join(rows)
-        + "\n"
-    )
-
-
-def share(value: float) -> str:
-    """A share as per cent."""
-    return f"{100 * value:.1f} %"
+    table = Table(["model", "videos correct", "over seeds", "frames correct"], rows)
+    return f"### {name}\n\n`{figures['command']}`\n\n{counts}; {budget}.\n\n{table.markdown()}"
 
 
 def origin(origins: dict[str, list[str]]) -> str:
@@ -73,20 +71,24 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     head += f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result['origin'])}.\n\n"
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
-    if name in TABLES and NEEDED[name] <= set(results):
-        return head + TABLES[name]({needed: results[needed]["figures"] for needed in NEEDED[name]})
-    rows = "\n".join(f"| {key} | {cell(value)} |" for key, value in flat(figures).items())
-    return f"{head}| figure | value |\n|---|---|\n{rows}\n"
+    needing = [table for table, files in NEEDED.items() if name in files and files <= set(results)]
+    if needing and not name.startswith("bench-"):
+        return head + "\n".join(TABLES[table](_figures(results)).markdown() for table in needing)
+    return head + Table(["figure", "value"], [[key, cell(value)] for key, value in flat(figures).items()]).markdown()
+
+
+def _figures(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: result["figures"] for name, result in results.items()}
 
 
 def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
     """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made again."""
 
     def made(match: re.Match[str]) -> str:
-        if not NEEDED[match[2]] <= set(figures):
+        if not NEEDED.get(match[2], {match[2]}) <= set(figures):
             print(f"table {match[2]} left as it is: no results of {', '.join(NEEDED[match[2]])}")
             return match[0]
-        return f"{match[1]}\n{TABLES[match[2]](figures)}{match[3]}"
+        return f"{match[1]}\n{TABLES[match[2]](figures).markdown()}{match[3]}"
 
     return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, page, flags=re.DOTALL)
 
@@ -105,7 +107,7 @@ def main() -> None:
     title = "# Results\n\nMade by `python benchmarks/table.py` from the JSON files here, which their commands wrote.\n"
     text = "\n".join([title, *(section(name, results) for name in results)])
     write_text(harness.RESULTS / "README.md", text)
-    figures = {name: result["figures"] for name, result in results.items()}
+    figures = _figures(results)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
         write_text(page, filled(page.read_text("utf-8"), figures))
 

@@ -198,11 +198,12 @@ def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
     models = figures.get("models", {})
     chosen = {variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)}
     accuracy = {variant: models[variant][model]["accuracy"] for variant, model in chosen.items()}
-    return {**accuracy, "chosen": chosen, "models": {}, "memory_gb": {}, "hands": {}, **figures}
+    rows = {part: figures.get(part, {}) for part in ("models", "memory_gb", "hands")}
+    return {**accuracy, "chosen": chosen, **rows}
 
 
 def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: run["accuracy"] for name, run in figures["runs"].items()} | figures
+    return {**{name: run["accuracy"] for name, run in figures["runs"].items()}, "runs": figures["runs"]}
 
 
 def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
@@ -220,7 +221,8 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
             "video_map_50": best["video_map_50"],
         }
     clips, names = str(figures["clips"]), [spec.name for spec in GROUNDED if spec.name in models]
-    return {**found, **figures, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
+    others = {key: value for key, value in figures.items() if key not in found}
+    return {**found, **others, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
 
 
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")

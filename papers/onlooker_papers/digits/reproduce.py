@@ -18,7 +18,7 @@ from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
-from onlooker_papers.results import About, Key, Row, check_command, nested, write_rows
+from onlooker_papers.results import About, Key, Row, check_command, figures_of, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "held-out")
@@ -86,26 +86,26 @@ def reproduce(
     for file in {FILES[name.split("/")[0]][0] for name in names}:
         check_command(results, file, command)
     rows = _Tables(run, chosen, sides, clips).compute(names)
-    figures = nested({key: row.figures for key, row in rows.items()}, _earlier(run, budget, sides))
+    files, shared = _by_file(rows), {"digits-paper": _of_paper(chosen)}
+    figures = _earlier(run, budget, sides)
+    for file, of_file in files.items():
+        known = {**figures.get(file, {}), **shared.get(file, {})}
+        figures[file] = figures_of(file, {key: row.figures for key, row in of_file.items()}, known)
+        if results is not None:
+            about = About(WHAT[file], command, [0], shared.get(file))
+            write_rows(results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only))
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
-    if results is not None:
-        _write(results, rows, chosen, command, only)
     return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
 
 
-def _write(results: Path, rows: Mapping[Key, Row], budget: Budget, command: str, only: Sequence[str]) -> None:
-    """Write the rows to their results files."""
-    patterns = " ".join(f"--only '{pattern}'" for pattern in only)
-    for file, what in WHAT.items():
-        of_file = {}
-        for (kind, *rest), row in rows.items():
-            name, place = FILES[kind]
-            if name == file:
-                of_file[*place, *rest] = row
-        if of_file:
-            shared = _of_paper(budget) if file == "digits-paper" else {}
-            write_rows(results, file, About(what, command, [0], shared), of_file, patterns)
+def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
+    """Rows by the names of their results files, with their places there."""
+    files: dict[str, dict[Key, Row]] = {}
+    for (kind, *rest), row in rows.items():
+        file, place = FILES[kind]
+        files.setdefault(file, {})[*place, *rest] = row
+    return files
 
 
 def _of_paper(budget: Budget) -> dict[str, Any]:

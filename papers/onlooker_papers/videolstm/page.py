@@ -12,19 +12,19 @@ from onlooker.drawing.flow_color import flow_colors
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
-from onlooker.evaluation.report import Page, percent
+from onlooker.evaluation.report import Page, Table, percent
 from onlooker.recognizer import load
 from onlooker.runs import model_spec
 from onlooker.runs.compare import table
 from onlooker.runs.folder import read_curves
 from onlooker.video.flow import to_pixels
+from onlooker_papers.digits.tables import Results
+from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, GROUNDED, MOTION, RGB, modality_of
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.official_budget import SETS, SINGLE
 from onlooker_papers.videolstm.official_page import CITED, WORDS
-from onlooker_papers.videolstm.places import BASELINES
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
-from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL
 
 # A plot holds as many lines as there are colors that are told apart.
 _PLOTS = {
@@ -46,7 +46,7 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
     Returns:
         The page's path.
     """
-    models, seeds = figures["models"], _seeds(budget)
+    models, seeds = figures["models"], tables.seeds(budget.seeds)
     page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}")
     best = models[BEST.name]
     page.figures(
@@ -58,19 +58,21 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
         ]
     )  # fmt: skip
     page.text(
-        "Four digits stand on a canvas, one of them moves. Its class is the label, and all that a model is told. "
-        "Whoever knows all four digits and no more is right in one clip of four; a single frame hints at the one that "
-        "moves, for the others stand in the cells of a grid (the row `single-frame` says how much). Test clips show "
-        "digits that no training saw. Flow is estimated from the frames (DIS)."
+        "Each clip shows four digits of which one moves; its class is the only label. A model that only recognizes all "
+        "four digits is correct in one clip of four; a single frame hints at the digit that moves, because the others "
+        "are in the cells of a grid (the row `single-frame` shows how much). Test clips show held-out digits. Flow is "
+        "estimated from the frames (DIS)."
     )
     page.text(_what_was_used(figures["clips"]))
-    _accuracies(page, models, budget, seeds)
+    results = {tables.NAME: figures, tables.SEGMENTS: figures["timing"]}
+    _accuracies(page, results)
     _beside_the_paper(page, models, figures["clips"])
     if figures["clips"]:
         _real_clips(page, figures["clips"], budget.on_clips)
     if budget.curve:
-        _curve(page, figures, budget)
-    _where_and_when(page, figures, budget, seeds)
+        page.heading("How many clips it takes")
+        _table(page, tables.curve(results))
+    _where_and_when(page, results)
     page.heading("Where it looked")
     image = run / "attention.png"
     write_png(image, sheet(list(_looks(run, budget, sides))))
@@ -83,10 +85,6 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sid
     _how_they_learned(page, run, budget, list(figures["clips"]))
     _settings(page, budget, bool(figures["clips"]), command)
     return page.write(run / "report.html")
-
-
-def _seeds(budget: Budget | ClipsBudget) -> str:
-    return "1 seed" if len(budget.seeds) == 1 else f"{len(budget.seeds)} seeds"
 
 
 def _what_was_used(on_clips: Mapping[str, Any]) -> str:
@@ -145,8 +143,8 @@ def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) ->
     few = f", at most {budget.clips} clips a class" if budget.clips else ""
     page.text(
         f"The same models from pixels, `conv4` from random weights, {budget.data.frames} frames a clip, "
-        f"{budget.training.epochs} epochs{few}, {_seeds(budget)}, one split with whole recordings on one side. With so "
-        "few test clips a difference of some per cent is chance; `onlooker compare DIR --folds 5` tests on all of them."
+        f"{budget.training.epochs} epochs{few}, {tables.seeds(budget.seeds)}, one split by recordings. With so few "
+        "test clips a difference of a few percent is chance; `onlooker compare DIR --folds 5` tests on all of them."
     )
     for name, of in on_clips.items():
         columns, rows = table(of)
@@ -200,101 +198,26 @@ def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:
             page.table([[name, str(value)] for name, value in own.items()], ["setting", "value"])
 
 
-def _accuracies(page: Page, models: Mapping[str, Any], budget: Budget, seeds: str) -> None:
-    rows = [
-        [
-            name,
-            f"{percent(of['accuracy'])}" + ("" if of["spread"] is None else f" ± {100 * of['spread']:.1f}"),
-            # A cell from before frames were counted has none.
-            percent(of["frame_accuracy"]) if "frame_accuracy" in of else None,
-            percent(of["pointing"]) if "pointing" in of else None,
-            of.get("parameters"),
-        ]
-        for name, of in models.items()
-    ]
-    page.table(
-        rows,
-        ["model", "clips correct", "frames correct", "peak on the digit that moves", "parameters"],
-        f"Means over {seeds} ± their spread; {budget.training.epochs} epochs each. A frame is right when its own "
-        "answer is; a clip's answer is the mean over its frames. *flow* sees the optical flow alone; "
-        f"*motion* sees RGB where the flow points; *fused*: {_fused_words(models)}; *grounded*: what "
-        "is attended must also tell the class by itself while the model learns.",
-    )
+def _accuracies(page: Page, results: Results) -> None:
+    _table(page, tables.ablation(results))
+    models = results[tables.NAME]["models"]
     page.figure(
-        to_svg(side_by_side({n.replace("-", "\n"): of["each"] for n, of in models.items()}, 0.1, "chance")),
+        to_svg(side_by_side({n.replace("-", "\n"): row["each"] for n, row in models.items()}, 0.1, "chance")),
         "A dot for each seed.",
     )
 
 
-def _fused_words(models: Mapping[str, Any]) -> str:
-    weights = models[ENSEMBLE]["weights"]
-    return (
-        " and ".join(f"{name} ({weight:.2f})" for name, weight in weights.items()) + ", as validation clips weigh them"
-    )
-
-
-def _where_and_when(page: Page, figures: Mapping[str, Any], budget: Budget, seeds: str) -> None:
+def _where_and_when(page: Page, results: Results) -> None:
     page.heading("Where, from labels only")
-    page.table(
-        _places(figures["localized"]),
-        ["boxes by", "point on the target", "CorLoc", "frame-mAP at .5", "video-mAP at .5", ".5 to .95"],
-        f"Means over {seeds}. A box is what of the attended region belongs to the foreground; threshold and foreground "
-        "are chosen on validation clips without their boxes, by what blanking a box does to the label's probability. "
-        f"The last rows have the classes of {BEST.name}, and boxes without attention, or without a foreground. Where "
-        "one thing moves and the camera stands still, the largest thing that moves is as good a guess as any.",
-    )
+    _table(page, tables.places(results))
     page.heading("When, from labels only")
-    page.table(
-        _times(figures["timing"]),
-        ["time by", "segment-mAP at .5", ".5 to .95", "overlap with the true time"],
-        f"Means over {seeds}; {budget.timing.clips:,} other clips of {FRAMES} frames, in which the digit moves "
-        f"{EVENT[0]:.0%} to {EVENT[1]:.0%} of the time. Model {MODEL} weighs frames by what each shows without a "
-        "memory; the share of the highest weight from which on a frame belongs to the event is chosen on validation "
-        "clips without their times. The other rows have its classes, and the share that is best for them in hindsight.",
-    )
+    _table(page, tables.segments(results))
     page.heading("What a map shows, and what it does not")
-    page.table(
-        _explained_rows(figures["explained"]),
-        ["map", "peak on the digit that moves", "clips correct", "its part blanked", "a random part blanked"],
-        f"Means over {seeds}. Of each frame the tenth that a map gives most weight is blanked, or the same shapes at "
-        "a random place. Where the model uses what the map shows, the first costs more. Grad-CAM (Selvaraju et al. "
-        "2017) is that of the predicted class.",
-    )
+    _table(page, tables.explained(results))
 
 
-def _curve(page: Page, figures: Mapping[str, Any], budget: Budget) -> None:
-    columns = [*map(str, sorted((*budget.curve, budget.clips)))]
-    page.heading("How many clips it takes")
-    page.table(
-        [[name, *(percent(of[column]["accuracy"]) for column in columns)] for name, of in figures["curve"].items()],
-        ["model", *(f"{int(column):,} clips" for column in columns)],
-        "Equally many steps of training, however few clips.",
-    )
-
-
-def _places(localized: Mapping[str, Any]) -> list[list[str]]:
-    columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
-    rows = [[name, *(percent(of[column]) for column in columns)] for name, of in localized.items()]
-    best = localized[BEST.name]["baselines"]
-    return rows + [[BASELINES[name], *(percent(of[column]) for column in columns)] for name, of in best.items()]
-
-
-def _times(timing: Mapping[str, Any]) -> list[list[str]]:
-    columns = ("segment_map_50", "segment_map_50_95", "iou")
-    rows = [(f"{MODEL}: the weight of each frame", timing), ("the same, in a stream", timing["causal"])]
-    rows += [(GUESSES[name], of) for name, of in timing["baselines"].items()]
-    return [[name, *(percent(of[column]) for column in columns)] for name, of in rows]
-
-
-def _explained_rows(explained: Mapping[str, Any]) -> list[list[str]]:
-    rows = []
-    for model, of in explained.items():
-        tenth = of["shares"].index(0.1)
-        for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM")):
-            at = of[name]
-            shares = (at["pointing"], at["whole"][0], at["attended"][tenth], at["random"][tenth])
-            rows.append([f"{model}: {words}", *map(percent, shares)])
-    return rows
+def _table(page: Page, table: Table) -> None:
+    page.table(table.rows, table.columns, table.note)
 
 
 def _looks(run: Path, budget: Budget, sides: Sides) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from statistics import mean
 from typing import Any
 
 from onlooker.data.digits import Sides, split_digits
-from onlooker.files import write_json
+from onlooker.files import read_json, write_json
 from onlooker.runs.parallel import default_jobs
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
 from onlooker_papers.sets import set_path
@@ -115,8 +115,10 @@ class _Output:
     def write(self, name: str, rows: Mapping[Key, Row]) -> dict[str, Any]:
         """The figures of these rows, written to `NAME.json`."""
         shared = {"clips": self.budget.clips, "epochs": self.budget.training.epochs} if name == TARGET else {}
-        figures = figures_of(name, {key: row.figures for key, row in rows.items()}, shared)
-        write_json(self.run / f"{name}.json", figures)
+        path = self.run / f"{name}.json"
+        known = read_json(path) if self.only and path.exists() else {}
+        figures = figures_of(name, {key: row.figures for key, row in rows.items()}, {**known, **shared})
+        write_json(path, figures)
         if self.results is not None:
             about = About(WHAT[name], self.command, self.budget.seeds, shared)
             write_rows(self.results, name, about, rows, f"--only {self.only}" if self.only else "")

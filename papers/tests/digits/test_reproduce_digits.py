@@ -160,7 +160,7 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     held_out_cells = run / "run" / "held-out" / "scale"
-    of_scale = read_json(run / "run" / "figures.json")["figures"]["held-out"]["scale"]
+    of_scale = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["models"]["scale"]
     chain = ("ceiling", READER.name, TOGETHER.name)
     alone, reader, together = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
     seen = {name: spec.batch for name, spec in held_out.CEILINGS.items()}  # a single batch each

@@ -1,0 +1,111 @@
+"""The tables of benchmarks in docs/, from the figures of their results files."""
+
+from onlooker.evaluation.report import Table
+from onlooker_papers.digits.tables import Results, share
+
+TRAINING = "bench-training"
+_DIGITS = ("bench-deformable", "bench-channel-offset", "bench-digits", "bench-rounds")
+
+
+def training_memory(results: Results) -> Table:
+    """A step of the batch that must fit into 8 GB."""
+    figures = results[TRAINING]
+    rows = [
+        [f"`{name}`", *(f"{both[precision]['gib']:.2f} · {both[precision]['seconds']:.1f}" for precision in both)]
+        for name, both in figures["large"].items()
+    ]
+    note = (
+        f"Peak of the process in GiB (8 GB are 7.45) · seconds, a step of {figures['batch']['large']} videos of 30 "
+        f"frames, 7×7×512 features, {figures['hidden']} hidden channels, on {figures['threads']} threads. "
+        f"{figures['libraries_gib']:.2f} GiB of each peak are libraries."
+    )
+    return Table(["model", "fp32", "bf16"], rows, note)
+
+
+def training_steps(results: Results, key: str = "frames", title: str = "frames, 7×7 grid") -> Table:
+    """Time and memory of a step by frames or by grid."""
+    figures = results[TRAINING]
+    points = {name: of[key] for name, of in figures["step"].items()}
+    rows = [
+        [f"`{name}`", *(f"{at['seconds']:.2f} · {at['gib']:.2f}" for at in of.values())] for name, of in points.items()
+    ]
+    note = f"Seconds · GiB of a step of {figures['batch']['step']} videos, {figures['precision']}."
+    return Table([title, *next(iter(points.values()))], rows, note)
+
+
+def training_grid(results: Results) -> Table:
+    """Time and memory of a step by grid."""
+    return training_steps(results, "grid", "side of the grid, 30 frames")
+
+
+def training_epochs(results: Results) -> Table:
+    """Time of an epoch by clips."""
+    figures = results[TRAINING]
+    rows = [
+        [f"`{name}`", *(f"{at['seconds']:.2f} ({at['reading'] / at['seconds']:.1%})" for at in points.values())]
+        for name, points in figures["epoch"].items()
+    ]
+    note = (
+        f"Seconds of an epoch in batches of {figures['batch']['epoch']}, {figures['precision']}; in parentheses the "
+        "share of reading from disk."
+    )
+    return Table(["clips of 30 frames, 7×7 grid", *next(iter(figures["epoch"].values()))], rows, note)
+
+
+def digit_limits(results: Results) -> Table:
+    """How fast the parts of the digit experiments are, where their time goes, and what limits them."""
+    conv, offset, digits, rounds = (results[name] for name in _DIGITS)
+
+    def spent(profile: dict[str, float]) -> str:
+        largest = list(profile.items())[:3]
+        return ", ".join(f"`{name}` {share(part, 0)} %" for name, part in largest if name != "all others")
+
+    rows = [
+        [
+            f"deformable convolution, {layer}",
+            f"{conv['ratios'][f'{layer} torchvision']:.1f} × torchvision",
+            spent(profile),
+            f"a plain convolution takes {share(conv['ratios'][f'{layer} plain convolution'], 0)} % of our time",
+        ]
+        for layer, profile in conv["profile"].items()
+    ]
+    rows += [
+        [
+            f"channel offsets, {case}",
+            f"{offset['ratios'][f'{case} channel by channel']:.1f} × `grid_sample` channel by channel",
+            spent(profile),
+            f"one `grid_sample` with the channels in the batch takes "
+            f"{offset['ratios'][f'{case} channels as pictures']:.1f} times ours",
+        ]
+        for case, profile in offset["profile"].items()
+    ]
+    large, every = rounds["of_large_products"], rounds["of_gemm"]
+    rows.append(
+        [
+            "300 rounds of LSTM(8)",
+            f"{rounds['ratio']:.0f} × Keras, {rounds['ratios']['torch']:.1f} × torch",
+            f"the two large products {share(large, 0)} %, the other products {share(every - large, 0)} %",
+            f"{share(every, 0)} % of the speed of its own matrix products",
+        ]
+    )
+    rows += [
+        [
+            f"videos, {variant}",
+            f"{digits['ratios'][variant]:.1f} × a loop over frames",
+            spent(profile),
+            f"{share(digits['of_copy'][variant])} % of a copy's speed",
+        ]
+        for variant, profile in digits["profile"].items()
+    ]
+    note = "On two threads, forward and backward; shares of the time on one thread."
+    return Table(["what", "speed", "where its time goes", "limit"], rows, note)
+
+
+TABLES = {
+    "training-memory": training_memory,
+    "training-frames": training_steps,
+    "training-grid": training_grid,
+    "training-epochs": training_epochs,
+    "digit-limits": digit_limits,
+}
+NEEDED = {name: {TRAINING} for name in TABLES} | {"digit-limits": set(_DIGITS)}

@@ -1,0 +1,120 @@
+"""The tables of VideoLSTM's ablation, for the report and for docs/, from the figures of the results files."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onlooker.evaluation.report import Table
+from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE
+from onlooker_papers.videolstm.places import BASELINES
+from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL
+
+NAME, SEGMENTS = "moving-target", "segments"
+
+
+def seeds(rows: Sequence[Any]) -> str:
+    """The number of seeds, in words."""
+    return "1 seed" if len(rows) == 1 else f"{len(rows)} seeds"
+
+
+def ablation(results: Results) -> Table:
+    """Which digit moves: one row per model."""
+    figures = results[NAME]
+    models = figures["models"]
+    rows = [
+        [
+            f"`{name}`",
+            share(row["accuracy"]) + (f" ± {share(row['spread'])}" if row["spread"] is not None else ""),
+            share(row["frame_accuracy"]) if "frame_accuracy" in row else None,
+            share(row["pointing"]) if "pointing" in row else None,
+            round(row["parameters"]) if "parameters" in row else None,
+        ]
+        for name, row in models.items()
+    ]
+    members = " and ".join(f"{share(weight)} `{name}`" for name, weight in models[ENSEMBLE]["weights"].items())
+    count = seeds(next(iter(models.values()))["each"])
+    note = (
+        f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {count} "
+        "± their standard deviation. The score of a clip is the mean over its frames. Peak: frames in which the "
+        "map's highest cell lies in the true box. `-flow`: optical flow alone; `motion`: RGB, attended where the flow "
+        f"points; `-grounded`: with the auxiliary attention loss; `{ENSEMBLE}`: the ensemble, with weights chosen on "
+        f"validation clips (in %: {members})."
+    )
+    columns = ["model", "clips correct, %", "frames correct, %", "peak on the target, %", "parameters"]
+    return Table(columns, rows, note)
+
+
+def curve(results: Results) -> Table:
+    """Accuracy by the number of training clips."""
+    found = results[NAME]["curve"]
+    columns = sorted({int(count) for row in found.values() for count in row})
+    rows = [[f"`{name}`", *(share(row[str(count)]["accuracy"]) for count in columns)] for name, row in found.items()]
+    return Table(["clips correct, %", *(f"{count:,} clips" for count in columns)], rows, "Equally many training steps.")
+
+
+def places(results: Results) -> Table:
+    """Where, from labels only."""
+    found = results[NAME]["localized"]
+    rows = {f"`{name}`": row for name, row in found.items()}
+    best = found[BEST.name]["baselines"] if BEST.name in found else {}
+    rows |= {f"{BASELINES[name]}; classes of `{BEST.name}`": row for name, row in best.items()}
+    columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
+    heads = ["boxes by", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
+    note = (
+        "In %. A box is the part of the attended region that belongs to the foreground; threshold and foreground are "
+        "chosen on validation clips without their boxes, by what blanking a box does to the label's probability. The "
+        "last rows are baselines without attention, or without a foreground."
+    )
+    return Table(heads, [[name, *(share(row[column]) for column in columns)] for name, row in rows.items()], note)
+
+
+def segments(results: Results) -> Table:
+    """When, from labels only: the weights of frames, and baselines that need none."""
+    figures = results[SEGMENTS]
+    rows = {f"`{MODEL}`: the weight of each frame": figures, "the same, in a stream": figures["causal"]}
+    rows |= {GUESSES[name]: row for name, row in figures["baselines"].items()}
+    columns = ("segment_map_50", "segment_map_50_95", "iou")
+    note = (
+        f"In %, means over {seeds(figures['each'])}; {figures['clips']:,} clips of {FRAMES} frames, in which the digit "
+        f"moves {EVENT[0]:.0%} to {EVENT[1]:.0%} of the time, {figures['epochs']} epochs; {figures['test_clips']:,} "
+        f"test clips, {share(figures['accuracy'])} % classified correctly. From which share of the highest weight on a "
+        "frame belongs to the event is chosen on validation clips without their times; for the baselines it is the "
+        "best one in hindsight."
+    )
+    cells = [[name, *(share(row[column]) for column in columns)] for name, row in rows.items()]
+    return Table(["time by", "segment-mAP .5", "segment-mAP .5 to .95", "overlap with the true time"], cells, note)
+
+
+def explained(results: Results) -> Table:
+    """What maps show: where their peak is, and what blanking costs."""
+    found = results[NAME]["explained"]
+    shares = next(iter(found.values()))["shares"]
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        blanked = zip(row["attended"], row["random"], strict=True)
+        return [
+            share(row["pointing"]), share(row["whole"][0]), *(f"{share(a)} / {share(b)}" for a, b in blanked)
+        ]  # fmt: skip
+
+    rows = [
+        [f"`{model}`, {words}", *cells(row[name])]
+        for model, row in found.items()
+        for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM"))
+    ]
+    note = (
+        "The share of each frame to which a map gives the most weight is blanked, or the same shapes at a random "
+        "place. Where the model uses what the map shows, the first costs more. Grad-CAM (Selvaraju et al. 2017) is of "
+        "the predicted class."
+    )
+    blanked = [f"{size:.0%} blanked: there / at random" for size in shares]
+    return Table(["map", "peak on the target, %", "clips correct, %", *blanked], rows, note)
+
+
+TABLES = {
+    "target-ablation": ablation,
+    "target-curve": curve,
+    "target-places": places,
+    "target-explained": explained,
+    SEGMENTS: segments,
+}
+NEEDED = {name: {NAME} for name in TABLES if name != SEGMENTS}
