@@ -4,11 +4,14 @@ EXPORT is what `onlooker export` has written; SOURCE a video file, an address, o
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
 import onnxruntime
 
 folder, source = Path(sys.argv[1]), sys.argv[2]

@@ -225,7 +225,7 @@ def test_quantizing_wants_clips(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="8 bits need clips to take the ranges of activations from"):
         export(recognizer(), tmp_path / "export", quantize=True)
     recognizer().save(tmp_path / "run")
-    with pytest.raises(ClipError, match="the clips that it has learned from are gone; give others by --clips"):
+    with pytest.raises(ClipError, match="its training clips are gone; give other clips by --clips"):
         export_run(tmp_path / "run", quantize=True)
 
 

@@ -171,3 +171,28 @@ def test_segments_that_cannot_be(start: float, end: float) -> None:
     assert Segment("wave", 0, 1).score == 1
     with pytest.raises(ValueError, match="expected 0 <= start < end"):
         Segment("wave", start, end)
+
+
+def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
+    scores = np.array([0.2, 0.7, 0.1], np.float32)
+    tube = Tube("run", np.arange(2), np.array([[0, 10, 20, 30], [2, 12, 22, 32]], np.float32))
+    segments = (Segment("run", 2.0, 3.0), Segment("clap", 0.0, 1.0), Segment("run", 0.5, 1.25))
+    prediction = Prediction(
+        Path("folder/a.mp4"),
+        ("clap", "run", "wave"),
+        np.tile(scores, (4, 1)),
+        scores,
+        np.arange(4) / 2,
+        np.arange(4),
+        tubes=(tube,),
+        segments=segments,
+    )
+    assert str(prediction) == (
+        "a.mp4: run 70.0 %, then clap 20.0 %\n"
+        "  when: 0.5 to 1.2, 2.0 to 3.0 s\n"
+        "  where: 1 11 21 31 (mean box, x1 y1 x2 y2)"
+    )
+    assert repr(prediction) == str(prediction)
+    assert [label for label, _ in prediction.ranking] == ["run", "clap", "wave"]
+    bare = Prediction(Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int))
+    assert str(bare) == "b.mp4: a 100.0 %"

@@ -1,6 +1,6 @@
-"""The step of a trained model for programs that have onnxruntime but no PyTorch: written, compared, quantized, tested.
+"""Export one step of a trained model for programs with onnxruntime and without PyTorch: write, verify, quantize, test.
 
-What such a program must still do is to resize a frame; `step.json` tells it all that it needs, in plain values.
+Such a program only resizes frames; `step.json` holds everything that it needs, as plain values.
 """
 
 import copy
@@ -24,7 +24,7 @@ import onlooker
 from onlooker.config import DataConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import Sample, read_sample
-from onlooker.data.split import Split
+from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Fused, is_fused
 from onlooker.files import read_json, write_json
@@ -36,6 +36,7 @@ from onlooker.onnx_step import (
     ExportedStep,
     PixelStep,
     check_installed,
+    disable_telemetry,
     inexpressible,
     write_graph,
 )
@@ -46,8 +47,8 @@ if sys.platform != "win32":
     import fcntl
 
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
-_COMPARED = 100  # frames in a row: what differs little at each may drift in the state
-_CALIBRATION = 16  # clips from which the ranges of activations are taken
+_COMPARED = 100  # consecutive frames: small differences may accumulate in the state
+_CALIBRATION = 16  # clips that determine the ranges of activations
 _QUANTIZED = ["Conv", "Gemm", "MatMul"]
 
 
@@ -60,24 +61,24 @@ def export(
 ) -> Path:
     """Write `step.onnx` and `step.json`, and with `quantize` `step.int8.onnx`, into a folder.
 
-    The exported step is compared with the model over 100 frames before anything is left in the folder.
+    The exported step is compared with the model over 100 frames before the folder is changed.
 
     Args:
         recognizer: what to export.
-        folder: where to; made where there is none. Files of an earlier export are replaced, all or none.
-        quantize: also write the step with weights and activations of convolutions and products in 8 bits.
-        calibration: clips from which the ranges of activations are taken, of which 16 are used; best those that the
-            model has learned from. Needed to quantize.
-        clips: on which both files are evaluated, frames sampled as `Recognizer.predict` does.
+        folder: created if necessary. Files of an earlier export are replaced, all or none.
+        quantize: also write the step with 8-bit weights and activations of convolutions and matrix products.
+        calibration: clips that determine the ranges of activations, of which 16 are used; best the training clips.
+            Required to quantize.
+        clips: for evaluating the files, with frames sampled as by `Recognizer.predict`.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: a model that has no step or that ONNX cannot express, a step that differs by more than 1e-4, no
-            clips to calibrate with, or clips of unknown classes.
-        ClipError: not one clip can be read.
-        RuntimeError: the packages that exporting needs are not installed.
+        ValueError: a model without a step, or one that ONNX cannot express; a step that differs by more than 1e-4; no
+            calibration clips; or clips of unknown classes.
+        ClipError: none of the clips can be read.
+        RuntimeError: the packages for exporting are not installed.
     """
     check_installed()
     if isinstance(recognizer, Fused):
@@ -96,7 +97,7 @@ def export(
         described["compared"] = {"frames": _COMPARED, "largest_difference": difference}
         files = {STEP: dict[str, Any](), **({INT8: quantized} if quantize else {})}
         if quantize:
-            # Ranges alone, no labels; but whoever reads an accuracy should know it.
+            # Calibration uses no labels, but the reader of an accuracy should know.
             quantized["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
         if clips:
             described["tested"] = _test(recognizer, draft, files, clips)
@@ -108,53 +109,55 @@ def export(
 
 
 def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips: Path | None = None) -> dict[str, Any]:
-    """Export a trained run, and evaluate what was exported on a folder of clips that are new to the model.
+    """Export a trained run, and evaluate the exported files on a folder of new clips.
 
-    The ranges of activations are taken from clips that the run has learned from; where they are no longer there, from
-    `clips`, without their labels.
+    Quantization is calibrated on the training clips; if they are gone, on `clips`, without their labels.
 
     Args:
         run: its folder.
-        out: where to; None: `export` in the run.
-        quantize: also write the step in 8 bits.
-        clips: a folder of clips, one class a sub-folder; those that the model has learned from are left out.
+        out: a folder; None: `export` in the run.
+        quantize: also write an 8-bit step.
+        clips: a folder of clips, one sub-folder per class; training and validation clips of the run are left out.
 
     Returns:
-        What step.json says.
+        The content of step.json.
 
     Raises:
         FileNotFoundError: no trained model there.
         ValueError: as `export`; or several models, fused.
-        ClipError: clips that are missing, or not one that can be read and is new to the model.
+        ClipError: missing clips, or none that can be read and is new to the model.
     """
     if is_fused(run):
         raise ValueError(f"{run}: several models that answer together; export each of them, such as {run / 'member-0'}")
     recognizer = load(run, "cpu")
     found = find_clips(clips, classes=1) if clips else []
-    learned = _learned(run)
-    known = {path.resolve() for path in learned}
-    new = [clip for clip in found if clip.path.resolve() not in known]
+    trained_on, copies = _training_clips(run, found)
+    new = [clip for clip in found if clip.path not in copies]
     if clips and not new:
-        raise ClipError(clips, "the model has learned from all of these clips", "give clips that are new to it")
-    calibration = [path for path in learned if path.exists()] or [clip.path for clip in new]
+        raise ClipError(clips, "the model was trained on all of these clips", "give clips that are new to it")
+    calibration = [path for path in trained_on if path.exists()] or [clip.path for clip in new]
     if quantize and not calibration:
-        raise ClipError(run, "the clips that it has learned from are gone", "give others by --clips, to quantize with")
+        raise ClipError(run, "its training clips are gone", "give other clips by --clips, to quantize with")
     folder = export(recognizer, out or run / "export", quantize, calibration, new)
     values: dict[str, Any] = read_json(folder / DESCRIPTION)
     return values
 
 
-def _learned(run: Path) -> list[Path]:
-    """Clips that a run has learned from, those of its training first; none where the run does not say."""
+def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], set[Path]]:
+    """Training and validation clips of a run, and those of `clips` that are among them, by path or content."""
     if not ((run / "split.json").exists() and (run / "config.json").exists()):
-        return []
-    split = Split.from_dict(read_json(run / "split.json"), Path(read_json(run / "config.json")["clips"]))
-    return [clip.path for clip in (*split.training, *split.validation)]
+        return [], set()  # a model folder alone
+    values = read_json(run / "split.json")
+    split = Split.from_dict(values, Path(read_json(run / "config.json")["clips"]))
+    paths = [clip.path for clip in (*split.training, *split.validation)]
+    resolved = {path.resolve() for path in paths}
+    known = {clip.path for clip in clips if clip.path.resolve() in resolved}
+    return paths, known | {clip.path for clip in copies_of(values, clips)}
 
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` that goes at the end; those that killed exports to it have left go now."""
+    """A temporary folder next to `folder`, removed at the end, like those left by exports that were killed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     prefix, suffix = f".{folder.name}.draft-", ".part"
     for left in folder.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
@@ -166,7 +169,7 @@ def _draft(folder: Path) -> Iterator[Path]:
         draft = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=folder.parent))
         if sys.platform == "win32":
             break
-        # Before it is held, another export may take it for one that was left.
+        # Another export may have removed it before it was locked.
         held = _hold(draft)
     try:
         yield draft
@@ -177,8 +180,8 @@ def _draft(folder: Path) -> Iterator[Path]:
 
 
 def _hold(draft: Path) -> int | None:
-    """A lock on a folder that ends with its process, whatever killed it; None where another process has it, where the
-    folder is gone, and on Windows, which has no such locks."""
+    """Lock a folder until the process ends; None if another process has the lock, if the folder is gone, or on Windows
+    (which has no such locks)."""
     if sys.platform == "win32":
         return None
     try:
@@ -197,7 +200,7 @@ def _hold(draft: Path) -> int | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what exporter and quantizer say about their own inner workings."""
+    """Suppress log messages and warnings of the exporter and the quantizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -213,18 +216,18 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
 
     Returns:
-        The largest difference of a probability, a weight of attention or a frame's evidence.
+        The largest difference of a probability, an attention weight or a frame's evidence.
 
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
     """
     model = cast(Classifier, recognizer.model)
     if next(model.parameters()).device.type != "cpu":
-        # A GPU rounds the factors of convolutions to fewer digits, by more than what is compared here.
+        # A GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
         model = copy.deepcopy(model).cpu()
     try:
         largest = _largest_difference(model, recognizer.data, ExportedStep(folder))
-    except Exception as error:  # onnxruntime's own kinds have no parent in common
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
     if not largest <= TOLERANCE:
         raise ValueError(
@@ -247,13 +250,13 @@ def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedS
             differences.append(output.attention.numpy() - answer.attention)
         if output.evidence is not None and answer.evidence is not None:
             differences.append(output.evidence.numpy() - answer.evidence)
-        # As NumPy takes the largest, a NaN wins, and is not below any tolerance.
+        # NumPy propagates NaN, which is not below any tolerance.
         largest = float(np.max([largest, *(np.abs(each).max() for each in differences)]))
     return largest
 
 
 def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict[str, Any]:
-    """All that a program needs to feed the graph, in plain values."""
+    """Everything that a program needs to run the graph, as plain values."""
     data, model = recognizer.data, step.model
     of_picture = data.in_channels - data.flow_channels
     mean, std = (list(values[:of_picture]) for values in NORMALIZATIONS[data.normalization])
@@ -270,7 +273,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
             "size": data.size,
             "picture": {0: None, 1: "gray", 3: "RGB"}[of_picture],
             "flow": flow if data.flow_channels else None,
-            # Done by the graph; here for those who wonder what it does to the picture's values / 255.
+            # Applied inside the graph to pixel values / 255; for information.
             "mean": mean,
             "std": std,
         },
@@ -280,16 +283,17 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
             for i, shape in enumerate(step.state_shapes)
         },
         "outputs": {name: ["B", *shape] for name, shape in step.answers.items()},
-        # With which a program judges the evidence as `live.lasts_next` does.
+        # For a program that decides whether the event happens as `localization.online.update_event` does.
         "happening": times if model.has_evidence else None,
     }
 
 
 def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path]) -> dict[str, Any]:
-    """Write the step in 8 bits beside the float one; says how it was made and how far it is from that one.
+    """Write the 8-bit step next to the float one; returns how it was calibrated and how much it differs.
 
-    Static, with ranges from real clips: convolutions whose ranges are found at run time save room but no time.
+    Static quantization with ranges from clips: dynamic ranges reduce the size of convolutions but not their time.
     """
+    disable_telemetry()
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -309,7 +313,7 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
             return next(self.left, None)
 
     graph = onnx.load(folder / STEP)
-    # Shapes of weights that the quantizer turns around would contradict what it finds.
+    # The quantizer transposes weights, which would contradict the stored shapes.
     del graph.graph.value_info[:]
     plain, target = folder / "plain.onnx", folder / INT8
     onnx.save(graph, plain)
@@ -350,7 +354,7 @@ def _read(paths: Sequence[Path], recognizer: Recognizer) -> tuple[list[Sample], 
 def _test(
     recognizer: Recognizer, folder: Path, files: dict[str, dict[str, Any]], clips: Sequence[Clip]
 ) -> dict[str, Any]:
-    """Adds the accuracy of each file to what is known of it; says on how many clips, and which could not be read."""
+    """Add the accuracy of each file to its entry; returns the number of clips, and those that could not be read."""
     steps = {name: ExportedStep(folder, name) for name in files}
     right, tested, skipped = dict.fromkeys(files, 0), 0, []
     for clip in clips:
@@ -374,7 +378,7 @@ def _judged(recognizer: Recognizer, exported: ExportedStep, frames: NDArray[np.u
 
 
 def _move(draft: Path, folder: Path) -> None:
-    """Put finished files where they belong; the description last, so that it never tells of what is not there."""
+    """Move finished files into place, the description last, so that it never describes missing files."""
     folder.mkdir(exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     for name in (STEP, INT8, DESCRIPTION):

@@ -1,9 +1,10 @@
-"""One step of a model as a graph of ONNX: how it is drawn, and how onnxruntime runs it.
+"""One step of a model as an ONNX graph: how it is traced, and how onnxruntime runs it.
 
-The graph takes pixels, as bytes, and does everything behind them: normalization, encoder, one step in time, classes.
+The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the classes.
 """
 
 import copy
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,7 @@ Array = NDArray[Any]
 
 
 class Answer(NamedTuple):
-    """Of one frame of each stream: `scores` `B K`, `attention` `B h w` and `evidence` `B` or None, state after."""
+    """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, `evidence` `B`, and the new state."""
 
     scores: NDArray[np.float32]
     attention: NDArray[np.float32] | None
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class PixelStep(nn.Module):
-    """`Classifier.step` from bytes to probabilities, with plain tensors in and out: the graph that is exported.
+    """`Classifier.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
 
     Args:
         recognizer: its model must be a `Classifier`; a copy is made, on the CPU.
@@ -62,7 +63,7 @@ class PixelStep(nn.Module):
             )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
-        # A model without memory has a state without numbers, which no file needs to carry.
+        # The state of a model without memory is empty and is not part of the graph.
         self.carried = [bool(part.numel()) for part in self._zeros(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self._zeros(1) if part.numel()]
         self.learns_start = model.init == "first-frame"
@@ -72,17 +73,17 @@ class PixelStep(nn.Module):
 
     @property
     def inputs(self) -> list[str]:
-        """Names of what `forward` takes."""
+        """Names of the inputs of `forward`."""
         return ["frame", *["first"] * self.learns_start, *(f"state_{i}" for i in range(len(self.state_shapes)))]
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what `forward` gives."""
+        """Names of the outputs of `forward`."""
         return [*self.answers, *(f"next_state_{i}" for i in range(len(self.state_shapes)))]
 
     @property
     def answers(self) -> dict[str, tuple[int, ...]]:
-        """What it says of a frame, in the order of `forward`: names, and shapes without the B in front."""
+        """Results for a frame in the order of `forward`: names, and shapes without the B in front."""
         answers: dict[str, tuple[int, ...]] = {"scores": (self.model.num_classes,)}
         if self.model.attends:
             answers["attention"] = self.model.grid
@@ -93,8 +94,8 @@ class PixelStep(nn.Module):
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
         """Inputs of the right shapes and types.
 
-        Every tensor is another one: the exporter takes two inputs that are one tensor, as H and C of zeros are, for a
-        single input, and would leave the memory out of the graph.
+        All tensors are distinct: the exporter would merge inputs that are the same tensor, as H and C of zeros are, and
+        leave the memory out of the graph.
         """
         frame = torch.randint(256, (batch_size, *[self.model.size] * 2, self.model.in_channels)).to(torch.uint8)
         first = [torch.arange(batch_size) == 0] if self.learns_start else []
@@ -103,7 +104,7 @@ class PixelStep(nn.Module):
     def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Frames `B H W C` uint8, `first` `B` if the init is learned, and states to the `answers` and states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
-        # Not len(frame), which would write the number of streams into the graph.
+        # `len(frame)` would fix the number of streams in the graph.
         given = iter(rest[-len(self.state_shapes) :])
         zeros = self._zeros(frame.shape[0])
         state = State(*(next(given) if carried else part for carried, part in zip(self.carried, zeros, strict=True)))
@@ -121,11 +122,12 @@ class ExportedStep:
     """An exported step, run by onnxruntime on the CPU.
 
     Args:
-        folder: what `export` has written.
+        folder: written by `export`.
         file: `step.onnx` or `step.int8.onnx`.
     """
 
     def __init__(self, folder: Path | str, file: str = STEP) -> None:
+        disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -164,8 +166,14 @@ class ExportedStep:
             state = answer.state
 
 
+def disable_telemetry() -> None:
+    """Switch off onnxruntime's telemetry, which is on by default; call it before the first import of onnxruntime."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def check_installed() -> None:
-    """Raise a RuntimeError unless the packages that exporting needs are there."""
+    """Raise a RuntimeError unless the packages for exporting are installed."""
+    disable_telemetry()
     for name in ("onnx", "onnxscript", "onnxruntime"):
         try:
             import_module(name)
@@ -174,10 +182,10 @@ def check_installed() -> None:
 
 
 def write_graph(step: PixelStep, path: Path) -> int | str:
-    """Write the graph as one file; gives how many streams it takes at once, `any` or 1.
+    """Write the graph as one file; returns the number of streams that it accepts, `any` or 1.
 
     Raises:
-        ValueError: an operation that ONNX does not know.
+        ValueError: an operation that ONNX does not support.
     """
     import onnx
 
@@ -195,7 +203,7 @@ def write_graph(step: PixelStep, path: Path) -> int | str:
 
 def _trace(step: PixelStep, path: Path, batch_size: int, first_dimension: dict[int, Any] | None) -> None:
     inputs = step.example(batch_size)
-    # The step takes one tensor and then any number: its shapes are given the same way.
+    # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
     rest = ((first_dimension,) * (len(inputs) - 1),) if len(inputs) > 1 else ()
     torch.onnx.export(
         step,
@@ -211,7 +219,7 @@ def _trace(step: PixelStep, path: Path, batch_size: int, first_dimension: dict[i
 
 
 def inexpressible(model: Classifier, error: Exception) -> ValueError:
-    """What to say of a model that exporter or onnxruntime refuse."""
+    """The error for a model that the exporter or onnxruntime rejects."""
     encoder = type(model.encoder).__name__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ValueError(

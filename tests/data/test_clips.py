@@ -22,7 +22,7 @@ from onlooker.data import clips as clips_module
 from onlooker.data import samples as samples_module
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipCrops, ClipFrames, cached_sample, prepare
-from onlooker.data.samples import read_sample
+from onlooker.data.samples import read_sample, sample_rate
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs.train import read_clips
 from onlooker.structures import Clip, ClipError
@@ -460,3 +460,14 @@ def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, cha
         moved = to_pixels(sample.pixels[inner, ..., -2:], config.flow_limit)
         assert 2.4 < np.percentile(moved[..., 0], 95) < 3.6
         assert np.abs(moved[..., 1]).max() < 1.2
+
+
+def test_the_frame_rate_of_samples_is_the_median_over_clips(make_clip: Make, tmp_path: Path) -> None:
+    clips = [make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)]  # 10 frames per second
+    config = replace(CONFIG, frames=4)
+    times = read_sample(clips[1], config).times
+    assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))
+    assert sample_rate(clips, replace(config, windows=2)) == pytest.approx(10)
+    assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(clips, config)
+    assert sample_rate([tmp_path / "gone.mp4"], config) is None
+    assert sample_rate([make_clip("one.mp4", frames=1)], config) is None

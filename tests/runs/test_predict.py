@@ -68,6 +68,25 @@ def test_names_are_printed_as_they_are(
         assert f"{clip.name} " in capsys.readouterr().out
 
 
+def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
+    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    data = DataConfig(frames=4, size=16, normalization="half")
+    recognizer = Recognizer(create_model("convalstm", 3, size=16, hidden=4), ("clap", "run", "wave"), data)
+    run, clip = recognizer.save(tmp_path / "run"), make_clip("a.mp4", frames=8)
+    prediction = recognizer.predict(clip)
+    (first, score), (second, other), _ = prediction.ranking
+    assert predict_clips(run, [clip]) == []
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
+    for words in (first, f"{100 * score:.1f} %", f"{second} {100 * other:.1f} %", prediction.when, prediction.where):
+        assert words
+        assert words in row
+    assert predict_clips(run, [clip], frames=True) == []
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.count(f" {step.time:.2f} ") for step in prediction.steps for line in lines) >= 4
+
+
 @pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])
 def test_probabilities_are_drawn_against_time(
     run: Path, make_clip: Make, tmp_path: Path, name: str, start: bytes

@@ -57,6 +57,19 @@ def test_a_line_a_second_and_at_every_change(run: Path, make_clip: Make) -> None
     assert done.stderr == f"{path}: 35 frames, 0 dropped, 0 reconnections\n"
 
 
+def test_the_frame_rate_is_that_of_training_unless_given(tmp_path: Path, run: Path, make_clip: Make) -> None:
+    recognizer, path = load(run), make_clip(frames=20)
+    recognizer.frame_rate = 5.0
+    slow = recognizer.save(tmp_path / "slow")
+    assert load(slow).frame_rate == 5.0
+    done = watch(slow, path)
+    said, counts = done.stderr.splitlines()
+    assert said == "5 frames per second, as in training; --rate 0 uses every frame"
+    assert counts == f"{path}: 10 frames, 0 dropped, 0 reconnections"
+    assert watch(slow, path, "--rate", 0).stderr == f"{path}: 20 frames, 0 dropped, 0 reconnections\n"
+    assert f"{path}: 4 frames" in watch(slow, path, "--rate", 2).stderr
+
+
 def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
     paths = [make_clip("a.mp4", frames=12), make_clip("b.mp4", frames=7)]
     done = watch(run, *paths, "--json", "--rate", 5)
