@@ -6,8 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from onlooker.data.digits import Digits
-from onlooker.data.generated import DigitPairs
-from onlooker.data.moving_mnist import PAIRS, MovingDigits
+from onlooker.data.moving_mnist import PAIRS, DigitPairs, MovingDigits
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 
 

@@ -11,9 +11,8 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from onlooker.data import canvas, moving_mnist
-from onlooker.data.canvas import ink_boxes
+from onlooker.data.canvas import elastic_fields, ink_boxes
 from onlooker.data.digits import Digits
-from onlooker.data.elastic import elastic_fields
 from onlooker.data.moving_mnist import (
     PAIRS,
     VARIANTS,
@@ -37,16 +36,16 @@ def digits() -> Digits:
     return Digits(images, np.arange(20) % 10)
 
 
-def naive_path(start: list[float], velocity: list[float], frames: int, room: float) -> list[list[float]]:
+def naive_path(start: list[float], velocity: list[float], frames: int, largest: float) -> list[list[float]]:
     (x, y), (u, v) = start, velocity
     path = []
     for _ in range(frames):
         path.append([x, y])
         x, y = x + u, y + v
-        while not 0 <= x <= room:
-            x, u = (-x if x < 0 else 2 * room - x), -u
-        while not 0 <= y <= room:
-            y, v = (-y if y < 0 else 2 * room - y), -v
+        while not 0 <= x <= largest:
+            x, u = (-x if x < 0 else 2 * largest - x), -u
+        while not 0 <= y <= largest:
+            y, v = (-y if y < 0 else 2 * largest - y), -v
     return path
 
 
@@ -138,8 +137,8 @@ def test_a_right_angle_turns_clockwise(digits: Digits, monkeypatch: pytest.Monke
 def test_paths_bounce_as_step_by_step() -> None:
     random = np.random.default_rng(0)
     start, velocity = random.uniform(0, 9, (40, 2)), random.uniform(-30, 30, (40, 2))
-    path = bounce(torch.from_numpy(start), torch.from_numpy(velocity), 100, room=9)
-    expected = [naive_path(a, v, 100, room=9) for a, v in zip(start.tolist(), velocity.tolist(), strict=True)]
+    path = bounce(torch.from_numpy(start), torch.from_numpy(velocity), 100, largest=9)
+    expected = [naive_path(a, v, 100, largest=9) for a, v in zip(start.tolist(), velocity.tolist(), strict=True)]
     np.testing.assert_allclose(path.numpy(), expected, atol=1e-9)
 
 
@@ -297,8 +296,8 @@ def test_pairs_have_names_and_orders_have_numbers() -> None:
         ({"variant": "scale", "frames": 52}, "52 frames cannot be divided into settings of 5; make frames a multiple"),
         ({"speed": (5.0, 4.0)}, r"speed is \(5.0, 4.0\)"),
         ({"scale": (0.0, 1.0)}, r"scale is \(0.0, 1.0\)"),
-        ({"window": 6}, "window is 6 pixels, expected an odd number of them"),
-        ({"window": -1}, "window is -1 pixels, expected an odd number of them, at least 1"),
+        ({"window": 6}, "window is 6 pixels, expected an odd number"),
+        ({"window": -1}, "window is -1 pixels, expected an odd number, at least 1"),
         ({"alpha": math.nan}, "alpha is nan and sigma 10.0, expected finite numbers"),
         ({"sigma": 0.0}, "alpha is 300.0 and sigma 0.0, expected finite numbers, sigma above 0"),
         ({"digits": Digits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))}, "digits is an empty data set"),
@@ -316,7 +315,7 @@ def test_impossible_videos_are_refused(digits: Digits, settings: dict[str, Any],
         ({"size": 0}, "size is 0, expected at least 1 video"),
         ({"labels": [[1, 2, 3]]}, r"labels have shape \(1, 3\), expected \(videos, 2\)"),
         ({"size": 2, "labels": [[1, 2]]}, "size is 2 for 1 labels; leave size out"),
-        ({"labels": [[1, 11]]}, r"no image of \[11\] in the digits"),
+        ({"labels": [[1, 11]]}, r"no image of \[11\]; there are"),
     ],
 )
 def test_impossible_batches_are_refused(digits: Digits, arguments: dict[str, Any], message: str) -> None:

@@ -232,7 +232,7 @@ def test_a_folder_that_holds_something_is_left_alone(written: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"frames": 3}, "frames is 3, expected at least 4: a motion takes time"),
+        ({"frames": 3}, "frames is 3, expected at least 4"),
         ({"fps": 0}, "fps is 0, expected a positive number"),
         ({"size": (31, 64)}, r"size is \(31, 64\), expected \(height, width\) of at least 32 pixels"),
         ({"people": 0}, "people is 0, expected at least 1 person"),

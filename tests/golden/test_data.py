@@ -12,13 +12,20 @@ import torch
 from golden import check
 from torch import Tensor
 
-from onlooker.data.canvas import Scenes, draw_scenes, ink_boxes, paste
+from onlooker.data.canvas import Scenes, draw_scenes, elastic_fields, ink_boxes, paste
 from onlooker.data.clips import ClipCrops
-from onlooker.data.digits import Digits, Sides, load_digits, split_digits
-from onlooker.data.elastic import elastic_fields
+from onlooker.data.digits import Digits, DigitSplit, load_digits, split_digits
 from onlooker.data.figure_motion import ACTIONS, Body, perform
-from onlooker.data.generated import DigitPairs
-from onlooker.data.moving_mnist import PAIRS, VARIANTS, MovingDigits, bounce, ordered_label, pair_label, random_stream
+from onlooker.data.moving_mnist import (
+    PAIRS,
+    VARIANTS,
+    DigitPairs,
+    MovingDigits,
+    bounce,
+    ordered_label,
+    pair_label,
+    random_stream,
+)
 from onlooker.data.split import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
 from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import augment, to_features, to_video
@@ -36,7 +43,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @cache
-def sides() -> Sides:
+def sides() -> DigitSplit:
     return split_digits()
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Digits, Sides
-from onlooker.data.generated import DigitPairs
-from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
+from onlooker.data.digits import Digits, DigitSplit
+from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, MovingDigits, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.recognizer import Recognizer, load
@@ -57,7 +56,7 @@ _LATER = 2  # frames, out of five
 
 
 def compete(
-    run: Path, encoders: Path, variant: str, spec: DigitModel, videos: int, tests: int, sides: Sides
+    run: Path, encoders: Path, variant: str, spec: DigitModel, videos: int, tests: int, sides: DigitSplit
 ) -> dict[str, Any]:
     """Train one model on one variant, and test it.
 
@@ -90,7 +89,7 @@ def compete(
     return memo(folder.with_suffix(".json"), settings, compute, folder)
 
 
-def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: Sides) -> float:
+def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: DigitSplit) -> float:
     """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
 
     The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
@@ -105,7 +104,7 @@ def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: Sides
     return float(memo(_validated(folder), settings, compute)["accuracy"])
 
 
-def out_of_phase(run: Path, variant: str, spec: DigitModel, tests: int, sides: Sides) -> float:
+def out_of_phase(run: Path, variant: str, spec: DigitModel, tests: int, sides: DigitSplit) -> float:
     """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
 
     Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
@@ -150,12 +149,14 @@ def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
 
 
-def _settings(variant: str, tests: int, sides: Sides, **others: Any) -> dict[str, Any]:
+def _settings(variant: str, tests: int, sides: DigitSplit, **others: Any) -> dict[str, Any]:
     """What a cell depends on."""
     return {"variant": variant, "digits": sides.digest, "tests": tests, "test_frames": FRAMES, **others}
 
 
-def _samples(variant: str, spec: DigitModel, size: int, sides: Sides, num_digits: int) -> tuple[DigitPairs, DigitPairs]:
+def _samples(
+    variant: str, spec: DigitModel, size: int, sides: DigitSplit, num_digits: int
+) -> tuple[DigitPairs, DigitPairs]:
     """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
     learn = MovingDigits(
         sides.training, variant, num_digits, frames=spec.frames, frames_per_setting=spec.frames_per_setting
@@ -179,7 +180,7 @@ def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     return {"on_digits": float((seen >= wanted).mean())}
 
 
-def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: Sides) -> dict[str, Any]:
+def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: DigitSplit) -> dict[str, Any]:
     """What could be known of a pair if each digit were seen alone, clean, under the same transforms.
 
     A classifier of single digits (one of `CEILINGS`) learns from videos of one clean digit. Two such videos of test

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onlooker.data.digits import Sides
-from onlooker.data.elastic import elastic_fields
+from onlooker.data.canvas import elastic_fields
+from onlooker.data.digits import DigitSplit
 from onlooker.data.moving_mnist import VARIANTS, Batch, MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
@@ -29,7 +29,7 @@ from onlooker_papers.digits.tracks import Tracks
 _SHOWN = 8  # frames in a row of figure 4
 
 
-def write_page(run: Path, figures: Results, budget: Budget, sides: Sides, encoders: Path) -> Path:
+def write_page(run: Path, figures: Results, budget: Budget, sides: DigitSplit, encoders: Path) -> Path:
     """Write `run/report.html`, the page of all that `reproduce` computed; its images lie next to it.
 
     Args:
@@ -144,7 +144,7 @@ def _held_out(page: Page, results: Results) -> None:
     )
 
 
-def _objects(page: Page, run: Path, results: Results, sides: Sides) -> None:
+def _objects(page: Page, run: Path, results: Results, sides: DigitSplit) -> None:
     page.heading("Two objects in a frame: several glimpses")
     page.text(
         "One transform for a whole frame cannot fit two objects in it: the window grows until it holds both. "
@@ -195,7 +195,7 @@ def _hands(page: Page, results: Results) -> None:
     _table(page, tables.hands(results))
 
 
-def _images(page: Page, run: Path, sides: Sides, encoders: Path, budget: Budget) -> None:
+def _images(page: Page, run: Path, sides: DigitSplit, encoders: Path, budget: Budget) -> None:
     page.heading("Figures 3, 4 and 5")
     batches = {variant: MovingDigits(sides.test, variant).batch(labels=[[3, 7]], seed=4) for variant in VARIANTS}
     stn = pretrained(encoders, "stn", budget.frozen["stn"]).encoder

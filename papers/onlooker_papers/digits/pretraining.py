@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Digits, Sides
+from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
@@ -37,7 +37,7 @@ PUBLISHED: dict[str, tuple[int | None, float, float]] = {
 }
 
 
-def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: Sides) -> dict[str, Any]:
+def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSplit) -> dict[str, Any]:
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
     Args:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from onlooker.data.digits import Digits, Sides
+from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import Batch, MovingDigits, ordered_label
 from onlooker.data.transforms import to_video
 from onlooker.files import write_bytes
@@ -83,7 +83,7 @@ def table_cell(
     encoder: str,
     recipe: str,
     rounds: Mapping[str, int],
-    sides: Sides,
+    sides: DigitSplit,
     frames: int = FRAMES,
 ) -> dict[str, Any]:
     """One cell of Table I: an LSTM(8) over a frozen encoder, trained again many times, under all four readings.
@@ -160,7 +160,7 @@ def _encoded(path: Path, model: Classifier, video: Tensor) -> Tensor:
     return features
 
 
-def conv3d_cell(run: Path, variant: str, rounds: int, sides: Sides, frames: int = FRAMES) -> dict[str, Any]:
+def conv3d_cell(run: Path, variant: str, rounds: int, sides: DigitSplit, frames: int = FRAMES) -> dict[str, Any]:
     """The paper's baseline that sees the pixels themselves, under all four readings; returned as by `table_cell`.
 
     Args:

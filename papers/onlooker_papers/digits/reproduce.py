@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from onlooker.data.digits import Sides, split_digits
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.folder import find_clips
 from onlooker.data.moving_mnist import VARIANTS
 from onlooker.files import read_json, write_json
@@ -121,7 +121,7 @@ def _of_paper(budget: Budget) -> dict[str, Any]:
     }
 
 
-def _earlier(run: Path, budget: str, sides: Sides) -> dict[str, Any]:
+def _earlier(run: Path, budget: str, sides: DigitSplit) -> dict[str, Any]:
     """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
     path = run / "figures.json"
     if not path.exists():
@@ -162,7 +162,7 @@ def _belongs(name: str, protocol: str) -> bool:
 class _Tables:
     """The rows of one run. Each is computed when it is asked for, after the models that it starts from."""
 
-    def __init__(self, run: Path, budget: Budget, sides: Sides, clips: Path | None) -> None:
+    def __init__(self, run: Path, budget: Budget, sides: DigitSplit, clips: Path | None) -> None:
         self.run, self.budget, self.sides, self.clips = run, budget, sides, clips
         self.encoders = run / "pretraining"
 

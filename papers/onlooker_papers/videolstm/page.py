@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from onlooker.data.digits import Sides
+from onlooker.data.digits import DigitSplit
 from onlooker.drawing.flow_color import flow_colors
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
@@ -33,7 +33,7 @@ _PLOTS = {
 }
 
 
-def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Sides, command: str) -> Path:
+def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: DigitSplit, command: str) -> Path:
     """Write `report.html` into a run's folder.
 
     Args:
@@ -220,7 +220,7 @@ def _table(page: Page, table: Table) -> None:
     page.table(table.rows, table.columns, table.note)
 
 
-def _looks(run: Path, budget: Budget, sides: Sides) -> Iterator[tuple[str, Any]]:
+def _looks(run: Path, budget: Budget, sides: DigitSplit) -> Iterator[tuple[str, Any]]:
     """The same test clips through both attentions, and the flow that one of them sees."""
     clips = TargetClips(sides.test, 2, 5)
     seen = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from onlooker.data.digits import Sides, split_digits
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
 from onlooker.runs.parallel import default_jobs
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
@@ -141,7 +141,7 @@ def _command(
     return shlex.join(words)
 
 
-def _timing(run: Path, budget: Budget, sides: Sides) -> Row:
+def _timing(run: Path, budget: Budget, sides: DigitSplit) -> Row:
     clips_of, how = ClipsOf(sides, FRAMES, EVENT), budget.timing
     seeds = [compete_timed(run, how.clips, seed, clips_of, how.counts, how.training) for seed in budget.seeds]
     figures = {
@@ -155,7 +155,7 @@ def _timing(run: Path, budget: Budget, sides: Sides) -> Row:
     return Row.of(figures, *(run / f"{MODEL}-{how.clips}-seed{seed}-segments.json" for seed in budget.seeds))
 
 
-def _rows(run: Path, budget: Budget, sides: Sides, specs: Sequence[ModelSpec] = SPECS) -> dict[Key, Row]:
+def _rows(run: Path, budget: Budget, sides: DigitSplit, specs: Sequence[ModelSpec] = SPECS) -> dict[Key, Row]:
     """The rows of these models: means over seeds."""
     clips_of = ClipsOf(sides)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.digits import Digits, Sides
-from onlooker.data.generated import Sample
+from onlooker.data.digits import Digits, DigitSplit
+from onlooker.data.moving_mnist import Sample
 from onlooker.video.flow import flow, stacks, to_bytes
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
 from onlooker_papers.videolstm.places import TrueBoxes
@@ -87,7 +87,7 @@ class ClipsOf:
         frames, event: of every clip, as `TargetClips` takes them.
     """
 
-    def __init__(self, sides: Sides, frames: int = FRAMES, event: tuple[float, float] = ALWAYS) -> None:
+    def __init__(self, sides: DigitSplit, frames: int = FRAMES, event: tuple[float, float] = ALWAYS) -> None:
         self.sides, self.frames, self.event = sides, frames, event
         self._made: dict[tuple[str, int, int], TargetClips] = {}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.digits import Sides, split_digits
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -16,7 +16,7 @@ from onlooker_papers.digits.models import DigitModel
 
 
 @pytest.fixture(scope="module")
-def sides() -> Sides:
+def sides() -> DigitSplit:
     return split_digits()
 
 
@@ -35,7 +35,7 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product"])
-def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: Sides, aggregation: str) -> None:
+def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: DigitSplit, aggregation: str) -> None:
     frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
     monkeypatch.setattr(held_out, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
     videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
@@ -52,7 +52,7 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
 
 
 def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: Sides
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: DigitSplit
 ) -> None:
     spec, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from moving_squares import make_set
 
-from onlooker.data.digits import Sides, split_digits
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.moving_mnist import VARIANTS, ordered_label
 from onlooker.data.transforms import to_video
 from onlooker.files import read_json, write_json
@@ -22,7 +22,7 @@ from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 
 
 @pytest.fixture(scope="module")
-def sides() -> Sides:
+def sides() -> DigitSplit:
     return split_digits()
 
 
@@ -30,7 +30,7 @@ def sides() -> Sides:
 
 
 @pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
-def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: Sides, variant: str) -> None:
+def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: DigitSplit, variant: str) -> None:
     sets = published.videos(sides.training, sides.test, variant, frames=10)
     learn = sets["training"]
     assert list(published.READINGS) == [name for name in sets if name != "training"]
@@ -54,7 +54,7 @@ def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: 
         assert (centers(name) - centers("training")).abs().nanmean() > 6
 
 
-def test_encoding_is_what_the_encoder_says_frame_by_frame(sides: Sides) -> None:
+def test_encoding_is_what_the_encoder_says_frame_by_frame(sides: DigitSplit) -> None:
     model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
     video = published.videos(sides.training, sides.test, "normal", frames=2)["new"].video[:30]
     features = published.encode(model, video)
@@ -79,7 +79,7 @@ def test_the_published_table_is_whole() -> None:
 # The held-out protocol.
 
 
-def test_no_digit_is_on_two_sides(sides: Sides) -> None:
+def test_no_digit_is_on_two_sides(sides: DigitSplit) -> None:
     parts = [{image.tobytes() for image in part.images} for part in (sides.training, sides.validation, sides.test)]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 5000
 
@@ -271,7 +271,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
 
 
 def test_a_cell_of_table_one_goes_on_with_what_it_had(
-    run: Path, tmp_path: Path, sides: Sides, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, sides: DigitSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded, trained = [], []
     encode, train = published.encode, published.train_rounds
@@ -332,7 +332,7 @@ def test_one_protocol_after_the_other_makes_one_page(
 
 
 def test_the_baseline_on_pixels_is_a_cell_of_its_own(
-    sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sides: DigitSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, numbers = published.train_conv3d, []
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from onlooker.cli import app
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Sides, split_digits
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
 from onlooker_papers.videolstm import ablation, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, compete, summary
@@ -37,7 +37,7 @@ TINY = Budget(
 
 
 @pytest.fixture(scope="module")
-def sides() -> Sides:
+def sides() -> DigitSplit:
     torch.set_num_threads(1)
     return split_digits()
 
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_clips_are_their_pictures_and_their_flow(sides: Sides) -> None:
+def test_clips_are_their_pictures_and_their_flow(sides: DigitSplit) -> None:
     clips = TargetClips(sides.test, 3, seed=0)
     frames, target, index = clips[1]
     assert (frames.shape, frames.dtype) == ((10, 64, 64, 3), torch.uint8)
@@ -306,7 +306,7 @@ def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None
         train_ahead(tmp_path, brief, MEMBERS, None, 2)
 
 
-def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: Sides) -> None:
+def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: DigitSplit) -> None:
     name = "motion-12-seed0"
     for kind in ("localized", "explained"):
         shutil.copy(run / "run" / f"{name}-{kind}.json", tmp_path)
@@ -346,7 +346,7 @@ def test_an_unknown_budget(tmp_path: Path) -> None:
         reproduce.reproduce(tmp_path / "run", budget="huge")
 
 
-def test_a_cell_says_where_it_looked(sides: Sides, tmp_path: Path) -> None:
+def test_a_cell_says_where_it_looked(sides: DigitSplit, tmp_path: Path) -> None:
     found = compete(tmp_path, ablation.MOTION, 6, 0, ClipsOf(sides), TINY.counts, TINY.training)
     assert set(found) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
     assert 0.02 < found["uniform"] < 0.2

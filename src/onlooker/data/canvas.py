@@ -1,37 +1,39 @@
-"""Digits drawn on canvases: turned, scaled and deformed, put in their places, joined, and boxed.
+"""Digits drawn on a canvas: rotated, scaled, deformed, moved to their positions and joined; and their boxes.
 
-Work is done where a digit can be seen and nowhere else: a patch just large enough for it is resampled, then moved to
-its place as one contiguous copy.
+Only pixels where a digit is visible are computed: a patch just large enough for it is resampled, then moved to its
+position as one contiguous copy.
 """
 
 import math
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ink_boxes", "paste"]
+__all__ = ["elastic_fields", "ink_boxes", "paste"]
 
-_RIM = 1  # dark pixels around a digit, so that all that is read beyond its edge is dark
-_PIXELS = 1 << 18  # that are resampled at a time: what is made of them fits a processor's cache
-_SLACK = 0.01  # pixels by which a patch is made larger than it must be, for rounding errors
+_BORDER = 1  # dark pixels around a digit, so that everything sampled beyond its edge is dark
+_PIXELS = 1 << 18  # resampled at a time, so that they fit the cache of a CPU
+_SLACK = 0.01  # pixels by which a patch is larger than necessary, for rounding errors
 
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """`n` scenes: `F` frames of a video each, in which `k` digits move, and the canvas is transformed in one way.
+    """`n` scenes: `F` frames of a video, with `k` moving digits and one transform of the canvas.
 
-    All but the images is on the CPU.
+    All tensors but the images are on the CPU.
 
     Args:
         images: `B k h h`, the digits of each video.
         ink: `B k 4`, their `ink_boxes`.
-        of: `n`, int64, the video that each scene is from.
+        of: `n`, int64, the video that each scene belongs to.
         positions: `n k F 2`, int64, x and y of the upper left corner of each digit.
-        angles: `n`, radians, clockwise as seen.
+        angles: `n`, radians, clockwise on the screen.
         scales: `n`.
-        fields: `n 2 H W`, displacements in pixels, after turning and scaling; None: there are none.
+        fields: `n 2 H W`, displacements in pixels, applied after rotation and scale; None: none.
     """
 
     images: Tensor
@@ -43,24 +45,24 @@ class Scenes:
     fields: Tensor | None = None
 
     def matrices(self, factors: Tensor, sense: int) -> Tensor:
-        """A turn by the angles in this sense, and `n` factors: `n 2 2`."""
+        """Rotations by the angles (`sense` 1 or -1), times `n` factors: `n 2 2`."""
         cos, sin = factors * self.angles.cos(), factors * self.angles.sin() * sense
         return torch.stack((cos, -sin, sin, cos), -1).view(-1, 2, 2)
 
 
 def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
-    """Fill `video` (n F H W, uint8) and `boxes` (n F k 4, NaN where nothing is seen).
+    """Fill `video` (n F H W, uint8) and `boxes` (n F k 4, NaN where nothing is visible).
 
-    Each digit's own layer is resampled and rounded, then the layers are joined by the pixel maximum.
+    The layer of each digit is resampled and rounded, then the layers are joined by the pixel maximum.
     """
     canvas, device = video.shape[-1], video.device
     low, sides = reach(scenes, canvas)
     n, k, frames = low.shape[:3]
-    # Scenes of like size together: the largest decides on how many pixels work is done.
+    # Scenes of similar size are grouped, because the largest one sets the patch size of its group.
     order = sides.argsort(descending=True)
     groups = _groups(sides[order].tolist(), _PIXELS // (k * frames))
-    room = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
-    corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(room[:, None, None, None])
+    largest = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
+    corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(largest[:, None, None, None])
     squares = Squares.of(scenes, order, corners, groups[0][1], canvas)
     strip = _strip(n * k * frames, canvas, device)
     profiles = torch.zeros(n, k, frames, 2, groups[0][1], device=device)
@@ -76,7 +78,7 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
 
 
 def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
-    """Cut scenes, whose sides do not rise, into parts of so many pixels: each, and the largest side in it."""
+    """Divide scenes, sorted by falling side, into groups of this number of pixels: each with its largest side."""
     groups, first = [], 0
     while first < len(sides):
         part = slice(first, min(first + max(1, pixels // sides[first] ** 2), len(sides)))
@@ -86,41 +88,38 @@ def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
 
 
 def reach(scenes: Scenes, canvas: int) -> tuple[Tensor, Tensor]:
-    """Where something of the transformed digits can be seen.
-
-    A pixel shows something of a digit only if it comes from less than a pixel beyond its ink.
+    """Where the transformed digits are visible: less than a pixel beyond their ink.
 
     Returns:
-        `n k F 2`, x and y, above and to the left of which there is nothing; `n`, int64, the side of a square from the
-        first pixel after them that holds everything on the canvas.
+        `n k F 2`, x and y above and to the left of which nothing is visible; `n`, int64, the side of a square from the
+        first pixel after them that contains everything on the canvas.
     """
     center = (canvas - 1) / 2
     first, last = scenes.ink.nan_to_num(0.0)[scenes.of, :, None].split(2, -1)  # n k 1 2
     matrices = scenes.matrices(scenes.scales, 1)[:, None].mT  # n 1 2 2
     half = ((last - first + 1) / 2) @ matrices.abs()  # n k 1 2
     middle = ((first + last - 1) / 2 + scenes.positions - center) @ matrices + center  # n k F 2
-    least = most = torch.zeros(1, 1, 1, 2)
+    low = high = torch.zeros(1, 1, 1, 2)
     if scenes.fields is not None:
         flat = scenes.fields.flatten(2)
-        least, most = flat.amin(-1)[:, None, None], flat.amax(-1)[:, None, None]  # n 1 1 2
-    sides = (2 * (half + _SLACK) + most - least).amax((1, 2, 3))
-    return middle - half - most - _SLACK, sides.ceil().long().clamp_(max=canvas)
+        low, high = flat.amin(-1)[:, None, None], flat.amax(-1)[:, None, None]  # n 1 1 2
+    sides = (2 * (half + _SLACK) + high - low).amax((1, 2, 3))
+    return middle - half - high - _SLACK, sides.ceil().long().clamp_(max=canvas)
 
 
 @dataclass(frozen=True, eq=False)
 class Squares:
-    """Squares of each digit's own layer, transformed: which digits, and where in them each pixel is read.
+    """Square patches of the transformed layer of each digit: the digits, and where each pixel is sampled.
 
-    The pixel p shows the layer at R(-angle)·(p + field(p) - center) / scale + center, 0 beyond the canvas. Places are
-    in the units of grid_sample: a picture is [-1, 1].
+    Pixel p shows the layer at R(-angle)·(p + field(p) - center) / scale + center, 0 beyond the canvas. Coordinates are
+    those of grid_sample: an image is [-1, 1].
 
     Args:
-        images: `n k h h`, the digits: floats, a dark rim, everywhere half a level more. To cut off what follows the
-            point is then to round.
-        shift: `n k 2 F`, where the upper left pixel is read; with fields, what is added to what `sources` tell.
-        steps: `n 2 2 side`, how far each column is from the first, and each row. None with fields.
-        sources: with fields, `n 2 H W`, where all pixels are read, counted from the center of the canvas.
-        first: with fields, `n k 2 F`, int64, the number of the upper left pixel among all `sources`.
+        images: `n k h h`, the digits as floats, with a dark border, plus half a level: truncating then rounds.
+        shift: `n k 2 F`, where the upper left pixel is sampled; with fields, an offset to `sources`.
+        steps: `n 2 2 side`, the distance of each column and row from the first; None with fields.
+        sources: with fields, `n 2 H W`, where all pixels are sampled, relative to the center of the canvas.
+        first: with fields, `n k 2 F`, int64, the index of the upper left pixel in `sources`.
     """
 
     images: Tensor
@@ -131,15 +130,16 @@ class Squares:
 
     @classmethod
     def of(cls, scenes: Scenes, order: Tensor, corners: Tensor, side: int, canvas: int) -> "Squares":
-        """Squares of the scenes of these numbers, from `corners` (n k F 2, int64, x and y) on; `side` of the largest.
+        """Patches of the scenes in this order, whose upper left corners are `corners` (n k F 2, int64, x and y).
 
-        What is small is computed once for all of them: on few pixels, the number of operations is what costs.
+        Small tensors are computed once for all patches, because the cost of few pixels is the number of operations.
+        `side` is that of the largest patch.
         """
         device, center = scenes.images.device, (canvas - 1) / 2
-        images = F.pad(scenes.images.float(), (_RIM,) * 4).add_(0.5)
+        images = F.pad(scenes.images.float(), (_BORDER,) * 4).add_(0.5)
         images, unit = images[scenes.of[order].to(device)], 2 / images.shape[-1]
         matrices = scenes.matrices(unit / scenes.scales, -1)
-        shift = (center + _RIM + 0.5 - scenes.positions[order].mT) * unit - 1
+        shift = (center + _BORDER + 0.5 - scenes.positions[order].mT) * unit - 1
         if scenes.fields is None:
             matrices = matrices[order]
             shift += (matrices[:, None, ..., None] * (corners.mT - center)[:, :, None]).sum(3)
@@ -153,9 +153,9 @@ class Squares:
         return cls(images, shift.to(device), sources=sources, first=first.to(device))
 
     def levels(self, part: slice, side: int) -> Tensor:
-        """Squares of this side of some scenes: `n k F side side`, int32, levels from 0 to 255."""
+        """The patches of some scenes, with this side: `n k F side side`, int32, levels from 0 to 255."""
         images, shift = self.images[part], self.shift[part, ..., None, None]
-        # x and y lie apart, which grid_sample reads faster.
+        # x and y are separate planes, which grid_sample reads faster.
         grid = shift.new_empty(*shift.shape[:4], side, side)
         if self.steps is not None:
             steps = self.steps[part, ..., :side]
@@ -176,12 +176,12 @@ class Squares:
 
 
 def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
-    """Fill `video` with patches on black, joined by the pixel maximum.
+    """Fill `video` (n F H W, uint8) with patches on black, joined by the pixel maximum.
 
     Args:
-        patches: `n k F p p`, levels of any type; or `n k 1 p p`, if all frames show the same.
-        corners: `n k F 2`, int64, x and y of their upper left corners; a patch does not leave the canvas.
-        video: `n F H W`, uint8.
+        patches: `n k F p p`, levels of any type; or `n k 1 p p`, the same in all frames.
+        corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the canvas.
+        video: is filled.
     """
     canvas, side = video.shape[-1], patches.shape[-1]
     count = math.prod(patches.shape[:3])
@@ -191,22 +191,22 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
 
 
 def _strip(count: int, canvas: int, device: torch.device) -> Tensor:
-    """Room for patches, each as part of a picture as wide as the canvas, stored row after row; dark.
+    """Memory for patches, each in an image as wide as the canvas, stored row by row, all 0.
 
-    Such a patch moves by (x, y) when one reads from y·canvas + x earlier on: a frame is one contiguous copy, whose
-    start is all that a place decides. Before the first, there is room to read from.
+    Reading from y·canvas + x earlier moves such a patch by (x, y), so a frame is one contiguous copy. The memory
+    begins with one empty image, which these reads can reach.
     """
     return torch.zeros((1 + count) * canvas**2, dtype=torch.uint8, device=device)
 
 
 def _places(strip: Tensor, side: int, canvas: int) -> Tensor:
-    """Where patches of one side lie in a strip: `count side side`."""
+    """A view of the patches in a strip: `count side side`."""
     size = canvas**2
     return strip.as_strided((len(strip) // size - 1, side, side), (size, canvas, 1), size)
 
 
 def _join(strip: Tensor, numbers: Tensor, corners: Tensor, video: Tensor) -> None:
-    """Fill `video` (n F H W) with patches of a strip, by their numbers (n k F or n k 1), at `corners` (n k F 2)."""
+    """Fill `video` (n F H W) with patches of a strip, given their indices (n k F or n k 1), at `corners` (n k F 2)."""
     canvas = video.shape[-1]
     windows = _windows(strip, canvas**2)
     first = (1 + numbers) * canvas**2 - corners[..., 1] * canvas - corners[..., 0]  # n k F
@@ -217,7 +217,7 @@ def _join(strip: Tensor, numbers: Tensor, corners: Tensor, video: Tensor) -> Non
 
 
 def _windows(values: Tensor, length: int) -> Tensor:
-    """All runs of `length` consecutive values, without a copy: a table whose rows overlap."""
+    """All runs of `length` consecutive values, as overlapping rows, without a copy."""
     return values.as_strided((len(values) - length + 1, length), (1, 1))
 
 
@@ -236,7 +236,7 @@ def ink_boxes(layers: Tensor) -> Tensor:
 
 
 def _profile(layers: Tensor, profiles: Tensor) -> None:
-    """Fill `profiles` (… 2 h) with the sums of the columns and of the rows of layers (… h h)."""
+    """Fill `profiles` (… 2 h) with the column and row sums of layers (… h h)."""
     levels = layers.float()
     torch.sum(levels, -2, out=profiles[..., 0, :])
     torch.sum(levels, -1, out=profiles[..., 1, :])
@@ -244,10 +244,43 @@ def _profile(layers: Tensor, profiles: Tensor) -> None:
 
 def _inked(profiles: Tensor) -> Tensor:
     """The `ink_boxes` of layers with these profiles."""
-    # A sum up to a column or row, from either side, is above 0 where there is ink up to it.
+    # Cumulative sums from both ends are above 0 from the first ink on.
     side = profiles.shape[-1]
     before = torch.ones(side, side, device=profiles.device).triu()
     sums = (profiles @ torch.cat((before, before.T), 1)).unflatten(-1, (2, side))  # … 2 2 side
-    counts = sums.clamp_(max=1).sum(-1)  # … 2 2, of columns and rows: from the first with ink on, up to the last
+    counts = sums.clamp_(max=1).sum(-1)  # … 2 2: columns and rows from the first ink on, and up to the last
     boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)
     return boxes.where(counts[..., :1, 1] > 0, torch.nan)
+
+
+def elastic_fields(
+    count: int, canvas: int, generator: torch.Generator, alpha: float = 300.0, sigma: float = 10.0, window: int = 7
+) -> Tensor:
+    """Elastic deformation: random smooth displacements (Simard, Steinkraus, Platt 2003).
+
+    Noise, uniform in [-1, 1], is convolved with a Gaussian density truncated to `window` × `window` pixels, zero beyond
+    the canvas, and multiplied by `alpha`. The density is not normalized to sum to one over the window: with the
+    defaults, which are the paper's, displacements have a standard deviation of 1.8 pixels; normalized it would be 25,
+    which leaves nothing of a digit.
+
+    Returns:
+        `count 2 H W`, float32, pixels, on the CPU.
+    """
+    return smooth(elastic_noise(count, canvas, generator), alpha, sigma, window)
+
+
+def elastic_noise(count: int, canvas: int, generator: torch.Generator) -> Tensor:
+    """The noise that `smooth` makes fields of: `count 2 H W`, uniform in [-1, 1]."""
+    return torch.empty(count, 2, canvas, canvas).uniform_(-1, 1, generator=generator)
+
+
+def smooth(noise: Tensor, alpha: float, sigma: float, window: int) -> Tensor:
+    """The convolution of `elastic_fields`, for noise of the same shape."""
+    half = window // 2
+    offset = np.arange(-half, half + 1)
+    density = (np.exp(-(offset**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)).astype(np.float32)
+    # All planes are filtered as one tall image; rows of zeros separate them.
+    rows = F.pad(noise, (0, 0, 0, half))
+    image = rows.view(-1, rows.shape[-1]).numpy()
+    fields = cv2.sepFilter2D(image, cv2.CV_32F, density, alpha * density, borderType=cv2.BORDER_CONSTANT)
+    return torch.from_numpy(fields).view(rows.shape)[:, :, : noise.shape[2]]

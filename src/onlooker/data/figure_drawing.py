@@ -1,4 +1,4 @@
-"""Figures drawn with smooth edges, and what stands behind them."""
+"""Drawing of figures with smooth edges, and of their background."""
 
 import math
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Pixels = NDArray[np.uint8]
 Color = tuple[float, float, float]
 Place = tuple[float, float]
 
-_FINER = 4  # pixels drawn for each pixel of a frame, along each side
-_SHIFT = 4  # bits behind the point that OpenCV takes
-_FAR, _RIM = 0.74, 0.42  # how bright the far limbs are, and the outlines
-_OUTLINE = 0.009  # of a body's height
-REACH = 0.1  # from a joint to the end of what is drawn around it, at most, as a share of the body's height
+_FINER = 4  # supersampling along each axis
+_SHIFT = 4  # fractional bits of coordinates in OpenCV
+_FAR, _RIM = 0.74, 0.42  # brightness of the far limbs, and of outlines
+_OUTLINE = 0.009  # width, as a share of the height of the body
+REACH = 0.1  # largest distance from a joint to the edge of what is drawn around it, as a share of the height
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colors from 0 to 255, and how thick the limbs are: 1 is usual."""
+    """Colors from 0 to 255, and the thickness of the limbs as a factor."""
 
     skin: Color
     hair: Color
@@ -34,7 +34,7 @@ class Look:
 
 
 class Part(NamedTuple):
-    """Two discs and what is between them; radii as shares of the body's height."""
+    """Two discs and their convex hull; radii as shares of the height of the body."""
 
     start: str
     end: str
@@ -57,8 +57,8 @@ _HEAD = 0.068
 
 
 class Layer(NamedTuple):
-    """What is drawn in front of a picture: its upper left corner in pixels, and `h w 4`: color times cover (0 to 255),
-    and the cover from 0 to 1."""
+    """A layer in front of an image: its upper left corner in pixels, and `h w 4`: color times alpha (0 to 255), and
+    alpha from 0 to 1."""
 
     left: int
     top: int
@@ -66,22 +66,22 @@ class Layer(NamedTuple):
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """The smallest rectangle around all pixels that it covers, however little: `x1 y1 x2 y2`."""
+        """The smallest rectangle around all pixels with alpha above 0: `x1 y1 x2 y2`."""
         rows, columns = (np.flatnonzero((self.values[..., 3] > 0).any(axis)) for axis in (1, 0))
         x1, x2 = self.left + columns[0], self.left + columns[-1] + 1
         return float(x1), float(self.top + rows[0]), float(x2), float(self.top + rows[-1] + 1)
 
-    def over(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A copy of a picture `H W 3`, with this in front of it."""
+    def over(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A copy of an image `H W 3` with this layer in front of it."""
         height, width = self.values.shape[:2]
         place = slice(self.top, self.top + height), slice(self.left, self.left + width)
-        seen = picture.copy()
-        seen[place] = self.values[..., :3] + (1 - self.values[..., 3:]) * picture[place]
-        return seen
+        result = image.copy()
+        result[place] = self.values[..., :3] + (1 - self.values[..., 3:]) * image[place]
+        return result
 
 
 class _Canvas:
-    """Discs and what is between them, drawn finer than pixels: as much of a frame as the places given can need."""
+    """Discs and their convex hulls, drawn with supersampling in the part of a frame around the given points."""
 
     def __init__(self, places: Floats, around: float, size: tuple[int, int]) -> None:
         low = np.floor(places.min(0) - around).astype(int)
@@ -119,24 +119,24 @@ class _Canvas:
         return Layer(self.left, self.top, values)
 
     def _fixed(self, x: float, y: float) -> tuple[int, int]:
-        """A place as OpenCV takes it, where a pixel's center is a whole number."""
+        """A point in OpenCV's fixed-point coordinates, where centers of pixels are integers."""
         unit = 2**_SHIFT
         return round(((x - self.left) * _FINER - 0.5) * unit), round(((y - self.top) * _FINER - 0.5) * unit)
 
 
 def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tuple[int, int]) -> Layer:
-    """One figure.
+    """Draw one figure.
 
     Args:
         joints: `J 2`, x and y in pixels.
         height: of the body, in pixels.
         look: its colors.
-        facing: 1: to the right, -1: to the left.
-        size: H and W.
+        facing: 1: right, -1: left.
+        size: H and W of the frame.
     """
     canvas = _Canvas(joints, REACH * height, size)
     at: dict[str, Place] = {name: (x, y) for name, (x, y) in zip(JOINTS, joints.tolist(), strict=True)}
-    # What is nearer is drawn later.
+    # From far to near.
     for side, limb, shade in (("far ", _ARM, _FAR), ("far ", _LEG, _FAR), ("near ", _LEG, 1.0), ("", _TRUNK, 1.0)):
         _draw_parts(canvas, at, side, limb, height, look, shade)
     _draw_head(canvas, at["neck"], at["head"], height, look, facing)
@@ -147,7 +147,7 @@ def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tu
 def _draw_parts(
     canvas: _Canvas, at: dict[str, Place], side: str, parts: tuple[Part, ...], height: float, look: Look, shade: float
 ) -> None:
-    for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # the outline of a whole limb lies behind all of it
+    for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # outlines are behind the whole limb
         for part in parts:
             color = _shaded(getattr(look, part.color), shade * dark)
             first, last = ((radius * look.thickness + grown) * height for radius in part.radii)
@@ -181,7 +181,7 @@ def _shaded(color: Color, factor: float) -> Color:
 
 
 def draw_stool(x: float, ground: float, height: float, width: float, size: tuple[int, int]) -> Layer:
-    """A stool seen from the side, its middle at x; all in pixels."""
+    """A stool from the side, centered at x; all in pixels."""
     seat, thin = ground - height, max(width * 0.05, 0.8)
     corners = np.array([(x - width, seat), (x + width, ground)])
     canvas = _Canvas(corners, 2 * thin + 1, size)
@@ -194,53 +194,53 @@ def draw_stool(x: float, ground: float, height: float, width: float, size: tuple
     return canvas.layer()
 
 
-def draw_shadow(picture: NDArray[np.float32], x: float, ground: float, width: float) -> NDArray[np.float32]:
-    """A copy of the picture `H W 3` with a soft shadow on the ground; all in pixels."""
+def draw_shadow(image: NDArray[np.float32], x: float, ground: float, width: float) -> NDArray[np.float32]:
+    """A copy of the image `H W 3` with a soft shadow on the ground; all in pixels."""
     top = max(0, math.floor(ground - 0.4 * width))
-    columns, rows = np.arange(picture.shape[1]) + 0.5, np.arange(top, picture.shape[0]) + 0.5
+    columns, rows = np.arange(image.shape[1]) + 0.5, np.arange(top, image.shape[0]) + 0.5
     away = ((columns - x) / width)[None] ** 2 + ((rows - ground) / (0.16 * width))[:, None] ** 2
-    darker = picture.copy()
+    darker = image.copy()
     darker[top:] *= (1 - 0.45 * np.exp(-2 * away)).astype(np.float32)[..., None]
     return darker
 
 
 def draw_room(size: tuple[int, int], horizon: float, chance: np.random.Generator) -> NDArray[np.float32]:
-    """A still room, `H W 3` from 0 to 255: wall and floor in gradients, texture, and things that stand about.
+    """A room as background, `H W 3` from 0 to 255: gradients for wall and floor, texture, and objects.
 
     Args:
         size: H and W.
         horizon: the row where the floor begins.
-        chance: of everything in it.
+        chance: the random generator.
     """
     height, width = size
-    picture = np.empty((height, width, 3), np.float32)
+    image = np.empty((height, width, 3), np.float32)
     split = round(horizon)
     tone = chance.uniform(105, 205)
     for part, level in ((slice(0, split), tone), (slice(split, height), tone * chance.uniform(0.55, 0.8))):
         first, last = (level * chance.uniform(0.8, 1.15) + chance.uniform(-32, 32, 3) for _ in range(2))
         # A gradient in any direction.
         slope = chance.normal(size=2)
-        rows, columns = np.mgrid[0 : picture[part].shape[0], 0:width]
+        rows, columns = np.mgrid[0 : image[part].shape[0], 0:width]
         ramp = slope[0] * rows / height + slope[1] * columns / width
         ramp = (ramp - ramp.min()) / max(float(np.ptp(ramp)), 1e-6)
-        picture[part] = first + ramp[..., None] * (last - first)
-    things = np.clip(picture, 0, 255).astype(np.uint8)  # OpenCV smooths edges in bytes only
+        image[part] = first + ramp[..., None] * (last - first)
+    objects = np.clip(image, 0, 255).astype(np.uint8)  # OpenCV draws smooth edges only in uint8
     for _ in range(int(chance.integers(3, 8))):
-        _draw_thing(things, horizon, chance)
-    picture = things.astype(np.float32)
+        _draw_object(objects, horizon, chance)
+    image = objects.astype(np.float32)
     for cells, strength in ((7, 5.0), (40, 3.5)):
         noise = chance.normal(0, strength, (max(2, height * cells // width), cells)).astype(np.float32)
-        picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-    return np.clip(picture, 0, 255, out=picture)
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    return np.clip(image, 0, 255, out=image)
 
 
 def _fixed(points: Floats) -> NDArray[np.int32]:
     return np.round(points * 2**_SHIFT).astype(np.int32)
 
 
-def _draw_thing(picture: Pixels, horizon: float, chance: np.random.Generator) -> None:
-    """A picture on the wall, a box or a ball on the floor, a pole, a cable: nothing that moves."""
-    height, width = picture.shape[:2]
+def _draw_object(image: Pixels, horizon: float, chance: np.random.Generator) -> None:
+    """A picture frame on the wall, a box or a ball on the floor, a pole, or a cable."""
+    height, width = image.shape[:2]
     color = tuple(float(c) for c in np.clip(chance.uniform(40, 215) + chance.uniform(-45, 45, 3), 0, 255))
     edge = tuple(c * 0.6 for c in color)
     x = chance.uniform(0, width)
@@ -255,13 +255,13 @@ def _draw_thing(picture: Pixels, horizon: float, chance: np.random.Generator) ->
     if kind in corners:
         left, top, w, h = corners[kind]
         a, b = (round(left), round(top)), (round(left + w), round(top + h))
-        cv2.rectangle(picture, a, b, color, cv2.FILLED)
-        cv2.rectangle(picture, a, b, edge, 1, cv2.LINE_AA)
+        cv2.rectangle(image, a, b, color, cv2.FILLED)
+        cv2.rectangle(image, a, b, edge, 1, cv2.LINE_AA)
     elif kind == "ball":
         center = (round(x), round(floor - w / 2))
-        cv2.circle(picture, center, round(w / 2), color, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(picture, center, round(w / 2), edge, 1, cv2.LINE_AA)
+        cv2.circle(image, center, round(w / 2), color, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(image, center, round(w / 2), edge, 1, cv2.LINE_AA)
     else:
-        sag = np.abs(np.sin(np.pi * (np.linspace(0, 1, 33) * width + x) / (4 * w)))  # hung up at equal distances
+        sag = np.abs(np.sin(np.pi * (np.linspace(0, 1, 33) * width + x) / (4 * w)))  # suspended at equal distances
         points = np.stack([np.linspace(0, width, 33), h * (0.3 + 0.4 * sag)], 1)
-        cv2.polylines(picture, [_fixed(points)], False, edge, 1, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(image, [_fixed(points)], False, edge, 1, cv2.LINE_AA, _SHIFT)

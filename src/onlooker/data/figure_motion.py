@@ -1,8 +1,8 @@
-"""How an articulated figure moves: limbs of constant length, joint angles as smooth functions of time.
+"""The motion of an articulated figure: limbs of constant length, joint angles as smooth functions of time.
 
-All is in one plane, x forward and y down, in units of the body's height, seen at three quarters: the far shoulder and
-hip stand a little before the near ones. A limb of length l at the angle a from straight down leads by l (sin a, cos a);
-an angle grows forward and adds to that of the limb before it.
+Everything is in one plane, x forward and y down, in units of the height of the body, in a three-quarter view: the far
+shoulder and hip are a little in front of the near ones. A limb of length l at angle a from straight down ends at
+l (sin a, cos a) from its start; angles increase forward and are relative to the limb before.
 """
 
 import math
@@ -21,7 +21,7 @@ JOINTS = (
     *("head", "neck", "pelvis"),
     *(f"{side} {joint}" for side in SIDES for joint in ("shoulder", "elbow", "hand", "hip", "knee", "ankle", "toe")),
 )
-# Which joint a limb leads from and to, and whose length of a `Body` it has.
+# The start and end joints of each limb, and the name of its length in `Body`.
 LIMBS = (
     ("pelvis", "neck", "trunk"),
     ("neck", "head", "nape"),
@@ -32,18 +32,18 @@ LIMBS = (
     *((f"{side} ankle", f"{side} toe", "foot") for side in SIDES),
 )
 
-# What a pose is made of: angles in radians, and last how high the lower foot is. One side acts, by handedness.
+# The values of a pose: angles in radians, and the height of the lower foot. The side that acts depends on handedness.
 ANGLES = (
     *("trunk", "arm", "elbow", "other_arm", "other_elbow", "thigh", "knee", "other_thigh", "other_knee"),
     "lift",
 )
-_STEPS = 8  # instants a frame at which the path of the feet is followed
-_BLEND = 0.0015  # of a height, within which both feet bear the body
+_STEPS = 8  # per frame, at which the path of the feet is integrated
+_BLEND = 0.0015  # difference in height, as a share of the body, within which both feet support the body
 
 
 @dataclass(frozen=True)
 class Body:
-    """Lengths as shares of the body's height, as in Winter 1990; a hand belongs to its forearm."""
+    """Lengths as shares of the height of the body (Winter 1990); a forearm includes the hand."""
 
     trunk: float = 0.288
     nape: float = 0.115
@@ -53,12 +53,12 @@ class Body:
     shin: float = 0.246
     foot: float = 0.085
     ankle_height: float = 0.039
-    shoulders: float = 0.05  # half the width that is seen of them
+    shoulders: float = 0.05  # half of their visible width
     hips: float = 0.03
 
 
 def pose(**angles: float) -> Floats:
-    """A pose by its `ANGLES`; what is not named is that of standing, with hanging arms."""
+    """A pose by its `ANGLES`; those that are not given are those of standing."""
     values = {"arm": 0.06, "elbow": 0.14, "other_arm": -0.04, "other_elbow": 0.12, **angles}
     return np.array([values.get(name, 0.0) for name in ANGLES])
 
@@ -67,21 +67,21 @@ STAND = pose()
 
 
 def minimum_jerk(u: Floats) -> Floats:
-    """From 0 to 1 as hands move, at rest at both ends: 10 u³ - 15 u⁴ + 6 u⁵ (Flash & Hogan 1985)."""
+    """Minimum-jerk interpolation from 0 to 1: 10 u³ - 15 u⁴ + 6 u⁵ (Flash & Hogan 1985)."""
     u = np.clip(u, 0.0, 1.0)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
 
 @dataclass(frozen=True)
 class Gesture:
-    """Poses that follow one another, each reached and left at rest.
+    """A sequence of poses, with zero velocity at each of them.
 
     Args:
-        summary: what is to be seen.
-        keys: shares of the event, from 0 to 1, and the poses then.
-        flight: between which shares of the event both feet are off the ground.
-        height: of the flight, as a share of the body's; its parabola is 4 h s (1 - s).
-        handed: whether one side acts by handedness; else it is always the near one.
+        summary: a description.
+        keys: times as shares of the event, from 0 to 1, and the poses at these times.
+        flight: the shares of the event between which both feet are off the ground.
+        height: of the flight, as a share of that of the body; a parabola 4 h s (1 - s).
+        handed: whether the side that acts depends on handedness; otherwise it is the near one.
     """
 
     summary: str
@@ -91,34 +91,34 @@ class Gesture:
     handed: bool = True
 
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
-        """At `n` times from the event's first to its last second: `n A`. The event's length alone is the tempo."""
+        """Poses `n A` at `n` times, in seconds from the start of the event. Only its length determines the tempo."""
         u = np.clip(times / seconds, 0.0, 1.0)
         places = np.array([place for place, _ in self.keys])
         poses = np.stack([key for _, key in self.keys])
         i = np.clip(np.searchsorted(places, u, "right") - 1, 0, len(places) - 2)
         share = minimum_jerk((u - places[i]) / (places[i + 1] - places[i]))[:, None]
-        found: Floats = (1 - share) * poses[i] + share * poses[i + 1]
+        between: Floats = (1 - share) * poses[i] + share * poses[i + 1]
         s = np.clip((u - self.flight[0]) / (self.flight[1] - self.flight[0]), 0.0, 1.0)
-        found[:, -1] += 4 * self.height * s * (1 - s)
-        return found
+        between[:, -1] += 4 * self.height * s * (1 - s)
+        return between
 
     @property
     def backward(self) -> tuple[tuple[float, Floats], ...]:
-        """The keys in reverse: the same frames in the other order."""
+        """The keys in reverse: the same frames in reverse order."""
         return tuple((1 - place, key) for place, key in reversed(self.keys))
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """A pose that comes again and again, entered from standing and left to it.
+    """A periodic motion that starts and ends with standing.
 
     Args:
-        summary: what is to be seen.
-        hertz: cycles a second.
-        turn: phases of `n` instants, radians, to `n A`: what is added to standing.
-        sense: -1: time runs backwards.
-        handed: whether one side acts by handedness; else it is always the near one.
-        ramp: seconds that it takes to enter, and to leave.
+        summary: a description.
+        hertz: cycles per second.
+        turn: from `n` phases in radians to `n A`, which is added to standing.
+        sense: -1: time is reversed.
+        handed: whether the side that acts depends on handedness; otherwise it is the near one.
+        ramp: duration of the transition from and to standing, in seconds.
     """
 
     summary: str
@@ -129,7 +129,7 @@ class Cycle:
     ramp: float = 0.3
 
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
-        """At `n` times from the event's first to its last second: `n A`."""
+        """Poses `n A` at `n` times, in seconds from the start of the event."""
         times = np.clip(times, 0.0, seconds)
         ramp = min(self.ramp, seconds / 2)
         strength = minimum_jerk(times / ramp) * minimum_jerk((seconds - times) / ramp)
@@ -164,8 +164,8 @@ def _jack(phase: Floats) -> Floats:
 
 
 def _gait(swing: float, bend: float, arms: float, elbows: float, lean: float, bounce: float) -> Callable[..., Floats]:
-    """Legs half a cycle apart: hip A sin φ; the knee bends while its leg comes forward, B ((1 + cos φ) / 2)²; arms
-    counter the legs. `bounce`: height of the flight, from when the legs are farthest apart."""
+    """Legs half a cycle apart: hip A sin φ; the knee bends while its leg moves forward, B ((1 + cos φ) / 2)²; arms are
+    opposite to the legs. `bounce`: height of the flight, which begins when the legs are farthest apart."""
 
     def turn(phase: Floats) -> Floats:
         def leg(phase: Floats) -> tuple[Floats, Floats]:
@@ -200,12 +200,12 @@ SEATED = pose(trunk=0.05, arm=0.55, elbow=0.75, other_arm=0.5, other_elbow=0.75,
 _WALK = _gait(swing=0.4, bend=0.95, arms=0.45, elbows=0.12, lean=0.05, bounce=0.0)
 _RUN = _gait(swing=0.5, bend=1.6, arms=0.75, elbows=1.35, lean=0.2, bounce=0.05)
 
-_raise = Gesture("one arm goes up and stays there", ((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
+_raise = Gesture("raises one arm", ((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
 _sit = Gesture("sits down on the stool", ((0.0, STAND), (0.5, _HALF_SEATED), (1.0, SEATED)))
 
 ACTIONS: dict[str, Action] = {
     "bend": Gesture(
-        "bends down to the ground and comes up again",
+        "bends down to the ground and straightens up",
         (
             (0.0, STAND),
             (0.45, pose(trunk=1.55, arm=1.6, other_arm=1.5, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
@@ -231,7 +231,7 @@ ACTIONS: dict[str, Action] = {
             (1.0, STAND),
         ),
     ),
-    "lower_arm": Gesture("one arm, which was up, goes down", _raise.backward),
+    "lower_arm": Gesture("lowers one arm", _raise.backward),
     "raise_arm": _raise,
     "run": Cycle("runs forward", 1.3, _RUN),
     "sit_down": _sit,
@@ -250,13 +250,13 @@ ACTIONS: dict[str, Action] = {
         ),
     ),
     "walk": Cycle("walks forward", 0.95, _WALK),
-    "walk_backward": Cycle("walks backward: the frames of a walk in the other order", 0.95, _WALK, sense=-1),
+    "walk_backward": Cycle("walks backward: a walk in reverse", 0.95, _WALK, sense=-1),
     "wave": Cycle("waves with one hand", 1.8, _wave),
 }  # fmt: skip
 
 
 def limb_positions(poses: Floats, body: Body, near_acts: bool) -> Floats:
-    """Where the joints are, as seen from the pelvis: `n A` to `n J 2`."""
+    """The positions of the joints relative to the pelvis: `n A` to `n J 2`."""
     values = dict(zip(ANGLES, poses.T, strict=True))
     trunk = values["trunk"]
     place = {"pelvis": np.zeros((len(poses), 2))}
@@ -278,7 +278,7 @@ def limb_positions(poses: Floats, body: Body, near_acts: bool) -> Floats:
         place |= {f"{side} {name}": at for name, at in zip(_LIMB_JOINTS, limbs, strict=True)}
     ground = np.maximum(place["near ankle"], place["far ankle"])[:, 1] + values["lift"]
     for side in SIDES:
-        # Flat on the ground, and the higher the more it hangs.
+        # Flat on the ground; the higher a foot, the more it hangs.
         height = np.clip((ground - place[f"{side} ankle"][:, 1]) / 0.1, 0.0, 1.0)
         place[f"{side} toe"] = place[f"{side} ankle"] + _along(math.pi / 2 - 0.4 * height, body.foot)
     return np.stack([place[name] for name in JOINTS], 1)
@@ -291,19 +291,19 @@ def _along(angle: Floats, length: float) -> Floats:
     return length * np.stack((np.sin(angle), np.cos(angle)), 1)
 
 
-def stand_on_ground(seen: Floats, lift: Floats) -> Floats:
-    """Move a figure so that the foot that bears it stays where it is: `n J 2` to `n J 2`, the ground at y = 0.
+def stand_on_ground(joints: Floats, lift: Floats) -> Floats:
+    """Move a figure so that the supporting foot does not slide: `n J 2` to `n J 2`, with the ground at y = 0.
 
-    The lower ankle is `lift` above the ground. Between two instants the pelvis moves by -Σ w_i Δx_i, where x_i are the
-    ankles as seen from it and w = softmax(y / ε) says which bears the body: the standing foot does not slide.
+    The lower ankle is `lift` above the ground. Between two times the pelvis moves by -Σ w_i Δx_i, where x_i are the
+    ankles relative to it, and w = softmax(y / ε) is the share of each foot in supporting the body.
     """
-    ankles = seen[:, [JOINTS.index(f"{side} ankle") for side in SIDES]]  # n 2 2
+    ankles = joints[:, [JOINTS.index(f"{side} ankle") for side in SIDES]]  # n 2 2
     lower = ankles[..., 1].max(1)
     weights = np.exp((ankles[..., 1] - lower[:, None]) / _BLEND)
     weights /= weights.sum(1, keepdims=True)
     steps = -(0.5 * (weights[1:] + weights[:-1]) * np.diff(ankles[..., 0], axis=0)).sum(1)
     x = np.concatenate(([0.0], np.cumsum(steps)))
-    moved: Floats = seen + np.stack((x, -lower - lift), 1)[:, None]
+    moved: Floats = joints + np.stack((x, -lower - lift), 1)[:, None]
     return moved
 
 
@@ -319,21 +319,21 @@ def perform(
     vigour: float = 1.0,
     phase: float = 0.0,
 ) -> Floats:
-    """Joints at every frame, `T J 2`: x forward, y down, the soles on y = 0, in units of the body's height.
+    """Joints at every frame, `T J 2`: x forward, y down, the soles at y = 0, in units of the height of the body.
 
     Args:
-        action: what is done.
-        body: who does it.
-        frames, fps: T, and frames a second.
+        action: one of `ACTIONS`.
+        body: the lengths of the limbs.
+        frames, fps: T, and frames per second.
         event: the first and the last frame of the motion; before and after it the figure is still.
-        near_acts: which side does what one side does.
-        tempo: factor of the cycles a second.
-        vigour: factor of how far every pose is from standing.
-        phase: where a cycle begins, radians.
+        near_acts: whether the near side acts.
+        tempo: factor of the cycles per second.
+        vigour: factor of the difference between every pose and standing.
+        phase: of a cycle at its start, radians.
     """
     times = (np.arange((frames - 1) * _STEPS + 1) / _STEPS - event[0]) / fps
     poses = action.poses(times, (event[1] - event[0]) / fps, tempo, phase)
     poses = STAND + vigour * (poses - STAND)
-    seen = limb_positions(poses, body, near_acts or not action.handed)
-    placed = stand_on_ground(seen, poses[:, -1])[::_STEPS]
+    joints = limb_positions(poses, body, near_acts or not action.handed)
+    placed = stand_on_ground(joints, poses[:, -1])[::_STEPS]
     return placed - np.array([0.0, body.ankle_height])

@@ -9,7 +9,7 @@ from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["find_clips"]
+__all__ = ["find_clips", "find_parts"]
 
 RECORDINGS = "recordings.csv"
 

@@ -15,7 +15,7 @@ from onlooker.data.lists import ClipFiles, check_classes, check_present, read_li
 from onlooker.data.split import Split, carve_validation
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["source", "unpack"]
+__all__ = ["hmdb51", "jhmdb", "source", "unpack"]
 
 ARCHIVE, SPLITS_ARCHIVE = "hmdb51_org.rar", "test_train_splits.rar"
 SPLITS = ("testTrainMulti_7030_splits", "splits")  # as the archives of HMDB-51 and J-HMDB call the folder
@@ -27,7 +27,7 @@ _PER_CLASS = {_TRAINING: 70, _TEST: 30}
 # source, class, visible body (full, head, lower, upper), camera motion or none, persons, viewpoint, quality, number
 _NAME = re.compile(r"(?P<source>.+)_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+\.avi")
 
-Sides = dict[str, dict[str, str]]  # by class: for each clip "0", "1" or "2"
+Roles = dict[str, dict[str, str]]  # by class: for each clip "0", "1" or "2"
 
 
 def hmdb51(
@@ -64,14 +64,14 @@ def hmdb51(
         ValueError: no such split, class or share.
     """
     expected = 51 if complete and not classes else None
-    sides = _read_sides(annotations or root, "HMDB-51", split, classes, expected)
-    for label, of_class in sides.items():
+    roles = _read_roles(annotations or root, "HMDB-51", split, classes, expected)
+    for label, of_class in roles.items():
         counts = Counter(of_class.values())
-        if complete and any(counts[side] != count for side, count in _PER_CLASS.items()):
+        if complete and any(counts[role] != count for role, count in _PER_CLASS.items()):
             found = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
             raise ClipError(root, found, "an official split has 70 and 30; take the official file")
-    unpack(root, sides)
-    return _split(root, annotations or root, sides, validation, seed)
+    unpack(root, roles)
+    return _split(root, annotations or root, roles, validation, seed)
 
 
 def jhmdb(
@@ -98,13 +98,13 @@ def jhmdb(
         ValueError: no such split, class or share.
     """
     expected = 21 if complete and not classes else None
-    sides = _read_sides(annotations or root, "J-HMDB", split, classes, expected)
-    counts = Counter(side for of_class in sides.values() for side in of_class.values())
+    roles = _read_roles(annotations or root, "J-HMDB", split, classes, expected)
+    counts = Counter(role for of_class in roles.values() for role in of_class.values())
     if expected and (counts[_TRAINING], counts[_TEST]) != JHMDB_COUNTS[split]:
         found = f"split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
         raise ClipError(root, found, "J-HMDB has {} and {}; take the official files".format(*JHMDB_COUNTS[split]))
     clips = root / JHMDB_CLIPS if (root / JHMDB_CLIPS).is_dir() else root
-    return _split(clips, annotations or root, sides, validation, seed)
+    return _split(clips, annotations or root, roles, validation, seed)
 
 
 def source(name: str, label: str) -> str:
@@ -130,21 +130,21 @@ def read_split(path: Path) -> dict[str, str]:
     Raises:
         ClipError: no such file, a line of another form, or a duplicate.
     """
-    sides: dict[str, str] = {}
+    roles: dict[str, str] = {}
     lines: dict[str, int] = {}
     for number, line in read_lines(path, "copy the official split files there, or name their folder"):
-        name, _, side = line.rpartition(" ")
+        name, _, role = line.rpartition(" ")
         name = name.strip()
-        if side not in (_UNUSED, _TRAINING, _TEST) or not name:
+        if role not in (_UNUSED, _TRAINING, _TEST) or not name:
             raise ClipError(path, f"line {number} is {line!r}", "expected the name of a clip, a space, and 0, 1 or 2")
         if name in lines:
             found = f"line {number} is a duplicate of line {lines[name]}: {name}"
             raise ClipError(path, found, "take the official file")
-        lines[name], sides[name] = number, side
-    return sides
+        lines[name], roles[name] = number, role
+    return roles
 
 
-def _read_sides(annotations: Path, data_set: str, split: int, classes: Sequence[str], expected: int | None) -> Sides:
+def _read_roles(annotations: Path, data_set: str, split: int, classes: Sequence[str], expected: int | None) -> Roles:
     if split not in (1, 2, 3):
         raise ValueError(f"split is {split}, {data_set} has 1, 2 and 3")
     lists, ending = _split_folder(annotations), f"_test_split{split}.txt"
@@ -154,14 +154,14 @@ def _read_sides(annotations: Path, data_set: str, split: int, classes: Sequence[
     return {label: read_split(lists / f"{label}{ending}") for label in check_classes(classes, known, data_set)}
 
 
-def _split(root: Path, listed_in: Path, sides: Sides, validation: float, seed: int) -> Split:
+def _split(root: Path, listed_in: Path, roles: Roles, validation: float, seed: int) -> Split:
     files = ClipFiles(root)
     training, test = (
         [
             Clip(files.at(root / label / name), label, f"{label}/{source(name, label)}")
-            for label, of_class in sides.items()
-            for name, side in of_class.items()
-            if side == wanted
+            for label, of_class in roles.items()
+            for name, role in of_class.items()
+            if role == wanted
         ]
         for wanted in (_TRAINING, _TEST)
     )

@@ -1,6 +1,6 @@
-"""Augmented Moving MNIST: digits that bounce in a small canvas, made in whole batches, never in a loop over frames.
+"""Augmented Moving MNIST: digits that bounce in a small canvas, generated as whole batches without a loop over frames.
 
-A path has a closed form, and how digits are drawn along it is in `canvas.py`. Here is what videos there are.
+Paths have a closed form; how digits are drawn along them is in `canvas.py`.
 """
 
 import itertools
@@ -15,31 +15,44 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from onlooker.data.canvas import Scenes, draw_scenes, ink_boxes, paste
+from onlooker.data.canvas import Scenes, draw_scenes, elastic_noise, ink_boxes, paste, smooth
 from onlooker.data.digits import SIDE, Digits
-from onlooker.data.elastic import elastic_noise, smooth
 
-__all__ = ["PAIRS", "VARIANTS", "Batch", "MovingDigits", "bounce", "ordered_label", "pair_label", "random_stream"]
+__all__ = [
+    "PAIRS",
+    "VARIANTS",
+    "Batch",
+    "DigitPairs",
+    "MovingDigits",
+    "Sample",
+    "bounce",
+    "ordered_label",
+    "pair_label",
+    "random_stream",
+]
 
 VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
 _STREAMS = {"digits": 0, "paths": 1}
-_CHUNK_BYTES = 1 << 22  # of video that are made at a time, near the size of a processor's cache
+_CHUNK_BYTES = 1 << 22  # of video that are generated at a time, about the size of a CPU's cache
+
+Sample = tuple[Tensor, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Videos, and everything that is true of them. `k` counts the digits of a video.
+    """Videos with their ground truth. `k` is the number of digits in a video.
 
     Args:
         video: `B T 1 H W`, uint8.
         labels: `B k`, int64, the classes of the digits.
         boxes: `B T k 4`, float32, `x1 y1 x2 y2` in pixels of the canvas: the smallest rectangle around all pixels
-            above 0 that the digit leaves on the canvas, from the left edge of its first pixel to the right edge of its
-            last. NaN where nothing of it can be seen; what another digit covers counts as seen.
-        indices: `B k`, int64, which image of the data set each digit is.
+            above 0 of the digit, from the left edge of its first pixel to the right edge of its last. NaN where none
+            is on the canvas; pixels that another digit covers count.
+        indices: `B k`, int64, the index of each digit in the data set.
     """
 
     video: Tensor
@@ -50,12 +63,12 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """How the digits of some videos move. `S` counts settings of T/S frames each.
+    """How the digits of some videos move. `S` is the number of transforms, of T/S frames each.
 
     Args:
         positions: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square.
-        angles: `B S`, float32, radians, clockwise as seen; 0 where the variant does not turn.
-        scales: `B S`, float32; 1 where the variant does not scale.
+        angles: `B S`, float32, radians, clockwise on the screen; 0 for variants without rotation.
+        scales: `B S`, float32; 1 for variants without scale.
     """
 
     positions: Tensor
@@ -67,26 +80,27 @@ class Motion:
 class MovingDigits:
     """Videos of digits that move and bounce (Augmented Moving MNIST).
 
-    Every digit starts at a random place, in a random direction, at a constant speed, and is reflected by the borders
-    of the canvas; its place is rounded to whole pixels at each frame. Digits that meet are joined by the pixel maximum.
-    All variants but `normal` also transform the canvas about its center, for `frames_per_setting` frames each time:
-    `rotation` by an angle in [0, 2π), `scale` by a factor in `scale`, `rotation+scale` both, `gesture` both and, after
-    them, an elastic deformation (`elastic_fields`). The transform is one bilinear resampling of each digit's own layer,
-    zero beyond the canvas, rounded; the layers are joined after it, so that a box is that of one digit.
+    Each digit starts at a random position, in a random direction, moves at a constant speed, and is reflected by the
+    borders of the canvas; its position is rounded to whole pixels at each frame. Overlapping digits are joined by the
+    pixel maximum. All variants but `normal` also transform the canvas about its center, differently every
+    `frames_per_setting` frames: `rotation` by an angle in [0, 2π), `scale` by a factor in `scale`, `rotation+scale` by
+    both, `gesture` by both, followed by an elastic deformation (`elastic_fields`). The transform is one bilinear
+    resampling of the layer of each digit, zero beyond the canvas, rounded; layers are joined afterwards, so that each
+    box is that of one digit.
 
     Args:
-        digits: where the digits come from.
+        digits: the images of digits.
         variant: one of `VARIANTS`.
-        num_digits: digits in a video (k).
-        canvas: height and width of a frame, which is square, in pixels.
-        frames: frames in a video (T).
-        frames_per_setting: frames that share one transform; `normal` has none and ignores it.
-        speed: slowest and fastest, pixels a frame.
+        num_digits: digits per video (k).
+        canvas: height and width of a frame in pixels.
+        frames: frames per video (T).
+        frames_per_setting: frames that share one transform; ignored by `normal`.
+        speed: smallest and largest, pixels per frame.
         scale: smallest and largest factor.
         alpha, sigma, window: strength and smoothness of the deformation, see `elastic_fields`.
 
     Raises:
-        ValueError: a setting that no video can be made with.
+        ValueError: an invalid setting.
     """
 
     digits: Digits
@@ -117,17 +131,17 @@ class MovingDigits:
                 "make frames a multiple of frames_per_setting"
             )
         if not 0 <= self.speed[0] <= self.speed[1] < math.inf:
-            raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels a frame, neither negative")
+            raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels per frame, not negative")
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale is {self.scale}, expected (smallest, largest), both positive")
         if not 0 < self.sigma < math.inf or not 0 <= self.alpha < math.inf:
             raise ValueError(f"alpha is {self.alpha} and sigma {self.sigma}, expected finite numbers, sigma above 0")
         if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window is {self.window} pixels, expected an odd number of them, at least 1")
+            raise ValueError(f"window is {self.window} pixels, expected an odd number, at least 1")
 
     @property
     def settings(self) -> int:
-        """Transforms in a video (S); 1 for `normal`."""
+        """Transforms per video (S); 1 for `normal`."""
         return 1 if self.variant == "normal" else self.frames // self.frames_per_setting
 
     def batch(
@@ -140,22 +154,22 @@ class MovingDigits:
         labels: Tensor | Sequence[Sequence[int]] | None = None,
         device: torch.device | str = "cpu",
     ) -> Batch:
-        """Make `size` videos. Equal arguments give equal videos, bit for bit on one device, by any number of threads.
+        """Generate `size` videos. Equal arguments give equal videos, bit for bit, whatever the number of threads.
 
-        All chance comes from the CPU, so that another device shows the same videos (its bilinear resampling may round
-        a pixel differently by 1). For the same digits on new paths, keep `digits_seed` (and `labels`) and change
+        Random numbers are drawn on the CPU, so that another device shows the same videos (its bilinear resampling may
+        round a pixel differently by 1). For the same digits on new paths, keep `digits_seed` (and `labels`) and change
         `paths_seed`; for new digits on the same paths, the reverse.
 
         Args:
-            size: how many videos (B); may be left out where `labels` are given.
-            seed: of everything that has no seed of its own.
-            digits_seed: of the labels, and of which image stands for a label.
-            paths_seed: of places, directions, speeds, and transforms.
+            size: number of videos (B); optional if `labels` are given.
+            seed: default of the other seeds.
+            digits_seed: of the labels and their images.
+            paths_seed: of positions, directions, speeds and transforms.
             labels: `B k` classes to show; None: every class is equally probable.
-            device: where the videos are made.
+            device: where the videos are generated.
 
         Raises:
-            ValueError: `size` is missing or below 1, does not fit the labels, or a label has no image.
+            ValueError: `size` is missing, below 1 or not that of `labels`, or a label has no image.
         """
         by_digits = random_stream(seed if digits_seed is None else digits_seed, "digits")
         by_paths = random_stream(seed if paths_seed is None else paths_seed, "paths")
@@ -171,7 +185,7 @@ class MovingDigits:
             workers = threads if images.device.type == "cpu" else 1
             deformed = self.variant == "gesture"
             bytes_each = side**2 * (T + 8 * self.settings if deformed else T)  # of the video and its fields
-            turns = math.ceil(B * bytes_each / _CHUNK_BYTES / workers)  # of each worker: none waits for a last one
+            turns = math.ceil(B * bytes_each / _CHUNK_BYTES / workers)  # equal for all workers
             chunk = math.ceil(B / (turns * workers))
 
             def parts() -> Iterator[tuple[slice, Tensor | None]]:
@@ -189,8 +203,8 @@ class MovingDigits:
     def motion(self, size: int, generator: torch.Generator) -> Motion:
         """Draw how the digits of `size` videos move (B = size), on the CPU."""
         k, T, S = self.num_digits, self.frames, self.settings
-        room = self.canvas - SIDE
-        start = torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * room
+        largest = self.canvas - SIDE
+        start = torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * largest
         direction = torch.rand(size, k, generator=generator, dtype=torch.float64) * (2 * math.pi)
         slow, fast = self.speed
         speed = slow + (fast - slow) * torch.rand(size, k, generator=generator, dtype=torch.float64)
@@ -200,7 +214,7 @@ class MovingDigits:
         small, large = self.scale
         scales = small + (large - small) * torch.rand(size, S, generator=generator)
         return Motion(
-            bounce(start, velocity, T, room).round().long(),
+            bounce(start, velocity, T, largest).round().long(),
             angles if self.variant in ("rotation", "rotation+scale", "gesture") else torch.zeros(size, S),
             scales if self.variant in ("scale", "rotation+scale", "gesture") else torch.ones(size, S),
         )
@@ -208,7 +222,7 @@ class MovingDigits:
     def _choose(
         self, size: int | None, labels: Tensor | Sequence[Sequence[int]] | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Classes `B k`, and for each the index of an image."""
+        """Classes `B k`, and the index of an image for each."""
         present = self.digits.classes
         if labels is None:
             if size is None or size < 1:
@@ -239,18 +253,57 @@ class MovingDigits:
         draw_scenes(scenes, video.view(*shape, *video.shape[-2:]), boxes.view(*shape, *boxes.shape[-2:]))
 
 
+class DigitPairs(Dataset[Sample]):
+    """Moving digits as samples for training: `(frames T H W 1 uint8, target, index)`.
+
+    The class of two digits is their unordered pair (55 classes), that of one is the digit (10 classes).
+
+    A batch is generated at once, from a seed that is a function of `seed` and of its indices. In a new order every
+    batch is new, and the same order gives the same videos again.
+
+    Args:
+        digits: the generator of videos.
+        length: videos per epoch.
+        seed: different for training and validation.
+
+    Raises:
+        ValueError: videos of more than two digits.
+    """
+
+    def __init__(self, digits: MovingDigits, length: int, seed: int) -> None:
+        if digits.num_digits > 2:
+            raise ValueError(f"videos of {digits.num_digits} digits, expected 1 or 2")
+        self.digits, self.length, self.seed = digits, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"video {index} of {self.length}")
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        """A whole batch at once; PyTorch's DataLoader calls this if it is defined."""
+        seed = int(np.random.SeedSequence([self.seed, *indices]).generate_state(1)[0])
+        batch = self.digits.batch(len(indices), seed=seed)
+        frames = batch.video.movedim(2, -1)
+        targets = pair_label(batch.labels) if self.digits.num_digits == 2 else batch.labels[:, 0]
+        return list(zip(frames, targets.tolist(), indices, strict=True))
+
+
 @contextmanager
 def _undivided_operations() -> Iterator[int]:
-    """Keep PyTorch from sharing each operation among threads, and tell how many it would have taken.
+    """Keep PyTorch from dividing each operation among threads; yields how many threads it would have used.
 
-    Ours are short: whole chunks are shared instead (`_share`). On a busy machine, threads that wait for each other at
-    the end of every operation wait longer than they work.
+    The operations here are short, so whole chunks are divided instead (`_share`): on a busy machine, threads that
+    synchronize after every operation wait longer than they work.
     """
     threads = torch.get_num_threads()
     if threads == 1:
         yield 1
         return
-    # Holds for this thread, and for those that begin later.
+    # For this thread and those that start later.
     torch.set_num_threads(1)
     try:
         yield threads
@@ -259,9 +312,9 @@ def _undivided_operations() -> Iterator[int]:
 
 
 def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers: int) -> None:
-    """Do the work of all parts, which are made in order, one whenever a worker is free."""
+    """Call `work` with every part; parts are generated in order, one whenever a worker is free."""
     lock = Lock()
-    inference = torch.is_inference_mode_enabled()  # of this thread alone
+    inference = torch.is_inference_mode_enabled()  # of this thread only
 
     def run() -> None:
         with torch.inference_mode(inference):
@@ -283,33 +336,31 @@ def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers:
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
-    """What `MovingDigits.batch` draws from: of the "digits", or of the "paths" (a `Motion`, then elastic fields).
+    """The random numbers of `MovingDigits.batch`: of the "digits", or of the "paths" (a `Motion`, then elastic fields).
 
-    One seed starts the two differently: else the places of the digits would tell their labels.
+    The two streams of a seed differ; otherwise the positions of the digits would depend on their labels.
     """
     state = int(np.random.SeedSequence([seed, _STREAMS[of]]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 
 
-def bounce(start: Tensor, velocity: Tensor, frames: int, room: float) -> Tensor:
-    """Paths of points that are reflected by the walls of [0, room].
-
-    A reflected path is a straight one on a line that is folded at every wall: a triangle wave of start + velocity·t.
+def bounce(start: Tensor, velocity: Tensor, frames: int, largest: float) -> Tensor:
+    """Paths of points that are reflected at 0 and at `largest`: triangle waves of start + velocity·t.
 
     Args:
-        start: `… 2`, x and y at frame 0, inside [0, room].
-        velocity: `… 2`, pixels a frame.
+        start: `… 2`, x and y at frame 0, in [0, largest].
+        velocity: `… 2`, pixels per frame.
         frames: T.
-        room: the largest coordinate; 0 holds everything at 0.
+        largest: the largest coordinate; with 0 all coordinates are 0.
 
     Returns:
         `… T 2`.
     """
     times = torch.arange(frames, dtype=start.dtype, device=start.device)[:, None]
     straight = start[..., None, :] + velocity[..., None, :] * times
-    if room == 0:
+    if largest == 0:
         return torch.zeros_like(straight)
-    return room - (room - torch.remainder(straight, 2 * room)).abs()
+    return largest - (largest - torch.remainder(straight, 2 * largest)).abs()
 
 
 def pair_label(labels: Tensor) -> Tensor:
@@ -319,12 +370,12 @@ def pair_label(labels: Tensor) -> Tensor:
 
 
 def ordered_label(labels: Tensor) -> Tensor:
-    """Ordered pairs, as the paper labels its videos: `B 2` classes of digits m, n to `B` numbers 10·m + n, 0 to 99."""
+    """Ordered pairs: `B 2` classes of digits m, n to `B` numbers 10·m + n, 0 to 99."""
     first, second = _pair(labels).unbind(-1)
     return first * 10 + second
 
 
 def _pair(labels: Tensor) -> Tensor:
     if labels.shape[-1:] != (2,):
-        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected (videos, 2): only pairs have these names")
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected (videos, 2)")
     return labels

@@ -1,4 +1,4 @@
-"""Rar archives, as HMDB-51 is shipped: a folder appears when it is whole, so that an interrupted unpacking goes on."""
+"""Rar archives, as HMDB-51 is distributed: folders are renamed when complete, so that unpacking can be interrupted."""
 
 import os
 import shutil
@@ -13,10 +13,10 @@ from onlooker.structures import ClipError
 
 @contextmanager
 def opened(archive: Path) -> Iterator[Any]:
-    """An archive as a `rarfile.RarFile`, whose errors become ours.
+    """An archive as a `rarfile.RarFile`, with its errors as `ClipError`.
 
-    The package rarfile is pure Python: it lists archives and copies what lies in them uncompressed. For the rest it
-    runs a program, of which unar is free.
+    The package rarfile is pure Python: it lists archives and copies uncompressed files. To decompress others it runs a
+    program, such as unar, which is free.
 
     Raises:
         ClipError: the package or the program is not installed, or the archive is damaged.
@@ -38,12 +38,10 @@ def opened(archive: Path) -> Iterator[Any]:
 
 
 def files(content: Any, suffix: str) -> dict[str, Any]:
-    """The files of an open archive that end in `suffix`, by their names without folders.
-
-    No name leads out of a folder it is written to.
+    """The files of an open archive that end in `suffix`, by name without folders, so that no name leads elsewhere.
 
     Raises:
-        ClipError: two files of one name: in one folder one of them would be lost.
+        ClipError: two files with the same name.
     """
     found: dict[str, Any] = {}
     for member in content.infolist():
@@ -58,37 +56,37 @@ def files(content: Any, suffix: str) -> dict[str, Any]:
 
 
 def extract(content: Any, member: Any, target: Path) -> None:
-    """Write one file of an open archive; its checksum is verified on the way."""
+    """Write one file of an open archive, and verify its checksum."""
     with content.open(member) as source, target.open("wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def unpack(archive: Path, folder: Path, suffix: str) -> None:
-    """Put all files of an archive that end in `suffix` into `folder`, which appears when all of them are there.
+    """Unpack all files of an archive that end in `suffix` into `folder`, which is named so when it is complete.
 
-    A folder that is there already is left alone. What an interruption left behind is hidden, beside the folder.
+    An existing folder is left alone. What an interruption leaves is hidden, next to the folder.
 
     Raises:
-        ClipError: the archive cannot be unpacked, or holds no such file.
+        ClipError: the archive cannot be unpacked, or has no such file.
     """
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         opened(archive) as content,
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as passing,
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary,
     ):
         members = files(content, suffix)
         if not members:
             raise ClipError(archive, f"no {suffix} file inside", "download it again")
-        # A folder of its own: a temporary one is its owner's alone, the data set is everyone's.
-        whole = Path(passing) / folder.name
+        # A folder inside: the temporary one can be read by its owner only.
+        whole = Path(temporary) / folder.name
         whole.mkdir()
         for name, member in members.items():
             extract(content, member, whole / name)
         try:
             os.rename(whole, folder)
         except OSError:
-            # Another process may have unpacked the same at the same time.
+            # Another process may have unpacked it at the same time.
             if not folder.is_dir():
                 raise

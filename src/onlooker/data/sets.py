@@ -14,7 +14,7 @@ from onlooker.data.ucf101 import ucf101
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["SETS", "PublishedSet"]
+__all__ = ["SETS", "ClipSet", "PublishedSet", "read_set"]
 
 
 @dataclass(frozen=True)

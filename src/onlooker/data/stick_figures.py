@@ -1,9 +1,9 @@
-"""Stick figures: videos of a person who does something for a part of the time, as arrays or as real video files.
+"""Stick figures: generated videos of a person who acts for part of the time, as arrays or as video files.
 
-Where moving digits are made of exact pixels, these go through the whole reading path: files, a codec's losses, color,
-clutter, sizes. Single frames are often ambiguous: to sit down and to stand up, to walk forward and backward, to raise
-and to lower an arm show the same poses in another order; and a second person may stand there, frozen in the middle of
-anything. Box and joints are known at every frame, and when the event is.
+They exercise everything that real clips do: files, lossy compression, color, clutter, sizes. Single frames are often
+ambiguous: sitting down and standing up, walking forward and backward, raising and lowering an arm show the same poses
+in another order, and a second person may stand still in a pose of any action. Boxes, joints and the time of the event
+are known.
 """
 
 import colorsys
@@ -24,19 +24,19 @@ __all__ = ["StickFigures", "write_set"]
 BACKGROUNDS = ("room", "plain")
 
 _PLAIN = 128.0
-_MARGIN = 2.0  # pixels between a figure and the border
+_MARGIN = 2.0  # pixels between a figure and the border of the frame
 _STREAMS = {"person": 0, "video": 1}
 
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same of a person from video to video.
+    """What is the same in all videos of a person.
 
     Args:
         body: lengths of the limbs.
         look: colors and thickness.
-        tempo, vigour: how fast cycles are, and how far movements go; 1 is usual.
-        right_handed: which side acts.
+        tempo, vigour: factors of the speed of cycles and of the extent of movements.
+        right_handed: the side that acts.
     """
 
     body: Body
@@ -48,17 +48,16 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class FigureVideo:
-    """A video, and everything that is true of it.
+    """A video with its ground truth.
 
     Args:
         pixels: `T H W 3`, uint8 RGB.
-        action: what is done, one of `ACTIONS`.
-        person: who does it.
-        boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around all that is drawn of the figure.
+        action: one of `ACTIONS`.
+        person: the number of the person.
+        boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the figure.
         joints: `T J 2`, float32, x and y in pixels, in the order of `JOINTS`.
-        moving: `T`, bool, the frames of the event: those that a step of the motion leads from or to.
-        bystander: the box of a second person, who stands still; None: there is none. Where the two meet, the figure is
-            in front.
+        moving: `T`, bool, the frames of the event.
+        bystander: the box of a second person, who stands still behind the figure; None: there is none.
     """
 
     pixels: NDArray[np.uint8]
@@ -72,22 +71,22 @@ class FigureVideo:
 
 @dataclass(frozen=True)
 class StickFigures:
-    """How videos of stick figures are made.
+    """The settings of generated videos.
 
     Args:
-        frames: frames in a video (T).
-        fps: frames a second; how fast the motion is goes by seconds.
+        frames: frames per video (T).
+        fps: frames per second; the speed of motion is in seconds.
         size: height and width of a frame (H W), in pixels.
-        people: how many persons there are; the n-th video of every action shows the person n modulo `people`.
-        event: shortest and longest part of the video that the motion fills; `(1, 1)`: all of it.
-        height: smallest and largest height of a standing person, as a share of H. One who would leave the frame is
-            drawn as much smaller as it takes.
+        people: number of persons; the n-th video of each action shows person n modulo `people`.
+        event: smallest and largest share of the video that the motion fills; `(1, 1)`: all of it.
+        height: smallest and largest height of a standing person, as a share of H. A person who would leave the frame
+            is drawn smaller.
         bystanders: the share of videos with a second person, who stands still in a pose of any action.
-        background: `room` (walls, floor, things, shadows, noise) or `plain` (one gray).
-        noise: standard deviation of every frame's noise, in levels of 255; only in a room.
+        background: `room` (walls, floor, objects, shadows, noise) or `plain` (one gray).
+        noise: standard deviation of the noise of each frame, in levels of 255; only in a room.
 
     Raises:
-        ValueError: a setting that no video can be made with.
+        ValueError: an invalid setting.
     """
 
     frames: int = 48
@@ -102,7 +101,7 @@ class StickFigures:
 
     def __post_init__(self) -> None:
         if self.frames < 4:
-            raise ValueError(f"frames is {self.frames}, expected at least 4: a motion takes time")
+            raise ValueError(f"frames is {self.frames}, expected at least 4")
         if not self.fps > 0:
             raise ValueError(f"fps is {self.fps}, expected a positive number")
         if min(self.size) < 32:
@@ -121,15 +120,15 @@ class StickFigures:
             raise ValueError(f"noise is {self.noise}, expected 0 or more levels of 255")
 
     def video(self, action: str, number: int = 0, *, seed: int = 0) -> FigureVideo:
-        """Make one video. Equal arguments give equal videos.
+        """Generate one video. Equal arguments give equal videos.
 
         Args:
             action: one of `ACTIONS`.
-            number: which video of this action; the person is `number` modulo `people`.
+            number: of the video; the person is `number` modulo `people`.
             seed: of the people and of everything else.
 
         Raises:
-            ValueError: no action of that name, or a negative number.
+            ValueError: an unknown action, or a negative number.
         """
         if action not in ACTIONS:
             raise ValueError(f"no action is called {action!r}; there are {', '.join(ACTIONS)}")
@@ -144,35 +143,35 @@ class StickFigures:
         path = self._perform(action, person, facing, event, chance)
         path, height = self._placed(path, ground, self.size[0] * chance.uniform(*self.height), chance)
 
-        picture = np.full((*self.size, 3), _PLAIN, np.float32)
+        image = np.full((*self.size, 3), _PLAIN, np.float32)
         if self.background == "room":
-            picture = draw_room(self.size, ground - self.size[0] * chance.uniform(0.06, 0.16), chance)
+            image = draw_room(self.size, ground - self.size[0] * chance.uniform(0.06, 0.16), chance)
         bystander = None
         if chance.random() < self.bystanders:
-            picture, bystander = self._with_bystander(picture, index, ground, seed, chance)
+            image, bystander = self._with_bystander(image, index, ground, seed, chance)
         if self.background == "room":
             stool = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground)
-            picture = stool.over(picture)
+            image = stool.over(image)
 
         video = np.empty((self.frames, *self.size, 3), np.uint8)
         boxes = []
         for t, joints in enumerate(path):
             figure = draw_figure(joints, height, person.look, facing, self.size)
             boxes.append(figure.box)
-            behind = picture
+            behind = image
             if self.background == "room":
-                behind = draw_shadow(picture, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
-            seen = figure.over(behind)
+                behind = draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
+            frame = figure.over(behind)
             if self.background == "room" and self.noise:
-                seen += self.noise * chance.standard_normal(seen.shape, np.float32)
-            video[t] = np.clip(seen, 0, 255).round()
+                frame += self.noise * chance.standard_normal(frame.shape, np.float32)
+            video[t] = np.clip(frame, 0, 255).round()
         moving = (np.arange(self.frames) >= event[0]) & (np.arange(self.frames) <= event[1])
         return FigureVideo(
             video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, bystander
         )
 
     def _event(self, chance: np.random.Generator) -> tuple[int, int]:
-        """First and last frame of the motion."""
+        """The first and the last frame of the motion."""
         steps = self.frames - 1
         length = max(1, round(float(chance.uniform(*self.event)) * steps))
         first = int(chance.integers(0, steps - length + 1))
@@ -181,14 +180,14 @@ class StickFigures:
     def _perform(
         self, action: str, person: Person, facing: int, event: tuple[int, int], chance: np.random.Generator
     ) -> Floats:
-        """Joints `T J 2` in units of the body's height, the soles on y = 0."""
+        """Joints `T J 2` in units of the height of the body, the soles at y = 0."""
         path = perform(
             ACTIONS[action],
             person.body,
             self.frames,
             self.fps,
             event,
-            # The right side is the near one of who faces to the right.
+            # The right side is the near one of a person who faces to the right.
             near_acts=person.right_handed == (facing > 0),
             tempo=person.tempo * chance.uniform(0.9, 1.1),
             vigour=person.vigour * chance.uniform(0.95, 1.05),
@@ -197,17 +196,17 @@ class StickFigures:
         return path * np.array([facing, 1.0])
 
     def _placed(self, path: Floats, ground: float, height: float, chance: np.random.Generator) -> tuple[Floats, float]:
-        """Joints in pixels, somewhere on the ground where all of the motion is in the frame; and the body's height."""
+        """Joints in pixels, at a random position that keeps the motion in the frame; and the height of the body."""
         low, high = path.min((0, 1)) - REACH, path.max((0, 1)) + REACH
-        room = self.size[1] - 2 * _MARGIN
-        height = float(min(height, room / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
+        width = self.size[1] - 2 * _MARGIN
+        height = float(min(height, width / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
         first, last = _MARGIN - height * low[0], self.size[1] - _MARGIN - height * high[0]
         return path * height + np.array([chance.uniform(first, max(first, last)), ground]), height
 
     def _with_bystander(
-        self, picture: NDArray[np.float32], index: int, ground: float, seed: int, chance: np.random.Generator
+        self, image: NDArray[np.float32], index: int, ground: float, seed: int, chance: np.random.Generator
     ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
-        """The picture with another person, frozen in the middle of any action that keeps a foot on the ground."""
+        """The image with another person, who stands still in a pose of any action that keeps a foot on the ground."""
         other = make_person((index + 1 + int(chance.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
         action = str(chance.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
         facing = int(chance.choice([-1, 1]))
@@ -216,14 +215,14 @@ class StickFigures:
         standing = ground - self.size[0] * chance.uniform(0.0, 0.03)
         joints, height = self._placed(frozen, standing, self.size[0] * chance.uniform(*self.height), chance)
         if self.background == "room":
-            picture = draw_shadow(picture, joints[0, JOINTS.index("pelvis"), 0], standing, 0.22 * height)
+            image = draw_shadow(image, joints[0, JOINTS.index("pelvis"), 0], standing, 0.22 * height)
             if action in ("sit_down", "stand_up"):
-                picture = self._stool(joints[0], height, other, facing, standing).over(picture)
+                image = self._stool(joints[0], height, other, facing, standing).over(image)
         figure = draw_figure(joints[0], height, other.look, facing, self.size)
-        return figure.over(picture), figure.box
+        return figure.over(image), figure.box
 
     def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> Layer:
-        """Where one would sit who stands there. The figure has one in every video, so that it tells nothing."""
+        """A stool where a person who stands there would sit; in every video, so that it does not reveal the action."""
         seated = limb_positions(SEATED[None], person.body, True)[0]
         ankle, pelvis = seated[JOINTS.index("near ankle")], seated[JOINTS.index("pelvis")]
         feet = joints[[JOINTS.index("near ankle"), JOINTS.index("far ankle")], 0].mean()
@@ -233,7 +232,7 @@ class StickFigures:
 
 
 def make_person(index: int, seed: int = 0) -> Person:
-    """The person of a number: equal arguments give equal people."""
+    """The person with this number. Equal arguments give equal persons."""
     chance = np.random.default_rng([seed, _STREAMS["person"], index])
     usual = asdict(Body())
     body = Body(**{part: length * float(chance.uniform(0.92, 1.08)) for part, length in usual.items()})
@@ -269,25 +268,25 @@ def write_set(
 ) -> Path:
     """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and `truth.json`.
 
-    The person of a clip is its recording, so a split can leave people out; with fewer clips than people the first ones
-    alone are in it. `truth.json` holds the settings, the names of the joints, and for each clip `person`, `event` (its
-    first and last frame), `boxes` (`T 4`), `joints` (`T J 2`) and `bystander` (a box, or null), in pixels. Equal
-    arguments give equal files, as long as the encoder is the same.
+    The recording of a clip is its person, so that a split can leave people out. `truth.json` contains the settings,
+    the names of the joints, and for each clip `person`, `event` (first and last frame), `boxes` (`T 4`), `joints`
+    (`T J 2`) and `bystander` (a box, or null), in pixels. Equal arguments give equal files, if the video encoder is
+    the same.
 
     Args:
         folder: new or empty.
-        clips: videos of each action.
+        clips: videos per action.
         seed: of everything.
-        figures: how they are made; None: `StickFigures()`.
-        actions: which, of `ACTIONS`.
-        progress: called with what is to be done and how much it is; gives the same back, one by one.
+        figures: settings; None: `StickFigures()`.
+        actions: which of `ACTIONS`.
+        progress: called with the tasks and their number; yields the tasks.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: fewer than one clip, or no action of a name.
-        FileExistsError: the folder holds something.
+        ValueError: fewer than one clip, or an unknown action.
+        FileExistsError: the folder is not empty.
     """
     if clips < 1:
         raise ValueError(f"clips is {clips}, expected at least 1 of each action")
@@ -295,14 +294,14 @@ def write_set(
         raise ValueError(f"actions are {', '.join(actions) or 'none'}; there are {', '.join(ACTIONS)}")
     figures = figures or StickFigures()
 
-    def made() -> Iterator[GeneratedClip]:
+    def generated() -> Iterator[GeneratedClip]:
         jobs = [(action, number) for action in actions for number in range(clips)]
         for action, number in progress(jobs, len(jobs)):
             video = figures.video(action, number, seed=seed)
             yield GeneratedClip(action, f"person-{video.person:02}", video.pixels, _truth(video))
 
     about = {"generated": "stick figures", "seed": seed, "settings": asdict(figures), "joints": list(JOINTS)}
-    return write_folder(folder, made(), figures.fps, about)
+    return write_folder(folder, generated(), figures.fps, about)
 
 
 def _truth(video: FigureVideo) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Generated videos as a folder of clips: video files, which of them belong together, and what is true of them."""
+"""Generated videos as a folder of clips: video files, their recordings and their ground truth."""
 
 import csv
 import io
@@ -23,13 +23,13 @@ TRUTH = "truth.json"
 
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
-    """One video on its way to a file.
+    """One video to be written.
 
     Args:
-        label: its class, which is the name of its folder.
-        recording: what it shares with the clips that it must not be parted from in a split, such as a person.
+        label: its class, the name of its folder.
+        recording: clips of one recording, such as a person, are kept in one split.
         pixels: `T H W 3`, uint8 RGB.
-        truth: what is true of it, as plain values for JSON.
+        truth: its ground truth, as plain values for JSON.
     """
 
     label: str
@@ -39,21 +39,21 @@ class GeneratedClip:
 
 
 def write_folder(folder: Path, clips: Iterable[GeneratedClip], fps: float, about: Mapping[str, Any]) -> Path:
-    """Write `folder/<class>/NNN.mp4`, `recordings.csv`, and `truth.json`: `about`, and by path what is true of a clip.
+    """Write `folder/<class>/NNN.mp4`, `recordings.csv`, and `truth.json`: `about`, and the ground truth of each clip.
 
-    All is written beside `folder` and renamed at the end: a folder that is there is whole.
+    Everything is written next to `folder` and renamed at the end, so that an existing folder is complete.
 
     Args:
         folder: new or empty.
-        clips: one after another, numbered in their classes as they come.
-        fps: frames a second.
-        about: what is true of all of them.
+        clips: numbered within their classes in this order.
+        fps: frames per second.
+        about: what is true of all clips.
 
     Returns:
         The folder.
 
     Raises:
-        FileExistsError: the folder holds something.
+        FileExistsError: the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: holds something already; choose a new folder, or remove it")

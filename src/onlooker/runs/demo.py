@@ -11,9 +11,8 @@ from rich.console import Console
 from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Sides, split_digits
-from onlooker.data.generated import DigitPairs
-from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
+from onlooker.data.digits import DigitSplit, split_digits
+from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, MovingDigits, pair_label
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.drawing.sheet import sheet, write_png
@@ -89,7 +88,7 @@ def demo(
     return _page(run, measured, test, training, videos).write(run / "report.html")
 
 
-def _train(name: str, folder: Path, sides: Sides, training: TrainConfig, videos: int) -> None:
+def _train(name: str, folder: Path, sides: DigitSplit, training: TrainConfig, videos: int) -> None:
     torch.manual_seed(training.seed)
     model = create_model(name, len(PAIRS), in_channels=1, size=DATA.size, dropout=0.0)
     learn = DigitPairs(MovingDigits(sides.training, frames=FRAMES), videos, seed=0)
