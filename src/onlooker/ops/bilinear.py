@@ -50,16 +50,6 @@ def locate(y: Tensor, x: Tensor, height: int, width: int) -> Spots:
     return Spots(pixel, y.sub_(top), x.sub_(left))
 
 
-def interpolate(planes: Tensor, pixel: Tensor, dy: Tensor, dx: Tensor, row: int) -> Tensor:
-    """The values at spots, plainly: planes `… HW` of that row length W, and `… S` that broadcast to them, to `… S`."""
-    index = pixel.long().expand(*planes.shape[:-1], -1)
-    upper, lower = (
-        torch.lerp(planes[..., shift:].gather(-1, index), planes[..., shift + 1 :].gather(-1, index), dx)
-        for shift in (0, row)
-    )
-    return torch.lerp(upper, lower, dy)
-
-
 def sampled(side: int) -> int:
     """The side that planes must have for `sample`: the next power of two.
 

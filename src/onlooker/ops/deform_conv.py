@@ -1,15 +1,25 @@
-"""Deformable convolution (Dai et al. 2017): the taps of a kernel are read where the network says."""
+"""Deformable convolution (Dai et al. 2017), whose kernel taps are read at learned offsets.
+
+`ByPlanes` reads channel by channel with PyTorch's grid sampler: for few channels, groups of them, and any device.
+`ByRows` is for many channels on a CPU, where one read of a pixel serves all its channels: the channels of a pixel are a
+row of a table, so bilinear interpolation is a weighted sum of four rows, an embedding bag, which PyTorch has vector
+code for. So are the derivatives to y and x, with other weights, and the gradient of the table, once the reads are
+sorted by pixel.
+"""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from onlooker.ops.bilinear import MARGIN, interpolate, locate, wide
-from onlooker.ops.by_planes import ByPlanes
-from onlooker.ops.by_rows import ByRows
-from onlooker.ops.taps import Pair, taps_of
+from onlooker.ops.bilinear import MARGIN, locate, sample, sample_backward, sampled, wide, without_autocast
+from onlooker.ops.taps import Pair, Taps, taps_of
 
-_MANY = 16  # channels from which on a processor is faster row by row
+_MANY = 16  # channels from which `ByRows` is faster on a CPU
+_PLANES_CHUNK = 1 << 18  # columns that each thread of `ByPlanes` works on at a time
+_ROWS_CHUNK = 1 << 15  # reads that `ByRows` works on at a time, at least: PyTorch sorts fewer by a slower method
 
 
 class DeformableConv2d(nn.Module):
@@ -84,29 +94,186 @@ def deformable_conv2d(
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
-def deformable_conv2d_by_autograd(
-    input: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The same as `deformable_conv2d`, written down plainly: slow, keeps everything, can be differentiated twice."""
-    taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
-    everywhere = slice(0, taps.places)
-    y, x = taps.coordinates(offset, taps.lattice(offset), everywhere)
-    y, x = (where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), taps.size, strict=True))
-    spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
-    dy, dx = spots.dy + (y - y.detach()), spots.dx + (x - x.detach())
-    planes = F.pad(input, (MARGIN,) * 4).reshape(len(y), taps.channels // taps.offset_groups, -1)
-    row = taps.size[1] + 2 * MARGIN
-    pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
-    columns = interpolate(planes, pixel, dy, dx, row).view(*planes.shape[:2], taps.taps, -1)
-    if mask is not None:
-        columns = columns * taps.mask(mask, everywhere)
-    out = taps.weight(weight) @ taps.columns(columns)
-    out = out.view(len(input), len(weight), *taps.out_size)
-    return out if bias is None else out + bias[:, None, None]
+class ByPlanes(torch.autograd.Function):
+    """Saves its inputs alone: the columns, K times as large, are read again for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
+        """`N O H' W'`."""
+        ctx.save_for_backward(input, offset, weight, mask)
+        ctx.taps = taps
+        out = input.new_empty(len(input), len(weight), *taps.out_size)
+        kernels, lattice = taps.weight(weight), taps.lines(offset)
+        for n, place in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+            samples = sample(taps.planes(input[n]), taps.grid(offset[n], lattice, place))
+            if mask is not None:
+                samples *= taps.mask(mask[n], place)
+            taps.outputs(out[n])[..., place] = kernels @ taps.columns(samples)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    @without_autocast
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all five arguments."""
+        input, offset, weight, mask = ctx.saved_tensors
+        taps: Taps = ctx.taps
+        gradient = gradients[0].contiguous()
+        kernels, lattice = taps.weight(weight), taps.lines(offset)
+        by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
+        by_mask = None if mask is None else torch.empty_like(mask)
+        for n, place in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+            planes, grid = taps.planes(input[n]), taps.grid(offset[n], lattice, place)
+            samples = sample(planes, grid)
+            part = taps.outputs(gradient[n])[..., place]
+            by_samples = (kernels.mT @ part).view(samples.shape)
+            if mask is not None and by_mask is not None:
+                factor = taps.mask(mask[n], place)
+                taps.masks(by_mask[n])[..., place] = (by_samples * samples).sum(1)
+                samples *= factor
+                by_samples *= factor
+            by_weight += (part @ taps.columns(samples).mT).sum(0)
+            by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
+            # The grid counts x before y, and in shares of half a side.
+            for axis, side in enumerate(taps.size):
+                target = taps.moves(by_offset[n])[..., axis, place]
+                torch.mul(by_grid[..., 1 - axis], 2 / sampled(side), out=target)
+            if ctx.needs_input_grad[0]:
+                by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]].reshape(-1, *input.shape[1:])
+        return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
+
+
+class ByRows(torch.autograd.Function):
+    """Saves its inputs alone: the columns, K times as large, are read again for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
+        """`N O H' W'`."""
+        ctx.save_for_backward(input, offset, weight, mask)
+        ctx.taps = taps
+        out = input.new_empty(len(input), len(weight), taps.places)
+        kernels = _kernels(weight)
+        lattice = taps.lattice(offset)
+        for n, place in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+            bags = reads.weights(reads.y, reads.x)
+            if mask is not None:
+                bags *= reads.mask(mask[n], place)
+            columns = reads.sum(bags).view(len(out[n]), -1, kernels.shape[1])
+            out[n, :, place] = kernels @ columns.mT
+        return out.view(len(input), len(weight), *taps.out_size)
+
+    @staticmethod
+    @once_differentiable
+    @without_autocast
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all five arguments."""
+        input, offset, weight, mask = ctx.saved_tensors
+        taps: Taps = ctx.taps
+        gradient = gradients[0].reshape(len(input), len(weight), taps.places)
+        kernels = _kernels(weight)
+        by_input, by_offset, by_kernels = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
+        by_mask = None if mask is None else torch.empty_like(mask)
+        lattice = taps.lattice(offset)
+        for n, place in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+            bags = reads.weights(reads.y, reads.x)
+            part = gradient[n, :, place]
+            by_columns = part.mT @ kernels
+            by_rows = by_columns.view(-1, taps.channels)
+            factor = None if mask is None else reads.mask(mask[n], place)
+            if by_mask is not None:
+                reads.put(by_mask[n].view(-1, taps.taps, taps.places)[..., place], reads.sum(bags), by_rows)
+            if factor is not None:
+                bags *= factor
+            columns = reads.sum(bags).view(by_columns.shape)
+            by_kernels += (part @ columns).sum(0)
+            for axis in (0, 1):
+                slope = reads.slope(axis)
+                if factor is not None:
+                    slope *= factor
+                target = by_offset[n].view(-1, taps.taps, 2, taps.places)[:, :, axis, place]
+                reads.put(target, reads.sum(slope), by_rows)
+            if ctx.needs_input_grad[0]:
+                by_input[n] += reads.spread(bags, by_rows)
+        by_weight = by_kernels.view(len(weight), *taps.kernel, taps.channels).permute(0, 3, 1, 2)
+        return by_input, by_offset, by_weight, by_mask, None
+
+
+class _Reads:
+    """All reads of some places of some pictures, ordered by picture, place, and tap: R of them.
+
+    Args:
+        input: `n C H W`.
+        coordinates: y and x, each `n K l`. Overwritten.
+        taps: how all is laid out.
+    """
+
+    def __init__(self, input: Tensor, coordinates: tuple[Tensor, Tensor], taps: Taps) -> None:
+        self.taps, self.pictures = taps, len(input)
+        padded = F.pad(input, (MARGIN,) * 4).permute(0, 2, 3, 1)
+        self.table = padded.reshape(-1, taps.channels).contiguous()
+        spots = locate(*coordinates, *taps.size)
+        first = torch.arange(self.pictures, dtype=torch.int32) * (len(self.table) // max(1, self.pictures))
+        self.pixel = self.order(spots.pixel + first[:, None, None])
+        below, right = self.order(spots.dy), self.order(spots.dx)
+        self.y, self.x = (1 - below, below), (1 - right, right)
+        self.row = taps.size[1] + 2 * MARGIN
+        self.shifts = (0, 1, self.row, self.row + 1)
+        self.corners = torch.empty(len(self.pixel), 4, dtype=torch.int32)
+        for corner, shift in enumerate(self.shifts):
+            torch.add(self.pixel, shift, out=self.corners[:, corner])
+
+    def order(self, values: Tensor) -> Tensor:
+        """`n … K·L` to `R`: taps of a place beside each other."""
+        return values.view(self.pictures, self.taps.taps, -1).mT.flatten()
+
+    def mask(self, mask: Tensor, place: slice) -> Tensor:
+        """`n K H' W'` to `R 1`."""
+        return self.order(self.taps.mask(mask, place))[:, None]
+
+    def weights(self, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
+        """The product of a factor for the upper and lower, and one for the left and right pixels: `R 4`."""
+        bags = torch.empty(len(self.pixel), 4)
+        for corner in range(4):
+            torch.mul(y[corner // 2], x[corner % 2], out=bags[:, corner])
+        return bags
+
+    def slope(self, axis: int) -> Tensor:
+        """The weights of the derivative to y (axis 0) or to x: `R 4`."""
+        one = torch.ones_like(self.pixel, dtype=torch.float32)
+        rise = (-one, one)
+        return self.weights(rise, self.x) if axis == 0 else self.weights(self.y, rise)
+
+    def sum(self, weights: Tensor) -> Tensor:
+        """Four rows of the table with their weights, for each read: `R C`."""
+        return F.embedding_bag(self.corners, self.table, mode="sum", per_sample_weights=weights)
+
+    def put(self, target: Tensor, values: Tensor, gradient: Tensor) -> None:
+        """Fill `target` (`n K L`) with the products of `values` and `gradient` (`R C`), summed over the channels."""
+        target.copy_(values.mul_(gradient).sum(1).view(self.pictures, -1, self.taps.taps).mT)
+
+    def spread(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """The adjoint of `sum`, `R C` to the pictures `n C H W`: for each pixel, what is read from it."""
+        low, high = (int(end) for end in self.pixel.aminmax())
+        pixel, order = torch.sort(self.pixel - low)
+        count = high - low + 1
+        ends = torch.bincount(pixel, minlength=count).cumsum(0)
+        starts = F.pad(ends, (1, 0))
+        table = torch.zeros_like(self.table)
+        for corner, shift in enumerate(self.shifts):
+            table[low + shift : low + shift + count] += F.embedding_bag(
+                order,
+                gradient,
+                starts,
+                mode="sum",
+                per_sample_weights=weights[:, corner].index_select(0, order),
+                include_last_offset=True,
+            )
+        whole = table.view(self.pictures, -1, self.row, self.taps.channels)
+        return whole[:, MARGIN:-MARGIN, MARGIN:-MARGIN].permute(0, 3, 1, 2)
+
+
+def _kernels(weight: Tensor) -> Tensor:
+    """`O C kh kw` to `O K·C`."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)

@@ -1,0 +1,46 @@
+"""Deformable convolution written plainly, to compare the library's with."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from onlooker.ops.bilinear import MARGIN, locate
+from onlooker.ops.taps import Pair, taps_of
+
+
+def deformable_conv2d_by_autograd(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The same as `deformable_conv2d`, written down plainly: slow, keeps everything, can be differentiated twice."""
+    taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
+    everywhere = slice(0, taps.places)
+    y, x = taps.coordinates(offset, taps.lattice(offset), everywhere)
+    y, x = (where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), taps.size, strict=True))
+    spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
+    dy, dx = spots.dy + (y - y.detach()), spots.dx + (x - x.detach())
+    planes = F.pad(input, (MARGIN,) * 4).reshape(len(y), taps.channels // taps.offset_groups, -1)
+    row = taps.size[1] + 2 * MARGIN
+    pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
+    columns = interpolate(planes, pixel, dy, dx, row).view(*planes.shape[:2], taps.taps, -1)
+    if mask is not None:
+        columns = columns * taps.mask(mask, everywhere)
+    out = taps.weight(weight) @ taps.columns(columns)
+    out = out.view(len(input), len(weight), *taps.out_size)
+    return out if bias is None else out + bias[:, None, None]
+
+
+def interpolate(planes: Tensor, pixel: Tensor, dy: Tensor, dx: Tensor, row: int) -> Tensor:
+    """The values at spots, plainly: planes `… HW` of that row length W, and `… S` that broadcast to them, to `… S`."""
+    index = pixel.long().expand(*planes.shape[:-1], -1)
+    upper, lower = (
+        torch.lerp(planes[..., shift:].gather(-1, index), planes[..., shift + 1 :].gather(-1, index), dx)
+        for shift in (0, row)
+    )
+    return torch.lerp(upper, lower, dy)
