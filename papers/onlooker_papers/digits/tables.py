@@ -68,7 +68,11 @@ def baselines(results: Results) -> Table:
         row = figures["cells"][variant].get(inputs[kind], {}).get(kind)
         return " · ".join(share(row[reading]["accuracy"]) for reading in readings) if row else None
 
-    rows = [[f"`{kind}`", f"{rounds[kind]}", *(accuracies(v, kind) for v in figures["cells"])] for kind in inputs]
+    rows = [
+        [f"`{kind}`", f"{rounds[kind]}", *(accuracies(v, kind) for v in figures["cells"])]
+        for kind in inputs
+        if rounds.get(kind)
+    ]
     words = " · ".join(f"*{reading}*" for reading in readings)
     note = f"Accuracy in %, {words}. The input of `conv3d` is pixels, that of the others is LeNet's features."
     return Table(["model", "rounds", *figures["cells"]], rows, note)

@@ -29,6 +29,8 @@ from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
 from onlooker.runs.parallel import run_parallel
 from onlooker.runs.train import train_run
 
+__all__ = ["compare", "table"]
+
 _GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
     "model": ModelConfig,
     "data": DataConfig,

@@ -19,6 +19,8 @@ from onlooker.runs.grad_cam import grad_cam_prediction
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 
+__all__ = ["BASELINES", "NOT_BLACK", "mean_places", "read_truth", "score_places"]
+
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 # From a clip and T of its frames to the silhouettes there, `T H W`.
