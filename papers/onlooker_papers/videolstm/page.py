@@ -38,7 +38,7 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Dig
 
     Args:
         run: the folder, with the trainings of the moving target.
-        figures: of the moving target, its `timing`, and `clips`: what `compare` found by the name of each set.
+        figures: of the moving target, its `timing`, and `on_clips`: what `compare` found by the name of each set.
         budget: what was computed.
         sides: the digits.
         command: what made the run.
@@ -63,12 +63,12 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Dig
         "are in the cells of a grid (the row `single-frame` shows how much). Test clips show held-out digits. Flow is "
         "estimated from the frames (DIS)."
     )
-    page.text(_what_was_used(figures["clips"]))
+    page.text(_what_was_used(figures["on_clips"]))
     results = {tables.NAME: figures, tables.SEGMENTS: figures["timing"]}
     _accuracies(page, results)
-    _beside_the_paper(page, models, figures["clips"])
-    if figures["clips"]:
-        _real_clips(page, figures["clips"], budget.on_clips)
+    _beside_the_paper(page, models, figures["on_clips"])
+    if figures["on_clips"]:
+        _real_clips(page, figures["on_clips"], budget.on_clips)
     if budget.curve:
         page.heading("How many clips it takes")
         _table(page, tables.curve(results))
@@ -82,8 +82,8 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Dig
         "sees: the hue says where to, the strength how far, white is rest.",
         wide=True,
     )
-    _how_they_learned(page, run, budget, list(figures["clips"]))
-    _settings(page, budget, bool(figures["clips"]), command)
+    _how_they_learned(page, run, budget, list(figures["on_clips"]))
+    _settings(page, budget, bool(figures["on_clips"]), command)
     return page.write(run / "report.html")
 
 

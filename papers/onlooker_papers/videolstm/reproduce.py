@@ -99,7 +99,7 @@ def reproduce(
     commands = {folder: _command(budget, None, [set_path(folder)], results=Path("results")) for folder in clips}
     on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results, jobs)
     command = _command(budget, mnist, clips, run, results)
-    return write_page(run, {**figures, "timing": timing, "clips": on_clips}, chosen, sides, command)
+    return write_page(run, {**figures, "timing": timing, "on_clips": on_clips}, chosen, sides, command)
 
 
 @dataclass(frozen=True)
