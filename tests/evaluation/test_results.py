@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from onlooker import __version__
-from onlooker.evaluation.results import machine, with_rows_anew, write_results
+from onlooker.evaluation.results import machine, write_results
 
 
 def test_results_have_the_fields_that_tables_read(tmp_path: Path) -> None:
@@ -25,14 +25,3 @@ def test_the_machine_is_described_but_not_named() -> None:
     assert described["cores"] >= 1
     assert described["versions"]["onlooker"] == __version__
     assert str(Path.home()) not in json.dumps(described)
-
-
-def test_rows_made_again_and_again_are_named_once() -> None:
-    first = with_rows_anew("onlooker reproduce digits", "'a/*'")
-    assert first == "onlooker reproduce digits; then rows anew, --only 'a/*'"
-    assert with_rows_anew(first, "'a/*'") == first
-    both = with_rows_anew(first, "b")
-    assert both == f"{first}; then rows anew, --only b"
-    assert with_rows_anew(both, "'a/*'") == (
-        "onlooker reproduce digits; then rows anew, --only b; then rows anew, --only 'a/*'"
-    )

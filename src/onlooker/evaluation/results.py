@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from onlooker.files import read_json, write_json
+from onlooker.files import write_json
 
 __all__ = ["machine"]
 
-_ONLY = "; then rows anew, --only "
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 
 
@@ -72,23 +71,6 @@ def write_results(
     }
     write_json(path, values)
     return path
-
-
-def with_rows_anew(command: str, only: str) -> str:
-    """The command of figures that `command` made, and of which some rows are younger; rows made twice count once."""
-    return _ONLY.join([*(part for part in command.split(_ONLY) if part != only), only])
-
-
-def check_command(path: Path, command: str) -> dict[str, Any]:
-    """The results in `path`, whose other rows stay.
-
-    Raises:
-        ValueError: another command made them: rows of several are not to be mixed.
-    """
-    stored: dict[str, Any] = read_json(path)
-    if stored["command"].split(_ONLY)[0] != command:
-        raise ValueError(f"{path} was made by {stored['command']!r}, and this is {command!r}; choose --results anew")
-    return stored
 
 
 def _cpu() -> str:
