@@ -1,7 +1,6 @@
-"""Follow a clip or a camera with an exported model: `python live_without_pytorch.py EXPORT SOURCE`.
+"""Run an exported model live: `python live_without_pytorch.py EXPORT SOURCE`.
 
-EXPORT is what `onlooker export` has written; SOURCE a video file, an address, or a camera's number.
-"""
+EXPORT is a folder written by `onlooker export`; SOURCE a video file, an address, or the number of a camera."""
 
 import json
 import os
@@ -22,9 +21,7 @@ size, gray = about["frame"]["size"], about["frame"]["picture"] == "gray"
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
 feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
-if about["first"]:
-    feeds["first"] = np.array([True])
-
+feeds |= {"first": np.array([True])} if about["first"] else {}
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")
