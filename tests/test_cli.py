@@ -245,19 +245,15 @@ def test_exporting_tests_on_what_is_new_to_the_model(trained: tuple[Path, str], 
     assert "the model was trained on all of these clips; give clips that are new to it" in words
 
 
-def test_comparing_models_and_keeping_the_results(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
-    stored = ["--results", tmp_path / "results.json", "--name", "four ways"]
-    monkeypatch.setattr("sys.argv", ["onlooker", *map(str, [*words, *TINY, *stored])])
-    result = call(*words, *TINY, *stored)
+    result = call(*words, *TINY)
     assert "majority class" in result.output
-    figures = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["four ways"]
+    figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
     assert set(figures["accuracy"]) == {"convnet", "lstm"}
     assert (tmp_path / "compared" / "report.html").exists()
     message = fails(*words, *TINY, "--epochs", 3)
-    assert "trained with another training (epochs); choose another --run, or remove it" in message
+    assert "made with other settings (training.epochs); choose another --run, or remove it" in message
 
 
 def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) -> None:

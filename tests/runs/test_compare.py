@@ -24,6 +24,7 @@ from onlooker.runs.compare import compare, table
 from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.model_spec import ModelSpec, check_specs, parse_specs
 from onlooker.structures import Clip
+from onlooker_papers.real_clips import recipes
 from onlooker_papers.videolstm import on_clips
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -106,6 +107,7 @@ def test_only_what_is_missing_is_computed(
     lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
     before = lost.read_bytes()
     lost.unlink()
+    (out / "lstm" / "fold1-seed5.json").unlink()
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
     figures = compare(squares, out, MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1)
     assert figures == compared[1]
@@ -117,7 +119,7 @@ def test_only_what_is_missing_is_computed(
 def test_nothing_is_computed_where_all_is_there(
     compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_module, "train", None)
+    monkeypatch.setattr(compare_module, "train_run", None)
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1) == compared[1]
 
 
@@ -126,11 +128,11 @@ def test_cells_from_before_there_was_a_setting_are_taken_up(
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
     changed = 0
-    for path in out.rglob("config.json"):
+    for path in out.glob("*/*-seed*.json"):
         text, count = re.subn(r'"(degrees|aggregation)": [^,]+,\s+', "", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
         changed += count
-    assert changed == 2 * 6 + 2 * 2 * 2, "of six trainings, and of the two members of each fused cell"
+    assert changed == 2 * 6 + 2 * 2 * 2, "of six trainings, and of the two members of each ensemble"
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
     assert ablation(squares, out) == fused[1]
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
@@ -139,13 +141,13 @@ def test_cells_from_before_there_was_a_setting_are_taken_up(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"training": replace(TINY, epochs=2)}, r"trained with another training \(epochs\); choose another --run"),
-        ({"data": replace(DATA, size=24, frames=2)}, r"trained with another data \(frames, size\)"),
+        ({"training": replace(TINY, epochs=2)}, r"made with other settings \(training.epochs\); choose another --run"),
+        ({"data": replace(DATA, size=24, frames=2)}, r"made with other settings \(data.frames, data.size\)"),
         (
             {"models": [MODELS[0], replace(MODELS[1], settings={"hidden": 9})]},
-            r"lstm.fold0-seed5: .* another model \(hidden\)",
+            r"lstm.fold0-seed5.json: .*other settings \(model.hidden\)",
         ),
-        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are convnet, opinions, lstm"),
+        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are convnet, "),
         ({"models": [ModelSpec("magic")]}, "models to compare: magic is unknown or listed twice"),
         ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
     ],
@@ -172,7 +174,7 @@ def test_cells_of_another_split_are_not_mixed_in(
     compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split]
 ) -> None:
     turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
-    with pytest.raises(ValueError, match=r"fold0-seed5: trained with another split \(training, validation, test\)"):
+    with pytest.raises(ValueError, match=r"fold0-seed5.json: made with other settings \(split\)"):
         compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), DATA, TINY, jobs=1)
 
 
@@ -289,7 +291,7 @@ def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
         ),
         ("convnet,convnet:rgb", "models to compare: convnet is unknown or listed twice"),
         ("motion,motion:both", "models to compare: motion is unknown or listed twice"),
-        ("motion:rgb,convnet", "looks at the picture where the flow says, and modality is 'rgb'; give --modality both"),
+        ("motion:rgb,convnet", "motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"),
         ("convnet,ensemble", r"add motion and convlstm:flow to the models, or name its members: ensemble=MODEL\+MODEL"),
         ("motion,convlstm,ensemble", "ensemble takes motion and convlstm:flow: add convlstm:flow to the models"),
         ("convnet,lstm,ensemble=convnet", "ensemble takes convnet; expected two different models or more"),
@@ -360,6 +362,7 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
 def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
     shutil.rmtree(out / "ensemble" / "fold1-seed0")
+    (out / "ensemble" / "fold1-seed0.json").unlink()
     (out / "ensemble" / ".fold1-seed0.part").mkdir()
     (out / "ensemble" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
@@ -367,18 +370,22 @@ def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squar
     figures = ablation(squares, out)
     assert figures == fused[1]
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-    assert sorted(path.name for path in (out / "ensemble").iterdir()) == ["fold0-seed0", "fold1-seed0"]
+    assert sorted(path.name for path in (out / "ensemble").iterdir()) == [
+        "fold0-seed0", "fold0-seed0.json", "fold1-seed0", "fold1-seed0.json"
+    ]  # fmt: skip
 
 
 def test_a_fused_cell_of_other_models_is_not_mixed_in(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
-    with pytest.raises(ValueError, match=r"ensemble.fold0-seed0: trained with another ensemble \(members, convalstm\)"):
+    with pytest.raises(
+        ValueError, match=r"fold0-seed0.json: made with other settings \(members.convalstm, members.con"
+    ):
         ablation(squares, out, "convalstm,convlstm:flow,motion,ensemble=motion+convalstm")
     for name in ("convalstm", "convlstm-flow", "motion"):
         shutil.rmtree(out / name)
-    with pytest.raises(ValueError, match=r"trained with another ensemble \(motion, convlstm-flow\)"):
+    with pytest.raises(ValueError, match=r"\(members.convlstm-flow.model.hidden, members.motion.model.hidden\)"):
         ablation(squares, out, shared=replace(SHARED, hidden=4))
 
 
@@ -422,10 +429,9 @@ def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_
 
 def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
     project = Path(__file__).parents[2]
-    places = {"Makefile": r"^ABLATION := (.+)$", "docs/models.md": r"--models (single-frame,convnet,\S+)$"}
-    for place, pattern in places.items():
-        (entries,) = re.findall(pattern, (project / place).read_text(encoding="utf-8"), re.MULTILINE)
-        assert entries == on_clips.MODELS, place
+    text = (project / "docs/models.md").read_text(encoding="utf-8")
+    (entries,) = re.findall(r"--models (single-frame,convnet,\S+)$", text, re.MULTILINE)
+    assert entries == on_clips.MODELS == recipes.ABLATION
     check_specs(*parse_specs(on_clips.MODELS, DATA))
 
 

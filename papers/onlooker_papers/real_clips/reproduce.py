@@ -8,6 +8,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import parse_specs
+from onlooker_papers.real_clips.masks import read_truth, score_comparison
 from onlooker_papers.real_clips.recipes import RECIPES, Recipe
 from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import data_folder
@@ -50,8 +51,12 @@ def _compared(
 ) -> dict[str, Any]:
     clips = data_folder() / "clips"
     specs, members = parse_specs(models or recipe.models, data)
-    masks = str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks or None
-    return compare(
+    figures = compare(
         clips / recipe.folder, run, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
-        training, jobs, members, masks, model=ModelConfig(**recipe.model),
+        training, jobs, members, model=ModelConfig(**recipe.model),
     )  # fmt: skip
+    if recipe.masks:
+        truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)
+        splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
+        figures["places"] = score_comparison(run, specs, splits, range(recipe.seeds), truth)
+    return figures

@@ -25,7 +25,7 @@ def accuracies(results: Results) -> Table:
 
 def places(results: Results) -> Table:
     """Where people and hands are, from labels only: every set that was scored by masks."""
-    from onlooker.runs.masks import BASELINES
+    from onlooker_papers.real_clips.masks import BASELINES
 
     columns = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
     rows = []

@@ -1,8 +1,6 @@
 """The commands about several models: a comparison, and models that predict together."""
 
 import functools
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,23 +29,11 @@ def compare(
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: one per GPU, or as many as cores and memory allow.")
     ] = 0,
-    silhouettes: Annotated[
-        str | None,
-        typer.Option(
-            help="Score attention against masks: a folder of masks (white on black) laid out as the clips, or "
-            "not-black: the object is what is not black."
-        ),
-    ] = None,
-    results: Annotated[Path | None, typer.Option(help="A JSON file of results to which the figures are added.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The name of the data set in --results.", show_default="its folder's")
-    ] = None,
 ) -> None:
     """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies."""
-    from onlooker.data.sets import asked_splits, read_set, set_name
+    from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.compare import compare as compare_models
     from onlooker.runs.model_spec import parse_specs
-    from onlooker.runs.recorded import add_results
 
     run = run or default_run(clips, "compared")
     specs, members = parse_specs(models.name, data)
@@ -66,12 +52,9 @@ def compare(
             training,
             jobs or None,
             members,
-            silhouettes,
             model=models,
         )
     print_comparison(figures, run)
-    if results:
-        add_results(results, name or set_name(clips), figures, data, training, shlex.join(["onlooker", *sys.argv[1:]]))
 
 
 @_command

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,20 @@ def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Raise a ValueError that names the settings in which `stored`, of the file `path`, differs from `settings`."""
-    changed = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
-    if changed:
+    if changed := sorted(_changed(stored, settings)):
         names = ", ".join(changed)
         raise ValueError(
             f"{path}: made with other settings ({names}); choose another --run, or remove it and its folder"
         )
+
+
+def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name in {*stored, *settings}:
+        ours, theirs = settings.get(name), stored.get(name)
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and ours and theirs:
+            yield from _changed(theirs, ours, f"{prefix}{name}.")
+        elif ours != theirs:
+            yield prefix + name
 
 
 def fingerprint(run: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
@@ -14,8 +15,10 @@ from onlooker.localization.boxes import cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.folder import RunRecord
 from onlooker.runs.grad_cam import grad_cam_prediction
+from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 
@@ -212,3 +215,37 @@ def _shares(rows: Floats) -> dict[str, float]:
         "box_iou": float(iou.mean()),
         "frames": len(rows),
     }
+
+
+def score_comparison(
+    run: Path, specs: Sequence[ModelSpec], splits: Sequence[str], seeds: Sequence[int], truth: Truth
+) -> dict[str, Any]:
+    """Score where the models with attention of a finished comparison looked in their test clips.
+
+    Args:
+        run: the folder of the comparison (`onlooker.runs.compare`).
+        specs: its models.
+        splits: the names of its splits.
+        seeds: its seeds.
+        truth: the masks (`read_truth`).
+
+    Returns:
+        By model, the figures of `score_places`, means over seeds.
+    """
+    attentive = [spec for spec in specs if spec.attends]
+    return {
+        spec.name: mean_places(
+            [
+                score_places(
+                    (_trained(run / spec.folder / f"{split}-seed{seed}") for split in splits),
+                    truth,
+                )
+                for seed in seeds
+            ]
+        )
+        for spec in track(attentive, "scoring attention", disable=not attentive)
+    }
+
+
+def _trained(run: Path) -> tuple[Recognizer, Sequence[Clip]]:
+    return load(run, "cpu"), RunRecord.read(run).split.test

@@ -9,16 +9,14 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.files import read_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.runs.compare import compare
-from onlooker.runs.masks import NOT_BLACK, mean_places, read_truth, score_places
 from onlooker.runs.model_spec import ModelSpec
-from onlooker.runs.recorded import add_results
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
+from onlooker_papers.real_clips.masks import NOT_BLACK, mean_places, read_truth, score_comparison, score_places
 
 DATA = DataConfig(frames=4, size=32, normalization="half")
 
@@ -99,21 +97,13 @@ def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: 
     models = [ModelSpec("lstm"), ModelSpec("alstm")]
     training = TrainConfig(epochs=1, batch=4, precision="32")
     data = DataConfig(frames=3, size=32, channels=1)
-    figures = compare(
-        clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, silhouettes=str(masks),
-        model=ModelConfig(hidden=4),
-    )  # fmt: skip
-    assert list(figures["places"]) == ["alstm"], "an LSTM does not attend"
-    places = figures["places"]["alstm"]
+    compare(clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, model=ModelConfig(hidden=4))
+    scored = score_comparison(tmp_path / "run", models, ["split"], (0, 1), read_truth(str(masks), clips))
+    assert list(scored) == ["alstm"], "an LSTM does not attend"
+    places = scored["alstm"]
     assert set(places["baselines"]) == {"grad_cam", "grad_cam_cell", "center", "frame", "moving"}
     assert places["baselines"]["frame"]["box_iou"] < 0.5, "the square is a small part of the frame"
     assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "the largest thing that moves" in page
-    add_results(tmp_path / "results.json", "squares", figures, data, training, "onlooker compare")
-    recorded = read_json(tmp_path / "results.json")["figures"]["squares"]
-    assert recorded["places_of"] == "alstm"
-    assert recorded["peak_in_silhouette"] == places["peak_in_silhouette"]
 
 
 def test_silhouettes_that_do_not_fit_say_so(tmp_path: Path) -> None:
