@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from onlooker.drawing.live import StreamAnnotator
+from onlooker.drawing.clip import StreamAnnotator
 from onlooker.drawing.overlay import RIMS
 from onlooker.structures import Box, Step
 
@@ -42,7 +42,7 @@ def test_a_class_that_is_not_probable_has_no_box() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     unsure = replace(PLAIN, scores=np.array([0.25, 0.24], np.float32), box=box)
     assert not has(StreamAnnotator()(unsure), RIMS[0])
-    assert has(StreamAnnotator(least=0.2)(unsure), RIMS[0])
+    assert has(StreamAnnotator(min_score=0.2)(unsure), RIMS[0])
 
 
 def test_while_nothing_happens_there_is_no_box() -> None:

@@ -1,4 +1,4 @@
-"""Pictures show themselves in a notebook: pixels as a small JPEG, plots as PNG."""
+"""Images and plots in a notebook: pixels as a small JPEG, plots as PNG."""
 
 import io
 
@@ -17,7 +17,7 @@ def test_pixels_are_a_jpeg_that_looks_like_them() -> None:
     assert content is not None
     assert np.abs(np.asarray(Image.open(io.BytesIO(content))).astype(int) - picture).max() < 8
     assert shown._repr_png_() is None
-    assert repr(shown) == "<picture of 60 by 40 pixels>"
+    assert repr(shown) == "<image of 60 by 40 pixels>"
     noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
     low, high = (Inline(noise, quality)._repr_jpeg_() for quality in (20, 90))
     assert low is not None
@@ -37,11 +37,11 @@ def test_a_plot_is_a_png() -> None:
 @pytest.mark.parametrize(
     ("picture", "quality", "message"),
     [
-        (np.zeros((4, 4), np.uint8), 80, r"the picture is uint8 \(4, 4\), expected uint8 H W 3"),
-        (np.zeros((4, 4, 3), np.float32), 80, r"the picture is float32"),
+        (np.zeros((4, 4), np.uint8), 80, r"the image is uint8 \(4, 4\), expected uint8 H W 3"),
+        (np.zeros((4, 4, 3), np.float32), 80, r"the image is float32"),
         (np.zeros((4, 4, 3), np.uint8), 0, "quality is 0, expected 1 to 95"),
     ],
 )
-def test_what_is_no_picture_is_told(picture: np.ndarray, quality: int, message: str) -> None:
+def test_what_is_not_an_image(picture: np.ndarray, quality: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Inline(picture, quality)

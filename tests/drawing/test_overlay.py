@@ -262,6 +262,6 @@ def test_an_inset_keeps_its_proportions_in_the_upper_right_corner(
     assert (frames == 100).all()
 
 
-def test_an_inset_is_a_picture() -> None:
-    with pytest.raises(ValueError, match=r"the picture is float64 \(4, 4, 2\), expected uint8 h w 3"):
+def test_an_inset_is_an_image() -> None:
+    with pytest.raises(ValueError, match=r"the image is float64 \(4, 4, 2\), expected uint8 h w 3"):
         inset(np.zeros((1, 9, 9, 3), np.uint8), np.zeros((4, 4, 2)))  # type: ignore[arg-type]

@@ -158,5 +158,5 @@ def test_measurements_stand_at_their_places_in_one_color_a_name():
 
 def test_rows_of_panels_are_equally_long():
     panel = Panel("x", "y", {"a": {1: 1.0}})
-    with pytest.raises(ValueError, match=r"panels are \[1, 2\] in a row, expected equally many"):
+    with pytest.raises(ValueError, match=r"panels are \[1, 2\] per row, expected the same number"):
         measured([[panel], [panel, panel]])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from onlooker.data.digits import DigitSplit
-from onlooker.drawing.flow_color import flow_colors
+from onlooker.drawing.flow import flow_colors
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png

@@ -1,16 +1,15 @@
-"""A clip with what a model saw in it drawn on every frame: attention, or boxes and the times of its class."""
+"""Predictions and steps of a stream, drawn on their frames: attention, boxes, points, class, probability and time."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.drawing.flow_color import flow_colors, strongest_motion, with_wheel
+from onlooker.drawing.flow import flow_colors, strongest_motion, with_wheel
 from onlooker.drawing.overlay import (
+    CONTRAST_FLOOR,
     RIMS,
     boxes,
     caption,
@@ -23,73 +22,101 @@ from onlooker.drawing.overlay import (
     rings,
     time_bar,
 )
-from onlooker.structures import FlowStacks, Prediction, Tube
+from onlooker.structures import FlowStacks, Prediction, Step, Tube
 from onlooker.video.flow import to_pixels
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
-__all__ = ["draw_clip"]
+__all__ = ["StreamAnnotator", "draw_clip"]
 
 Pixels = NDArray[np.uint8]
-Numbered = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
+TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
+
+_DECAY = 0.99  # per frame, of the highest weight, which determines the scale of colors
 
 
-def draw_clip(frames: Pixels, seen: Prediction, moved: FlowStacks | None = None) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability and attention drawn on them.
+def draw_clip(frames: Pixels, prediction: Prediction, flow: FlowStacks | None = None) -> Pixels:
+    """The frames `T H W 3` that a prediction was made from, with class, probability and attention.
 
     Args:
         frames: `T H W 3`.
-        seen: the prediction.
-        moved: the flow at the same frames, drawn as a small picture; None: none.
+        prediction: of these frames.
+        flow: at the same frames, drawn as a small image; None: none.
     """
-    numbered: Iterable[Any] = zip(seen.indices, itertools.repeat(0.0), frames, strict=False)
-    return np.stack(list(_with_attention(numbered, seen, moved)))
+    timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
+    return np.stack(list(_with_attention(timed, prediction, flow)))
 
 
-def write_drawn(path: Path | str, out: Path | str, seen: Prediction, moved: FlowStacks | None = None) -> Path:
-    """The whole clip to `out` (.mp4 or .gif), with class, probability, attention, its point and windows.
+def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, flow: FlowStacks | None = None) -> Path:
+    """Write the whole clip to `out` (.mp4 or .gif), with class, probability, attention, its peak and windows.
 
-    With `moved`, the flow at the frames of the prediction, a small picture shows that of the last one that was seen.
+    `flow`, at the frames of the prediction, is drawn as a small image.
 
     Raises:
         ClipError: the clip cannot be read.
-        ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
+        ValueError: `out` is neither .mp4 nor .gif, or is the clip itself.
     """
-    return _write(path, out, seen, _with_attention(VideoReader(path), seen, moved))
+    return _write(path, out, prediction, _with_attention(VideoReader(path), prediction, flow))
 
 
 def write_located(
-    path: Path | str, out: Path | str, seen: Prediction, tubes: Sequence[Tube], least: float = 0.0
+    path: Path | str, out: Path | str, prediction: Prediction, tubes: Sequence[Tube], min_score: float = 0.0
 ) -> Path:
-    """The whole clip to `out` (.mp4 or .gif), with tubes, class, probability, and a bar of time.
+    """Write the whole clip to `out` (.mp4 or .gif), with tubes, class, probability, and a time bar.
 
-    The bar is the clip from its beginning to its end; bright is where the class happens, if it is as probable as
-    `least`, and the mark is now.
+    The bar shows the segments of the predicted class, if its probability is at least `min_score`.
 
     Raises:
         ClipError: the clip cannot be read.
-        ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
+        ValueError: `out` is neither .mp4 nor .gif, or is the clip itself.
     """
-    return _write(path, out, seen, _with_tubes(VideoReader(path), seen, tubes, least))
+    return _write(path, out, prediction, _with_tubes(VideoReader(path), prediction, tubes, min_score))
 
 
-def _write(path: Path | str, out: Path | str, seen: Prediction, frames: Iterator[Pixels]) -> Path:
-    if Path(out).resolve() == Path(path).resolve():
-        raise ValueError(f"{out}: the drawn clip would replace the clip itself; write it elsewhere")
-    rate = _frame_rate(seen)
-    return write(out, frames, min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
+class StreamAnnotator:
+    """Draws steps of streams on their frames: attention, box, point, class, probability and time.
 
+    Colors are scaled by a decaying maximum of the attention, so that they are comparable from frame to frame. While no
+    event is going on (`Step.happening` is False), the class is in brackets and has no box.
 
-def _frame_rate(seen: Prediction) -> float:
-    """Frames a second between the first and last frame that the model saw; 10 for a single picture or no times."""
-    frames, seconds = seen.indices[-1] - seen.indices[0], seen.times[-1] - seen.times[0]
-    return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
+    Args:
+        min_score: a class with a lower probability has no box.
+    """
+
+    def __init__(self, min_score: float = 0.3) -> None:
+        self._min_score = min_score
+        self._strengths: dict[str | None, float] = {}
+
+    def __call__(self, step: Step) -> Pixels:
+        """The annotated frame of the step: `H W 3`, enlarged if it is small.
+
+        Raises:
+            ValueError: a step without its frame.
+        """
+        if step.pixels is None:
+            raise ValueError("the step has no pixels; give one of a stream (`watch`), or draw a clip by `write_drawn`")
+        height, width, _ = step.pixels.shape
+        quiet = step.happening is False
+        words = f"({step.label})" if quiet else step.label, f"{100 * step.score:.0f} %  {step.time:.1f} s"
+        return draw_frame(
+            step.pixels, words, step.score, (height, width),
+            attention=step.attention,
+            strength=None if step.attention is None else self._strength(step.source, step.attention),
+            box=None if step.box is None or quiet or step.score < self._min_score else step.box.corners,
+            point=step.point,
+        )  # fmt: skip
+
+    def _strength(self, source: str | None, attention: NDArray[np.float32]) -> float:
+        """The weight that is drawn at full strength."""
+        before = self._strengths.get(source, CONTRAST_FLOOR / attention.size)
+        self._strengths[source] = max(float(attention.max()), _DECAY * before, CONTRAST_FLOOR / attention.size)
+        return self._strengths[source]
 
 
 def draw_frame(
     pixels: Pixels,
     words: Sequence[str],
-    share: float,
+    score: float,
     size: tuple[int, int],
     attention: NDArray[np.float32] | None = None,
     strength: float | None = None,
@@ -98,16 +125,16 @@ def draw_frame(
     point: ArrayLike | None = None,
     motion: Pixels | None = None,
 ) -> Pixels:
-    """One frame with what a model saw in it drawn on it, enlarged where it is small.
+    """One annotated frame, enlarged if it is small.
 
     Args:
         pixels: `H W 3`.
-        words: lines in its upper left corner, the first one heavier.
-        share: a probability, the length of a bar.
-        size: height and width of the frame that windows, box and point are in pixels of.
-        attention: `h w`, drawn as color.
-        strength: the weight that has full color; None: the map's own highest.
-        windows: corners of what an encoder looks at, `G 4 2`.
+        words: lines in the upper left corner, the first one in bold.
+        score: a probability, drawn as a bar.
+        size: height and width of the frame that windows, box and point refer to.
+        attention: `h w`, drawn as colors.
+        strength: the weight that has full color; None: `full_strength` of the map.
+        windows: corners of an encoder's glimpses, `G 4 2`.
         box: x1 y1 x2 y2.
         point: x and y, drawn as a ring.
         motion: flow in colors, `h w 3`, drawn small in the upper right corner.
@@ -124,58 +151,75 @@ def draw_frame(
         frame = rings(frame, np.array([point]), size=size)
     if motion is not None:
         frame = inset(frame, motion)
-    return probability_bar(caption(frame, [list(words)]), [share])[0]
+    return probability_bar(caption(frame, [list(words)]), [score])[0]
 
 
-def _with_attention(frames: Numbered, seen: Prediction, moved: FlowStacks | None) -> Iterator[Pixels]:
-    motion = None if moved is None else _pictures(moved)
-    places, first = np.unique(seen.indices, return_index=True)
-    strength = full_strength(seen.attention) if seen.attention is not None else None
+def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:
+    if Path(out).resolve() == Path(path).resolve():
+        raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
+    rate = _frame_rate(prediction)
+    return write(out, frames, min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
+
+
+def _frame_rate(prediction: Prediction) -> float:
+    """Frames per second between the first and last frame of the prediction; 10 for a single frame or no times."""
+    frames = prediction.indices[-1] - prediction.indices[0]
+    seconds = prediction.times[-1] - prediction.times[0]
+    return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
+
+
+def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStacks | None) -> Iterator[Pixels]:
+    motion = None if flow is None else _flow_images(flow)
+    places, first = np.unique(prediction.indices, return_index=True)
+    strength = full_strength(prediction.attention) if prediction.attention is not None else None
     for index, _, pixels in frames:
+        # Between two frames of the prediction, attention, windows and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
         before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
         at = before, after, position - int(position)
-        scores = seen.frame_scores[before]
+        scores = prediction.frame_scores[before]
         best = int(scores.argmax())
-        words = seen.classes[best], f"{100 * scores[best]:.0f} %"
-        size = seen.size or (pixels.shape[0], pixels.shape[1])
+        words = prediction.classes[best], f"{100 * scores[best]:.0f} %"
+        size = prediction.size or (pixels.shape[0], pixels.shape[1])
         yield draw_frame(
             pixels, words, float(scores[best]), size,
-            attention=_between(seen.attention, *at), strength=strength,
-            windows=_between(seen.glimpses, *at), point=_between(seen.points, *at),
+            attention=_between(prediction.attention, *at), strength=strength,
+            windows=_between(prediction.glimpses, *at), point=_between(prediction.points, *at),
             motion=None if motion is None else motion(int(before)),
         )  # fmt: skip
 
 
-def _pictures(moved: FlowStacks) -> Callable[[int], Pixels]:
-    """The first field of each stack in colors, one scale for the clip, with the wheel that says what they mean."""
-    # Of every fourth place: enough for a percentile of all.
-    strongest = strongest_motion(to_pixels(moved.stacks[:, ::4, ::4, :2], moved.limit))
+def _flow_images(flow: FlowStacks) -> Callable[[int], Pixels]:
+    """The first field of each stack in colors with a legend, one scale for the clip."""
+    # Every fourth pixel is enough for a percentile.
+    strongest = strongest_motion(to_pixels(flow.stacks[:, ::4, ::4, :2], flow.limit))
 
-    @lru_cache(maxsize=1)  # many frames of a clip lie between two that were seen
-    def picture(place: int) -> Pixels:
-        return with_wheel(flow_colors(to_pixels(moved.stacks[place, ..., :2], moved.limit), strongest))
+    @lru_cache(maxsize=1)  # many frames of a clip are between two frames of the prediction
+    def image(place: int) -> Pixels:
+        return with_wheel(flow_colors(to_pixels(flow.stacks[place, ..., :2], flow.limit), strongest))
 
-    return picture
+    return image
 
 
 def _between(values: NDArray[np.float32] | None, before: int, after: int, share: float) -> NDArray[np.float32] | None:
     return None if values is None else (1 - share) * values[before] + share * values[after]
 
 
-def _with_tubes(frames: Numbered, seen: Prediction, tubes: Sequence[Tube], least: float) -> Iterator[Pixels]:
-    at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
-    begin, end = float(seen.times[0]), max(float(seen.times[-1]), float(seen.times[0]) + 1e-6)
+def _with_tubes(
+    frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube], min_score: float
+) -> Iterator[Pixels]:
+    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
+    start = float(prediction.times[0])
+    seconds = max(float(prediction.times[-1]) - start, 1e-6)
     spans = [
-        ((one.start - begin) / (end - begin), (one.end - begin) / (end - begin))
-        for one in seen.segments
-        if one.label == seen.label and seen.score >= least
+        ((segment.start - start) / seconds, (segment.end - start) / seconds)
+        for segment in prediction.segments
+        if segment.label == prediction.label and prediction.score >= min_score
     ]
-    words = [seen.label, f"{100 * seen.score:.0f} %"]
-    for index, seconds, pixels in frames:
-        picture: Any = enlarge(pixels[None])
-        for number, of_tube in enumerate(at):
+    words = [prediction.label, f"{100 * prediction.score:.0f} %"]
+    for index, time, pixels in frames:
+        frame = enlarge(pixels[None])
+        for number, of_tube in enumerate(box_at):
             if index in of_tube:
-                picture = boxes(picture, of_tube[index][None], RIMS[number % len(RIMS)], seen.size)
-        picture = caption(picture, [words])
-        yield time_bar(picture, [(seconds - begin) / (end - begin)], spans)[0]
+                frame = boxes(frame, of_tube[index][None], RIMS[number % len(RIMS)], prediction.size)
+        yield time_bar(caption(frame, [words]), [(time - start) / seconds], spans)[0]

@@ -1,4 +1,4 @@
-"""Pictures in a notebook: what Jupyter shows below a cell that ends in one."""
+"""Images and plots in a notebook."""
 
 import io
 from typing import TYPE_CHECKING
@@ -16,38 +16,38 @@ __all__ = ["Inline"]
 
 
 class Inline:
-    """A picture or a plot, shown where a notebook's cell ends in it.
+    """An image or a plot that a notebook displays.
 
-    Pixels become a JPEG, for a notebook keeps what it shows, and frames of videos as PNG would fill it.
+    Images are displayed as JPEG, because a notebook stores its output, and video frames as PNG are large.
 
     Args:
-        picture: `H W 3`, uint8 RGB, or a figure as `pictures.curves` draws them.
+        image: `H W 3`, uint8 RGB, or a figure as `drawing.plots` draws them.
         quality: of the JPEG, 1 to 95.
 
     Raises:
-        ValueError: an array that is no picture, or a quality that there is not.
+        ValueError: an array that is not an image, or an invalid quality.
     """
 
-    def __init__(self, picture: "NDArray[np.uint8] | Figure", quality: int = 80) -> None:
-        if isinstance(picture, np.ndarray) and (
-            picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8 or not picture.size
+    def __init__(self, image: "NDArray[np.uint8] | Figure", quality: int = 80) -> None:
+        if isinstance(image, np.ndarray) and (
+            image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8 or not image.size
         ):
-            raise ValueError(f"the picture is {picture.dtype} {picture.shape}, expected uint8 H W 3")
+            raise ValueError(f"the image is {image.dtype} {image.shape}, expected uint8 H W 3")
         if not 1 <= quality <= 95:
             raise ValueError(f"quality is {quality}, expected 1 to 95")
-        self.picture, self.quality = picture, quality
+        self.image, self.quality = image, quality
 
     def __repr__(self) -> str:
-        if isinstance(self.picture, np.ndarray):
-            return f"<picture of {self.picture.shape[1]} by {self.picture.shape[0]} pixels>"
+        if isinstance(self.image, np.ndarray):
+            return f"<image of {self.image.shape[1]} by {self.image.shape[0]} pixels>"
         return "<plot>"
 
     def _repr_jpeg_(self) -> bytes | None:
-        if not isinstance(self.picture, np.ndarray):
+        if not isinstance(self.image, np.ndarray):
             return None
         stream = io.BytesIO()
-        Image.fromarray(self.picture).save(stream, "JPEG", quality=self.quality)
+        Image.fromarray(self.image).save(stream, "JPEG", quality=self.quality)
         return stream.getvalue()
 
     def _repr_png_(self) -> bytes | None:
-        return None if isinstance(self.picture, np.ndarray) else to_png(self.picture, dpi=80)
+        return None if isinstance(self.image, np.ndarray) else to_png(self.image, dpi=80)

@@ -1,4 +1,4 @@
-"""Figures of a run: learning curves, confusion, reliability, class probabilities in time. One look for all of them."""
+"""Plots in one style: learning curves, confusion matrix, calibration, class probabilities over time, comparisons."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for it
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,7 +25,7 @@ __all__ = [
     "to_svg",
 ]
 
-# Okabe and Ito 2008 without the yellow, which is lost on white: told apart with any color vision.
+# Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
 
@@ -37,7 +37,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
-    """The look: two quiet axes, faint lines across, words instead of ornament."""
+    """The style: two gray axes, faint horizontal lines."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -56,11 +56,11 @@ def _legend(axes: "Axes", **where: Any) -> None:
 
 
 def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
-    """Every measure against the epoch: a panel a measure, a line a part of the data or a run.
+    """Learning curves: one panel per measure, one line per split or run.
 
     Args:
-        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`. Values are
-            one an epoch, NaN where there was none. Shares (a name with "accuracy") are drawn from 0 to 1.
+        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
+            per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
     """
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
     if not measures:
@@ -89,7 +89,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "F
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes: what stands along and up, and for each line its values by place."""
+    """One set of axes: the labels of x and y, and the values of each line by x."""
 
     x: str
     y: str
@@ -97,13 +97,13 @@ class Panel:
 
 
 def measured(panels: Sequence[Sequence[Panel]]) -> "Figure":
-    """Measurements against what was varied, each a marked point; a name has one color in all panels, axes begin at 0.
+    """Measurements with markers; each name has one color in all panels, y starts at 0.
 
     Args:
-        panels: rows of equally many.
+        panels: rows of equal length.
     """
     if not panels or not panels[0] or len({len(row) for row in panels}) > 1:
-        raise ValueError(f"panels are {[len(row) for row in panels]} in a row, expected equally many and not none")
+        raise ValueError(f"panels are {[len(row) for row in panels]} per row, expected the same number, at least 1")
     names = list(dict.fromkeys(name for row in panels for panel in row for name in panel.lines))
     figure = _figure(3.7 * len(panels[0]), 2.9 * len(panels))
     grid = figure.subplots(len(panels), len(panels[0]), squeeze=False)
@@ -138,11 +138,11 @@ def _percent() -> Any:
 
 
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
-    """What was taken for what, readable from 2 to 60 classes. Color deepens with the share of a true class (its
-    0.6th power), numbers are videos; more than 30 classes have no room for numbers.
+    """A confusion matrix, readable for 2 to 60 classes. Colors are shares of the true class; for up to 30 classes,
+    numbers are videos.
 
     Args:
-        matrix: `K K` counts, truth down, prediction across.
+        matrix: `K K` counts; rows: true class, columns: predicted class.
         classes: the `K` names.
     """
     counts = np.asarray(matrix, dtype=np.float64)
@@ -153,11 +153,11 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     cell = float(np.interp(K, [2, 10, 20, 60], [0.95, 0.55, 0.4, 0.185]))
     letters = float(np.interp(K, [2, 10, 20, 60], [10, 9.5, 9, 6.5]))
     names = [name if len(name) <= 28 else name[:27] + "…" for name in classes]
-    longest = max(len(name) for name in names) * letters * 0.0085  # inches, about
+    longest = max(len(name) for name in names) * letters * 0.0085  # inches, approximately
     margin = 0.6 + longest
     figure = _figure(K * cell + margin + 0.2, K * cell + margin)
     axes = figure.subplots()
-    # A root, so that one clip gone astray among many is still seen.
+    # A power below 1 makes single mistakes among many clips visible.
     depth = shares**0.6
     axes.imshow(depth, cmap=_white_to_blue(), vmin=0, vmax=1)
     _plain(axes, "predicted", "true")
@@ -166,7 +166,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
         spine.set_visible(False)
     axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
     axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
-    # White gaps between the cells, no frame around them.
+    # White lines between the cells.
     axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5 if K <= 20 else 0.6)
@@ -187,12 +187,12 @@ def _white_to_blue() -> Any:
 
 
 def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figure":
-    """How far its probabilities can be trusted: the share that is right against the confidence (Guo et al. 2017).
+    """A reliability diagram: accuracy against confidence (Guo et al. 2017).
 
     Args:
         scores: `B K` probabilities of each video.
         targets: `B` true classes.
-        bins: equal bins of the confidence; empty ones are left out.
+        bins: number of equal bins of the confidence; empty ones are not drawn.
     """
     probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
@@ -205,8 +205,10 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figur
     upper.scatter(confidence, share, s=26, color=COLORS[0], zorder=3)
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
-    _plain(upper, "", "share right")
-    upper.text(0.97, 0.05, "too sure below the line", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes)
+    _plain(upper, "", "accuracy")
+    upper.text(
+        0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
+    )
     lower.bar(confidence, count, width=0.8 / bins, color="#9db8cc")
     _plain(lower, "confidence", "videos")
     for axes in (upper, lower):
@@ -218,7 +220,7 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figur
 def _binned(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean confidence, share right and count of every bin that is not empty."""
+    """Mean confidence, accuracy and count of every bin that is not empty."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     kept = count > 0
@@ -228,25 +230,25 @@ def _binned(
 
 
 def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], top: int = 5) -> "Figure":
-    """Class probabilities in time, of the classes that rise highest.
+    """Class probabilities over time, of the classes with the highest maxima.
 
     Args:
         times: `T` seconds.
         frame_scores: `T K` probabilities.
         classes: the `K` names.
-        top: how many classes are drawn, at most.
+        top: maximum number of classes.
     """
     seconds, scores = np.asarray(times, dtype=np.float64), np.asarray(frame_scores, dtype=np.float64)
     if scores.shape != (len(seconds), len(classes)) or not len(seconds):
         raise ValueError(
             f"frame_scores have shape {scores.shape}, expected T K: {len(seconds)} times by {len(classes)} classes"
         )
-    # Highest at the end first, so that the names stand in the order of the lines' ends.
+    # Names are in the order of the ends of the lines.
     highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
     drawn = sorted(highest, key=lambda k: -scores[-1, k])
     figure = _figure(7.6, 2.9)
     axes = figure.subplots()
-    # Colors belong to ranks by height, so that the class that matters most has the first one.
+    # Colors are in the order of the maxima.
     colors = {k: COLORS[rank % len(COLORS)] for rank, k in enumerate(highest)}
     for k in drawn:
         axes.plot(
@@ -266,12 +268,12 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], 
 
 
 def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
-    """How much is known at each frame of a clip: a line a model, and a dashed line for what needs no model.
+    """Accuracy at each frame of a clip: one line per model, and a dashed line for a baseline.
 
     Args:
-        shares: by model, the share of clips (0 to 1) that it has right at each of `T` frames.
-        baseline: a share.
-        baseline_name: what it is.
+        shares: by model, the accuracy (0 to 1) at each of `T` frames.
+        baseline: its accuracy.
+        baseline_name: its name.
     """
     if not shares or not all(len(values) for values in shares.values()):
         raise ValueError("no shares given, expected at least one model with one frame")
@@ -282,7 +284,7 @@ def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, ba
         color = COLORS[k % len(COLORS)]
         axes.plot(frames, values, color=color, linewidth=2, marker="o" if len(values) < 3 else "", label=name)
     axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=baseline_name)
-    _plain(axes, "frame", "clips right")
+    _plain(axes, "frame", "accuracy")
     axes.set_xlim(1, max(2, *map(len, shares.values())))
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(_whole_numbers())
@@ -292,12 +294,12 @@ def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, ba
 
 
 def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
-    """A column a model: a dot for each seed, a line at their mean, and a dashed line for what needs no model.
+    """One column per model: a dot per seed, a line at their mean, and a dashed line for a baseline.
 
     Args:
-        shares: by model, one share (0 to 1) a seed.
-        baseline: a share.
-        baseline_name: what it is.
+        shares: by model, one accuracy (0 to 1) per seed.
+        baseline: its accuracy.
+        baseline_name: its name.
     """
     if not shares or not all(len(values) for values in shares.values()):
         raise ValueError("no shares given, expected at least one model with one seed")
@@ -307,10 +309,10 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
         axes.scatter([k] * len(values), values, color=COLORS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
         axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLORS[0], linewidth=2.4)
     axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
-    # Beside the axes: within them the name would lie on the dots of the last column.
+    # Next to the axes, because inside the name would overlap the dots of the last column.
     axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
                   textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
-    _plain(axes, "", "videos right")
+    _plain(axes, "", "accuracy")
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set_xlim(-0.6, len(shares) - 0.4)
     axes.set_ylim(0, 1.02)
@@ -319,14 +321,14 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
 
 
 def to_png(figure: "Figure", dpi: int = 160) -> bytes:
-    """The figure as a PNG file's bytes."""
+    """The figure as PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
 
 
 def to_svg(figure: "Figure") -> str:
-    """The figure as an SVG file's text: letters as outlines, no date; the same figure gives the same text."""
+    """The figure as SVG, with text as outlines and without a date: equal figures give equal text."""
     import matplotlib
 
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""Clips on paper: a contact sheet with a row a clip, to look at data and at overlays in one glance."""
+"""Contact sheets: one row of frames per clip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,19 +18,19 @@ GRAY = (110, 116, 124)
 
 
 def spaced(length: int, count: int) -> NDArray[np.int64]:
-    """At most `count` frame indices of a clip of `length` frames, equally spaced, first and last among them."""
+    """At most `count` equally spaced frame indices of a clip of `length` frames, including the first and the last."""
     if count == 1:
         return np.array([(length - 1) // 2])
     return np.rint(np.linspace(0, length - 1, min(length, count))).astype(np.int64)
 
 
 def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 128) -> Pixels:
-    """One picture: a row a clip, equally spaced frames from left to right, captions to the left.
+    """A contact sheet: one row per clip, with a caption and equally spaced frames.
 
     Args:
-        rows: of each clip its caption (the first line is heavier; long lines are broken) and its frames `T H W 3`,
-            uint8 RGB. Clips may differ in size and length; one with fewer frames than columns leaves places empty.
-        columns: frames shown of a clip, at most.
+        rows: the caption (first line in bold; long lines are broken) and the frames `T H W 3`, uint8 RGB, of each
+            clip. Clips may differ in size and length.
+        columns: maximum number of frames per clip.
         height: of each frame in the sheet, in pixels.
 
     Returns:
@@ -47,41 +47,41 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
     longest = max(text_width(line, letters, bold=True) for name, _ in rows for line in name.split("\n"))
     margin = min(longest, 2 * height) + 4 * gap if longest else gap
     shown = min(columns, max(len(frames) for _, frames in rows))
-    picture = np.full((len(rows) * (height + gap) + gap, margin + shown * (width + gap), 3), PAPER, dtype=np.uint8)
+    image = np.full((len(rows) * (height + gap) + gap, margin + shown * (width + gap), 3), PAPER, dtype=np.uint8)
     for row, (name, frames) in enumerate(rows):
         top = gap + row * (height + gap)
-        _label(picture, name, top, margin - 4 * gap, letters, height, gap)
+        _label(image, name, top, margin - 4 * gap, letters, height, gap)
         across, down = _fitted(frames, height, 2 * height)
         for column, index in enumerate(spaced(len(frames), columns)):
             smaller = down < frames.shape[1]
             how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST if frames.shape[1] < 100 else cv2.INTER_CUBIC
             y, x = top + (height - down) // 2, margin + column * (width + gap) + (width - across) // 2
-            picture[y : y + down, x : x + across] = cv2.resize(frames[index], (across, down), interpolation=how)
-    return picture
+            image[y : y + down, x : x + across] = cv2.resize(frames[index], (across, down), interpolation=how)
+    return image
 
 
-def write_png(path: Path, picture: Pixels) -> Path:
-    """Write a picture `H W 3` to a temporary file beside `path`, then rename, and give the path back."""
-    written, content = cv2.imencode(".png", picture[..., ::-1])
+def write_png(path: Path, image: Pixels) -> Path:
+    """Write an image `H W 3` to a temporary file, then rename it to `path`, which is returned."""
+    written, content = cv2.imencode(".png", image[..., ::-1])
     if not written:
-        raise ValueError(f"{path}: a picture of shape {picture.shape} cannot be written as PNG")
+        raise ValueError(f"{path}: an image of shape {image.shape} cannot be written as PNG")
     write_bytes(path, content.tobytes())
     return path
 
 
 def _fitted(frames: Pixels, height: int, widest: int) -> tuple[int, int]:
-    """Width and height of a frame that fills `height` pixels, or `widest` where that would be wider."""
+    """Width and height of a frame that is `height` pixels high, or `widest` pixels wide if it would be wider."""
     H, W = frames.shape[1:3]
     scale = min(height / H, widest / W)
     return max(1, round(W * scale)), max(1, round(H * scale))
 
 
-def _label(picture: Pixels, name: str, top: int, width: int, letters: int, height: int, gap: int) -> None:
+def _label(image: Pixels, name: str, top: int, width: int, letters: int, height: int, gap: int) -> None:
     first, *rest = name.split("\n")
     lines = [(line, True) for line in wrapped(first, letters, width, bold=True)]
     lines += [(line, False) for text in rest for line in wrapped(text, letters, width)]
     lines = lines[: max(1, height // line_height(letters))]
     y = top + (height - len(lines) * line_height(letters)) // 2
     for line, bold in lines:
-        write(picture, line, (2 * gap, y), letters, INK if bold else GRAY, bold=bold, outline=None)
+        write(image, line, (2 * gap, y), letters, INK if bold else GRAY, bold=bold, outline=None)
         y += line_height(letters)

@@ -1,4 +1,4 @@
-"""Words on pixels: one outlined or plain text at any size, in any alphabet that DejaVu Sans knows."""
+"""Text on images, outlined or plain, at any size, in any alphabet of DejaVu Sans."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 
 @lru_cache(maxsize=64)
 def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
-    # matplotlib carries DejaVu Sans, so text looks the same on every system and class names need not be ASCII.
+    # matplotlib includes DejaVu Sans, so text looks the same on every system, and class names need not be ASCII.
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -24,12 +24,12 @@ def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 
 def text_width(text: str, height: int, bold: bool = False) -> int:
-    """How many pixels wide `text` is when its font is `height` pixels high."""
+    """The width of `text` in pixels in a font of `height` pixels."""
     return int(np.ceil(_font(height, bold).getlength(text)))
 
 
 def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
-    """`text`, cut with … where it is wider than `width` pixels."""
+    """`text`, truncated with … if it is wider than `width` pixels."""
     if text_width(text, height, bold) <= width:
         return text
     kept = text
@@ -39,7 +39,7 @@ def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
 
 
 def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]:
-    """`text` broken into lines of at most `width` pixels, at spaces; a longer word is cut with …."""
+    """`text` broken at spaces into lines of at most `width` pixels; longer words are truncated with …."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
@@ -55,7 +55,7 @@ def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]
 
 @lru_cache(maxsize=1024)
 def _masks(text: str, height: int, bold: bool, outline: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coverage in [0, 1] of the letters with their outline, and of the letters alone: each `H W`."""
+    """Coverage in [0, 1] of the letters with outline, and of the letters alone: each `H W`."""
     font = _font(height, bold)
     ascent, descent = font.getmetrics()
     size = (text_width(text, height, bold) + 2 * outline, ascent + descent + 2 * outline)
@@ -68,7 +68,7 @@ def _masks(text: str, height: int, bold: bool, outline: int) -> tuple[NDArray[np
 
 
 def write(
-    picture: Pixels,
+    image: Pixels,
     text: str,
     at: tuple[int, int],
     height: int,
@@ -76,32 +76,32 @@ def write(
     bold: bool = False,
     outline: Color | None = BLACK,
 ) -> None:
-    """Write one line of text into `picture`, in place; what passes its edges is cut off.
+    """Write one line of text into `image`, in place; what is outside of it is not drawn.
 
     Args:
-        picture: `H W 3`, uint8.
+        image: `H W 3`, uint8.
         text: one line.
         at: x and y in pixels of the upper left corner of the line.
         height: of the font, in pixels.
         color: of the letters.
-        bold: heavier letters.
-        outline: color of a rim that keeps the letters readable on any picture; None: no rim.
+        bold: in bold.
+        outline: color of an outline that keeps text readable on any image; None: none.
     """
     if not text:
         return
     rim = max(1, round(height / 9)) if outline else 0
     around, letters = _masks(text, height, bold, rim)
     top, left = at[1] - rim, at[0] - rim
-    rows = slice(max(0, top), min(picture.shape[0], top + len(letters)))
-    columns = slice(max(0, left), min(picture.shape[1], left + letters.shape[1]))
+    rows = slice(max(0, top), min(image.shape[0], top + len(letters)))
+    columns = slice(max(0, left), min(image.shape[1], left + letters.shape[1]))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
-    part = picture[rows, columns].astype(np.float32)
+    part = image[rows, columns].astype(np.float32)
     inner = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     for mask, ink in ((around, outline), (letters, color)):
         if ink is not None:
             part += mask[inner][..., None] * (np.asarray(ink, dtype=np.float32) - part)
-    picture[rows, columns] = np.rint(part).astype(np.uint8)
+    image[rows, columns] = np.rint(part).astype(np.uint8)
 
 
 def line_height(height: int) -> int:

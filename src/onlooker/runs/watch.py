@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onlooker.config import StreamConfig
-from onlooker.drawing.live import StreamAnnotator
+from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_fused
 from onlooker.recognizer import load
 from onlooker.structures import ClipError, Step
