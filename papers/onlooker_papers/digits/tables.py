@@ -92,11 +92,7 @@ def held_out(results: Results) -> Table:
         videos = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
         return f"{videos} · {minutes(max(rows, key=lambda row: float(row['minutes'])))}"
 
-    def title(name: str) -> str:
-        recorded = [variant for variant in models if chosen.get(variant) == name]
-        return f"`{name}`" + (" (chosen)" if len(recorded) == len(models) else "*" if recorded else "")
-
-    rows = [[title(name), *(accuracy(variant, name) for variant in models), budget(name)] for name in names]
+    rows = [[f"`{name}`", *(accuracy(variant, name) for variant in models), budget(name)] for name in names]
     for ceiling in CEILINGS:
         cells = [accuracy(variant, ceiling) for variant in models]
         rows += [[ceiling, *cells, None]] if any(cells) else []

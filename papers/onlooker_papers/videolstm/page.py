@@ -113,8 +113,8 @@ def _beside_the_paper(page: Page, models: Mapping[str, Any], on_clips: Mapping[s
         title = official.published.title
         for stream, figures in official.cited.items():
             words = "RGB" if stream == "rgb" else stream
-            rows.append([f"*{title}, {words}, cited*", *(f"{figure:.1f} %" for figure in figures), None, None])
-        rows.append([f"*{title}, both, cited*", *[None] * len(SINGLE), None, f"{official.cited_together:.1f} %"])
+            rows.append([f"{title}, {words}, cited", *(f"{figure:.1f} %" for figure in figures), None, None])
+        rows.append([f"{title}, both, cited", *[None] * len(SINGLE), None, f"{official.cited_together:.1f} %"])
     page.table(
         rows,
         ["set, stream", *(WORDS[name] for name in SINGLE), "motion", "VideoLSTM"],
