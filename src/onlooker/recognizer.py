@@ -26,7 +26,7 @@ from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
-from onlooker.video.flow import read_flow
+from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.sampling import FixedIndices
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
@@ -252,7 +252,9 @@ class Recognizer:
         Raises:
             ClipError: the clip cannot be read, or has a single frame.
         """
-        return read_flow(path, FixedIndices(indices), 1, self.data.flow) if self.data.flow_channels else None
+        if not self.data.flow_channels:
+            return None
+        return read_flow(path, FixedIndices(indices), FlowSettings(1, self.data.flow))
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""

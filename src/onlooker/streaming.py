@@ -19,7 +19,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.structures import Box, ClipError, Step
-from onlooker.video.flow import flow_ahead
+from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink
 from onlooker.video.stream import Frame, Source
@@ -160,9 +160,10 @@ class Streams:
             rgb = image[None] if crop is None else crop.cut(image[None], data.size)
             parts.append(resize(rgb, data.size, data.channels)[0])
         if self.lookahead and crop is None:
-            parts.append(flow_ahead(frames, data.flow, data.flow_limit, data.size))
+            parts.append(flow_ahead(frames, FlowSettings(method=data.flow, limit=data.flow_limit, size=data.size)))
         elif self.lookahead and crop is not None:
-            flow = flow_ahead(frames, data.flow, scene_limit((frames.shape[1], frames.shape[2])))
+            limit = scene_limit((frames.shape[1], frames.shape[2]))
+            flow = flow_ahead(frames, FlowSettings(method=data.flow, limit=limit))
             parts.append(crop.cut(flow[None], data.size)[0])
         pixels = np.concatenate(parts, -1)
         return _FrameSample(pixels, pixels[..., : data.image_channels] if crop is None else image, crop), motion

@@ -26,7 +26,7 @@ from onlooker.data.samples import read_sample, sample_rate
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs.train import read_clips
 from onlooker.structures import Clip, ClipError
-from onlooker.video.flow import read_flow, to_pixels
+from onlooker.video.flow import FlowSettings, read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -188,7 +188,9 @@ def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(samples_module, "read_flow", counted)
     config = replace(CONFIG, modality="flow", flow_length=3)
     first = cached_frames(path, config, cache)
-    np.testing.assert_array_equal(np.load(first), read_flow(path, 4, 3, limit=config.flow_limit, size=16).stacks)
+    np.testing.assert_array_equal(
+        np.load(first), read_flow(path, 4, FlowSettings(3, limit=config.flow_limit, size=16)).stacks
+    )
     assert cached_frames(path, replace(config, channels=1), cache) == first  # flow has no color
     assert len(made) == 1
     others = [{"flow_length": 2}, {"flow": "farneback"}, {"size": 17}]
@@ -423,7 +425,7 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
     if streams != "flow":
         assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
     if streams != "rgb":
-        stacks = read_flow(path, config.frames, 2, "dis", config.flow_limit, config.size).stacks
+        stacks = read_flow(path, config.frames, FlowSettings(2, "dis", config.flow_limit, config.size)).stacks
         assert np.array_equal(sample[..., -4:], stacks)
 
 

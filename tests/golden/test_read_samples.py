@@ -17,7 +17,17 @@ from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare
 from onlooker.data.samples import read_sample
 from onlooker.structures import Clip
-from onlooker.video.flow import dis, farneback, flow_ahead, read_flow, stacks, stream_flow, to_bytes, to_pixels
+from onlooker.video.flow import (
+    FlowSettings,
+    dis,
+    farneback,
+    flow_ahead,
+    read_flow,
+    stacks,
+    stream_flow,
+    to_bytes,
+    to_pixels,
+)
 from onlooker.video.motion_crop import motion_crop, next_crop
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize, shrink
@@ -208,7 +218,7 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
         "bytes": to_bytes(dis(few), 5.0),
         "pixels": to_pixels(to_bytes(dis(few), 5.0), 5.0),
         "stacks": stacks(to_bytes(dis(few)), 3),
-        "ahead": flow_ahead(few[:4], size=24),
+        "ahead": flow_ahead(few[:4], FlowSettings(size=24)),
     }
     for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
         for key, settings in (
@@ -216,9 +226,9 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
             ("small", {"size": 24, "length": 2, "limit": 4.0}),
             ("shrunk", {"side": 40, "length": 1, "method": "farneback"}),
         ):
-            seen = read_flow(path, 5, **settings)
+            seen = read_flow(path, 5, FlowSettings(**settings))
             found[f"{name}_{key}"] = [seen.stacks, seen.times, seen.indices, seen.limit]
-        found[f"{name}_streamed"] = np.stack(list(stream_flow(path, 2, size=24)))
+        found[f"{name}_streamed"] = np.stack(list(stream_flow(path, FlowSettings(2, size=24))))
     check("video_flow", found)
 
 

@@ -20,8 +20,7 @@ from PIL import Image
 from onlooker import config
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video import flow as module
-from onlooker.video.flow import FLOWS, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
-from onlooker.video.raft import raft
+from onlooker.video.flow import FLOWS, FlowSettings, flow, raft, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import AllFrames, equally_spaced
 from onlooker.video.write import write
@@ -120,7 +119,7 @@ def test_small_frames_still_give_the_shift() -> None:
         (np.zeros((2, 8, 8), np.uint8), r"frames are uint8 \(2, 8, 8\), expected uint8 T H W 3"),
         (np.zeros((2, 8, 8, 1), np.uint8), r"frames are uint8 \(2, 8, 8, 1\), expected uint8 T H W 3"),
         (np.zeros((2, 8, 8, 3)), r"frames are float64 \(2, 8, 8, 3\), expected uint8 T H W 3"),
-        (np.zeros((2, 0, 8, 3), np.uint8), "expected at least 1x1 pixels"),
+        (np.zeros((2, 0, 8, 3), np.uint8), "of at least 1x1 pixels"),
         (np.zeros((1, 8, 8, 3), np.uint8), "1 frame, expected at least 2: one frame has no motion"),
     ],
 )
@@ -134,7 +133,7 @@ def test_an_unknown_method_is_an_error_that_lists_the_methods(tmp_path: Path) ->
     with pytest.raises(ValueError, match=expected):
         flow(moving(16, 16, [(0, 0)]), "horn")
     with pytest.raises(ValueError, match=expected):
-        read_flow(tmp_path / "any.mp4", method="horn")
+        read_flow(tmp_path / "any.mp4", settings=FlowSettings(method="horn"))
 
 
 def test_tvl1_where_the_contrib_build_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +265,7 @@ def test_flow_of_a_file_equals_that_of_all_its_pairs(
 ) -> None:
     clip = make_moving(frames)
     chosen = equally_spaced(frames, count)
-    found = read_flow(clip, count, length, method)
+    found = read_flow(clip, count, FlowSettings(length, method))
     np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip), method)), length)[chosen])
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
@@ -283,7 +282,7 @@ def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, count: int, l
         seen.extend(numbers[:-1])
         return np.zeros((len(frames) - 1, *frames.shape[1:3], 2), np.float32)
 
-    read_flow(make_clip(frames=80), count, length, noted)
+    read_flow(make_clip(frames=80), count, FlowSettings(length, noted))
     wanted = {min(int(t) + k, 78) for t in equally_spaced(80, count) for k in range(length)}
     assert sorted(seen) == sorted(wanted)
 
@@ -291,9 +290,9 @@ def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, count: int, l
 @pytest.mark.parametrize(("frames", "length"), [(2, 10), (11, 10), (12, 10), (33, 1), (34, 40), (70, 10)])
 def test_streamed_flow_equals_that_of_the_whole_file(make_moving: Maker, frames: int, length: int) -> None:
     path = make_moving(frames, (40, 32))
-    for settings in ({}, {"side": 20, "size": 16, "limit": 5.0}):
-        streamed = np.stack(list(stream_flow(path, length, **settings)))
-        np.testing.assert_array_equal(streamed, read_flow(path, AllFrames(), length, **settings).stacks)
+    for settings in (FlowSettings(length), FlowSettings(length, side=20, size=16, limit=5.0)):
+        streamed = np.stack(list(stream_flow(path, settings)))
+        np.testing.assert_array_equal(streamed, read_flow(path, AllFrames(), settings).stacks)
 
 
 def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +320,7 @@ def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch:
 
         fields: list[int] = []
         monkeypatch.setattr(module, "VideoReader", frames)
-        assert sum(1 for _ in stream_flow("clip.mp4", 10, estimate)) == count
+        assert sum(1 for _ in stream_flow("clip.mp4", FlowSettings(10, estimate))) == count
         assert sum(fields) == count - 1
         assert max(fields) == 32
         return most
@@ -331,7 +330,7 @@ def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch:
 
 def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
-    found = read_flow(clip, 3, 2, size=30, limit=5)
+    found = read_flow(clip, 3, FlowSettings(2, size=30, limit=5))
     assert found.stacks.shape == (3, 30, 30, 4)
     inner = to_pixels(found.stacks, 5)[:, 8:-8, 8:-8]
     # A quarter of the width, half of the height.
@@ -342,19 +341,19 @@ def test_shrinking_averages_over_areas(make_moving: Maker) -> None:
     clip = make_moving(6, size=(64, 48))
     moved = flow(whole(clip))[2]
     mean = moved.reshape(16, 3, 16, 4, 2).mean((1, 3)) * (16 / 64, 16 / 48)
-    found = read_flow(clip, 6, 1, size=16).stacks[2]
+    found = read_flow(clip, 6, FlowSettings(1, size=16)).stacks[2]
     assert np.abs(to_pixels(found) - mean).max() <= 20 / 255 + 1e-4
 
 
 def test_growing_keeps_the_image_and_scales_the_motion(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(48, 48, [(2, 1)] * 3), 10)
-    inner = to_pixels(read_flow(clip, 2, 1, size=96).stacks)[:, 32:-32, 32:-32]
+    inner = to_pixels(read_flow(clip, 2, FlowSettings(1, size=96)).stacks)[:, 32:-32, 32:-32]
     assert np.abs(inner - (4, 2)).max() < 0.2
 
 
 def test_large_frames_are_shrunk_before(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(96, 160, [(4, 2)] * 3), 10)
-    found = read_flow(clip, 2, 1, side=48)
+    found = read_flow(clip, 2, FlowSettings(1, side=48))
     assert found.stacks.shape == (2, 48, 80, 2)
     assert np.abs(to_pixels(found.stacks)[:, 12:-12, 12:-12] - (2, 1)).max() < 0.2
     small = [cv2.resize(frame, (80, 48), interpolation=cv2.INTER_AREA) for frame in whole(clip)]
@@ -363,7 +362,9 @@ def test_large_frames_are_shrunk_before(tmp_path: Path) -> None:
         found.stacks, expected[[0, 2]] if found.indices.tolist() == [0, 2] else expected[[1, 2]]
     )
     assert (
-        read_flow(clip, 2, 1, side=None).stacks.shape == read_flow(clip, 2, 1, side=500).stacks.shape == (2, 96, 160, 2)
+        read_flow(clip, 2, FlowSettings(1, side=None)).stacks.shape
+        == read_flow(clip, 2, FlowSettings(1, side=500)).stacks.shape
+        == (2, 96, 160, 2)
     )
 
 
@@ -371,7 +372,7 @@ def test_the_same_motion_in_a_larger_file_gives_the_same_bytes(tmp_path: Path) -
     frames = moving(64, 96, [(2, 1)] * 4)
     large = np.stack([cv2.resize(frame, (192, 128), interpolation=cv2.INTER_CUBIC) for frame in frames])
     found = [
-        read_flow(write(tmp_path / f"{i}.mp4", pixels, 10), 2, 2, size=32).stacks.astype(int)
+        read_flow(write(tmp_path / f"{i}.mp4", pixels, 10), 2, FlowSettings(2, size=32)).stacks.astype(int)
         for i, pixels in enumerate((frames, large))
     ]
     assert np.abs(found[0] - found[1])[:, 8:-8, 8:-8].max() <= 1
@@ -393,7 +394,7 @@ def test_clips_of_every_kind(kind: str, tmp_path: Path, make_clip: Maker) -> Non
         clip = make_clip("clip.ts", frames=7, codec="libx264")
     every = whole(clip)
     assert len(every) == 7
-    found = read_flow(clip, 3, 2, side=24)
+    found = read_flow(clip, 3, FlowSettings(2, side=24))
     small = np.stack([cv2.resize(frame, (32, 24), interpolation=cv2.INTER_AREA) for frame in every])
     np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(small)), 2)[found.indices])
 
@@ -409,7 +410,7 @@ def test_streams_of_clips_without_motion(make_clip: Maker, tmp_path: Path) -> No
     with pytest.raises(ClipError, match=r"nowhere.mp4: no such file"):
         next(stream_flow(tmp_path / "nowhere.mp4"))
     with pytest.raises(ValueError, match="length is 0, expected at least 1"):
-        next(stream_flow(tmp_path / "nowhere.mp4", 0))
+        next(stream_flow(tmp_path / "nowhere.mp4", FlowSettings(0)))
 
 
 def test_a_clip_that_cannot_be_read(tmp_path: Path) -> None:
@@ -420,7 +421,7 @@ def test_a_clip_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["count", "length", "size", "side"])
 def test_settings_must_be_positive(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0, expected at least 1"):
-        read_flow(tmp_path / "any.mp4", **{name: 0})
+        read_flow(tmp_path / "any.mp4", 0) if name == "count" else FlowSettings(**{name: 0})
 
 
 def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
@@ -428,9 +429,9 @@ def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
 ) -> None:
     clip = make_moving(20, size=(128, 96))
     monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 20 * 24 * 32 * 3)
-    assert read_flow(clip, 10, 2, side=24).stacks.shape == (10, 24, 32, 4)
+    assert read_flow(clip, 10, FlowSettings(2, side=24)).stacks.shape == (10, 24, 32, 4)
     with pytest.raises(ClipError, match=r"19 frames of 128x96 pixels are 0.0 GB"):
-        read_flow(clip, 10, 2, side=None)
+        read_flow(clip, 10, FlowSettings(2, side=None))
 
 
 def test_the_table_of_methods_is_the_choice_of_options() -> None:

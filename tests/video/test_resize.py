@@ -56,9 +56,9 @@ def test_no_frames_give_no_frames() -> None:
 @pytest.mark.parametrize(
     ("pixels", "size", "channels", "message"),
     [
-        (noise(2, 8, 8, 4), 8, 3, r"pixels are uint8 \(2, 8, 8, 4\), expected uint8 T H W 3"),
-        (noise(2, 8, 8, 3) / 255, 8, 3, r"pixels are float64 \(2, 8, 8, 3\), expected uint8 T H W 3"),
-        (noise(2, 0, 8, 3), 8, 3, "expected frames of at least 1x1 pixels"),
+        (noise(2, 8, 8, 4), 8, 3, r"frames are uint8 \(2, 8, 8, 4\), expected uint8 T H W 3"),
+        (noise(2, 8, 8, 3) / 255, 8, 3, r"frames are float64 \(2, 8, 8, 3\), expected uint8 T H W 3"),
+        (noise(2, 0, 8, 3), 8, 3, "expected uint8 T H W 3, of at least 1x1 pixels"),
         (noise(2, 8, 8, 3), 0, 3, "size is 0, expected at least 1 pixel"),
         (noise(2, 8, 8, 3), 8, 2, r"channels is 2, expected 1 \(gray\) or 3 \(color\)"),
     ],

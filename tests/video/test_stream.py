@@ -21,7 +21,7 @@ from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
-from onlooker.video.stream import Frame, Source, _LiveClock, open_source, without_password
+from onlooker.video.stream import Frame, Source, _LiveClock, without_password
 
 Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)
@@ -60,7 +60,7 @@ def taken(source: Source) -> tuple[list[Frame], str]:
 
 
 def test_a_stream_plays_to_its_end() -> None:
-    with Sender(lambda: [STREAM]) as sender, open_source(sender.address, ALL) as source:
+    with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
         indices, times, frames = zip(*source, strict=True)
         assert list(indices) == list(range(60))
         assert [painted_number(frame) for frame in frames] == list(range(60))
@@ -73,7 +73,7 @@ def test_a_stream_plays_to_its_end() -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_other_codecs(codec: str) -> None:
-    with Sender(lambda: [transport_stream(20, codec=codec)]) as sender, open_source(sender.address, ALL) as source:
+    with Sender(lambda: [transport_stream(20, codec=codec)]) as sender, Source(sender.address, ALL) as source:
         assert [painted_number(frame) for _, _, frame in source] == list(range(20))
 
 
@@ -81,7 +81,7 @@ def test_a_restarted_sender_is_reconnected() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=3, wait=0.2)
     parts = [transport_stream(20), transport_stream(20, first=100), transport_stream(20, first=200)]
     connections = [lambda part=part: [part] for part in parts]
-    with Sender(*connections) as sender, open_source(sender.address, config) as source:
+    with Sender(*connections) as sender, Source(sender.address, config) as source:
         frames, error = taken(source)
     assert re.search(
         r"connection refused\); 3 new connections in \d\.\d s brought no frame; check that it sends", error
@@ -97,7 +97,7 @@ def test_times_continue_by_the_wall_clock_without_a_sender() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=1, wait=1.2)
     part = transport_stream(5)
     begin = time.monotonic()  # a source's time begins while it is opened
-    with Sender(lambda: [part], lambda: [part]) as sender, open_source(sender.address, config) as source:
+    with Sender(lambda: [part], lambda: [part]) as sender, Source(sender.address, config) as source:
         times = [next(source)[1] for _ in range(10)]
         passed = time.monotonic() - begin
     assert times[4] == pytest.approx(4 / FPS, abs=1e-3)
@@ -110,7 +110,7 @@ def test_a_silent_sender_is_reconnected() -> None:
     part = transport_stream(20)
     with (
         Sender(lambda: slowly([part], 1.0), lambda: [part]) as sender,
-        open_source(sender.address, config) as source,
+        Source(sender.address, config) as source,
     ):
         frames, error = taken(source)
     assert "3 new connections" in error
@@ -125,7 +125,7 @@ def test_a_slow_sender_is_waited_for() -> None:
     pieces = cut(STREAM, 10)
     with (
         Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
-        open_source(sender.address, config) as source,
+        Source(sender.address, config) as source,
     ):
         numbers = [painted_number(frame) for _, _, frame in source]
     assert numbers == sorted(numbers)
@@ -136,7 +136,7 @@ def test_a_slow_sender_is_waited_for() -> None:
 
 def test_garbage_loses_only_the_packets_it_hits() -> None:
     chunks = [chunk for piece in cut(STREAM, 10) for chunk in (piece, GARBAGE(500))]
-    with Sender(lambda: chunks) as sender, open_source(sender.address, ALL) as source:
+    with Sender(lambda: chunks) as sender, Source(sender.address, ALL) as source:
         indices, times, frames = zip(*source, strict=True)
     assert list(indices) == list(range(len(frames)))
     assert len(frames) >= 45
@@ -150,7 +150,7 @@ def test_damaged_packets_are_skipped() -> None:
     chance = np.random.default_rng(1)
     for at in chance.integers(188 * 20, len(damaged), 60):
         damaged[at] ^= 255
-    with Sender(lambda: [bytes(damaged)]) as sender, open_source(sender.address, ALL) as source:
+    with Sender(lambda: [bytes(damaged)]) as sender, Source(sender.address, ALL) as source:
         times = [when for _, when, _ in source]
     assert len(times) > 30
     assert ascending(times)
@@ -160,7 +160,7 @@ def test_damaged_packets_are_skipped() -> None:
 def test_only_garbage_is_an_error(bytes_: bytes) -> None:
     with (
         Sender(lambda: [bytes_]) as sender,
-        open_source(sender.address, ALL) as source,
+        Source(sender.address, ALL) as source,
         pytest.raises(ClipError, match=rf"^{sender.address}: .*; check that it sends, and the network"),
     ):
         next(source)
@@ -175,7 +175,7 @@ def test_endless_garbage_is_an_error_within_the_timeout() -> None:
     begin = time.monotonic()
     with (
         Sender(endless) as sender,
-        open_source(sender.address, StreamConfig(timeout=1)) as source,
+        Source(sender.address, StreamConfig(timeout=1)) as source,
         pytest.raises(ClipError),
     ):
         next(source)
@@ -186,7 +186,7 @@ def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
     begin = time.monotonic()
     with (
         Sender(list, hold=30) as sender,
-        open_source(sender.address, StreamConfig(timeout=0.7)) as source,
+        Source(sender.address, StreamConfig(timeout=0.7)) as source,
         pytest.raises(ClipError, match=r"tcp://127.0.0.1:\d+: no answer within 0.7 s; .*more time \(timeout\)"),
     ):
         next(source)
@@ -197,7 +197,7 @@ def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
 def test_silence_is_a_timeout_in_every_protocol(scheme: str) -> None:
     with (
         Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
-        open_source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
+        Source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
         pytest.raises(ClipError, match=rf"{scheme}://127.0.0.1:\d+.*: no answer within 0.5 s"),
     ):
         next(source)
@@ -208,7 +208,7 @@ def test_a_refused_connection_is_an_immediate_error() -> None:
         pass
     begin = time.monotonic()
     with (
-        open_source(sender.address) as source,
+        Source(sender.address) as source,
         pytest.raises(ClipError, match=r"cannot be opened \(connection refused"),
     ):
         next(source)
@@ -220,7 +220,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
         yield from slowly(cut(STREAM, 10) * 50, 0.02)
 
     with Sender(endless) as sender:
-        source = open_source(sender.address, StreamConfig(timeout=30))
+        source = Source(sender.address, StreamConfig(timeout=30)).start()
         next(source)
         begin = time.monotonic()
         source.close()
@@ -231,7 +231,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
 
 def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_by_itself() -> None:
     with Sender(lambda: [STREAM], hold=30) as sender:
-        source = open_source(sender.address, StreamConfig(timeout=2.5))
+        source = Source(sender.address, StreamConfig(timeout=2.5)).start()
         next(source)
         time.sleep(0.1)
         begin = time.monotonic()
@@ -246,7 +246,7 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
     pieces = cut(STREAM, 10)
     with (
         Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
-        open_source(sender.address, config) as source,
+        Source(sender.address, config) as source,
     ):
         indices = []
         for index, when, frame in source:
@@ -260,7 +260,7 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
 
 
 def test_a_slow_reader_that_wants_all_gets_all() -> None:
-    with Sender(lambda: [STREAM]) as sender, open_source(sender.address, ALL) as source:
+    with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
         next(source)
         time.sleep(0.3)
         assert len(source._held) == 4
@@ -271,7 +271,7 @@ def test_a_slow_reader_that_wants_all_gets_all() -> None:
 def test_a_lower_frame_rate() -> None:
     with Sender(lambda: [STREAM]) as sender:
         config = StreamConfig(rate=5, drop="none", timeout=2, attempts=0)
-        with open_source(sender.address, config) as source:
+        with Source(sender.address, config) as source:
             times = [when for _, when, _ in source]
     np.testing.assert_allclose(times, np.arange(12) / 5, atol=1e-3)
     assert source.dropped == 0
@@ -281,7 +281,7 @@ def test_an_rtsp_camera() -> None:
     config = StreamConfig(drop="none", timeout=3, attempts=1, wait=0.05)
     with (
         Sender(rtsp(STREAM), rtsp(STREAM), scheme="rtsp") as sender,
-        open_source(f"{sender.address}/stream", config) as source,
+        Source(f"{sender.address}/stream", config) as source,
     ):
         frames, error = taken(source)
     numbers = [painted_number(frame) for _, _, frame in frames]
@@ -296,7 +296,7 @@ def test_udp_with_and_without_a_sender() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.bind(("127.0.0.1", 0))
         port = out.getsockname()[1]  # free a moment ago
-    with open_source(f"udp://127.0.0.1:{port}", StreamConfig(drop="none", timeout=1, attempts=0)) as source:
+    with Source(f"udp://127.0.0.1:{port}", StreamConfig(drop="none", timeout=1, attempts=0)) as source:
         time.sleep(0.2)  # nobody hears what is sent before it listens
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for piece in slowly(cut(STREAM, 7), 0.01):
@@ -314,7 +314,7 @@ def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        with open_source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
+        with Source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
             numbers = []
             for _, _, frame in source:
                 numbers.append(painted_number(frame))
@@ -327,13 +327,13 @@ def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
 def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
     path = make_clip(frames=30)
     for given in (path, str(path)):
-        with open_source(given) as source:
+        with Source(given) as source:
             for ours, theirs in zip(source, VideoReader(path), strict=True):
                 assert ours[:2] == theirs[:2]
                 assert np.array_equal(ours[2], theirs[2])
-    with open_source(path, StreamConfig(rate=2)) as source:
+    with Source(path, StreamConfig(rate=2)) as source:
         assert [index for index, _, _ in source] == [0, 5, 10, 15, 20, 25]
-    with open_source(path) as source:
+    with Source(path) as source:
         next(source)  # and no more: the thread ends all the same
 
 
@@ -342,7 +342,7 @@ def test_following_frames_are_handed_out_with_each_frame() -> None:
     part = transport_stream(18)
     with (
         Sender(lambda: [part], lambda: [part]) as sender,
-        Source(sender.address, config, threading.Condition(), ahead=2).start() as source,
+        Source(sender.address, config, ahead=2) as source,
     ):
         frames, _ = taken(source)
     numbers = [[painted_number(each) for each in pixels] for _, _, pixels in frames]
@@ -354,7 +354,7 @@ def test_following_frames_are_handed_out_with_each_frame() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with open_source(tmp_path / "gone.mp4") as source:
+    with Source(tmp_path / "gone.mp4") as source:
         with pytest.raises(ClipError, match=r"gone.mp4: no such file; check the path"):
             next(source)
         with pytest.raises(StopIteration):
@@ -370,7 +370,7 @@ def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.Mon
         return real(str(path))
 
     monkeypatch.setattr(cv2, "VideoCapture", capture)
-    with open_source("3", StreamConfig(drop="none", attempts=0)) as source:
+    with Source("3", StreamConfig(drop="none", attempts=0)) as source:
         frames, error = taken(source)
     assert error.startswith("camera 3: the camera sends no more frames; check its number")
     assert numbers == [3]
@@ -381,7 +381,7 @@ def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.Mon
 
 
 def test_no_camera_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with open_source(97) as source, pytest.raises(ClipError, match="camera 97: no camera answers there; check its"):
+    with Source(97) as source, pytest.raises(ClipError, match="camera 97: no camera answers there; check its"):
         next(source)
     assert capfd.readouterr().err == ""
 
@@ -402,7 +402,7 @@ def test_no_camera_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
 )
 def test_invalid_sources(given: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        open_source(given)  # type: ignore[arg-type]
+        Source(given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

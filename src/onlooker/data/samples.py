@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.structures import ClipError, FlowStacks, Frames
-from onlooker.video.flow import LIMIT, SIDE, read_flow, stream_flow
+from onlooker.video.flow import LIMIT, SIDE, FlowSettings, read_flow, stream_flow
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -98,7 +98,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         shown = reader.get(sampling, size=config.size)
         parts.append(resize(shown.pixels, config.size, config.channels))
     if config.modality != "rgb":
-        shown = read_flow(reader.path, sampling, c.flow_length, c.flow, c.flow_limit, c.size)
+        shown = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
     background = pixels[..., : config.image_channels]
@@ -112,7 +112,7 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
         parts.append(resize(crop.cut(frames.pixels, config.size), config.size, config.channels))
     if config.modality != "rgb":  # that of whole frames: flow at the edge of a crop depends on what is outside of it
         limit = scene_limit(reader.size)
-        flow = read_flow(reader.path, sampling, config.flow_length, config.flow, limit, size=None)
+        flow = read_flow(reader.path, sampling, FlowSettings(config.flow_length, config.flow, limit))
         parts.append(crop.cut(flow.stacks, config.size))
     pixels, windows = np.concatenate(parts, -1), np.arange(len(frames))[None]
     return Sample(pixels, frames.times, frames.indices, windows, reader.size, frames.pixels, crop)
@@ -150,7 +150,7 @@ def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]
     if c.modality == "rgb":
         yield from frames
         return
-    flow = stream_flow(path, c.flow_length, c.flow, c.flow_limit, c.size)
+    flow = stream_flow(path, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
     if c.modality == "flow":
         yield from flow
         return

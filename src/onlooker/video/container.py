@@ -24,8 +24,8 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream, ready to decode.
 
-    One thread decodes, so that damaged files give the same frames every time. Memory is limited to what frames of
-    MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi header claims a text of that length.
+    Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
+    header claims a text of that length.
 
     Raises:
         ClipError: naming the file, what was found there, and what to do.
@@ -42,11 +42,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         what = "the file starts like a video but cannot be opened" if _starts_like_video(path) else "not a video file"
         raise ClipError(path, f"{what} ({error_text(error)})", REENCODE) from error
     with container:
-        stream = video_stream(path, container)
-        context = stream.codec_context
-        context.options = {"max_pixels": str(MAX_PIXELS)}
-        context.thread_count = 1
-        yield container, stream
+        yield container, video_stream(path, container)
 
 
 def check_file(path: Path) -> None:
@@ -88,7 +84,9 @@ def check_size(path: Path | str, width: int, height: int) -> None:
 
 
 def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
-    """The first video stream that is not cover art.
+    """The first video stream that is not cover art, ready to decode.
+
+    One thread decodes: damaged files give the same frames every time, and live frames are not delayed.
 
     Raises:
         ClipError: there is none, or none that can be decoded.
@@ -106,6 +104,8 @@ def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
     if stream.codec_context is None:
         raise ClipError(path, "a video codec that FFmpeg does not know", REENCODE)
     check_size(path, stream.codec_context.width, stream.codec_context.height)
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.thread_count = 1
     return stream
 
 

@@ -1,10 +1,13 @@
 """Resizing frames: to the square that a model sees, or smaller with their aspect ratio, for files and cameras alike."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 
 def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
@@ -13,13 +16,10 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
     that two scale factors turn a place on the map into a place in the video. Training and inference distort alike.
 
-    Shrinking averages over areas (no aliasing), growing interpolates linearly; where one side shrinks and the other
-    grows, areas are averaged. Gray is the luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B.
-
     Args:
         pixels: `T H W 3`, RGB uint8.
         size: height and width of the result, in pixels.
-        channels: 3 keeps color, 1 makes gray.
+        channels: C: 3 keeps color, 1 makes gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
 
     Returns:
         `T size size C`, uint8.
@@ -27,21 +27,31 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     Raises:
         ValueError: for another shape or type of pixels, a size below 1, or another number of channels.
     """
-    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 T H W 3")
-    if min(pixels.shape[1:3]) < 1:
-        raise ValueError(f"pixels have shape {pixels.shape}, expected frames of at least 1x1 pixels")
+    check_frames(pixels)
     if size < 1:
         raise ValueError(f"size is {size}, expected at least 1 pixel")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}, expected 1 (gray) or 3 (color)")
-    shrinks = size < pixels.shape[1] or size < pixels.shape[2]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    result = np.empty((len(pixels), size, size, channels), np.uint8)
-    for frame, out in zip(pixels, result, strict=True):
-        same = frame.shape[:2] == (size, size)
-        small = frame if same else cv2.resize(frame, (size, size), interpolation=interpolation)
-        out[:] = small if channels == 3 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
+    color = to_square(pixels, size)
+    if channels == 3:
+        return color
+    gray = np.empty((len(pixels), size, size, 1), np.uint8)
+    for frame, out in zip(color, gray, strict=True):
+        out[..., 0] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return gray
+
+
+def to_square(frames: NDArray[Scalar], size: int) -> NDArray[Scalar]:
+    """`T H W C` to `T size size C`; C is 2 to 4.
+
+    Shrinking averages over areas (no aliasing), growing interpolates linearly; where one side shrinks and the other
+    grows, areas are averaged.
+    """
+    T, H, W, C = frames.shape
+    result = np.empty((T, size, size, C), frames.dtype)
+    interpolation = cv2.INTER_AREA if size < H or size < W else cv2.INTER_LINEAR
+    for frame, out in zip(frames, result, strict=True):
+        cv2.resize(frame, (size, size), out, interpolation=interpolation)
     return result
 
 
@@ -53,3 +63,13 @@ def shrink(frame: Pixels, shorter_side: int | None) -> Pixels:
     scale = shorter_side / min(H, W)
     size = round(W * scale), round(H * scale)
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def check_frames(frames: Pixels) -> None:
+    """Check that frames are `T H W 3`, uint8.
+
+    Raises:
+        ValueError: they are not, or have no pixels.
+    """
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:]:
+        raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3, of at least 1x1 pixels")

@@ -20,13 +20,26 @@ class Sampling(Protocol):
 
 @dataclass(frozen=True)
 class EquallySpaced:
-    """`count` frames; see `equally_spaced`."""
+    """The centers of `count` equal parts of a video: `floor((i + 0.5) * total / count)`.
+
+    A video shorter than `count` gives all of its frames in order, then repeats the last one, so that its speed does
+    not change.
+
+    Raises:
+        ValueError: `count` is below 1.
+    """
 
     count: int
 
+    def __post_init__(self) -> None:
+        _check(count=self.count)
+
     def indices(self, total: int) -> Indices:
         """`count` indices that never decrease."""
-        return equally_spaced(total, self.count)
+        _check_total(total)
+        each = np.arange(self.count, dtype=np.int64)
+        # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
+        return np.minimum(each, total - 1) if total < self.count else (2 * each + 1) * total // (2 * self.count)
 
 
 @dataclass(frozen=True)
@@ -36,39 +49,6 @@ class AllFrames:
     def indices(self, total: int) -> Indices:
         """0 to `total` - 1."""
         return np.arange(total)
-
-
-@dataclass(frozen=True)
-class TemporalCrops:
-    """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video (VideoLSTM).
-
-    Crops overlap where the video is short. In a video shorter than `length` every crop is the whole video with its last
-    frame repeated. A single crop is central. A frame that crops share is read once.
-    """
-
-    length: int
-    count: int
-
-    def rows(self, total: int) -> Indices:
-        """`W T`: the frames of each crop.
-
-        Raises:
-            ValueError: `total`, `length` or `count` is below 1.
-        """
-        _check(total, "length", self.length)
-        _check(total, "count", self.count)
-        free, last = max(total - self.length, 0), self.count - 1
-        starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
-        return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
-
-    def indices(self, total: int) -> Indices:
-        """The frames of all crops, each once, ascending."""
-        return np.unique(self.rows(total))
-
-    def positions(self, total: int) -> Indices:
-        """`W T`: the frames of each crop, as positions in `indices(total)`."""
-        rows = self.rows(total)
-        return np.searchsorted(np.unique(rows), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,31 +62,50 @@ class FixedIndices:
         return self.given
 
 
-def equally_spaced(total: int, count: int) -> Indices:
-    """The centers of `count` equal parts of a video: `floor((i + 0.5) * total / count)`.
+@dataclass(frozen=True)
+class TemporalCrops:
+    """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video (VideoLSTM).
 
-    A video shorter than `count` gives all of its frames in order, then repeats the last one, so that its speed does
-    not change.
-
-    Args:
-        total: frames in the video.
-        count: frames to choose.
-
-    Returns:
-        `count` frame indices, never decreasing.
+    Crops overlap where the video is short. In a video shorter than `length` every crop is the whole video with its last
+    frame repeated. A single crop is central. A frame that crops share is read once.
 
     Raises:
-        ValueError: `total` or `count` is below 1.
+        ValueError: `length` or `count` is below 1.
     """
-    _check(total, "count", count)
-    if total < count:
-        return np.minimum(np.arange(count, dtype=np.int64), total - 1)
-    # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
-    return (2 * np.arange(count, dtype=np.int64) + 1) * total // (2 * count)
+
+    length: int
+    count: int
+
+    def __post_init__(self) -> None:
+        _check(length=self.length, count=self.count)
+
+    def rows(self, total: int) -> Indices:
+        """`W T`: the frames of each crop."""
+        _check_total(total)
+        free, last = max(total - self.length, 0), self.count - 1
+        starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
+        return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
+
+    def indices(self, total: int) -> Indices:
+        """The frames of all crops, each once, ascending."""
+        return np.unique(self.rows(total))
+
+    def positions(self, total: int) -> Indices:
+        """`W T`: the frames of each crop, as positions in `indices(total)`."""
+        return np.searchsorted(self.indices(total), self.rows(total))
 
 
-def _check(total: int, name: str, value: int) -> None:
+def equally_spaced(total: int, count: int) -> Indices:
+    """`count` of the `total` frames of a video; see `EquallySpaced`."""
+    return EquallySpaced(count).indices(total)
+
+
+def _check_total(total: int) -> None:
     if total < 1:
         raise ValueError(f"a video of {total} frames cannot be sampled, expected at least 1 frame")
-    if value < 1:
-        raise ValueError(f"{name} is {value}, expected at least 1")
+
+
+def _check(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")

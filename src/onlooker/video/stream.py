@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import av
 import cv2
@@ -89,13 +89,18 @@ class _LiveClock:
 
 
 class Source:
-    """Frames of one camera, address or file, read by a thread from `start` to `close`.
+    """Frames of one camera, address or file, read by a thread from `start` (or `with`) to `close`.
 
-    Iterate over it, or call `poll`. `dropped` counts frames that arrived but were not handed out because the reader was
-    too slow, `reconnections` how often the connection was lost and came back. Frames that `rate` skips are not counted.
+    Iterate over it, or call `poll`: (index, seconds since the first frame, `H W 3` pixels: uint8, RGB, upright).
+    `dropped` counts frames that arrived but were not handed out because the reader was too slow, `reconnections` how
+    often the connection was lost and came back. Frames that `rate` skips are not counted.
+
+    A camera or address that has sent a frame and is lost is reconnected to `config.attempts` times, and times continue
+    by the wall clock; with 0 attempts, an address ends where its sender ends it.
 
     Args:
-        source: see `open_source`.
+        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
+            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
         config: frame rate, dropping, timeouts and reconnection.
         news: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
@@ -106,19 +111,25 @@ class Source:
         ValueError: an invalid source.
     """
 
-    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
-        self._given = _named(source)
+    def __init__(
+        self,
+        source: int | str | Path,
+        config: StreamConfig | None = None,
+        news: Condition | None = None,
+        ahead: int = 0,
+    ) -> None:
+        self._given = _parse(source)
         self.name = without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._config, self._news, self._stopped = config, news, Event()
+        self._config, self._news, self._stopped = config or StreamConfig(), news or Condition(), Event()
         self._ahead = ahead
-        self._recent: deque[tuple[int, bool, _Arrival]] = deque(maxlen=ahead + 1)  # index, whether to hand it out
+        self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
         self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self._error: BaseException | None = None
         self._convert = Converter()
-        self._clock = _LiveClock(leap=max(config.timeout, 1.0))
+        self._clock = _LiveClock(leap=max(self._config.timeout, 1.0))
         # A daemon thread, so that the program can end while it waits for a silent address.
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
 
@@ -172,16 +183,13 @@ class Source:
             self._news.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Stop reading, and wait at most `timeout` seconds for the thread to end.
-
-        A thread that waits for a silent address cannot be woken; it ends at the timeout of its connection.
-        """
+        """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent address."""
         self.stop()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def __enter__(self) -> Self:
-        return self
+        return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -234,17 +242,23 @@ class Source:
         return ClipError(name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
+        """The frames of one connection."""
         if isinstance(self._given, Path):
-            return _of_file(self._given)
-        if isinstance(self._given, int):
-            return _of_camera(self._given, self._clock)
-        return _of_address(self._given, self.name, self._config.timeout, self._clock, self._convert)
+            for _, seconds, pixels in VideoReader(self._given):
+                yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
+        elif isinstance(self._given, int):
+            yield from _of_camera(self._given, self._clock)
+        else:
+            yield from _of_address(self._given, self.name, self._config.timeout, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
         self._index += 1
-        self._recent.append((self._index, self._is_wanted(arrival.time), arrival))
-        index, wanted, oldest = self._recent[0]
+        # `rate` selects the first frame in each interval of 1 / rate seconds.
+        slot = math.floor(arrival.time * self._config.rate + 1e-6) if self._config.rate else self._index
+        self._recent.append((slot > self._slot, arrival))
+        self._slot = max(slot, self._slot)
+        wanted, oldest = self._recent[0]
         if not wanted or len(self._recent) <= self._ahead:
             return not self._stopped.is_set()
         with self._news:
@@ -255,37 +269,9 @@ class Source:
                 self._news.wait_for(lambda: len(self._held) < _QUEUE or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
-            self._held.append((index, oldest.time, [each for _, _, each in self._recent]))
+            self._held.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
             self._news.notify_all()
         return True
-
-    def _is_wanted(self, when: float) -> bool:
-        """Whether `rate` selects a frame: the first in each interval of 1 / rate seconds."""
-        if not self._config.rate:
-            return True
-        slot = math.floor(when * self._config.rate + 1e-6)
-        wanted, self._slot = slot > self._slot, max(slot, self._slot)
-        return wanted
-
-
-def open_source(source: int | str | Path, config: StreamConfig | None = None) -> Source:
-    """Start reading a camera, an address or a file.
-
-    Args:
-        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
-            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
-        config: frame rate, dropping, timeouts and reconnection.
-
-    Returns:
-        An iterator of (index, seconds since the first frame, `H W 3` pixels: uint8, RGB, upright); close it, or use it
-        in `with`. It raises a ClipError when the source cannot be read. A camera or address that has sent a frame and
-        is lost is reconnected to `config.attempts` times, and times continue by the wall clock; with 0 attempts, an
-        address ends where its sender ends it.
-
-    Raises:
-        ValueError: an invalid source.
-    """
-    return Source(source, config or StreamConfig(), Condition()).start()
 
 
 def without_password(address: str) -> str:
@@ -293,7 +279,7 @@ def without_password(address: str) -> str:
     return re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
 
 
-def _named(source: int | str | Path) -> int | str | Path:
+def _parse(source: int | str | Path) -> int | str | Path:
     """A camera as `int`, an address as `str`, a file or folder as `Path`."""
     if isinstance(source, Path):
         return source
@@ -310,14 +296,10 @@ def _named(source: int | str | Path) -> int | str | Path:
     return source
 
 
-def _of_file(path: Path) -> Generator[_Arrival]:
-    for _, seconds, pixels in VideoReader(path):
-        yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
-
-
 def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
     """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names on some."""
     logging: Any = cv2.utils.logging
+    to_rgb: Any = cv2.cvtColor
     level = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print a warning for a missing camera
     try:
@@ -332,13 +314,9 @@ def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
             there, pixels = camera.read()
             if not there:
                 raise _LostError("the camera sends no more frames")
-            yield _Arrival(clock(time.monotonic()), partial(_to_rgb, pixels))
+            yield _Arrival(clock(time.monotonic()), partial(to_rgb, pixels, cv2.COLOR_BGR2RGB))
     finally:
         camera.release()
-
-
-def _to_rgb(pixels: Any) -> Pixels:
-    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, convert: Converter) -> Generator[_Arrival]:
@@ -366,8 +344,6 @@ def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, conv
             video = video_stream(name, container)
         except ClipError as error:
             raise _LostError(error.found) from error
-        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        video.codec_context.thread_count = 1  # each further thread would delay a frame
         clock.connected(float(video.average_rate or video.guessed_rate or 0))
         unit = float(video.time_base or 0)
         # A file on a server has a duration, a live stream has none.
