@@ -1,6 +1,7 @@
 """All frames of an open video file in turn, as upright RGB with their times; broken packets are skipped."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -11,13 +12,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from onlooker.structures import ClipError
-from onlooker.video.container import check_size, open_video
-from onlooker.video.resize import resize, shrink
-
-Pixels = NDArray[np.uint8]
+from onlooker.video.container import REENCODE, check_size, open_video
+from onlooker.video.resize import Pixels, resize, shrink
+from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
 _RATE = 25.0  # frames per second, assumed where a file does not say
@@ -44,21 +43,24 @@ class FrameClock:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._reliable = has_display_times(container, stream)
         self._unit = float(stream.time_base or 0)
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        self._step = 1 / rate if rate > 0 else 1 / _RATE
+        self._step = 1 / frame_rate(stream)
         self._origin: int | None = None
         self._last: float | None = None
 
     def __call__(self, pts: int | None) -> float:
         """The time of the next frame; one frame duration after the previous one where its timestamp is unusable."""
         if self._last is None:
-            self._origin, self._last = pts, 0.0
+            self._origin, self._last = pts if self._reliable else None, 0.0
             return 0.0
-        time = self._last
-        if self._reliable and pts is not None and self._origin is not None:
-            time = (pts - self._origin) * self._unit
+        time = 0.0 if pts is None or self._origin is None else (pts - self._origin) * self._unit
         self._last = time if time > self._last else self._last + self._step
         return self._last
+
+
+def frame_rate(stream: VideoStream) -> float:
+    """Frames per second; 25 where a file or sender does not say."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if rate > 0 else _RATE
 
 
 class FrameStore:
@@ -70,24 +72,44 @@ class FrameStore:
         size, shorter_side: see `VideoReader.get`.
     """
 
-    def __init__(
-        self, path: Path, indices: NDArray[np.int64], size: int | None = None, shorter_side: int | None = None
-    ) -> None:
-        self.indices, self.unique = indices, np.unique(indices)
-        self.frame_size: tuple[int, int] | None = None  # before resizing
-        self._path, self._size, self._shorter_side = path, size, shorter_side
+    def __init__(self, path: Path, indices: Indices, size: int | None = None, shorter_side: int | None = None) -> None:
+        self.path, self.indices, self.unique = path, indices, np.unique(indices)
+        self.frame_size = (0, 0)  # before resizing
+        self._size, self._shorter_side = size, shorter_side
         self._pixels: Pixels | None = None
         self._lock = Lock()
 
+    def check(self, total: int) -> None:
+        """Check the indices against the number of frames.
+
+        Raises:
+            IndexError: an index is negative or not below `total`.
+            ValueError: no indices.
+        """
+        if not len(self.indices):
+            raise ValueError("no frame indices, expected at least one")
+        if self.unique[0] < 0 or self.unique[-1] >= total:
+            wrong = self.unique[0] if self.unique[0] < 0 else self.unique[-1]
+            raise IndexError(f"{self.path}: frame {wrong} asked for, expected 0 to {total - 1}")
+
     def put(self, index: int, frame: Pixels) -> None:
-        """Keep frame `index`, `H W 3`. Thread-safe."""
+        """Keep frame `index`, `H W 3`. Thread-safe.
+
+        Raises:
+            ClipError: all frames together are larger than `MAX_BYTES`.
+        """
         small = resize(frame[None], self._size, 3)[0] if self._size else shrink(frame, self._shorter_side)
         with self._lock:
             if self._pixels is None:
+                T, (H, W) = len(self.indices), small.shape[:2]
+                if (total := small.nbytes * T) > MAX_BYTES:
+                    what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
+                    raise ClipError(
+                        self.path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down"
+                    )
                 self.frame_size = frame.shape[0], frame.shape[1]
-                self._pixels = self._allocate(small)
-            pixels = self._pixels
-        pixels[np.searchsorted(self.unique, index)] = small
+                self._pixels = np.empty((len(self.unique), *small.shape), np.uint8)
+        self._pixels[np.searchsorted(self.unique, index)] = small
 
     def pixels(self) -> Pixels:
         """`T H W 3`, in the order of `indices`, all of which must have been put."""
@@ -95,13 +117,6 @@ class FrameStore:
         if np.array_equal(self.indices, self.unique):
             return self._pixels
         return self._pixels[np.searchsorted(self.unique, self.indices)]
-
-    def _allocate(self, first: Pixels) -> Pixels:
-        T, (H, W) = len(self.indices), first.shape[:2]
-        if (total := first.nbytes * T) > MAX_BYTES:
-            what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
-            raise ClipError(self._path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down")
-        return np.empty((len(self.unique), *first.shape), np.uint8)
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
@@ -111,10 +126,9 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Pa
             # An empty packet would tell the decoder that the video ends.
             if packet.size:
                 yield packet
-    except (av.error.FFmpegError, OSError):
-        return  # truncated: use what was read
-    except IndexError:
-        return  # raised by PyAV after the last packet when a stream appears that the header did not announce
+    except (av.error.FFmpegError, OSError, IndexError):
+        # Truncated: use what was read. IndexError: PyAV, for a stream that the header did not announce.
+        return
 
 
 def has_display_times(container: InputContainer, stream: VideoStream) -> bool:
@@ -141,23 +155,16 @@ def decode_packets(
             yield frame
 
 
-def decode_frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames that can be decoded, in display order."""
-    yield from decode_packets(path, stream, read_packets(container, stream))
-    yield from decode_packets(path, stream, [None])
-
-
-def decode_file(path: Path, store: FrameStore | None = None) -> NDArray[np.float64]:
-    """Decode a whole file and keep the frames that the store asks for: the times of all frames.
+def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
+    """All frames of a file that can be decoded, in display order: index, seconds since the first, frame.
 
     Raises:
-        ClipError: the file cannot be opened.
+        ClipError: the file cannot be opened, or has no such frames.
     """
-    wanted = set() if store is None else set(store.indices.tolist())
     with open_video(path) as (container, stream):
-        convert, clock, times = Converter(), FrameClock(container, stream), []
-        for index, frame in enumerate(decode_frames(path, container, stream)):
-            times.append(clock(frame.pts))
-            if store is not None and index in wanted:
-                store.put(index, convert(frame))
-    return np.array(times)
+        clock, index = FrameClock(container, stream), -1
+        packets = chain(read_packets(container, stream), [None])
+        for index, frame in enumerate(decode_packets(path, stream, packets)):
+            yield index, clock(frame.pts), frame
+    if index < 0:
+        raise ClipError(path, "no frame could be decoded", REENCODE)

@@ -8,7 +8,7 @@ with one thread, skipping broken packets, counting what comes out.
 
 import multiprocessing
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -117,28 +117,31 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     return PacketIndex(ticks, np.array(key), shown, times, kept or None), len(marks)
 
 
-def decode_indexed(path: Path, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
+def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for, and put them there.
 
     Raises:
         IndexContradictedError, FFmpegError: the index is wrong; only decoding the whole file tells.
     """
-    positions = index.shown[store.unique]
-    wanted = dict(zip(index.pts[positions].tolist(), store.unique.tolist(), strict=True))
-    runs, cores = index.runs(positions), _cores()
+    runs, cores = index.runs(index.shown[store.unique]), _cores()
     shares = _shares(runs, cores)
     # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
     if index.kept is not None and cores > 1 and longest < 0.8:
+
+        def fill(share: list[range]) -> int:
+            with open_video(store.path) as (_, separate):
+                return _fill(separate, index, share, store)
+
         # Runs are independent: a decoder for each core is faster than one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
-            counts = list(pool.map(lambda share: _fill_separately(path, index, share, wanted, store), shares))
+            count = sum(pool.map(fill, shares))
     else:
         context = stream.codec_context
         if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
             context.thread_type, context.thread_count = "AUTO", cores
-        counts = [_fill(path, stream, index, runs, wanted, store)]
-    if sum(counts) != len(wanted):
+        count = _fill(stream, index, runs, store)
+    if count != len(store.unique):
         raise IndexContradictedError
 
 
@@ -156,21 +159,12 @@ def _shares(runs: list[range], count: int) -> list[list[range]]:
     return [[run for run, of in zip(runs, part, strict=True) if of == number] for number in range(count)]
 
 
-def _fill_separately(
-    path: Path, index: PacketIndex, runs: list[range], wanted: dict[int, int], store: FrameStore
-) -> int:
-    """`_fill` with its own decoder."""
-    with open_video(path) as (_, stream):
-        return _fill(path, stream, index, runs, wanted, store)
-
-
-def _fill(
-    path: Path, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: dict[int, int], store: FrameStore
-) -> int:
-    """Decode the runs, store the frames whose times are `wanted` under their indices, and return how many these are."""
+def _fill(stream: VideoStream, index: PacketIndex, runs: list[range], store: FrameStore) -> int:
+    """Decode the runs, put the frames that the store asks for, and return how many these are."""
+    wanted = dict(zip(index.pts[index.shown[store.unique]].tolist(), store.unique.tolist(), strict=True))
     size = stream.codec_context.width, stream.codec_context.height
     convert, last, count = Converter(), index.pts.min() - 1, 0
-    for frame in _decode(path, stream, index, runs, wanted):
+    for frame in _decode(store.path, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError
         last = frame.pts
@@ -188,21 +182,20 @@ def _decode(
     """The frames of each run, without some that are neither wanted nor referred to."""
     context = stream.codec_context
     skip: Literal["NONREF", "DEFAULT"] = "NONREF" if context.name in _SKIPPABLE else "DEFAULT"
-    for run in _packets_of(path, index, runs):
-        for packet in run:
+    packets, at = _packets(path, index), 0
+    for run in runs:
+        for packet in islice(packets, run.start - at, run.stop - at):
             context.skip_frame = "DEFAULT" if packet.pts in wanted else skip
             yield from context.decode(packet)
+        at = run.stop
         yield from context.decode(None)
         context.flush_buffers()
 
 
-def _packets_of(path: Path, index: PacketIndex, runs: list[range]) -> Iterator[Iterable["Packet[VideoStream]"]]:
-    """The packets of each run, each of which must be used up before the next is asked for."""
+def _packets(path: Path, index: PacketIndex) -> Iterator["Packet[VideoStream]"]:
+    """All packets; those of a large file are read again."""
     if index.kept is not None:
-        yield from (index.kept[run.start : run.stop] for run in runs)
-        return
-    with open_video(path) as (container, stream):
-        packets, at = read_packets(container, stream), 0
-        for run in runs:
-            yield islice(packets, run.start - at, run.stop - at)
-            at = run.stop
+        yield from index.kept
+    else:
+        with open_video(path) as (container, stream):
+            yield from read_packets(container, stream)

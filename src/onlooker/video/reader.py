@@ -1,6 +1,7 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from onlooker.structures import ClipError, Frames
 from onlooker.video import image_sequence
 from onlooker.video.container import REENCODE, open_video
-from onlooker.video.decode import Converter, FrameClock, FrameStore, decode_file, decode_frames
+from onlooker.video.decode import Converter, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
 from onlooker.video.sampling import EquallySpaced, FixedIndices, Sampling
 
@@ -20,6 +21,7 @@ SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"}
     | {".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2"}
 )
+MakeStore = Callable[[int], FrameStore]  # for a video of that many frames
 
 
 class VideoReader:
@@ -45,35 +47,31 @@ class VideoReader:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._is_folder = self.path.is_dir()
-        self._images: list[Path] = []
         self._index: PacketIndex | None = None
-        self._packets: int | None = None  # their number; None: not counted yet
-        self._times: NDArray[np.float64] | None = None
-        self._size: tuple[int, int] | None = None
+        self._expected: int | None = None  # number of frames: first that of packets; None: not counted yet
 
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
+    @cached_property
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds since the first."""
-        if self._times is None:
-            if self._is_folder:
-                self._times = np.arange(len(self._image_paths())) / image_sequence.RATE
-            else:
-                if self._packets is None:
-                    with open_video(self.path) as (container, stream):
-                        self._index, self._packets = index_packets(container, stream)
-                self._times = self._decode_file() if self._index is None else self._index.times
-        return self._times
+        if self._is_folder:
+            return np.arange(len(self._images)) / image_sequence.RATE
+        if self._expected is None:
+            with open_video(self.path) as (container, stream):
+                self._index, self._expected = index_packets(container, stream)
+        return self._decode_file() if self._index is None else self._index.times
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright frames."""
-        if self._size is None:
-            _, _, pixels = next(iter(self))
-            self._size = pixels.shape[0], pixels.shape[1]
-        return self._size
+        _, _, pixels = next(iter(self))
+        return pixels.shape[0], pixels.shape[1]
+
+    @cached_property
+    def _images(self) -> list[Path]:
+        return image_sequence.require_images(self.path)
 
     @property
     def estimated_length(self) -> int:
@@ -108,88 +106,73 @@ class VideoReader:
             ValueError: no indices.
         """
         sampling = FixedIndices(np.asarray(which)) if isinstance(which, Sequence | np.ndarray) else which
-        scaling = size, shorter_side
+
+        def make_store(total: int) -> FrameStore:
+            return FrameStore(self.path, sampling.indices(total), size, shorter_side)
+
         if self._is_folder:
-            store = self._from_images(sampling, scaling)
+            store = self._from_images(make_store)
         else:
-            store = self._from_index(sampling, scaling) or self._from_whole_file(sampling, scaling)
-        self._size = store.frame_size
+            store = self._from_index(make_store) or self._from_whole_file(make_store)
+        self.size = store.frame_size
         return Frames(store.pixels(), self.times[store.indices], store.indices)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """All frames in constant memory: index, seconds since the first frame, `H W 3` pixels."""
         if self._is_folder:
-            for index, pixels in enumerate(image_sequence.read_images(self._image_paths())):
+            for index, pixels in enumerate(image_sequence.read_images(self._images)):
                 yield index, index / image_sequence.RATE, pixels
             return
-        index = -1
-        with open_video(self.path) as (container, stream):
-            convert, clock = Converter(), FrameClock(container, stream)
-            for index, frame in enumerate(decode_frames(self.path, container, stream)):
-                yield index, clock(frame.pts), convert(frame)
-        if index < 0:
-            raise self._no_frames()
+        convert = Converter()
+        for index, seconds, frame in decode_file(self.path):
+            yield index, seconds, convert(frame)
 
-    def _image_paths(self) -> list[Path]:
-        self._images = self._images or image_sequence.require_images(self.path)
-        return self._images
-
-    def _from_images(self, sampling: Sampling, scaling: tuple[int | None, int | None]) -> FrameStore:
-        paths = self._image_paths()
-        store = FrameStore(self.path, sampling.indices(len(paths)), *scaling)
-        self._check_indices(store.indices, len(paths))
-        images = image_sequence.read_images(paths[index] for index in store.unique)
+    def _from_images(self, make_store: MakeStore) -> FrameStore:
+        store = make_store(len(self._images))
+        store.check(len(self._images))
+        images = image_sequence.read_images(self._images[index] for index in store.unique)
         for index, pixels in zip(store.unique.tolist(), images, strict=True):
             store.put(index, pixels)
         return store
 
-    def _from_index(self, sampling: Sampling, scaling: tuple[int | None, int | None]) -> FrameStore | None:
+    def _from_index(self, make_store: MakeStore) -> FrameStore | None:
         """The frames by seeking; None where the file has to be decoded as a whole."""
-        if self._packets is not None and self._index is None:
+        if self._expected is not None and self._index is None:
             return None
         with open_video(self.path) as (container, stream):
-            if self._packets is None:
-                self._index, self._packets = index_packets(container, stream)
+            if self._expected is None:
+                self._index, self._expected = index_packets(container, stream)
             if self._index is None:
                 return None
-            store = FrameStore(self.path, sampling.indices(len(self._index.shown)), *scaling)
-            self._check_indices(store.indices, len(self._index.shown))
+            store = make_store(len(self._index.shown))
+            store.check(len(self._index.shown))
             try:
-                decode_indexed(self.path, stream, self._index, store)
+                decode_indexed(stream, self._index, store)
             except (IndexContradictedError, av.error.FFmpegError):
-                self._index = self._times = None
+                self._index = None
                 return None
-        self._times = self._index.times
         return store
 
-    def _from_whole_file(self, sampling: Sampling, scaling: tuple[int | None, int | None]) -> FrameStore:
+    def _from_whole_file(self, make_store: MakeStore) -> FrameStore:
         """The frames by decoding everything: twice where the number of packets is not that of the frames."""
-        total = self._packets if self._times is None else len(self._times)
         for _ in range(2):
-            indices = sampling.indices(total) if total else np.zeros(0, np.int64)
-            store = FrameStore(self.path, indices, *scaling)
-            self._times = self._decode_file(store)
-            total = len(self._times)
-            if np.array_equal(indices, sampling.indices(total)):
-                self._check_indices(indices, total)
+            store = make_store(self._expected) if self._expected else FrameStore(self.path, np.zeros(0, np.int64))
+            self.times = self._decode_file(store)
+            if np.array_equal(store.indices, make_store(len(self.times)).indices):
+                store.check(len(self.times))
                 return store
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def _decode_file(self, store: FrameStore | None = None) -> NDArray[np.float64]:
-        times = decode_file(self.path, store)
-        if not len(times):
-            raise self._no_frames()
-        return times
-
-    def _check_indices(self, indices: NDArray[np.int64], total: int) -> None:
-        if not len(indices):
-            raise ValueError("no frame indices, expected at least one")
-        if indices.min() < 0 or indices.max() >= total:
-            wrong = indices.min() if indices.min() < 0 else indices.max()
-            raise IndexError(f"{self.path}: frame {wrong} asked for, expected 0 to {total - 1}")
-
-    def _no_frames(self) -> ClipError:
-        return ClipError(self.path, "no frame could be decoded", REENCODE)
+        """Decode everything, and put the frames that the store asks for: the times of all frames."""
+        wanted = set() if store is None else set(store.indices.tolist())
+        convert, times = Converter(), []
+        for index, seconds, frame in decode_file(self.path):
+            times.append(seconds)
+            if store is not None and index in wanted:
+                store.put(index, convert(frame))
+        self._expected = len(times)
+        return np.array(times)
 
 
 def is_video(path: Path | str) -> bool:
@@ -212,8 +195,6 @@ def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:
         ClipError: naming the clip, if nothing can be decoded, or it has fewer frames than `count` and `pad` is False.
         ValueError: `count` is below 1.
     """
-    if count < 1:
-        raise ValueError(f"count is {count}, expected at least 1")
     reader = VideoReader(path)
     frames = reader.get(EquallySpaced(count))
     if len(reader) < count and not pad:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video.container import MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, decode_packets
+from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 
 Pixels = NDArray[np.uint8]
@@ -344,7 +344,7 @@ def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, conv
             video = video_stream(name, container)
         except ClipError as error:
             raise _LostError(error.found) from error
-        clock.connected(float(video.average_rate or video.guessed_rate or 0))
+        clock.connected(frame_rate(video))
         unit = float(video.time_base or 0)
         # A file on a server has a duration, a live stream has none.
         recorded = container.duration is not None
