@@ -130,7 +130,7 @@ def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any],
     if published:
         rows.insert(0, ["published (Teja & Akunuri 2020)", percent(PUBLISHED_ACCURACY, 0), *[None] * 4])
     majority = percent(models[ATTENTION]["majority_share"])
-    rows.append([f"*{_MAJORITY}*", majority, majority, *[None] * 3])
+    rows.append([_MAJORITY, majority, majority, *[None] * 3])
     depth, height, width = models[ATTENTION]["grid"]
     page.table(
         rows,

@@ -13,7 +13,7 @@ from onlooker.localization import localize
 from onlooker.recognizer import Recognizer, mean_over_crops
 from onlooker.structures import Prediction
 
-__all__ = ["frame_grad_cam"]
+__all__ = ["frame_grad_cam", "grad_cam_prediction"]
 
 _CLIPS_PER_BATCH = 50
 
