@@ -25,7 +25,7 @@ from onlooker.runs.evaluate import evaluate
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
-from onlooker.training.fit import CurvesFile
+from onlooker.training.progress import CurvesFile
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)

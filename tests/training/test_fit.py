@@ -23,8 +23,9 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.training.fit import Curves, EpochOrder, Fitting, choose_precision, fit
+from onlooker.training.fit import EpochOrder, Fitting, choose_precision, fit, optimizer_of
 from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.progress import Curves
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
@@ -298,7 +299,7 @@ def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
 def test_optimizers_of_papers_have_the_constants_of_keras(
     settings: TrainConfig, kind: type[torch.optim.Optimizer], constants: dict[str, float]
 ) -> None:
-    optimizer = Fitting(create_model("lstm", 2, size=16), DATA, settings).configure_optimizers()
+    optimizer = optimizer_of(create_model("lstm", 2, size=16), settings)
     assert isinstance(optimizer, kind)
     (group,) = optimizer.param_groups
     assert {name: group[name] for name in constants} == constants

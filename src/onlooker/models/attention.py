@@ -10,10 +10,9 @@ __all__ = ["ConvAttention"]
 
 
 class Attention(Protocol):
-    """The interface of an attention.
+    """The interface of an attention: `project` runs once over all frames, the call at every frame.
 
-    Like a cell it has two parts, so that what does not depend on the state runs once over all frames. `hidden_ndim` is
-    the number of dimensions of the state it takes: 2 for a vector `B D`, 4 for a map `B D h w`.
+    `hidden_ndim` is the number of dimensions of the state it takes: 2 for a vector `B D`, 4 for a map `B D h w`.
     """
 
     hidden_ndim: int
@@ -30,13 +29,12 @@ class Attention(Protocol):
 class SoftAttention(nn.Module):
     """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` places.
 
-    The attention of ALSTM (Li et al. 2016, after Sharma et al. 2015): a small MLP scores each place from its features
-    and the hidden vector.
+    The attention of ALSTM (Li et al. 2016, after Sharma et al. 2015).
 
     Args:
         num_features: D of the features.
         hidden: length of the hidden vector.
-        units: width of the MLP.
+        units: width of the tanh layer.
     """
 
     hidden_ndim = 2
@@ -60,12 +58,12 @@ class SoftAttention(nn.Module):
 class ConvAttention(nn.Module):
     """`Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1; `A_t` is its softmax over places.
 
-    The attention of ConvALSTM (Li et al. 2016): soft attention with a hidden map, so that each place has its own state.
+    The attention of ConvALSTM (Li et al. 2016): soft attention with a hidden map.
 
     Args:
         num_features: D of the features.
         hidden: channels of the hidden map.
-        units: channels of the inner map.
+        units: channels of the tanh layer.
     """
 
     hidden_ndim = 4
@@ -90,8 +88,7 @@ class ContextAttention(nn.Module):
     """`A_t = softmax(mean_D(X_t) + W_c · mean_hw(H_{t-1}) + b_c)` (Teja & Akunuri 2020).
 
     The report gives no equation, only "the feature cube's average plus a context vector from the previous hidden
-    state". Read here as: the average over the D channels is a first saliency map, and the hidden state adds one number
-    for each place.
+    state". Interpreted as: the mean over the D channels, plus one number per place from the hidden state.
 
     Args:
         hidden: channels of the hidden map.
@@ -119,27 +116,9 @@ class ContextAttention(nn.Module):
         return scores.softmax(1).unflatten(1, self.grid)
 
 
-# name -> build(num_features, hidden, units, grid)
+# name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the attention's own layer
 ATTENTIONS: dict[str, Callable[[int, int, int, tuple[int, int]], Attention]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
     "conv": lambda num_features, hidden, units, grid: ConvAttention(num_features, hidden, units),
     "context": lambda num_features, hidden, units, grid: ContextAttention(hidden, grid),
 }
-
-
-def build_attention(name: str, num_features: int, hidden: int, units: int, grid: tuple[int, int]) -> Attention:
-    """An attention by its name.
-
-    Args:
-        name: one of `ATTENTIONS`.
-        num_features: D of the features.
-        hidden: units or channels of the hidden state.
-        units: width of the attention's own layer.
-        grid: `(h, w)` of the features.
-
-    Raises:
-        ValueError: no attention of that name.
-    """
-    if name not in ATTENTIONS:
-        raise ValueError(f"no attention is called {name!r}; there are {', '.join(ATTENTIONS)}")
-    return ATTENTIONS[name](num_features, hidden, units, grid)

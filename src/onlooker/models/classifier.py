@@ -1,4 +1,4 @@
-"""The model: an encoder of frames, a cell over time, class scores at every frame."""
+"""The model: an encoder of frames, a cell over time, class logits at every frame."""
 
 from typing import cast
 
@@ -22,26 +22,22 @@ AGGREGATIONS = ("mean", "product", "last")
 class Classifier(VideoModel):
     """Encoder, cell and head.
 
-    All arguments are plain values, so that `save_pretrained` can write them to config.json and `from_pretrained` can
-    build the same model from it.
-
     Args:
         num_classes: K.
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
         attention: `soft`, `conv`, `context`, `motion`, `mil`, or None.
-        glimpse: what the cell sees through the attention: `sum`, `product` or `scaled`.
+        glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see `AttentiveCell`.
         encoder: `conv4`, `lenet`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
         dropout: before the classes.
-        init: the state before the first frame: `zeros`; `first-frame`, learned from its features; or `clip-mean`,
-            learned from the average of all frames, as published (Li et al. 2016), which looks ahead and cannot stream.
-        attention_loss: add an auxiliary loss in training: a linear layer classifies the attended features of each frame
-            (attention pooling, Ilse et al. 2018). The memory then cannot take over, and the map stays where the class
-            is visible.
+        init: the state before the first frame: `zeros`; `first-frame`, predicted from its features; or `clip-mean`,
+            predicted from the average of all frames, as published (Li et al. 2016), which cannot stream.
+        attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
+            pooling, Ilse et al. 2018), so that the map stays where the class is visible.
         in_channels: C of the frames.
-        flow_channels: how many of them, the last, are optical flow with an encoder of its own: 2 for each displacement
-            field. `motion` needs them; 0: one encoder sees all channels.
+        flow_channels: number of channels of optical flow, the last ones, which have a second encoder: 2 for each
+            displacement field. `motion` needs them; 0: one encoder for all channels.
         size: height and width of the frames.
         pretrained: start the encoder from ImageNet weights (timm networks).
 
@@ -110,10 +106,10 @@ class Classifier(VideoModel):
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The part behind the encoder, on its maps `B T D h w`, stored or just computed.
+        """The model after its encoder, on feature maps `B T D h w`.
 
         Raises:
-            ValueError: the maps are not those of this model's encoder.
+            ValueError: the maps are not of the shape of this model's encoder.
         """
         expected = (self.encoder.num_features, *self.grid)
         if features.ndim != 5 or tuple(features.shape[2:]) != expected:
@@ -123,9 +119,9 @@ class Classifier(VideoModel):
         return Output(logits, output.attention, output.evidence)
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
-        """One frame `B C H W` of a stream: the same numbers as `forward`, one frame at a time, in constant memory.
+        """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
 
-        Begin with `state=None`, and pass on the state that is returned.
+        Begin with `state=None`, then pass the returned state.
 
         Raises:
             ValueError: the first frame for a model with `init="clip-mean"`, which needs the whole clip.
@@ -133,7 +129,7 @@ class Classifier(VideoModel):
         return self.step_features(self.encode(frame), state)
 
     def step_features(self, features: Tensor, state: State | None = None) -> tuple[Output, State]:
-        """The part of `step` behind the encoder, on its maps of one frame, `B D h w`; errors as for `step`."""
+        """`step` after the encoder, on the feature maps of one frame, `B D h w`."""
         if state is None:
             if not self.streams:
                 raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
@@ -160,11 +156,7 @@ class Classifier(VideoModel):
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`.
-
-        Raises:
-            ValueError: the frames are not of the size and channels that the model was built for.
-        """
+        """`N C H W -> N D h w`."""
         self.check_frames(frames.shape[1:])
         return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
@@ -173,11 +165,7 @@ class Classifier(VideoModel):
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
 
     def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence of each frame by itself, `B T`, and its attended features, `B T D`, from features `B T D h w`.
-
-        Raises:
-            ValueError: the model does not weigh frames.
-        """
+        """Features `B T D h w` to the evidence of each frame, `B T`, and its attended features, `B T D`."""
         evidence, attended = self.cell.frame_evidence(features.flatten(0, 1))
         return evidence.view(features.shape[:2]), attended.unflatten(0, features.shape[:2])
 
@@ -186,16 +174,11 @@ class Classifier(VideoModel):
         return self.classify(pool(evidence, attended))
 
     def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Logits `B T K` from the attended features alone, without a memory: features `B T D h w`, maps `B T h w`.
-
-        Raises:
-            ValueError: the model was built without `attention_loss`.
-        """
+        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
         if self.attention_head is None:
             return super().attended_logits(features, attention)
         attended = features[:, :, : self.attention_head.in_features] * attention[:, :, None]
-        logits: Tensor = self.attention_head(attended.sum((3, 4)))
-        return logits
+        return cast(Tensor, self.attention_head(attended.sum((3, 4))))
 
 
 def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
@@ -204,7 +187,7 @@ def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, p
     if not 0 < flow_channels < in_channels or flow_channels % 2:
         raise ValueError(
             f"flow_channels is {flow_channels} of {in_channels} channels, expected an even number, and channels that "
-            "are no flow"
+            "are not flow"
         )
     channels = in_channels - flow_channels, flow_channels
     rgb, flow = (build_encoder(name, count, size, pretrained) for count in channels)
@@ -216,10 +199,8 @@ def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:
 
     Args:
         frame_scores: probabilities.
-        aggregation: one of `AGGREGATIONS`. `mean` averages scores (Li et al. 2016). `product` multiplies, p ∝ Π_t p_t
-            (the product rule of Kittler et al. 1998), for frames that are classified independently, with classes
-            equally frequent; it would count evidence that a memory carries from frame to frame more than once.
-            `last` takes the last frame's.
+        aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et al. 1998), for
+            frames that are classified independently, with equally frequent classes; `last`, the last frame's.
 
     Raises:
         ValueError: an unknown aggregation.
@@ -230,7 +211,7 @@ def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:
         case "last":
             return frame_scores[..., -1, :]
         case "product":
-            # In logarithms, because a product of fifty probabilities is 0 in single precision.
+            # In logarithms: a product of fifty probabilities underflows in float32.
             logs = frame_scores.double().clamp_min(torch.finfo(torch.float32).tiny).log().sum(-2)
             return logs.softmax(-1).to(frame_scores.dtype)
     raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")

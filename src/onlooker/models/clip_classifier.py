@@ -1,12 +1,10 @@
-"""Models with one prediction per clip, the baselines of those with a state.
+"""Baselines with one prediction per clip.
 
 A single frame, the average of all, a small network of 3-D convolutions, and torchvision's video networks, with or
-without Kinetics weights. All are one class, `ClipClassifier`, with different networks.
+without Kinetics weights.
 """
 
 import contextlib
-from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, cast
 
 import torch
@@ -18,10 +16,12 @@ from onlooker.models.encoders.backbone import first_filters
 from onlooker.models.video_model import Output, VideoModel, make_head
 
 TORCHVISION = "torchvision:"
+FRAME_NETWORKS = ("middle-frame", "frame-average")
+_MVIT_FRAMES, _MVIT_SIZE = 16, 224
 
 
 class ClipNetwork(Protocol):
-    """A clip to a vector: `num_features` (D), `forward(video: B T C H W) -> B D`."""
+    """A clip to a vector: `B T C H W -> B D`; `num_features` is D."""
 
     num_features: int
 
@@ -31,10 +31,7 @@ class ClipNetwork(Protocol):
 
 
 class ClipClassifier(VideoModel):
-    """A network over the whole clip, and a head: one prediction, repeated at each frame.
-
-    The logits are the same at every frame, so that losses, scores and reports are those of any model: the mean over
-    frames of the loss is the clip's loss, and of the softmax its probabilities.
+    """A network over the whole clip, and a head: one prediction, repeated at each frame, as losses and scores expect.
 
     Args:
         num_classes: K.
@@ -74,7 +71,7 @@ class ClipClassifier(VideoModel):
                 raise ValueError("c3d has no pretrained weights; leave out pretrained, or use torchvision:r3d_18")
             self.network = C3D(in_channels, hidden)
         elif network in FRAME_NETWORKS:
-            self.network = FRAME_NETWORKS[network](encoder, in_channels, size, pretrained)
+            self.network = FrameNetwork(network == "middle-frame", encoder, in_channels, size, pretrained)
         else:
             known = ", ".join(("c3d", *FRAME_NETWORKS, f"{TORCHVISION}NAME"))
             raise ValueError(f"network is {network!r}, expected one of {known}")
@@ -93,70 +90,43 @@ class ClipClassifier(VideoModel):
         return self.network.num_features
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
-        """Not possible.
-
-        Raises:
-            ValueError: always.
-        """
+        """Raise a ValueError: the model needs the whole clip."""
         raise ValueError(
             f"{self.name} makes one prediction per clip and needs all of its frames; call the model on a video "
             "B T C H W, or use one with a state, such as lstm or convlstm"
         )
 
     def initial_state(self, batch_size: int) -> NoReturn:
-        """Not possible, as `step`."""
+        """Raise a ValueError, as `step`."""
         self.step(torch.empty(0))
 
 
 class FrameNetwork(nn.Module):
-    """Features of single frames, by an encoder (see `Classifier` for the arguments)."""
+    """Features of single frames: those of frame T // 2, or the average over all frames.
 
-    def __init__(self, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
+    The average does not depend on the order of frames; `convnet` averages probabilities instead.
+    """
+
+    def __init__(self, middle: bool, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, in_channels, size, pretrained)
+        self.middle, self.encoder = middle, build_encoder(encoder, in_channels, size, pretrained)
         self.num_features = self.encoder.num_features
         self.to(memory_format=torch.channels_last)
 
-    @abstractmethod
     def forward(self, video: Tensor) -> Tensor:
         """`B T C H W -> B D`."""
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D`: features, averaged over the places."""
-        return self.encoder(frames.contiguous(memory_format=torch.channels_last)).mean((2, 3))
-
-
-class MiddleFrame(FrameNetwork):
-    """The frame T // 2 alone: what can be predicted without time."""
-
-    def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B D`: the features of that frame."""
-        return self.encode(video[:, video.shape[1] // 2])
-
-
-class FrameAverage(FrameNetwork):
-    """The features of all frames, averaged, which does not depend on their order.
-
-    `convnet` averages the probabilities of the frames instead.
-    """
-
-    def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B D`: the mean over time."""
-        return self.encode(video.flatten(0, 1)).unflatten(0, video.shape[:2]).mean(1)
-
-
-FRAME_NETWORKS: dict[str, Callable[[str, int, int, bool], ClipNetwork]] = {
-    "middle-frame": MiddleFrame,
-    "frame-average": FrameAverage,
-}
+        T = video.shape[1]
+        video = video[:, T // 2 : T // 2 + 1] if self.middle else video
+        features = self.encoder(video.flatten(0, 1).contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return features.unflatten(0, video.shape[:2]).mean(1)
 
 
 class C3D(nn.Module):
-    """Small C3D: 3×3×3 convolutions all the way, the first pooling in space alone (Tran et al. 2015, arXiv 1412.0767).
+    """A small C3D: 3×3×3 convolutions, the first pooling in space alone (Tran et al. 2015, arXiv 1412.0767).
 
-    Four convolutions of D/4, D/2, D and D channels, each with a batch norm and ReLU, max pools between them, and the
-    average over all that is left. The paper has eight of 64 to 512, no batch norm, and two layers of 4096 units, which
-    fix the length of a clip; here it is free.
+    Four convolutions of D/4, D/2, D and D channels, each with batch norm and ReLU, max pools between them, and global
+    average pooling. The paper has eight of 64 to 512, no batch norm, and two layers of 4096 units for a fixed number of
+    frames.
 
     Args:
         in_channels: C.
@@ -170,8 +140,8 @@ class C3D(nn.Module):
         widths = (in_channels, width // 4, width // 2, width, width)
         pools = ((1, 2, 2), (2, 2, 2), (2, 2, 2), None)
         layers: list[nn.Module] = []
-        for given, made, pool in zip(widths, widths[1:], pools, strict=False):
-            layers += [nn.Conv3d(given, made, 3, padding=1, bias=False), nn.BatchNorm3d(made), nn.ReLU()]
+        for inputs, outputs, pool in zip(widths, widths[1:], pools, strict=False):
+            layers += [nn.Conv3d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm3d(outputs), nn.ReLU()]
             # ceil_mode keeps the frame of a clip that has one.
             layers += [nn.MaxPool3d(pool, ceil_mode=True)] if pool else []
         self.layers = nn.Sequential(*layers)
@@ -179,16 +149,15 @@ class C3D(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """`B T C H W -> B D`."""
-        with _exact(video):
+        with _float32(video):
             return self.layers(video.transpose(1, 2).float()).mean((2, 3, 4))
 
 
 class TorchvisionNetwork(nn.Module):
-    """One of torchvision's video networks, without its classes.
+    """One of torchvision's video networks, without its classifier.
 
     For channels other than RGB, pretrained filters of the first convolution are their mean over the colors. `mvit`
-    networks are built for 16 frames of 224 pixels: they get 16 equally spaced frames, resized to that. The others get
-    the clip as it is.
+    networks are built for 16 frames of 224 pixels: they get 16 equally spaced frames, resized to that.
 
     Args:
         name: in `torchvision.models.video`, such as `r3d_18`.
@@ -204,7 +173,7 @@ class TorchvisionNetwork(nn.Module):
         super().__init__()
         self.fixed = name.startswith("mvit")
         self.network = _torchvision(name, pretrained)
-        self.num_features = _without_classes(self.network)
+        self.num_features = _remove_classifier(self.network)
         if in_channels != 3:
             _replace_first(self.network, in_channels, pretrained)
 
@@ -214,11 +183,8 @@ class TorchvisionNetwork(nn.Module):
             chosen = torch.linspace(0, video.shape[1] - 1, _MVIT_FRAMES, device=video.device).round().long()
             frames = F.interpolate(video[:, chosen].flatten(0, 1), (_MVIT_SIZE, _MVIT_SIZE), mode="bilinear")
             video = frames.unflatten(0, (len(video), _MVIT_FRAMES))
-        with _exact(video):
+        with _float32(video):
             return cast(Tensor, self.network(video.transpose(1, 2).float()))
-
-
-_MVIT_FRAMES, _MVIT_SIZE = 16, 224
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
@@ -236,10 +202,10 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
         ) from error
 
 
-def _without_classes(network: Any) -> int:
-    """Remove the classification layer of a network; returns the D of its output then."""
+def _remove_classifier(network: Any) -> int:
+    """Remove the classification layer of a network; returns its number of input features."""
     if hasattr(network, "avgpool") and hasattr(network, "classifier"):  # S3D
-        # The same as its own 2×7×7 pooling for maps of that size; smaller maps would be an error.
+        # Equal to its 2×7×7 pooling for maps of that size; smaller maps would be an error.
         network.avgpool = nn.AdaptiveAvgPool3d(1)
         for part in network.modules():
             if isinstance(part, nn.MaxPool3d) and part.padding == (0, 0, 0):
@@ -257,17 +223,17 @@ def _replace_first(network: nn.Module, in_channels: int, pretrained: bool) -> No
     """Replace the first convolution of a network by one for `in_channels`."""
     name, first = next((name, part) for name, part in network.named_modules() if isinstance(part, nn.Conv3d))
     kernel, stride, padding = (cast(tuple[int, int, int], v) for v in (first.kernel_size, first.stride, first.padding))
-    wider = nn.Conv3d(in_channels, first.out_channels, kernel, stride, padding, bias=first.bias is not None)
+    replacement = nn.Conv3d(in_channels, first.out_channels, kernel, stride, padding, bias=first.bias is not None)
     if pretrained:
         with torch.no_grad():
-            wider.weight.copy_(first_filters(first.weight.flatten(3), in_channels).view_as(wider.weight))
-            if first.bias is not None and wider.bias is not None:
-                wider.bias.copy_(first.bias)
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, wider)
+            filters = first_filters(first.weight.flatten(3), in_channels)
+            replacement.weight.copy_(filters.view_as(replacement.weight))
+            if first.bias is not None and replacement.bias is not None:
+                replacement.bias.copy_(first.bias)
+    network.set_submodule(name, replacement)
 
 
-def _exact(video: Tensor) -> contextlib.AbstractContextManager[Any]:
+def _float32(video: Tensor) -> contextlib.AbstractContextManager[Any]:
     """Float32 on a CPU, also where autocast asks for bfloat16."""
     # On the CPU, PyTorch 2.15 leaves part of the weight gradient of a bfloat16 3×3×3 convolution unwritten (numbers
     # such as 1e35) when two frames are left. Pooling and the gradients of inputs are right.

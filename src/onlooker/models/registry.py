@@ -1,4 +1,4 @@
-"""The table of models, by the names of their papers, and how other packages add to it."""
+"""The table of models; other packages can add to it."""
 
 import difflib
 import inspect
@@ -27,15 +27,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named model, with all it needs to be built and trained.
+    """A named model: its class, settings and training defaults.
 
     Args:
         summary: what it is, one line.
         settings: arguments of its class that differ from the defaults.
         model: its class.
-        modality: what it has to see; None: any.
-        loss: `every` or `last`: the frames whose cross entropy trains it, unless the user sets another.
-        paired: RGB and flow have an encoder each where it sees both.
+        modality: its input; None: any.
+        loss: default: cross entropy at `every` frame or the `last` one.
+        paired: for modality `both`, RGB and flow have an encoder each.
     """
 
     summary: str
@@ -52,7 +52,7 @@ class Recipe:
 
     @property
     def normalization(self) -> Literal["imagenet", "kinetics", "mvit"]:
-        """That of its pretrained weights: Kinetics for most of torchvision's video networks, else ImageNet."""
+        """The normalization of its pretrained weights."""
         kind, _, network = str(self.settings.get("network", "")).partition(":")
         if f"{kind}:" != TORCHVISION or network.startswith("swin3d"):  # whose Kinetics weights keep ImageNet's values
             return "imagenet"
@@ -77,7 +77,7 @@ class Recipe:
 
 MODELS: dict[str, Recipe] = {
     "convnet": Recipe(
-        "each frame by itself, averaged: what can be predicted without motion",
+        "frames classified independently, averaged: what can be predicted without motion",
         {"cell": "memoryless", "attention": None},
     ),
     "lstm": Recipe("an LSTM over one vector per frame", {"cell": "lstm", "attention": None}),
@@ -144,20 +144,19 @@ _registered: dict[str, Recipe] = {}  # by other packages
 
 
 def register_model(name: str, recipe: Recipe) -> None:
-    """Add a model of another package to those that `create_model` and `load` know.
+    """Add a model of another package, for `create_model` and `load`.
 
-    A package calls this in a function without arguments, which it declares as an entry point, so that a saved run of
-    its model can be loaded without importing the package first:
+    A package calls this in a function without arguments, which it declares as an entry point:
 
         [project.entry-points."onlooker.models"]
         mine = "my_package.models:register"
 
     Args:
-        name: for `create_model`, `onlooker train --model`.
-        recipe: its class, a `VideoModel`, has to be found by that function alone.
+        name: for `create_model` and `onlooker train --model`.
+        recipe: with the package's own subclass of `VideoModel`, if it has one.
 
     Raises:
-        ValueError: a name of another model.
+        ValueError: another model has this name.
     """
     if {**MODELS, **_registered}.get(name, recipe) != recipe:
         raise ValueError(f"another model is called {name!r}; choose another name")
@@ -166,26 +165,21 @@ def register_model(name: str, recipe: Recipe) -> None:
 
 @cache
 def _load_packages() -> None:
-    """Let the packages that are installed register their models."""
+    """Call the entry points of installed packages."""
     for entry_point in entry_points(group=_ENTRY_POINTS):
         entry_point.load()()
 
 
 def list_models(streaming: bool = False) -> list[str]:
-    """The names of the library's models; `torchvision:NAME` with any other of its video networks works, too.
+    """The names of the library's models, if `streaming` only those that predict frame by frame (`step`).
 
-    Args:
-        streaming: only models that predict frame by frame (`step`), not those that need the whole clip.
+    `torchvision:NAME` works with any other of torchvision's video networks, too.
     """
     return [name for name, recipe in MODELS.items() if not streaming or recipe.model.streams]
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a model, of the library or of an installed package that registers it.
-
-    Raises:
-        ValueError: no model of that name.
-    """
+    """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
     if name in MODELS:
         return MODELS[name]
     if name.startswith(TORCHVISION):
@@ -199,7 +193,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    """The names that are known, the closest ones first."""
+    """All known names, after the closest ones."""
     close = difflib.get_close_matches(name, known := list(known), 2)
     return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
 
@@ -214,7 +208,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             differ from its recipe, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
 
     Raises:
-        ValueError: no model of that name, or a setting that it does not have or that does not fit.
+        ValueError: no model of that name, or a setting that is unknown or invalid.
     """
     recipe = find_recipe(name)
     for unknown in sorted(set(settings) - recipe.arguments):
@@ -228,11 +222,10 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
-    """The model of a run's settings, for samples of its data.
+    """The model of a run's settings, for its data.
 
     Raises:
-        ValueError: as `create_model`; a model that needs RGB and flow, for samples without one of them; settings that
-            the model does not have.
+        ValueError: as `create_model`; a modality that the model does not take.
     """
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
@@ -247,7 +240,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
 
 
 def _settings(model: ModelConfig, recipe: Recipe) -> dict[str, Any]:
-    """Arguments of `create_model`; a ValueError for those that were set and that the model does not have."""
+    """Arguments of `create_model`; a ValueError for changed settings that the model does not have."""
     settings = model.settings()
     defaults = {each.name: each.default for each in fields(ModelConfig)}
     foreign = [name for name in settings if name not in recipe.arguments]
@@ -264,18 +257,18 @@ def resolve_loss(train: TrainConfig, model: str) -> TrainConfig:
     """`loss="auto"` replaced by that of the model's recipe.
 
     Raises:
-        ValueError: no model of that name; or an aggregation that does not fit the loss.
+        ValueError: no model of that name, or an aggregation that does not fit the loss.
     """
     return replace(train, loss=find_recipe(model).loss) if train.loss == "auto" else train
 
 
 def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> VideoModel:
-    """The model of a file's settings, its weights still random.
+    """A model from the settings in a saved run, with random weights.
 
     Args:
-        kind: its class, by name.
-        settings: all its arguments, as config.json has them.
-        package: of its class, which is told where it is not installed.
+        kind: the name of its class.
+        settings: all its arguments, as in config.json.
+        package: the distribution with the class, for the error if it is not installed.
 
     Raises:
         ValueError: no such class, or a setting that does not fit.
@@ -287,9 +280,9 @@ def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> V
     if kind not in known:
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
         raise ValueError(f"no class of models is called {kind!r}; {remedy}")
-    # The weights are in the file; those that training may have started from are not needed.
-    pretrained = {"pretrained": False} if "pretrained" in settings else {}
-    return known[kind](**{**settings, **pretrained})
+    if "pretrained" in settings:  # the saved weights replace them
+        settings = {**settings, "pretrained": False}
+    return known[kind](**settings)
 
 
 def _classes() -> dict[str, type[VideoModel]]:

@@ -18,9 +18,9 @@ class Output(NamedTuple):
 
     Args:
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
-        attention: where the model looks, `B T h w` or `B h w`, sums to one over `h w`; None if it does not attend.
-        evidence: how much each frame contributes, `B T` or `B`: the logarithm of its weight, up to a constant that is
-            the same for all frames (`MILCell`); None if the model does not weigh frames.
+        attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
+        evidence: how much each frame contributes, `B T` or `B`: the logarithm of its weight, up to a constant
+            (`MILCell`); None for a model that does not weight frames.
     """
 
     logits: Tensor
@@ -31,18 +31,18 @@ class Output(NamedTuple):
 class VideoModel(nn.Module, PyTorchModelHubMixin):
     """`forward(video: B T C H W) -> Output`, with logits at every frame.
 
-    All arguments of a model are plain values, so that `save_pretrained` can write them to config.json and
-    `from_pretrained` can build the same model from it.
-
-    What a model can do are attributes, so that no caller asks for its class:
+    All arguments of a model are plain values, which `save_pretrained` writes to config.json. Attributes say what a
+    model can do:
 
     - `attends`: its outputs have attention.
     - `has_evidence`: its outputs have evidence; `frame_evidence` and `pool_evidence` work.
     - `streams`: `step` works.
-    - `encodes_frames`: it is an encoder of single frames and a part behind it; `encode`, `encode_video`,
-      `forward_features` and, if it streams, `step_features` work.
+    - `encodes_frames`: it encodes single frames; `encode`, `encode_video`, `forward_features` and, if it streams,
+      `step_features` work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
-    - `has_windows`: it sees parts of a frame, which `windows` returns.
+    - `has_windows`: it samples parts of a frame, which `windows` returns.
+
+    The methods of a capability raise a ValueError in models without it.
 
     Args:
         num_classes: K.
@@ -53,7 +53,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         ValueError: fewer than one class.
     """
 
-    package = "onlooker"  # that has the class, for the error where it is not installed
+    package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
     has_evidence = False
     streams = True
@@ -72,46 +72,30 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def has_windows(self) -> bool:
-        """Whether the encoder sees parts of a frame (`stn`, `stn:N`), not the whole one."""
+        """Whether the encoder samples parts of a frame (`stn`, `stn:N`)."""
         return isinstance(self.encoder, Windowed)
 
     def windows(self, frames: Tensor) -> Tensor:
-        """Where the model looks in the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`, see `spatial_transform`.
-
-        Raises:
-            ValueError: the model sees whole frames.
-        """
+        """The windows of the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`, see `spatial_transform`."""
         if not self.has_windows:
             raise ValueError("this model sees whole frames; only an encoder such as stn has windows")
         return cast(Windowed, self.encoder).windows(frames)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """The encoder alone, `N C H W -> N D h w`.
-
-        Raises:
-            ValueError: the model has no encoder of single frames, or the frames do not fit it.
-        """
+        """The encoder alone, `N C H W -> N D h w`."""
         raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
 
     def encode_video(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B T D h w`; the errors are those of `encode`."""
+        """`B T C H W -> B T D h w`."""
         B, T = self.check_video(video)
         return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The part behind the encoder, on its maps `B T D h w`.
-
-        Raises:
-            ValueError: a model that has no such part.
-        """
+        """The model after its encoder, on feature maps `B T D h w`."""
         raise ValueError("this model takes frames, not stored features; train on clips, or use one with an encoder")
 
     def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence of each frame by itself, `B T`, and its attended features, `B T D`, from features `B T D h w`.
-
-        Raises:
-            ValueError: the model does not weigh frames.
-        """
+        """Features `B T D h w` to the evidence of each frame, `B T`, and its attended features, `B T D`."""
         raise ValueError("this model has no evidence of single frames; use model mil")
 
     def pool_evidence(self, evidence: Tensor, attended: Tensor) -> Tensor:
@@ -119,11 +103,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         raise ValueError("this model has no evidence of single frames; use model mil")
 
     def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`.
-
-        Raises:
-            ValueError: the model was built without `attention_loss`.
-        """
+        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
         raise ValueError("this model has no scores of what it attends to; build it with attention_loss=True")
 
     @abstractmethod
@@ -143,7 +123,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """B and T of a video `B T C H W`.
 
         Raises:
-            ValueError: there are none, or the frames are not what the model was built for.
+            ValueError: it is empty, or its frames have another shape than the model was built for.
         """
         B, T = video.shape[:2]
         if not B * T:
@@ -158,7 +138,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """The README.md of a saved model: what it is and how to load it. Its license is the user's to choose."""
+        """The README.md of a saved model, without a license."""
         return ModelCard(
             "---\nlibrary_name: onlooker\ntags: [video-classification, visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
@@ -168,12 +148,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
-        # By default the hub accepts a file with missing weights without a message. All weights are in the file: those
-        # of ImageNet or Kinetics, which training may have started from, would be downloaded only to be overwritten.
+        # strict: the hub's default ignores missing weights. pretrained=False: the file has all weights, so those of
+        # ImageNet or Kinetics need not be downloaded.
         if "pretrained" in inspect.signature(cls.__init__).parameters:
             arguments["pretrained"] = False
-        model: Self = super()._from_pretrained(strict=strict, **arguments)
-        return model
+        return cast(Self, super()._from_pretrained(strict=strict, **arguments))
 
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
@@ -190,7 +169,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
-    """Features `N D` to logits `N K`: a tanh layer of `head_units` if there are any, dropout, a linear layer."""
+    """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear layer."""
     layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
     return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
 

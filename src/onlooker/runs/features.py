@@ -236,7 +236,7 @@ def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Modul
         return (encoder,)
     if not isinstance(encoder, Paired):
         raise ValueError("two stores are for a model with two encoders (motion); give the others one --features")
-    return encoder.picture, encoder.flow
+    return encoder.rgb, encoder.flow
 
 
 def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:

@@ -26,7 +26,7 @@ from onlooker.data.split import Split, SplitDict
 from onlooker.files import DiskFullError, check_writable, read_json, write_json
 from onlooker.recognizer import Recognizer
 from onlooker.structures import ClipError
-from onlooker.training.fit import Curves
+from onlooker.training.progress import Curves
 
 __all__ = ["RunRecord", "read_curves", "save_model", "start_run"]
 

@@ -25,7 +25,7 @@ from onlooker.runs.features import open_stores, stored_clips, stored_settings, u
 from onlooker.runs.folder import RunRecord, save_model, start_run
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import ClipError
-from onlooker.training.fit import check_penalty, fit
+from onlooker.training.fit import check_regularization, fit
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
@@ -198,7 +198,7 @@ def _build(
     # ImageNet weights would be downloaded only to be replaced.
     pretrained = model.pretrained and not stores and initialize is None
     net = configured(replace(model, pretrained=pretrained), data, len(classes))
-    check_penalty(net, training)
+    check_regularization(net, training)
     if stores:
         if not net.encodes_frames:
             raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")

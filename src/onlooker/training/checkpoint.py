@@ -1,33 +1,58 @@
-"""Checkpoints that a kill at any moment leaves whole."""
+"""Checkpoints that stay complete when the process is killed, and that can be moved with their run."""
 
 import os
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from onlooker.files import atomic_file, explain_write_errors
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to the disk, then renames.
+    """Writes to a temporary file in the same folder, flushes it to the disk, then renames it.
 
-    Lightning's own goes through `$TMPDIR`; where that is another file system the last step is a copy, which a kill
-    cuts in half.
+    Lightning writes to `$TMPDIR` and copies where that is another file system; a kill then leaves half a file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`.
 
         Raises:
-            DiskFullError: the disk is full; the checkpoint that was there before stays.
+            DiskFullError: the disk is full; the previous checkpoint stays.
         """
         if storage_options is not None:
             raise TypeError("storage_options are for remote stores; this writes to a local disk")
         target = Path(path)
-        part = target.with_name(f".{target.name}.part")  # whatever process: what a kill left is overwritten
+        part = target.with_name(f".{target.name}.part")  # one name for all processes: overwrites what a kill left
         with explain_write_errors("a checkpoint", target.parent), atomic_file(target, part) as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """The best or the last epoch. Lightning forgets the best one of a run folder that was moved; this does not."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Replace the folder in all paths by the current one."""
+
+        def moved(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = {name: moved(path) for name, path in state_dict.items() if name.endswith("_path")}
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that does not continue a run which it stopped before."""
+
+    def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Stop immediately if the run was stopped before."""
+        super().on_train_start(trainer, fitting)
+        if self.stopped_epoch:
+            trainer.should_stop = True

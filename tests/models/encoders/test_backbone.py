@@ -1,5 +1,6 @@
 """timm networks as encoders: any number of channels, clear errors, and nothing changed by asking for the grid."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import torch
 from torch import nn
 
 from onlooker.models.encoders import build_encoder
-from onlooker.models.encoders.backbone import Backbone, BackboneVector, first_filters
+from onlooker.models.encoders.backbone import Backbone, first_filters
+
+BackboneVector = functools.partial(Backbone, vector=True)
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():

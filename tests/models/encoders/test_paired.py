@@ -17,7 +17,7 @@ def test_each_encoder_sees_its_own_channels() -> None:
     features = pair(frames)
     assert pair.num_features == 128
     assert features.shape[-2:] == pair.grid(32, 40) == (4, 5)
-    torch.testing.assert_close(features[:, :64], pair.picture(frames[:, :3]))
+    torch.testing.assert_close(features[:, :64], pair.rgb(frames[:, :3]))
     torch.testing.assert_close(features[:, 64:], pair.flow(frames[:, 3:]))
 
 
@@ -28,7 +28,7 @@ def test_both_must_make_maps_of_one_grid() -> None:
 
 
 def test_a_motion_model_divides_its_channels() -> None:
-    model = create_model("motion", 4, hidden=8, size=32, in_channels=5).eval()
+    model = create_model("motion", 4, hidden=8, size=32).eval()
     video = torch.rand(2, 3, 5, 32, 32)
     with torch.no_grad():
         logits, attention, _ = model(video)
@@ -44,11 +44,11 @@ def test_a_motion_model_divides_its_channels() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flow_channels": 0}, "flow_channels is 0; give 2 for a field"),
-        ({"flow_channels": 3}, "flow_channels is 3 of 5 channels, expected an even number that leaves a picture"),
+        ({"flow_channels": 0}, "flow_channels is 0; give 2 for each displacement field"),
+        ({"flow_channels": 3}, "flow_channels is 3 of 5 channels, expected an even number, and channels that are not flow"),
         ({"in_channels": 2}, "flow_channels is 2 of 2 channels"),
     ],
 )
 def test_channels_that_do_not_divide(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        create_model("motion", 4, size=32, **{"in_channels": 5, **settings})
+        create_model("motion", 4, size=32, **{"in_channels": 5, "flow_channels": 2, **settings})

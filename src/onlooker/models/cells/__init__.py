@@ -1,10 +1,10 @@
-"""Recurrent cells, and the table of them: one step in time is `(features, state) -> (output, state)`."""
+"""The table of recurrent cells; one step in time is `(features, state) -> (output, state)`."""
 
 from collections.abc import Callable
 
 import torch
 
-from onlooker.models.attention import ATTENTIONS, Attention, build_attention
+from onlooker.models.attention import ATTENTIONS
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Cell, Grid
 from onlooker.models.cells.conv_lstm import ConvLSTM
@@ -31,23 +31,23 @@ CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
 def build_cell(
     name: str, num_features: int, hidden: int, grid: Grid, attention: str | None = None, glimpse: str = "scaled"
 ) -> Cell:
-    """A cell by its name, behind an attention if one is given.
+    """A cell by its name, with an attention in front of it if one is given.
 
     Args:
         name: one of `CELLS`.
         num_features: D of the features.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that sees all places.
-        glimpse: what the cell sees through the attention, see `AttentiveCell`.
+        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that gets all places.
+        glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
         ValueError: no cell, attention or glimpse of that name, or an attention that does not take this cell's state.
     """
     if name not in CELLS:
         raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
-    # Of the sum over the places of a frame one place is left. The cell is built even where another replaces it, so that
-    # the same seed gives the same weights as when the published figures were made.
+    # A sum over places leaves one place. The cell is built even where another replaces it, because the published
+    # figures depend on the order of the random numbers.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell
@@ -62,24 +62,17 @@ def build_cell(
                 f"with {name} and {glimpse}"
             )
         return MILCell(num_features, hidden)
-    return AttentiveCell(_attention_for(cell, name, attention, num_features, hidden, grid), cell, glimpse)
-
-
-def _attention_for(cell: Cell, name: str, attention: str, num_features: int, hidden: int, grid: Grid) -> Attention:
-    """The attention that takes the state of this cell, called `name` in errors."""
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
-    built = build_attention(attention, num_features, state.shape[1], hidden, grid)
+    if attention not in ATTENTIONS:
+        raise ValueError(f"no attention is called {attention!r}; there are {', '.join(ATTENTIONS)}")
+    sizes = num_features, state.shape[1], hidden, grid
+    built = ATTENTIONS[attention](*sizes)
     if built.hidden_ndim != state.ndim:
-        others = (other for other in ATTENTIONS if other != attention)
-        fitting = [
-            other
-            for other in others
-            if build_attention(other, num_features, state.shape[1], hidden, grid).hidden_ndim == state.ndim
-        ]
+        fitting = [other for other, build in ATTENTIONS.items() if build(*sizes).hidden_ndim == state.ndim]
         fitting += [MOTION] if name == "convlstm" else []
         raise ValueError(
             f"attention {attention!r} does not take the state of a {name} cell; use {' or '.join(fitting) or 'none'}"
         )
-    return built
+    return AttentiveCell(built, cell, glimpse)

@@ -1,4 +1,4 @@
-"""A cell behind an attention: attend, take a glimpse of the features, then step any other cell."""
+"""A cell with an attention in front of it."""
 
 import torch
 from torch import Tensor
@@ -12,16 +12,15 @@ GLIMPSES = ("sum", "product", "scaled")
 
 
 class AttentiveCell(Cell):
-    """`A_t` from the features and the previous hidden state, a glimpse of the features through it, one step on that.
+    """`A_t` from the features and the previous hidden state, then a step of a cell on the weighted features.
 
-    ALSTM, ConvALSTM and the HMDB-51 report's model are settings of this cell.
+    ALSTM, ConvALSTM and the model of the HMDB-51 report are settings of this cell.
 
     Args:
         attention: gives a map `B h w` from features and hidden state.
         cell: the cell that steps.
         glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM of Li et al. 2016);
-            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: with an even map, the cell sees what it
-            would see without attention, while `product` divides it by `h*w`.
+            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: a uniform map changes nothing.
     """
 
     def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
@@ -35,7 +34,7 @@ class AttentiveCell(Cell):
         return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """The features `N D h w` themselves, and the part of the attention that does not depend on the state."""
+        """The features `N D h w`, and their projection by the attention."""
         return features, self.attention.project(features)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
@@ -47,7 +46,7 @@ class AttentiveCell(Cell):
 
 
 def apply_attention(features: Tensor, attention: Tensor, glimpse: str) -> Tensor:
-    """A glimpse of features `B D h w` through a map `B h w`: `B D h w`, or `B D 1 1` for `sum`."""
+    """Features `B D h w` weighted by a map `B h w`: `B D h w`, or `B D 1 1` for `sum`."""
     attended = features * attention[:, None]
     if glimpse == "sum":
         return attended.sum((2, 3), keepdim=True)

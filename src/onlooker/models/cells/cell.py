@@ -1,4 +1,4 @@
-"""The interface of a cell: one step in time, with its state outside of it."""
+"""The interface of a cell: one step in time; the state is a value outside the module."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -12,10 +12,7 @@ Grid = tuple[int, int]
 
 
 class State(NamedTuple):
-    """What a cell keeps between two frames; a value, never stored inside the module.
-
-    `hidden` and `memory` (the LSTM's H and C) are `B D` for cells of vectors, `B D h w` for cells of maps.
-    """
+    """The state of a cell: `hidden` and `memory` (the LSTM's H and C), `B D`, or `B D h w` for cells of maps."""
 
     hidden: Tensor
     memory: Tensor
@@ -24,8 +21,7 @@ class State(NamedTuple):
 class CellOutput(NamedTuple):
     """The output of a cell at one frame: `hidden` (`B D` or `B D h w`), `attention` (`B h w`) and `evidence` (`B`).
 
-    `attention` is None for a cell that does not attend, `evidence` for one that does not weigh frames. `unroll` returns
-    the same record for a video, with `T` behind `B`.
+    `attention` and `evidence` are None for cells without them. `unroll` returns the same with `T` after `B`.
     """
 
     hidden: Tensor
@@ -36,11 +32,11 @@ class CellOutput(NamedTuple):
 class Cell(nn.Module):
     """One step in time: `cell(features, state) -> (output, state)`.
 
-    The step has two parts: `project` does not depend on the state and runs once over all frames, `recur` runs frame by
-    frame. A new cell defines `initial_state` and these two, and has a line in `cells.CELLS`.
+    `project` does not depend on the state and runs once over all frames, `recur` runs frame by frame. A new cell
+    defines `initial_state` and these two, and has a line in `cells.CELLS`.
 
-    `num_hidden` is the length of `hidden`; `num_attended` the number of features that attention covers, the first ones
-    (None: all); `has_evidence` whether its outputs have evidence.
+    `num_hidden` is the length of `hidden`; attention covers the first `num_attended` features (None: all);
+    `has_evidence`: its outputs have evidence.
     """
 
     num_hidden: int
@@ -79,10 +75,9 @@ def zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> S
 
 
 def lstm_update(gates: Tensor, memory: Tensor) -> State:
-    """The update of an LSTM from its four gates before their activation, stacked along dimension 1 as I, F, G, O.
+    """The update of an LSTM from its four gates before their activation, `B 4D …`: I, F, G, O.
 
-    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997). The order of
-    the gates is that of `torch.nn.LSTM`.
+    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997).
     """
     i, f, g, o = gates.chunk(4, 1)
     memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()

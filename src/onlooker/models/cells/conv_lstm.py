@@ -1,4 +1,4 @@
-"""The ConvLSTM: an LSTM of maps, with convolutions for matrices, so that its state keeps places apart."""
+"""The ConvLSTM: an LSTM of maps, with convolutions in place of matrix products."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,12 @@ __all__ = ["ConvLSTM"]
 
 
 class ConvLSTM(Cell):
-    """ConvLSTM cell (Shi et al. 2015) as in VideoLSTM: no peepholes (Li et al. 2016).
-
-    The four gates are one convolution; its input part runs over all frames at once (`project`).
+    """ConvLSTM cell (Shi et al. 2015) without peepholes, as in VideoLSTM (Li et al. 2016).
 
     Args:
         num_features: D of the features.
         hidden: channels of the hidden map.
-        kernel: side of the input-to-state and state-to-state kernels, odd.
+        kernel: height and width of the input-to-state and state-to-state kernels, odd.
         forget_bias: initial bias of the forget gate.
         separable: depthwise separable convolutions (Chollet 2017), nearly a ninth of the work of 3×3 kernels.
     """
@@ -30,7 +28,7 @@ class ConvLSTM(Cell):
             raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
         self.num_hidden = hidden
         dense = 1 if separable else kernel
-        # Behind an attention, the input part runs at every step, too.
+        # With an attention in front, the input part runs at every step, too.
         of_features = RepeatedConv2d(num_features, 4 * hidden, dense)
         of_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
         nn.init.xavier_uniform_(of_features.weight)

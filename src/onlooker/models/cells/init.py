@@ -1,4 +1,4 @@
-"""An initial state that is predicted from the features, instead of zeros."""
+"""A learned initial state."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The LSTM, on the features of a frame averaged over their places."""
+"""The LSTM."""
 
 import torch
 from torch import Tensor, nn

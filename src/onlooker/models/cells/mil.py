@@ -1,4 +1,4 @@
-"""Multiple-instance learning: attention over all places of all frames, to find those that show the class."""
+"""Multiple-instance learning (MIL): attention over all places of all frames."""
 
 import math
 
@@ -13,23 +13,23 @@ class MILCell(Cell):
 
         z_ti = w · tanh(V x_ti + b), a_ti = exp(z_ti) / (1 + Σ_t'j exp(z_t'j)), H_t = Σ_{t' ≤ t, i} a_t'i x_t'i
 
-    A clip is a bag of places, and has the label of those that show it. An LSTM predicts the class after the event as
-    well as during it; here a frame without the event has no features that predict the class, so its weight falls. The
-    evidence of a frame is the logarithm of its weight, up to a constant that is the same for all frames:
+    A clip is a bag of places, labeled by those that show the class. An LSTM predicts the class after the event as well
+    as during it; here a frame without the event cannot predict the class, so its weight falls. The evidence of a frame
+    is the logarithm of its weight, up to a constant:
 
         e_t = log Σ_i exp(z_ti), Σ_i a_ti = exp(e_t) / (1 + Σ_t' exp(e_t'))
 
     The sums are running sums, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
     log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one place without features.
 
-    A softmax needs only the best frames. Hiding random frames in training makes it find all that show the class (as
-    Singh & Lee 2017, *Hide-and-Seek*, hide places); hidden frames have evidence -inf. Nguyen et al. 2018 and Wang et
-    al. 2017 (UntrimmedNets) weigh frames likewise, with features of whole frames.
+    Hiding random frames in training (evidence -inf) makes it find all frames that show the class, not only the best
+    (as *Hide-and-Seek*, Singh & Lee 2017, hides places). Nguyen et al. 2018 and Wang et al. 2017 (UntrimmedNets) weight
+    whole frames likewise.
 
     Args:
         num_features: D of the features.
         units: width of the tanh layer.
-        hidden_share: the share of frames that are hidden in training.
+        hidden_share: share of frames that are hidden in training.
 
     Raises:
         ValueError: a share below 0, or 1 and more.
@@ -51,9 +51,9 @@ class MILCell(Cell):
         return State(*(torch.zeros(batch_size, size, device=device, dtype=dtype) for size in sizes))
 
     def attend(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Single frames `N D h w` to their evidence `N 1`, the attended features `N D`, and the map `N h w`."""
+        """Frames `N D h w` to their evidence `N 1`, attended features `N D`, and map `N h w`."""
         scores = self.score(torch.tanh(self.from_features(features)))[:, 0]
-        # Weights are compared over a whole clip, for which half precision does not suffice.
+        # Half precision does not suffice to compare weights over a whole clip.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         attention = scores.flatten(1).softmax(1).view_as(scores)
         return scores.flatten(1).logsumexp(1, keepdim=True), (features * attention[:, None]).sum((2, 3)), attention

@@ -1,4 +1,4 @@
-"""Motion-based attention of VideoLSTM: a ConvLSTM on the optical flow attends to places of the RGB features."""
+"""The motion-based attention of VideoLSTM."""
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +13,19 @@ __all__ = ["MotionCell"]
 
 
 class MotionCell(Cell):
-    """Two ConvLSTMs: the lower one on the flow gives the attention of the upper one on RGB (Li et al. 2016).
-
-    The lower one has 1×1 kernels, and the previous hidden state of the upper one as a further input:
+    """A ConvLSTM on the optical flow gives the attention of a second one on RGB (Li et al. 2016):
 
         gates of M_t = W_f ∗ F_t + W_m ∗ M_{t-1} + W_e ∗ H_{t-1} + b
         Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over places, all 1×1
         H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
 
-    So the map depends on the motion of the current frame, where that of ConvALSTM depends on the previous state. The
-    state is that of both: `hidden` is H_t and behind it M_t, `memory` likewise, each `B 2·hidden h w`.
+    The map depends on the motion of the current frame, that of ConvALSTM on the previous state. `hidden` is H_t and
+    then M_t, `memory` likewise, each `B 2·hidden h w`.
 
     Args:
         num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down) are of the flow.
         hidden: channels of H_t and of M_t, and of the attention's inner map.
-        glimpse: what the upper cell sees through A_t, as in `AttentiveCell`; not `sum`.
+        glimpse: the input of the upper cell, as in `AttentiveCell`; not `sum`.
     """
 
     def __init__(self, num_features: int, hidden: int, glimpse: str) -> None:
@@ -49,7 +47,7 @@ class MotionCell(Cell):
         return zeros((batch_size, 2 * self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w` to X_t, and the parts of attention and lower cell that do not depend on the state."""
+        """`N D h w` to X_t, and the projections of attention and lower cell."""
         rgb, flow = features.split(self.sizes, 1)
         return rgb, self.attention.project(rgb), *self.lower.project(flow)
 

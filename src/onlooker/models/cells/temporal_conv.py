@@ -1,4 +1,4 @@
-"""Causal convolutions over time, which detect what happens within a few frames, at any time of the clip."""
+"""Causal convolutions over time."""
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,12 @@ class TemporalConv(Cell):
         v_t = SiLU(LN(W_v x_t)), u_t = SiLU(W_u [v_{t-2}, v_{t-1}, v_t]), z_t = SiLU(W_z [u_{t-4}, u_{t-2}, u_t])
         H_t = [mean_{t' ≤ t} z_t', max(0, max_{t' ≤ t} z_t')], SiLU(x) = x σ(x)
 
-    An LSTM must remember until the end what it saw; here a short movement is detected within seven frames, and the
-    maximum keeps it. x_t are the features of all places, concatenated, so it distinguishes places, which an average
-    does not. LN is layer normalization, which needs no other frames. It is trained with the loss of the last frame
-    (`--loss last`), whose state has seen the whole clip.
+    A short movement is detected within seven frames, and the maximum keeps it until the end. x_t are the features of
+    all places, concatenated; LN is layer normalization. It is trained with the loss of the last frame (`--loss last`),
+    whose state depends on the whole clip.
 
-    The frames that the next steps need are kept, so a stream has the same numbers as a clip. Mean and maximum never
-    forget: begin a new state where something new begins. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has the last two
-    v, the last four u, and t.
+    Mean and maximum never forget: begin a new state for a new scene. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has
+    the last two v, the last four u, and t.
 
     Args:
         num_features: D of the features.
@@ -55,6 +53,6 @@ class TemporalConv(Cell):
         last_u = torch.cat((last_u, u), 1)  # of t - 4 to t
         z = F.silu(self.second(torch.cat(last_u.split(U, 1)[::2], 1)))
         count = count.clamp_min(0) + 1  # a learned initial state may be anything
-        mean, most = state.hidden.split(U, 1)
-        hidden = torch.cat((mean + (z - mean) / count, torch.maximum(most, z)), 1)
+        mean, maximum = state.hidden.split(U, 1)
+        hidden = torch.cat((mean + (z - mean) / count, torch.maximum(maximum, z)), 1)
         return CellOutput(hidden), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))

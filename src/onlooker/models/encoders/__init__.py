@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from onlooker.models.encoders.backbone import Backbone, BackboneVector
+from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.dcn import DCN
 from onlooker.models.encoders.glimpses import Glimpses
@@ -16,7 +16,7 @@ __all__ = ["ENCODERS", "Encoder", "Windowed", "build_encoder"]
 
 
 class Encoder(Protocol):
-    """The interface of an encoder: `num_features` (D), the grid of its features, and `N C H W -> N D h w`."""
+    """The interface of an encoder; `num_features` is D."""
 
     num_features: int
 
@@ -31,15 +31,12 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Windowed(Protocol):
-    """An encoder that sees parts of a frame (`stn`, `stn:N`), with the windows it sees them through."""
+    """An encoder that samples windows of a frame (`stn`, `stn:N`)."""
 
     def windows(self, frames: Tensor) -> Tensor:
         """Frames of one clip `N C H W` to affine windows `N 2 3` or `N G 2 3`, see `spatial_transform`."""
         ...
 
-
-# Networks without ImageNet weights.
-_FROM_SCRATCH = ("conv4", "lenet", "stn", "stn:2", "dcn", "dcn:tap", "dcn:modulated")
 
 # name -> build(in_channels, size, pretrained). Also: `stn:N` with N glimpses, any timm network by its name, and
 # `NAME:vector` for the vector before its classifier.
@@ -47,7 +44,7 @@ ENCODERS: dict[str, Callable[[int, int, bool], Encoder]] = {
     "conv4": lambda in_channels, size, pretrained: Conv4(in_channels),
     "lenet": lambda in_channels, size, pretrained: LeNet(in_channels, size),
     "vgg16": lambda in_channels, size, pretrained: Backbone("vgg16", in_channels, pretrained),
-    "vgg16:vector": lambda in_channels, size, pretrained: BackboneVector("vgg16", in_channels, pretrained),
+    "vgg16:vector": lambda in_channels, size, pretrained: Backbone("vgg16", in_channels, pretrained, vector=True),
     "stn": lambda in_channels, size, pretrained: STN(in_channels, size),
     "stn:2": lambda in_channels, size, pretrained: Glimpses(in_channels, 2),
     "dcn": lambda in_channels, size, pretrained: DCN(in_channels, size),
@@ -69,20 +66,18 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
         ValueError: no encoder of that name, or pretrained weights of one that has none.
     """
     base, _, kind = name.partition(":")
-    several = base == "stn" and kind.isdecimal()
-    if pretrained and (name in _FROM_SCRATCH or several):
+    glimpses = int(kind) if base == "stn" and kind.isdecimal() else None
+    if pretrained and (glimpses is not None or (name in ENCODERS and base != "vgg16")):
         remedy = "use a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
         raise ValueError(f"{name} has no pretrained weights; {remedy}")
     if name in ENCODERS:
         return ENCODERS[name](in_channels, size, pretrained)
-    if several:
-        return Glimpses(in_channels, int(kind))
+    if glimpses is not None:
+        return Glimpses(in_channels, glimpses)
     if kind not in ("", "vector"):
         raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector, or stn:N for N glimpses")
     try:
-        return (BackboneVector if kind else Backbone)(base, in_channels, pretrained, size)
+        return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
     except ValueError as error:
-        known = ", ".join(ENCODERS)
-        raise ValueError(
-            f"no encoder is called {name!r}; there are {known} and every timm network ({error})"
-        ) from error
+        known = f"{', '.join(ENCODERS)} and every timm network"
+        raise ValueError(f"no encoder is called {name!r}; there are {known} ({error})") from error

@@ -1,4 +1,4 @@
-"""A small convolutional net that learns from few clips on a laptop, and keeps a map."""
+"""A small convolutional network that trains from few clips on a laptop, and keeps a map."""
 
 import math
 
@@ -8,11 +8,10 @@ _WIDTHS = (16, 32, 64, 64)
 
 
 class Conv4(nn.Module):
-    """Four convolutions with batch norm and ReLU: a frame to a map of an eighth its side.
+    """Four convolutions with batch norm and ReLU: a frame to a map of an eighth of its height and width.
 
-    The four-block net that few-shot learning trains from scratch (Vinyals et al. 2016), made cheap where maps are
-    large: the first block has 5×5 kernels in steps of two, the next two pool before they normalize, and the last one
-    does not pool, to see more places. Half the time of four pooled 3×3 blocks.
+    The four-block network of few-shot learning (Vinyals et al. 2016) in half the time: the first block has 5×5 kernels
+    with stride 2, the next two pool before they normalize, and the last one does not pool.
 
     Args:
         in_channels: C of the frames.

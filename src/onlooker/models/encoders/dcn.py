@@ -1,11 +1,11 @@
-"""The deformable encoder of Shan & Atanasov 2017: convolutions that move with what they see, then 500 numbers."""
+"""The deformable convolutional network of Shan & Atanasov 2017."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from onlooker.models.encoders.wide_linear import WideLinear
+from onlooker.models.encoders.vector import VectorEncoder, WideLinear, init_xavier
 from onlooker.ops.channel_offset import ChannelOffset
 from onlooker.ops.deform_conv import DeformableConv2d
 
@@ -15,20 +15,19 @@ OFFSETS = ("channel", "tap", "modulated")
 _FRAMES = 16  # that are recomputed together
 
 
-class DCN(nn.Module):
-    """Two 5×5 convolutions to 20 and 50 channels ("same", ReLU, no pooling) that deform; fully connected 500, ReLU.
+class DCN(VectorEncoder):
+    """Two deformable 5×5 convolutions to 20 and 50 channels ("same", ReLU, no pooling); fully connected 500, ReLU.
 
     With `Linear(500, 10)` on top, 64×64 gray frames and `offset="channel"` it has the published 102,483,280 parameters.
 
     Args:
         in_channels: C of the frames.
         size: their height and width.
-        offset: `channel`: behind each convolution, every channel is read at places of its own (the authors' code, see
-            `ChannelOffset`). `tap`: the taps of the convolutions move (the paper's equation 1b, see
-            `DeformableConv2d`). `modulated`: they also have a factor each (Zhu et al. 2019).
-        checkpoint: compute the convolutions a second time for the gradients, 16 frames at a time, instead of keeping
-            what lies between them. Costs a sixth more time, and with it end-to-end training of 16 videos of 10 frames
-            stays below 4 GB.
+        offset: `channel`: after each convolution, a learned offset per channel (the authors' code, `ChannelOffset`).
+            `tap`: a learned offset per kernel tap (the paper's equation 1b, `DeformableConv2d`). `modulated`: also a
+            factor per tap (Zhu et al. 2019).
+        checkpoint: activation checkpointing of the convolutions, 16 frames at a time: a sixth more time, and less than
+            4 GB for end-to-end training of 16 videos of 10 frames.
 
     Raises:
         ValueError: `offset` is none of these.
@@ -50,27 +49,17 @@ class DCN(nn.Module):
                 deformable = DeformableConv2d(channels, width, 5, padding=2, modulated=offset == "modulated")
                 conv = deformable.conv
                 layers += [deformable, nn.ReLU()]
-            _start(conv)
+            init_xavier(conv)
         self.layers = nn.Sequential(*layers)
         self.fc = WideLinear(50 * size**2, self.num_features)
-        _start(self.fc)
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """One vector a frame: `(1, 1)`."""
-        return 1, 1
+        init_xavier(self.fc)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""
         return F.relu(self.fc(self.maps(frames).flatten(1)))[:, :, None, None]
 
     def maps(self, frames: Tensor) -> Tensor:
-        """What the fully connected layer sees: `N C H W -> N 50 H W`."""
+        """The input of the fully connected layer: `N C H W -> N 50 H W`."""
         if not (self.checkpoint and torch.is_grad_enabled()):
             return self.layers(frames)
         return torch.cat([recompute(self.layers, part, use_reentrant=False) for part in frames.split(_FRAMES)])
-
-
-def _start(layer: nn.Conv2d | nn.Linear) -> None:
-    nn.init.xavier_uniform_(layer.weight)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)

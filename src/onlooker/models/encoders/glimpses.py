@@ -1,4 +1,4 @@
-"""Several windows on a frame, one after the other: a spatial transformer for scenes with more than one thing."""
+"""A recurrent spatial transformer: several windows per frame, one after the other, for scenes with several objects."""
 
 import math
 
@@ -6,50 +6,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from onlooker.models.encoders.vector import VectorEncoder
 from onlooker.ops.spatial_transformer import cell_centers, spatial_transform
 
-_WINDOW = 32  # height and width of what a window shows
-_WIDTH = 64  # numbers that describe it
+_WINDOW = 32  # height and width of a sampled window
+_WIDTH = 64  # features of a window
 _PLACES = 32  # channels of the map that windows are chosen on
-_STATE = 32  # units that remember the earlier windows
-# Height and width of a window as a share of the frame's. One that may grow shows two things at once, and does: nothing
-# but the class is asked for.
+_STATE = 32  # units of the recurrent cell
+# Height and width of a window as a share of the frame's. A larger one would cover two objects: only the class is
+# trained.
 _SMALLEST, _START, _LARGEST = 0.3, 0.45, 0.5
-_GAIN = 5.0  # at the start; high enough that the softmax takes one thing, not the middle between two
-_REACH = 0.7  # of half a window: standard deviation of the Gaussian within which all is seen
+_GAIN = 5.0  # initial value; high enough that the softmax chooses one object, not the middle between two
+_REACH = 0.7  # of half a window: standard deviation of the Gaussian that excludes what earlier windows covered
 
 
-class Glimpses(nn.Module):
-    """A recurrent network looks at the frame through one window after the other, convolutions see each at 32×32.
+class Glimpses(VectorEncoder):
+    """A recurrent cell chooses windows of the frame one after the other; convolutions encode each at 32×32.
 
-    One transform for a whole frame cannot be right for two things in it. As in the recurrent spatial transformer
-    (Sønderby et al. 2015) and in AIR (Eslami et al. 2016) a recurrent cell says one transform a glimpse. A window is
-    put where the frame stands out from itself and no earlier window was (saliency and inhibition of return, Itti, Koch
-    & Niebur 1998); so windows lie on things, each on its own, before anything is learned, and the classes alone teach
-    the rest:
+    One transform per glimpse, from a recurrent cell, as in Sønderby et al. 2015 and AIR (Eslami et al. 2016). A window
+    is placed where the frame differs from its mean and no earlier window was (saliency and inhibition of return, Itti,
+    Koch & Niebur 1998), so that windows cover different objects even before training:
 
         X = localization network(frame), d_i = |x_i - mean(x)|² averaged over 3×3 places, divided by its mean
-        r_i = 2 σ(x_i · W_q s_{g-1} / √32)                   relevance, by what earlier windows were on
-        u_i = Π_{j<g} (1 - exp(-½ |(p_i - c_j) / (.7 z_j)|²))  what they left over
+        r_i = 2 σ(x_i · W_q s_{g-1} / √32)                   relevance, given the earlier windows
+        u_i = Π_{j<g} (1 - exp(-½ |(p_i - c_j) / (.7 z_j)|²))  not covered by them
         a = softmax_i(γ d_i r_i u_i),  c_g = Σ a_i p_i        places p from -1 to 1, center of the window
         s_g = GRU([Σ a_i x_i, c_g], s_{g-1}),  z_g = .3 + .2 σ(W_z s_g + b_z)   half its width and height
 
-    The softmax over places takes the role of the fully connected layers of other localization networks: a thing in
-    a new place is found by the same weights. Between two things that stand out exactly alike it takes the middle.
-    Windows do not turn. All is differentiable.
+    The softmax over places, in place of a fully connected layer, makes localization translation-equivariant; between
+    two equally salient objects it takes the middle. Windows are not rotated.
 
-    Localization: conv 5×5→16 in steps of two, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16, 3×3→32, 3×3→64,
+    Localization: conv 5×5→16 with stride 2, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16, 3×3→32, 3×3→64,
     each with max-pool 2, then fully connected 64, ReLU; the same weights for all glimpses. Batch norm and ReLU after
-    every convolution. Frames whose shorter side has 128 pixels or more are averaged down to 64 to 127 pixels first.
-    However many glimpses, for gray frames it has 102,019 parameters: localization 400 + 4,608 + 96, recurrent 1,056 +
-    6,528 + 66 + 1, on the windows 400 + 4,608 + 18,432 + 224 + 65,600.
+    every convolution. Frames whose shorter side has 128 pixels or more are first averaged down to 64 to 127 pixels.
+    For gray frames and any number of glimpses it has 102,019 parameters: localization 400 + 4,608 + 96, recurrent
+    1,056 + 6,528 + 66 + 1, on the windows 400 + 4,608 + 18,432 + 224 + 65,600.
 
     Args:
         in_channels: C of the frames.
-        glimpses: windows on each frame (G).
+        glimpses: windows per frame (G).
 
     Raises:
-        ValueError: less than one glimpse.
+        ValueError: fewer than one glimpse.
     """
 
     def __init__(self, in_channels: int = 1, glimpses: int = 2) -> None:
@@ -77,32 +75,28 @@ class Glimpses(nn.Module):
         nn.init.zeros_(self.extent.weight)
         nn.init.constant_(self.extent.bias, math.log((_START - _SMALLEST) / (_LARGEST - _START)))
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """One vector a frame: `(1, 1)`."""
-        return 1, 1
-
     def windows(self, frames: Tensor) -> Tensor:
-        """Where it looks in each frame, in the order of glimpses, for `spatial_transform`: `N C H W -> N G 2 3`."""
+        """The windows of each frame, in order, as `spatial_transform` takes them: `N C H W -> N G 2 3`."""
         return self._windows(_reduced(frames))
 
     def transform(self, frames: Tensor) -> Tensor:
-        """What each glimpse sees: `N C H W -> N G C 32 32`."""
+        """The sampled windows: `N C H W -> N G C 32 32`."""
         frames = _reduced(frames)
         return spatial_transform(frames, self._windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N 64·G 1 1`: the vectors of the windows, in the order of glimpses."""
-        seen = self.transform(frames).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.recognition(seen).view(len(frames), self.num_features, 1, 1)
+        """`N C H W -> N 64·G 1 1`: the vectors of the windows, in order."""
+        windows = self.transform(frames).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.recognition(windows).view(len(frames), self.num_features, 1, 1)
 
     def _windows(self, frames: Tensor) -> Tensor:
         features = self.localization(frames)
-        # Places in bfloat16 would be a quarter of a pixel off.
+        # In bfloat16, places would be off by a quarter of a pixel.
         with torch.autocast(frames.device.type, enabled=False):
             return self._choose(features.to(torch.promote_types(features.dtype, torch.float32)))
 
     def _choose(self, features: Tensor) -> Tensor:
-        """From the localization network's `N D h w` to windows `N G 2 3`."""
+        """The localization network's output `N D h w` to windows `N G 2 3`."""
         N, D, h, w = features.shape
         places = cell_centers(h, w).to(features)  # h*w 2
         left = self.log_gain.exp() * contrast(features).flatten(1)  # N h*w
@@ -123,13 +117,13 @@ class Glimpses(nn.Module):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """How much each place's surroundings stand out from the whole map: `N D h w -> N h w`, on average 1, or 0 if flat.
+    """`N D h w -> N h w`: the squared distance of a place's features from the map's mean, averaged over 3×3 places.
 
-    The squared distance of a place's features from the map's average, averaged over 3×3 places.
+    Normalized to a mean of 1; 0 for a constant map.
     """
-    away = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
-    away = F.avg_pool2d(away, 3, 1, 1)[:, 0]
-    return away / (away.mean((1, 2), keepdim=True) + 1e-6)
+    distance = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
+    distance = F.avg_pool2d(distance, 3, 1, 1)[:, 0]
+    return distance / (distance.mean((1, 2), keepdim=True) + 1e-6)
 
 
 def _reduced(frames: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
-"""LeNet of Shan & Atanasov 2017: a frame to 500 numbers."""
+"""The LeNet of Shan & Atanasov 2017."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from onlooker.models.encoders.vector import VectorEncoder, init_xavier
 
-class LeNet(nn.Module):
+
+class LeNet(VectorEncoder):
     """conv 5×5→20, ReLU, pool 2; conv 5×5→50, ReLU, pool 2; fully connected 500, ReLU (Shan & Atanasov 2017, figure 1).
 
     With their `Linear(500, 10)` on top and 64×64 gray frames it has the published 6,431,080 parameters.
@@ -23,14 +25,7 @@ class LeNet(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
         self.fc = nn.Linear(50 * (size // 4) ** 2, self.num_features)
-        for layer in (self.conv1, self.conv2, self.fc):
-            nn.init.xavier_uniform_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """One vector a frame: `(1, 1)`."""
-        return 1, 1
+        init_xavier(self.conv1, self.conv2, self.fc)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

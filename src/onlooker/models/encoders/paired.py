@@ -1,4 +1,6 @@
-"""Two encoders side by side: one sees the picture, one the optical flow that is stacked behind it."""
+"""Two encoders side by side, one for RGB and one for optical flow."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -7,33 +9,33 @@ __all__ = ["Paired"]
 
 
 class Paired(nn.Module):
-    """The features of picture and flow, one behind the other, for models in which motion says where to look.
+    """The features of RGB and optical flow, concatenated.
 
     Args:
-        picture: sees the first channels.
-        flow: sees the last `flow_channels`, which are 2 for one field of displacements, 20 for a stack of ten.
-        flow_channels: how many.
-
-    Raises:
-        ValueError: the two make maps of different grids.
+        rgb: encodes the first channels.
+        flow: encodes the last `flow_channels`: 2 for each displacement field.
+        flow_channels: their number.
     """
 
-    def __init__(self, picture: nn.Module, flow: nn.Module, flow_channels: int) -> None:
+    def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
         super().__init__()
-        self.picture, self.flow, self.flow_channels = picture, flow, flow_channels
-        self.num_features: int = picture.num_features + flow.num_features  # type: ignore[operator, assignment]
+        self.rgb, self.flow, self.flow_channels = rgb, flow, flow_channels
+        self.num_features: int = rgb.num_features + flow.num_features
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """That of both."""
-        grids = {encoder.grid(height, width) for encoder in (self.picture, self.flow)}  # type: ignore[operator]
-        if len(grids) > 1:
-            raise ValueError(f"picture and flow are encoded on the grids {sorted(grids)}, expected one for both")
-        found: tuple[int, int] = grids.pop()
-        return found
+        """That of both.
+
+        Raises:
+            ValueError: the two have different grids.
+        """
+        rgb, flow = self.rgb.grid(height, width), self.flow.grid(height, width)
+        if rgb != flow:
+            raise ValueError(f"RGB and flow are encoded on the grids {sorted({rgb, flow})}, expected one for both")
+        return rgb
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`, the picture's features first."""
-        picture, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
-        # Contiguous in the order that the convolutions want, which a part of the channels is not.
-        parts = (part.contiguous(memory_format=torch.channels_last) for part in (picture, flow))
-        return torch.cat([encoder(part) for encoder, part in zip((self.picture, self.flow), parts, strict=True)], 1)
+        """`N C H W -> N D h w`, the features of RGB first."""
+        rgb, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
+        # Channels last, as the convolutions are fastest; some of the channels of a tensor are not contiguous.
+        parts = (part.contiguous(memory_format=torch.channels_last) for part in (rgb, flow))
+        return torch.cat([encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1)

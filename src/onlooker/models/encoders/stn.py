@@ -1,21 +1,21 @@
-"""The spatial transformer encoder of Shan & Atanasov 2017: look through a window, then see 500 numbers."""
+"""The spatial transformer network of Shan & Atanasov 2017."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.encoders.wide_linear import WideLinear
+from onlooker.models.encoders.vector import VectorEncoder, WideLinear, init_xavier
 from onlooker.ops.spatial_transformer import spatial_transform
 
-_WINDOW = 32  # height and width of what the window shows
+_WINDOW = 32  # height and width of the sampled window
 
 
-class STN(nn.Module):
-    """A small network says where to look; convolutions see that part at 32×32 (Shan & Atanasov 2017; Jaderberg 2015).
+class STN(VectorEncoder):
+    """A localization network chooses an affine window, which is sampled at 32×32 and encoded (Jaderberg et al. 2015).
 
     Localization: max-pool 2, conv 5×5→20, max-pool 2, conv 5×5→20 (both "valid", without activation), fully connected
     50, ReLU, fully connected 6, which starts at the identity. On the window: conv 5×5→20, ReLU, conv 5×5→50, ReLU
-    (both "same", no pooling), fully connected 500, ReLU. Window and all are differentiable.
+    (both "same", no pooling), fully connected 500, ReLU.
 
     With `Linear(500, 10)` on top and 64×64 gray frames it has 25,741,976 parameters: localization 520 + 10,020 +
     100,050 + 306, convolutions 520 + 25,050, fully connected 25,600,500 + 5,010.
@@ -29,8 +29,8 @@ class STN(nn.Module):
 
     def __init__(self, in_channels: int = 1, size: int = 64) -> None:
         super().__init__()
-        left = (size // 2 - 4) // 2 - 4
-        if left < 1:
+        side = (size // 2 - 4) // 2 - 4
+        if side < 1:
             raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
         self.localization = nn.Sequential(
             nn.MaxPool2d(2),
@@ -38,33 +38,25 @@ class STN(nn.Module):
             nn.MaxPool2d(2),
             nn.Conv2d(20, 20, 5),
             nn.Flatten(),
-            nn.Linear(20 * left**2, 50),
+            nn.Linear(20 * side**2, 50),
             nn.ReLU(),
         )
         self.theta = nn.Linear(50, 6)
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
         self.fc = WideLinear(50 * _WINDOW**2, self.num_features)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        init_xavier(*self.modules())
         nn.init.zeros_(self.theta.weight)
         with torch.no_grad():
             self.theta.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """One vector a frame: `(1, 1)`."""
-        return 1, 1
-
     def windows(self, frames: Tensor) -> Tensor:
-        """Where it looks in each frame, as `spatial_transform` takes it: `N C H W -> N 2 3`."""
+        """The window of each frame, as `spatial_transform` takes it: `N C H W -> N 2 3`."""
         theta: Tensor = self.theta(self.localization(frames))
         return theta.view(-1, 2, 3)
 
     def transform(self, frames: Tensor) -> Tensor:
-        """What the convolutions see of each frame: `N C H W -> N C 32 32`."""
+        """The sampled windows: `N C H W -> N C 32 32`."""
         return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:

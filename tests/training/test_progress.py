@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from onlooker.training.quiet import quiet
+from onlooker.training.progress import quiet
 
 
 @pytest.mark.parametrize(("error", "told"), [(OSError(errno.ENOSPC, "full"), 0), (OSError(errno.EIO, "broken"), 1)])
