@@ -29,7 +29,7 @@ COMMANDS = (
     "predict",
     "localize",
     "compare",
-    "fuse",
+    "ensemble",
     "export",
     "watch",
     "models",

@@ -19,7 +19,7 @@ import onlooker.export
 from onlooker.config import DataConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.transforms import to_video
-from onlooker.ensemble import Fused
+from onlooker.ensemble import Ensemble
 from onlooker.export import export, export_run, verify
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
@@ -213,7 +213,7 @@ def test_a_model_that_sees_windows_is_refused(tmp_path: Path) -> None:
 
 
 def test_fused_models_are_refused(tmp_path: Path) -> None:
-    fused = Fused([recognizer("lstm"), recognizer("convnet")], [0.5, 0.5])
+    fused = Ensemble([recognizer("lstm"), recognizer("convnet")], [0.5, 0.5])
     with pytest.raises(ValueError, match="several models that answer together have no common step; export each"):
         export(fused, tmp_path / "export")  # type: ignore[arg-type]
     fused.save(tmp_path / "fused")

@@ -22,7 +22,7 @@ from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.drawing.clip import draw_clip
-from onlooker.ensemble import Fused
+from onlooker.ensemble import Ensemble
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load, resolve_normalization
@@ -274,7 +274,7 @@ def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams
 
 def test_the_flow_of_a_fused_model_is_that_of_the_member_that_sees_it(tmp_path: Path) -> None:
     right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
-    picture, both = Fused([sees("rgb"), sees("rgb")], (0.5, 0.5)), Fused([sees("rgb"), sees("flow")], (0.5, 0.5))
+    picture, both = Ensemble([sees("rgb"), sees("rgb")], (0.5, 0.5)), Ensemble([sees("rgb"), sees("flow")], (0.5, 0.5))
     prediction = picture.predict(right)
     plain, drawn = (
         np.stack(painted.all_frames(each.overlay(right, tmp_path / name, prediction))[0]).astype(int)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from onlooker.ensemble import Fused
+    from onlooker.ensemble import Ensemble
     from onlooker.models.classifier import Classifier
     from onlooker.models.clip_classifier import ClipClassifier
     from onlooker.models.registry import create_model, list_models
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
 # not wait for PyTorch.
 _PUBLIC = {
-    "onlooker.ensemble": ["Fused"],
+    "onlooker.ensemble": ["Ensemble"],
     "onlooker.models.classifier": ["Classifier"],
     "onlooker.models.clip_classifier": ["ClipClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
@@ -28,8 +28,24 @@ _PUBLIC = {
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "Box", "Classifier", "Clip", "ClipClassifier", "ClipError", "Evaluation", "Fused", "Prediction", "Recognizer",
-    "Segment", "Step", "TrainedRun", "Tube", "__version__", "create_model", "list_models", "load", "train",
+    "Box",
+    "Classifier",
+    "Clip",
+    "ClipClassifier",
+    "ClipError",
+    "Ensemble",
+    "Evaluation",
+    "Prediction",
+    "Recognizer",
+    "Segment",
+    "Step",
+    "TrainedRun",
+    "Tube",
+    "__version__",
+    "create_model",
+    "list_models",
+    "load",
+    "train",
 ]  # fmt: skip
 
 

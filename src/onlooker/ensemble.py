@@ -1,4 +1,4 @@
-"""Several trained models that answer together (late fusion)."""
+"""Several trained models combined by late fusion."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,21 +12,21 @@ from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, write_json
 from onlooker.localization import localize
-from onlooker.recognizer import FUSED_FILE, Recognizer, load
+from onlooker.recognizer import ENSEMBLE_FILE, Recognizer, load
 from onlooker.structures import Prediction
 
-__all__ = ["Fused", "fuse_scores", "is_fused"]
+__all__ = ["Ensemble", "average_scores", "is_ensemble"]
 
 
-class Fused:
-    """Several recognizers that answer together: their probabilities, weighed and added (late fusion).
+class Ensemble:
+    """The weighted average of the probabilities of several recognizers (late fusion).
 
-    The two-stream models are two of them, one that sees the picture and one that sees the flow (Simonyan & Zisserman
-    2014, Li et al. 2016); `experiments.fuse` chooses the weights on validation clips.
+    Two-stream models are ensembles of an RGB model and a flow model (Simonyan & Zisserman 2014, Li et al. 2016);
+    `runs.ensemble` chooses the weights on validation clips.
 
     Args:
-        members: that know the same classes and look at equally many frames.
-        weights: of each member, none negative, together 1.
+        members: recognizers with the same classes and number of frames.
+        weights: one per member, not negative, with sum 1.
 
     Raises:
         ValueError: members or weights that do not fit.
@@ -45,24 +45,25 @@ class Fused:
             ("windows", [member.data.windows for member in members]),
         ):
             if len(set(values)) > 1:
-                raise ValueError(f"members have other {name}: {' and '.join(map(str, values))}; fuse those that agree")
+                raise ValueError(
+                    f"members have other {name}: {' and '.join(map(str, values))}; combine runs that agree"
+                )
         self.members, self.weights, self.classes = tuple(members), tuple(weights), members[0].classes
 
     def predict(self, path: Path | str) -> Prediction:
-        """What happens in a clip; where it looked is what the heaviest member that looks somewhere says.
+        """Predict a clip. Attention and boxes are those of the attending member with the highest weight.
 
         Raises:
             ClipError: the clip cannot be read.
         """
         samples = [read_sample(Path(path), member.data) for member in self.members]
-        seen = [member.predict_sample(of, path) for member, of in zip(self.members, samples, strict=True)]
-        heaviest = sorted(range(len(seen)), key=lambda i: -self.weights[i])
-        looking = [i for i in heaviest if seen[i].attention is not None or seen[i].glimpses is not None]
-        shown = (looking or [0])[0]
-        frame_scores = fuse_scores([each.frame_scores for each in seen], self.weights)
-        scores = fuse_scores([each.scores for each in seen], self.weights)
-        fused = replace(seen[shown], frame_scores=frame_scores, scores=scores)
-        return localize(fused, samples[shown].frames, self.members[shown].localization)
+        predictions = [member.predict_sample(of, path) for member, of in zip(self.members, samples, strict=True)]
+        attending = [i for i, one in enumerate(predictions) if one.attention is not None or one.glimpses is not None]
+        shown = max(attending, key=lambda i: self.weights[i], default=0)
+        frame_scores = average_scores([each.frame_scores for each in predictions], self.weights)
+        scores = average_scores([each.scores for each in predictions], self.weights)
+        combined = replace(predictions[shown], frame_scores=frame_scores, scores=scores)
+        return localize(combined, samples[shown].frames, self.members[shown].localization)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out`, as `Recognizer.overlay`."""
@@ -71,33 +72,35 @@ class Fused:
         return write_drawn(path, out, seen, next((moved for moved in flows if moved is not None), None))
 
     def save(self, folder: Path | str) -> Path:
-        """Write `fused.json`, and every member into a folder of its own."""
+        """Write `ensemble.json` and one sub-folder per member."""
         folder = Path(folder)
         for number, member in enumerate(self.members):
             member.save(folder / f"member-{number}")
-        write_json(folder / FUSED_FILE, {"onlooker": onlooker.__version__, "weights": list(self.weights)})
+        write_json(folder / ENSEMBLE_FILE, {"onlooker": onlooker.__version__, "weights": list(self.weights)})
         return folder
 
     @classmethod
-    def load(cls, run: Path | str, device: str = "auto") -> "Fused":
-        """What `save` wrote, from JSON and safetensors alone.
+    def load(cls, run: Path | str, device: str = "auto") -> "Ensemble":
+        """Read what `save` wrote; only JSON and safetensors are read.
 
         Raises:
-            FileNotFoundError: nothing fused is there.
+            FileNotFoundError: no ensemble in the folder.
             ValueError: files that do not fit each other.
         """
         folder = Path(run)
-        if not is_fused(folder):
-            raise FileNotFoundError(f"{run}: no {FUSED_FILE}; expected a folder that `onlooker fuse` has written")
-        weights = read_json(folder / FUSED_FILE)["weights"]
+        if not is_ensemble(folder):
+            raise FileNotFoundError(
+                f"{run}: no {ENSEMBLE_FILE}; expected a folder that `onlooker ensemble` has written"
+            )
+        weights = read_json(folder / ENSEMBLE_FILE)["weights"]
         return cls([load(folder / f"member-{number}", device) for number in range(len(weights))], weights)
 
 
-def is_fused(run: Path) -> bool:
-    """Whether a folder holds fused models."""
-    return (run / FUSED_FILE).exists()
+def is_ensemble(run: Path) -> bool:
+    """Whether a folder holds an ensemble."""
+    return (run / ENSEMBLE_FILE).exists()
 
 
-def fuse_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
+def average_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
     """Arrays of probabilities, weighed and added."""
     return sum(np.float32(weight) * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[return-value]

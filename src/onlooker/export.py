@@ -26,7 +26,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
-from onlooker.ensemble import Fused, is_fused
+from onlooker.ensemble import Ensemble, is_ensemble
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker.onnx_step import (
@@ -81,7 +81,7 @@ def export(
         RuntimeError: the packages for exporting are not installed.
     """
     check_installed()
-    if isinstance(recognizer, Fused):
+    if isinstance(recognizer, Ensemble):
         raise ValueError("several models that answer together have no common step; export each of its members")
     if quantize and not calibration:
         raise ValueError("8 bits need clips to take the ranges of activations from; give calibration clips")
@@ -127,7 +127,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
         ValueError: as `export`; or several models, fused.
         ClipError: missing clips, or none that can be read and is new to the model.
     """
-    if is_fused(run):
+    if is_ensemble(run):
         raise ValueError(f"{run}: several models that answer together; export each of them, such as {run / 'member-0'}")
     recognizer = load(run, "cpu")
     found = find_clips(clips, classes=1) if clips else []

@@ -34,7 +34,7 @@ __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_n
 Floats = NDArray[np.float32]
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
-FUSED_FILE = "fused.json"  # of several models that answer together (`onlooker.ensemble`)
+ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
 _FILE = "recognizer.json"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
@@ -315,8 +315,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that do not match each other, or of another version.
     """
     folder = Path(run)
-    if (folder / FUSED_FILE).exists():
-        raise ValueError(f"{run}: several models, fused; load them by Fused.load")
+    if (folder / ENSEMBLE_FILE).exists():
+        raise ValueError(f"{run}: several models, fused; load them by Ensemble.load")
     if not (folder / _FILE).exists():
         folder = folder / "model"
     if not (folder / _FILE).exists():

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_features, to_video
-from onlooker.ensemble import Fused, fuse_scores
+from onlooker.ensemble import Ensemble, average_scores
 from onlooker.evaluation.metrics import measure
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
@@ -493,13 +493,13 @@ def test_late_fusion(tmp_path: Path) -> None:
     scores = [0.3 * right + 0.7 * probabilities(8, K, seed=1), 0.4 * right + 0.6 * probabilities(8, K, seed=2)]
     three = [*scores, probabilities(8, K, seed=3)]
     members = [recognizer(CASES[name]) for name in ("convalstm", "lstm")]
-    seen = Fused(members, (0.65, 0.35)).predict(picture_clip(tmp_path / "clip"))
+    seen = Ensemble(members, (0.65, 0.35)).predict(picture_clip(tmp_path / "clip"))
     check(
         "fusion",
         {
             "two": list(choose_weights(scores, targets)),
             "three": list(choose_weights(three, targets)),
-            "fused": fuse_scores(scores, choose_weights(scores, targets)),
+            "fused": average_scores(scores, choose_weights(scores, targets)),
             "predicted": plainly(seen),
         },
         rtol=1e-4,

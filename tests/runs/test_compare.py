@@ -17,7 +17,7 @@ import pytest
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
-from onlooker.ensemble import fuse_scores
+from onlooker.ensemble import average_scores
 from onlooker.recognizer import load
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
@@ -350,7 +350,7 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
         chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
         weights.append(choose_weights(chosen, targets))
         for clip in split.test:
-            scores = fuse_scores([member.predict(clip.path).scores for member in members], weights[-1])
+            scores = average_scores([member.predict(clip.path).scores for member in members], weights[-1])
             right += classes[scores.argmax()] == clip.label
     assert figures["accuracy"]["ensemble"] == figures["per_seed"]["ensemble"][0] == pytest.approx(right / 16)
     assert figures["spread"]["ensemble"] is None
@@ -403,7 +403,7 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     assert read == ["rgb", "flow", "both", "both"]
 
 
-def test_what_is_fused_is_fused_anew_where_a_member_is_another(
+def test_what_is_ensemble_is_ensemble_anew_where_a_member_is_another(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")

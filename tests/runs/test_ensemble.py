@@ -10,10 +10,10 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
-from onlooker.ensemble import Fused
+from onlooker.ensemble import Ensemble
 from onlooker.recognizer import load
 from onlooker.runs import ensemble as fuse_module
-from onlooker.runs.ensemble import choose_weights, fuse
+from onlooker.runs.ensemble import choose_weights, ensemble
 from onlooker.runs.features import make_features
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
@@ -56,10 +56,10 @@ def test_weights_are_those_of_the_lowest_log_loss() -> None:
 
 
 def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tmp_path: Path) -> None:
-    measured = fuse(runs, tmp_path / "both")
+    measured = ensemble(runs, tmp_path / "both")
     assert measured["videos"] == 4
     assert len(measured["alone"]) == 2
-    both = Fused.load(tmp_path / "both")
+    both = Ensemble.load(tmp_path / "both")
     clip = next(squares.glob("*/*.mp4"))
     seen, alone = both.predict(clip), [load(run).predict(clip) for run in runs]
     expected = sum(w * each.frame_scores for w, each in zip(measured["weights"], alone, strict=True))
@@ -69,27 +69,29 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
     assert predict_clips(tmp_path / "both", [clip], overlay=tmp_path / "seen.mp4", json=tmp_path / "seen.json") == []
     assert json.loads((tmp_path / "seen.json").read_text())["clips"][0]["label"] == seen.label
     with pytest.raises(FileExistsError, match="is there already; choose a new folder by --run"):
-        fuse(runs, tmp_path / "both")
-    with pytest.raises(ValueError, match=r"several models, fused; load them by Fused\.load"):
+        ensemble(runs, tmp_path / "both")
+    with pytest.raises(ValueError, match=r"several models, fused; load them by Ensemble\.load"):
         load(tmp_path / "both")
 
 
 def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -> None:
     one, other = (load(run) for run in runs)
     with pytest.raises(ValueError, match="1 members and 1 weights, expected a weight each for two or more"):
-        Fused([one], [1.0])
+        Ensemble([one], [1.0])
     with pytest.raises(ValueError, match=r"weights are 0.7, 0.7, expected none below 0 and a sum of 1"):
-        Fused([one, other], [0.7, 0.7])
+        Ensemble([one, other], [0.7, 0.7])
     data = DataConfig(frames=4, size=32)
     train_run(squares, tmp_path / "longer", ModelConfig("convnet"), data, TINY, quiet=True)
-    with pytest.raises(ValueError, match="members have other frames: 3 and 4; fuse those that agree"):
-        fuse([runs[0], tmp_path / "longer"], tmp_path / "both")
+    with pytest.raises(ValueError, match="members have other frames: 3 and 4; combine runs that agree"):
+        ensemble([runs[0], tmp_path / "longer"], tmp_path / "both")
     seeded = TrainConfig(epochs=1, batch=8, precision="32", seed=1)
     train_run(squares, tmp_path / "split", ModelConfig("convnet"), DataConfig(frames=3, size=32), seeded, quiet=True)
-    with pytest.raises(ValueError, match=r"trained on another split than .*rgb; fuse runs of one split"):
-        fuse([runs[0], tmp_path / "split"], tmp_path / "both")
-    with pytest.raises(FileNotFoundError, match=r"no fused\.json; expected a folder that `onlooker fuse` has written"):
-        Fused.load(runs[0])
+    with pytest.raises(ValueError, match=r"trained on another split than .*rgb; combine runs of one split"):
+        ensemble([runs[0], tmp_path / "split"], tmp_path / "both")
+    with pytest.raises(
+        FileNotFoundError, match=r"no fused\.json; expected a folder that `onlooker ensemble` has written"
+    ):
+        Ensemble.load(runs[0])
 
 
 def test_runs_on_stored_features_are_fused_without_decoding(
@@ -105,6 +107,6 @@ def test_runs_on_stored_features_are_fused_without_decoding(
         runs.append(tmp_path / streams)
         train_run(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
     monkeypatch.setattr(fuse_module, "read_clips", never)
-    measured = fuse(runs, tmp_path / "both")
+    measured = ensemble(runs, tmp_path / "both")
     alone = [json.loads((run / "evaluation.json").read_text())["accuracy"] for run in runs]
     assert measured["alone"] == alone

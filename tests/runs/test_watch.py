@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from onlooker.cli import app
 from onlooker.config import DataConfig
-from onlooker.ensemble import Fused
+from onlooker.ensemble import Ensemble
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
@@ -187,7 +187,7 @@ def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
 
 
 def test_fused_models_answer_whole_clips(run: Path, tmp_path: Path) -> None:
-    Fused([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
+    Ensemble([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
     assert "several models, fused, which answer whole clips; watch with one" in watch(tmp_path / "fused", "0").stderr
 
 

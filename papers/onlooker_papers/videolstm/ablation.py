@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
-from onlooker.ensemble import fuse_scores
+from onlooker.ensemble import average_scores
 from onlooker.evaluation.detection import peak_in_box, uniform_in_box
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
@@ -142,7 +142,7 @@ def ensemble(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mappin
             for spec, member in zip(MEMBERS, members, strict=True):
                 found.append(member.classify(samples.seen_as(modality_of(spec)).frames()).scores.numpy())
         weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
-        return {**_right(fuse_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
+        return {**_right(average_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
 
     return memo(run / f"{ENSEMBLE}-{clips}-seed{seed}.json", settings, compute)
 

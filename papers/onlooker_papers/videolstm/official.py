@@ -12,7 +12,7 @@ from onlooker.config import DataConfig, ModelConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.files import write_json
-from onlooker.runs.ensemble import fuse
+from onlooker.runs.ensemble import ensemble
 from onlooker.runs.features import make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
@@ -48,7 +48,7 @@ def reproduce(
     pretrained: bool = True,
     boxes: Path | None = None,
 ) -> Path:
-    """Encode the clips, train and fuse what is missing, and write `report.html`.
+    """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
         run: the folder of everything. The features of all splits are in `features`, the runs of this one in
@@ -208,7 +208,7 @@ class _Runs:
 
         def compute() -> dict[str, Any]:
             shutil.rmtree(run, ignore_errors=True)
-            return fuse([self.folder / member for member in members], run)
+            return ensemble([self.folder / member for member in members], run)
 
         return self._cell(run, {"members": of}, compute)
 

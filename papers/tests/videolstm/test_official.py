@@ -151,7 +151,7 @@ def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(
         (run / "split1" / f"{cut}.json").unlink()
     (run / "split1" / "lstm-rgb" / "config.json").unlink()
     computed: list[str] = []
-    train, fuse = official.train, official.fuse
+    train, ensemble = official.train, official.ensemble
 
     def noted(function: Any, place: int) -> Any:
         def call(*given: Any, **named: Any) -> Any:
@@ -162,7 +162,7 @@ def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(
 
     monkeypatch.setitem(BUDGETS, "tiny", TINY)
     monkeypatch.setattr(official, "train", noted(train, 1))
-    monkeypatch.setattr(official, "fuse", noted(fuse, 1))
+    monkeypatch.setattr(official, "ensemble", noted(ensemble, 1))
     # The fused runs name the stores that they learned from, which are still in their first place.
     official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True, boxes=tree / "boxes")
     assert computed == ["lstm-rgb", name]

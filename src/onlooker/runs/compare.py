@@ -20,7 +20,7 @@ from onlooker.evaluation.report import Page, percent
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, resolve_loss
 from onlooker.recognizer import resolve_normalization
-from onlooker.runs.ensemble import fuse
+from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.folder import RunRecord
 from onlooker.runs.memo import check_settings, fingerprint, memo, read_memo
@@ -114,7 +114,7 @@ class EnsembleCell:
         def combine() -> dict[str, Any]:
             temporary = run.with_name(f".{run.name}.part")
             shutil.rmtree(temporary, ignore_errors=True)
-            measured = fuse([out / member.name for member in self.members], temporary, quiet=True)
+            measured = ensemble([out / member.name for member in self.members], temporary, quiet=True)
             shutil.rmtree(run, ignore_errors=True)
             temporary.rename(run)
             return {**_kept(measured), "fingerprints": self._fingerprints(out)}

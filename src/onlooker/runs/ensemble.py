@@ -1,4 +1,4 @@
-"""Late fusion: several trained runs answer together, with weights that their validation clips choose."""
+"""Late fusion of trained runs, with weights chosen on validation clips."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, require_clips
-from onlooker.ensemble import Fused, fuse_scores
+from onlooker.ensemble import Ensemble, average_scores
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.files import read_json, write_json
 from onlooker.recognizer import Recognizer, load
@@ -18,16 +18,16 @@ from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.structures import Clip, ClipError, Evaluation
 
-__all__ = ["choose_weights", "fuse"]
+__all__ = ["choose_weights", "ensemble"]
 
 _STEPS = 20  # of a weight between 0 and 1
 
 
-def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
-    """Choose a weight for each of the runs, test them together, and write them to `out`.
+def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
+    """Choose the weights of an ensemble, evaluate it, and write it to `out`.
 
-    Every sum of weights in steps of a twentieth is tried on the validation clips; the one with the lowest log loss is
-    taken. The test clips have no say. `out` gets what `Fused.load` and `onlooker predict` read, and `evaluation.json`.
+    All weights in steps of a twentieth are tried on the validation clips; those with the lowest log loss are used. `out`
+    gets what `Ensemble.load` and `onlooker predict` read, and `evaluation.json`.
 
     Args:
         runs: two or more, trained on the same split of the same clips.
@@ -35,11 +35,11 @@ def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]
         quiet: no progress bars.
 
     Returns:
-        The figures of the test side (`accuracy.measure`), `weights`, and `alone`: each run's own test accuracy.
+        The test metrics (`metrics.measure`), `weights`, and `alone`: the test accuracy of each run.
 
     Raises:
-        FileExistsError: `out` is there already.
-        ValueError: the runs do not fit each other.
+        FileExistsError: `out` exists.
+        ValueError: runs of different splits or settings.
     """
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out}: is there already; choose a new folder by --run")
@@ -47,18 +47,20 @@ def fuse(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]
     folders = [read_json(run / "config.json")["clips"] for run in runs]
     for run, split, folder in zip(runs, splits, folders, strict=True):
         if (split, folder) != (splits[0], folders[0]):
-            raise ValueError(f"{run}: trained on another split than {runs[0]}; fuse runs of one split (equal --seed)")
+            raise ValueError(
+                f"{run}: trained on another split than {runs[0]}; combine runs of one split (equal --seed)"
+            )
     members = [load(run) for run in runs]
-    Fused(members, [1 / len(members)] * len(members))  # which tells whether they fit
+    Ensemble(members, [1 / len(members)] * len(members))  # which tells whether they fit
     split = Split.from_dict(splits[0], Path(folders[0]))
     require_clips((*split.validation, *split.test))
     weights = choose_weights(*_answers(runs, members, split.validation, quiet)[:2])
     scores, targets, names, frame_scores, skipped = _answers(runs, members, split.test, quiet)
-    together = [fuse_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]
+    together = [average_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]
     evaluation = Evaluation(
-        names, members[0].classes, targets, fuse_scores(scores, weights), tuple(together), tuple(skipped)
+        names, members[0].classes, targets, average_scores(scores, weights), tuple(together), tuple(skipped)
     )
-    Fused(members, weights).save(out)
+    Ensemble(members, weights).save(out)
     write_scores(out / "scores.csv", evaluation)
     alone = [float((each.argmax(1) == targets).mean()) for each in scores]
     measured = {**measure(evaluation), "weights": list(weights), "alone": alone, "runs": [str(run) for run in runs]}
@@ -76,7 +78,7 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
     rows = np.arange(len(targets))
 
     def badness(weights: tuple[float, ...]) -> tuple[float, float]:
-        right = fuse_scores(scores, weights)[rows, targets]
+        right = average_scores(scores, weights)[rows, targets]
         return round(float(-np.log(np.maximum(right, 1e-12)).mean()), 9), sum(weight**2 for weight in weights)
 
     steps = itertools.product(range(_STEPS + 1), repeat=len(scores) - 1)

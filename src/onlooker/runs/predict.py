@@ -16,7 +16,7 @@ from rich.text import Text
 
 from onlooker.drawing.plots import timeline as draw_timeline
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.ensemble import Fused, is_fused
+from onlooker.ensemble import Ensemble, is_ensemble
 from onlooker.files import write_bytes, write_json
 from onlooker.recognizer import load
 from onlooker.structures import ClipError, Prediction
@@ -50,7 +50,7 @@ def predict_clips(
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
         raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
     targets = _targets(clips, overlay) if overlay else [None] * len(clips)
-    recognizer, console = Fused.load(run) if is_fused(run) else load(run), Console()
+    recognizer, console = Ensemble.load(run) if is_ensemble(run) else load(run), Console()
     stderr = Console(stderr=True)
     predictions: list[Prediction] = []
     errors: list[ClipError] = []

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
-from onlooker.ensemble import is_fused
+from onlooker.ensemble import is_ensemble
 from onlooker.recognizer import load
 from onlooker.structures import ClipError, Step
 from onlooker.video.write import Recording
@@ -57,7 +57,7 @@ def watch_sources(
     Raises:
         ValueError: a run that cannot process streams, an invalid source, or a file as `out`.
     """
-    if is_fused(run):
+    if is_ensemble(run):
         raise ValueError(f"{run}: several models, fused, which answer whole clips; watch with one: {run / 'member-0'}")
     console, stderr, errors = Console(), Console(stderr=True), list[ClipError]()
 
