@@ -89,7 +89,7 @@ def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"trained on another split than .*rgb; combine runs of one split"):
         ensemble([runs[0], tmp_path / "split"], tmp_path / "both")
     with pytest.raises(
-        FileNotFoundError, match=r"no fused\.json; expected a folder that `onlooker ensemble` has written"
+        FileNotFoundError, match=r"no ensemble\.json; expected a folder that `onlooker ensemble` has written"
     ):
         Ensemble.load(runs[0])
 

@@ -26,8 +26,8 @@ _STEPS = 20  # of a weight between 0 and 1
 def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
     """Choose the weights of an ensemble, evaluate it, and write it to `out`.
 
-    All weights in steps of a twentieth are tried on the validation clips; those with the lowest log loss are used. `out`
-    gets what `Ensemble.load` and `onlooker predict` read, and `evaluation.json`.
+    All weights in steps of a twentieth are tried on the validation clips; those with the lowest log loss are used.
+    `out` gets what `Ensemble.load` and `onlooker predict` read, and `evaluation.json`.
 
     Args:
         runs: two or more, trained on the same split of the same clips.
