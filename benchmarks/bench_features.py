@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig
+from onlooker.data.array_cache import load_rows
 from onlooker.data.extract import extract
-from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
-from onlooker.runs.features import encoding, make_features
+from onlooker.runs.features import StoreSettings, encoding, make_features
 from onlooker.video.sampling import EquallySpaced, equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 
@@ -79,7 +80,7 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
 
 def encode_all(clip: Path, store: Path, encoder: str, data: DataConfig) -> float:
     """Every frame of a clip into a new store, in a process of its own: its peak in GB."""
-    make_features(clip, store, encoder, data, pretrained=False, every=True, seed=SEED, quiet=True)
+    make_features(clip, store, StoreSettings(encoder, data, pretrained=False, every=True, seed=SEED), quiet=True)
     return round(1.073741824 * largest_so_far(), 2)
 
 
@@ -118,7 +119,8 @@ def main() -> None:
 
 def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int) -> dict[str, Any]:
     paths = make_clips(folder / "clips" / "all", count)
-    make_features(folder / "clips", folder / "store", encoder, data, pretrained=False, seed=SEED, quiet=True)
+    settings = StoreSettings(encoder, data, pretrained=False, seed=SEED)
+    make_features(folder / "clips", folder / "store", settings, quiet=True)
     store = FeatureStore.open(folder / "store")
     files = [(store.file(path),) for path in paths]
     precision, frames = store.origin.precision, count * data.frames
@@ -138,7 +140,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def second_epoch() -> None:
         for file in files:
-            torch.from_numpy(load_maps(file, EquallySpaced(data.frames))).float()
+            torch.from_numpy(load_rows(file, EquallySpaced(data.frames))).float()
 
     seconds = harness.interleaved(
         {

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.feature_store import FeatureStore, Origin, load_maps
+from onlooker.data.feature_store import FeatureStore, Origin
 from onlooker.data.transforms import to_features
 from onlooker.drawing.plots import Panel, measured, to_png
 from onlooker.files import write_bytes
@@ -108,7 +108,7 @@ def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) ->
     training, store = Training(name, GRID, half), FeatureStore.open(folder)
     files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
     clips = [Clip(file, str(number % CLASSES)) for number, (file,) in enumerate(files)]
-    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], load_maps, EquallySpaced(T))
+    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], EquallySpaced(T))
     training.step(*next(iter(DataLoader(data, EPOCH_BATCH)))[:2])  # the first step takes longer than any other
     for (file,) in files:
         forget(file)
@@ -139,10 +139,9 @@ def make_store(folder: Path, name: str, count: int) -> Path:
     store = FeatureStore.make(folder, Origin("vgg16", False, "", "bf16", data), lambda: b"")
     (maps,) = made_maps(name, 1, T, GRID).numpy()
     for number in range(count):
-        claim = store.claim(store.folder / "maps" / f"{number}.npy")
+        claim = store.cache.claim(store.folder / "maps" / f"{number}.npy")
         assert claim is not None
-        claim.append(np.roll(maps, number, axis=0))
-        claim.commit()
+        claim.write([np.roll(maps, number, axis=0)])
     return folder
 
 

@@ -64,21 +64,21 @@ def explain_write_errors(
         raise
     except Exception as error:
         place = f" in {folder}" if whose else ""
-        action = remedy if isinstance(remedy, str) else remedy()
+        kind: type[OSError]
         if is_disk_full(error):
             size, free = needed(), disk_usage(_existing(folder)).free
             asked = f"{format_bytes(size)} needed, " if size else ""
             missing = f", {format_bytes(size - free)} missing" if size > free else ""
-            found = f"no space left for {what}{place}: {asked}{format_bytes(free)} free{missing}"
-            raise DiskFullError(f"{whose or folder}: {found}; {action}") from error
-        if isinstance(error, OSError) and error.errno in _REFUSED:
-            found = f"{what} cannot be written{place} ({error.strerror})"
-            raise NotWritableError(f"{whose or folder}: {found}; {action}") from error
-        raise
+            kind, reason = DiskFullError, f"no space left for {what}{place}: {asked}{format_bytes(free)} free{missing}"
+        elif isinstance(error, OSError) and error.errno in _REFUSED:
+            kind, reason = NotWritableError, f"{what} cannot be written{place} ({error.strerror})"
+        else:
+            raise
+        raise kind(f"{whose or folder}: {reason}; {remedy if isinstance(remedy, str) else remedy()}") from error
 
 
 def check_writable(folder: Path, remedy: str = "choose another folder, or allow writing to it") -> None:
-    """Make a folder if it does not exist, and write a file of no length to it, before work that would be lost.
+    """Make a folder if it does not exist, and write an empty file to it, before work that would be lost.
 
     Raises:
         NotWritableError: the folder cannot be made, or nothing can be written to it.
@@ -88,7 +88,7 @@ def check_writable(folder: Path, remedy: str = "choose another folder, or allow 
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (FileExistsError, NotADirectoryError) as error:
-        file = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        file = _existing(folder)
         raise NotWritableError(f"{folder}: {file} is a file, expected a folder; {remedy}") from error
     except OSError as error:
         raise NotWritableError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
@@ -104,7 +104,7 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
             so that two writers do not use the same file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = part or partial_name(target)
+    part = part or target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             yield file
@@ -113,11 +113,6 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
         # Where writing was refused, so is removing, and the first error is the one to report.
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def partial_name(target: Path) -> Path:
-    """The name of a file while this process writes it."""
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
 def format_bytes(size: int) -> str:
@@ -143,17 +138,17 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON to a temporary file in the same folder and rename it: a reader never finds half of it.
+    """Write a JSON file; see `write_bytes`."""
+    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a temporary file in the same folder and rename it.
 
     Raises:
         DiskFullError: the disk is full.
         NotWritableError: the folder is read-only, or belongs to another user.
     """
-    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """The same as `write_json` for any content."""
     explained = explain_write_errors("this file", path.parent, needed=lambda: len(content), whose=path)
     with explained, atomic_file(path) as file:
         file.write(content)

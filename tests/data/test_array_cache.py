@@ -82,14 +82,16 @@ def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay
     file = cache.file({"a": 1})
     writer = cache.claim(file)
     assert writer is not None
-    writer.append(np.ones((2, 3, 3, 5), np.float16))
-    (cache.folder / ".b.npy.17.part").write_bytes(b"half" * 1000)
-    (cache.folder / ".b.npy.lock").touch()
-    assert cache.claim(file) is None
-    cache.clean()
-    assert names(cache) == sorted([f".{file.name}.lock", f".{file.name}.{os.getpid()}.part"])
-    with writer:
-        writer.publish()
+
+    def parts() -> Iterator[NDArray[Any]]:
+        yield np.ones((2, 3, 3, 5), np.float16)
+        (cache.folder / ".b.npy.17.part").write_bytes(b"half" * 1000)
+        (cache.folder / ".b.npy.lock").touch()
+        assert cache.claim(file) is None
+        cache.clean()
+        assert names(cache) == sorted([f".{file.name}.lock", f".{file.name}.{os.getpid()}.part"])
+
+    writer.write(parts())
     assert np.load(file).shape == (2, 3, 3, 5)
     assert cache.claim(file) is None  # it is whole
     assert names(cache) == [file.name]
@@ -218,7 +220,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
     cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(self: ArrayWriter, rows: Any) -> None:
+    def refused(self: ArrayWriter, *rows: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(ArrayWriter, "append", refused)

@@ -269,7 +269,7 @@ def test_training_decodes_with_worker_processes_where_that_is_faster(
 
     def counted(dataset: Any, num_workers: int, **options: Any) -> Any:
         started.append(num_workers)
-        return [dataset[i] for i in range(len(dataset))]
+        return [options["collate_fn"](dataset[i]) for i in range(len(dataset))]
 
     monkeypatch.setattr(clips_module, "DataLoader", counted)
     monkeypatch.setattr(clips_module, "_SECONDS_ALONE", alone)

@@ -17,9 +17,9 @@ import pytest
 from pooling_store import DATA, files_of, made_store, make_folders, pool, pooled
 from torch import Tensor
 
-from onlooker.data.array_cache import ArrayWriter
+from onlooker.data.array_cache import ArrayWriter, load_rows
 from onlooker.data.extract import extract, samples
-from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError
 from onlooker.structures import ClipError
@@ -37,7 +37,7 @@ def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Pat
     for path, file in zip(paths, made.files, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
         assert file is not None
-        found = load_maps((file,), EquallySpaced(4))
+        found = load_rows((file,), EquallySpaced(4))
         assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
         np.testing.assert_array_equal(store.maps(path), found)
@@ -61,7 +61,7 @@ def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make,
     assert len(np.load(file)) == 3
     expected = pooled(resize(read(path, 10).pixels, 16, 3))
     np.testing.assert_allclose(
-        load_maps((file,), EquallySpaced(10)).astype(np.float32),
+        load_rows((file,), EquallySpaced(10)).astype(np.float32),
         expected.astype(np.float32),
         atol=1e-3,
     )
@@ -75,7 +75,7 @@ def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Pat
     for count in (1, 7, 23, 30):
         expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
         np.testing.assert_allclose(
-            load_maps((file,), EquallySpaced(count)).astype(np.float32),
+            load_rows((file,), EquallySpaced(count)).astype(np.float32),
             expected,
             atol=1e-3,
         )
@@ -162,7 +162,7 @@ def test_a_full_disk_names_the_clip_and_loses_nothing(
 def test_another_error_of_the_disk_names_the_clip(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: ArrayWriter, maps: Any) -> None:
+    def broken(self: ArrayWriter, *maps: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(ArrayWriter, "append", broken)

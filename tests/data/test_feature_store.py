@@ -11,9 +11,8 @@ import pytest
 from pooling_store import DATA, ORIGIN, made_store, make_folders, pool
 
 from onlooker.data.extract import extract
-from onlooker.data.feature_store import FeatureStore, load_maps
+from onlooker.data.feature_store import FeatureStore
 from onlooker.data.fingerprint import fingerprint
-from onlooker.video.sampling import EquallySpaced
 
 Make = Callable[..., Path]
 
@@ -96,7 +95,7 @@ def test_a_damaged_file_of_a_store_is_named(make_clip: Make, tmp_path: Path) -> 
     assert file is not None
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"damaged .*; run `onlooker features` again with the same arguments"):
-        load_maps((file,), EquallySpaced(4))
+        store.maps(path)
     assert extract(store, [path], pool).new == 1  # it is computed again
     assert extract(store, [path], pool).there == 1
     file.unlink()

@@ -30,6 +30,7 @@ from onlooker.data.split import Split, few_of_each, fold_clips, leave_one_out, m
 from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.structures import Clip
+from onlooker.video.sampling import TemporalCrops
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.videolstm.moving_target import MovingTarget
 
@@ -332,7 +333,7 @@ def windows_of(folder: Path) -> ClipCrops:
         np.save(file, np.arange(frames, dtype=np.uint8)[:, None, None, None])  # a frame is its number
         files.append((file,))
     of = [Clip(folder / f"{i}.mp4", "ab"[i % 2]) for i in range(4)]
-    return ClipCrops(of, files, ("a", "b"), 8, 3)
+    return ClipCrops(of, files, ("a", "b"), TemporalCrops(8, 3))
 
 
 def numbers(of: ClipCrops) -> list[list[int]]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipFrames, cached_sample, load_frames, prepare
+from onlooker.data.array_cache import ArrayCache, load_rows
+from onlooker.data.clips import ClipFrames, cached_sample, prepare
 from onlooker.data.samples import read_sample
 from onlooker.structures import Clip
 from onlooker.video.flow import (
@@ -154,7 +154,7 @@ def test_clips_as_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp
         "items": items(samples),
         "only": items(samples.only([clips[2], clips[0]])),
         "targets": samples.targets,
-        "some": load_frames(samples.files[1], FixedIndices(np.array([len(np.load(samples.files[1][0])) - 1, 0, 1]))),
+        "some": load_rows(samples.files[1], FixedIndices(np.array([len(np.load(samples.files[1][0])) - 1, 0, 1]))),
         "errors": len(errors),
     }
     if name == "windows":

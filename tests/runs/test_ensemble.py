@@ -14,7 +14,7 @@ from onlooker.ensemble import Ensemble
 from onlooker.recognizer import load
 from onlooker.runs import ensemble as fuse_module
 from onlooker.runs.ensemble import choose_weights, ensemble
-from onlooker.runs.features import make_features
+from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
 
@@ -103,7 +103,8 @@ def test_runs_on_stored_features_are_fused_without_decoding(
     runs = []
     for streams in ("rgb", "flow"):
         store, data = tmp_path / f"store-{streams}", DataConfig(frames=3, size=16, modality=streams)
-        make_features([clip.path for clip in find_clips(squares)], store, "conv4", data, pretrained=False, quiet=True)
+        settings = StoreSettings("conv4", data, pretrained=False)
+        make_features([clip.path for clip in find_clips(squares)], store, settings, quiet=True)
         runs.append(tmp_path / streams)
         train_run(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
     monkeypatch.setattr(fuse_module, "read_clips", never)

@@ -26,6 +26,7 @@ from onlooker.runs import evaluate as evaluate_module
 from onlooker.runs import train as clips_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import (
+    StoreSettings,
     make_features,
     open_stores,
     stored_clips,
@@ -40,9 +41,9 @@ DATA = DataConfig(frames=4, size=16, channels=1)
 MODEL, TINY = ModelConfig("convalstm", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
 
 
-def make(clips: Path, store: Path, **changes: Any) -> Any:
-    settings = {"encoder": "conv4", "data": DATA, "pretrained": False, "precision": "32", "quiet": True}
-    return make_features(clips, store, **{**settings, **changes})
+def make(clips: Path, store: Path, shard: str = "1/1", **changes: Any) -> Any:
+    settings = replace(StoreSettings("conv4", DATA, pretrained=False, precision="32"), **changes)
+    return make_features(clips, store, settings, shard, quiet=True)
 
 
 @pytest.fixture(scope="module")

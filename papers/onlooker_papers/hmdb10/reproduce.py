@@ -23,7 +23,7 @@ from onlooker.evaluation.metrics import measure
 from onlooker.files import read_json, write_json
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.features import make_store, open_stores, stored_clips
+from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips
 from onlooker.runs.folder import read_curves
 from onlooker.runs.memo import check_settings, memo
 from onlooker.runs.train import train_run
@@ -203,7 +203,7 @@ def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: boo
     if finished:
         return
     try:
-        make_store(features, budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed)
+        make_store(features, StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed))
     except RuntimeError as error:
         if not budget.pretrained:
             raise

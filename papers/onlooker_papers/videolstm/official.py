@@ -13,7 +13,7 @@ from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.files import write_json
 from onlooker.runs.ensemble import ensemble
-from onlooker.runs.features import make_features
+from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
@@ -128,16 +128,10 @@ def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[Cl
     paths = [clip.path for clip in clips.clips]
     failed: dict[Path, ClipError] = {}
     for streams in STREAMS:
-        made = make_features(
-            paths,
-            folder / streams,
-            budget.encoder,
-            budget.features(streams),
-            budget.pretrained,
-            every=True,
-            seed=budget.training.seed,
-            quiet=quiet,
+        settings = StoreSettings(
+            budget.encoder, budget.features(streams), budget.pretrained, every=True, seed=budget.training.seed
         )
+        made = make_features(paths, folder / streams, settings, quiet=quiet)
         failed = {error.path: error for error in made.failed} | failed
     return tuple(failed.values())
 

@@ -12,7 +12,7 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.recognizer import load
-from onlooker.runs.features import make_features
+from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import train_run
 from onlooker_papers.videolstm.init_from import init_from
@@ -106,7 +106,7 @@ def test_motion_starts_from_runs_on_stored_features(squares: Path, runs: dict[st
     stores, made = {name: tmp_path / f"store-{name}" for name in runs}, {name: tmp_path / name for name in runs}
     for modality, model in MODELS.items():
         data = replace(DATA, modality=modality)  # type: ignore[arg-type] # one of the three
-        make_features(squares, stores[modality], "conv4", data, pretrained=False, quiet=True)
+        make_features(squares, stores[modality], StoreSettings("conv4", data, pretrained=False), quiet=True)
         train_run(squares, made[modality], model, data, BRIEF, quiet=True, features=[stores[modality]])
     given: dict[str, Any] = {"quiet": True, "features": [*stores.values()]}
     start = init_from([*made.values()], squares, given["features"])

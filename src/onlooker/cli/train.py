@@ -126,13 +126,14 @@ def features(
     without. With --set, the clips of all official splits are encoded.
     """
     from onlooker.data.sets import every_clip
-    from onlooker.runs.features import NO_AUGMENTATION, make_features
+    from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features
 
     refuse_unused(context, {*NO_AUGMENTATION, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
     refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published)
-        made = make_features(paths, store, encoder, data, pretrained, every, precision, seed, shard)
+        settings = StoreSettings(encoder, data, pretrained, every, precision, seed)
+        made = make_features(paths, store, settings, shard)
     warn([*left_out, *made.failed])
     typer.echo(f"features: {made.new} new, {made.there} existed, {len(made.failed)} failed; store: {store}")
 

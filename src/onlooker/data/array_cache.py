@@ -5,23 +5,23 @@ its process, keeps two processes from computing the same entry.
 """
 
 import hashlib
-import io
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from onlooker.files import NotWritableError, explain_write_errors, partial_name, read_json, write_json
+from onlooker.files import NotWritableError, atomic_file, explain_write_errors, read_json, write_json
+from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
-Make = Callable[[], Iterable[NDArray[np.generic]]]  # the rows of an array, `N …`, part by part
+Parts = Iterable[NDArray[np.generic]]  # the rows of an array, `N …`, part by part
 
 VERSION = 3  # part of every key: increase it when reading, resizing or the layout of entries changes
 DEFAULT_LIMIT = "20GB"
@@ -72,6 +72,17 @@ def is_whole(file: Path) -> bool:
     return True
 
 
+def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
+    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated along the last axis.
+
+    Raises:
+        OSError, ValueError, EOFError: a file is gone or damaged.
+    """
+    stored = [np.load(file, mmap_mode="r") for file in files]
+    chosen = sampling.indices(len(stored[0]))
+    return np.concatenate([rows[chosen] for rows in stored], -1)
+
+
 class ArrayCache:
     """A folder of arrays, each computed once, by the process that needs it first.
 
@@ -92,7 +103,6 @@ class ArrayCache:
 
         Raises:
             ValueError: the limit is not a size.
-            NotWritableError: the user has no home folder.
         """
         folder = folder or default_cache()
         stored = folder / _LIMIT_FILE
@@ -121,7 +131,7 @@ class ArrayCache:
     def get(
         self,
         key: Key,
-        make: Make,
+        make: Callable[[], Parts],
         what: str = "an array",
         whose: Path | None = None,
         rows: Callable[[], int] = lambda: 0,
@@ -131,8 +141,7 @@ class ArrayCache:
         Args:
             key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
-            what: the array, for error messages.
-            whose: the clip that it belongs to, for error messages.
+            what, whose: the array and the clip that it belongs to, for error messages.
             rows: the expected number of rows, for error messages; 0: unknown.
 
         Raises:
@@ -147,15 +156,12 @@ class ArrayCache:
         writer: ArrayWriter | None = None
 
         def needed() -> int:
-            return writer.row_bytes * max(rows(), writer.rows) if writer else 0
+            return writer.size(rows()) if writer else 0
 
         with explain_write_errors(what, self.folder, _REMEDY, needed, whose):
             if writer := self.claim(file, wait=True):
-                with writer:
-                    for part in make():
-                        writer.append(part)
-                    writer.publish()
-                self._added += writer.rows * writer.row_bytes
+                writer.write(make())
+                self._added += writer.size()
         if self.limit is not None and self._added > self.limit * _CHECKED:
             self.prune()
         return file
@@ -225,7 +231,7 @@ class ArrayCache:
 
 
 class ArrayWriter:
-    """An entry while it is written. Closing it releases the lock, and removes the file if it was not published.
+    """The exclusive right to write an entry, until it is closed.
 
     Args:
         file: the entry.
@@ -234,71 +240,58 @@ class ArrayWriter:
 
     def __init__(self, file: Path, lock: FileLock) -> None:
         self.file, self._lock = file, lock
-        self._part = partial_name(file)
-        self._output: io.BufferedWriter | None = None
         self._row: NDArray[np.generic] = np.empty(0, np.uint8)  # the type and shape of each row
         self.rows = 0
 
-    def __enter__(self) -> Self:
-        return self
+    def size(self, expected: int = 0) -> int:
+        """Bytes of the rows that are written, or of `expected` rows if they are more; 0 before the first is written."""
+        return self._row.nbytes * max(expected, self.rows)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of one row; 0 before the first is written."""
-        return self._row.nbytes
-
-    def append(self, rows: NDArray[np.generic]) -> None:
-        """Write the next rows, `N …`, of the shape and type of the first.
+    def write(self, parts: Parts) -> None:
+        """Write the whole entry and close: a reader finds all of it or nothing.
 
         Raises:
-            OSError: the disk is full.
-        """
-        if self._output is None:
-            self._row = np.empty_like(rows[0])
-            self._output = self._part.open("wb")
-            self._output.write(self._header())
-        self._output.write(np.ascontiguousarray(rows, self._row.dtype).data)
-        self.rows += len(rows)
-
-    def publish(self) -> None:
-        """Write the number of rows, flush to the disk and rename: a reader finds the whole file or none.
-
-        Raises:
-            OSError: the disk is full.
+            OSError: the disk is full, or refuses.
             ValueError: no row was written.
         """
-        if self._output is None:
+        try:
+            with atomic_file(self.file) as output:
+                for rows in parts:
+                    self.append(output, rows)
+                self.publish(output)
+        finally:
+            self.close()
+
+    def append(self, output: BinaryIO, rows: NDArray[np.generic]) -> None:
+        """Write the next rows, `N …`, of the shape and type of the first."""
+        if not self.rows:
+            self._row = np.empty_like(rows[0])
+            self._write_header(output)
+        output.write(np.ascontiguousarray(rows, self._row.dtype).data)
+        self.rows += len(rows)
+
+    def publish(self, output: BinaryIO) -> None:
+        """Write the number of rows, and flush to the disk."""
+        if not self.rows:
             raise ValueError(f"{self.file}: an array without rows, expected at least one")
-        self._output.seek(0)
-        self._output.write(self._header())
-        self._output.flush()
-        os.fsync(self._output.fileno())
-        self._output.close()
-        os.replace(self._part, self.file)
+        output.seek(0)
+        self._write_header(output)
+        output.flush()
+        os.fsync(output.fileno())
 
     def close(self) -> None:
-        """Remove what was written if it was not published, and release the lock."""
-        if not self._lock.is_locked:
-            return
-        if self._output is not None:
-            with suppress(OSError):  # the disk may be full, and the rest of the buffer is not needed
-                self._output.close()
-        # While the lock is held: afterwards the files may belong to another process. A process that waits for this
-        # lock notices that the lock file is gone, and makes a new one.
-        for own in (self._part, _lock_file(self.file)):
+        """Release the lock."""
+        if self._lock.is_locked:
+            # While the lock is held: afterwards its file may belong to another process. A process that waits for this
+            # lock notices that the file is gone, and makes a new one.
             with suppress(OSError):
-                own.unlink(missing_ok=True)
-        self._lock.release()
+                _lock_file(self.file).unlink(missing_ok=True)
+            self._lock.release()
 
-    def _header(self) -> bytes:
+    def _write_header(self, output: BinaryIO) -> None:
         # NumPy reserves space for any number of rows, so the header can be written again with the final number.
-        header, descr = io.BytesIO(), np.lib.format.dtype_to_descr(self._row.dtype)
-        values = {"descr": descr, "fortran_order": False, "shape": (self.rows, *self._row.shape)}
-        np.lib.format.write_array_header_1_0(header, values)
-        return header.getvalue()
+        descr, shape = np.lib.format.dtype_to_descr(self._row.dtype), (self.rows, *self._row.shape)
+        np.lib.format.write_array_header_1_0(output, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def _lock_file(entry: Path) -> Path:

@@ -12,17 +12,17 @@ from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.array_cache import ELSEWHERE, ArrayCache
+from onlooker.data.array_cache import ELSEWHERE, ArrayCache, load_rows
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
@@ -33,7 +33,6 @@ __all__ = ["ClipCrops", "ClipFrames"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
-Load = Callable[[Files, Sampling], NDArray[np.generic]]
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 # Starting worker processes takes about this long: fewer clips are decoded here sooner.
@@ -90,22 +89,14 @@ def _settings(config: DataConfig) -> dict[str, Any]:
     return {"frames": "every" if config.windows else config.frames, **{name: getattr(config, name) for name in names}}
 
 
-def load_frames(files: Files, sampling: Sampling) -> NDArray[np.generic]:
-    """Chosen frames of those in the files of a clip, `T H W C` uint8; the channels of flow follow those of frames."""
-    stored = [np.load(file, mmap_mode="r") for file in files]
-    chosen = sampling.indices(len(stored[0]))
-    return np.concatenate([part[chosen] for part in stored], -1)
-
-
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16 instead of frames.
 
     Args:
         clips: the clips that `files` belong to.
-        files: of each clip, as `cached_sample` returns them.
+        files: of each clip, as `cached_sample` returns them, or its features.
         classes: the `K` class names; a target is a position in it.
-        load: reads chosen frames from the files of a clip.
-        sampling: which of the stored frames; None: all.
+        sampling: which of the stored frames.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None: that is an error.
     """
 
@@ -114,12 +105,10 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         clips: Sequence[Clip],
         files: Sequence[Files],
         classes: Sequence[str],
-        load: Load = load_frames,
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes, self.load, self.make = tuple(classes), load, make
-        self.sampling = sampling or AllFrames()
+        self.classes, self.sampling, self.make = tuple(classes), sampling or AllFrames(), make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
@@ -149,11 +138,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     def _loaded(self, index: int, sampling: Sampling) -> Tensor:
         path, files = self.clips[index].path, self.files[index]
         try:
-            return torch.from_numpy(self.load(files, sampling))
+            return torch.from_numpy(load_rows(files, sampling))
         except (OSError, ValueError, EOFError) as error:  # the files were whole when the clips were read
             if self.make is None:
                 raise ClipError(path, f"what is stored of it is damaged or gone ({error})", _REPEAT) from error
-        return torch.from_numpy(self.load(self.make(path), sampling))
+        return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
 @dataclass(frozen=True)
@@ -177,26 +166,12 @@ class SingleCrop:
 class ClipCrops(ClipFrames):
     """Clips as temporal crops of consecutive frames (VideoLSTM): the central one, or a random one in each epoch.
 
-    Args:
-        clips, files, classes, load, make: as for `ClipFrames`; the files hold every frame of a clip.
-        length: frames in a crop (T).
-        count: crops of each clip at test (W).
+    The arguments are those of `ClipFrames`; the files hold every frame of a clip, and `sampling` is that of a test.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        files: Sequence[Files],
-        classes: Sequence[str],
-        length: int,
-        count: int,
-        load: Load = load_frames,
-        make: Callable[[Path], Files] | None = None,
-    ) -> None:
-        super().__init__(clips, files, classes, load, SingleCrop(length), make)
-        self.crops = TemporalCrops(length, count)
-        self._seed: int | None = None
-        self._epoch = 0
+    sampling: TemporalCrops
+    _seed: int | None = None
+    _epoch = 0
 
     def random(self, seed: int) -> Self:
         """The same clips with random temporal crops, a function of `seed`, epoch and clip."""
@@ -210,13 +185,13 @@ class ClipCrops(ClipFrames):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         seed = None if self._seed is None else (self._seed, self._epoch, index)
-        return self._loaded(index, SingleCrop(self.crops.length, seed)), self.targets[index], index
+        return self._loaded(index, SingleCrop(self.sampling.length, seed)), self.targets[index], index
 
     def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
         """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them, `W T`."""
-        frames = self._loaded(index, self.crops)
+        frames = self._loaded(index, self.sampling)
         total = len(np.load(self.files[index][0], mmap_mode="r"))
-        return frames, self.crops.positions(total)
+        return frames, self.sampling.positions(total)
 
 
 def prepare(
@@ -250,22 +225,34 @@ def prepare(
     check_writable(arrays.folder, ELSEWHERE)
     arrays.clean()
     arrays.prune()
-    n = len(clips)
-    results = list(progress(_decode(_Decoding([clip.path for clip in clips], config, arrays), processes), n))
-    read = [(clip, result) for clip, result in zip(clips, results, strict=True) if not isinstance(result, ClipError)]
-    errors = tuple(result for result in results if isinstance(result, ClipError))
-    require_readable([clip.path for clip in clips], errors)
-    if removed := sum(not all(file.exists() for file in files) for _, files in read):
+    paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
+    results = list(progress(_decode(paths, partial(_attempt, make), processes), len(paths)))
+    samples, errors = readable_samples(clips, results, classes, config, make)
+    require_readable(paths, errors)
+    if removed := sum(not all(file.exists() for file in files) for files in samples.files):
         warnings.warn(
-            f"{arrays.folder}: {removed} of {n} clips do not fit into the cache's limit of "
+            f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
             f"{format_bytes(arrays.limit or 0)}, and are decoded each time they are used; raise ONLOOKER_CACHE_LIMIT",
             stacklevel=2,
         )
-    samples = [clip for clip, _ in read], [files for _, files in read], classes
-    make = partial(cached_sample, config=config, cache=arrays)
+    return samples, errors
+
+
+def readable_samples(
+    clips: Sequence[Clip],
+    results: Sequence[Files | ClipError],
+    classes: Sequence[str],
+    config: DataConfig,
+    make: Callable[[Path], Files] | None = None,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """The samples of the clips that have files, as equally spaced frames or temporal crops, and the other errors."""
+    read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
+    errors = tuple(result for result in results if isinstance(result, ClipError))
+    sampling: Sampling = EquallySpaced(config.frames)
     if config.windows:
-        return ClipCrops(*samples, config.frames, config.windows, make=make), errors
-    return ClipFrames(*samples, make=make), errors
+        sampling = TemporalCrops(config.frames, config.windows)
+    kind = ClipCrops if config.windows else ClipFrames
+    return kind([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), errors
 
 
 def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:
@@ -276,41 +263,34 @@ def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None
         raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
-class _Decoding(Dataset["Files | ClipError | OSError"]):
-    """Clips that are decoded into the cache when they are taken, in whichever process that is."""
-
-    def __init__(self, paths: Sequence[Path], config: DataConfig, cache: ArrayCache) -> None:
-        self.paths, self.config, self.cache = paths, config, cache
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Files | ClipError | OSError:
-        try:
-            return cached_sample(self.paths[index], self.config, self.cache)
-        except (ClipError, OSError) as error:  # a value, because a worker would lose its type
-            return error
+def _attempt(make: Callable[[Path], Files], path: Path) -> Files | ClipError | OSError:
+    try:
+        return make(path)
+    except (ClipError, OSError) as error:  # a value, because a worker process would lose its type
+        return error
 
 
-def _decode(clips: _Decoding, processes: int | None) -> Iterator[Files | ClipError]:
+def _decode(
+    paths: list[Path], decode: Callable[[Any], Files | ClipError | OSError], processes: int | None
+) -> Iterator[Files | ClipError]:
     """The results of all clips in their order; here at first, and by worker processes if that takes long."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process that is a worker itself has been given one core.
     workers = processes or (1 if parent_process() else cores)
     done, spent = 0, 0.0 if processes is None else _SECONDS_ALONE
-    while done < len(clips) and (workers == 1 or spent < _SECONDS_ALONE):
+    while done < len(paths) and (workers == 1 or spent < _SECONDS_ALONE):
         started = time.monotonic()
-        result = clips[done]
+        result = decode(paths[done])
         taken = time.monotonic() - started
         done, spent = done + 1, spent + (taken if taken > _DECODED else 0)
         yield _checked(result)
-    if done == len(clips):
+    if done == len(paths):
         return
     loader = DataLoader(
-        Subset(clips, range(done, len(clips))),
+        cast(Dataset[Path], paths[done:]),
         batch_size=None,
-        num_workers=min(workers, len(clips) - done),
-        collate_fn=_unchanged,
+        num_workers=min(workers, len(paths) - done),
+        collate_fn=decode,
         worker_init_fn=_use_one_thread,
         multiprocessing_context="spawn",  # a forked child would inherit the locks of PyTorch's and FFmpeg's threads
         generator=torch.Generator(),  # the global one, which training uses, stays as it is
@@ -323,10 +303,6 @@ def _decode(clips: _Decoding, processes: int | None) -> Iterator[Files | ClipErr
 def _checked(result: Files | ClipError | OSError) -> Files | ClipError:
     if isinstance(result, OSError):
         raise result
-    return result
-
-
-def _unchanged(result: Any) -> Any:
     return result
 
 

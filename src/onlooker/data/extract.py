@@ -60,7 +60,7 @@ def extract(
     encode: Encode,
     batch: int = 16,
     decoders: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Extracted:
     """Store the features of clips that are not stored yet, or damaged; and continue after those that cannot be read.
 
@@ -81,10 +81,7 @@ def extract(
         ValueError: features that are not finite numbers in half precision.
     """
     store.cache.clean()
-    extraction = _Extraction(store, clips, encode, batch, progress or (lambda done, total: None))
-    extraction.run(decoders)
-    failed = tuple(extraction.failed[index] for index in sorted(extraction.failed))
-    return Extracted(tuple(extraction.files), extraction.new, len(clips) - extraction.new - len(failed), failed)
+    return _Extraction(store, clips, encode, batch, progress).run(decoders)
 
 
 def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -> Iterator[Batch]:
@@ -110,34 +107,26 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
         yield Batch(np.stack(rows), expected)
 
 
-class _Ahead(Iterator[Batch]):
-    """Batches that a thread decodes a few in advance."""
+class _Started:
+    """A clip that this process has claimed: a thread decodes a few of its batches in advance."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, index: int, writer: ArrayWriter, batches: Iterator[Batch]) -> None:
+        self.index, self.writer = index, writer
         self._batches, self._thread = batches, ThreadPoolExecutor(1)
-        self._decoded: deque[Future[Batch | None]] = deque()
-        for _ in range(_AHEAD):
-            self._decode()
+        self._decoded = deque(self._decode() for _ in range(_AHEAD))
 
-    def _decode(self) -> None:
-        self._decoded.append(self._thread.submit(next, self._batches, None))
+    def _decode(self) -> Future[Batch | None]:
+        return self._thread.submit(next, self._batches, None)
 
-    def __next__(self) -> Batch:
-        batch = self._decoded.popleft().result()
-        if batch is None:
-            raise StopIteration
-        self._decode()
-        return batch
+    def __iter__(self) -> Iterator[Batch]:
+        while batch := self._decoded.popleft().result():
+            self._decoded.append(self._decode())
+            yield batch
 
     def close(self) -> None:
-        """Let the thread end after the batch that it is decoding."""
+        """Release the clip, and let the thread end after the batch that it is decoding."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-class _Work(NamedTuple):
-    clip: int
-    writer: ArrayWriter
-    batches: _Ahead
+        self.writer.close()
 
 
 class _Extraction:
@@ -150,9 +139,9 @@ class _Extraction:
         self.files: list[Path | None] = [None] * len(clips)
         self.failed: dict[int, ClipError] = {}
         self.new = self.there = 0
-        self.started: deque[_Work] = deque()
+        self.started: deque[_Started] = deque()
 
-    def run(self, decoders: int) -> None:
+    def run(self, decoders: int) -> Extracted:
         try:
             # Clips that other processes encode come last: by then they are stored, or their process was killed.
             elsewhere = [index for index in range(len(self.clips)) if not self._start(index, decoders)]
@@ -161,13 +150,14 @@ class _Extraction:
             for index in elsewhere:
                 self._start(index, decoders=0, wait=True)
         finally:
-            for work in self.started:
-                work.batches.close()
-                work.writer.close()
+            for clip in self.started:
+                clip.close()
+        failed = tuple(self.failed[index] for index in sorted(self.failed))
+        return Extracted(tuple(self.files), self.new, self.there, failed)
 
     def _start(self, index: int, decoders: int, wait: bool = False) -> bool:
         """Whether a clip is stored, cannot be read, or is now started; False if another process encodes it."""
-        clip = self.clips[index]
+        clip, data, every = self.clips[index], self.store.origin.data, self.store.origin.every
         try:
             file = self.files[index] = self.files[index] or self.store.file(clip)
         except ClipError as error:
@@ -180,41 +170,41 @@ class _Extraction:
             self.there += stored
             self._report()
             return stored
-        origin = self.store.origin
-        self.started.append(_Work(index, writer, _Ahead(samples(clip, origin.data, origin.every, self.batch))))
+        self.started.append(_Started(index, writer, samples(clip, data, every, self.batch)))
         if len(self.started) > decoders:
             self._finish()
         return True
 
     def _finish(self) -> None:
         """Encode and write the clip that was started first."""
-        index, writer, batches = self.started[0]
-        expected = 0
+        clip, expected = self.started[0], 0
+        path, writer = self.clips[clip.index], clip.writer
 
-        def needed() -> int:
-            return writer.row_bytes * max(expected, writer.rows)
+        def maps() -> Iterator[NDArray[np.float16]]:
+            nonlocal expected
+            for frames, expected in clip:
+                yield self._encoded(path, frames)
+                self._report(writer.rows / max(expected, writer.rows))
 
         def remedy() -> str:
-            left = len(self.clips) - self.new - self.there - len(self.failed)
-            size = f" ({format_bytes(left * needed())} if all are like this one)" if needed() else ""
+            left, size = len(self.clips) - self.new - self.there - len(self.failed), writer.size(expected)
+            total = f" ({format_bytes(left * size)} if all are like this one)" if size else ""
             return (
-                f"free space for the {left} clips that are left{size}, or move the store to a larger disk, and run the "
-                f"same command again: the {self.new + self.there} that are stored stay"
+                f"free space for the {left} clips that are left{total}, or move the store to a larger disk, and run "
+                f"the same command again: the {self.new + self.there} that are stored stay"
             )
 
-        writing = explain_write_errors("its features", self.store.folder, remedy, needed, self.clips[index])
+        def needed() -> int:
+            return writer.size(expected)
+
         try:
-            with writing, writer:
-                for frames, expected in batches:
-                    writer.append(self._encoded(self.clips[index], frames))
-                    self._report(writer.rows / max(expected, writer.rows))
-                writer.publish()
+            with explain_write_errors("its features", self.store.folder, remedy, needed, path):
+                writer.write(maps())
             self.new += 1
         except ClipError as error:
-            self._fail(index, error)
+            self._fail(clip.index, error)
         finally:
-            self.started.popleft()
-            batches.close()
+            self.started.popleft().close()
         self._report()
 
     def _encoded(self, clip: Path, frames: NDArray[np.uint8]) -> NDArray[np.float16]:

@@ -3,11 +3,11 @@
 A store is a folder. `store.json` says what made the maps, `encoder.safetensors` holds the encoder, and `maps/` is an
 `ArrayCache` with the maps of each clip, `T h w D` in half precision. The channels are last because encoders write and
 cells read them in that order. Only distinct frames are stored: `T` is less than the number of frames asked for if the
-clip is shorter, and `load_maps` repeats the last one.
+clip is shorter.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,8 @@ from onlooker.data.array_cache import ArrayCache
 from onlooker.data.fingerprint import fingerprint
 from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
 from onlooker.video.container import check_file
-from onlooker.video.sampling import Sampling
 
 __all__ = ["FeatureStore"]
-
-Maps = NDArray[np.float16]  # `T h w D`
 
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
@@ -62,13 +59,11 @@ class Origin:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: the content of `store.json` and part of the keys."""
-        data = self.data
-        values = {"encoder": self.encoder, "pretrained": self.pretrained, "weights": self.weights}
-        values |= {"precision": self.precision, "frames": EVERY if self.every else data.frames}
-        values |= {name: getattr(data, name) for name in ("size", "channels", "modality", "normalization")}
-        if data.modality != "rgb":
-            values |= {"flow": data.flow, "flow_length": data.flow_length}
-        return values
+        names = ["size", "channels", "modality", "normalization"]
+        names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
+        own = {name: getattr(self, name) for name in ("encoder", "pretrained", "weights", "precision")}
+        frames = EVERY if self.every else self.data.frames
+        return {**own, "frames": frames, **{name: getattr(self.data, name) for name in names}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Origin":
@@ -146,11 +141,10 @@ class FeatureStore:
                     write_json(folder / _FILE, {"version": VERSION, **origin.to_dict()})
         store = cls.open(folder)
         stored, asked = store.origin.to_dict(), origin.to_dict()
-        if changed := [name for name in {**stored, **asked} if stored.get(name) != asked.get(name)]:
-            differences = ", ".join(f"{name} {stored.get(name)} (asked for: {asked.get(name)})" for name in changed)
-            options = " (--seed, --pretrained)" if "weights" in changed else ""
+        if changed := differences(stored, asked, {**stored, **asked}):
+            options = " (--seed, --pretrained)" if store.origin.weights != origin.weights else ""
             raise ValueError(
-                f"{folder}: a store made with {differences}; give the same{options}, or another folder by --store"
+                f"{folder}: a store made with {changed}; give the same{options}, or another folder by --store"
             )
         return store
 
@@ -169,34 +163,26 @@ class FeatureStore:
             check_file(clip)
         return self.cache.file({"clip": fingerprint(clip, whole=True), **self.origin.to_dict()})
 
-    def maps(self, clip: Path) -> Maps:
+    def maps(self, clip: Path) -> NDArray[np.float16]:
         """All maps of a clip, `T h w D`; indexing reads only the requested part from the disk.
 
         Raises:
             ClipError: the clip cannot be read.
             FileNotFoundError: its features are not stored.
+            ValueError: they are damaged.
         """
-        return _open(self.file(clip))
+        file = self.file(clip)
+        try:
+            return np.load(file, mmap_mode="r")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{file}: no such features; {_REPEAT}") from error
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{file}: damaged ({error}); {_REPEAT}") from error
 
 
-def load_maps(files: tuple[Path, ...], sampling: Sampling) -> Maps:
-    """The maps `T h w D` of chosen frames, from the file of a clip; of several files, with their features concatenated.
-
-    In a store of every frame, equally spaced ones are the frames that `read_sample` gives; other stores hold only them.
-
-    Raises:
-        FileNotFoundError: a file is gone.
-        ValueError: a file is damaged.
-    """
-    stored = [_open(file) for file in files]
-    chosen = sampling.indices(len(stored[0]))
-    return np.concatenate([maps[chosen] for maps in stored], -1)
-
-
-def _open(file: Path) -> Maps:
-    try:
-        return np.load(file, mmap_mode="r")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file}: no such features; {_REPEAT}") from error
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: damaged ({error}); {_REPEAT}") from error
+def differences(
+    stored: Mapping[str, Any], asked: Mapping[str, Any], names: Collection[str], other: str = "asked for"
+) -> str:
+    """The settings, of those named, that are not equal, for error messages; empty if there is none."""
+    changed = [name for name in names if stored.get(name) != asked.get(name)]
+    return ", ".join(f"{name} {stored.get(name)} ({other}: {asked.get(name)})" for name in changed)

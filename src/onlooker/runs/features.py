@@ -1,10 +1,10 @@
 """Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.data import extract as extraction
-from onlooker.data.clips import ClipCrops, ClipFrames, require_readable
+from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
 from onlooker.data.extract import Encode, Extracted, extract
-from onlooker.data.feature_store import FeatureStore, Origin, load_maps
+from onlooker.data.feature_store import FeatureStore, Origin, differences
 from onlooker.data.sets import read_set
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
@@ -29,9 +29,8 @@ from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
 from onlooker.video.reader import is_video
-from onlooker.video.sampling import EquallySpaced
 
-__all__ = ["make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
+__all__ = ["StoreSettings", "make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
@@ -42,76 +41,82 @@ _DECODERS, _DECODERS_ON_GPU = 1, 8
 NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
 
 
+@dataclass(frozen=True)
+class StoreSettings:
+    """What a feature store is made with.
+
+    Args:
+        encoder: its name; see `build_encoder`.
+        data: how clips are sampled and resized.
+        pretrained: with ImageNet weights.
+        every: all frames of each clip.
+        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
+        seed: of the weights, if they are not pretrained.
+
+    Raises:
+        ValueError: an invalid setting.
+    """
+
+    encoder: str = "vgg16"
+    data: DataConfig = field(default_factory=DataConfig)
+    pretrained: bool = True
+    every: bool = False
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.data.motion_crop:
+            crop = self.data.motion_crop
+            raise ValueError(f"motion_crop is {crop}, and features are stored of whole frames; leave it at 0")
+        if self.precision not in ("auto", "32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
+
+
 def make_features(
-    clips: Path | Sequence[Path],
-    folder: Path,
-    encoder: str = "vgg16",
-    data: DataConfig | None = None,
-    pretrained: bool = True,
-    every: bool = False,
-    precision: str = "auto",
-    seed: int = 0,
-    shard: str = "1/1",
-    quiet: bool = False,
+    clips: Path | Sequence[Path], folder: Path, settings: StoreSettings, shard: str = "1/1", quiet: bool = False
 ) -> Extracted:
     """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
 
     Args:
         clips: a folder with one sub-folder per class, a single clip, or several.
         folder: the store, made if there is none.
-        encoder: its name; see `build_encoder`.
-        data: how clips are sampled and resized; None: the defaults.
-        pretrained: with ImageNet weights.
-        every: all frames of each clip.
-        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
-        seed: of the weights, if they are not pretrained.
+        settings: of the store.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
 
     Raises:
-        ValueError: the store was made by something else, or an invalid setting.
+        ValueError: the store was made by something else, or an invalid shard.
         ClipError: no clips, or none of them can be read.
         DiskFullError: the disk is full; what was done stays.
         NotWritableError: the store cannot be written to.
     """
-    part = _shard(shard)
+    number, _, count = shard.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
     if not isinstance(clips, Path):
         paths = list(clips)
     else:
         paths = [clips] if is_video(clips) else [clip.path for clip in read_set(clips, classes=1).clips]
-    store, net = make_store(folder, encoder, data, pretrained, every, precision, seed)
-    return _extract(store, paths[part], net, quiet)
+    store, net = make_store(folder, settings)
+    return _extract(store, paths[int(number) - 1 :: int(count)], net, quiet)
 
 
-def make_store(
-    folder: Path,
-    encoder: str = "vgg16",
-    data: DataConfig | None = None,
-    pretrained: bool = True,
-    every: bool = False,
-    precision: str = "auto",
-    seed: int = 0,
-) -> tuple[FeatureStore, nn.Module]:
+def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.Module]:
     """A feature store and its encoder, without clips; the one in the folder if it was made by the same settings.
 
-    The arguments are those of `make_features`.
-
     Raises:
-        ValueError: the store was made by something else, or an invalid setting.
+        ValueError: the store was made by something else.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    data = resolve_normalization(data or DataConfig(), pretrained)
-    if data.motion_crop:
-        raise ValueError(f"motion_crop is {data.motion_crop}, and features are stored of whole frames; leave it at 0")
-    torch.manual_seed(seed)
+    encoder, pretrained, precision = settings.encoder, settings.pretrained, settings.precision
+    data = resolve_normalization(settings.data, pretrained)
+    torch.manual_seed(settings.seed)
     net = cast(nn.Module, build_encoder(encoder, data.in_channels, data.size, pretrained))
     if precision == "auto" and (folder / "store.json").exists():
         precision = FeatureStore.open(folder).origin.precision
     elif precision == "auto":
         precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
-    elif precision not in ("32", "bf16"):
-        raise ValueError(f"precision is {precision!r}, expected auto, 32 or bf16")
-    origin = Origin(encoder, pretrained, weights_digest(net), precision, data, every)
+    origin = Origin(encoder, pretrained, weights_digest(net), precision, data, settings.every)
     return FeatureStore.make(folder, origin, partial(_weights, net)), net
 
 
@@ -129,9 +134,8 @@ def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
     if modalities != ["rgb", "flow"]:
         raise ValueError(f"stores of {', '.join(modalities)}; expected one store, or one of rgb and one of flow")
     rgb, flow = (store.origin.to_dict() for store in stores)
-    if changed := [name for name in ("encoder", "pretrained", "frames", "size") if rgb[name] != flow[name]]:
-        differences = ", ".join(f"{name} {flow[name]} (that of rgb: {rgb[name]})" for name in changed)
-        raise ValueError(f"{stores[1].folder}: a store made with {differences}; make both with the same settings")
+    if changed := differences(flow, rgb, ("encoder", "pretrained", "frames", "size"), "that of rgb"):
+        raise ValueError(f"{stores[1].folder}: a store made with {changed}; make both with the same settings")
     return stores
 
 
@@ -166,8 +170,8 @@ def stored_settings(
             f"stored features cannot be augmented: leave out {', '.join(options)}, or train without --features"
         )
     if changed:
-        differences = ", ".join(f"{name} {stored[name]} (asked for: {asked[name]})" for name in changed)
-        raise ValueError(f"{folder}: a store made with {differences}; leave it out, or make another store")
+        different = differences(stored, asked, changed)
+        raise ValueError(f"{folder}: a store made with {different}; leave it out, or make another store")
     return stored_model, stored_data
 
 
@@ -213,20 +217,15 @@ def stored_clips(
     Raises:
         ClipError: none of the clips can be read; with `strict`, the first that cannot.
     """
-    paths, files = [clip.path for clip in clips], []
-    failed: dict[Path, ClipError] = {}
+    made = []
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
-        made = _extract(store, paths, encoder, quiet)
-        if strict and made.failed:
-            raise made.failed[0]
-        failed = {error.path: error for error in made.failed} | failed
-        files.append(made.files)
-    pairs = zip(clips, zip(*files, strict=True), strict=True)
-    good = [(clip, tuple(file for file in of_clip if file)) for clip, of_clip in pairs if clip.path not in failed]
-    stored = [clip for clip, _ in good], [of_clip for _, of_clip in good], classes
-    if data.windows:
-        return ClipCrops(*stored, data.frames, data.windows, load_maps), tuple(failed.values())
-    return ClipFrames(*stored, load_maps, EquallySpaced(data.frames)), tuple(failed.values())
+        made.append(_extract(store, [clip.path for clip in clips], encoder, quiet))
+        if strict and made[-1].failed:
+            raise made[-1].failed[0]
+    failed = {error.path: error for each in made for error in each.failed}
+    files = zip(*(each.files for each in made), strict=True)
+    results = [failed.get(c.path) or cast(Files, of_clip) for c, of_clip in zip(clips, files, strict=True)]
+    return readable_samples(clips, results, classes, data)
 
 
 def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
@@ -269,37 +268,23 @@ def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: 
     net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
     encode = encoding(net, store.origin.data, store.origin.precision)
     batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, os.cpu_count() or 1)) if gpu else (_BATCH, _DECODERS)
-    with _bar("encoding clips", quiet) as progress:
+    with _bar(quiet) as progress:
         made = extract(store, clips, encode, batch, decoders, progress)
     net.to(before)
     require_readable(clips, made.failed)
     return made
 
 
-@contextlib.contextmanager
-def _bar(title: str, quiet: bool) -> Iterator[extraction.Progress | None]:
+@contextmanager
+def _bar(quiet: bool) -> Iterator[extraction.Progress]:
     """A progress bar over the clips that are still to be encoded, with the time left."""
-    if quiet:
-        yield None
-        return
     # A batch of a long film takes seconds: the speed is measured over minutes.
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
-    with Progress(*columns, speed_estimate_period=300) as progress:
-        task = progress.add_task(title, total=None, count="")
-
-        def show(done: float, total: int) -> None:
-            progress.update(task, completed=done, total=total, count=f"{int(done)}/{total}")
-
-        yield show
+    with Progress(*columns, speed_estimate_period=300, disable=quiet) as progress:
+        task = progress.add_task("encoding clips", total=None, count="")
+        yield lambda done, total: progress.update(task, completed=done, total=total, count=f"{int(done)}/{total}")
 
 
 def _weights(net: nn.Module) -> bytes:
     # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
     return save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
-
-
-def _shard(shard: str) -> slice:
-    number, _, count = shard.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
-    return slice(int(number) - 1, None, int(count))
