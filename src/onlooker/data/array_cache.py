@@ -97,9 +97,7 @@ class ArrayCache:
 
     @classmethod
     def of_user(cls, folder: Path | None = None) -> Self:
-        """The cache in `folder` (None: `default_cache()`) with the limit that the user has set.
-
-        That is `$ONLOOKER_CACHE_LIMIT`, else what `store_limit` stored, else 20 GB.
+        """The cache in `folder`, limited to `$ONLOOKER_CACHE_LIMIT`, else to what `store_limit` stored, else to 20 GB.
 
         Raises:
             ValueError: the limit is not a size.
@@ -141,8 +139,7 @@ class ArrayCache:
         Args:
             key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
-            what, whose: the array and the clip that it belongs to, for error messages.
-            rows: the expected number of rows, for error messages; 0: unknown.
+            what, whose, rows: for error messages, the array, its clip, and the expected number of rows.
 
         Raises:
             DiskFullError: the disk is full; the partial entry is removed.
@@ -167,14 +164,7 @@ class ArrayCache:
         return file
 
     def claim(self, file: Path, wait: bool = False) -> "ArrayWriter | None":
-        """The exclusive right to write `file`, an entry that does not exist or is damaged.
-
-        Args:
-            file: of this cache.
-            wait: until a process that writes it has finished.
-
-        Returns:
-            None if the entry is whole, or another process writes it and `wait` is False.
+        """The right to write an entry; None if it is whole, or if another process writes it and `wait` is False.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -231,12 +221,7 @@ class ArrayCache:
 
 
 class ArrayWriter:
-    """The exclusive right to write an entry, until it is closed.
-
-    Args:
-        file: the entry.
-        lock: held.
-    """
+    """The exclusive right to write the entry `file`, until it is closed; the lock is held."""
 
     def __init__(self, file: Path, lock: FileLock) -> None:
         self.file, self._lock = file, lock

@@ -43,31 +43,33 @@ _DECODED = 0.01  # seconds: a clip that took less was cached
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
     """The files of what a model sees of a clip: the frames, the flow at these frames, or both.
 
-    Temporal crops can start anywhere, so for them all frames of the clip are stored; else `config.frames`, equally
-    spaced.
+    All frames are stored for temporal crops, which can start anywhere; else `config.frames`, equally spaced.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
-        DiskFullError: no space in the cache.
-        NotWritableError: the cache cannot be written to.
+        DiskFullError, NotWritableError: the cache cannot be written to.
     """
     modalities: tuple[Modality, ...] = ("rgb", "flow") if config.modality == "both" else (config.modality,)
     return tuple(_cached(path, replace(config, modality=modality), cache) for modality in modalities)
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
-    reader = VideoReader(path)
+    reader, every = VideoReader(path), config.windows > 0
+    # All settings that the array of one modality depends on.
+    names = ["modality", "size", "motion_crop"]
+    names += ["channels"] if config.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
+    settings = {"frames": "every" if every else config.frames, **{name: getattr(config, name) for name in names}}
 
     def make() -> Iterator[NDArray[np.uint8]]:
-        if config.windows and not config.motion_crop:  # one frame at a time, whatever the length of the clip
+        if every and not config.motion_crop:  # one frame at a time, whatever the length of the clip
             yield from (frame[None] for frame in stream_frames(path, config))
         else:
-            yield read_at(reader, config, AllFrames() if config.windows else EquallySpaced(config.frames)).pixels
+            yield read_at(reader, config, AllFrames() if every else EquallySpaced(config.frames)).pixels
 
     def rows() -> int:
-        return reader.estimated_length if config.windows else config.frames
+        return reader.estimated_length if every else config.frames
 
-    return cache.get({"clip": _identity(path), **_settings(config)}, make, "its frames", path, rows)
+    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path, rows)
 
 
 def _identity(path: Path) -> list[Any]:
@@ -82,21 +84,13 @@ def _identity(path: Path) -> list[Any]:
     return [str(path.resolve()), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
 
 
-def _settings(config: DataConfig) -> dict[str, Any]:
-    """All settings that a stored array of one modality depends on."""
-    names = ["modality", "size", "motion_crop"]
-    names += ["channels"] if config.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
-    return {"frames": "every" if config.windows else config.frames, **{name: getattr(config, name) for name in names}}
-
-
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16 instead of frames.
 
     Args:
-        clips: the clips that `files` belong to.
-        files: of each clip, as `cached_sample` returns them, or its features.
+        clips, files: each clip and its files, as `cached_sample` returns them, or of its features.
         classes: the `K` class names; a target is a position in it.
-        sampling: which of the stored frames.
+        sampling: which of the stored frames; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None: that is an error.
     """
 
@@ -205,9 +199,7 @@ def prepare(
     """Decode every clip into the cache, and continue without those that cannot be read.
 
     Args:
-        clips: to decode.
-        classes: the `K` class names.
-        config: how to sample and resize.
+        clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         cache: its folder; None: `default_cache()`.
         processes: that decode at the same time, one thread each; they end with this process. None: one for each core,
             if decoding takes longer than starting them.
@@ -218,8 +210,7 @@ def prepare(
 
     Raises:
         ClipError: none of the clips can be read.
-        DiskFullError: no space in the cache. What was decoded stays.
-        NotWritableError: the cache cannot be written to.
+        DiskFullError, NotWritableError: the cache cannot be written to. What was decoded stays.
     """
     arrays = ArrayCache.of_user(cache)
     check_writable(arrays.folder, ELSEWHERE)
@@ -248,11 +239,10 @@ def readable_samples(
     """The samples of the clips that have files, as equally spaced frames or temporal crops, and the other errors."""
     read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
-    sampling: Sampling = EquallySpaced(config.frames)
+    samples = [clip for clip, _ in read], [files for _, files in read], classes
     if config.windows:
-        sampling = TemporalCrops(config.frames, config.windows)
-    kind = ClipCrops if config.windows else ClipFrames
-    return kind([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), errors
+        return ClipCrops(*samples, TemporalCrops(config.frames, config.windows), make), errors
+    return ClipFrames(*samples, EquallySpaced(config.frames), make), errors
 
 
 def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:

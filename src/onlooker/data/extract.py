@@ -26,8 +26,7 @@ Encode = Callable[[Tensor], Tensor]
 # Reports the clips done and the clips to do. A clip that is being encoded counts by the fraction of its frames.
 Progress = Callable[[float, int], None]
 
-# Batches that are decoded ahead, of each clip.
-_AHEAD = 2
+_AHEAD = 2  # batches that are decoded ahead, of each clip
 
 
 class Batch(NamedTuple):
@@ -68,12 +67,10 @@ def extract(
     clip is encoded by one of them.
 
     Args:
-        store: for the features.
+        store, encode: the store, and the encoder that it was made with.
         clips: video files, or folders with image sequences.
-        encode: the encoder that the store was made with.
         batch: frames that are encoded at once.
         decoders: clips that are decoded ahead, each by its own thread.
-        progress: called with the clips done and to do.
 
     Raises:
         DiskFullError: the disk is full. What was done stays.
@@ -161,7 +158,8 @@ class _Extraction:
         try:
             file = self.files[index] = self.files[index] or self.store.file(clip)
         except ClipError as error:
-            self._fail(index, error)
+            self.failed[index] = error
+            self._report()
             return True
         with explain_write_errors("its features", self.store.folder, whose=clip):
             writer = None if is_whole(file) else self.store.cache.claim(file, wait)
@@ -187,11 +185,12 @@ class _Extraction:
                 self._report(writer.rows / max(expected, writer.rows))
 
         def remedy() -> str:
-            left, size = len(self.clips) - self.new - self.there - len(self.failed), writer.size(expected)
-            total = f" ({format_bytes(left * size)} if all are like this one)" if size else ""
+            stored = self.new + self.there
+            left = len(self.clips) - stored - len(self.failed)
+            total = f" ({format_bytes(left * needed())} if all are like this one)" if needed() else ""
             return (
                 f"free space for the {left} clips that are left{total}, or move the store to a larger disk, and run "
-                f"the same command again: the {self.new + self.there} that are stored stay"
+                f"the same command again: the {stored} that are stored stay"
             )
 
         def needed() -> int:
@@ -202,7 +201,7 @@ class _Extraction:
                 writer.write(maps())
             self.new += 1
         except ClipError as error:
-            self._fail(clip.index, error)
+            self.files[clip.index], self.failed[clip.index] = None, error
         finally:
             self.started.popleft().close()
         self._report()
@@ -214,10 +213,6 @@ class _Extraction:
             largest = features.abs().max().item()
             raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
         return maps.numpy()
-
-    def _fail(self, index: int, error: ClipError) -> None:
-        self.files[index], self.failed[index] = None, error
-        self._report()
 
     def _report(self, fraction: float = 0.0) -> None:
         # Clips that were already stored are no work: counted, they would promise a speed that does not last.

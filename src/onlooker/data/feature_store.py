@@ -111,18 +111,12 @@ class FeatureStore:
 
     @classmethod
     def make(cls, folder: Path, origin: Origin, save: Callable[[], bytes]) -> "FeatureStore":
-        """The store in a folder, made if there is none yet.
-
-        Args:
-            folder: of the store.
-            origin: what its features are made by.
-            save: the encoder's weights as safetensors.
+        """The store in a folder, made if there is none yet; `save` returns the encoder's weights as safetensors.
 
         Raises:
             FileExistsError: the folder holds other files.
             ValueError: the store in the folder was made by something else, or by another version of onlooker.
-            DiskFullError: no space for the weights.
-            NotWritableError: the folder cannot be written to.
+            DiskFullError, NotWritableError: the folder cannot be written to.
         """
         with explain_write_errors("the feature store", folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -80,12 +80,7 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    """What a model sees of chosen frames of a clip, as a single crop in time.
-
-    Args:
-        reader: of the clip.
-        config: its size, modality and motion crop.
-        sampling: which frames.
+    """What a model sees of chosen frames of a clip, as a single temporal crop.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
@@ -94,10 +89,10 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         return _read_cropped(reader, config, sampling)
     c, parts = config, []
     shown: Frames | FlowStacks
-    if config.modality != "flow":
-        shown = reader.get(sampling, size=config.size)
-        parts.append(resize(shown.pixels, config.size, config.channels))
-    if config.modality != "rgb":
+    if c.modality != "flow":
+        shown = reader.get(sampling, size=c.size)
+        parts.append(resize(shown.pixels, c.size, c.channels))
+    if c.modality != "rgb":
         shown = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
@@ -119,13 +114,7 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
-    """Median frames per second of the samples of some clips; None if no clip can be read or has a duration.
-
-    Args:
-        paths: clips, of which `count` are read.
-        config: how they are sampled.
-        count: maximum number of clips that are read.
-    """
+    """Median frames per second of the samples of at most `count` clips; None if none can be read or has a duration."""
     sampling: Sampling = AllFrames() if config.windows else EquallySpaced(config.frames)
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):

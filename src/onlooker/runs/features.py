@@ -79,16 +79,14 @@ def make_features(
 
     Args:
         clips: a folder with one sub-folder per class, a single clip, or several.
-        folder: the store, made if there is none.
-        settings: of the store.
+        folder, settings: the store, made if there is none, and what it is made with.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
 
     Raises:
         ValueError: the store was made by something else, or an invalid shard.
         ClipError: no clips, or none of them can be read.
-        DiskFullError: the disk is full; what was done stays.
-        NotWritableError: the store cannot be written to.
+        DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
     """
     number, _, count = shard.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
@@ -145,8 +143,7 @@ def stored_settings(
     """The settings of a training on stored features: encoder and sampling are those of the stores.
 
     Args:
-        stores: the features, as `open_stores` returns them.
-        model, data: other settings.
+        stores, model, data: the stores, as `open_stores` returns them, and the other settings.
         typed: names of settings that the user gave, which must be those of the stores.
 
     Raises:
@@ -164,14 +161,13 @@ def stored_settings(
     stored_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
     stored_data = replace(origin.data, **sampling, **NO_AUGMENTATION)
     asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
-    changed = [name for name in stored if name in typed and asked[name] != stored[name]]
-    if options := [f"--{name}" for name in changed if name in NO_AUGMENTATION]:
+    given = [name for name in stored if name in typed]
+    if options := [f"--{name}" for name in given if name in NO_AUGMENTATION and asked[name] != stored[name]]:
         raise ValueError(
             f"stored features cannot be augmented: leave out {', '.join(options)}, or train without --features"
         )
-    if changed:
-        different = differences(stored, asked, changed)
-        raise ValueError(f"{folder}: a store made with {different}; leave it out, or make another store")
+    if changed := differences(stored, asked, given):
+        raise ValueError(f"{folder}: a store made with {changed}; leave it out, or make another store")
     return stored_model, stored_data
 
 
@@ -206,13 +202,11 @@ def stored_clips(
     """Clips as samples `(features T h w D float16, target, index)`; clips that a store lacks are encoded now.
 
     Args:
-        clips: to load.
-        classes: the `K` class names.
+        clips, classes: the clips, and the `K` class names.
         stores: their features; of two, rgb comes before flow.
         net: a model with the encoders of the stores.
         data: the number of frames of each clip, equally spaced or in temporal crops.
         strict: stop at the first clip that cannot be read.
-        quiet: no progress bar.
 
     Raises:
         ClipError: none of the clips can be read; with `strict`, the first that cannot.
