@@ -46,11 +46,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def check_file(path: Path) -> None:
-    """Check that a path is a readable file that is not empty.
-
-    Raises:
-        ClipError: it is not.
-    """
+    """Raise a ClipError unless a path is a readable file that is not empty."""
     try:
         if not path.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
@@ -60,23 +56,18 @@ def check_file(path: Path) -> None:
             # Reading a pipe would wait for a writer; a device never ends.
             raise ClipError(path, "not a regular file", "give a video file or a folder of numbered images")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            if not file.read(1):
+                raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
     except ClipError:
         raise
     except PermissionError as error:
         raise ClipError(path, "permission denied", "allow reading it (chmod u+r)") from error
     except (OSError, ValueError) as error:
         raise ClipError(path, f"cannot be read ({error_text(error)})", "check the path and the disk") from error
-    if empty:
-        raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
 
 
 def check_size(path: Path | str, width: int, height: int) -> None:
-    """Check the size of frames that a file claims.
-
-    Raises:
-        ClipError: it is larger than any camera's.
-    """
+    """Raise a ClipError if the frames that a file claims are larger than any camera's."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         claim = f"frames of {width}x{height} pixels claimed"
         limit = f"at most {MAX_SIDE} per side and {MAX_PIXELS:,} in all are read"
@@ -91,15 +82,12 @@ def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
     Raises:
         ClipError: there is none, or none that can be decoded.
     """
-    if not container.streams.video:
-        kinds = sorted({stream.type for stream in container.streams})
-        what = f"no video stream, only {' and '.join(kinds)}" if kinds else "no video stream"
-        raise ClipError(path, what, "give a file with a video stream")
-    # Cover art is a video stream of one image, with this mark.
-    cover = av.stream.Disposition.attached_pic
+    cover = av.stream.Disposition.attached_pic  # a video stream of one image
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise ClipError(path, "no video stream, only cover art", "give a file with a video stream")
+        kinds = ["cover art"] if container.streams.video else sorted({stream.type for stream in container.streams})
+        what = f"no video stream, only {' and '.join(kinds)}" if kinds else "no video stream"
+        raise ClipError(path, what, "give a file with a video stream")
     stream = streams[0]
     if stream.codec_context is None:
         raise ClipError(path, "a video codec that FFmpeg does not know", REENCODE)

@@ -26,12 +26,9 @@ RATE = 25.0  # frames per second, assumed: images do not say when they were take
 
 def find_images(folder: Path) -> list[Path]:
     """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names."""
-    images = []
-    for path in folder.iterdir():
-        number = re.search(r"(\d+)$", path.stem)
-        if number and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            images.append((int(number[1]), path.name, path))
-    return [path for _, _, path in sorted(images)]
+    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    numbered = [(number, path) for path in images if (number := re.search(r"(\d+)$", path.stem))]
+    return [path for _, path in sorted(numbered, key=lambda pair: (int(pair[0][1]), pair[1].name))]
 
 
 def require_images(folder: Path) -> list[Path]:
@@ -76,19 +73,16 @@ def _load(path: Path) -> NDArray[np.uint8]:
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
-            upright = upright if deep else upright.convert("RGB")
+            pixels = np.asarray(upright if deep else upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if pages > 1:
         raise ClipError(path.parent, f"{path.name}: {pages} images in one file", "save each of them as its own file")
-    return np.asarray(_eight_bits(path, upright) if deep else upright)
-
-
-def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f" or low < 0 or high > 65535:
-        what = f"{path.name}: {values.dtype} pixels from {low:g} to {high:g}, in which black and white are not defined"
+    if not deep:
+        return pixels
+    low, high = pixels.min(), pixels.max()
+    if pixels.dtype.kind == "f" or low < 0 or high > 65535:
+        what = f"{path.name}: {pixels.dtype} pixels from {low:g} to {high:g}, in which black and white are not defined"
         raise ClipError(path.parent, what, "save it with 8 or 16 bits per channel")
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
+    return np.rint(pixels / 257).astype(np.uint8)[..., None].repeat(3, -1)

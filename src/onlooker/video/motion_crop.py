@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from onlooker.video.resize import Pixels, check_frames
+
 Floats = NDArray[np.float32]
 
 # Gray-value differences, of 255, that are noise of the camera and the codec.
@@ -25,7 +26,7 @@ class Crop:
     """One crop box per frame: cuts frames, and maps what is found in the crops back to the frames.
 
     Args:
-        boxes: `T 4`, x1 y1 x2 y2 as fractions of the frame, all of one size.
+        boxes: `T 4`, all of one size.
         size: height and width of the frames, in pixels: the finest grid that `to_frame` returns.
 
     Raises:
@@ -51,11 +52,9 @@ class Crop:
         return replace(self, boxes=self.boxes[places])
 
     def cut(self, frames: Pixels, size: int) -> Pixels:
-        """Crop and resize frames `T H W C` to `T size size C`, with linear interpolation.
+        """Crop and resize frames `T H W C` (RGB or flow as bytes) to `T size size C`, with linear interpolation.
 
-        Args:
-            frames: RGB or flow as bytes, best at a resolution at which a crop has about `size` pixels.
-            size: height and width of the result.
+        Best at a resolution at which a crop has about `size` pixels.
         """
         H, W, C = frames.shape[1:]
         result = np.empty((len(frames), size, size, C), np.uint8)
@@ -64,17 +63,16 @@ class Crop:
             dx, dy = (x2 - x1) / size, (y2 - y1) / size
             to_source = np.array([[dx, 0, x1 + dx / 2 - 0.5], [0, dy, y1 + dy / 2 - 0.5]])
             for first in range(0, C, 4):  # OpenCV warps at most four channels
-                out[..., first : first + 4] = _warp(frame[..., first : first + 4], to_source, size)
+                part = np.ascontiguousarray(frame[..., first : first + 4])
+                flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+                warped = cv2.warpAffine(part, to_source, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+                out[..., first : first + 4] = warped.reshape(size, size, -1)
         return result
 
     def to_frame(self, maps: Floats) -> Floats:
-        """Maps over the crops as maps over the whole frames, zero outside the crops.
+        """Maps over the crops, `T h w`, as maps over the whole frames, zero outside the crops; each sums to one.
 
-        Args:
-            maps: `T h w`, over the crops, each summing to one.
-
-        Returns:
-            `T h' w'`, each summing to one. A cell is half as wide and high as a cell of `maps`, but at least a pixel.
+        A cell of the result is half as wide and high as a cell of `maps`, but at least a pixel.
         """
         h, w = maps.shape[1:]
         width, height = (self.boxes[0, 2:] - self.boxes[0, :2]).tolist()
@@ -131,15 +129,10 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
         frames: `T H W 3`, uint8 RGB, of one video.
         fraction: side of the crop as a fraction of the frame's shorter side, above 0 and at most 1.
 
-    Returns:
-        A crop for each of the `T` frames.
-
     Raises:
         ValueError: frames of another shape, no frames, or a fraction out of range.
     """
-    _check(frames, fraction)
-    H, W = frames.shape[1:3]
-    side = fraction * min(H, W)
+    side, (H, W) = _side(frames, fraction), frames.shape[1:3]
     grays = [_gray(frame) for frame in frames]
     steps = [np.abs(b - a) for a, b in itertools.pairwise(grays)]
     motion = np.zeros((len(frames), 3))
@@ -162,35 +155,23 @@ def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tup
     Args:
         before: the state returned for the previous frame; None at the first frame, whose crop is central.
         frame: `H W 3`, uint8 RGB.
-        fraction: as for `motion_crop`.
-
-    Returns:
-        The crop of this one frame, and the new state.
-
-    Raises:
-        ValueError: as `motion_crop`.
+        fraction: as for `motion_crop`, which raises the same errors.
     """
-    _check(frame[None], fraction)
-    gray = _gray(frame)
-    side, moved = fraction * min(gray.shape), np.zeros(3)
+    side, gray, moved = _side(frame[None], fraction), _gray(frame), np.zeros(3)
     if before is not None and before.gray.shape == gray.shape:
         moved = before.moved * np.exp(-1 / _MEMORY) + _center(np.abs(gray - before.gray), side)
     H, W = gray.shape
     return Crop(_box(moved, side, H, W)[None], (H, W)), MotionState(gray, moved)
 
 
-def _warp(frame: Pixels, to_source: NDArray[np.float64], size: int) -> Pixels:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    part = np.ascontiguousarray(frame)
-    warped = cv2.warpAffine(part, to_source, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return warped.reshape(size, size, -1).astype(np.uint8, copy=False)
-
-
-def _check(frames: Pixels, fraction: float) -> None:
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3, at least one")
+def _side(frames: Pixels, fraction: float) -> float:
+    """The side of a crop, in pixels."""
+    check_frames(frames)
+    if not len(frames):
+        raise ValueError("no frames, expected at least one")
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}, expected above 0 and at most 1, of the frame's shorter side")
+    return fraction * min(frames.shape[1:3])
 
 
 def _gray(frame: Pixels) -> Floats:

@@ -25,20 +25,15 @@ MakeStore = Callable[[int], FrameStore]  # for a video of that many frames
 
 
 class VideoReader:
-    """A video file, or a folder of numbered images (an image sequence).
+    """A video file, or a folder of numbered images (an image sequence), opened when it is needed.
 
     Frames are exactly those of sequential decoding, also where this seeks; they are RGB and upright. Indices count the
     frames that can be decoded, in display order. In a damaged file, damage in parts that the chosen frames do not
-    depend on is not noticed, and the frames lost there are counted.
-
-    Nothing is opened before it is needed. `len` and `times` of most files need no decoding.
+    depend on is not noticed, and the frames lost there are counted. `len` and `times` of most files need no decoding.
 
         reader = VideoReader("clip.mp4")
         frames = reader.get(EquallySpaced(16), size=112)  # 16 112 112 3
         for index, time, pixels in reader: ...            # in constant memory
-
-    Args:
-        path: where it is.
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
@@ -59,8 +54,8 @@ class VideoReader:
         if self._is_folder:
             return np.arange(len(self._images)) / image_sequence.RATE
         if self._expected is None:
-            with open_video(self.path) as (container, stream):
-                self._index, self._expected = index_packets(container, stream)
+            with open_video(self.path) as opened:
+                self._index, self._expected = index_packets(*opened)
         return self._decode_file() if self._index is None else self._index.times
 
     @cached_property
@@ -97,9 +92,6 @@ class VideoReader:
                 of frames in the video.
             size: resize frames to a square of this height and width; see `resize`.
             shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect ratio.
-
-        Returns:
-            `T` frames, with their times and indices.
 
         Raises:
             IndexError: an index is negative or not below `len`.
@@ -186,10 +178,7 @@ def is_video(path: Path | str) -> bool:
 def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:
     """`count` equally spaced frames over the whole of a video; see `equally_spaced` and `VideoReader`.
 
-    Args:
-        path: a video file, or a folder of numbered images.
-        count: how many frames.
-        pad: repeat the last frame of a video with fewer frames, instead of raising.
+    `pad` repeats the last frame of a video with fewer frames, instead of raising.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or it has fewer frames than `count` and `pad` is False.

@@ -4,9 +4,10 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any, NamedTuple, Self
@@ -14,18 +15,14 @@ from typing import Any, NamedTuple, Self
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video.container import MAX_PIXELS, error_text, video_stream
 from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels
 
-Pixels = NDArray[np.uint8]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
 
@@ -164,7 +161,7 @@ class Source:
             self._news.notify_all()
         return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Frame:
@@ -348,21 +345,14 @@ def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, conv
         unit = float(video.time_base or 0)
         # A file on a server has a duration, a live stream has none.
         recorded = container.duration is not None
-        for frame in decode_packets(name, video, _packets(container, video, timeout)):
-            stamp = None if frame.pts is None else frame.pts * unit
-            yield _Arrival(clock(stamp), partial(convert, frame), recorded)
+        packets = (packet for packet in container.demux(video) if packet.size)
+        try:
+            for frame in decode_packets(name, video, chain(packets, [None])):
+                stamp = None if frame.pts is None else frame.pts * unit
+                yield _Arrival(clock(stamp), partial(convert, frame), recorded)
+        except av.error.ExitError as error:
+            raise _LostError(f"no frame within {timeout:g} s") from error
+        except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV, for a new stream
+            raise _LostError(f"connection broken ({error_text(error)})") from error
         if not recorded:
             raise _LostError("the sender has ended it", ended=True)
-
-
-def _packets(container: InputContainer, video: VideoStream, timeout: float) -> Iterator["Packet[VideoStream] | None"]:
-    """Packets until the sender ends, then None, which flushes the decoder."""
-    try:
-        for packet in container.demux(video):
-            if packet.size:
-                yield packet
-    except av.error.ExitError as error:
-        raise _LostError(f"no frame within {timeout:g} s") from error
-    except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV, for a new stream
-        raise _LostError(f"connection broken ({error_text(error)})") from error
-    yield None

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -15,14 +15,12 @@ from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from onlooker.video.resize import Pixels
 
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
 # support it, browsers do not.
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
-_OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
 _GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
@@ -48,10 +46,8 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
             that is not positive (for GIF: above 50).
     """
     path = Path(path)
-    writers: dict[str, Callable[[OutputContainer, Iterator[Pixels], Pixels, Fraction], None]]
-    writers = {".mp4": _write_mp4, ".gif": _write_gif}
     suffix = path.suffix.lower()
-    if suffix not in writers:
+    if suffix not in (".mp4", ".gif"):
         raise ValueError(f"{path}: cannot write {suffix or 'a name without suffix'}, expected .mp4 or .gif")
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps is {fps}, expected a positive number")
@@ -59,8 +55,8 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         raise ValueError(
             f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames per second; write .mp4, or fewer frames"
         )
-    checked = _checked(frames)
-    first = next(checked, None)
+    rate, images = Fraction(fps).limit_denominator(1001 * 60), _images(frames, even=suffix == ".mp4")
+    first = next(images, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +64,10 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
     try:
         with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
-            rate = Fraction(fps).limit_denominator(1001 * 60)
-            writers[suffix](container, chain([first], checked), first, rate)
+            stream, images = _add_stream(container, first, rate), chain([first], images)
+            for image in images if suffix == ".mp4" else _with_palettes(images, rate):
+                container.mux(stream.encode(image))
+            container.mux(stream.encode(None))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -107,13 +105,12 @@ class Recording:
         Raises:
             ValueError: not a frame, or a time that is not finite.
         """
-        (frame,) = _checked([frame])
+        (image,) = _images([frame], even=True)
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_stream(self._container, frame, Fraction(25), live=True)
+            self._stream = _add_stream(self._container, image, Fraction(25), live=True)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
-        image = VideoFrame.from_ndarray(_even(frame), format="rgb24")
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
         size = self._stream.width, self._stream.height
@@ -141,7 +138,8 @@ def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
         return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
 
 
-def _checked(frames: Pixels | Iterable[Pixels]) -> Iterator[Pixels]:
+def _images(frames: Pixels | Iterable[Pixels], even: bool) -> Iterator[VideoFrame]:
+    """Frames that are checked; `even`: the last column or row is repeated where a side is odd."""
     shape: tuple[int, ...] | None = None
     for index, frame in enumerate(frames):
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -149,56 +147,39 @@ def _checked(frames: Pixels | Iterable[Pixels]) -> Iterator[Pixels]:
         shape = shape or frame.shape
         if frame.shape != shape:
             raise ValueError(f"frame {index} has shape {frame.shape}, the first one {shape}; all must be of one size")
-        yield frame
+        H, W, _ = shape
+        padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge") if even else frame
+        yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
 
 
-def _write_mp4(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
-    stream = _add_stream(container, first, rate)
-    for frame in frames:
-        container.mux(stream.encode(VideoFrame.from_ndarray(_even(frame), format="rgb24")))
-    container.mux(stream.encode(None))
-
-
-def _even(frame: Pixels) -> Pixels:
-    """`H W 3` with even sides: the last column or row is repeated where they are odd."""
-    height, width = frame.shape[:2]
-    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge"))
-
-
-def _add_stream(container: OutputContainer, first: Pixels, rate: Fraction, live: bool = False) -> VideoStream:
+def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, live: bool = False) -> VideoStream:
     """A stream for frames like the first; `live`: without encoder delay."""
-    name = next(name for name in _ENCODERS if name in av.codecs_available)
-    options = dict(_OPTIONS.get(name, {}))
+    gif = container.format.name == "gif"
+    name = "gif" if gif else next(name for name in _ENCODERS if name in av.codecs_available)
+    options = {"preset": "veryfast", "crf": "20"} if name == "libx264" else {}
     if live and name == "libx264":
         options["tune"] = "zerolatency"
     stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
-    height, width = first.shape[:2]
-    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = first.width, first.height, "pal8" if gif else "yuv420p"
     return stream
 
 
-def _write_gif(container: OutputContainer, frames: Iterator[Pixels], first: Pixels, rate: Fraction) -> None:
-    height, width = first.shape[:2]
-    stream = container.add_stream("gif", rate=rate)
-    stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
-    # 256 colors per frame: one palette for all frames would need them all in memory.
-    graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
-    split, palette, use = (
-        graph.add("split"),
-        graph.add("palettegen", "stats_mode=single"),
-        graph.add("paletteuse", "new=1"),
-    )
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(use, 0, 0)
-    split.link_to(palette, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    for index, pixels in enumerate(frames):
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+def _with_palettes(frames: Iterator[VideoFrame], rate: Fraction) -> Iterator[VideoFrame]:
+    """Frames of 256 colors each: one palette for all frames would need them all in memory."""
+    graph: Graph | None = None
+    for index, frame in enumerate(frames):
+        if graph is None:
+            graph = Graph()
+            size = {"width": frame.width, "height": frame.height}
+            source = graph.add_buffer(**size, format=VideoFormat("rgb24"), time_base=1 / rate)
+            split, use = graph.add("split"), graph.add("paletteuse", "new=1")
+            palette, sink = graph.add("palettegen", "stats_mode=single"), graph.add("buffersink")
+            source.link_to(split)
+            split.link_to(use, 0, 0)
+            split.link_to(palette, 1, 0)
+            palette.link_to(use, 0, 1)
+            use.link_to(sink)
+            graph.configure()
         frame.pts, frame.time_base = index, 1 / rate
-        source.push(frame)
-        container.mux(stream.encode(cast(VideoFrame, sink.pull())))
-    container.mux(stream.encode(None))
+        graph.push(frame)
+        yield cast(VideoFrame, graph.pull())
