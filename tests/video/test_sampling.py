@@ -51,7 +51,7 @@ def test_short_video_repeats_its_last_frame() -> None:
 
 
 def test_errors_name_the_numbers() -> None:
-    with pytest.raises(ValueError, match="a video of 0 frames cannot be sampled, expected at least 1 frame"):
+    with pytest.raises(ValueError, match="a video of 0 frames cannot be sampled, expected at least 1"):
         equally_spaced(0, 30)
     with pytest.raises(ValueError, match="count is 0, expected at least 1"):
         equally_spaced(30, 0)

@@ -19,7 +19,7 @@ from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
-_RATE = 25.0  # frames per second, assumed where a file does not say
+RATE = 25.0  # frames per second, assumed where a file or sender does not say
 
 
 class Converter:
@@ -60,7 +60,7 @@ class FrameClock:
 def frame_rate(stream: VideoStream) -> float:
     """Frames per second; 25 where a file or sender does not say."""
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    return rate if rate > 0 else _RATE
+    return rate if rate > 0 else RATE
 
 
 class FrameStore:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, check_frames, shrink, to_square
-from onlooker.video.sampling import EquallySpaced, Indices, Sampling
+from onlooker.video.sampling import AllFrames, EquallySpaced, Indices, Sampling
 
 __all__ = ["flow", "stacks", "to_bytes", "to_pixels"]
 
@@ -209,7 +209,7 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
         raise ValueError("flow of 0 pairs of frames, expected at least 1: one frame has no motion")
     if length < 1:
         raise ValueError(f"length is {length}, expected at least 1 pair of frames")
-    return _stacked(flow, _pairs(np.arange(len(flow) + 1), len(flow) + 1, length))
+    return _stacked(flow, _Pairs(AllFrames(), length).first(len(flow) + 1))
 
 
 def _function(method: str | Method) -> Method:
@@ -285,11 +285,11 @@ def read_flow(path: Path | str, count: int | Sampling = 30, settings: FlowSettin
         RuntimeError: the method is not installed, or its weights cannot be loaded.
     """
     sampling, reader = EquallySpaced(count) if isinstance(count, int) else count, VideoReader(path)
-    frames = reader.get(_BothFrames(sampling, settings.length), shorter_side=settings.side)
+    both = _Pairs(sampling, settings.length)
+    frames = reader.get(both, shorter_side=settings.side)
     if (total := len(reader)) < 2:
         raise _motionless(path)
-    starts = sampling.indices(total)
-    pairs = _pairs(starts, total, settings.length)
+    starts, pairs = sampling.indices(total), both.first(total)
     unique = np.unique(pairs)
     parts = []
     for run in np.split(unique, np.flatnonzero(np.diff(unique) > 1) + 1):  # without gaps
@@ -331,15 +331,18 @@ def flow_ahead(frames: Pixels, settings: FlowSettings = _USUAL) -> Pixels:
 
 
 @dataclass(frozen=True)
-class _BothFrames:
-    """Both frames of each pair in the stacks at sampled frames."""
+class _Pairs:
+    """The pairs of frames in the stacks at sampled frames, as a sampling of both frames of each."""
 
     starts: Sampling
     length: int
 
+    def first(self, total: int) -> Indices:
+        """`T L`: the first frame of each pair, in a video of `total` frames."""
+        return np.minimum(self.starts.indices(total)[:, None] + np.arange(self.length), max(total - 2, 0))
+
     def indices(self, total: int) -> Indices:
-        first = _pairs(self.starts.indices(total), total, self.length)
-        return np.unique(np.minimum([first, first + 1], total - 1))
+        return np.unique(np.minimum([self.first(total), self.first(total) + 1], total - 1))
 
 
 def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:
@@ -356,11 +359,6 @@ def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:
 
 def _motionless(path: Path | str) -> ClipError:
     return ClipError(path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
-
-
-def _pairs(starts: Indices, total: int, length: int) -> Indices:
-    """`T L`: the first frame of each pair of the stacks at `starts`, in a video of `total` frames."""
-    return np.minimum(starts[:, None] + np.arange(length), max(total - 2, 0))
 
 
 def _stacked(flow: NDArray[Stacked], pairs: Indices) -> NDArray[Stacked]:

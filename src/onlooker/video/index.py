@@ -54,28 +54,27 @@ class PacketIndex:
 
     Args:
         pts: display time of each, in the stream's unit of time.
-        key: whether decoding can start at it.
+        keys: positions of those at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
         times: display time of each shown frame, in seconds since the first.
         kept: the packets; None where they are larger than `KEPT_BYTES`.
     """
 
     pts: NDArray[np.int64]
-    key: NDArray[np.bool_]
+    keys: NDArray[np.int64]
     shown: NDArray[np.int64]
     times: NDArray[np.float64]
     kept: list["Packet[VideoStream]"] | None
 
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
-        keys = np.flatnonzero(self.key)
         stretches = []
         for position in positions.tolist():
             # A frame decoded after a keyframe but shown before it may refer to earlier frames (an open group).
-            before = int(np.searchsorted(keys, position, side="right")) - 1
-            while before > 0 and self.pts[keys[before]] > self.pts[position]:
+            before = int(np.searchsorted(self.keys, position, side="right")) - 1
+            while before > 0 and self.pts[self.keys[before]] > self.pts[position]:
                 before -= 1
-            stretches.append((int(keys[before]), position + 1))
+            stretches.append((int(self.keys[before]), position + 1))
         runs: list[range] = []
         for start, stop in sorted(stretches):
             if runs and start <= runs[-1].stop:
@@ -114,7 +113,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     order = np.argsort(ticks, kind="stable")
     shown = order[~np.array(hidden)[order]]
     times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
-    return PacketIndex(ticks, np.array(key), shown, times, kept or None), len(marks)
+    return PacketIndex(ticks, np.flatnonzero(key), shown, times, kept or None), len(marks)
 
 
 def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:

@@ -149,8 +149,8 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
 def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tuple[Crop, MotionState]:
     """The crop of a stream's next frame: like `motion_crop`, but causal.
 
-    Motion is then the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2), so two
-    sums are all that must be kept. The state is reset when the frame size changes.
+    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The state is
+    reset when the frame size changes.
 
     Args:
         before: the state returned for the previous frame; None at the first frame, whose crop is central.

@@ -36,7 +36,7 @@ class EquallySpaced:
 
     def indices(self, total: int) -> Indices:
         """`count` indices that never decrease."""
-        _check_total(total)
+        _check(total=total)
         each = np.arange(self.count, dtype=np.int64)
         # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
         return np.minimum(each, total - 1) if total < self.count else (2 * each + 1) * total // (2 * self.count)
@@ -81,7 +81,7 @@ class TemporalCrops:
 
     def rows(self, total: int) -> Indices:
         """`W T`: the frames of each crop."""
-        _check_total(total)
+        _check(total=total)
         free, last = max(total - self.length, 0), self.count - 1
         starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
         return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
@@ -100,12 +100,8 @@ def equally_spaced(total: int, count: int) -> Indices:
     return EquallySpaced(count).indices(total)
 
 
-def _check_total(total: int) -> None:
-    if total < 1:
-        raise ValueError(f"a video of {total} frames cannot be sampled, expected at least 1 frame")
-
-
 def _check(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
+            what = f"a video of {value} frames cannot be sampled" if name == "total" else f"{name} is {value}"
+            raise ValueError(f"{what}, expected at least 1")

@@ -19,7 +19,7 @@ import numpy as np
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video.container import MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, decode_packets, frame_rate
+from onlooker.video.decode import RATE, Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 
@@ -34,7 +34,6 @@ _ANALYZE = "1000000"
 
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _QUEUE = 4  # frames held for a slow reader that wants all of them
-_RATE = 25.0  # frames per second, assumed where a stream does not say
 
 
 class _Arrival(NamedTuple):
@@ -59,14 +58,14 @@ class _LiveClock:
     """
 
     def __init__(self, leap: float) -> None:
-        self._leap, self._step = leap, 1 / _RATE
+        self._leap, self._step = leap, 1 / RATE
         self._began: float | None = None
         self._last: float | None = None
         self._offset: float | None = None  # from timestamps to times, in this connection
 
     def connected(self, rate: float) -> None:
         """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
-        self._offset, self._step = None, 1 / (rate if rate > 0 else _RATE)
+        self._offset, self._step = None, 1 / (rate if rate > 0 else RATE)
 
     def __call__(self, stamp: float | None) -> float:
         """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
@@ -229,14 +228,14 @@ class Source:
                 return
 
     def _given_up(self, reason: str, attempts: int, seconds: float) -> ClipError:
-        remedy = "check that it sends, and the network; or allow more time (timeout)"
         if isinstance(self._given, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
-        elif attempts:
-            remedy = "check that it sends, and the network; or wait longer (attempts, wait, timeout)"
+            return ClipError(f"camera {self.name}", reason, remedy)
+        more = "allow more time (timeout)"
+        if attempts:
+            more = "wait longer (attempts, wait, timeout)"
             reason = f"{reason}; {attempts} new connections in {seconds:.1f} s brought no frame"
-        name = f"camera {self.name}" if isinstance(self._given, int) else self.name
-        return ClipError(name, reason, remedy)
+        return ClipError(self.name, reason, f"check that it sends, and the network; or {more}")
 
     def _arrivals(self) -> Generator[_Arrival]:
         """The frames of one connection."""

@@ -21,6 +21,7 @@ from onlooker.video.resize import Pixels
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
 # support it, browsers do not.
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
+_OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
 _GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
@@ -156,7 +157,7 @@ def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, l
     """A stream for frames like the first; `live`: without encoder delay."""
     gif = container.format.name == "gif"
     name = "gif" if gif else next(name for name in _ENCODERS if name in av.codecs_available)
-    options = {"preset": "veryfast", "crf": "20"} if name == "libx264" else {}
+    options = dict(_OPTIONS.get(name, {}))
     if live and name == "libx264":
         options["tune"] = "zerolatency"
     stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
@@ -170,8 +171,7 @@ def _with_palettes(frames: Iterator[VideoFrame], rate: Fraction) -> Iterator[Vid
     for index, frame in enumerate(frames):
         if graph is None:
             graph = Graph()
-            size = {"width": frame.width, "height": frame.height}
-            source = graph.add_buffer(**size, format=VideoFormat("rgb24"), time_base=1 / rate)
+            source = graph.add_buffer(None, frame.width, frame.height, VideoFormat("rgb24"), time_base=1 / rate)
             split, use = graph.add("split"), graph.add("paletteuse", "new=1")
             palette, sink = graph.add("palettegen", "stats_mode=single"), graph.add("buffersink")
             source.link_to(split)
