@@ -171,7 +171,7 @@ def test_a_finished_run_computes_nothing_anew(made: Path, hmdb51: Path, monkeypa
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("computed again")
 
-    for name in ("train", "make_store", "load", "stored_clips"):
+    for name in ("train_run", "make_store", "load", "stored_clips"):
         monkeypatch.setattr(module, name, never)
     before = (made / "run" / "figures.json").read_bytes()
     (made / "run" / "report.html").unlink()

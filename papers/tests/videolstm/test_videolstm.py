@@ -317,7 +317,7 @@ def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sid
     for find in (ablation.compete_localized, ablation.compete_explained):
         with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
             find(tmp_path, ablation.MOTION, *asked)
-    with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\)"):
+    with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\."):
         ablation.ensemble(tmp_path, *asked)
     for name in ("mil-6-seed0.json", "mil-6-seed0-segments.json"):
         shutil.copy(run / "run" / name, tmp_path)
