@@ -1,1 +1,1 @@
-"""Tensor mathematics without files or tables: sampling where a network says."""
+"""Tensor operations: sampling at learned places, and convolutions that a loop repeats."""

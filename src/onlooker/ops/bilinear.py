@@ -1,7 +1,7 @@
-"""Reading between pixels: what all deformable layers stand on.
+"""Bilinear interpolation for the deformable layers.
 
-A gradient at a whole coordinate is that to its right and below, as `floor` says. What is not a number stays so, and
-never reads outside the planes.
+At an integer coordinate the gradient is the one to the right and below. NaN coordinates give NaN, and never read
+outside the planes.
 """
 
 import functools
@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MARGIN = 2  # of zeros around planes: from one pixel outside, everything that is read is zero
-_BILINEAR, _ZEROS = 0, 0  # as torch.ops.aten counts modes of interpolation and of padding
+MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
+_BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten
 
 Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
 class Spots(NamedTuple):
-    """Places between pixels of planes `H W` that are stored row after row.
+    """Points in planes `H W` that are stored row by row.
 
     Args:
-        pixel: `… S`, int32, the one above and to the left; never in the last row or column.
-        dy, dx: `… S`, how far below and to the right of it, 0 to 1.
+        pixel: `… S`, int32, index of the pixel above and to the left; never in the last row or column.
+        dy, dx: `… S`, distance from it, 0 to 1.
     """
 
     pixel: Tensor
@@ -32,11 +32,11 @@ class Spots(NamedTuple):
 
 
 def locate(y: Tensor, x: Tensor, height: int, width: int) -> Spots:
-    """Coordinates to spots in planes with a `MARGIN` of zeros; what lies beyond is clipped.
+    """Coordinates to points in planes with a `MARGIN` of zeros, clipped to it.
 
     Args:
         y, x: `… S`, pixels, (0, 0) is the center of the first pixel. Overwritten.
-        height, width: H and W of the planes without it.
+        height, width: H and W of the planes without the margin.
     """
     # A coordinate on the last pixel belongs to the one before it, so that all four neighbors exist.
     y.clamp_(-MARGIN, height - 1 + MARGIN)
@@ -45,53 +45,53 @@ def locate(y: Tensor, x: Tensor, height: int, width: int) -> Spots:
     left = x.floor().clamp_(max=width - 2 + MARGIN)
     row = width + 2 * MARGIN
     pixel = top.int().mul_(row).add_(left.int()).add_(MARGIN * (row + 1))
-    # Whatever is not a number became some integer.
+    # NaN became an arbitrary integer.
     pixel.clamp_(0, (height + 2 * MARGIN - 1) * row - 2)
     return Spots(pixel, y.sub_(top), x.sub_(left))
 
 
-def sampled(side: int) -> int:
-    """The side that planes must have for `sample`: the next power of two.
+def padded(side: int) -> int:
+    """The height or width of planes for `sample`: the next power of two.
 
-    `grid_sample` wants coordinates from -1 to 1, divided by the side. Division by a power of two is exact: a whole
-    coordinate remains one, and its gradient on the right side of it.
+    `grid_sample` takes coordinates divided by the size. Division by a power of two is exact: an integer coordinate
+    stays one.
     """
     return 1 << (side - 1).bit_length()
 
 
-def squared(planes: Tensor) -> Tensor:
-    """`… H W` with zeros on the right and below, up to the sides that `sample` wants."""
+def pad_planes(planes: Tensor) -> Tensor:
+    """`… H W` with zeros on the right and below, up to `padded`."""
     height, width = planes.shape[-2:]
-    if (height, width) == (sampled(height), sampled(width)):
-        return planes.contiguous()
-    return F.pad(planes, (0, sampled(width) - width, 0, sampled(height) - height))
+    below, right = padded(height) - height, padded(width) - width
+    return F.pad(planes, (0, right, 0, below)) if below or right else planes.contiguous()
 
 
-def line(coordinates: Tensor, side: int) -> Tensor:
-    """Coordinates in pixels to those of `sample`, for a plane that was `side` pixels wide."""
-    return (2 * coordinates + 1) / sampled(side) - 1
+def normalize(coordinates: Tensor, side: int) -> Tensor:
+    """Coordinates in pixels to those of `sample`, for planes of `side` pixels before they were padded."""
+    return (2 * coordinates + 1) / padded(side) - 1
 
 
 def sample(planes: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear reading, zero outside: planes `P C H W` and grid `P h w 2` (x, y) to `P C h w`.
+    """Bilinear interpolation, zero outside: planes `P C H W` and grid `P h w 2` (x, y) to `P C h w`.
 
-    The kernel is fastest where each of x and y lies contiguous: a grid `P 2 h w`, permuted.
+    The kernel is fastest where x and y are contiguous: a grid `P 2 h w`, permuted.
     """
     return torch.ops.aten.grid_sampler_2d(planes, grid, _BILINEAR, _ZEROS, False)
 
 
-def sample_backward(gradient: Tensor, planes: Tensor, grid: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
-    """The gradients of `sample` to its planes (if wanted), and to its grid, `P h w 2`."""
-    return torch.ops.aten.grid_sampler_2d_backward(gradient, planes, grid, _BILINEAR, _ZEROS, False, [wanted, True])
+def sample_backward(gradient: Tensor, planes: Tensor, grid: Tensor, needs_planes: bool) -> tuple[Tensor, Tensor]:
+    """The gradients of `sample` with respect to its planes (if needed) and its grid, `P h w 2`."""
+    needs = [needs_planes, True]
+    return torch.ops.aten.grid_sampler_2d_backward(gradient, planes, grid, _BILINEAR, _ZEROS, False, needs)
 
 
-def wide(*tensors: Tensor) -> torch.dtype:
-    """float32, or float64 where a tensor is that: coordinates in half precision would miss their pixels."""
+def wide_dtype(*tensors: Tensor) -> torch.dtype:
+    """float32, or float64 if a tensor has it: half precision cannot represent coordinates."""
     return functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
 
 
 def without_autocast(backward: Backward) -> Backward:
-    """A backward pass in the precision of its tensors, whatever it is called within."""
+    """A backward pass that autocast does not change."""
 
     @functools.wraps(backward)
     def run(ctx: Any, *gradients: Tensor) -> Any:

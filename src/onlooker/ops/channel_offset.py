@@ -1,4 +1,4 @@
-"""The offset layer of Shan & Atanasov 2017 (after F. Lau): every channel is moved by a field of its own."""
+"""The offset layer of Shan & Atanasov 2017 (after F. Lau): one offset field per channel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from onlooker.ops.bilinear import line, sample, sample_backward, sampled, squared, wide, without_autocast
+from onlooker.ops.bilinear import normalize, pad_planes, padded, sample, sample_backward, wide_dtype, without_autocast
 
 _CHUNK = 1 << 17  # elements worked on at a time
 
@@ -15,10 +15,10 @@ _hardtanh_backward = torch.ops.aten.hardtanh_backward.grad_input
 
 
 class ChannelOffset(nn.Module):
-    """A 3×3 convolution says, for every channel and place, where to read it instead (Shan & Atanasov 2017).
+    """A 3×3 convolution predicts an offset for every channel and place (Shan & Atanasov 2017).
 
-    The convolution has no bias and starts with weights from N(0, 0.01): C to 2C channels, `(Δy, Δx)` of each channel
-    beside each other.
+    The convolution from C to 2C channels, `(Δy, Δx)` of each channel in turn, has no bias; its weights start from
+    N(0, 0.01).
 
     Args:
         channels: C.
@@ -35,10 +35,10 @@ class ChannelOffset(nn.Module):
 
 
 def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
-    """Every channel read at places of its own, bilinearly: `out[n, c, i, j] = features[n, c, i + Δy, j + Δx]`.
+    """Bilinear sampling with an offset per channel: `out[n, c, i, j] = features[n, c, i + Δy, j + Δx]`.
 
-    Coordinates are clipped to the border; on the border and beyond it they give their offset no gradient, as with
-    `grid_sample`. Half precision is computed in float32.
+    Coordinates are clipped to the border; from the border on, offsets get no gradient, as with `grid_sample`. Half
+    precision is computed in float32.
 
     Args:
         features: `N C H W`.
@@ -55,13 +55,13 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
     N, C, H, W = features.shape
     if tuple(offsets.shape) != (N, 2 * C, H, W):
         raise ValueError(f"offsets are {tuple(offsets.shape)}, expected {(N, 2 * C, H, W)} for {C} channels")
-    dtype = wide(features, offsets)
+    dtype = wide_dtype(features, offsets)
     with torch.autocast(features.device.type, enabled=False):
         return _ChannelOffset.apply(features.to(dtype), offsets.to(dtype)).to(features.dtype)
 
 
 class _ChannelOffset(torch.autograd.Function):
-    """Saves its two inputs alone, and reads a second time for the gradients."""
+    """Saves only its two inputs, and samples a second time for the gradients."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, offsets: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class _ChannelOffset(torch.autograd.Function):
         lines = _lines(moves, features.shape[2:])
         for part in _chunks(planes):
             grid, _ = _grid(moves[part], lines, features.shape[2:])
-            out[part] = sample(squared(planes[part]), grid).view(out[part].shape)
+            out[part] = sample(pad_planes(planes[part]), grid).view(out[part].shape)
         return out.view(features.shape)
 
     @staticmethod
@@ -86,14 +86,14 @@ class _ChannelOffset(torch.autograd.Function):
         lines = _lines(moves, (H, W))
         for part in _chunks(planes):
             grid, raw = _grid(moves[part], lines, (H, W))
-            wanted = ctx.needs_input_grad[0]
-            by_planes, by_grid = sample_backward(gradient[part], squared(planes[part]), grid, wanted)
-            if wanted:
+            needed = ctx.needs_input_grad[0]
+            by_planes, by_grid = sample_backward(gradient[part], pad_planes(planes[part]), grid, needed)
+            if needed:
                 by_features[part] = by_planes[..., :H, :W]
-            # The grid counts x before y, and in shares of half a side.
+            # The grid has x before y, in units of half a side.
             for axis, side in enumerate((H, W)):
                 slope = by_offsets[part, axis]
-                torch.mul(by_grid[:, 0, :, 1 - axis], 2 / sampled(side), out=slope)
+                torch.mul(by_grid[:, 0, :, 1 - axis], 2 / padded(side), out=slope)
                 _hardtanh_backward(slope, raw[:, axis], *_ends(side), grad_input=slope)
         return by_features.view(features.shape), by_offsets.view(offsets.shape)
 
@@ -111,20 +111,20 @@ def _chunks(planes: Tensor) -> list[slice]:
 
 def _lines(moves: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The coordinates without offsets, y and x, each `S`."""
-    y, x = (line(torch.arange(side, dtype=moves.dtype, device=moves.device), side) for side in size)
+    y, x = (normalize(torch.arange(side, dtype=moves.dtype, device=moves.device), side) for side in size)
     return y.repeat_interleave(size[1]), x.repeat(size[0])
 
 
 def _ends(side: int) -> tuple[float, float]:
-    """The coordinates of the first and the last pixel; exact, as `sampled` explains."""
-    return 1 / sampled(side) - 1, (2 * side - 1) / sampled(side) - 1
+    """The coordinates of the first and the last pixel; exact, see `padded`."""
+    return 1 / padded(side) - 1, (2 * side - 1) / padded(side) - 1
 
 
 def _grid(moves: Tensor, lines: tuple[Tensor, Tensor], size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Offsets `P 2 S` to the grid `P 1 S 2` (x, y), clipped, and to what it was before, `P 2 S` (y, x)."""
+    """Offsets `P 2 S` to the clipped grid `P 1 S 2` (x, y), and the one before clipping, `P 2 S` (y, x)."""
     raw, clipped = torch.empty_like(moves), torch.empty_like(moves)
     for axis, side in enumerate(size):
-        torch.add(lines[axis], moves[:, axis], alpha=2 / sampled(side), out=raw[:, axis])
+        torch.add(lines[axis], moves[:, axis], alpha=2 / padded(side), out=raw[:, axis])
         torch.clamp(raw[:, axis], *_ends(side), out=clipped[:, 1 - axis])
-    # One long row: the kernel is fastest where x and y lie contiguous.
+    # One long row: the kernel is fastest where x and y are contiguous.
     return clipped.mT[:, None], raw

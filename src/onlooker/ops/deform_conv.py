@@ -1,10 +1,9 @@
-"""Deformable convolution (Dai et al. 2017), whose kernel taps are read at learned offsets.
+"""Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets.
 
-`ByPlanes` reads channel by channel with PyTorch's grid sampler: for few channels, groups of them, and any device.
-`ByRows` is for many channels on a CPU, where one read of a pixel serves all its channels: the channels of a pixel are a
-row of a table, so bilinear interpolation is a weighted sum of four rows, an embedding bag, which PyTorch has vector
-code for. So are the derivatives to y and x, with other weights, and the gradient of the table, once the reads are
-sorted by pixel.
+`ByPlanes` samples each channel with PyTorch's grid sampler: for few channels, groups, and any device. `ByRows` is for
+many channels on a CPU: the channels of a pixel are a row of a table, so bilinear interpolation is a weighted sum of
+four rows, an embedding bag, which is vectorized. So are the derivatives with respect to y and x, with other weights,
+and the gradient of the table, once the samples are sorted by pixel.
 """
 
 from typing import Any
@@ -14,25 +13,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from onlooker.ops.bilinear import MARGIN, locate, sample, sample_backward, sampled, wide, without_autocast
+from onlooker.ops.bilinear import MARGIN, locate, padded, sample, sample_backward, wide_dtype, without_autocast
 from onlooker.ops.taps import Pair, Taps, taps_of
 
 _MANY = 16  # channels from which `ByRows` is faster on a CPU
-_PLANES_CHUNK = 1 << 18  # columns that each thread of `ByPlanes` works on at a time
-_ROWS_CHUNK = 1 << 15  # reads that `ByRows` works on at a time, at least: PyTorch sorts fewer by a slower method
+_PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
+_ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method
 
 
 class DeformableConv2d(nn.Module):
-    """A convolution whose taps move: y(p) = Σ_n w(p_n) · x(p + p_n + Δp_n) (equation 1b of Shan & Atanasov 2017).
+    """`y(p) = Σ_n w(p_n) · x(p + p_n + Δp_n)` (equation 1b of Shan & Atanasov 2017), zero outside the map.
 
-    The offsets Δp_n come from a convolution of the same kernel size with 2 channels a tap, which starts at zero: at
-    first the layer is an ordinary convolution. Taps outside the map read zero.
+    The offsets Δp_n come from a convolution with 2 channels per tap, which starts at zero: the layer starts as an
+    ordinary convolution.
 
     Args:
-        in_channels, out_channels: C of what comes in and goes out.
+        in_channels, out_channels: C of input and output.
         kernel_size: height and width of the kernel.
         padding: zeros on each side.
-        modulated: multiply each tap by a sigmoid of its own, which starts at one half (Zhu et al. 2019).
+        modulated: multiply each tap by a predicted sigmoid, which starts at one half (Zhu et al. 2019).
     """
 
     def __init__(
@@ -48,10 +47,8 @@ class DeformableConv2d(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`N C H W -> N O H' W'`."""
-        says = self.offsets(features)
-        offset, mask = says[:, : 2 * self.taps], None
-        if self.modulated:
-            mask = says[:, 2 * self.taps :].sigmoid()
+        offset, mask = self.offsets(features).tensor_split((2 * self.taps,), 1)
+        mask = mask.sigmoid() if self.modulated else None
         return deformable_conv2d(features, offset, self.conv.weight, self.conv.bias, padding=self.padding, mask=mask)
 
 
@@ -65,13 +62,11 @@ def deformable_conv2d(
     dilation: Pair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Deformable convolution, with the arguments and the layout of `torchvision.ops.deform_conv2d`.
-
-    Half precision is computed in float32.
+    """`torchvision.ops.deform_conv2d`, faster and with less memory; half precision is computed in float32.
 
     Args:
         input: `N C H W`.
-        offset: `N 2·G·K H' W'`, pixels: for each of G groups of channels and K taps, Δy and then Δx.
+        offset: `N 2·G·K H' W'`, pixels: Δy, Δx for each of G groups of channels and K taps.
         weight: `O C/g kh kw`, for g groups of an ordinary grouped convolution; K = kh·kw.
         bias: `O`.
         stride, padding, dilation: of the convolution, one number or (vertical, horizontal).
@@ -85,17 +80,17 @@ def deformable_conv2d(
     """
     taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
     grouped = taps.offset_groups > 1 or taps.weight_groups > 1
-    dtype = wide(input, offset)
-    plain = input.device.type == "cpu" and dtype == torch.float32
-    way = ByRows if plain and not grouped and taps.channels >= _MANY else ByPlanes
+    dtype = wide_dtype(input, offset)
+    many = input.device.type == "cpu" and dtype == torch.float32 and taps.channels >= _MANY
+    method = ByRows if many and not grouped else ByPlanes
     with torch.autocast(input.device.type, enabled=False):
-        given = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
-        out = way.apply(*given, taps).to(input.dtype)
+        tensors = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
+        out = method.apply(*tensors, taps).to(input.dtype)
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
 class ByPlanes(torch.autograd.Function):
-    """Saves its inputs alone: the columns, K times as large, are read again for the gradients."""
+    """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
@@ -134,17 +129,17 @@ class ByPlanes(torch.autograd.Function):
                 by_samples *= factor
             by_weight += (part @ taps.columns(samples).mT).sum(0)
             by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
-            # The grid counts x before y, and in shares of half a side.
+            # The grid has x before y, in units of half a side.
             for axis, side in enumerate(taps.size):
                 target = taps.moves(by_offset[n])[..., axis, place]
-                torch.mul(by_grid[..., 1 - axis], 2 / sampled(side), out=target)
+                torch.mul(by_grid[..., 1 - axis], 2 / padded(side), out=target)
             if ctx.needs_input_grad[0]:
                 by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]].reshape(-1, *input.shape[1:])
         return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
 
 
 class ByRows(torch.autograd.Function):
-    """Saves its inputs alone: the columns, K times as large, are read again for the gradients."""
+    """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
@@ -201,20 +196,20 @@ class ByRows(torch.autograd.Function):
 
 
 class _Reads:
-    """All reads of some places of some pictures, ordered by picture, place, and tap: R of them.
+    """R samples at some places of some images, ordered by image, place and tap.
 
     Args:
         input: `n C H W`.
         coordinates: y and x, each `n K l`. Overwritten.
-        taps: how all is laid out.
+        taps: the geometry.
     """
 
     def __init__(self, input: Tensor, coordinates: tuple[Tensor, Tensor], taps: Taps) -> None:
-        self.taps, self.pictures = taps, len(input)
+        self.taps, self.images = taps, len(input)
         padded = F.pad(input, (MARGIN,) * 4).permute(0, 2, 3, 1)
         self.table = padded.reshape(-1, taps.channels).contiguous()
         spots = locate(*coordinates, *taps.size)
-        first = torch.arange(self.pictures, dtype=torch.int32) * (len(self.table) // max(1, self.pictures))
+        first = torch.arange(self.images, dtype=torch.int32) * (len(self.table) // max(1, self.images))
         self.pixel = self.order(spots.pixel + first[:, None, None])
         below, right = self.order(spots.dy), self.order(spots.dx)
         self.y, self.x = (1 - below, below), (1 - right, right)
@@ -225,36 +220,36 @@ class _Reads:
             torch.add(self.pixel, shift, out=self.corners[:, corner])
 
     def order(self, values: Tensor) -> Tensor:
-        """`n … K·L` to `R`: taps of a place beside each other."""
-        return values.view(self.pictures, self.taps.taps, -1).mT.flatten()
+        """`n … K·L` to `R`: the taps of a place are consecutive."""
+        return values.view(self.images, self.taps.taps, -1).mT.flatten()
 
     def mask(self, mask: Tensor, place: slice) -> Tensor:
         """`n K H' W'` to `R 1`."""
         return self.order(self.taps.mask(mask, place))[:, None]
 
     def weights(self, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
-        """The product of a factor for the upper and lower, and one for the left and right pixels: `R 4`."""
+        """Weights of the four pixels, `R 4`, from factors of upper and lower, left and right ones."""
         bags = torch.empty(len(self.pixel), 4)
         for corner in range(4):
             torch.mul(y[corner // 2], x[corner % 2], out=bags[:, corner])
         return bags
 
     def slope(self, axis: int) -> Tensor:
-        """The weights of the derivative to y (axis 0) or to x: `R 4`."""
+        """The weights of the derivative with respect to y (axis 0) or x: `R 4`."""
         one = torch.ones_like(self.pixel, dtype=torch.float32)
         rise = (-one, one)
         return self.weights(rise, self.x) if axis == 0 else self.weights(self.y, rise)
 
     def sum(self, weights: Tensor) -> Tensor:
-        """Four rows of the table with their weights, for each read: `R C`."""
+        """The weighted sum of four rows of the table for each sample: `R C`."""
         return F.embedding_bag(self.corners, self.table, mode="sum", per_sample_weights=weights)
 
     def put(self, target: Tensor, values: Tensor, gradient: Tensor) -> None:
         """Fill `target` (`n K L`) with the products of `values` and `gradient` (`R C`), summed over the channels."""
-        target.copy_(values.mul_(gradient).sum(1).view(self.pictures, -1, self.taps.taps).mT)
+        target.copy_(values.mul_(gradient).sum(1).view(self.images, -1, self.taps.taps).mT)
 
     def spread(self, weights: Tensor, gradient: Tensor) -> Tensor:
-        """The adjoint of `sum`, `R C` to the pictures `n C H W`: for each pixel, what is read from it."""
+        """The adjoint of `sum`, `R C` to images `n C H W`."""
         low, high = (int(end) for end in self.pixel.aminmax())
         pixel, order = torch.sort(self.pixel - low)
         count = high - low + 1
@@ -270,7 +265,7 @@ class _Reads:
                 per_sample_weights=weights[:, corner].index_select(0, order),
                 include_last_offset=True,
             )
-        whole = table.view(self.pictures, -1, self.row, self.taps.channels)
+        whole = table.view(self.images, -1, self.row, self.taps.channels)
         return whole[:, MARGIN:-MARGIN, MARGIN:-MARGIN].permute(0, 3, 1, 2)
 
 

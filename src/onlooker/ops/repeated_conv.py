@@ -1,8 +1,8 @@
-"""A convolution that a loop over time repeats: its weights are packed once, their gradient is one product over time.
+"""A convolution in a loop over time: its weights are packed once, their gradient is computed once.
 
-Written step by step, `Y_t = W ∗ X_t + b` converts the weights to the layout of the CPU's kernels at every step, and
-adds up `T` gradients of the weights, each from few rows. Neither is necessary: the weights do not change within a loop,
-and `dW = Σ_t dY_t ⋆ X_t` is one convolution of all steps, concatenated.
+A plain loop over `Y_t = W ∗ X_t + b` converts the weights to the layout of the CPU kernels at every step, and adds up
+`T` gradients of the weights. But the weights do not change within a loop, and `dW = Σ_t dY_t ⋆ X_t` is one convolution
+of all steps, concatenated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _ONES = [1, 1]  # stride and dilation
 
 
 class RepeatedConv2d(nn.Conv2d):
-    """A convolution that keeps the size of its maps, and shares work with other calls within `repeated`.
+    """A convolution that keeps the size of its maps, and shares work between calls within `repeated`.
 
     Outside of `repeated`, on devices other than CPUs, and under activation checkpointing, it is `torch.nn.Conv2d`.
 
@@ -41,7 +41,7 @@ class RepeatedConv2d(nn.Conv2d):
         loop = _LOOP.get()
         if loop is None or maps.device.type != "cpu" or not maps.numel() or _is_checkpointed():
             return super().forward(maps)
-        # A graph is only built for gradients: a loop within no_grad and one outside of it have their own.
+        # Only loops with gradients build a graph, so those under no_grad are separate.
         key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
         if key not in loop.begun:
             loop.begun[key] = _Repeats(self, maps, loop.steps)
@@ -49,7 +49,7 @@ class RepeatedConv2d(nn.Conv2d):
 
 
 class Loop:
-    """The convolutions of one loop that have run so far; `steps`: how often each may run with gradients."""
+    """The convolutions of one loop that have run so far; each runs at most `steps` times with gradients."""
 
     def __init__(self, steps: int = 0) -> None:
         self.steps, self.begun = steps, dict[Any, "_Repeats"]()
@@ -67,10 +67,7 @@ def repeated(steps: int) -> Iterator[None]:
 
 @contextmanager
 def resumed(loop: Loop | None) -> Iterator[None]:
-    """The same for a loop without an end, such as a live stream: enter it for every step.
-
-    Without gradients it may have any number of steps. The weights must stay those of the first call.
-    """
+    """The same for an endless loop without gradients, such as a live stream: enter it for every step."""
     before = _LOOP.set(loop)
     try:
         yield
@@ -79,13 +76,7 @@ def resumed(loop: Loop | None) -> Iterator[None]:
 
 
 class _Repeats:
-    """One convolution in one loop.
-
-    Args:
-        conv: the layer.
-        maps: its first input, `B in_channels h w`.
-        steps: how many times it may run.
-    """
+    """One convolution in one loop of at most `steps` steps; `maps`: its first input."""
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor, steps: int) -> None:
         self.conv, self.weights = conv, _Weights(conv, maps)
@@ -98,14 +89,15 @@ class _Repeats:
         if self.taps is not None:
             tap = next(self.taps, None)
             if tap is None:
-                raise RuntimeError(f"a convolution ran more often than the {len(self.weights.seen)} times of its loop")
-            self.weights.seen.append(maps.detach())
+                steps = len(self.weights.inputs)
+                raise RuntimeError(f"a convolution ran more often than the {steps} times of its loop")
+            self.weights.inputs.append(maps.detach())
         output: Tensor = _Step.apply(maps, tap, self.conv.weight, self.conv.bias, self.weights)
         return output
 
 
 class _Weights:
-    """The weights of one loop, as its steps and their gradients use them; it holds no tensor of an autograd graph."""
+    """The packed weights of one loop; it holds no tensor of an autograd graph."""
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor) -> None:
         self.dtype, self.padding = _dtype(maps), [side // 2 for side in conv.kernel_size]
@@ -116,7 +108,7 @@ class _Weights:
         self.packs = _can_pack(self.dtype)
         self.forwards = self._packed(self.weight, maps.shape) if self.packs else self.weight
         self.backwards: Tensor | None = None
-        self.seen: list[Tensor] = []  # `X_t` of each step, for the gradient of the weights
+        self.inputs: list[Tensor] = []  # `X_t` of each step, for the gradient of the weights
 
     def forward(self, maps: Tensor) -> Tensor:
         """`Y_t` of `X_t`."""
@@ -125,7 +117,7 @@ class _Weights:
         return F.conv2d(maps, self.weight, self.bias, padding=self.padding)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """`dX_t` of `dY_t`: a convolution with the kernel turned around."""
+        """`dX_t` of `dY_t`: a convolution with the flipped kernel."""
         if self.version != self.given._version:
             raise RuntimeError("the weights of a convolution were changed between its forward and its backward pass")
         if not self.packs:
@@ -137,7 +129,7 @@ class _Weights:
 
     def gradient(self, outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
         """`dW` and `db` of all steps' `dY_t`, as far as there are any."""
-        reached = [(x, dy) for x, dy in zip(self.seen, outputs, strict=False) if dy is not None]
+        reached = [(x, dy) for x, dy in zip(self.inputs, outputs, strict=False) if dy is not None]
         if not reached:
             return None, None
         maps, output = torch.cat([x for x, _ in reached]), torch.cat([dy for _, dy in reached])
@@ -153,7 +145,7 @@ class _Weights:
 
 
 class _Taps(Function):
-    """The weights to one zero for each step, whose gradient is that of the step's output.
+    """One zero per step, whose gradient is that of the step's output.
 
     So autograd collects `dY_t` of exactly those steps that a backward pass reaches.
     """
@@ -204,7 +196,7 @@ def _is_checkpointed() -> bool:
 
 
 def _dtype(maps: Tensor) -> torch.dtype:
-    """The type that a convolution of these maps computes in: that of autocast where it is on."""
+    """The type that a convolution of these maps computes in."""
     # Autocast leaves double precision alone.
     if torch.is_autocast_enabled("cpu") and maps.dtype != torch.float64:
         return torch.get_autocast_dtype("cpu")

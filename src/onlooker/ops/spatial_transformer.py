@@ -1,4 +1,4 @@
-"""The sampler of spatial transformers (Jaderberg et al. 2015): a picture seen through affine windows."""
+"""The sampler of spatial transformers (Jaderberg et al. 2015)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,17 +8,16 @@ __all__ = ["cell_centers", "spatial_transform", "window_corners"]
 
 
 def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
-    """Sample each picture bilinearly where an affine map says (equation 1 of Jaderberg et al. 2015).
+    """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero outside.
 
-    Coordinates run from -1 to 1 from the outer edge of the first pixel to that of the last (`align_corners=False`), in
-    the picture and in the output alike; so the identity shows the whole picture at any size. Outside, all is zero.
-    Under autocast, places and samples are computed in float32 all the same: bfloat16 would round the places of a
-    picture of 64 pixels to a quarter of a pixel.
+    Coordinates run from -1 to 1 between the outer edges of image and output (`align_corners=False`), so the identity
+    shows the whole image at any size. Autocast is off: bfloat16 would round coordinates in 64 pixels to a quarter of a
+    pixel.
 
     Args:
         image: `N C H W`.
-        theta: `N 2 3`: an output point (x, y, 1) shows the point theta · (x, y, 1) of the picture. Or `N G 2 3`: G
-            windows on each picture.
+        theta: `N 2 3`: an output point (x, y, 1) shows the point theta · (x, y, 1) of the image. Or `N G 2 3`: G
+            windows per image.
         size: height and width of the output.
 
     Returns:
@@ -37,9 +36,9 @@ def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Te
     with torch.autocast(image.device.type, enabled=False):
         windows = theta.to(wide).reshape(-1, 2, 3)
         grid = F.affine_grid(windows, [len(windows), image.shape[1], *size], align_corners=False)
-        # The windows of a picture as one tall output, which spares a copy of the picture for each.
-        seen = F.grid_sample(image.to(wide), grid.reshape(N, -1, size[1], 2), align_corners=False).to(image.dtype)
-    return seen.unflatten(2, (-1, size[0])).transpose(1, 2) if several else seen
+        # The windows of an image as one tall output, which needs no copies of the image.
+        sampled = F.grid_sample(image.to(wide), grid.reshape(N, -1, size[1], 2), align_corners=False).to(image.dtype)
+    return sampled.unflatten(2, (-1, size[0])).transpose(1, 2) if several else sampled
 
 
 def cell_centers(h: int, w: int) -> Tensor:
@@ -49,16 +48,15 @@ def cell_centers(h: int, w: int) -> Tensor:
 
 
 def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
-    """Where the corners of windows lie in pictures of `height` × `width`.
+    """The corners of windows in images of `height` × `width`.
 
     Args:
         theta: `… 2 3`, as `spatial_transform` takes it.
         height, width: H and W.
 
     Returns:
-        `… 4 2`, float32 on the CPU, x and y in pixels: the window's upper left, upper right, lower right and lower left
-        corner.
+        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
     """
     ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
-    seen = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
-    return (seen + 1) / 2 * torch.tensor([float(width), float(height)])
+    corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
+    return (corners + 1) / 2 * torch.tensor([float(width), float(height)])

@@ -1,4 +1,4 @@
-"""Where the taps of a deformable convolution read, and how its tensors are laid out for the work."""
+"""The geometry of a deformable convolution."""
 
 import itertools
 import math
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from onlooker.ops.bilinear import line, sampled, squared
+from onlooker.ops.bilinear import normalize, pad_planes, padded
 
-MARGIN = 2  # of zeros around the planes: from one pixel outside, everything that is read is zero
 Pair = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Taps:
-    """The numbers of one call, and how its tensors are laid out for the work.
+    """The geometry of one call, and views of its tensors.
 
     G groups of offsets, g groups of weights, K taps, L places of the output.
     """
@@ -43,7 +42,7 @@ class Taps:
 
     def planes(self, input: Tensor) -> Tensor:
         """`N C H W` to the planes of `sample`, `NG C/G H W`."""
-        return squared(input.reshape(-1, self.channels // self.offset_groups, *self.size))
+        return pad_planes(input.reshape(-1, self.channels // self.offset_groups, *self.size))
 
     def moves(self, offset: Tensor) -> Tensor:
         """`N 2·G·K H' W'` to a view `NG K 2 L` of it."""
@@ -54,7 +53,7 @@ class Taps:
         return mask.view(-1, self.taps, self.places)
 
     def lattice(self, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the taps would read without offsets: y and x, each `K L`, of the offsets' type."""
+        """The coordinates without offsets in pixels: y and x, each `K L`, of the offsets' type."""
         lines = []
         for axis in (0, 1):
             out = torch.arange(self.out_size[axis], dtype=offset.dtype, device=offset.device)
@@ -67,20 +66,20 @@ class Taps:
     def lines(self, offset: Tensor) -> tuple[Tensor, Tensor]:
         """`lattice` in the coordinates of `sample`."""
         y, x = self.lattice(offset)
-        return line(y, self.size[0]), line(x, self.size[1])
+        return normalize(y, self.size[0]), normalize(x, self.size[1])
 
     def grid(self, offset: Tensor, lines: tuple[Tensor, Tensor], places: slice) -> Tensor:
-        """Where each tap of the `places` reads, for `sample`: `NG K l 2`, x and y."""
+        """The coordinates of `places` for `sample`: `NG K l 2`, x and y."""
         moves = offset.reshape(-1, self.taps, 2, self.places)[..., places]
         grid = offset.new_empty(len(moves), 2, self.taps, moves.shape[-1])
         for axis, side in enumerate(self.size):
-            scale = 2 / sampled(side)
+            scale = 2 / padded(side)
             torch.add(lines[axis][:, places], moves[:, :, axis], alpha=scale, out=grid[:, 1 - axis])
-        # Beyond 3 all is outside, also of what the sampler would compute from infinity.
+        # Beyond 3 everything is outside; the sampler cannot compute with infinity.
         return grid.clamp_(-3, 3).permute(0, 2, 3, 1)
 
     def coordinates(self, offset: Tensor, lattice: tuple[Tensor, Tensor], places: slice) -> tuple[Tensor, Tensor]:
-        """Where each tap of the `places` reads, in pixels: y and x, each `NG K l`."""
+        """The coordinates of `places` in pixels: y and x, each `NG K l`."""
         moves = offset.reshape(-1, self.taps, 2, self.places)[..., places]
         return moves[:, :, 0] + lattice[0][:, places], moves[:, :, 1] + lattice[1][:, places]
 
@@ -101,15 +100,12 @@ class Taps:
         return out.view(len(out), self.weight_groups, -1, self.places)
 
     def chunks(self, count: int, size: int) -> Iterator[tuple[slice, slice]]:
-        """Some of `count` pictures whole or, where they are large, some places of one: what stays in a cache.
-
-        A piece has `size` columns or a few more; less than twice as many where a picture is divided.
-        """
+        """Chunks of about `size` columns, which fit into a cache: whole images, or some places of a large one."""
         columns = self.channels * self.taps * self.places
-        pictures = math.ceil(size / columns)
+        images = math.ceil(size / columns)
         places = math.ceil(self.places / max(1, columns // size))
-        for n, place in itertools.product(range(0, count, pictures), range(0, self.places, places)):
-            yield slice(n, n + pictures), slice(place, place + places)
+        for n, place in itertools.product(range(0, count, images), range(0, self.places, places)):
+            yield slice(n, n + images), slice(place, place + places)
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -117,13 +113,7 @@ def _pair(value: Pair) -> tuple[int, int]:
 
 
 def taps_of(
-    input: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    mask: Tensor | None,
+    input: Tensor, offset: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, mask: Tensor | None
 ) -> Taps:
     """The geometry of one call of `deformable_conv2d`, whose arguments these are.
 
