@@ -261,7 +261,7 @@ def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     d = recognizer.data
     assert (d.modality, d.flow_length, d.in_channels, d.frames, d.windows) == ("both", 2, 1 + 4, 3, 4)
     stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
-    digests = [weights_digest(part) for part in (encoder.picture, encoder.flow)]  # type: ignore[union-attr]
+    digests = [weights_digest(part) for part in (encoder.rgb, encoder.flow)]  # type: ignore[union-attr]
     assert digests == [store.origin.weights for store in stores]
     # From stored features and from the clip itself come the same answers, within half precision.
     test = [clip for clip in find_clips(squares) if clip.path.stem == "00"]

@@ -40,7 +40,7 @@ def initialize_motion(model: VideoModel, picture: VideoModel, flow: VideoModel) 
     _check_sizes("picture", found, {**of_picture, "classes": net.num_classes, "glimpse": cell.glimpse})
     _check_sizes("flow", _sizes(moved, moved.in_channels, moved.encoder.num_features, lower.num_hidden), of_flow)
     given = [
-        ("the picture's encoder", both.picture, _weights(seen.encoder)),
+        ("the picture's encoder", both.rgb, _weights(seen.encoder)),
         ("the picture's attention", cell.attention, _weights(looks.attention)),
         ("the picture's ConvLSTM", cell.upper, _weights(upper)),
         ("the picture's head", net.head, _weights(seen.head)),

@@ -47,7 +47,7 @@ def check_weights(run: Path, rgb: Path, flow: Path) -> None:
     """The weights of a motion run whose training moved nothing are those of its two runs."""
     model, picture, moved = (load(each, device="cpu").model for each in (run, rgb, flow))
     pairs: dict[str, tuple[Any, Any]] = {
-        "picture": (model.encoder.picture, picture.encoder),  # type: ignore[union-attr]
+        "picture": (model.encoder.rgb, picture.encoder),  # type: ignore[union-attr]
         "flow": (model.encoder.flow, moved.encoder),  # type: ignore[union-attr]
         "attention": (model.cell.attention, picture.cell.attention),  # type: ignore[union-attr, operator]
         "upper": (model.cell.upper, picture.cell.cell),  # type: ignore[union-attr, operator]

@@ -57,7 +57,7 @@ def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
     model, seen, moved = motion(**changes), picture(**changes), flow(head_units=units)
     from_upper, source = weights(model.cell.from_upper), (weights(seen), weights(moved))
     initialize_motion(model, seen, moved)
-    assert equal(model.encoder.picture, weights(seen.encoder))
+    assert equal(model.encoder.rgb, weights(seen.encoder))
     assert equal(model.encoder.flow, weights(moved.encoder))
     assert equal(model.cell.attention, weights(seen.cell.attention))
     assert equal(model.cell.upper, weights(seen.cell.cell))
