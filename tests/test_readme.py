@@ -47,11 +47,11 @@ def commands(page: Path) -> list[str]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the docs speak of it: `clips/` with two classes, `clip.mp4`, and `THUMOS14/` in small."""
     folder = tmp_path_factory.mktemp("reader")
-    for label in ("jump", "wave"):
+    for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
             clip = folder / "clips" / label / f"{i}.mp4"
             clip.parent.mkdir(parents=True, exist_ok=True)
-            make_clip(clip, frames=6 + i)
+            make_clip(clip, frames=6 + i, fps=fps)
     make_clip(folder / "clip.mp4", frames=6)
     (folder / "THUMOS14").mkdir()
     make_clip(folder / "THUMOS14" / "video_test_0000004.mp4", frames=6)
