@@ -409,3 +409,16 @@ def test_generated_folders_are_folders_of_clips(tmp_path: Path) -> None:
         assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
     assert "holds something already" in fails("generate", "figures", folder)
     assert "clips is 0, expected at least 1" in fails("generate", "figures", tmp_path / "other", "--clips", 0)
+
+
+def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", squares, "--run", run, "--model", "convnet", "--folds", 2, "--patience", 0, *TINY]
+    said = call(*words).output
+    assert f"final model, trained on all clips: {run / 'final'}" in said
+    split = json.loads((run / "final" / "split.json").read_text(encoding="utf-8"))
+    assert len(split["training"]) + len(split["validation"]) == len(find_clips(squares))
+    assert not split["test"]
+    clip = find_clips(squares)[0].path
+    assert clip.name in call("predict", run, clip).output
+    assert f"final model, trained on all clips: {run / 'final'}" in call(*words).output

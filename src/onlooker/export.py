@@ -124,7 +124,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
 
     Raises:
         FileNotFoundError: no trained model there.
-        ValueError: as `export`; or several models, fused.
+        ValueError: as `export`; or an ensemble.
         ClipError: missing clips, or none that can be read and is new to the model.
     """
     if is_ensemble(run):

@@ -35,6 +35,7 @@ Floats = NDArray[np.float32]
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
 ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
+_MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _FILE = "recognizer.json"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
@@ -302,7 +303,7 @@ class Recognizer:
 
 
 def load(run: Path | str, device: str = "auto") -> Recognizer:
-    """Load a recognizer from the folder of a run, or from its `model` folder alone.
+    """Load a recognizer from the folder of a run (after cross-validation: its final model), or from a `model` folder.
 
     Only JSON and safetensors are read, so a folder of unknown origin cannot execute code.
 
@@ -316,9 +317,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     """
     folder = Path(run)
     if (folder / ENSEMBLE_FILE).exists():
-        raise ValueError(f"{run}: several models, fused; load them by Ensemble.load")
-    if not (folder / _FILE).exists():
-        folder = folder / "model"
+        raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
+    folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)
     if not (folder / _FILE).exists():
         is_file, is_folder = Path(run).is_file(), Path(run).is_dir()
         state = (

@@ -38,7 +38,7 @@ def test_the_demo_trains_once(
     assert set(measured) == {"alstm", "lstm", "convnet"}
     assert 0 < measured["alstm"]["uniform_on_digit"] < 1
     assert "peak_on_digit" not in measured["lstm"]
-    assert capsys.readouterr().out.count("of unseen videos right") == 3
+    assert capsys.readouterr().out.count("of test videos classified correctly") == 3
 
     def again(*_: object, **__: object) -> None:
         raise AssertionError("the demo trains again")

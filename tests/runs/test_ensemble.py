@@ -70,7 +70,7 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
     assert json.loads((tmp_path / "seen.json").read_text())["clips"][0]["label"] == seen.label
     with pytest.raises(FileExistsError, match="is there already; choose a new folder by --run"):
         ensemble(runs, tmp_path / "both")
-    with pytest.raises(ValueError, match=r"several models, fused; load them by Ensemble\.load"):
+    with pytest.raises(ValueError, match=r"an ensemble; load it with onlooker\.Ensemble\.load"):
         load(tmp_path / "both")
 
 

@@ -188,7 +188,7 @@ def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
 
 def test_fused_models_answer_whole_clips(run: Path, tmp_path: Path) -> None:
     Ensemble([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
-    assert "several models, fused, which answer whole clips; watch with one" in watch(tmp_path / "fused", "0").stderr
+    assert "an ensemble, which predicts whole clips; watch with one member" in watch(tmp_path / "fused", "0").stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")

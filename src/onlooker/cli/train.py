@@ -61,7 +61,7 @@ def train(
     are in the same split.
     """
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.runs.train import train_run
+    from onlooker.runs.train import train_final, train_run
 
     run = run or default_run(clips, model.name)
     if (folds or leave_one_out) and (unused := [*_given(features=features, strict=strict)]):
@@ -88,7 +88,9 @@ def train(
         specs, seeds = [ModelSpec(model.name)], [training.seed]
         with stoppable():
             figures = compare(clip_set, run, specs, splits, seeds, data, training, model=model)
+            final = train_final(clip_set, run, model, data, training)
         print_comparison(figures, run)
+        typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")
         return
     source = clips if resume else read_set(clips, published)
     with stoppable(resume_hint()):

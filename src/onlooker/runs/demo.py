@@ -1,4 +1,4 @@
-"""The demo: an attentive model, trained end to end on moving digits, beside the same without attention or memory."""
+"""The demo: a model with attention, trained end to end on moving digits, and baselines without attention or memory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ from onlooker.video.write import encode_mp4
 
 __all__ = ["answers"]
 
-# The attentive model first; then the same without attention, and a single-frame model. Equal budget for all.
+# The model with attention first; then the same without attention, and a single-frame model, with equal budgets.
 COMPARED = ("alstm", "lstm", "convnet")
 FRAMES = 10
 DATA = DataConfig(frames=FRAMES, size=64, channels=1, normalization="half", translate=0.0, scale=0.0)
@@ -74,7 +74,9 @@ def demo(
         if not (folder / "model" / "recognizer.json").exists():  # the last file that saving writes
             _train(name, folder, sides, training, videos)
         measured[name] = _evaluate(load(folder), folder, test)
-        Console().print(f"{name}: {percent(measured[name]['accuracy'])} of unseen videos right", highlight=False)
+        Console().print(
+            f"{name}: {percent(measured[name]['accuracy'])} of test videos classified correctly", highlight=False
+        )
     write_json(run / "demo.json", measured)
     if results:
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "peak_on_digit", "uniform_on_digit", "parameters")
@@ -122,19 +124,19 @@ def _page(
     run: Path, measured: Mapping[str, Mapping[str, Any]], test: Batch, training: TrainConfig, videos: int
 ) -> Page:
     first, figures = COMPARED[0], measured[COMPARED[0]]
+    best = max(COMPARED[1:], key=lambda name: measured[name]["accuracy"])
     page = Page("Two moving digits: which, and where", f"{first} · trained on this machine from single labels")
     page.figures(
         [
-            (percent(figures["accuracy"]), "of unseen videos right", "55 pairs; new digits, new paths"),
-            (percent(figures["peak_on_digit"]), "of frames: looks at a digit",
-             f"a map that looks nowhere in particular: {percent(figures['uniform_on_digit'])}"),
-            (percent(measured[COMPARED[1]]["accuracy"]), "without attention", "the same model, the same budget"),
+            (percent(figures["accuracy"]), "of test videos classified correctly", "55 pairs; new digits, new paths"),
+            (percent(figures["peak_on_digit"]), "of frames: peak of attention on a digit",
+             f"a uniform map: {percent(figures['uniform_on_digit'])}"),
+            (percent(measured[best]["accuracy"]), f"best baseline: {best}", "no attention, the same budget"),
         ]
     )  # fmt: skip
     page.text(
-        "Each video shows two handwritten digits that move and bounce. The model learned from the pair's name alone, "
-        "one label a video; nobody told it where the digits are. Color shows where it looks, the outlines are the "
-        "true places of the digits, which it never saw."
+        "Each video shows two moving handwritten digits. Training used one label per video, the pair, and no "
+        "positions. Color shows attention, the outlines are the true positions."
     )
     page.clips(_clips(load(run / first), test))
     page.heading("With attention and without")
@@ -145,27 +147,24 @@ def _page(
     low, high = figures["accuracy_interval"]
     page.table(
         rows,
-        ["model", "what it is", "videos right", "frames right", "parameters"],
-        f"{figures['videos']} test videos of digits and paths that no training saw; 95 % interval of {first}: "
-        f"{percent(low)} to {percent(high)}. Always saying the commonest pair: {percent(figures['majority_share'])}. "
-        f"Each model learned from {training.epochs} epochs of {videos} new videos of {FRAMES} frames.",
+        ["model", "description", "videos correct", "frames correct", "parameters"],
+        f"{figures['videos']} test videos with unseen digits and paths; 95 % interval of {first}: "
+        f"{percent(low)} to {percent(high)}. Majority-class baseline: {percent(figures['majority_share'])}. "
+        f"Each model is trained for {training.epochs} epochs of {videos} new videos with {FRAMES} frames.",
     )
     if measured["convnet"]["accuracy"] >= figures["accuracy"]:
         page.text(
-            "Both digits can be seen in every frame, so single looks, averaged, are hard to beat in this task: memory "
-            "is needed where the class lies in the motion. What attention adds here shows against the same memory "
-            "without it, and in the maps."
+            "Both digits are visible in every frame, so the average over single frames is hard to beat in this task: "
+            "memory helps where the class depends on motion. Compare attention with the same model without it."
         )
-    page.heading("How they learned")
+    page.heading("Training")
     for name in COMPARED:
         if curves := read_curves(run / name):
-            page.figure(
-                to_svg(loss_and_accuracy(curves)), f"{name}: each epoch, training beside validation.", wide=True
-            )
-    page.heading("What it was made with")
+            page.figure(to_svg(loss_and_accuracy(curves)), f"{name}: loss and accuracy per epoch.", wide=True)
+    page.heading("Data and settings")
     page.text(
-        "The digits are real: 5,000 of MNIST's, split into 3,600 for training, 400 to choose the best epoch and 1,000 "
-        "for the test. No image is on two sides. Paths are drawn anew for every video."
+        "5,000 digits of MNIST: 3,600 for training, 400 for validation, which selects the epoch, and 1,000 for the "
+        "test. Every video has new random paths."
     )
     with page.details("All settings"):
         values = {**DATA.to_dict(), **training.to_dict(), "encoder": "conv4"}
@@ -178,7 +177,7 @@ def _clips(recognizer: Recognizer, test: Batch, shown: int = 12) -> list[tuple[b
 
 
 def draw(recognizer: Recognizer, test: Batch, shown: int) -> list[tuple[NDArray[np.uint8], str, Tone]]:
-    """The first `shown` test videos with attention, true boxes and the answer drawn on every frame `T H W 3`."""
+    """The first `shown` test videos with attention, true boxes and the prediction drawn on every frame `T H W 3`."""
     scores, attention = answers(recognizer, test.video[:shown])
     assert attention is not None
     drawn: list[tuple[NDArray[np.uint8], str, Tone]] = []
@@ -186,8 +185,8 @@ def draw(recognizer: Recognizer, test: Batch, shown: int) -> list[tuple[NDArray[
         frames = enlarge(test.video[i].movedim(1, -1).expand(-1, -1, -1, 3).numpy())
         frames = overlay(frames, attention[i])
         frames = boxes(frames, test.boxes[i].numpy(), size=(DATA.size, DATA.size))
-        said, truth = PAIRS[int(scores[i].mean(0).argmax())], PAIRS[int(pair_label(test.labels[i : i + 1]))]
+        predicted, truth = PAIRS[int(scores[i].mean(0).argmax())], PAIRS[int(pair_label(test.labels[i : i + 1]))]
         lines = [f"{PAIRS[int(s.argmax())]}  {100 * s.max():.0f} %" for s in scores[i]]
-        words = f"{truth}\nsaid {said}, {100 * scores[i].mean(0).max():.0f} %"
-        drawn.append((caption(frames, lines), words, "right" if said == truth else "wrong"))
+        words = f"{truth}\npredicted {predicted}, {100 * scores[i].mean(0).max():.0f} %"
+        drawn.append((caption(frames, lines), words, "right" if predicted == truth else "wrong"))
     return drawn

@@ -14,7 +14,7 @@ from onlooker.data.clips import ClipCrops
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import Split, require_clips, split_clips
+from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.report import percent
 from onlooker.files import check_writable
 from onlooker.models.registry import configured, resolve_loss
@@ -184,6 +184,25 @@ def train_run(
     if not split.test:
         return {}
     return write_report(run, recognizer, samples.only(split.test), skipped, record, run, tuning)
+
+
+def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
+    """Train the model of a cross-validated run on all clips, without a test split; `load(run)` then finds it.
+
+    Args:
+        clips: what was cross-validated.
+        run: the folder of the cross-validation.
+        model, data, training: its settings.
+
+    Returns:
+        The folder of the final run, `run/final`.
+
+    Raises:
+        ValueError: a class has fewer than 2 recordings or clips.
+    """
+    split = split_without_test(clips.clips, training.seed)
+    train_run(clips, run / "final", model, data, training, split, resume=True)
+    return run / "final"
 
 
 def _build(

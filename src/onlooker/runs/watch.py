@@ -58,7 +58,7 @@ def watch_sources(
         ValueError: a run that cannot process streams, an invalid source, or a file as `out`.
     """
     if is_ensemble(run):
-        raise ValueError(f"{run}: several models, fused, which answer whole clips; watch with one: {run / 'member-0'}")
+        raise ValueError(f"{run}: an ensemble, which predicts whole clips; watch with one member: {run / 'member-0'}")
     console, stderr, errors = Console(), Console(stderr=True), list[ClipError]()
 
     def report(error: ClipError) -> None:
