@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-all bench bench-env real-clips notebook clean
 
-demo: $(READY)  ## train on moving digits, open the report
+demo: $(READY)  ## train on moving digits, write the report
 	$(BIN)/onlooker demo
 
 test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests

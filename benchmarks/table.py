@@ -68,7 +68,9 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
     head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
-    head += f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result['origin'])}.\n\n"
+    head += (
+        f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result.get('origin', {'this command': []}))}.\n\n"
+    )
     if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
     needing = [table for table, files in NEEDED.items() if name in files and files <= set(results)]

@@ -14,6 +14,7 @@ import pytest
 from commands import call, fails
 
 import onlooker
+from onlooker.cli.options import default_run
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.folder import find_clips
 from onlooker.video.reader import read
@@ -422,3 +423,10 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     clip = find_clips(squares)[0].path
     assert clip.name in call("predict", run, clip).output
     assert f"final model, trained on all clips: {run / 'final'}" in call(*words).output
+    assert "trained on all clips, none is left for testing" in fails("evaluate", run)
+    assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
+    assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
+
+
+def test_a_run_folder_has_a_name_that_every_system_takes() -> None:
+    assert default_run(Path("clips"), "torchvision:r3d_18") == Path("runs/clips-torchvision-r3d_18")

@@ -40,7 +40,7 @@ from onlooker.onnx_step import (
     inexpressible,
     write_graph,
 )
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.structures import Clip, ClipError
 
 if sys.platform != "win32":
@@ -82,7 +82,7 @@ def export(
     """
     check_installed()
     if isinstance(recognizer, Ensemble):
-        raise ValueError("several models that answer together have no common step; export each of its members")
+        raise ValueError("an ensemble has no step of its own; export each of its members")
     if quantize and not calibration:
         raise ValueError("8 bits need clips to take the ranges of activations from; give calibration clips")
     if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):
@@ -128,7 +128,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
         ClipError: missing clips, or none that can be read and is new to the model.
     """
     if is_ensemble(run):
-        raise ValueError(f"{run}: several models that answer together; export each of them, such as {run / 'member-0'}")
+        raise ValueError(f"{run}: an ensemble; export its members, such as {run / 'member-0'}")
     recognizer = load(run, "cpu")
     found = find_clips(clips, classes=1) if clips else []
     trained_on, copies = _training_clips(run, found)
@@ -145,6 +145,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
 
 def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], set[Path]]:
     """Training and validation clips of a run, and those of `clips` that are among them, by path or content."""
+    run = trained_run(run)
     if not ((run / "split.json").exists() and (run / "config.json").exists()):
         return [], set()  # a model folder alone
     values = read_json(run / "split.json")

@@ -344,6 +344,12 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 
 
+def trained_run(run: Path) -> Path:
+    """The run whose model `load(run)` reads: after cross-validation its final run."""
+    final = run / "final"
+    return final if (final / "model" / _FILE).exists() and not (run / "model" / _FILE).exists() else run
+
+
 def _load_weights(model: VideoModel, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_model

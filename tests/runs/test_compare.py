@@ -196,7 +196,7 @@ def figures(accuracy: float, spread: float | None = None) -> dict[str, Any]:
 
 def test_a_table_has_a_row_a_model_below_the_majority() -> None:
     columns, rows = table(figures(0.5, 0.0123))
-    assert columns == ["model", "videos right", "± over seeds", "frames right"]
+    assert columns == ["model", "videos correct", "± over seeds", "frames correct"]
     assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
     assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
 

@@ -307,7 +307,7 @@ def test_a_cell_of_table_one_goes_on_with_what_it_had(
 
 def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
-    with pytest.raises(ValueError, match=r"made with other settings \(rounds\); choose another --run"):
+    with pytest.raises(ValueError, match=r"made with other settings \(rounds\.lstm\); choose another --run"):
         reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
 
 

@@ -15,7 +15,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Classification, Recognizer
 from onlooker.structures import Clip
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.figures import reproduce as figures
@@ -38,7 +38,7 @@ class Knowing(Recognizer):
     truth: dict[str, Any]
     blind = False
 
-    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def classify(self, samples: torch.Tensor) -> Classification:
         indices = equally_spaced(16, FRAMES)
         scores = np.full((len(samples), FRAMES, 2), 0.5, np.float32)
         maps = np.full((len(samples), FRAMES, 4, 4), 1 / 16, np.float32)
@@ -51,7 +51,7 @@ class Knowing(Recognizer):
                 x1, y1, x2, y2 = about["boxes"][index]
                 maps[b, t] = 1e-3
                 maps[b, t, int((y1 + y2) / 2 / 16), int((x1 + x2) / 2 / 24)] = 1
-        return torch.from_numpy(scores), torch.from_numpy(maps / maps.sum((2, 3), keepdims=True))
+        return Classification(torch.from_numpy(scores), torch.from_numpy(maps / maps.sum((2, 3), keepdims=True)))
 
 
 @pytest.fixture

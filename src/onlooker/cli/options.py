@@ -36,8 +36,9 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `on
 def default_run(clips: Path, name: str) -> Path:
     """The folder of a run on these clips, unless --run names another."""
     from onlooker.data.sets import set_name
+    from onlooker.runs.model_spec import folder_name
 
-    return Path("runs") / f"{set_name(clips)}-{name}"
+    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
 
 
 def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:

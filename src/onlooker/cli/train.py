@@ -63,7 +63,9 @@ def train(
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.train import train_final, train_run
 
-    run = run or default_run(clips, model.name)
+    run = run or default_run(clips, f"{model.name}-folds" if folds or leave_one_out else model.name)
+    if (folds or leave_one_out) and (run / "config.json").exists():
+        raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     if (folds or leave_one_out) and (unused := [*_given(features=features, strict=strict)]):
         raise ValueError(f"{' and '.join(unused)} cannot be used with --folds or --leave-one-out; leave it out")
     if resume and not (folds or leave_one_out):
@@ -80,7 +82,7 @@ def train(
             refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
         refuse_unused_flow(context, [inputs])
     if folds or leave_one_out:
-        from onlooker.runs.compare import compare
+        from onlooker.runs.compare import compare, settings_of
         from onlooker.runs.model_spec import ModelSpec
 
         clip_set = read_set(clips, published)
@@ -88,7 +90,7 @@ def train(
         specs, seeds = [ModelSpec(model.name)], [training.seed]
         with stoppable():
             figures = compare(clip_set, run, specs, splits, seeds, data, training, model=model)
-            final = train_final(clip_set, run, model, data, training)
+            final = train_final(clip_set, run, *settings_of(specs[0], model, data, training))
         print_comparison(figures, run)
         typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")
         return
@@ -183,6 +185,9 @@ def _given(**options: Any) -> list[str]:
 
 
 def _say(measured: dict[str, Any], run: Path) -> None:
+    if not measured:
+        typer.echo(f"trained on all clips: {run}")
+        return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(
         f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos classified correctly, "

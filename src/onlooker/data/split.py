@@ -108,10 +108,8 @@ def require_clips(clips: Iterable[Clip]) -> None:
             raise ClipError(clip.path, "not found", "the split of the run names it; restore it, or train again")
 
 
-def copies_of(
-    values: SplitDict, clips: Iterable[Clip], names: Collection[str] = ("training", "validation")
-) -> list[Clip]:
-    """Those of `clips` whose content is that of a clip in a stored split, whatever their paths.
+def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
+    """Those of `clips` with the content of a stored training or validation clip, whatever their paths.
 
     Args:
         values: what `Split.to_dict` returned with `fingerprints`; without them nothing is found.

@@ -192,6 +192,15 @@ def find_recipe(name: str) -> Recipe:
     return _registered[name]
 
 
+def is_model(name: str) -> bool:
+    """Whether `create_model` knows the name."""
+    try:
+        find_recipe(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _suggestion(name: str, known: Iterable[str]) -> str:
     """All known names, after the closest ones."""
     close = difflib.get_close_matches(name, known := list(known), 2)

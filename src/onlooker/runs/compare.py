@@ -213,7 +213,7 @@ def compare(
         chosen = few_of_each(clips.clips, clips_a_class)
     else:
         chosen = list(dict.fromkeys(clip for split in splits.values() for clip in split.clips))
-    configs = [_settings_of(spec, model, data, training) for spec in models]
+    configs = [settings_of(spec, model, data, training) for spec in models]
     splits, skipped = _read(chosen, splits, configs)
     cells = [
         Cell(spec, of_model, of_data, replace(of_training, seed=seed), name, split)
@@ -237,7 +237,7 @@ def compare(
 
 def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: one row per model, the majority-class baseline first."""
-    columns = ["model", "videos right", "± over seeds", "frames right"]
+    columns = ["model", "videos correct", "± over seeds", "frames correct"]
     rows = [["majority class", percent(results["majority"]), "", ""]]
     for name, accuracy in results["accuracy"].items():
         spread = results["spread"][name]
@@ -263,13 +263,15 @@ def _check(
         )
 
 
-def _settings_of(
+def settings_of(
     spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig
 ) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+    """The settings of one model of a comparison: the shared ones, completed by its recipe."""
     if not spec.attends:
         training = replace(training, attention_regularization=0.0)
-    of_data = resolve_normalization(spec.data_config(data), model.pretrained)
-    return spec.model_config(model), of_data, resolve_loss(training, spec.model)
+    of_model = spec.model_config(model)
+    of_data = resolve_normalization(spec.data_config(data), of_model.pretrained, spec.model)
+    return of_model, of_data, resolve_loss(training, spec.model)
 
 
 def _read(

@@ -53,6 +53,10 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, 
     members = [load(run) for run in runs]
     Ensemble(members, [1 / len(members)] * len(members))  # which tells whether they fit
     split = Split.from_dict(splits[0], Path(folders[0]))
+    if not split.test:
+        raise ValueError(
+            f"{runs[0]}: trained on all clips; an ensemble is evaluated on test clips, so combine runs with some"
+        )
     require_clips((*split.validation, *split.test))
     weights = choose_weights(*_answers(runs, members, split.validation, quiet)[:2])
     scores, targets, names, frame_scores, skipped = _answers(runs, members, split.test, quiet)

@@ -21,7 +21,7 @@ from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, write_json
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.runs.folder import RunRecord, read_curves, stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.video.reader import VideoReader
@@ -55,6 +55,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         NotWritableError: the run cannot be written to.
         ClipError: clips are missing, cannot be read, or were all used in training.
     """
+    run = trained_run(run)
     recognizer, record = load(run), RunRecord.read(run)
     if clips is None:
         out, test, skipped = run, record.split.test, [*record.skipped]

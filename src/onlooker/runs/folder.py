@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds, written and read in one place.
+"""The folder of a run, and the record of its settings, split and skipped clips.
 
     config.json      settings, classes, the folder of the clips, stored features, version
     split.json       training, validation and test clips: path, label, recording, fingerprint of the content
@@ -6,6 +6,7 @@
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
+    final/           after cross-validation: a run on all clips
     evaluation.json, scores.csv, attention.png, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
@@ -46,7 +47,6 @@ class RunRecord:
         skipped: clips that could not be used.
         features: the feature stores that were trained on, if any.
         initialized: what the `initialize` function of `train` returned: where the first weights come from.
-        fingerprints: whether `write` stores the fingerprint of each clip, by which copies are recognized.
     """
 
     clips: Path

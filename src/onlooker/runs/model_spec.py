@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from onlooker.config import DataConfig, Modality, ModelConfig
-from onlooker.models.registry import MODELS
+from onlooker.models.registry import MODELS, find_recipe, is_model
 
 __all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "parse_specs"]
 
@@ -59,13 +59,13 @@ class ModelSpec:
 
     @property
     def folder(self) -> str:
-        """The name of its folder, also on systems whose file names have no colon."""
-        return re.sub(r"[^\w.=+-]", "-", self.name)
+        """The name of its folder."""
+        return folder_name(self.name)
 
     @property
     def attends(self) -> bool:
         """Whether the model has attention."""
-        return self.model in MODELS and MODELS[self.model].attends
+        return is_model(self.model) and find_recipe(self.model).attends
 
     def model_config(self, shared: ModelConfig) -> ModelConfig:
         """The settings of all models, with those of this one; options of attention only if it attends.
@@ -79,9 +79,14 @@ class ModelSpec:
 
     def data_config(self, shared: DataConfig) -> DataConfig:
         """The sample settings of all models, with the modality of this one."""
-        recipe = MODELS.get(self.model)
+        recipe = find_recipe(self.model) if is_model(self.model) else None
         default = (recipe and recipe.modality) or shared.modality
         return replace(shared, modality=self.modality or default)
+
+
+def folder_name(name: str) -> str:
+    """A model's name as part of a path, also on systems whose file names have no colon."""
+    return re.sub(r"[^\w.=+-]", "-", name)
 
 
 def parse_specs(text: str, data: DataConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
@@ -126,7 +131,7 @@ def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], share
             setting of attention for models without attention.
     """
     names = [spec.name for spec in models]
-    if wrong := sorted({str(each) for each in models if each.model not in MODELS or names.count(each.name) > 1}):
+    if wrong := sorted({str(each) for each in models if not is_model(each.model) or names.count(each.name) > 1}):
         raise ValueError(
             f"models to compare: {', '.join(wrong)} is unknown or listed twice; there are {', '.join(MODELS)}, "
             f"each also followed by :rgb, :flow or :both, and {ENSEMBLE}"

@@ -23,6 +23,7 @@ from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.folder import RunRecord, save_model, start_run
+from onlooker.runs.model_spec import folder_name
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import ClipError
 from onlooker.training.fit import check_regularization, fit
@@ -82,7 +83,7 @@ def train(
     if unknown := sorted(set(settings) - set().union(*fields)):
         raise TypeError(f"train has no setting {', '.join(unknown)}; it has {', '.join(sorted(set().union(*fields)))}")
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
-    path = Path("runs") / f"{set_name(Path(clips))}-{model}" if run is None else Path(run)
+    path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     figures = train_run(
         Path(clips),
         path,
