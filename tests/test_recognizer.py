@@ -269,7 +269,7 @@ def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams
     corner = frames[2, : side // 3, -side // 3 :]
     red = (corner[..., 0] > corner[..., 1] + 60) & (corner[..., 0] > corner[..., 2] + 60)
     assert red.mean() > 0.05
-    assert (corner.min(-1) > 200).mean() > 0.15
+    assert (corner.min(-1) > 200).mean() > 0.08
 
 
 def test_the_flow_of_a_fused_model_is_that_of_the_member_that_sees_it(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_frames_seen_twice_are_drawn_twice(make_clip: Make) -> None:
 def test_a_drawn_clip_never_replaces_the_clip(make_clip: Make) -> None:
     path = make_clip()
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"would replace the clip itself; write it elsewhere"):
+    with pytest.raises(ValueError, match=r"would replace the clip itself; give another file"):
         recognizer().overlay(path, path.parent / "." / path.name)
     assert path.read_bytes() == before
 

@@ -73,7 +73,7 @@ def test_a_step_names_its_most_probable_class() -> None:
 
 @pytest.mark.parametrize(
     ("when", "message"),
-    [({"evidence": float("nan")}, "evidence is nan"), ({"happening": True}, "without evidence that says so")],
+    [({"evidence": float("nan")}, "evidence is nan"), ({"happening": True}, "happening is set without evidence")],
 )
 def test_a_step_that_cannot_be(when: dict[str, Any], message: str) -> None:
     assert Step(3, 0.1, np.ones(3, np.float32), CLASSES, evidence=-2.0, happening=False).happening is False

@@ -10,7 +10,7 @@ import torch
 from onlooker.data.digits import split_digits
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
@@ -68,13 +68,13 @@ class Looking:
         self.ink = clips.frames()[..., 0].sum((1, 2, 3))
         self.still = torch.from_numpy(np.median(clips.images[..., 0], axis=1)).sum((1, 2)) * 10
 
-    def classify(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def classify(self, samples: torch.Tensor) -> Classification:
         seen = samples[..., 0].sum((1, 2, 3))
         share = (seen / (self.ink - self.still)).clip(0, 1)[:, None, None]
         sure = torch.nn.functional.one_hot(self.labels, 10)[:, None].float()
-        return (share * sure + (1 - share) / 10).expand(-1, 10, -1), self.maps
+        return Classification((share * sure + (1 - share) / 10).expand(-1, 10, -1), self.maps)
 
-    def judge(self, frame_scores: np.ndarray) -> np.ndarray:
+    def aggregate(self, frame_scores: np.ndarray) -> np.ndarray:
         return frame_scores.mean(0)
 
 
