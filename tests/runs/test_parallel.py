@@ -15,8 +15,10 @@ import torch
 from onlooker.runs import parallel
 from onlooker.runs.parallel import default_jobs, run_parallel
 
+# A test run in the background of a shell inherits an ignored SIGINT.
 _PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
