@@ -217,7 +217,7 @@ def test_fused_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="an ensemble has no step of its own; export each"):
         export(fused, tmp_path / "export")  # type: ignore[arg-type]
     fused.save(tmp_path / "fused")
-    with pytest.raises(ValueError, match=r"export each of them, such as .*member-0"):
+    with pytest.raises(ValueError, match=r"export its members, such as .*member-0"):
         export_run(tmp_path / "fused")
 
 
