@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker import recognizer as recognizing
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
-from onlooker.localization.maps import FOREGROUNDS
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer, load
 from onlooker.runs import tune_localization
 from onlooker.runs.localize import localize_clips
-from onlooker.runs.tune_localization import ONSETS, choose_from_files, choose_localization, choose_times
+from onlooker.runs.tune_localization import ONSETS, choose_localization, choose_times
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
@@ -223,25 +221,6 @@ def test_large_clips_are_tuned_on_fewer_clips_and_frames(
     chosen, how = choose_localization(cropped, samples)
     assert chosen in tune_localization.MOTION_CANDIDATES
     assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
-
-
-def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
-    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = [Clip(make_clip(f"{i}.mp4", frames=4 + i), ("jump", "wave")[i % 2]) for i in range(8)]
-    of = recognizer()
-    samples, _ = prepare(clips, of.classes, DATA, tmp_path / "cache")
-    chosen, _ = choose_localization(of, samples)
-    assert chosen != of.localization
-    assert choose_from_files(of, clips) == chosen
-    # However few large clips are classified together.
-    monkeypatch.setattr(recognizing, "_PIXELS_PER_BATCH", 1)
-    assert choose_from_files(of, clips) == chosen
-    # Of windows the middle one is looked at, and on seven clips nothing is chosen.
-    windowed = Recognizer(of.model, of.classes, replace(DATA, windows=3))
-    assert choose_from_files(windowed, clips).foreground in FOREGROUNDS
-    assert choose_from_files(of, clips[:7]) is of.localization
-    assert choose_from_files(of, clips, 0) is of.localization
 
 
 def test_errors_name_the_clip(tmp_path: Path) -> None:

@@ -27,13 +27,13 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
-from onlooker.runs.grad_cam import frame_grad_cam
 from onlooker.runs.memo import memo
 from onlooker.runs.train import train_run
 from onlooker.runs.tune_localization import choose_places
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
+from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 

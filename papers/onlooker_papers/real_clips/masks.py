@@ -17,10 +17,10 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.folder import RunRecord
-from onlooker.runs.grad_cam import grad_cam_prediction
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
+from onlooker_papers.grad_cam import grad_cam_prediction
 
 __all__ = ["BASELINES", "NOT_BLACK", "mean_places", "read_truth", "score_places"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onlooker.evaluation.detection import pointing_game
 from onlooker.evaluation.explanation import SHARES, blanked_accuracy
 from onlooker.recognizer import Recognizer
-from onlooker.runs.grad_cam import frame_grad_cam
+from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips
 
 

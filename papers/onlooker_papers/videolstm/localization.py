@@ -8,8 +8,8 @@ import torch
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer
 from onlooker.runs import tune_localization
-from onlooker.runs.grad_cam import frame_grad_cam
 from onlooker.runs.tune_localization import choose_places
+from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 

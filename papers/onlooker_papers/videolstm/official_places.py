@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipCrops
 from onlooker.data.samples import read_sample
 from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
 from onlooker.localization import localize
+from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.tune_localization import choose_from_files
+from onlooker.runs.tune_localization import choose_places
 from onlooker.structures import Box, Clip, Prediction, Tube
 from onlooker_papers.videolstm.places import always
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
@@ -24,6 +26,7 @@ Tubes = dict[str, list[Tube]]  # by clips
 
 # Guesses with the same classes, and boxes that need no attention: x1 y1 x2 y2 in shares of the frame.
 GUESSES = {"center": (0.25, 0.25, 0.75, 0.75), "frame": (0.0, 0.0, 1.0, 1.0)}
+_MIN_CLIPS = 8  # on which it is chosen how to localize
 
 
 def with_boxes(clips: Sequence[Clip], annotated: Mapping[str, AnnotatedClip]) -> list[Clip]:
@@ -79,6 +82,24 @@ def score_places(
         "chosen_on": min(choose_on, len(validation)),
         "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
     }
+
+
+def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int) -> LocalizationParameters:
+    """`choose_places` on a temporal crop of each of `count` clips, for a model trained on stored features.
+
+    Each clip goes through the encoder twice for every candidate. Fewer than 8 clips: the recognizer's parameters.
+
+    Raises:
+        ClipError: a clip cannot be read.
+    """
+    if min(count, len(clips)) < _MIN_CLIPS:
+        return recognizer.localization
+    data = replace(recognizer.data, windows=min(1, recognizer.data.windows))
+    chosen = [clips[i] for i in np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int)]
+    samples = [(sample := read_sample(clip.path, data)).at(sample.windows[0]) for clip in chosen]
+    pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
+    targets = [recognizer.classes.index(clip.label) for clip in chosen]
+    return choose_places(recognizer, pixels, [sample.frames for sample in samples], targets)
 
 
 def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:

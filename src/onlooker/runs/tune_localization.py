@@ -7,18 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
 from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 from onlooker.localization.segments import event_frames
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Clip
 from onlooker.video.motion_crop import Crop
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["CANDIDATES", "ONSETS", "choose_from_files", "choose_places", "choose_times"]
+__all__ = ["CANDIDATES", "ONSETS", "choose_places", "choose_times"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -177,13 +175,18 @@ def _affordable(clips: int, T: int, H: int, W: int) -> tuple[int, int]:
 
 def _choose_places(recognizer: Recognizer, validation: ClipFrames, count: int, T: int) -> LocalizationParameters:
     at = equally_spaced(len(validation[0][0]), T)
-    if recognizer.data.motion_crop:  # boxes are found in whole frames, which are not cached
-        clips = [validation.clips[i] for i in _spread(len(validation), count)]
-        return _choose_from_samples(recognizer, clips, recognizer.data, at)
     samples, targets = _stacked(validation, count)
-    samples = samples[:, at]
-    frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
-    return choose_places(recognizer, samples, frames, targets)
+    if not recognizer.data.motion_crop:
+        samples = samples[:, at]
+        frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
+        return choose_places(recognizer, samples, frames, targets)
+    # Boxes are found in whole frames, which are not cached.
+    clips = [validation.clips[i] for i in _spread(len(validation), count)]
+    read = [_middle_crop(read_sample(clip.path, recognizer.data), at) for clip in clips]
+    samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
+    crops = [sample.crop for sample in read if sample.crop is not None]
+    frames = [sample.frames for sample in read]
+    return choose_places(recognizer, samples, frames, targets, MOTION_CANDIDATES, crops)
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -196,33 +199,5 @@ def _stacked(validation: ClipFrames, count: int) -> tuple[torch.Tensor, list[int
     return torch.stack([frames for frames, _, _ in chosen]), [target for _, target, _ in chosen]
 
 
-def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int = _MAX_CLIPS) -> LocalizationParameters:
-    """`choose_places` on the middle temporal crops of `count` clips, for a model trained on stored features.
-
-    Each clip goes through the encoder twice for every candidate. Fewer than 8 clips: the recognizer's parameters.
-
-    Raises:
-        ClipError: a clip cannot be read.
-    """
-    count = min(count, len(clips))
-    if count < _MIN_CLIPS:
-        return recognizer.localization
-    data = replace(recognizer.data, windows=min(1, recognizer.data.windows))
-    return _choose_from_samples(recognizer, [clips[i] for i in _spread(len(clips), count)], data)
-
-
-def _choose_from_samples(
-    recognizer: Recognizer, clips: Sequence[Clip], data: DataConfig, at: NDArray[np.int64] | None = None
-) -> LocalizationParameters:
-    samples = [_middle_crop(read_sample(clip.path, data), at) for clip in clips]
-    pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
-    targets = [recognizer.classes.index(clip.label) for clip in clips]
-    crops = [sample.crop for sample in samples if sample.crop is not None]
-    candidates = MOTION_CANDIDATES if crops else CANDIDATES
-    return choose_places(recognizer, pixels, [s.frames for s in samples], targets, candidates, crops or None)
-
-
-def _middle_crop(sample: Sample, at: NDArray[np.int64] | None) -> Sample:
-    """The middle temporal crop of a sample, or some of its frames."""
-    middle = sample.windows[len(sample.windows) // 2]
-    return sample.at(middle if at is None else middle[at])
+def _middle_crop(sample: Sample, at: NDArray[np.int64]) -> Sample:
+    return sample.at(sample.windows[len(sample.windows) // 2][at])
