@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from onlooker.evaluation.detection import peak_in_box, uniform_in_box
 from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
+from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.structures import ClipError, Evaluation
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 

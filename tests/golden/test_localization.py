@@ -8,29 +8,29 @@ import pytest
 from golden import check
 from numpy.typing import NDArray
 
-from onlooker.evaluation.detection import (
-    at_thresholds,
-    average_precision,
-    cor_loc,
-    frame_map,
-    peak_in_box,
-    pointing_game,
-    segment_iou,
-    segment_map,
-    tube_iou,
-    uniform_in_box,
-    video_map,
-)
 from onlooker.evaluation.explanation import heaviest
 from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
+from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.localization import localize
-from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
 from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
 from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters, explanation_cost
 from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
 from onlooker.localization.tubes import box_iou, label_tubes, link
 from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
+from onlooker_papers.detection import (
+    at_thresholds,
+    average_precision,
+    cor_loc,
+    frame_map,
+    label_boxes,
+    pointing_game,
+    segment_iou,
+    segment_map,
+    tube_iou,
+    video_map,
+)
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
 T, SIDE, GRID = 16, 48, 6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from onlooker.localization import boxes
-from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes
 from onlooker.localization.maps import contrast, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
@@ -90,18 +90,6 @@ def test_a_batch_of_frames_equals_each_alone() -> None:
         np.testing.assert_array_equal(alone.corners, together[t].corners)
 
 
-def test_labels_and_scores_of_boxes() -> None:
-    corners = np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32)
-    here = Candidates(corners, np.array([0.5, 0.25], np.float32), corners[:, :2])
-    none = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
-    scores = np.array([[0.8, 0.195, 0.005], [0.1, 0.1, 0.8]], np.float32)
-    found = label_boxes([here, none], scores, np.array([7, 9]), ("a", "b", "c"))
-    assert [(box.label, box.frame, box.corners[2]) for box in found] == [
-        ("a", 7, 2), ("a", 7, 4), ("b", 7, 2), ("b", 7, 4)
-    ]  # fmt: skip
-    assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
-
-
 def test_blanking_keeps_the_boxes_and_nothing_else() -> None:
     samples = np.random.default_rng(0).integers(1, 100, (2, 5, 6, 3), dtype=np.uint8)
     mask = box_mask([np.array([[1.2, 0.0, 3.0, 2.0], [-4, 3, 2, 9]]), np.zeros((0, 4))], (5, 6))
@@ -115,8 +103,6 @@ def test_blanking_keeps_the_boxes_and_nothing_else() -> None:
 def test_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"frames are uint8 \(2, 8, 8, 1\) for 3 maps"):
         find_boxes(np.ones((3, 2, 2)), np.zeros((2, 8, 8, 1), np.uint8), PLAIN)
-    with pytest.raises(ValueError, match=r"frame_scores have shape \(1, 2\) for 1 frames and 3 classes"):
-        label_boxes(cut_boxes(rectangle(), PLAIN), np.ones((1, 2)), np.arange(1), ("a", "b", "c"))
     with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) and points \(2, 2\) for 2 boxes"):
         Candidates(np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros((2, 2), np.float32))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
 from onlooker.ensemble import average_scores
-from onlooker.evaluation.detection import peak_in_box, uniform_in_box
+from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load

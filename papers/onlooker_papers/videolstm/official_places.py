@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipCrops
 from onlooker.data.samples import read_sample
-from onlooker.evaluation.detection import at_thresholds, frame_map, video_map
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
@@ -19,6 +18,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.tune_localization import choose_places
 from onlooker.structures import Box, Clip, Prediction, Tube
+from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.videolstm.places import always
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.evaluation.detection import at_thresholds, cor_loc, frame_map, pointing_game, video_map
-from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes, label_boxes
+from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Box, Tube
+from onlooker_papers.detection import at_thresholds, cor_loc, frame_map, label_boxes, pointing_game, video_map
 
 Scores = NDArray[np.float32]
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.config import TrainConfig
-from onlooker.evaluation.detection import at_thresholds, segment_iou, segment_map
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.models.registry import create_model
@@ -20,6 +19,7 @@ from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.tune_localization import ONSETS, choose_times
 from onlooker.structures import Segment
 from onlooker.training.fit import fit
+from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
 from onlooker_papers.videolstm.ablation import TRAINING
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 

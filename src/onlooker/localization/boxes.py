@@ -9,10 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.maps import FOREGROUNDS, NOISE, background, smooth, upsample
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import check_scores
-from onlooker.structures import Box
 
-__all__ = ["Candidates", "cut_boxes", "find_boxes", "label_boxes"]
+__all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -191,33 +189,6 @@ def _to_candidates(
     points = np.stack((columns, rows), axis=1).astype(np.float32) + np.float32(0.5)
     order = concentration.argsort(kind="stable")[::-1]
     return Candidates(corners[order], concentration[order].clip(0, 1).astype(np.float32), points[order])
-
-
-def label_boxes(
-    candidates: Sequence[Candidates],
-    frame_scores: NDArray[np.floating],
-    indices: NDArray[np.integer],
-    classes: Sequence[str],
-    min_score: float = 0.01,
-) -> tuple[Box, ...]:
-    """Each candidate once per class, with the score: probability of the class at that frame × concentration.
-
-    All classes share the attention, so place and class are treated as independent.
-
-    Args:
-        candidates: of `T` frames.
-        frame_scores: `T K`, probabilities.
-        indices: `T`, frame indices in the video.
-        classes: the `K` class names.
-        min_score: classes below this probability at a frame are left out there.
-    """
-    check_scores(frame_scores, len(candidates), len(classes))
-    return tuple(
-        Box(classes[k], int(index), tuple(corners), float(scores[k]) * concentration)
-        for boxes, scores, index in zip(candidates, frame_scores, indices, strict=True)
-        for k in np.flatnonzero(scores >= min_score).tolist()
-        for corners, concentration in zip(boxes.corners.tolist(), boxes.concentration.tolist(), strict=True)
-    )
 
 
 def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
-__all__ = ["evidence_scores", "find_segments"]
+__all__ = ["check_scores", "evidence_scores", "find_segments"]
 
 
 def runs_above(

@@ -16,8 +16,8 @@ from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, MovingDigits, p
 from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.drawing.sheet import sheet, write_png
-from onlooker.evaluation.detection import peak_in_box, uniform_in_box
 from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.evaluation.report import Page, Tone, percent
 from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json

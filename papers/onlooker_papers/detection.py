@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.evaluation.pointing import peak_in_box
+from onlooker.localization.boxes import Candidates
+from onlooker.localization.segments import check_scores
 from onlooker.localization.tubes import box_iou
 from onlooker.structures import Box, Segment, Tube
 
@@ -19,12 +22,11 @@ __all__ = [
     "average_precision",
     "cor_loc",
     "frame_map",
-    "peak_in_box",
+    "label_boxes",
     "pointing_game",
     "segment_iou",
     "segment_map",
     "tube_iou",
-    "uniform_in_box",
     "video_map",
 ]
 
@@ -32,46 +34,33 @@ Floats = NDArray[np.float64]
 
 # IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
 THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
-COCO_RECALLS = 101
 
 
-def peak_in_box(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Whether the center of the highest cell of the map lies in any of the frame's boxes.
+def label_boxes(
+    candidates: Sequence[Candidates],
+    frame_scores: NDArray[np.floating],
+    indices: NDArray[np.integer],
+    classes: Sequence[str],
+    min_score: float = 0.01,
+) -> tuple[Box, ...]:
+    """Each candidate once per class, with the score: probability of the class at that frame × concentration.
 
-    If several cells share the maximum, it is the share of them inside, so a uniform map scores like `uniform_in_box`.
-
-    Args:
-        attention: `B T h w`.
-        boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
-        size: height and width of the video in pixels.
-
-    Returns:
-        `B T`: 1 inside, 0 outside, NaN at a frame without any box. `np.nanmean` leaves those out.
-    """
-    maps, given = np.asarray(attention, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
-    if maps.ndim != 4 or maps.shape[:2] != given.shape[:2]:
-        raise ValueError(
-            f"attention has shape {maps.shape} and boxes {given.shape}, expected B T h w and B T n 4 of the same B T"
-        )
-    inside = _cells_in_boxes(given, (maps.shape[2], maps.shape[3]), size)
-    peak = maps.max(axis=(2, 3), keepdims=True)
-    highest = maps >= peak - 1e-6 * np.abs(peak)
-    return _left_out((highest & inside).sum(axis=(2, 3)) / highest.sum(axis=(2, 3)), given)
-
-
-def uniform_in_box(boxes: ArrayLike, grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
-    """The chance level of `peak_in_box`: the share of cells whose center lies in any of the frame's boxes.
+    All classes share the attention, so place and class are treated as independent.
 
     Args:
-        boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
-        grid: `(h, w)` of the attention that it is compared with.
-        size: height and width of the video in pixels.
-
-    Returns:
-        `B T`, NaN at a frame without any box.
+        candidates: of `T` frames.
+        frame_scores: `T K`, probabilities.
+        indices: `T`, frame indices in the video.
+        classes: the `K` class names.
+        min_score: classes below this probability at a frame are left out there.
     """
-    given = np.asarray(boxes, dtype=np.float64)
-    return _left_out(_cells_in_boxes(given, grid, size).mean(axis=(2, 3)), given)
+    check_scores(frame_scores, len(candidates), len(classes))
+    return tuple(
+        Box(classes[k], int(index), tuple(corners), float(scores[k]) * concentration)
+        for boxes, scores, index in zip(candidates, frame_scores, indices, strict=True)
+        for k in np.flatnonzero(scores >= min_score).tolist()
+        for corners, concentration in zip(boxes.corners.tolist(), boxes.concentration.tolist(), strict=True)
+    )
 
 
 def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> float:
@@ -265,20 +254,3 @@ def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]
                 hits[i] = True
                 free[:, best] = -1
     return right
-
-
-def _cells_in_boxes(boxes: NDArray[np.float64], grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Cells whose center lies in any of a frame's boxes: `B T n 4` to `B T h w`."""
-    (h, w), (H, W) = grid, size
-    if boxes.ndim != 4 or boxes.shape[-1] != 4:
-        raise ValueError(f"boxes have shape {boxes.shape}, expected B T n 4 (x1 y1 x2 y2 in pixels, NaN where absent)")
-    x, y = (np.arange(w) + 0.5) * W / w, (np.arange(h) + 0.5) * H / h
-    x1, y1, x2, y2 = np.moveaxis(boxes[..., None, :], -1, 0)  # each B T n 1
-    # A comparison with NaN is false: an absent box holds nothing.
-    columns, rows = (x1 <= x) & (x <= x2), (y1 <= y) & (y <= y2)
-    return (rows[..., :, None] & columns[..., None, :]).any(axis=2)
-
-
-def _left_out(values: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    present = np.isfinite(boxes).all(axis=-1).any(axis=-1)
-    return np.where(present, values, np.nan)

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.evaluation.detection import (
-    COCO_RECALLS,
+from onlooker.localization.boxes import Candidates
+from onlooker.structures import Box, Segment, Tube
+from onlooker_papers.detection import (
     THRESHOLDS,
     at_thresholds,
     average_precision,
     cor_loc,
     frame_map,
+    label_boxes,
     pointing_game,
     segment_iou,
     segment_map,
     tube_iou,
     video_map,
 )
-from onlooker.structures import Box, Segment, Tube
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:
@@ -150,7 +151,7 @@ def test_frame_map_equals_torchmetrics(seed: int) -> None:
         sides.append(images)
     metric.update(*sides)
     answers = metric.compute()
-    ours = frame_map(found, true, recalls=COCO_RECALLS)
+    ours = frame_map(found, true, recalls=101)
     assert ours.mean() == pytest.approx(float(answers["map"]), abs=1e-5)
     assert ours[1] == pytest.approx(float(answers["map_50"]), abs=1e-5)
 
@@ -159,9 +160,9 @@ def test_average_precision_by_hand() -> None:
     assert average_precision([0.9, 0.8, 0.7], [True, False, True], 2) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert average_precision([0.9, 0.8], [False, True], 4) == pytest.approx(0.25 * 0.5)
     assert average_precision([], [], 3) == 0
-    assert average_precision([0.9], [True], 1) == average_precision([0.9], [True], 1, COCO_RECALLS) == 1
+    assert average_precision([0.9], [True], 1) == average_precision([0.9], [True], 1, 101) == 1
     # Up to a recall of one half, 51 of COCO's 101 points.
-    assert average_precision([0.9], [True], 2, COCO_RECALLS) == pytest.approx(51 / 101)
+    assert average_precision([0.9], [True], 2, 101) == pytest.approx(51 / 101)
     with pytest.raises(ValueError, match="0 true objects"):
         average_precision([0.5], [False], 0)
 
@@ -245,3 +246,17 @@ def test_what_is_told_of_the_thresholds() -> None:
     }
     with pytest.raises(ValueError, match=r"values have shape \(2,\)"):
         at_thresholds("video_map", values[:2])
+
+
+def test_labels_and_scores_of_boxes() -> None:
+    corners = np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32)
+    here = Candidates(corners, np.array([0.5, 0.25], np.float32), corners[:, :2])
+    none = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+    scores = np.array([[0.8, 0.195, 0.005], [0.1, 0.1, 0.8]], np.float32)
+    found = label_boxes([here, none], scores, np.array([7, 9]), ("a", "b", "c"))
+    assert [(box.label, box.frame, box.corners[2]) for box in found] == [
+        ("a", 7, 2), ("a", 7, 4), ("b", 7, 2), ("b", 7, 4)
+    ]  # fmt: skip
+    assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
+    with pytest.raises(ValueError, match=r"frame_scores have shape \(1, 2\) for 1 frames and 3 classes"):
+        label_boxes([none], np.ones((1, 2)), np.arange(1), ("a", "b", "c"))
