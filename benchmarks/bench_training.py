@@ -29,7 +29,7 @@ from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore, Origin
 from onlooker.data.transforms import to_features
-from onlooker.drawing.plots import Panel, measured, to_png
+from onlooker.drawing.plots import COLORS, to_png
 from onlooker.files import write_bytes
 from onlooker.models.registry import MODELS, create_model
 from onlooker.structures import Clip
@@ -201,18 +201,30 @@ def measure(points: Points, threads: int) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any]) -> bytes:
-    """Time above, memory below; as a PNG file."""
-    step, epoch = figures["step"], figures["epoch"]
+    """Time above, memory below; one color per model; as a PNG file."""
+    from matplotlib.figure import Figure
 
-    def lines(of: dict[str, Any], figure: str) -> dict[str, dict[float, float]]:
-        return {name: {int(x): found[figure] for x, found in points.items()} for name, points in of.items()}
-
-    along = {f"frames, {GRID}×{GRID} places": "frames", f"places along a side, {T} frames": "grid"}
-    rows = []
-    for figure, up in (("seconds", "seconds"), ("gib", "GiB, peak of the process")):
-        row = [Panel(x, f"{up}, a step", lines({n: step[n][key] for n in step}, figure)) for x, key in along.items()]
-        rows.append([*row, Panel("clips", f"{up}, an epoch", lines(epoch, figure))])
-    return to_png(measured(rows))
+    step = figures["step"]
+    costs = {
+        f"frames, {GRID}×{GRID} places": ("a step", {name: step[name]["frames"] for name in step}),
+        f"places along a side, {T} frames": ("a step", {name: step[name]["grid"] for name in step}),
+        "clips": ("an epoch", figures["epoch"]),
+    }
+    names = list(dict.fromkeys(name for _, lines in costs.values() for name in lines))
+    figure = Figure(figsize=(11.1, 5.8), layout="constrained", facecolor="white")
+    for row, (key, what) in zip(
+        figure.subplots(2, 3), (("seconds", "seconds"), ("gib", "GiB, peak of the process")), strict=True
+    ):
+        for axes, (x, (each, lines)) in zip(row, costs.items(), strict=True):
+            for name, points in lines.items():
+                values = [found[key] for found in points.values()]
+                axes.plot([int(at) for at in points], values, "o-", color=COLORS[names.index(name)], label=name)
+            axes.set(xlabel=x, ylabel=f"{what}, {each}", xticks=sorted({int(at) for p in lines.values() for at in p}))
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
+    return to_png(figure)
 
 
 def main() -> None:

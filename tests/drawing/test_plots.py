@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 
 from onlooker.drawing.plots import (
-    Panel,
-    accuracy_by_frame,
     confusion,
     loss_and_accuracy,
-    measured,
     reliability,
     side_by_side,
     timeline,
@@ -46,16 +43,10 @@ def test_one_epoch_is_a_point():
     assert axes.lines[0].get_marker() == "o"
 
 
-def test_accuracy_stands_against_frames_from_one():
-    (axes,) = accuracy_by_frame({"a": [0.1, 0.4, 0.9], "b": [0.2, 0.2, 0.3]}, 0.25, "chance").axes
-    for line, name, shares in zip(axes.lines, "ab", ([0.1, 0.4, 0.9], [0.2, 0.2, 0.3]), strict=False):
-        assert line.get_label() == name
-        assert line.get_xdata().tolist() == [1, 2, 3]
-        np.testing.assert_array_equal(line.get_ydata(), shares)
-    assert axes.lines[2].get_label() == "chance"
-    assert set(axes.lines[2].get_ydata()) == {0.25}
-    with pytest.raises(ValueError, match="no shares given, expected at least one model with one frame"):
-        accuracy_by_frame({"a": []}, 0.25, "chance")
+def test_curves_are_also_those_of_frames():
+    (axes,) = loss_and_accuracy({"a": {"accuracy": [0.1, 0.4]}, "chance": {"accuracy": [0.25, 0.25]}}, "frame").axes
+    assert axes.get_xlabel() == "frame"
+    assert [line.get_label() for line in axes.lines] == ["a", "chance"]
 
 
 def test_confusion_shows_the_counts_of_each_true_class():
@@ -141,22 +132,3 @@ def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
     assert beside.x1 < figure.bbox.x1
     with pytest.raises(ValueError, match="at least one model with one seed"):
         side_by_side({"lstm": []}, 0.25, "majority class")
-
-
-def test_measurements_stand_at_their_places_in_one_color_a_name():
-    seconds = Panel("frames", "seconds", {"lstm": {10: 1.0, 30: 2.5}, "alstm": {10: 2.0}})
-    memory = Panel("frames", "GiB", {"alstm": {10: 0.5, 30: 0.75}})
-    figure = measured([[seconds], [memory]])
-    upper, lower = figure.axes
-    assert [line.get_xydata().tolist() for line in upper.lines] == [[[10, 1], [30, 2.5]], [[10, 2]]]
-    assert lower.lines[0].get_xydata().tolist() == [[10, 0.5], [30, 0.75]]
-    assert upper.lines[1].get_color() == lower.lines[0].get_color() != upper.lines[0].get_color()
-    assert upper.get_xticks().tolist() == [10, 30]
-    assert upper.get_ylim()[0] == lower.get_ylim()[0] == 0
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lstm", "alstm"]
-
-
-def test_rows_of_panels_are_equally_long():
-    panel = Panel("x", "y", {"a": {1: 1.0}})
-    with pytest.raises(ValueError, match=r"panels are \[1, 2\] per row, expected the same number"):
-        measured([[panel], [panel, panel]])

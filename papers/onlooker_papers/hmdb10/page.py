@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.drawing.plots import accuracy_by_frame, loss_and_accuracy, to_svg
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Cell, Page, percent
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS
 
@@ -37,14 +37,10 @@ def write_page(
     _what_it_shows(page, figures, settings, published)
     _tables(page, figures, settings, published)
     page.heading("Does it know more at the end?")
+    curves = {name: {"accuracy": found["frame_accuracy_by_index"]} for name, found in models.items()}
+    curves[_MAJORITY] = {"accuracy": [looking["majority_share"]] * settings["frames"]}
     page.figure(
-        to_svg(
-            accuracy_by_frame(
-                {name: found["frame_accuracy_by_index"] for name, found in models.items()},
-                looking["majority_share"],
-                _MAJORITY,
-            )
-        ),
+        to_svg(loss_and_accuracy(curves, x="frame")),
         f"The share of test clips that are right at each of {settings['frames']} equally spaced frames: "
         + "; ".join(f"{name} {_ends(found)}" for name, found in models.items())
         + ". A clip with fewer frames repeats its last one.",

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,22 +11,12 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "COLORS",
-    "FAINT",
-    "INK",
-    "QUIET",
-    "accuracy_by_frame",
-    "loss_and_accuracy",
-    "side_by_side",
-    "timeline",
-    "to_png",
-    "to_svg",
-]
+__all__ = ["COLORS", "FAINT", "INK", "QUIET", "loss_and_accuracy", "side_by_side", "timeline", "to_png", "to_svg"]
 
 # Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
+_PERCENT = "{x:.0%}"
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -38,29 +27,37 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
     """The style: two gray axes, faint horizontal lines."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#b9bfc7")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#b9bfc7")
     axes.tick_params(colors=QUIET, labelsize=9, length=3)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel(x, color=QUIET, fontsize=9.5)
     axes.set_ylabel(y, color=QUIET, fontsize=9.5)
-    if title:
-        axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+
+
+def _share_axis(axes: "Axes") -> None:
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(_PERCENT)
+
+
+def _line(axes: "Axes", x: ArrayLike, y: "Sequence[float] | NDArray[np.float64]", k: int, name: str) -> None:
+    marker = "o" if len(y) < 3 else ""
+    axes.plot(x, y, color=COLORS[k % len(COLORS)], linewidth=1.8, marker=marker, label=name)
 
 
 def _legend(axes: "Axes", **where: Any) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
 
 
-def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
+def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch") -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
     Args:
         curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
             per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
+        x: what is counted from 1.
     """
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
     if not measures:
@@ -70,71 +67,17 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> "F
     for axes, measure in zip(panels, measures, strict=True):
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
-                values = np.asarray(line[measure], dtype=np.float64)
-                marker = "o" if len(values) < 3 else ""
-                color = COLORS[k % len(COLORS)]
-                axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, marker=marker, label=name)
-        _plain(axes, "epoch", "", measure)
+                _line(axes, np.arange(1, len(line[measure]) + 1), line[measure], k, name)
+        _plain(axes, x, "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
-        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.locator_params(axis="x", nbins=8, integer=True)
         if "accuracy" in measure:
-            axes.set_ylim(0, 1.02)
-            axes.yaxis.set_major_formatter(_percent())
+            _share_axis(axes)
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         if len(curves) > 1:
             _legend(axes)
     return figure
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One set of axes: the labels of x and y, and the values of each line by x."""
-
-    x: str
-    y: str
-    lines: Mapping[str, Mapping[float, float]]
-
-
-def measured(panels: Sequence[Sequence[Panel]]) -> "Figure":
-    """Measurements with markers; each name has one color in all panels, y starts at 0.
-
-    Args:
-        panels: rows of equal length.
-    """
-    if not panels or not panels[0] or len({len(row) for row in panels}) > 1:
-        raise ValueError(f"panels are {[len(row) for row in panels]} per row, expected the same number, at least 1")
-    names = list(dict.fromkeys(name for row in panels for panel in row for name in panel.lines))
-    figure = _figure(3.7 * len(panels[0]), 2.9 * len(panels))
-    grid = figure.subplots(len(panels), len(panels[0]), squeeze=False)
-    for axes, panel in zip(grid.flat, (panel for row in panels for panel in row), strict=True):
-        for name, points in panel.lines.items():
-            color = COLORS[names.index(name) % len(COLORS)]
-            axes.plot(list(points), list(points.values()), color=color, linewidth=1.8, marker="o", markersize=4)
-        _plain(axes, panel.x, panel.y)
-        axes.set_xticks(sorted({x for points in panel.lines.values() for x in points}))
-        axes.set_ylim(bottom=0)
-    handles = [_line(COLORS[k % len(COLORS)]) for k in range(len(names))]
-    figure.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, labelcolor=INK)
-    return figure
-
-
-def _line(color: str) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=color, linewidth=1.8, marker="o", markersize=4)
-
-
-def _whole_numbers() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=8, integer=True)
-
-
-def _percent() -> Any:
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(xmax=1, decimals=0)
 
 
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
@@ -159,11 +102,10 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     axes = figure.subplots()
     # A power below 1 makes single mistakes among many clips visible.
     depth = shares**0.6
-    axes.imshow(depth, cmap=_white_to_blue(), vmin=0, vmax=1)
+    axes.imshow(depth, cmap="Blues", vmin=0, vmax=1)
     _plain(axes, "predicted", "true")
     axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
     axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
     # White lines between the cells.
@@ -180,12 +122,6 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     return figure
 
 
-def _white_to_blue() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("onlooker", ["#f3f5f8", "#bcd7ea", "#5aa2d0", "#0072b2", "#00426b"])
-
-
 def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figure":
     """A reliability diagram: accuracy against confidence (Guo et al. 2017).
 
@@ -197,36 +133,27 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figur
     probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
         raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
-    confidence, share, count = _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, bins)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    # Bins without videos have no number.
+    _, number = np.unique(np.minimum((confidence * bins).astype(int), bins - 1), return_inverse=True)
+    count = np.bincount(number)
+    sure, share = (np.bincount(number, weights) / count for weights in (confidence, right))
     figure = _figure(4.4, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
-    upper.vlines(confidence, confidence, share, color=COLORS[1], linewidth=2.5, alpha=0.35)
-    upper.scatter(confidence, share, s=26, color=COLORS[0], zorder=3)
+    upper.vlines(sure, sure, share, color=COLORS[1], linewidth=2.5, alpha=0.35)
+    upper.scatter(sure, share, s=26, color=COLORS[0], zorder=3)
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     _plain(upper, "", "accuracy")
     upper.text(
         0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
     )
-    lower.bar(confidence, count, width=0.8 / bins, color="#9db8cc")
+    lower.bar(sure, count, width=0.8 / bins, color="#9db8cc")
     _plain(lower, "confidence", "videos")
-    for axes in (upper, lower):
-        axes.xaxis.set_major_formatter(_percent())
-    upper.yaxis.set_major_formatter(_percent())
+    for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
+        axis.set_major_formatter(_PERCENT)
     return figure
-
-
-def _binned(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean confidence, accuracy and count of every bin that is not empty."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    kept = count > 0
-    sure = np.bincount(place, confidence, minlength=bins)[kept] / count[kept]
-    share = np.bincount(place, right, minlength=bins)[kept] / count[kept]
-    return sure, share, count[kept]
 
 
 def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], top: int = 5) -> "Figure":
@@ -243,52 +170,15 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], 
         raise ValueError(
             f"frame_scores have shape {scores.shape}, expected T K: {len(seconds)} times by {len(classes)} classes"
         )
-    # Names are in the order of the ends of the lines.
-    highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
-    drawn = sorted(highest, key=lambda k: -scores[-1, k])
     figure = _figure(7.6, 2.9)
     axes = figure.subplots()
-    # Colors are in the order of the maxima.
-    colors = {k: COLORS[rank % len(COLORS)] for rank, k in enumerate(highest)}
-    for k in drawn:
-        axes.plot(
-            seconds,
-            scores[:, k],
-            color=colors[k],
-            linewidth=2,
-            marker="o" if len(seconds) < 3 else "",
-            label=classes[k],
-        )
+    # Colors are in the order of the maxima, names in the order of the ends of the lines.
+    highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
+    for rank in np.argsort(-scores[-1, highest], kind="stable"):
+        _line(axes, seconds, scores[:, highest[rank]], rank, classes[highest[rank]])
     _plain(axes, "seconds", "probability")
-    axes.set_ylim(0, 1.02)
+    _share_axis(axes)
     axes.margins(x=0.01)
-    axes.yaxis.set_major_formatter(_percent())
-    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
-def accuracy_by_frame(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
-    """Accuracy at each frame of a clip: one line per model, and a dashed line for a baseline.
-
-    Args:
-        shares: by model, the accuracy (0 to 1) at each of `T` frames.
-        baseline: its accuracy.
-        baseline_name: its name.
-    """
-    if not shares or not all(len(values) for values in shares.values()):
-        raise ValueError("no shares given, expected at least one model with one frame")
-    figure = _figure(7.6, 3.1)
-    axes = figure.subplots()
-    for k, (name, values) in enumerate(shares.items()):
-        frames = np.arange(1, len(values) + 1)
-        color = COLORS[k % len(COLORS)]
-        axes.plot(frames, values, color=color, linewidth=2, marker="o" if len(values) < 3 else "", label=name)
-    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=baseline_name)
-    _plain(axes, "frame", "accuracy")
-    axes.set_xlim(1, max(2, *map(len, shares.values())))
-    axes.set_ylim(0, 1.02)
-    axes.xaxis.set_major_locator(_whole_numbers())
-    axes.yaxis.set_major_formatter(_percent())
     _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -315,8 +205,7 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
     _plain(axes, "", "accuracy")
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set_xlim(-0.6, len(shares) - 0.4)
-    axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(_percent())
+    _share_axis(axes)
     return figure
 
 
