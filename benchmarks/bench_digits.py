@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
 from onlooker.data.digits import SIDE, Digits, load_digits
-from onlooker.data.moving_mnist import VARIANTS, MovingDigits
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -106,7 +106,7 @@ def main() -> None:
         ratios[threads], rates[threads], rows = {}, {}, []
         for variant in VARIANTS:
             works: dict[str, Callable[[], object]] = {
-                "onlooker": partial(MovingDigits(digits, variant).batch, options.videos, seed=SEED),
+                "onlooker": partial(AugmentedDigits(digits, variant=variant).batch, options.videos, seed=SEED),
                 "loop": partial(FrameByFrame(digits, variant).batch, options.videos, SEED),
                 "copy": source.clone,
             }

@@ -12,17 +12,15 @@ import torch
 from golden import check
 from torch import Tensor
 
-from onlooker.data.canvas import Scenes, draw_scenes, elastic_fields, ink_boxes, paste
+from onlooker.data.canvas import ink_boxes, paste
 from onlooker.data.clips import ClipCrops
 from onlooker.data.digits import Digits, DigitSplit, load_digits, split_digits
 from onlooker.data.figure_motion import ACTIONS, Body, perform
 from onlooker.data.moving_mnist import (
     PAIRS,
-    VARIANTS,
     DigitPairs,
     MovingDigits,
     bounce,
-    ordered_label,
     pair_label,
     random_stream,
 )
@@ -31,7 +29,10 @@ from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.structures import Clip
 from onlooker.video.sampling import TemporalCrops
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.published import ordered_label
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_fields
 from onlooker_papers.videolstm.moving_target import MovingTarget
 
 
@@ -80,7 +81,7 @@ def test_digits() -> None:
 def moving_batch(
     variant: str, size: int | None = 4, seed: int = 3, of: dict[str, Any] | None = None, **settings: Any
 ) -> dict[str, Any]:
-    moving = MovingDigits(training(), variant, **{"frames": 10, **settings})
+    moving = AugmentedDigits(training(), variant=variant, **{"frames": 10, **settings})
     batch = moving.batch(size, seed=seed, **(of or {}))
     return {"video": batch.video, "labels": batch.labels, "boxes": batch.boxes, "indices": batch.indices}
 
@@ -124,7 +125,7 @@ def of_samples(samples: list[tuple[Tensor, int, int]]) -> dict[str, Any]:
 
 
 def test_generated_sets() -> None:
-    pairs = DigitPairs(MovingDigits(training(), "rotation", frames=5), 100, 9)
+    pairs = DigitPairs(AugmentedDigits(training(), variant="rotation", frames=5), 100, 9)
     one = DigitPairs(MovingDigits(training(), num_digits=1, frames=5), 100, 9)
     single = SingleDigits(ScaledDigits(training(), size=32), 9)
     check(

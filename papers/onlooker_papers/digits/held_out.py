@@ -11,13 +11,14 @@ from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import Digits, DigitSplit
-from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, MovingDigits, pair_label
+from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.demo import answers
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.structures import Evaluation
+from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.models import (
     CEILING,
     JUDGED_TOGETHER,
@@ -83,7 +84,7 @@ def compete(
         learn, choose = _samples(variant, spec, size, sides, num_digits=2)
         title = f"{variant}, {spec.name}"
         recognizer, figures = train(spec, PAIRS, learn, choose, DATA, how, folder, encoders, title)
-        test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
+        test = AugmentedDigits(sides.test, variant=variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
     return memo(folder.with_suffix(".json"), settings, compute, folder)
@@ -97,7 +98,7 @@ def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: Digit
     folder = run / variant / spec.name
 
     def compute() -> dict[str, Any]:
-        whole = MovingDigits(sides.validation, variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
+        whole = AugmentedDigits(sides.validation, variant=variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
         return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
 
     settings = _settings(variant, tests, sides, validation_frames=FRAMES, weights=fingerprint(folder))
@@ -114,7 +115,7 @@ def out_of_phase(run: Path, variant: str, spec: DigitModel, tests: int, sides: D
     folder = run / variant / spec.name
 
     def compute() -> dict[str, Any]:
-        test = MovingDigits(sides.test, variant, frames=FRAMES).batch(tests, seed=2)
+        test = AugmentedDigits(sides.test, variant=variant, frames=FRAMES).batch(tests, seed=2)
         first, last = _LATER, FRAMES - spec.frames_per_setting + _LATER
         test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
         return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
@@ -158,10 +159,10 @@ def _samples(
     variant: str, spec: DigitModel, size: int, sides: DigitSplit, num_digits: int
 ) -> tuple[DigitPairs, DigitPairs]:
     """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
-    learn = MovingDigits(
-        sides.training, variant, num_digits, frames=spec.frames, frames_per_setting=spec.frames_per_setting
+    learn = AugmentedDigits(
+        sides.training, num_digits, frames=spec.frames, variant=variant, frames_per_setting=spec.frames_per_setting
     )
-    choose = MovingDigits(sides.validation, variant, num_digits, frames=SHORT)
+    choose = AugmentedDigits(sides.validation, num_digits, frames=SHORT, variant=variant)
     return DigitPairs(learn, size, seed=0), DigitPairs(choose, _VALIDATION, seed=1)
 
 
@@ -197,8 +198,8 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
     settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(spec, folder, run)), size=size)
 
     def compute() -> dict[str, Any]:
-        def alone(digits: Digits) -> MovingDigits:
-            return MovingDigits(digits, variant, num_digits=1, frames=FRAMES)
+        def alone(digits: Digits) -> AugmentedDigits:
+            return AugmentedDigits(digits, num_digits=1, frames=FRAMES, variant=variant)
 
         learn, choose = _samples(variant, spec, size, sides, num_digits=1)
         classes = tuple("0123456789")

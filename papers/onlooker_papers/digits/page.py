@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onlooker.data.canvas import elastic_fields
 from onlooker.data.digits import DigitSplit
-from onlooker.data.moving_mnist import VARIANTS, Batch, MovingDigits
+from onlooker.data.moving_mnist import Batch, MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.report import Page, Table, percent
@@ -17,11 +16,13 @@ from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.budget import ENCODERS, GLIMPSES, Budget
 from onlooker_papers.digits.held_out import best, of_encoder
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import PUBLISHED, READINGS
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.scenes import elastic_fields
 from onlooker_papers.digits.table import accuracies
 from onlooker_papers.digits.tables import Results
 from onlooker_papers.digits.tracks import Tracks
@@ -162,7 +163,7 @@ def _objects(page: Page, run: Path, results: Results, sides: DigitSplit) -> None
         "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
         "and each stays on its object for five frames, which are then read at once."
     )
-    torn = MovingDigits(sides.test, "gesture", frames=5).batch(3, seed=6)
+    torn = AugmentedDigits(sides.test, variant="gesture", frames=5).batch(3, seed=6)
     follower = Tracks().eval()
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
     rows = {f"torn digits, video {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
@@ -197,7 +198,7 @@ def _hands(page: Page, results: Results) -> None:
 
 def _images(page: Page, run: Path, sides: DigitSplit, encoders: Path, budget: Budget) -> None:
     page.heading("Figures 3, 4 and 5")
-    batches = {variant: MovingDigits(sides.test, variant).batch(labels=[[3, 7]], seed=4) for variant in VARIANTS}
+    batches = {name: AugmentedDigits(sides.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
     stn = pretrained(encoders, "stn", budget.frozen["stn"]).encoder
     scaled = SingleDigits(ScaledDigits(sides.test), seed=2)
     single = torch.stack([frames[0] for frames, _, _ in scaled.__getitems__(list(range(_SHOWN)))])

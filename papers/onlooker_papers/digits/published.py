@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from onlooker.data.digits import Digits, DigitSplit
-from onlooker.data.moving_mnist import Batch, MovingDigits, ordered_label
+from onlooker.data.moving_mnist import Batch
 from onlooker.data.transforms import to_video
 from onlooker.files import write_bytes
 from onlooker.models.classifier import Classifier
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.fit import choose_precision
+from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
 from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
@@ -49,7 +50,7 @@ def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -
     labels = torch.cartesian_prod(torch.arange(10), torch.arange(10))
 
     def make(digits: Digits, digits_seed: int, paths_seed: int) -> Batch:
-        moving = MovingDigits(digits, variant, frames=frames)
+        moving = AugmentedDigits(digits, variant=variant, frames=frames)
         return moving.batch(labels=labels, digits_seed=digits_seed, paths_seed=paths_seed)
 
     learn = make(training, 0, 0)
@@ -60,6 +61,11 @@ def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -
         "same-paths": make(test, 1, 0),
         "new": make(test, 1, 1),
     }
+
+
+def ordered_label(labels: Tensor) -> Tensor:
+    """Ordered pairs: `B 2` classes of digits m, n to `B` numbers 10·m + n, 0 to 99."""
+    return 10 * labels[:, 0] + labels[:, 1]
 
 
 @torch.inference_mode()

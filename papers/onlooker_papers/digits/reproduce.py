@@ -7,9 +7,9 @@ from typing import Any
 
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.folder import find_clips
-from onlooker.data.moving_mnist import VARIANTS
 from onlooker.files import read_json, write_json
 from onlooker.runs.memo import memo
+from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, ceiling, compete, out_of_phase, validate

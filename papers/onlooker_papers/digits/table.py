@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlooker.data.moving_mnist import VARIANTS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
+from onlooker_papers.digits.augmented_mnist import VARIANTS
 
 if TYPE_CHECKING:  # matplotlib takes a while to import; only who draws pays for it
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """The budgets hold what the paper has."""
 
-from onlooker.data.moving_mnist import VARIANTS
+from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, STANDARD
 
 

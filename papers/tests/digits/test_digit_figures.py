@@ -9,10 +9,11 @@ import torch
 from matplotlib.colors import to_rgba
 
 from onlooker.data.digits import load_digits
-from onlooker.data.moving_mnist import VARIANTS, Batch, MovingDigits, random_stream
+from onlooker.data.moving_mnist import Batch, random_stream
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.models.encoders.stn import STN
 from onlooker.ops.spatial_transformer import spatial_transform
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.figures import deformation, deformed, variants, windows
 
 IDENTITY = torch.eye(2, 3)
@@ -96,7 +97,7 @@ def test_true_boxes_are_drawn_where_they_are_and_unseen_digits_have_none():
 
 def test_equal_seeds_show_the_same_digits_on_the_same_paths_in_every_row():
     digits, _ = load_digits()
-    paths = [MovingDigits(digits, name).motion(1, random_stream(3, "paths")).positions for name in VARIANTS]
+    paths = [AugmentedDigits(digits, variant=name).positions(1, random_stream(3, "paths")) for name in VARIANTS]
     assert all(torch.equal(positions, paths[0]) for positions in paths)
 
 

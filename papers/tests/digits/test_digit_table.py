@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from matplotlib.text import Text
 
-from onlooker.data.moving_mnist import VARIANTS
 from onlooker.drawing.plots import to_svg
+from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.table import MARKS, accuracies
 
 

@@ -74,7 +74,7 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     held_out.compete(tmp_path, tmp_path, "normal", spec, 1, 3, sides)
     assert held_out.validate(*of) == held_out.validate(*of) == 0.25
     assert len(seen) == 2  # the test, and validation once
-    expected = MovingDigits(sides.validation, "normal", frames=held_out.FRAMES).batch(3, seed=3).video
+    expected = MovingDigits(sides.validation, frames=held_out.FRAMES).batch(3, seed=3).video
     assert torch.equal(seen[1], expected)
     # Trained again, it is judged again.
     (tmp_path / "normal" / f"{spec.name}.json").unlink()

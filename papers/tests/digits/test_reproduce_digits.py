@@ -12,11 +12,11 @@ import torch
 from moving_squares import make_set
 
 from onlooker.data.digits import DigitSplit, split_digits
-from onlooker.data.moving_mnist import VARIANTS, ordered_label
 from onlooker.data.transforms import to_video
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import hands, held_out, models, pretraining, published, reproduce
+from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 
@@ -36,7 +36,7 @@ def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: 
     assert list(published.READINGS) == [name for name in sets if name != "training"]
     for batch in sets.values():
         assert batch.video.shape == (100, 10, 1, 64, 64)
-        assert ordered_label(batch.labels).tolist() == list(range(100))
+        assert published.ordered_label(batch.labels).tolist() == list(range(100))
     assert torch.equal(sets["same-videos"].video, learn.video)
     assert torch.equal(sets["same-digits"].indices, learn.indices)
     assert not torch.equal(sets["same-digits"].video, learn.video)

@@ -8,6 +8,7 @@ import torch
 
 from onlooker.data.digits import load_digits
 from onlooker.data.moving_mnist import MovingDigits
+from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.tracks import Tracks, find_things
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
@@ -172,7 +173,7 @@ def test_the_order_is_the_best_of_all():
 
 @torch.no_grad()
 def test_torn_digits_are_found_by_nobody_teaching_it():
-    batch = MovingDigits(load_digits()[1], "gesture", frames=10).batch(100, seed=4)
+    batch = AugmentedDigits(load_digits()[1], variant="gesture", frames=10).batch(100, seed=4)
     stretches = (batch.video.float() / 255).unflatten(1, (2, 5)).flatten(0, 1)
     windows = made().windows(stretches).flatten(0, 1).unflatten(0, (100, 10))
     on = boxes_with_a_window(windows, batch.boxes, (64, 64))

@@ -1,178 +1,11 @@
-"""Digits drawn on a canvas: rotated, scaled, deformed, moved to their positions and joined; and their boxes.
-
-Only pixels where a digit is visible are computed: a patch just large enough for it is resampled, then moved to its
-position as one contiguous copy.
-"""
+"""Patches pasted onto canvases and joined by the pixel maximum; and the boxes around their ink."""
 
 import math
-from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["elastic_fields", "ink_boxes", "paste"]
-
-_BORDER = 1  # dark pixels around a digit, so that everything sampled beyond its edge is dark
-_PIXELS = 1 << 18  # resampled at a time, so that they fit the cache of a CPU
-_SLACK = 0.01  # pixels by which a patch is larger than necessary, for rounding errors
-
-
-@dataclass(frozen=True, eq=False)
-class Scenes:
-    """`n` scenes: `F` frames of a video, with `k` moving digits and one transform of the canvas.
-
-    All tensors but the images are on the CPU.
-
-    Args:
-        images: `B k h h`, the digits of each video.
-        ink: `B k 4`, their `ink_boxes`.
-        of: `n`, int64, the video that each scene belongs to.
-        positions: `n k F 2`, int64, x and y of the upper left corner of each digit.
-        angles: `n`, radians, clockwise on the screen.
-        scales: `n`.
-        fields: `n 2 H W`, displacements in pixels, applied after rotation and scale; None: none.
-    """
-
-    images: Tensor
-    ink: Tensor
-    of: Tensor
-    positions: Tensor
-    angles: Tensor
-    scales: Tensor
-    fields: Tensor | None = None
-
-    def matrices(self, factors: Tensor, sense: int) -> Tensor:
-        """Rotations by the angles (`sense` 1 or -1), times `n` factors: `n 2 2`."""
-        cos, sin = factors * self.angles.cos(), factors * self.angles.sin() * sense
-        return torch.stack((cos, -sin, sin, cos), -1).view(-1, 2, 2)
-
-
-def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
-    """Fill `video` (n F H W, uint8) and `boxes` (n F k 4, NaN where nothing is visible).
-
-    The layer of each digit is resampled and rounded, then the layers are joined by the pixel maximum.
-    """
-    canvas, device = video.shape[-1], video.device
-    low, sides = reach(scenes, canvas)
-    n, k, frames = low.shape[:3]
-    # Scenes of similar size are grouped, because the largest one sets the patch size of its group.
-    order = sides.argsort(descending=True)
-    groups = _groups(sides[order].tolist(), _PIXELS // (k * frames))
-    largest = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
-    corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(largest[:, None, None, None])
-    squares = Squares.of(scenes, order, corners, groups[0][1], canvas)
-    strip = _strip(n * k * frames, canvas, device)
-    profiles = torch.zeros(n, k, frames, 2, groups[0][1], device=device)
-    for part, side in groups:
-        levels = squares.levels(part, side)
-        _places(strip, side, canvas).view(n, k, frames, side, side)[part].copy_(levels)
-        _profile(levels, profiles[part, ..., :side])
-    place = order.argsort()
-    numbers = torch.arange(n * k * frames).view(n, k, frames)
-    _join(strip, numbers[place].to(device), corners[place].to(device), video)
-    found = _inked(profiles) + corners.repeat(1, 1, 1, 2).to(device)
-    boxes.copy_(found[place.to(device)].transpose(1, 2))
-
-
-def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
-    """Divide scenes, sorted by falling side, into groups of this number of pixels: each with its largest side."""
-    groups, first = [], 0
-    while first < len(sides):
-        part = slice(first, min(first + max(1, pixels // sides[first] ** 2), len(sides)))
-        groups.append((part, sides[first]))
-        first = part.stop
-    return groups
-
-
-def reach(scenes: Scenes, canvas: int) -> tuple[Tensor, Tensor]:
-    """Where the transformed digits are visible: less than a pixel beyond their ink.
-
-    Returns:
-        `n k F 2`, x and y above and to the left of which nothing is visible; `n`, int64, the side of a square from the
-        first pixel after them that contains everything on the canvas.
-    """
-    center = (canvas - 1) / 2
-    first, last = scenes.ink.nan_to_num(0.0)[scenes.of, :, None].split(2, -1)  # n k 1 2
-    matrices = scenes.matrices(scenes.scales, 1)[:, None].mT  # n 1 2 2
-    half = ((last - first + 1) / 2) @ matrices.abs()  # n k 1 2
-    middle = ((first + last - 1) / 2 + scenes.positions - center) @ matrices + center  # n k F 2
-    low = high = torch.zeros(1, 1, 1, 2)
-    if scenes.fields is not None:
-        flat = scenes.fields.flatten(2)
-        low, high = flat.amin(-1)[:, None, None], flat.amax(-1)[:, None, None]  # n 1 1 2
-    sides = (2 * (half + _SLACK) + high - low).amax((1, 2, 3))
-    return middle - half - high - _SLACK, sides.ceil().long().clamp_(max=canvas)
-
-
-@dataclass(frozen=True, eq=False)
-class Squares:
-    """Square patches of the transformed layer of each digit: the digits, and where each pixel is sampled.
-
-    Pixel p shows the layer at R(-angle)·(p + field(p) - center) / scale + center, 0 beyond the canvas. Coordinates are
-    those of grid_sample: an image is [-1, 1].
-
-    Args:
-        images: `n k h h`, the digits as floats, with a dark border, plus half a level: truncating then rounds.
-        shift: `n k 2 F`, where the upper left pixel is sampled; with fields, an offset to `sources`.
-        steps: `n 2 2 side`, the distance of each column and row from the first; None with fields.
-        sources: with fields, `n 2 H W`, where all pixels are sampled, relative to the center of the canvas.
-        first: with fields, `n k 2 F`, int64, the index of the upper left pixel in `sources`.
-    """
-
-    images: Tensor
-    shift: Tensor
-    steps: Tensor | None = None
-    sources: Tensor | None = None
-    first: Tensor | None = None
-
-    @classmethod
-    def of(cls, scenes: Scenes, order: Tensor, corners: Tensor, side: int, canvas: int) -> "Squares":
-        """Patches of the scenes in this order, whose upper left corners are `corners` (n k F 2, int64, x and y).
-
-        Small tensors are computed once for all patches, because the cost of few pixels is the number of operations.
-        `side` is that of the largest patch.
-        """
-        device, center = scenes.images.device, (canvas - 1) / 2
-        images = F.pad(scenes.images.float(), (_BORDER,) * 4).add_(0.5)
-        images, unit = images[scenes.of[order].to(device)], 2 / images.shape[-1]
-        matrices = scenes.matrices(unit / scenes.scales, -1)
-        shift = (center + _BORDER + 0.5 - scenes.positions[order].mT) * unit - 1
-        if scenes.fields is None:
-            matrices = matrices[order]
-            shift += (matrices[:, None, ..., None] * (corners.mT - center)[:, :, None]).sum(3)
-            steps = matrices[..., None] * torch.arange(side)
-            return cls(images, shift.to(device), steps.to(device))
-        by_x, by_y = (matrices.to(device)[:, :, axis, None, None] for axis in (0, 1))  # n 2 1 1
-        fields, axis = scenes.fields.to(device), torch.arange(canvas, device=device) - center
-        sources = (by_x * (fields[:, :1] + axis)).addcmul_(by_y, fields[:, 1:] + axis[:, None])
-        planes = 2 * order[:, None] + torch.arange(2)  # n 2
-        first = planes[:, None, :, None] * canvas**2 + (corners[..., 1] * canvas + corners[..., 0])[:, :, None]
-        return cls(images, shift.to(device), sources=sources, first=first.to(device))
-
-    def levels(self, part: slice, side: int) -> Tensor:
-        """The patches of some scenes, with this side: `n k F side side`, int32, levels from 0 to 255."""
-        images, shift = self.images[part], self.shift[part, ..., None, None]
-        # x and y are separate planes, which grid_sample reads faster.
-        grid = shift.new_empty(*shift.shape[:4], side, side)
-        if self.steps is not None:
-            steps = self.steps[part, ..., :side]
-            square = steps[:, :, 0, None, :] + steps[:, :, 1, :, None]  # n 2 side side
-            torch.add(square[:, None, :, None], shift, out=grid)
-        elif self.sources is not None and self.first is not None:
-            canvas = self.sources.shape[-1]
-            rows = self.first[part, ..., None] + torch.arange(0, side * canvas, canvas, device=shift.device)
-            torch.index_select(_windows(self.sources.flatten(), side), 0, rows.flatten(), out=grid.view(-1, side))
-            grid += shift
-        levels = F.grid_sample(
-            images.flatten(0, 1)[:, None],
-            grid.view(len(images) * images.shape[1], 2, 1, -1).permute(0, 2, 3, 1),
-            padding_mode="border",
-            align_corners=False,
-        )
-        return levels.view(*shift.shape[:2], shift.shape[3], side, side).to(torch.int32)
+__all__ = ["Strip", "ink_boxes", "paste", "profile", "profile_boxes", "runs"]
 
 
 def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
@@ -183,40 +16,40 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
         corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the canvas.
         video: is filled.
     """
-    canvas, side = video.shape[-1], patches.shape[-1]
     count = math.prod(patches.shape[:3])
-    strip = _strip(count, canvas, video.device)
-    _places(strip, side, canvas).copy_(patches.flatten(0, 2))
-    _join(strip, torch.arange(count, device=video.device).view(patches.shape[:3]), corners, video)
+    strip = Strip(count, video.shape[-1], video.device)
+    strip.patches(patches.shape[-1]).copy_(patches.flatten(0, 2))
+    strip.join(torch.arange(count, device=video.device).view(patches.shape[:3]), corners, video)
 
 
-def _strip(count: int, canvas: int, device: torch.device) -> Tensor:
+class Strip:
     """Memory for patches, each in an image as wide as the canvas, stored row by row, all 0.
 
     Reading from y·canvas + x earlier moves such a patch by (x, y), so a frame is one contiguous copy. The memory
     begins with one empty image, which these reads can reach.
     """
-    return torch.zeros((1 + count) * canvas**2, dtype=torch.uint8, device=device)
+
+    def __init__(self, count: int, canvas: int, device: torch.device) -> None:
+        self.count, self.canvas = count, canvas
+        self.levels = torch.zeros((1 + count) * canvas**2, dtype=torch.uint8, device=device)
+
+    def patches(self, side: int) -> Tensor:
+        """A view of all patches with this side: `count side side`."""
+        size = self.canvas**2
+        return self.levels.as_strided((self.count, side, side), (size, self.canvas, 1), size)
+
+    def join(self, numbers: Tensor, corners: Tensor, video: Tensor) -> None:
+        """Fill `video` (n F H W) with patches, given their indices (n k F or n k 1), at `corners` (n k F 2)."""
+        size = self.canvas**2
+        images = runs(self.levels, size)
+        first = (1 + numbers) * size - corners[..., 1] * self.canvas - corners[..., 0]  # n k F
+        torch.index_select(images, 0, first[:, 0].flatten(), out=video.view(-1, size))
+        for other in range(1, first.shape[1]):
+            layer = images.index_select(0, first[:, other].flatten())
+            torch.maximum(video, layer.view(video.shape), out=video)
 
 
-def _places(strip: Tensor, side: int, canvas: int) -> Tensor:
-    """A view of the patches in a strip: `count side side`."""
-    size = canvas**2
-    return strip.as_strided((len(strip) // size - 1, side, side), (size, canvas, 1), size)
-
-
-def _join(strip: Tensor, numbers: Tensor, corners: Tensor, video: Tensor) -> None:
-    """Fill `video` (n F H W) with patches of a strip, given their indices (n k F or n k 1), at `corners` (n k F 2)."""
-    canvas = video.shape[-1]
-    windows = _windows(strip, canvas**2)
-    first = (1 + numbers) * canvas**2 - corners[..., 1] * canvas - corners[..., 0]  # n k F
-    torch.index_select(windows, 0, first[:, 0].flatten(), out=video.view(-1, canvas**2))
-    for other in range(1, first.shape[1]):
-        layer = windows.index_select(0, first[:, other].flatten())
-        torch.maximum(video, layer.view(video.shape), out=video)
-
-
-def _windows(values: Tensor, length: int) -> Tensor:
+def runs(values: Tensor, length: int) -> Tensor:
     """All runs of `length` consecutive values, as overlapping rows, without a copy."""
     return values.as_strided((len(values) - length + 1, length), (1, 1))
 
@@ -231,18 +64,18 @@ def ink_boxes(layers: Tensor) -> Tensor:
         `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
     """
     profiles = torch.empty(*layers.shape[:-2], 2, layers.shape[-1], device=layers.device)
-    _profile(layers, profiles)
-    return _inked(profiles)
+    profile(layers, profiles)
+    return profile_boxes(profiles)
 
 
-def _profile(layers: Tensor, profiles: Tensor) -> None:
+def profile(layers: Tensor, profiles: Tensor) -> None:
     """Fill `profiles` (… 2 h) with the column and row sums of layers (… h h)."""
     levels = layers.float()
     torch.sum(levels, -2, out=profiles[..., 0, :])
     torch.sum(levels, -1, out=profiles[..., 1, :])
 
 
-def _inked(profiles: Tensor) -> Tensor:
+def profile_boxes(profiles: Tensor) -> Tensor:
     """The `ink_boxes` of layers with these profiles."""
     # Cumulative sums from both ends are above 0 from the first ink on.
     side = profiles.shape[-1]
@@ -251,36 +84,3 @@ def _inked(profiles: Tensor) -> Tensor:
     counts = sums.clamp_(max=1).sum(-1)  # … 2 2: columns and rows from the first ink on, and up to the last
     boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)
     return boxes.where(counts[..., :1, 1] > 0, torch.nan)
-
-
-def elastic_fields(
-    count: int, canvas: int, generator: torch.Generator, alpha: float = 300.0, sigma: float = 10.0, window: int = 7
-) -> Tensor:
-    """Elastic deformation: random smooth displacements (Simard, Steinkraus, Platt 2003).
-
-    Noise, uniform in [-1, 1], is convolved with a Gaussian density truncated to `window` × `window` pixels, zero beyond
-    the canvas, and multiplied by `alpha`. The density is not normalized to sum to one over the window: with the
-    defaults, which are the paper's, displacements have a standard deviation of 1.8 pixels; normalized it would be 25,
-    which leaves nothing of a digit.
-
-    Returns:
-        `count 2 H W`, float32, pixels, on the CPU.
-    """
-    return smooth(elastic_noise(count, canvas, generator), alpha, sigma, window)
-
-
-def elastic_noise(count: int, canvas: int, generator: torch.Generator) -> Tensor:
-    """The noise that `smooth` makes fields of: `count 2 H W`, uniform in [-1, 1]."""
-    return torch.empty(count, 2, canvas, canvas).uniform_(-1, 1, generator=generator)
-
-
-def smooth(noise: Tensor, alpha: float, sigma: float, window: int) -> Tensor:
-    """The convolution of `elastic_fields`, for noise of the same shape."""
-    half = window // 2
-    offset = np.arange(-half, half + 1)
-    density = (np.exp(-(offset**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)).astype(np.float32)
-    # All planes are filtered as one tall image; rows of zeros separate them.
-    rows = F.pad(noise, (0, 0, 0, half))
-    image = rows.view(-1, rows.shape[-1]).numpy()
-    fields = cv2.sepFilter2D(image, cv2.CV_32F, density, alpha * density, borderType=cv2.BORDER_CONSTANT)
-    return torch.from_numpy(fields).view(rows.shape)[:, :, : noise.shape[2]]

@@ -1,11 +1,11 @@
-"""Augmented Moving MNIST: digits that bounce in a small canvas, generated as whole batches without a loop over frames.
+"""Moving MNIST: digits that bounce in a small canvas, generated as whole batches without a loop over frames.
 
 Paths have a closed form; how digits are drawn along them is in `canvas.py`.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,23 +17,22 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.data.canvas import Scenes, draw_scenes, elastic_noise, ink_boxes, paste, smooth
+from onlooker.data.canvas import ink_boxes, paste
 from onlooker.data.digits import SIDE, Digits
 
 __all__ = [
     "PAIRS",
-    "VARIANTS",
     "Batch",
     "DigitPairs",
     "MovingDigits",
     "Sample",
     "bounce",
-    "ordered_label",
+    "chunks",
     "pair_label",
     "random_stream",
+    "share",
 ]
 
-VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
 _STREAMS = {"digits": 0, "paths": 1}
@@ -61,88 +60,41 @@ class Batch:
     indices: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """How the digits of some videos move. `S` is the number of transforms, of T/S frames each.
-
-    Args:
-        positions: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square.
-        angles: `B S`, float32, radians, clockwise on the screen; 0 for variants without rotation.
-        scales: `B S`, float32; 1 for variants without scale.
-    """
-
-    positions: Tensor
-    angles: Tensor
-    scales: Tensor
-
-
 @dataclass(frozen=True)
 class MovingDigits:
-    """Videos of digits that move and bounce (Augmented Moving MNIST).
+    """Videos of digits that move and bounce (Moving MNIST).
 
     Each digit starts at a random position, in a random direction, moves at a constant speed, and is reflected by the
     borders of the canvas; its position is rounded to whole pixels at each frame. Overlapping digits are joined by the
-    pixel maximum. All variants but `normal` also transform the canvas about its center, differently every
-    `frames_per_setting` frames: `rotation` by an angle in [0, 2π), `scale` by a factor in `scale`, `rotation+scale` by
-    both, `gesture` by both, followed by an elastic deformation (`elastic_fields`). The transform is one bilinear
-    resampling of the layer of each digit, zero beyond the canvas, rounded; layers are joined afterwards, so that each
-    box is that of one digit.
+    pixel maximum.
 
     Args:
         digits: the images of digits.
-        variant: one of `VARIANTS`.
         num_digits: digits per video (k).
         canvas: height and width of a frame in pixels.
         frames: frames per video (T).
-        frames_per_setting: frames that share one transform; ignored by `normal`.
         speed: smallest and largest, pixels per frame.
-        scale: smallest and largest factor.
-        alpha, sigma, window: strength and smoothness of the deformation, see `elastic_fields`.
 
     Raises:
         ValueError: an invalid setting.
     """
 
     digits: Digits
-    variant: str = "normal"
     num_digits: int = 2
     canvas: int = 64
     frames: int = 50
-    frames_per_setting: int = 5
     speed: tuple[float, float] = (4.0, 12.0)
-    scale: tuple[float, float] = (0.4, 1.0)
-    alpha: float = 300.0
-    sigma: float = 10.0
-    window: int = 7
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise ValueError(f"variant is {self.variant!r}, expected one of {', '.join(VARIANTS)}")
         if not len(self.digits):
             raise ValueError("digits is an empty data set, expected at least one image; see load_digits")
-        for name in ("num_digits", "frames", "frames_per_setting"):
+        for name in ("num_digits", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not isinstance(self.canvas, int | np.integer) or self.canvas < SIDE:
             raise ValueError(f"canvas is {self.canvas!r}, expected one side in pixels, at least the {SIDE} of a digit")
-        if self.variant != "normal" and self.frames % self.frames_per_setting:
-            raise ValueError(
-                f"{self.frames} frames cannot be divided into settings of {self.frames_per_setting}; "
-                "make frames a multiple of frames_per_setting"
-            )
         if not 0 <= self.speed[0] <= self.speed[1] < math.inf:
             raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels per frame, not negative")
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(f"scale is {self.scale}, expected (smallest, largest), both positive")
-        if not 0 < self.sigma < math.inf or not 0 <= self.alpha < math.inf:
-            raise ValueError(f"alpha is {self.alpha} and sigma {self.sigma}, expected finite numbers, sigma above 0")
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window is {self.window} pixels, expected an odd number, at least 1")
-
-    @property
-    def settings(self) -> int:
-        """Transforms per video (S); 1 for `normal`."""
-        return 1 if self.variant == "normal" else self.frames // self.frames_per_setting
 
     def batch(
         self,
@@ -164,7 +116,7 @@ class MovingDigits:
             size: number of videos (B); optional if `labels` are given.
             seed: default of the other seeds.
             digits_seed: of the labels and their images.
-            paths_seed: of positions, directions, speeds and transforms.
+            paths_seed: of positions, directions and speeds.
             labels: `B k` classes to show; None: every class is equally probable.
             device: where the videos are generated.
 
@@ -176,48 +128,33 @@ class MovingDigits:
         with _undivided_operations() as threads:
             classes, indices = self._choose(size, labels, by_digits)
             images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
-            ink, images = ink_boxes(images), images.to(device)
-            motion = self.motion(len(classes), by_paths)
-
             B, T, side = len(classes), self.frames, self.canvas
             video = torch.empty(B, T, 1, side, side, dtype=torch.uint8, device=device)
             boxes = torch.empty(B, T, self.num_digits, 4, device=device)
-            workers = threads if images.device.type == "cpu" else 1
-            deformed = self.variant == "gesture"
-            bytes_each = side**2 * (T + 8 * self.settings if deformed else T)  # of the video and its fields
-            turns = math.ceil(B * bytes_each / _CHUNK_BYTES / workers)  # equal for all workers
-            chunk = math.ceil(B / (turns * workers))
-
-            def parts() -> Iterator[tuple[slice, Tensor | None]]:
-                for first in range(0, B, chunk):
-                    part = slice(first, min(first + chunk, B))
-                    yield part, elastic_noise(len(video[part]) * self.settings, side, by_paths) if deformed else None
-
-            def draw(part: slice, noise: Tensor | None) -> None:
-                moves = Motion(motion.positions[part], motion.angles[part], motion.scales[part])
-                self._draw(images[part], ink[part], moves, noise, video[part], boxes[part])
-
-            _share(draw, parts(), min(workers, math.ceil(B / chunk)))
+            self.draw(images, by_paths, video, boxes, threads if video.device.type == "cpu" else 1)
             return Batch(video, classes.to(device), boxes, indices.to(device))
 
-    def motion(self, size: int, generator: torch.Generator) -> Motion:
-        """Draw how the digits of `size` videos move (B = size), on the CPU."""
-        k, T, S = self.num_digits, self.frames, self.settings
-        largest = self.canvas - SIDE
+    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
+        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
+        ink, positions = ink_boxes(images)[:, :, None], self.positions(len(images), by_paths)
+        ink, images, positions = (each.to(video.device) for each in (ink, images[:, :, None], positions))
+
+        def work(part: slice) -> None:
+            paste(images[part], positions[part], video[part, :, 0])
+            boxes[part] = (ink[part] + positions[part].repeat(1, 1, 1, 2)).transpose(1, 2)
+
+        parts = chunks(len(video), self.canvas**2 * self.frames, threads)
+        share(work, ((part,) for part in parts), min(threads, len(parts)))
+
+    def positions(self, size: int, generator: torch.Generator) -> Tensor:
+        """Random paths: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square, on the CPU."""
+        k, largest = self.num_digits, self.canvas - SIDE
         start = torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * largest
         direction = torch.rand(size, k, generator=generator, dtype=torch.float64) * (2 * math.pi)
         slow, fast = self.speed
         speed = slow + (fast - slow) * torch.rand(size, k, generator=generator, dtype=torch.float64)
         velocity = torch.stack((direction.cos(), direction.sin()), -1) * speed[..., None]
-
-        angles = torch.rand(size, S, generator=generator) * (2 * math.pi)
-        small, large = self.scale
-        scales = small + (large - small) * torch.rand(size, S, generator=generator)
-        return Motion(
-            bounce(start, velocity, T, largest).round().long(),
-            angles if self.variant in ("rotation", "rotation+scale", "gesture") else torch.zeros(size, S),
-            scales if self.variant in ("scale", "rotation+scale", "gesture") else torch.ones(size, S),
-        )
+        return bounce(start, velocity, self.frames, largest).round().long()
 
     def _choose(
         self, size: int | None, labels: Tensor | Sequence[Sequence[int]] | None, generator: torch.Generator
@@ -235,22 +172,6 @@ class MovingDigits:
             if size is not None and size != len(classes):
                 raise ValueError(f"size is {size} for {len(classes)} labels; leave size out")
         return classes, self.digits.draw(classes, generator)
-
-    def _draw(
-        self, images: Tensor, ink: Tensor, motion: Motion, noise: Tensor | None, video: Tensor, boxes: Tensor
-    ) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with the digits `images` (B k 28 28)."""
-        if self.variant == "normal":
-            positions = motion.positions.to(images.device)
-            paste(images[:, :, None], positions, video[:, :, 0])
-            boxes.copy_((ink.to(images.device)[:, :, None] + positions.repeat(1, 1, 1, 2)).transpose(1, 2))
-            return
-        positions = motion.positions.unflatten(2, (self.settings, -1)).transpose(1, 2).flatten(0, 1)
-        fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
-        of = torch.arange(len(positions)) // self.settings
-        scenes = Scenes(images, ink, of, positions, motion.angles.flatten(), motion.scales.flatten(), fields)
-        shape = len(of), positions.shape[2]  # n F
-        draw_scenes(scenes, video.view(*shape, *video.shape[-2:]), boxes.view(*shape, *boxes.shape[-2:]))
 
 
 class DigitPairs(Dataset[Sample]):
@@ -296,7 +217,7 @@ class DigitPairs(Dataset[Sample]):
 def _undivided_operations() -> Iterator[int]:
     """Keep PyTorch from dividing each operation among threads; yields how many threads it would have used.
 
-    The operations here are short, so whole chunks are divided instead (`_share`): on a busy machine, threads that
+    The operations here are short, so whole chunks are divided instead (`share`): on a busy machine, threads that
     synchronize after every operation wait longer than they work.
     """
     threads = torch.get_num_threads()
@@ -311,8 +232,16 @@ def _undivided_operations() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers: int) -> None:
-    """Call `work` with every part; parts are generated in order, one whenever a worker is free."""
+def chunks(count: int, bytes_each: int, threads: int) -> list[slice]:
+    """Divide `count` videos into chunks that fit a CPU's cache, equally many for all threads."""
+    turns = math.ceil(count * bytes_each / _CHUNK_BYTES / threads)
+    size = math.ceil(count / (turns * threads))
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def share(work: Callable[..., None], parts: Iterable[tuple[Any, ...]], threads: int) -> None:
+    """Call `work` with every part; parts are generated in order, one whenever a thread is free."""
+    parts = iter(parts)
     lock = Lock()
     inference = torch.is_inference_mode_enabled()  # of this thread only
 
@@ -325,18 +254,18 @@ def _share(work: Callable[..., None], parts: Iterator[tuple[Any, ...]], workers:
                     return
                 work(*part)
 
-    if workers == 1:
+    if threads == 1:
         run()
         return
-    with ThreadPoolExecutor(workers - 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        others = [pool.submit(run) for _ in range(workers - 1)]
+    with ThreadPoolExecutor(threads - 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        others = [pool.submit(run) for _ in range(threads - 1)]
         run()
         for other in others:
             other.result()
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
-    """The random numbers of `MovingDigits.batch`: of the "digits", or of the "paths" (a `Motion`, then elastic fields).
+    """The random numbers of `MovingDigits.batch`: of the "digits", or of the "paths".
 
     The two streams of a seed differ; otherwise the positions of the digits would depend on their labels.
     """
@@ -365,17 +294,7 @@ def bounce(start: Tensor, velocity: Tensor, frames: int, largest: float) -> Tens
 
 def pair_label(labels: Tensor) -> Tensor:
     """Unordered pairs: `B 2` classes of digits to `B` indices into `PAIRS`, 0 to 54."""
-    low, high = _pair(labels).aminmax(dim=-1)
-    return low * 10 - low * (low - 1) // 2 + high - low
-
-
-def ordered_label(labels: Tensor) -> Tensor:
-    """Ordered pairs: `B 2` classes of digits m, n to `B` numbers 10·m + n, 0 to 99."""
-    first, second = _pair(labels).unbind(-1)
-    return first * 10 + second
-
-
-def _pair(labels: Tensor) -> Tensor:
     if labels.shape[-1:] != (2,):
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected (videos, 2)")
-    return labels
+    low, high = labels.aminmax(dim=-1)
+    return low * 10 - low * (low - 1) // 2 + high - low

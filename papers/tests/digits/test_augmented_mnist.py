@@ -1,0 +1,214 @@
+"""Transformed canvases, against a loop over frames with one pixel rule; elastic fields, against a plain convolution."""
+
+import cmath
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from blobs import assert_boxes_hold_the_ink, assert_equal, blobs
+from scipy.ndimage import map_coordinates
+from scipy.signal import convolve2d
+
+from onlooker.data import moving_mnist
+from onlooker.data.canvas import ink_boxes
+from onlooker.data.digits import Digits
+from onlooker.data.moving_mnist import Batch, MovingDigits, random_stream
+from onlooker_papers.digits import scenes
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.published import ordered_label
+from onlooker_papers.digits.scenes import elastic_fields, elastic_noise, smooth
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return blobs()
+
+
+def naive_layers(moving: AugmentedDigits, batch: Batch, seed: int) -> np.ndarray:
+    """`B k T H W` floats before rounding, one pixel rule at a time."""
+    stream = random_stream(seed, "paths")
+    positions = moving.positions(len(batch.video), stream)
+    angles, scales = moving.transforms(len(batch.video), stream)
+    side, (B, S) = moving.canvas, angles.shape
+    fields = np.zeros((B, S, 2, side, side))
+    if moving.variant == "gesture":
+        drawn = elastic_fields(B * S, side, stream, moving.alpha, moving.sigma, moving.window)
+        fields = drawn.view(B, S, 2, side, side).double().numpy()
+    layers = np.zeros((B, moving.num_digits, moving.frames, side, side))
+    rows, columns = np.mgrid[:side, :side]
+    center = (side - 1) / 2
+    for b, k, t in np.ndindex(layers.shape[:3]):
+        x, y = positions[b, k, t].tolist()
+        alone = np.zeros((side, side))
+        alone[y : y + 28, x : x + 28] = moving.digits.images[batch.indices[b, k]]
+        s = t * S // moving.frames
+        turn = cmath.rect(1 / scales[b, s].item(), -angles[b, s].item())
+        source = ((columns + fields[b, s, 0] - center) + 1j * (rows + fields[b, s, 1] - center)) * turn
+        coordinates = [source.imag + center, source.real + center]
+        layers[b, k, t] = map_coordinates(alone, coordinates, order=1, mode="grid-constant")
+    return layers
+
+
+def check_against_a_loop(moving: AugmentedDigits) -> None:
+    batch = moving.batch(4, seed=11)
+    layers = naive_layers(moving, batch, seed=11)
+    # In float32 a pixel that lies between two levels may round the other way.
+    error = np.abs(batch.video[:, :, 0].numpy() - layers.max(1))
+    assert error.max() <= 0.51
+    # A box holds all that surely is ink, and ends where surely none is.
+    sure, possible = (ink_boxes(torch.from_numpy((layers >= level).astype(np.uint8))) for level in (0.51, 0.49))
+    boxes = batch.boxes.transpose(1, 2)
+    assert torch.equal(boxes.isnan(), sure.isnan())
+    boxes, sure, possible = (each.nan_to_num(0) for each in (boxes, sure, possible))
+    assert (boxes[..., :2] <= sure[..., :2]).all()
+    assert (boxes[..., 2:] >= sure[..., 2:]).all()
+    assert (boxes[..., :2] >= possible[..., :2]).all()
+    assert (boxes[..., 2:] <= possible[..., 2:]).all()
+    np.testing.assert_array_equal(batch.labels, moving.digits.labels[batch.indices])
+
+
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+@pytest.mark.parametrize("side", [64, 45, 28])
+def test_videos_equal_a_loop_over_frames(digits: Digits, variant: str, side: int) -> None:
+    moving = AugmentedDigits(digits, 3, side, 6, variant=variant, frames_per_setting=3)
+    check_against_a_loop(moving)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"variant": "gesture", "alpha": 3000.0},  # displacements as large as a digit
+        {"variant": "gesture", "scale": (1.5, 2.5)},
+        {"variant": "rotation+scale", "scale": (1.5, 2.5)},  # much of a digit is pushed over the border
+        {"variant": "scale", "scale": (0.05, 0.1)},  # a digit is a pixel or two
+    ],
+)
+def test_strong_transforms_equal_a_loop_too(digits: Digits, settings: dict[str, Any]) -> None:
+    check_against_a_loop(AugmentedDigits(digits, frames=4, frames_per_setting=2, **settings))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_digits_without_ink_are_not_seen(variant: str) -> None:
+    dark = Digits(np.zeros((10, 28, 28), np.uint8), np.arange(10))
+    batch = AugmentedDigits(dark, frames=5, variant=variant).batch(2)
+    assert not batch.video.any()
+    assert batch.boxes.isnan().all()
+
+
+def test_a_right_angle_turns_clockwise(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = MovingDigits(digits, frames=5).batch(3, seed=2)
+    # Transforms are drawn after the paths, so the paths are those of the straight videos.
+    monkeypatch.setattr(AugmentedDigits, "transforms", lambda *_: (torch.full((3, 1), math.pi / 2), torch.ones(3, 1)))
+    turned = AugmentedDigits(digits, frames=5, variant="rotation").batch(3, seed=2)
+    expected = torch.rot90(straight.video, -1, (3, 4))
+    assert (turned.video.int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_box_is_exactly_the_ink(digits: Digits, variant: str) -> None:
+    assert_boxes_hold_the_ink(AugmentedDigits(digits, num_digits=1, frames=10, variant=variant).batch(6))
+
+
+def test_what_has_left_the_canvas_has_no_box(digits: Digits) -> None:
+    # Magnified three times, much of the canvas is pushed over its own border.
+    batch = AugmentedDigits(digits, num_digits=1, frames=40, variant="scale", scale=(3.0, 3.0)).batch(10)
+    seen = (batch.video > 0).flatten(2).any(-1)
+    assert 0 < seen.float().mean() < 1
+    assert torch.equal(batch.boxes[:, :, 0].isnan(), ~seen[..., None].expand(-1, -1, 4))
+
+
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+def test_transforms_have_the_ranges_of_the_paper(digits: Digits, variant: str) -> None:
+    angles, scales = AugmentedDigits(digits, variant=variant).transforms(400, random_stream(0, "paths"))
+    assert angles.shape == scales.shape == (400, 10)
+    assert bool(angles.max() > 6.25) == (variant != "scale")
+    assert angles.min() < 0.03
+    assert (0.4 <= scales.min() < 0.41) == (variant != "rotation")
+    assert (0.99 < scales.max() < 1) == (variant != "rotation")
+
+
+def test_a_setting_holds_for_its_frames(digits: Digits) -> None:
+    moving = AugmentedDigits(digits, frames=12, speed=(0.0, 0.0), variant="gesture", frames_per_setting=4)
+    settings = moving.batch(2).video.view(2, 3, 4, 64, 64)
+    assert (settings == settings[:, :, :1]).all()
+    assert (settings[:, 0, 0] != settings[:, 1, 0]).any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+def test_equal_seeds_equal_videos_whatever_the_chunk(
+    digits: Digits, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = AugmentedDigits(digits, frames=10, variant=variant)
+    first = moving.batch(7, seed=3)
+    assert not torch.equal(first.video, moving.batch(7, seed=4).video)
+    monkeypatch.setattr(moving_mnist, "_CHUNK_BYTES", 1)
+    assert_equal(first, moving.batch(7, seed=3))
+    monkeypatch.setattr(scenes, "_PIXELS", 1)
+    assert_equal(first, moving.batch(7, seed=3))
+
+
+def test_threads_make_the_same_videos(digits: Digits) -> None:
+    moving = AugmentedDigits(digits, frames=10, variant="gesture")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = moving.batch(7, seed=3)
+        torch.set_num_threads(3)
+        with torch.inference_mode():  # which holds for one thread alone
+            assert_equal(alone, moving.batch(7, seed=3))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_normal_videos_are_moving_digits_and_need_no_whole_settings(digits: Digits) -> None:
+    assert_equal(AugmentedDigits(digits, frames=7).batch(2, seed=1), MovingDigits(digits, frames=7).batch(2, seed=1))
+
+
+def test_orders_have_numbers() -> None:
+    every = torch.cartesian_prod(torch.arange(10), torch.arange(10))
+    assert ordered_label(every).tolist() == [int(f"{m}{n}") for m, n in every.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"variant": "shear"}, "variant is 'shear', expected one of normal, rotation"),
+        ({"frames_per_setting": 0}, "frames_per_setting is 0, expected at least 1"),
+        ({"variant": "scale", "frames": 52}, "52 frames cannot be divided into settings of 5; make frames a multiple"),
+        ({"scale": (0.0, 1.0)}, r"scale is \(0.0, 1.0\)"),
+        ({"window": 6}, "window is 6 pixels, expected an odd number"),
+        ({"window": -1}, "window is -1 pixels, expected an odd number, at least 1"),
+        ({"alpha": math.nan}, "alpha is nan and sigma 10.0, expected finite numbers"),
+        ({"sigma": 0.0}, "alpha is 300.0 and sigma 0.0, expected finite numbers, sigma above 0"),
+        ({"canvas": 27}, "canvas is 27, expected one side in pixels"),
+    ],
+)
+def test_impossible_videos_are_refused(digits: Digits, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AugmentedDigits(**{"digits": digits, **settings})
+
+
+@pytest.mark.parametrize("window", [5, 61])
+def test_fields_equal_a_plain_convolution(window: int) -> None:
+    fields = elastic_fields(3, 20, torch.Generator().manual_seed(1), alpha=50, sigma=4, window=window)
+    noise = torch.rand(3, 2, 20, 20, generator=torch.Generator().manual_seed(1)).double().numpy() * 2 - 1
+    half = window // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    density = np.exp(-(x**2 + y**2) / (2 * 4**2)) / (2 * math.pi * 4**2)
+    expected = [[50 * convolve2d(plane, density, mode="same") for plane in pair] for pair in noise]
+    np.testing.assert_allclose(fields.numpy(), expected, atol=1e-5)
+
+
+def test_displacements_are_as_large_as_said() -> None:
+    fields = elastic_fields(50, 64, torch.Generator().manual_seed(0))
+    assert 1.7 < fields[..., 8:-8, 8:-8].std() < 1.9
+
+
+def test_a_window_of_one_pixel_leaves_noise_as_it_is() -> None:
+    noise = elastic_noise(2, 9, torch.Generator().manual_seed(3))
+    assert -1 <= noise.min() < -0.9 < 0.9 < noise.max() < 1
+    fields = smooth(noise, alpha=2 * math.pi * 5**2, sigma=5, window=1)
+    np.testing.assert_allclose(fields.numpy(), noise.numpy(), atol=1e-6)

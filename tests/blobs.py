@@ -1,0 +1,29 @@
+"""Digits that are blobs: quicker to check than handwriting."""
+
+import numpy as np
+
+from onlooker.data.digits import Digits
+from onlooker.data.moving_mnist import Batch
+
+
+def blobs() -> Digits:
+    """Twenty blobs with a dark rim of random width and faint pixels: their ink is smaller than 28x28, as a digit's."""
+    random = np.random.default_rng(5)
+    images = random.integers(1, 256, (20, 28, 28)).astype(np.uint8)
+    for image in images:
+        left, top, right, bottom = random.integers(1, 9, 4)
+        image[:top], image[28 - bottom :], image[:, :left], image[:, 28 - right :] = 0, 0, 0, 0
+    return Digits(images, np.arange(20) % 10)
+
+
+def assert_equal(one: Batch, other: Batch) -> None:
+    for name in ("video", "labels", "boxes", "indices"):
+        left, right = getattr(one, name), getattr(other, name)
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=name)
+
+
+def assert_boxes_hold_the_ink(batch: Batch) -> None:
+    """In videos of one digit, always on the canvas, each box is exactly the ink."""
+    for b, t in np.ndindex(batch.video.shape[:2]):
+        rows, columns = np.nonzero(batch.video[b, t, 0].numpy())
+        assert batch.boxes[b, t, 0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
