@@ -254,8 +254,10 @@ def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]
         assert attention is not None
         maps, of_frames = attention[0].numpy(), scores[0].numpy()
         shown = spaced(len(maps), _COLUMNS)
-        pixels = enlarge(read(clip.path, len(maps)).pixels[shown])
-        drawn = probability_bar(overlay(pixels, maps[shown], scale=full_strength(maps)), of_frames[shown, target])
+        pixels, scale = read(clip.path, len(maps)).pixels, full_strength(maps)
+        drawn = np.stack(
+            [probability_bar(overlay(enlarge(pixels[t]), maps[t], scale), float(of_frames[t, target])) for t in shown]
+        )
         of_clip = recognizer.aggregate(of_frames)
         said = recognizer.classes[int(of_clip.argmax())]
         rows[clip.label] = (f"{clip.label}\nsaid {said}, {100 * of_clip.max():.0f} %", drawn)

@@ -1,15 +1,17 @@
 """The page of VideoLSTM's ablation: the moving target, real clips, and the published figures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from onlooker.data.digits import DigitSplit
 from onlooker.drawing.flow import flow_colors
-from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
+from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.report import Page, Table, percent
@@ -231,9 +233,14 @@ def _looks(run: Path, budget: Budget, sides: DigitSplit) -> Iterator[tuple[str, 
         frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention) in seen.items():
             assert attention is not None
-            drawn = boxes(enlarge(overlay(frames, attention[i])), true, size=(SIZE, SIZE))
+            scale = full_strength(attention[i])
+            shown = [overlay(frame, weights, scale) for frame, weights in zip(frames, attention[i], strict=True)]
             of_clip = scores[i].mean(0)
             said = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
-            yield f"{name}\n{target}: said {said}", caption(drawn, [""] * len(drawn))
+            yield f"{name}\n{target}: said {said}", _with_boxes(shown, true)
         moved = to_pixels(clips.flow[i], data("flow").flow_limit)
-        yield "the flow\nof these frames", boxes(enlarge(flow_colors(moved)), true, size=(SIZE, SIZE))
+        yield "the flow\nof these frames", _with_boxes(flow_colors(moved), true)
+
+
+def _with_boxes(frames: Iterable[NDArray[np.uint8]], true: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.stack([boxes(enlarge(frame), box, size=(SIZE, SIZE)) for frame, box in zip(frames, true, strict=True)])

@@ -19,7 +19,7 @@ from onlooker.drawing.overlay import (
     outlines,
     overlay,
     probability_bar,
-    rings,
+    ring,
     time_bar,
 )
 from onlooker.structures import FlowStacks, Prediction, Step, Tube
@@ -139,19 +139,17 @@ def draw_frame(
         point: x and y, drawn as a ring.
         motion: flow in colors, `h w 3`, drawn small in the upper right corner.
     """
-    frame = pixels[None]
-    if attention is not None:
-        frame = overlay(frame, attention[None], scale=strength)
+    frame = pixels if attention is None else overlay(pixels, attention, strength)
     frame = enlarge(frame)
     if windows is not None:
-        frame = outlines(frame, windows[None], size=size)
+        frame = outlines(frame, windows, size)
     if box is not None:
-        frame = boxes(frame, np.array([box]), RIMS[0], size)
+        frame = boxes(frame, box, RIMS[0], size)
     if point is not None:
-        frame = rings(frame, np.array([point]), size=size)
+        frame = ring(frame, point, size)
     if motion is not None:
         frame = inset(frame, motion)
-    return probability_bar(caption(frame, [list(words)]), [score])[0]
+    return probability_bar(caption(frame, words), score)
 
 
 def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:
@@ -218,8 +216,8 @@ def _with_tubes(
     ]
     words = [prediction.label, f"{100 * prediction.score:.0f} %"]
     for index, time, pixels in frames:
-        frame = enlarge(pixels[None])
+        frame = enlarge(pixels)
         for number, of_tube in enumerate(box_at):
             if index in of_tube:
-                frame = boxes(frame, of_tube[index][None], RIMS[number % len(RIMS)], prediction.size)
-        yield time_bar(caption(frame, [words]), [(time - start) / seconds], spans)[0]
+                frame = boxes(frame, of_tube[index], RIMS[number % len(RIMS)], prediction.size)
+        yield time_bar(caption(frame, words), (time - start) / seconds, spans)

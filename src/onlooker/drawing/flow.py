@@ -28,12 +28,12 @@ def flow_colors(flow: ArrayLike, strongest: float | None = None) -> Pixels:
     """Flow in the colors of the Middlebury benchmark (Baker et al. 2007), by `torchvision.utils.flow_to_image`.
 
     Args:
-        flow: `… H W 2`, x and y of the displacement, x to the right, y down.
+        flow: `H W 2` or `T H W 2`, x and y of the displacement, x to the right, y down.
         strongest: the length in the units of `flow` that is shown in full color, as is everything longer; None:
             `strongest_motion(flow)`.
 
     Returns:
-        `… H W 3`, uint8 RGB.
+        `H W 3` or `T H W 3`, uint8 RGB.
     """
     from torchvision.utils import flow_to_image
 
@@ -41,15 +41,12 @@ def flow_colors(flow: ArrayLike, strongest: float | None = None) -> Pixels:
     full = strongest_motion(vectors) if strongest is None else strongest
     if not full > 0:
         raise ValueError(f"strongest is {full}, expected a positive length")
-    colors = np.empty((*vectors.shape[:-1], 3), np.uint8)
-    # One field at a time, because the intermediate results are many times as large as a frame.
-    for index in np.ndindex(vectors.shape[:-3]):
-        field = vectors[index] / np.float32(full)
-        field /= np.maximum(np.linalg.norm(field, axis=-1, keepdims=True), 1)
-        # flow_to_image scales by the longest vector: an additional row contains one of full length.
-        field = np.concatenate([field, np.broadcast_to(np.array([1, 0], np.float32), (1, *field.shape[1:]))])
-        colors[index] = flow_to_image(torch.from_numpy(field).movedim(-1, 0)).movedim(0, -1)[:-1].numpy()
-    return colors
+    field = vectors / np.float32(full)
+    field /= np.maximum(np.linalg.norm(field, axis=-1, keepdims=True), 1)
+    # flow_to_image scales by the longest vector: an additional row contains some of full length.
+    longest = np.broadcast_to(np.array([1, 0], np.float32), (*field.shape[:-3], 1, *field.shape[-2:]))
+    colors = flow_to_image(torch.from_numpy(np.concatenate([field, longest], -3)).movedim(-1, -3))
+    return np.ascontiguousarray(colors.movedim(-3, -1)[..., :-1, :, :].numpy())
 
 
 def color_wheel(size: int = 128) -> Pixels:

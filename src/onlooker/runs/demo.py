@@ -13,7 +13,7 @@ from torch import Tensor
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, MovingDigits, pair_label
-from onlooker.drawing.overlay import boxes, caption, enlarge, overlay
+from onlooker.drawing.overlay import boxes, caption, enlarge, full_strength, overlay
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
@@ -182,11 +182,12 @@ def draw(recognizer: Recognizer, test: Batch, shown: int) -> list[tuple[NDArray[
     assert attention is not None
     drawn: list[tuple[NDArray[np.uint8], str, Tone]] = []
     for i in range(shown):
-        frames = enlarge(test.video[i].movedim(1, -1).expand(-1, -1, -1, 3).numpy())
-        frames = overlay(frames, attention[i])
-        frames = boxes(frames, test.boxes[i].numpy(), size=(DATA.size, DATA.size))
+        video, scale = test.video[i].movedim(1, -1).expand(-1, -1, -1, 3).numpy(), full_strength(attention[i])
+        frames = []
+        for frame, weights, corners, s in zip(video, attention[i], test.boxes[i].numpy(), scores[i], strict=True):
+            frame = boxes(overlay(enlarge(frame), weights, scale), corners, size=(DATA.size, DATA.size))
+            frames.append(caption(frame, [f"{PAIRS[int(s.argmax())]}  {100 * s.max():.0f} %"]))
         predicted, truth = PAIRS[int(scores[i].mean(0).argmax())], PAIRS[int(pair_label(test.labels[i : i + 1]))]
-        lines = [f"{PAIRS[int(s.argmax())]}  {100 * s.max():.0f} %" for s in scores[i]]
         words = f"{truth}\npredicted {predicted}, {100 * scores[i].mean(0).max():.0f} %"
-        drawn.append((caption(frames, lines), words, "right" if predicted == truth else "wrong"))
+        drawn.append((np.stack(frames), words, "right" if predicted == truth else "wrong"))
     return drawn
