@@ -514,7 +514,7 @@ def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install
     run = recognizer().save(tmp_path / "run")
     values = json.loads((run / "recognizer.json").read_text())
     (run / "recognizer.json").write_text(json.dumps({**values, "model": "Elsewhere", "package": "my-models"}))
-    monkeypatch.setattr("onlooker.models.registry._load_packages", lambda: None)
+    monkeypatch.setattr("onlooker.models.registry.load_packages", lambda: None)
     with pytest.raises(ValueError, match="no class of models is called 'Elsewhere'; install my-models"):
         load(run)
 

@@ -166,7 +166,7 @@ class ModelConfig(_Config):
     name: str = setting("convalstm", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "conv4",
-        "Image encoder: conv4, lenet, stn, dcn, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
+        "Image encoder: conv4, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
     pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1)

@@ -194,7 +194,7 @@ def write_graph(step: PixelStep, path: Path) -> int | str:
         shape = onnx.load(path).graph.input[0].type.tensor_type.shape
         if shape.dim[0].dim_param:
             return "any"
-        # Some encoders (stn, dcn) build their sampling grids for the batch at hand.
+        # Some encoders build their sampling grids for the batch at hand.
         _trace(step, path, 1, None)
         return 1
     except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
@@ -224,5 +224,5 @@ def inexpressible(model: Classifier, error: Exception) -> ValueError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ValueError(
         f"a model with encoder {encoder} and cell {type(model.cell).__name__} cannot be written as ONNX ({reason}); "
-        "conv4, lenet and most timm networks can"
+        "conv4 and most timm networks can"
     )

@@ -13,10 +13,10 @@ from torch import nn
 
 from onlooker.config import TrainConfig
 from onlooker.data.moving_mnist import PAIRS
-from onlooker.models.encoders.dcn import DCN
 from onlooker.models.registry import create_model
 from onlooker.training.fit import choose_precision
 from onlooker.training.losses import frame_cross_entropy
+from onlooker_papers.digits.encoders.dcn import DCN
 from onlooker_papers.digits.pretraining import SIZE
 
 _STEPS = 3  # the optimizer's state is there from the second on

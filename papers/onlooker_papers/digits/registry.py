@@ -1,6 +1,7 @@
-"""The models of this paper that the library does not have, as `onlooker.models` finds them by the entry point."""
+"""The models and encoders that the library does not have; `onlooker.models` finds them by the entry point."""
 
 from onlooker.models.registry import Recipe, register_model
+from onlooker_papers.digits.encoders import register_encoders
 from onlooker_papers.digits.frame_classifier import FrameClassifier
 from onlooker_papers.digits.track_classifier import TrackClassifier
 
@@ -16,7 +17,8 @@ RECIPES = {
 
 
 def register() -> None:
-    """Make `create_model`, `load` and the commands know these models."""
+    """Make `create_model`, `load` and the commands know these models and encoders."""
+    register_encoders()
     for name, recipe in RECIPES.items():
         register_model(name, recipe)
 

@@ -11,9 +11,9 @@ from matplotlib.colors import to_rgba
 from onlooker.data.digits import load_digits
 from onlooker.data.moving_mnist import Batch, random_stream
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.models.encoders.stn import STN
 from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.figures import deformation, deformed, variants, windows
 
 IDENTITY = torch.eye(2, 3)

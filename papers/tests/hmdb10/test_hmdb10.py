@@ -58,7 +58,7 @@ class Pooled(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def _pooled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ENCODERS, "pooled", lambda in_channels, size, pretrained: Pooled())
+        patch.setitem(ENCODERS, "pooled", lambda in_channels, size: Pooled())
         yield
 
 

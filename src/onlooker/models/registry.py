@@ -4,13 +4,12 @@ import difflib
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
+from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
 
 __all__ = [
@@ -139,7 +138,6 @@ MODELS |= {
     for name, summary in _NETWORKS.items()
 }
 
-_ENTRY_POINTS = "onlooker.models"
 _registered: dict[str, Recipe] = {}  # by other packages
 
 
@@ -163,13 +161,6 @@ def register_model(name: str, recipe: Recipe) -> None:
     _registered[name] = recipe
 
 
-@cache
-def _load_packages() -> None:
-    """Call the entry points of installed packages."""
-    for entry_point in entry_points(group=_ENTRY_POINTS):
-        entry_point.load()()
-
-
 def list_models(streaming: bool = False) -> list[str]:
     """The names of the library's models, if `streaming` only those that predict frame by frame (`step`).
 
@@ -185,7 +176,7 @@ def find_recipe(name: str) -> Recipe:
     if name.startswith(TORCHVISION):
         return Recipe("one of torchvision's video networks", {"network": name}, ClipClassifier)
     if name not in _registered:
-        _load_packages()
+        load_packages()
     if name not in _registered:
         known = [*MODELS, *_registered]
         raise ValueError(f"no model is called {name!r}; {_suggestion(name, known)}")
@@ -284,7 +275,7 @@ def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> V
         TypeError: settings of another class.
     """
     if kind not in (known := _classes()):
-        _load_packages()
+        load_packages()
         known = _classes()
     if kind not in known:
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"

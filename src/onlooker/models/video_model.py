@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from onlooker.models.encoders import Encoder, Windowed
+from onlooker.models.encoders import Encoder
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
@@ -72,14 +72,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def has_windows(self) -> bool:
-        """Whether the encoder samples parts of a frame (`stn`, `stn:N`)."""
-        return isinstance(self.encoder, Windowed)
+        """Whether the encoder samples parts of a frame."""
+        return hasattr(self.encoder, "windows")
 
     def windows(self, frames: Tensor) -> Tensor:
         """The windows of the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`, see `spatial_transform`."""
         if not self.has_windows:
-            raise ValueError("this model sees whole frames; only an encoder such as stn has windows")
-        return cast(Windowed, self.encoder).windows(frames)
+            raise ValueError("this model receives whole frames and has no windows")
+        return cast(Any, self.encoder).windows(frames)
 
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""

@@ -9,6 +9,8 @@ from torch.autograd.function import once_differentiable
 
 from onlooker.ops.bilinear import normalize, pad_planes, padded, sample, sample_backward, wide_dtype, without_autocast
 
+__all__ = ["ChannelOffset", "channel_offset"]
+
 _CHUNK = 1 << 17  # elements worked on at a time
 
 _hardtanh_backward = torch.ops.aten.hardtanh_backward.grad_input

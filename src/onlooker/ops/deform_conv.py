@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 from onlooker.ops.bilinear import MARGIN, locate, padded, sample, sample_backward, wide_dtype, without_autocast
 from onlooker.ops.taps import Pair, Taps, taps_of
 
+__all__ = ["DeformableConv2d", "deformable_conv2d"]
+
 _MANY = 16  # channels from which `ByRows` is faster on a CPU
 _PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
 _ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method

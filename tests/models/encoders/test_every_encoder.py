@@ -1,14 +1,16 @@
-"""The promise of encoders, for every name in the table and for timm networks of each memory layout."""
+"""The promise of encoders, for those of the library and the papers, and for timm networks of each memory layout."""
 
 from functools import cache
 
 import pytest
 import torch
 
-from onlooker.models.encoders import ENCODERS, build_encoder
+from onlooker.models.encoders import build_encoder
 
-# Beside the table: another number of glimpses, a timm network with channels first, one with channels last, two vectors.
-NAMES = [*ENCODERS, "stn:3", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
+DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
+# Timm networks with channels first and with channels last, and vectors.
+TIMM = ["vgg16", "vgg16:vector", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
+NAMES = ["conv4", *DIGITS, *TIMM]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
     "lenet": [(8, 8), (20, 20)],

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.encoders.vector import VectorEncoder, WideLinear, init_xavier
 from onlooker.ops.spatial_transformer import spatial_transform
+from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
 
 _WINDOW = 32  # height and width of the sampled window
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onlooker.models.encoders.vector import WideLinear
+from onlooker_papers.digits.encoders.vector import WideLinear
 
 
 @pytest.fixture

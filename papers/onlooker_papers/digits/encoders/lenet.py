@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.encoders.vector import VectorEncoder, init_xavier
+from onlooker_papers.digits.encoders.vector import VectorEncoder, init_xavier
 
 
 class LeNet(VectorEncoder):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker.models.encoders.stn import STN
+from onlooker_papers.digits.encoders.stn import STN
 
 
 def numbers(module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker.models.encoders.lenet import LeNet
+from onlooker_papers.digits.encoders.lenet import LeNet
 
 
 def numbers(module):
