@@ -5,8 +5,7 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
-from onlooker.models.cells.conv_lstm import ConvLSTM
-from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.mil import MILCell
 from onlooker.models.cells.temporal_conv import TemporalConv
@@ -34,7 +33,7 @@ def parts(model):
         ("tcn", (TemporalConv, None, None)),
         ("atcn", (TemporalConv, "SoftAttention", "scaled")),
         ("convlstm", (ConvLSTM, None, None)),
-        ("convalstm", (ConvLSTM, "ConvAttention", "scaled")),
+        ("convalstm", (ConvLSTM, "SoftAttention", "scaled")),
         ("mil", (MILCell, None, None)),
         ("report", (ConvLSTM, "ContextAttention", "product")),
     ],
@@ -80,12 +79,12 @@ def test_what_a_model_ignores_changes_no_weight_of_it_and_all_else_does(name):
 def test_settings_override_the_recipe():
     changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "test_resnet"}
     model = create_model("convalstm", 5, **changed, in_channels=2, size=64)
-    assert parts(model) == (ConvLSTM, "ConvAttention", "product")
+    assert parts(model) == (ConvLSTM, "SoftAttention", "product")
     assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 64, (2, 2))
     assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
     assert model.head[2].p == 0.1
     assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)
-    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "ConvAttention", "scaled"), "the table itself is unchanged"
+    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "SoftAttention", "scaled"), "the table itself is unchanged"
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():
@@ -129,7 +128,7 @@ def test_a_recipe_has_the_loss_that_its_model_needs():
 
 def test_a_run_may_name_another_cell_and_glimpse():
     published = configured(ModelConfig("convalstm", glimpse="product"), DataConfig(size=16), 3)
-    assert parts(published) == (ConvLSTM, "ConvAttention", "product")
+    assert parts(published) == (ConvLSTM, "SoftAttention", "product")
     cheap = configured(ModelConfig("convalstm", cell="separable"), DataConfig(size=16), 3)
     assert count_parameters(cheap) < count_parameters(published) / 1.5
     both = configured(ModelConfig("motion", glimpse="product"), DataConfig(size=16, modality="both"), 3)

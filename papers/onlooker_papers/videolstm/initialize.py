@@ -4,9 +4,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from onlooker.models.attention import ConvAttention
+from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import AttentiveCell
-from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders.paired import Paired
@@ -64,7 +64,7 @@ def _motion(model: VideoModel) -> tuple[Classifier, Paired, MotionCell]:
 def _convalstm(model: VideoModel) -> tuple[Classifier, AttentiveCell, ConvLSTM]:
     if isinstance(model, Classifier) and isinstance(model.cell, AttentiveCell):
         inner = model.cell.cell
-        if isinstance(model.cell.attention, ConvAttention) and isinstance(inner, ConvLSTM) and _is_whole(inner):
+        if isinstance(model.cell.attention, SoftAttention) and isinstance(inner, ConvLSTM) and _is_whole(inner):
             return model, model.cell, inner
     raise ValueError("the picture's model is not convalstm with its own cell; train one as --model convalstm")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onlooker.models.cells.attentive import AttentiveCell
-from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.classifier import Classifier

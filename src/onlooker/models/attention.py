@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-__all__ = ["ConvAttention"]
+__all__ = ["SoftAttention"]
 
 
 class Attention(Protocol):
@@ -29,20 +28,22 @@ class Attention(Protocol):
 class SoftAttention(nn.Module):
     """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` places.
 
-    The attention of ALSTM (Li et al. 2016, after Sharma et al. 2015).
+    With a hidden vector h it is the attention of ALSTM (Li et al. 2016, after Sharma et al. 2015), with a hidden map
+    that of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
 
     Args:
         num_features: D of the features.
-        hidden: length of the hidden vector.
+        hidden: length of the hidden vector, or channels of the hidden map.
         units: width of the tanh layer.
+        hidden_ndim: 2 for a hidden vector, 4 for a hidden map.
     """
 
-    hidden_ndim = 2
-
-    def __init__(self, num_features: int, hidden: int, units: int) -> None:
+    def __init__(self, num_features: int, hidden: int, units: int, hidden_ndim: int = 2) -> None:
         super().__init__()
+        self.hidden_ndim = hidden_ndim
         self.from_features = nn.Conv2d(num_features, units, 1)
-        self.from_hidden = nn.Linear(hidden, units, bias=False)
+        of_vector = hidden_ndim == 2
+        self.from_hidden = nn.Linear(hidden, units, False) if of_vector else nn.Conv2d(hidden, units, 1, bias=False)
         self.score = nn.Conv2d(units, 1, 1, bias=False)
 
     def project(self, features: Tensor) -> Tensor:
@@ -50,37 +51,9 @@ class SoftAttention(nn.Module):
         return self.from_features(features)
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        """Projected features `B units h w` and a hidden vector `B hidden` to a map `B h w`."""
-        scores = self.score(torch.tanh(projected + self.from_hidden(hidden)[:, :, None, None]))
-        return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
-
-
-class ConvAttention(nn.Module):
-    """`Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1; `A_t` is its softmax over places.
-
-    The attention of ConvALSTM (Li et al. 2016): soft attention with a hidden map.
-
-    Args:
-        num_features: D of the features.
-        hidden: channels of the hidden map.
-        units: channels of the tanh layer.
-    """
-
-    hidden_ndim = 4
-
-    def __init__(self, num_features: int, hidden: int, units: int) -> None:
-        super().__init__()
-        self.from_features = nn.Conv2d(num_features, units, 1)
-        self.from_hidden = nn.Conv2d(hidden, units, 1, bias=False)
-        self.score = nn.Conv2d(units, 1, 1, bias=False)
-
-    def project(self, features: Tensor) -> Tensor:
-        """`N D h w -> N units h w`."""
-        return self.from_features(features)
-
-    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        """Projected features `B units h w` and a hidden map `B hidden h w` to a map `B h w`."""
-        scores = self.score(torch.tanh(projected + self.from_hidden(hidden)))
+        """Projected features `B units h w` and a hidden vector or map to a map `B h w`."""
+        query = self.from_hidden(hidden)
+        scores = self.score((projected + (query[:, :, None, None] if query.ndim == 2 else query)).tanh())
         return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
 
 
@@ -119,6 +92,6 @@ class ContextAttention(nn.Module):
 # name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the attention's own layer
 ATTENTIONS: dict[str, Callable[[int, int, int, tuple[int, int]], Attention]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
-    "conv": lambda num_features, hidden, units, grid: ConvAttention(num_features, hidden, units),
+    "conv": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units, hidden_ndim=4),
     "context": lambda num_features, hidden, units, grid: ContextAttention(hidden, grid),
 }

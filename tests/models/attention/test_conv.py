@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.attention import ConvAttention, SoftAttention
+from onlooker.models.attention import SoftAttention
 
 
 def made(D=5, hidden=4, units=3, seed=0):
     torch.manual_seed(seed)
-    return ConvAttention(D, hidden, units).double()
+    return SoftAttention(D, hidden, units, hidden_ndim=4).double()
 
 
 def by_equation(attention, features, hidden):

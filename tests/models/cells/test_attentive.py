@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.models.attention import ContextAttention, ConvAttention, SoftAttention
+from onlooker.models.attention import ContextAttention, SoftAttention
 from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.conv_lstm import ConvLSTM
-from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.unroll import unroll
 
 D, HIDDEN, UNITS = 5, 4, 3
@@ -29,6 +28,10 @@ def run(cell, video):
 
 def made_video(*grid, B=2, T=4):
     return torch.randn(B, T, D, *grid, dtype=torch.double)
+
+
+def conv_attention():
+    return SoftAttention(D, HIDDEN, UNITS, hidden_ndim=4)
 
 
 def even(attention):
@@ -94,7 +97,7 @@ def test_alstm_equals_numpy():
 @pytest.mark.parametrize("glimpse", ["product", "scaled"])
 def test_convalstm_equals_numpy(glimpse):
     # Li et al. 2016: Z = W_z ∗ tanh(W_xa ∗ X + W_ha ∗ H + b_a), A = softmax Z, X̃ = A ⊙ X, ConvLSTM.
-    cell = AttentiveCell(ConvAttention(D, HIDDEN, UNITS), ConvLSTM(D, HIDDEN), glimpse).double()
+    cell = AttentiveCell(conv_attention(), ConvLSTM(D, HIDDEN), glimpse).double()
     p, video = weights(cell), made_video(4, 3)
     hidden, attention = run(cell, video)
     w_xa, w_ha, w_z = (p[f"attention.{name}.weight"][..., 0, 0] for name in ("from_features", "from_hidden", "score"))
@@ -133,7 +136,7 @@ def test_sum_with_equal_scores_is_the_average_of_the_places():
 @pytest.mark.parametrize(("grid", "dtype"), [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)])
 def test_scaled_with_an_even_map_is_the_plain_cell_to_the_last_bit(grid, dtype):
     conv_lstm, video = ConvLSTM(D, HIDDEN).to(dtype), made_video(*grid).to(dtype)
-    looking = AttentiveCell(even(ConvAttention(D, HIDDEN, UNITS)), conv_lstm, "scaled").to(dtype)
+    looking = AttentiveCell(even(conv_attention()), conv_lstm, "scaled").to(dtype)
     state = plain = conv_lstm.initial_state(2, grid, torch.device("cpu"), dtype)
     # One frame a call on both sides: a convolution over another number of frames may round in another way.
     for features in video.unbind(1):
@@ -145,13 +148,13 @@ def test_scaled_with_an_even_map_is_the_plain_cell_to_the_last_bit(grid, dtype):
 
 def test_scaled_with_an_even_map_is_the_plain_cell_on_any_grid():
     conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(7, 7)  # 1/49 is not a binary fraction
-    looking, _ = run(AttentiveCell(even(ConvAttention(D, HIDDEN, UNITS)), conv_lstm, "scaled").double(), video)
+    looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "scaled").double(), video)
     assert torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-14)
 
 
 def test_product_with_an_even_map_divides_by_the_number_of_places():
     conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(4, 4)
-    looking, _ = run(AttentiveCell(even(ConvAttention(D, HIDDEN, UNITS)), conv_lstm, "product").double(), video)
+    looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "product").double(), video)
     assert torch.allclose(looking, run(conv_lstm, video / 16)[0], atol=1e-14)
     assert not torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-3)
 
@@ -183,7 +186,7 @@ def test_the_attention_asks_with_the_state_before_the_frame():
 
 @pytest.mark.parametrize(("glimpse", "grid"), [("sum", (1, 1)), ("product", (6, 3)), ("scaled", (6, 3))])
 def test_the_state_has_the_grid_of_what_the_cell_sees(glimpse, grid):
-    cell = AttentiveCell(ConvAttention(D, HIDDEN, UNITS), ConvLSTM(D, HIDDEN), glimpse)
+    cell = AttentiveCell(conv_attention(), ConvLSTM(D, HIDDEN), glimpse)
     state = cell.initial_state(2, (6, 3), torch.device("cpu"), torch.float32)
     assert [part.shape for part in state] == [(2, HIDDEN, *grid)] * 2
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.cells.cell import lstm_update
+from onlooker.models.cells.lstm import lstm_update
 
 
 def sigmoid(z):

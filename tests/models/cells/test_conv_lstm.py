@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.cells.unroll import unroll
 
 

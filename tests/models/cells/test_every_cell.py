@@ -12,8 +12,7 @@ from onlooker.models.attention import ATTENTIONS
 from onlooker.models.cells import CELLS, MIL, MOTION, build_cell
 from onlooker.models.cells.attentive import GLIMPSES
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.conv_lstm import ConvLSTM
-from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.

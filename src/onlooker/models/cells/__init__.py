@@ -7,8 +7,7 @@ import torch
 from onlooker.models.attention import ATTENTIONS
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Cell, Grid
-from onlooker.models.cells.conv_lstm import ConvLSTM
-from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.mil import MILCell
 from onlooker.models.cells.motion import MotionCell

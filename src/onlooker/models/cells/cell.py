@@ -72,13 +72,3 @@ def zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> S
     """A state whose two parts are zeros of one shape."""
     part = torch.zeros(shape, device=device, dtype=dtype)
     return State(part, part)
-
-
-def lstm_update(gates: Tensor, memory: Tensor) -> State:
-    """The update of an LSTM from its four gates before their activation, `B 4D …`: I, F, G, O.
-
-    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997).
-    """
-    i, f, g, o = gates.chunk(4, 1)
-    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-    return State(o.sigmoid() * memory.tanh(), memory)

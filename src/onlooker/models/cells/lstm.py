@@ -1,12 +1,37 @@
-"""The LSTM."""
+"""The LSTM, and the ConvLSTM: an LSTM of maps, with convolutions in place of matrix products."""
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_update, zeros
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
+from onlooker.ops.repeated_conv import RepeatedConv2d
+
+__all__ = ["LSTM", "ConvLSTM", "lstm_update"]
 
 
-class LSTM(Cell):
+def lstm_update(gates: Tensor, memory: Tensor) -> State:
+    """The update of an LSTM from its four gates before their activation, `B 4D …`: I, F, G, O.
+
+    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997).
+    """
+    i, f, g, o = gates.chunk(4, 1)
+    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+    return State(o.sigmoid() * memory.tanh(), memory)
+
+
+class _GatedCell(Cell):
+    """The step that LSTM and ConvLSTM share; `from_features` and `from_hidden` give the four gates."""
+
+    from_features: nn.Module
+    from_hidden: nn.Module
+
+    def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
+        """One step."""
+        state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
+        return CellOutput(state.hidden), state
+
+
+class LSTM(_GatedCell):
     """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their places.
 
     Args:
@@ -20,10 +45,7 @@ class LSTM(Cell):
         self.num_hidden = hidden
         self.from_features = nn.Linear(num_features, 4 * hidden)
         self.from_hidden = nn.Linear(hidden, 4 * hidden, bias=False)
-        nn.init.xavier_uniform_(self.from_features.weight)
-        nn.init.orthogonal_(self.from_hidden.weight)
-        nn.init.zeros_(self.from_features.bias)
-        nn.init.constant_(self.from_features.bias[hidden : 2 * hidden], forget_bias)
+        _init_gates(self.from_features, self.from_hidden, forget_bias)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B hidden`."""
@@ -33,7 +55,53 @@ class LSTM(Cell):
         """`N D h w -> N 4*hidden`."""
         return (self.from_features(features.mean((2, 3))),)
 
-    def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One step."""
-        state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
-        return CellOutput(state.hidden), state
+
+class ConvLSTM(_GatedCell):
+    """ConvLSTM cell (Shi et al. 2015) without peepholes, as in VideoLSTM (Li et al. 2016).
+
+    Args:
+        num_features: D of the features.
+        hidden: channels of the hidden map.
+        kernel: height and width of the input-to-state and state-to-state kernels, odd.
+        forget_bias: initial bias of the forget gate.
+        separable: depthwise separable convolutions (Chollet 2017), nearly a ninth of the work of 3×3 kernels.
+    """
+
+    def __init__(
+        self, num_features: int, hidden: int, kernel: int = 3, forget_bias: float = 1.0, separable: bool = False
+    ) -> None:
+        super().__init__()
+        self.num_hidden = hidden
+        dense = 1 if separable else kernel
+        # With an attention in front, the input part runs at every step, too.
+        self.from_features = RepeatedConv2d(num_features, 4 * hidden, dense)
+        self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
+        _init_gates(self.from_features, self.from_hidden, forget_bias)
+        if separable:
+            self.from_features = nn.Sequential(_depthwise(num_features, kernel), self.from_features)
+            self.from_hidden = nn.Sequential(_depthwise(hidden, kernel), self.from_hidden)
+
+    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+        """Zeros, `B hidden h w`."""
+        return zeros((batch_size, self.num_hidden, *grid), device, dtype)
+
+    def project(self, features: Tensor) -> tuple[Tensor, ...]:
+        """`N D h w -> N 4*hidden h w`."""
+        return (self.from_features(features),)
+
+
+def _init_gates(from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d, forget_bias: float) -> None:
+    nn.init.xavier_uniform_(from_features.weight)
+    nn.init.orthogonal_(from_hidden.weight)
+    assert from_features.bias is not None
+    nn.init.zeros_(from_features.bias)
+    nn.init.constant_(from_features.bias.chunk(4)[1], forget_bias)
+
+
+def _depthwise(channels: int, kernel: int) -> nn.Conv2d:
+    """A depthwise convolution; it starts near the identity, so that training begins as with 1×1 kernels."""
+    conv = nn.Conv2d(channels, channels, kernel, padding="same", groups=channels, bias=False)
+    nn.init.normal_(conv.weight, std=0.1)
+    with torch.no_grad():
+        conv.weight[:, 0, kernel // 2, kernel // 2] += 1
+    return conv

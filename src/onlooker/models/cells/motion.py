@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.attention import ConvAttention
+from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import apply_attention, check_glimpse
-from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, lstm_update, zeros
-from onlooker.models.cells.conv_lstm import ConvLSTM
+from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
+from onlooker.models.cells.lstm import ConvLSTM, lstm_update
 from onlooker.ops.repeated_conv import RepeatedConv2d
 
 __all__ = ["MotionCell"]
@@ -39,7 +39,7 @@ class MotionCell(Cell):
         self.lower = ConvLSTM(of_flow, hidden, kernel=1)
         self.from_upper = RepeatedConv2d(hidden, 4 * hidden, 1, bias=False)
         nn.init.orthogonal_(self.from_upper.weight)
-        self.attention = ConvAttention(of_rgb, hidden, hidden)
+        self.attention = SoftAttention(of_rgb, hidden, hidden, hidden_ndim=4)
         self.upper = ConvLSTM(of_rgb, hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
