@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from onlooker.ops.channel_offset import channel_offset
+from onlooker_papers.digits.channel_offset import channel_offset
 from onlooker_papers.digits.encoders.dcn import DCN, OFFSETS
 
 

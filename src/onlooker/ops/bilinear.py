@@ -1,4 +1,4 @@
-"""Bilinear interpolation for the deformable layers.
+"""Bilinear interpolation at learned places.
 
 At an integer coordinate the gradient is the one to the right and below. NaN coordinates give NaN, and never read
 outside the planes.
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+__all__ = ["normalize", "pad_planes", "padded", "sample", "sample_backward", "wide_dtype", "without_autocast"]
 
 MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
 _BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten

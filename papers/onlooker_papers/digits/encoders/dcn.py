@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from onlooker.ops.channel_offset import ChannelOffset
 from onlooker.ops.deform_conv import DeformableConv2d
+from onlooker_papers.digits.channel_offset import ChannelOffset
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
 
 __all__ = ["DCN"]
