@@ -67,6 +67,8 @@ class Training:
         torch.manual_seed(SEED)
         flow = MODELS[name].settings.get("flow_channels", 0)
         settings = {"encoder": "vgg16", "size": STRIDE * grid, "hidden": HIDDEN, "in_channels": 3 + flow}
+        if flow:
+            settings["flow_channels"] = flow
         self.model: Any = create_model(name, CLASSES, **settings)
         self.model.encoder.requires_grad_(False)
         self.half = half
