@@ -268,7 +268,7 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     assert ", 1 failed; store: " in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
     assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
-    for moved in ("--translate", "--degrees", "--speed", "--windows"):
+    for moved in ("--translate", "--degrees", "--speed", "--temporal-crops"):
         assert f"{moved} has no effect in a feature store; leave it out" in fails(*words, moved, "0")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
     train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]

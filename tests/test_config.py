@@ -30,7 +30,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (DataConfig, {"translate": -0.1}, "translate is -0.1, expected at least 0 and below 1"),
         (DataConfig, {"degrees": 200.0}, "degrees is 200.0, expected at least 0 and at most 180. Maximum rotation"),
         (DataConfig, {"scale": 1.0}, "scale is 1.0, expected at least 0 and below 1"),
-        (DataConfig, {"windows": -1}, "windows is -1, expected at least 0"),
+        (DataConfig, {"temporal_crops": -1}, "temporal_crops is -1, expected at least 0"),
         (DataConfig, {"motion_crop": 1.1}, "motion_crop is 1.1, expected at least 0 and at most 1"),
         (DataConfig, {"flow_length": 0}, "flow_length is 0, expected at least 1"),
         (DataConfig, {"modality": "sound"}, "modality is 'sound', expected rgb, flow or both. Model input"),

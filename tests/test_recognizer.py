@@ -65,7 +65,7 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
 @pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
 def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggregation: str) -> None:
-    path, data = make_clip(frames=14), replace(DATA, windows=3)
+    path, data = make_clip(frames=14), replace(DATA, temporal_crops=3)
     of = Recognizer(recognizer(name, data).model, CLASSES, data, aggregation)
     seen, frames = of.predict(path), read(path, 14)
     assert seen.indices.tolist() == list(range(14))
@@ -90,7 +90,7 @@ def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggre
 
 
 def test_a_frame_that_windows_share_is_encoded_once(make_clip: Make) -> None:
-    path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, windows=5))
+    path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, temporal_crops=5))
     encoded = []
     of.model.encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))  # type: ignore[union-attr]
     of.predict(path)

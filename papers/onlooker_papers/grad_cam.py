@@ -31,7 +31,7 @@ def frame_grad_cam(recognizer: Recognizer, samples: torch.Tensor, targets: NDArr
 
 def grad_cam_prediction(recognizer: Recognizer, prediction: Prediction, sample: Sample) -> Prediction:
     """The prediction with the maps, points and tubes of Grad-CAM for the predicted class."""
-    crops = sample.windows
+    crops = sample.temporal_crops
     targets = np.full(len(crops), recognizer.classes.index(prediction.label))
     maps = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels[crops]), targets)
     attention = mean_over_crops(maps, crops, len(sample.pixels))

@@ -109,7 +109,7 @@ class DataConfig(_Config):
     size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
-    windows: int = setting(
+    temporal_crops: int = setting(
         0,
         "Temporal crops of consecutive frames: training takes a random one, testing averages this number of them "
         "(VideoLSTM: 25); 0: frames from the whole clip.",

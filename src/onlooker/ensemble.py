@@ -42,7 +42,7 @@ class Ensemble:
         for name, values in (
             ("classes", [member.classes for member in members]),
             ("frames", [member.data.frames for member in members]),
-            ("windows", [member.data.windows for member in members]),
+            ("temporal_crops", [member.data.temporal_crops for member in members]),
         ):
             if len(set(values)) > 1:
                 raise ValueError(

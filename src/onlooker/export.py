@@ -304,7 +304,7 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     samples, skipped = _read(chosen, recognizer)
     if not samples:
         raise skipped[0]
-    steps = [list(exported.follow(sample.pixels[sample.windows[0]])) for sample in samples]
+    steps = [list(exported.follow(sample.pixels[sample.temporal_crops[0]])) for sample in samples]
 
     class Frames(CalibrationDataReader):
         def __init__(self) -> None:
@@ -333,7 +333,7 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     differences = [
         np.abs(there.scores - here.scores).max()
         for sample, of_clip in zip(samples, steps, strict=True)
-        for (_, there), (_, here) in zip(of_clip, small.follow(sample.pixels[sample.windows[0]]), strict=True)
+        for (_, there), (_, here) in zip(of_clip, small.follow(sample.pixels[sample.temporal_crops[0]]), strict=True)
     ]
     return {
         "calibration_clips": len(samples),
@@ -364,8 +364,8 @@ def _test(
         for sample in samples:
             tested += 1
             for name, exported in steps.items():
-                windows = [sample.pixels[window] for window in sample.windows]
-                scores = np.mean([_judged(recognizer, exported, frames) for frames in windows], 0)
+                crops = [sample.pixels[crop] for crop in sample.temporal_crops]
+                scores = np.mean([_judged(recognizer, exported, frames) for frames in crops], 0)
                 right[name] += recognizer.classes[int(scores.argmax())] == clip.label
     if not tested:
         raise skipped[0]

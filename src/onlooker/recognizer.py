@@ -107,7 +107,9 @@ class Recognizer:
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
         """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
-        frame_scores, scores, attention, evidence = self.classify_crops(torch.from_numpy(sample.pixels), sample.windows)
+        frame_scores, scores, attention, evidence = self.classify_crops(
+            torch.from_numpy(sample.pixels), sample.temporal_crops
+        )
         if attention is not None and sample.crop is not None:
             attention = sample.crop.to_frame(attention)
         return Prediction(
@@ -195,9 +197,9 @@ class Recognizer:
         if self.model.has_windows:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
             # A frame's glimpses may depend on its neighbors; of several temporal crops the first one is shown.
-            found = [self.model.windows(video[crop]) for crop in sample.windows]
+            found = [self.model.windows(video[crop]) for crop in sample.temporal_crops]
             theta = torch.zeros(len(frames), *found[0].shape[1:])
-            for crop, of_crop in zip(sample.windows[::-1], found[::-1], strict=True):
+            for crop, of_crop in zip(sample.temporal_crops[::-1], found[::-1], strict=True):
                 theta[crop] = of_crop.cpu()
         elif sample.crop is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)

@@ -119,7 +119,7 @@ def test_a_partial_file_left_by_a_kill_is_ignored(make_clip: Make, tmp_path: Pat
 def test_a_full_disk_names_the_clip_and_leaves_no_file(
     make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], windows: int, frames: int, needed: str
 ) -> None:
-    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, windows=windows)
+    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, temporal_crops=windows)
     whole = cached_frames(path, config, cache)
     assert len(np.load(whole)) == frames
     whole.unlink()
@@ -137,7 +137,7 @@ def test_a_full_disk_names_the_clip_and_leaves_no_file(
 def test_for_temporal_crops_memory_does_not_grow_with_the_length_of_a_clip(
     make_clip: Make, tmp_path: Path, streams: str
 ) -> None:
-    peaks, config = [], replace(CONFIG, windows=2, modality=streams)
+    peaks, config = [], replace(CONFIG, temporal_crops=2, modality=streams)
     for frames in (20, 60, 600):  # the first warms up
         path = make_clip(f"{frames}.mp4", frames=frames)
         tracemalloc.start()
@@ -292,7 +292,7 @@ def progress(results, total):
         yield result
 
 clips = [Clip(path, "a") for path in sorted(Path(sys.argv[1]).iterdir())]
-data = DataConfig(frames=8, windows=1, modality="flow")
+data = DataConfig(frames=8, temporal_crops=1, modality="flow")
 prepare(clips, ["a"], data, Path(sys.argv[2]), processes=2, progress=progress)
 """
 
@@ -369,10 +369,10 @@ def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
 def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, streams: str) -> None:
     path = make_clip(frames=12)
-    config = replace(CONFIG, frames=5, windows=3, modality=streams, flow_length=1)
+    config = replace(CONFIG, frames=5, temporal_crops=3, modality=streams, flow_length=1)
     samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
     assert isinstance(samples, ClipCrops)
-    every, _ = prepare([Clip(path, "a")], ["a"], replace(config, windows=0, frames=12), tmp_path)
+    every, _ = prepare([Clip(path, "a")], ["a"], replace(config, temporal_crops=0, frames=12), tmp_path)
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
     seen, windows = samples.every_crop(0)
@@ -380,7 +380,7 @@ def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
     assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
     read_now = read_sample(path, config)
     assert np.array_equal(read_now.pixels, seen.numpy())
-    assert np.array_equal(read_now.windows, windows)
+    assert np.array_equal(read_now.temporal_crops, windows)
     assert read_now.indices.tolist() == list(range(12))
 
     drawn = samples.random(seed=1)
@@ -403,7 +403,7 @@ def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
 
 def test_a_clip_shorter_than_a_temporal_crop_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=3)
-    samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, windows=2), tmp_path)
+    samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, temporal_crops=2), tmp_path)
     assert isinstance(samples, ClipCrops)
     seen, windows = samples.every_crop(0)
     assert (len(seen), windows.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
@@ -417,7 +417,7 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
     assert config.in_channels == channels
     read_now = read_sample(path, config)
     frames, sample = read(path, config.frames), read_now.pixels
-    assert (read_now.size, read_now.windows.tolist()) == (frames.pixels.shape[1:3], [list(range(config.frames))])
+    assert (read_now.size, read_now.temporal_crops.tolist()) == (frames.pixels.shape[1:3], [list(range(config.frames))])
     assert np.array_equal(read_now.times, frames.times)
     assert sample.shape == (config.frames, config.size, config.size, channels)
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path)
@@ -436,7 +436,7 @@ def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, cha
     for t in range(14):
         video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
     path = write(tmp_path / "moves.mp4", video, fps=10)
-    config = DataConfig(frames=6, windows=windows, size=24, channels=channels, modality=streams, motion_crop=0.5)
+    config = DataConfig(frames=6, temporal_crops=windows, size=24, channels=channels, modality=streams, motion_crop=0.5)
     sample = read_sample(path, config)
     assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
     assert sample.size == (96, 128)
@@ -446,7 +446,7 @@ def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, cha
     if windows:
         assert isinstance(samples, ClipCrops)
         seen, of_windows = samples.every_crop(0)
-        assert np.array_equal(of_windows, sample.windows)
+        assert np.array_equal(of_windows, sample.temporal_crops)
     else:
         seen = samples[0][0]
     assert np.array_equal(seen.numpy(), sample.pixels)
@@ -469,7 +469,7 @@ def test_the_frame_rate_of_samples_is_the_median_over_clips(make_clip: Make, tmp
     config = replace(CONFIG, frames=4)
     times = read_sample(clips[1], config).times
     assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))
-    assert sample_rate(clips, replace(config, windows=2)) == pytest.approx(10)
+    assert sample_rate(clips, replace(config, temporal_crops=2)) == pytest.approx(10)
     assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(clips, config)
     assert sample_rate([tmp_path / "gone.mp4"], config) is None
     assert sample_rate([make_clip("one.mp4", frames=1)], config) is None

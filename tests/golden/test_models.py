@@ -387,10 +387,10 @@ PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] 
     "moments": ("moments", {}, SHARP),
     "motion": ("motion", {"flow": "farneback"}, None),
     "convlstm": ("convlstm", {}, None),
-    "windows": ("convalstm", {"windows": 3, "frames": 5}, SHARP),
-    "c3d": ("c3d", {"windows": 2}, None),
+    "windows": ("convalstm", {"temporal_crops": 3, "frames": 5}, SHARP),
+    "c3d": ("c3d", {"temporal_crops": 2}, None),
     "stn": ("lstm-stn", {}, None),
-    "stn-2": ("lstm-stn-2", {"windows": 2, "frames": 5}, None),
+    "stn-2": ("lstm-stn-2", {"temporal_crops": 2, "frames": 5}, None),
     "tracks": ("tracks-grey", {}, None),
     "followed": ("convalstm", {"motion_crop": 0.5}, None),
 }

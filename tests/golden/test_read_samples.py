@@ -100,13 +100,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "flow_length": {"modality": "flow", "flow_length": 2},
     "both": {"modality": "both"},
     "both_grey_length": {"modality": "both", "channels": 1, "flow_length": 3},
-    "windows": {"windows": 3},
-    "windows_both": {"windows": 3, "modality": "both"},
+    "windows": {"temporal_crops": 3},
+    "windows_both": {"temporal_crops": 3, "modality": "both"},
     "follow": {"motion_crop": 0.5},
     "follow_grey": {"motion_crop": 0.5, "channels": 1},
     "follow_both": {"motion_crop": 0.5, "modality": "both", "flow_length": 2},
     "follow_flow": {"motion_crop": 0.4, "modality": "flow"},
-    "follow_windows": {"motion_crop": 0.5, "windows": 3, "modality": "both"},
+    "follow_windows": {"motion_crop": 0.5, "temporal_crops": 3, "modality": "both"},
 }
 
 
@@ -120,7 +120,7 @@ def sample(path: Path, name: str) -> dict[str, Any]:
         "pixels": seen.pixels,
         "times": seen.times,
         "indices": seen.indices.tolist(),
-        "windows": seen.windows.tolist(),
+        "windows": seen.temporal_crops.tolist(),
         "size": list(seen.size),
         "scene": seen.frames if seen.crop else None,
         "followed": seen.crop.boxes if seen.crop else None,

@@ -226,11 +226,11 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
 
 
 def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
-    windowed = replace(DATA, frames=3, windows=4)
+    windowed = replace(DATA, frames=3, temporal_crops=4)
     make(squares, tmp_path / "store", every=True)
     measured = train_run(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
     recognizer = load(tmp_path / "run")
-    assert (recognizer.data.windows, recognizer.data.frames) == (4, 3)
+    assert (recognizer.data.temporal_crops, recognizer.data.frames) == (4, 3)
     test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
     assert measured["videos"] <= len(test)
     opened = FeatureStore.open(tmp_path / "store")
@@ -255,11 +255,11 @@ def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str
 def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     squares: Path, streams: dict[str, Path], tmp_path: Path
 ) -> None:
-    motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, windows=4)
+    motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, temporal_crops=4)
     measured = train_run(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
     recognizer = load(tmp_path / "run")
     d = recognizer.data
-    assert (d.modality, d.flow_length, d.in_channels, d.frames, d.windows) == ("both", 2, 1 + 4, 3, 4)
+    assert (d.modality, d.flow_length, d.in_channels, d.frames, d.temporal_crops) == ("both", 2, 1 + 4, 3, 4)
     stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
     digests = [weights_digest(part) for part in (encoder.rgb, encoder.flow)]  # type: ignore[union-attr]
     assert digests == [store.origin.weights for store in stores]

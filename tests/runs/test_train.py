@@ -58,7 +58,7 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
 def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windowed, three = replace(DATA, windows=2), replace(TINY, epochs=3, patience=0)
+    windowed, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
     train_run(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
 
     class KilledError(Exception):
@@ -79,7 +79,7 @@ def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
     curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
     assert np.array_equal(*curves)
     page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
-    assert "windows" in page
+    assert "temporal_crops" in page
 
 
 def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> None:

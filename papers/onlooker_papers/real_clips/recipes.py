@@ -47,7 +47,7 @@ class Recipe:
 
 _PERSON: dict[str, Any] = {
     "folder": "weizmann/frames",
-    "data": {"motion_crop": 0.6, "channels": 1, "frames": 8, "windows": 5, "hflip": True},
+    "data": {"motion_crop": 0.6, "channels": 1, "frames": 8, "temporal_crops": 5, "hflip": True},
     "training": {"lr": 3e-3, "epochs": 120, "batch": 8},
     "model": {"attention_loss": True},
     "masks": "weizmann/masks",

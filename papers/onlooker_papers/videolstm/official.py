@@ -182,7 +182,7 @@ class _Runs:
         stores = [self.features / each for each in streams]
         dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
         config = ModelConfig(model, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout)
-        data = DataConfig(frames=budget.frames, windows=budget.windows)
+        data = DataConfig(frames=budget.frames, temporal_crops=budget.windows)
         begin = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
         begins = {"init_from": {each.name: fingerprint(each) for each in begin}} if begin else {}
         start = init_from(begin, self.root, stores) if begin else None

@@ -94,9 +94,9 @@ def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int)
     """
     if min(count, len(clips)) < _MIN_CLIPS:
         return recognizer.localization
-    data = replace(recognizer.data, windows=min(1, recognizer.data.windows))
+    data = replace(recognizer.data, temporal_crops=min(1, recognizer.data.temporal_crops))
     chosen = [clips[i] for i in np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int)]
-    samples = [(sample := read_sample(clip.path, data)).at(sample.windows[0]) for clip in chosen]
+    samples = [(sample := read_sample(clip.path, data)).at(sample.temporal_crops[0]) for clip in chosen]
     pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
     targets = [recognizer.classes.index(clip.label) for clip in chosen]
     return choose_places(recognizer, pixels, [sample.frames for sample in samples], targets)

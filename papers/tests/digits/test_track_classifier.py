@@ -163,12 +163,12 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
 
 
 def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):
-    data = DataConfig(frames=5, windows=2, size=32, channels=1, normalization="half")
+    data = DataConfig(frames=5, temporal_crops=2, size=32, channels=1, normalization="half")
     recognizer = Recognizer(made(size=32, hidden=8), list("abcd"), data)
     path = make_clip(size=(64, 48), frames=9)
     sample = read_sample(path, data)
     seen = recognizer.predict_sample(sample, path)
-    assert sample.windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
+    assert sample.temporal_crops.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
     assert seen.glimpses.shape == (9, 2, 4, 2)
     video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
     height, width = seen.size

@@ -132,7 +132,9 @@ def features(
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features
 
-    refuse_unused(context, {*NO_AUGMENTATION, "windows", "split", *(["frames"] if every else [])}, "in a feature store")
+    refuse_unused(
+        context, {*NO_AUGMENTATION, "temporal_crops", "split", *(["frames"] if every else [])}, "in a feature store"
+    )
     refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published)

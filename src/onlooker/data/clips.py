@@ -54,7 +54,7 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
-    reader, every = VideoReader(path), config.windows > 0
+    reader, every = VideoReader(path), config.temporal_crops > 0
     # All settings that the array of one modality depends on.
     names = ["modality", "size", "motion_crop"]
     names += ["channels"] if config.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
@@ -240,8 +240,8 @@ def readable_samples(
     read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
     samples = [clip for clip, _ in read], [files for _, files in read], classes
-    if config.windows:
-        return ClipCrops(*samples, TemporalCrops(config.frames, config.windows), make), errors
+    if config.temporal_crops:
+        return ClipCrops(*samples, TemporalCrops(config.frames, config.temporal_crops), make), errors
     return ClipFrames(*samples, EquallySpaced(config.frames), make), errors
 
 

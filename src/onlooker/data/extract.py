@@ -91,7 +91,7 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
     if every:
         frames, expected = stream_frames(path, data), VideoReader(path).estimated_length
     else:
-        sample = read_sample(path, replace(data, windows=0))
+        sample = read_sample(path, replace(data, temporal_crops=0))
         expected = len(np.unique(sample.indices))
         frames = sample.pixels[:expected]
     rows: list[NDArray[np.uint8]] = []

@@ -25,8 +25,7 @@ class Sample:
     Args:
         pixels: `U H W C`, uint8: the sampled frames, resized; a frame that several temporal crops share is stored once.
         times, indices: `U`, of these frames in the video.
-        windows: `W T`, positions in `pixels`: the frames of each temporal crop; a single row of `U` for equally spaced
-            frames.
+        temporal_crops: `W T`, positions in `pixels` of each crop's frames; one row of `U` for equally spaced frames.
         size: height and width of the video.
         frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
             `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
@@ -39,7 +38,7 @@ class Sample:
     pixels: NDArray[np.uint8]
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
-    windows: NDArray[np.int64]
+    temporal_crops: NDArray[np.int64]
     size: tuple[int, int]
     frames: NDArray[np.uint8]
     crop: Crop | None = None
@@ -50,8 +49,8 @@ class Sample:
             array = getattr(self, name)
             if array.ndim != ndim or len(array) != U:
                 raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions, the first of them {U}")
-        if self.windows.ndim != 2:
-            raise ValueError(f"windows has shape {self.windows.shape}, expected 2 dimensions")
+        if self.temporal_crops.ndim != 2:
+            raise ValueError(f"temporal_crops has shape {self.temporal_crops.shape}, expected 2 dimensions")
         if self.crop is not None and len(self.crop) != U:
             raise ValueError(f"crop has {len(self.crop)} boxes for {U} frames")
 
@@ -59,7 +58,7 @@ class Sample:
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
         part = {name: getattr(self, name)[places] for name in ("pixels", "times", "indices", "frames")}
         crop = None if self.crop is None else self.crop.at(places)
-        return replace(self, **part, windows=np.arange(len(places))[None], crop=crop)
+        return replace(self, **part, temporal_crops=np.arange(len(places))[None], crop=crop)
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -69,14 +68,14 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
     reader = VideoReader(path)
-    if not config.windows:
+    if not config.temporal_crops:
         return read_at(reader, config, EquallySpaced(config.frames))
-    crops = TemporalCrops(config.frames, config.windows)
+    crops = TemporalCrops(config.frames, config.temporal_crops)
     if config.motion_crop:  # follows motion through the whole clip
         sample = read_at(reader, config, AllFrames()).at(crops.indices(len(reader)))
     else:
         sample = read_at(reader, config, crops)
-    return replace(sample, windows=crops.positions(len(reader)))
+    return replace(sample, temporal_crops=crops.positions(len(reader)))
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
@@ -115,7 +114,7 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
     """Median frames per second of the samples of at most `count` clips; None if none can be read or has a duration."""
-    sampling: Sampling = AllFrames() if config.windows else EquallySpaced(config.frames)
+    sampling: Sampling = AllFrames() if config.temporal_crops else EquallySpaced(config.frames)
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:

@@ -150,12 +150,12 @@ def stored_settings(
         ValueError: one of them is different.
     """
     folder, origin = stores[0].folder, stores[0].origin
-    if data.windows and not origin.every:
+    if data.temporal_crops and not origin.every:
         raise ValueError(
             f"{folder}: a store of {origin.data.frames} frames per clip, and temporal crops have consecutive frames; "
-            "make a store of every frame (`onlooker features --every`), or leave out --windows"
+            "make a store of every frame (`onlooker features --every`), or leave out --temporal-crops"
         )
-    sampling: dict[str, Any] = {"frames": data.frames, "windows": data.windows} if origin.every else {}
+    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if origin.every else {}
     for flow in (store.origin.data for store in stores[1:]):
         sampling |= {"modality": "both", "flow": flow.flow, "flow_length": flow.flow_length}
     stored_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)

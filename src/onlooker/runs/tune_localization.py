@@ -200,4 +200,4 @@ def _stacked(validation: ClipFrames, count: int) -> tuple[torch.Tensor, list[int
 
 
 def _middle_crop(sample: Sample, at: NDArray[np.int64]) -> Sample:
-    return sample.at(sample.windows[len(sample.windows) // 2][at])
+    return sample.at(sample.temporal_crops[len(sample.temporal_crops) // 2][at])
