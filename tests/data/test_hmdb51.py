@@ -8,7 +8,7 @@ import pytest
 from rar5 import make_rar
 
 from onlooker.data import rar
-from onlooker.data.hmdb51 import JHMDB_COUNTS, hmdb51, jhmdb, read_split, source
+from onlooker.data.hmdb51 import HMDB51, JHMDB, JHMDB_COUNTS, read_split, source
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
@@ -74,7 +74,7 @@ def counts(split: Split) -> tuple[int, int, int]:
 
 def test_an_official_split_with_validation_from_its_training_clips(small: tuple[Path, Path]) -> None:
     root, lists = small
-    split = hmdb51(root, lists, classes=TWO)
+    split = HMDB51.split(root, lists, classes=TWO)
     assert counts(split) == (128, 12, 60)
     clip = split.test[0]
     assert clip.path == root / "cartwheel" / "Film_35_cartwheel_f_cm_np1_fr_med_0.avi"
@@ -82,8 +82,7 @@ def test_an_official_split_with_validation_from_its_training_clips(small: tuple[
     # Film_1 of cartwheel and Film_1 of wave are one source.
     learned, chosen = ({source(c.path.name, c.label) for c in side} for side in (split.training, split.validation))
     assert not learned & chosen
-    assert hmdb51(root, lists, classes=TWO) == split
-    assert hmdb51(root, lists, classes=TWO, seed=1) != split
+    assert HMDB51.split(root, lists, classes=TWO) == split
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -92,7 +91,7 @@ def test_the_official_splits(published: Path, official: Path, classes: list[str]
         side for label in classes for side in read_split(official / f"{label}_test_split{number}.txt").values()
     )
     assert sides == {"1": 3570, "2": 1530, "0": 1666}
-    split = hmdb51(published, official, number)
+    split = HMDB51.split(published, official, number)
     assert len(split.training) + len(split.validation) == 3570
     assert 340 <= len(split.validation) <= 375
     assert set(Counter(clip.label for clip in split.test).values()) == {30}
@@ -130,15 +129,26 @@ def test_a_clip_is_missing(small: tuple[Path, Path]) -> None:
     (root / "wave" / "Film_40_wave_f_cm_np1_fr_med_0.avi").unlink()
     (root / "wave" / "Film_59_wave_f_cm_np1_fr_med_1.avi").unlink()  # unused: nobody misses it
     with pytest.raises(ClipError, match=r"clips: 1 of the 200 clips that .*lists names are missing: wave/Film_40_wav"):
-        hmdb51(root, lists, classes=TWO)
+        HMDB51.split(root, lists, classes=TWO)
 
 
 def test_a_class_without_clips(small: tuple[Path, Path]) -> None:
     root, lists = small
     for path in (root / "wave").iterdir():
         path.unlink()
-    with pytest.raises(ClipError, match=r"wave: class wave has none of the 100 clips .*; unpack its clips there"):
-        hmdb51(root, lists, classes=TWO)
+    with pytest.raises(ClipError, match=r"clips: all 100 clips of class wave that .* are missing: wave/Film.*; unpack"):
+        HMDB51.split(root, lists, classes=TWO)
+
+
+def test_missing_clips_are_all_in_the_notes(small: tuple[Path, Path]) -> None:
+    root, lists = small
+    gone = sorted((root / "wave").iterdir())[:8]
+    for path in gone:
+        path.unlink()
+    listed = r"8 of the 200 clips that .* names are missing: wave/.*, wave/[^,]* and 3 more; unpack the data set again"
+    with pytest.raises(ClipError, match=listed) as caught:
+        HMDB51.split(root, lists, classes=TWO)
+    assert all(str(path) in caught.value.__notes__[0] for path in gone)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +158,7 @@ def test_a_class_without_clips(small: tuple[Path, Path]) -> None:
         (lambda lines: lines[1:], r"wave, split 1: 69 training and 30 test clips; an official split has 70 and 30"),
         (lambda lines: [lines[0], "a.avi 3"], r"line 2 is 'a.avi 3'; expected the name of a clip, a space, and 0, 1"),
         (lambda lines: [lines[0], "1"], r"line 2 is '1'; expected the name of a clip"),
-        (lambda lines: [], r"wave_test_split1.txt: an empty file; copy the official split files there"),
+        (lambda lines: [], r"wave_test_split1.txt: an empty file; copy the official lists there"),
     ],
 )
 def test_split_files_that_are_not_as_published(small: tuple[Path, Path], edit: object, message: str) -> None:
@@ -156,7 +166,7 @@ def test_split_files_that_are_not_as_published(small: tuple[Path, Path], edit: o
     path = lists / "wave_test_split1.txt"
     path.write_text("\n".join(edit(path.read_text().splitlines())))
     with pytest.raises(ClipError, match=message):
-        hmdb51(root, lists, classes=TWO)
+        HMDB51.split(root, lists, classes=TWO)
 
 
 def short_lists(lists: Path) -> Path:
@@ -170,51 +180,47 @@ def short_lists(lists: Path) -> Path:
 def test_a_smaller_copy(tmp_path: Path) -> None:
     root, lists = write_clips(tmp_path, sources=3), short_lists(tmp_path / "lists")
     with pytest.raises(ClipError, match="4 training and 2 test clips; an official split has 70 and 30"):
-        hmdb51(root, lists, 2, TWO)
-    assert counts(hmdb51(root, lists, 2, TWO, validation=0.5, complete=False)) == (4, 4, 4)
+        HMDB51.split(root, lists, 2, TWO)
+    assert counts(HMDB51.split(root, lists, 2, TWO, complete=False)) == (4, 4, 4)
 
 
 def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path) -> None:
     root, lists = small
     with pytest.raises(ClipError, match=r"clips: no split files; looked there for .*testTrainMulti_7030_splits/, "):
-        hmdb51(root, classes=TWO)
+        HMDB51.split(root, classes=TWO)
     with pytest.raises(ClipError, match=r"nowhere: no split files; .*test_train_splits.rar; give the folder"):
-        hmdb51(root, tmp_path / "nowhere", classes=TWO)
+        HMDB51.split(root, tmp_path / "nowhere", classes=TWO)
     with pytest.raises(ClipError, match=r"lists: split files of 2 classes; HMDB-51 has 51; copy all of them"):
-        hmdb51(root, lists)
+        HMDB51.split(root, lists)
     lists.rename(root / "testTrainMulti_7030_splits")
-    assert counts(hmdb51(root, classes=TWO)) == (128, 12, 60)
+    assert counts(HMDB51.split(root, classes=TWO)) == (128, 12, 60)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"split": 4}, "split is 4, HMDB-51 has 1, 2 and 3"),
+        ({"number": 4}, "split is 4, HMDB-51 has 1, 2 and 3"),
         (
             {"classes": ("cartwheel", "cartweel")},
             "HMDB-51 has no class 'cartweel' among its 2; did you mean cartwheel",
         ),
         ({"classes": ("wave", "wave")}, "classes are wave, wave; expected at least 2, each once"),
         ({"classes": ("wave",)}, "classes are wave; expected at least 2"),
-        (
-            {"classes": TWO, "validation": 1.0},
-            "validation is 1.0, expected a share of the training clips between 0 and 1",
-        ),
     ],
 )
 def test_wrong_settings(small: tuple[Path, Path], settings: dict[str, object], message: str) -> None:
     root, lists = small
     with pytest.raises(ValueError, match=message):
-        hmdb51(root, lists, **settings)
+        HMDB51.split(root, lists, **settings)
 
 
 def test_nothing_to_unpack(tmp_path: Path) -> None:
     lists = write_splits(tmp_path / "lists")
     with pytest.raises(ClipError, match=r"nowhere: no such folder; expected a folder with hmdb51_org.rar, or with one"):
-        hmdb51(tmp_path / "nowhere", lists, classes=TWO)
+        HMDB51.split(tmp_path / "nowhere", lists, classes=TWO)
     expected = r"neither cartwheel/ nor cartwheel.rar \(the same for 1 more\), and no hmdb51_org.rar; put the archive"
     with pytest.raises(ClipError, match=expected):
-        hmdb51(tmp_path, lists, classes=TWO)
+        HMDB51.split(tmp_path, lists, classes=TWO)
 
 
 def ship(root: Path, labels: tuple[str, ...] = TWO) -> Path:
@@ -236,14 +242,14 @@ def ship(root: Path, labels: tuple[str, ...] = TWO) -> Path:
 
 
 def test_the_archives_as_shipped(tmp_path: Path) -> None:
-    split = hmdb51(ship(tmp_path), classes=TWO)
+    split = HMDB51.split(ship(tmp_path), classes=TWO)
     assert counts(split) == (128, 12, 60)
     assert all(clip.path.read_bytes() == clip.path.name.encode() for clip in split.test)
     shipped = {"hmdb51_org.rar", "test_train_splits.rar"}
     assert {p.name for p in tmp_path.iterdir()} == {*shipped, "testTrainMulti_7030_splits", *TWO}
     for name in shipped:
         (tmp_path / name).write_bytes(b"never opened again")
-    assert hmdb51(tmp_path, classes=TWO) == split
+    assert HMDB51.split(tmp_path, classes=TWO) == split
 
 
 def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
@@ -256,7 +262,7 @@ def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_cl
         for label in TWO
     }
     make_rar(tmp_path / "hmdb51_org.rar", inner)
-    split = hmdb51(tmp_path, short_lists(tmp_path / "lists"), 2, complete=False)
+    split = HMDB51.split(tmp_path, short_lists(tmp_path / "lists"), 2, complete=False)
     assert sum(counts(split)) == 12
     assert len(read(split.training[0].path, 6)) == 6
 
@@ -265,7 +271,7 @@ def test_the_archive_of_the_splits_by_its_name(tmp_path: Path) -> None:
     ship(tmp_path)
     (tmp_path / "lists").mkdir()
     archive = (tmp_path / "test_train_splits.rar").rename(tmp_path / "lists" / "splits.rar")
-    assert counts(hmdb51(tmp_path, archive, classes=TWO)) == (128, 12, 60)
+    assert counts(HMDB51.split(tmp_path, archive, classes=TWO)) == (128, 12, 60)
 
 
 def test_unpacking_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,22 +285,22 @@ def test_unpacking_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(rar, "extract", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        hmdb51(tmp_path, classes=TWO)
+        HMDB51.split(tmp_path, classes=TWO)
     monkeypatch.setattr(rar, "extract", extract)
     assert not (tmp_path / "wave").exists()
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
     done = (tmp_path / "cartwheel").stat().st_mtime_ns
-    assert counts(hmdb51(tmp_path, classes=TWO)) == (128, 12, 60)
+    assert counts(HMDB51.split(tmp_path, classes=TWO)) == (128, 12, 60)
     assert (tmp_path / "cartwheel").stat().st_mtime_ns == done
 
 
 def test_archives_of_single_classes(tmp_path: Path) -> None:
     ship(tmp_path)
-    with rar.opened(tmp_path / "hmdb51_org.rar") as content:
-        for name, member in rar.files(content, ".rar").items():
-            rar.extract(content, member, tmp_path / name)
+    rar.unpack(tmp_path / "hmdb51_org.rar", tmp_path / "all", "*.rar")
+    for path in (tmp_path / "all").iterdir():
+        path.rename(tmp_path / path.name)
     (tmp_path / "hmdb51_org.rar").unlink()
-    assert counts(hmdb51(tmp_path, classes=TWO)) == (128, 12, 60)
+    assert counts(HMDB51.split(tmp_path, classes=TWO)) == (128, 12, 60)
 
 
 def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> None:
@@ -302,10 +308,10 @@ def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> Non
     write_splits(tmp_path / "lists", ("kiss",))
     write_splits(tmp_path / "lists")
     with pytest.raises(ClipError, match=r"hmdb51_org.rar: no kiss.rar inside; download it again"):
-        hmdb51(tmp_path, tmp_path / "lists", classes=("wave", "kiss"))
+        HMDB51.split(tmp_path, tmp_path / "lists", classes=("wave", "kiss"))
     make_rar(tmp_path / "hmdb51_org.rar", {"cartwheel.rar": b"<html>"})
     with pytest.raises(ClipError, match=r"hmdb51_org.rar/cartwheel.rar: cannot be unpacked \(NotRarFile"):
-        hmdb51(tmp_path, classes=TWO)
+        HMDB51.split(tmp_path, classes=TWO)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -313,7 +319,7 @@ def test_all_of_jhmdb(real_data: Path, number: int) -> None:
     root, lists = real_data / "clips" / "jhmdb", real_data / "annotations" / "jhmdb"
     if not (root.is_dir() and lists.is_dir()):
         pytest.skip("no J-HMDB here")
-    split = jhmdb(root, lists, number)
+    split = JHMDB.split(root, lists, number)
     training, test = JHMDB_COUNTS[number]
     assert (len(split.training) + len(split.validation), len(split.test)) == (training, test)
     assert len({clip.label for clip in split.test}) == 21
@@ -323,8 +329,8 @@ def test_all_of_jhmdb(real_data: Path, number: int) -> None:
 def test_jhmdb_as_its_site_ships_it(tmp_path: Path) -> None:
     write_clips(tmp_path / "ReCompress_Videos", sources=3)
     short_lists(tmp_path / "splits")
-    assert counts(jhmdb(tmp_path, None, 2, validation=0.5, complete=False)) == (4, 4, 4)
+    assert counts(JHMDB.split(tmp_path, None, 2, complete=False)) == (4, 4, 4)
     with pytest.raises(ClipError, match=r"splits: split files of 2 classes; J-HMDB has 21; copy all of them"):
-        jhmdb(tmp_path, None, 2)
+        JHMDB.split(tmp_path, None, 2)
     with pytest.raises(ValueError, match="split is 4, J-HMDB has 1, 2 and 3"):
-        jhmdb(tmp_path, None, 4)
+        JHMDB.split(tmp_path, None, 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from onlooker.data.lists import ClipFiles, check_present, read_lines, read_list
+from onlooker.data.lists import ClipFiles, read_lines, read_list
 from onlooker.structures import Clip, ClipError
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc"
@@ -185,19 +185,6 @@ def test_files_of_another_suffix_or_with_other_capitals(tmp_path: Path) -> None:
         ("walk/b.avi", "walk/b.avi"),  # which does not exist
     ):
         assert files.at(tmp_path / asked) == tmp_path / found
-
-
-def test_missing_clips_are_all_in_the_notes(tmp_path: Path) -> None:
-    clips = [Clip(tmp_path / "wave" / f"{i}.avi", "wave") for i in range(9)]
-    clips[0].path.parent.mkdir()
-    clips[0].path.touch()
-    listed = r"8 of the 9 clips that list.txt names are missing: wave/1.avi, .*wave/5.avi and 3 more; unpack"
-    with pytest.raises(ClipError, match=listed) as caught:
-        check_present(clips, tmp_path, Path("list.txt"))
-    assert all(f"wave/{i}.avi" in caught.value.__notes__[0] for i in range(1, 9))
-    clips[0].path.unlink()
-    with pytest.raises(ClipError, match=r"wave: class wave has none of the 9 clips that list.txt names; unpack its"):
-        check_present(clips, tmp_path, Path("list.txt"))
 
 
 def test_files_that_are_not_lists(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from onlooker.structures import ClipError
 
 def test_files_of_one_kind_come_out_whole_without_their_folders(tmp_path: Path) -> None:
     content = {"wave/a.avi": b"first" * 1000, "wave/b.AVI": b"", "wave/#ä!.avi": b"third", "wave/Thumbs.db": b"x"}
-    rar.unpack(make_rar(tmp_path / "wave.rar", content), tmp_path / "deep" / "wave", ".avi")
+    rar.unpack(make_rar(tmp_path / "wave.rar", content), tmp_path / "deep" / "wave", "*.avi")
     found = {path.name: path.read_bytes() for path in (tmp_path / "deep" / "wave").iterdir()}
     assert found == {"a.avi": b"first" * 1000, "b.AVI": b"", "#ä!.avi": b"third"}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["wave"]
@@ -24,24 +24,24 @@ def test_files_of_one_kind_come_out_whole_without_their_folders(tmp_path: Path) 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "wave").mkdir()
-    rar.unpack(tmp_path / "missing.rar", tmp_path / "wave", ".avi")
+    rar.unpack(tmp_path / "missing.rar", tmp_path / "wave", "*.avi")
     assert not list((tmp_path / "wave").iterdir())
 
 
 def test_names_cannot_lead_out(tmp_path: Path) -> None:
-    rar.unpack(make_rar(tmp_path / "a.rar", {"../../out.avi": b"x", "/etc/in.avi": b"y"}), tmp_path / "in", ".avi")
+    rar.unpack(make_rar(tmp_path / "a.rar", {"../../out.avi": b"x", "/etc/in.avi": b"y"}), tmp_path / "in", "*.avi")
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"out.avi", "in.avi"}
 
 
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     archive = make_rar(tmp_path / "a.rar", {"x/a.avi": b"x", "y/a.avi": b"y"})
     with pytest.raises(ClipError, match=r"a.rar: two files are called a.avi: x/a.avi and y/a.avi; unpack it by hand"):
-        rar.unpack(archive, tmp_path / "in", ".avi")
+        rar.unpack(archive, tmp_path / "in", "*.avi")
 
 
 def test_nothing_to_unpack(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"a.rar: no .avi file inside; download it again"):
-        rar.unpack(make_rar(tmp_path / "a.rar", {"a.txt": b"x"}), tmp_path / "in", ".avi")
+    with pytest.raises(ClipError, match=r"a.rar: no \*.avi inside; download it again"):
+        rar.unpack(make_rar(tmp_path / "a.rar", {"a.txt": b"x"}), tmp_path / "in", "*.avi")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_damaged_archive_leaves_no_folder(tmp_path: Path, damage: object) -> N
     archive = make_rar(tmp_path / "a.rar", {"a.avi": b"A" * 4, "b.avi": b"B" * 80})
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(ClipError, match=r"a.rar: cannot be unpacked \(.+\); download it again; where it is whole"):
-        rar.unpack(archive, tmp_path / "in", ".avi")
+        rar.unpack(archive, tmp_path / "in", "*.avi")
     assert [path.name for path in tmp_path.iterdir()] == ["a.rar"]
 
 
@@ -60,7 +60,7 @@ def test_the_package_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "rarfile", None)
     expected = r"a.rar: .* package rarfile is not installed; pip install rarfile, or unpack it by hand"
     with pytest.raises(ClipError, match=expected):
-        rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", ".avi")
+        rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", "*.avi")
 
 
 def test_no_program_for_what_is_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_no_program_for_what_is_compressed(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(rarfile.RarFile, "open", refuse)
     with pytest.raises(ClipError, match=r"a.rar: compressed, and no program .* is installed; install unar \(free\)"):
-        rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", ".avi")
+        rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", "*.avi")
 
 
 def test_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,5 +81,5 @@ def test_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / "in" / "a.avi").write_bytes(b"theirs")
 
     monkeypatch.setattr(rar, "extract", meanwhile)
-    rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"ours"}), tmp_path / "in", ".avi")
+    rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"ours"}), tmp_path / "in", "*.avi")
     assert (tmp_path / "in" / "a.avi").read_bytes() == b"theirs"

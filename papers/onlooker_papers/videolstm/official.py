@@ -76,7 +76,7 @@ def reproduce(
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     official, chosen = SETS[name], BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
-    whole = official.published.read(root, lists, split, complete=chosen.complete)
+    whole = official.published.split(root, lists, split, complete=chosen.complete)
     annotated = ucf101_24(boxes) if boxes else {}
     clips = _limited(whole, chosen, {name.split("/")[0] for name in annotated})
     if boxes and not with_boxes(clips.test, annotated):

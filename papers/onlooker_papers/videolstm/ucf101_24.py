@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.lists import read_lines
 from onlooker.structures import ClipError
 
 
@@ -96,22 +95,6 @@ def find_boxes(path: Path) -> Path:
     if not file.is_file():
         raise ClipError(file, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
     return file
-
-
-def read_test_names(path: Path, clips: dict[str, AnnotatedClip]) -> tuple[str, ...]:
-    """The names of the test clips of split 1, the one that localization is scored on: `testlist01.txt`.
-
-    Raises:
-        ClipError: no such file, a clip that stands twice, or one without annotations.
-    """
-    names: dict[str, int] = {}
-    for number, name in read_lines(path, "expected testlist01.txt of UCF101-24"):
-        if name in names:
-            raise ClipError(path, f"line {number}: {name} stands in line {names[name]} too", "take the published file")
-        if name not in clips:
-            raise ClipError(path, f"line {number}: {name} has no boxes", "take the list that came with the boxes")
-        names[name] = number
-    return tuple(names)
 
 
 def _clip(row: Any) -> AnnotatedClip:

@@ -9,9 +9,8 @@ from published_trees import annotated_tube as tube
 from published_trees import write_annotations as write
 from scipy.io import savemat
 
-from onlooker.data.ucf101 import read_index, read_list
 from onlooker.structures import ClipError
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedTube, read_test_names, ucf101_24
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedTube, ucf101_24
 
 NAME = "Surfing/v_Surfing_g01_c01"
 
@@ -51,23 +50,6 @@ def test_the_corrected_annotations(official: Path) -> None:
     assert dunk.tubes[0].boxes[0].tolist() == [188, 101, 235, 179]
 
 
-def test_the_test_clips_are_those_of_split_1(official: Path, real_data: Path) -> None:
-    clips = ucf101_24(official / "finalAnnots.mat")
-    names = set(read_test_names(official / "testlist01.txt", clips))
-    assert len(names) == 910
-    lists = real_data / "annotations" / "ucf101"
-    if not lists.is_dir():
-        pytest.skip("no lists of UCF101 here")
-    index = read_index(lists / "classInd.txt")
-    learn, test = (
-        {name.removesuffix(".avi") for name in read_list(lists / f"{side}list01.txt", index)}
-        for side in ("train", "test")
-    )
-    assert names <= test
-    assert set(clips) - names <= learn
-    assert len(set(clips) - names) == 2284
-
-
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none.mat: no such file; expected finalAnnots.mat, the corrected"):
         ucf101_24(tmp_path / "none.mat")
@@ -99,17 +81,10 @@ def test_tubes_that_do_not_fit(tmp_path: Path, frames: int, tubes: list[dict[str
         ucf101_24(write(tmp_path / "a.mat", (NAME, frames, tubes)))
 
 
-def test_clips_twice_or_without_boxes(tmp_path: Path) -> None:
+def test_clips_twice(tmp_path: Path) -> None:
     row = NAME, 9, [tube(1, [[1, 1, 2, 2]])]
     with pytest.raises(ClipError, match=rf"a.mat: {NAME} stands there twice; take the published file"):
         ucf101_24(write(tmp_path / "a.mat", row, row))
-    clips = ucf101_24(write(tmp_path / "a.mat", row))
-    (tmp_path / "list.txt").write_text(f"{NAME}\n{NAME}\n")
-    with pytest.raises(ClipError, match=rf"list.txt: line 2: {NAME} stands in line 1 too"):
-        read_test_names(tmp_path / "list.txt", clips)
-    (tmp_path / "list.txt").write_text("Surfing/v_Surfing_g09_c01\n")
-    with pytest.raises(ClipError, match=r"line 1: Surfing/v_Surfing_g09_c01 has no boxes; take the list that came"):
-        read_test_names(tmp_path / "list.txt", clips)
 
 
 def test_a_tube_is_checked_when_it_is_made() -> None:

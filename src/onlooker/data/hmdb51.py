@@ -11,38 +11,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onlooker.data import rar
-from onlooker.data.lists import ClipFiles, check_classes, check_present, read_lines
-from onlooker.data.split import Split, carve_validation
+from onlooker.data.lists import check_classes
+from onlooker.data.official import Listing, PublishedSet, inner_folder, read_entries
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["hmdb51", "jhmdb", "source", "unpack"]
+__all__ = ["source", "unpack"]
 
 ARCHIVE, SPLITS_ARCHIVE = "hmdb51_org.rar", "test_train_splits.rar"
 SPLITS = ("testTrainMulti_7030_splits", "splits")  # as the archives of HMDB-51 and J-HMDB call the folder
 JHMDB_CLIPS = "ReCompress_Videos"
 JHMDB_COUNTS = {1: (660, 268), 2: (658, 270), 3: (663, 265)}  # training and test clips of each official split
-_UNUSED, _TRAINING, _TEST = "0", "1", "2"  # in the split files
-_PER_CLASS = {_TRAINING: 70, _TEST: 30}
+_TRAINING, _TEST = "1", "2"  # in the split files; "0" is unused
 
+_LINE = re.compile(r"(?P<key>.+?)\s+(?P<role>[012])")
 # source, class, visible body (full, head, lower, upper), camera motion or none, persons, viewpoint, quality, number
 _NAME = re.compile(r"(?P<source>.+)_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+\.avi")
 
 Roles = dict[str, dict[str, str]]  # by class: for each clip "0", "1" or "2"
 
 
-def hmdb51(
-    root: Path,
-    annotations: Path | None = None,
-    split: int = 1,
-    classes: Sequence[str] = (),
-    validation: float = 0.1,
-    seed: int = 0,
-    complete: bool = True,
-) -> Split:
-    """An official split of HMDB-51: 70 training and 30 test clips per class, 3,570 and 1,530; 1,666 clips are unused.
-
-    A share of the training clips is used for validation, with all clips of one source video kept together, whatever
-    their classes.
+def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], complete: bool) -> Listing:
+    """70 training and 30 test clips per class, 3,570 and 1,530; 1,666 clips are unused.
 
     The official splits keep the sources of training and test clips apart within each class, not across classes: in
     split 1, 133 sources have training clips of one class and test clips of another. The recording of a clip is
@@ -51,60 +40,37 @@ def hmdb51(
     Args:
         root: holds one folder of videos per class; missing folders are unpacked from `hmdb51_org.rar` in it, one by
             one, so that an interruption costs one class.
-        annotations: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/`, or `test_train_splits.rar`
-            (or is that archive), which is then unpacked next to itself; by default `root`.
-        split: 1, 2 or 3.
-        classes: by default all 51.
-        validation: share of the training clips.
-        seed: of the choice of validation clips.
-        complete: require 51 classes with 70 and 30 clips; a smaller copy in the same layout needs False.
-
-    Raises:
-        ClipError: what is missing, a duplicate, or not as published.
-        ValueError: no such split, class or share.
+        lists: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/`, or `test_train_splits.rar` (or is
+            that archive), which is then unpacked next to itself.
+        split, classes, complete: see `PublishedSet`.
     """
-    expected = 51 if complete and not classes else None
-    roles = _read_roles(annotations or root, "HMDB-51", split, classes, expected)
+    roles = _read_roles(lists, HMDB51.title, split, classes, 51 if complete else 0)
     for label, of_class in roles.items():
         counts = Counter(of_class.values())
-        if complete and any(counts[role] != count for role, count in _PER_CLASS.items()):
+        if complete and (counts[_TRAINING], counts[_TEST]) != (70, 30):
             found = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
             raise ClipError(root, found, "an official split has 70 and 30; take the official file")
     unpack(root, roles)
-    return _split(root, annotations or root, roles, validation, seed)
+    return _listing(root, roles)
 
 
-def jhmdb(
-    root: Path,
-    annotations: Path | None = None,
-    split: int = 1,
-    classes: Sequence[str] = (),
-    validation: float = 0.1,
-    seed: int = 0,
-    complete: bool = True,
-) -> Split:
-    """An official split of J-HMDB: 21 classes, 928 clips of HMDB-51's footage, with splits of their own.
-
-    As in HMDB-51, the splits keep sources apart within each class, not across classes.
+def _read_jhmdb(root: Path, lists: Path, split: int, classes: Sequence[str], complete: bool) -> Listing:
+    """21 classes, 928 clips of HMDB-51's footage, with splits of their own, which keep sources apart in the same way.
 
     Args:
         root: holds one folder of videos per class, or `ReCompress_Videos/` with these.
-        annotations: holds `<class>_test_split<n>.txt`, or `splits/` with these; by default `root`.
-        split, classes, validation, seed: as for `hmdb51`.
-        complete: require 21 classes and the published numbers of clips.
-
-    Raises:
-        ClipError: what is missing, a duplicate, or not as published.
-        ValueError: no such split, class or share.
+        lists: holds `<class>_test_split<n>.txt`, or `splits/` with these.
+        split, classes, complete: see `PublishedSet`.
     """
-    expected = 21 if complete and not classes else None
-    roles = _read_roles(annotations or root, "J-HMDB", split, classes, expected)
+    roles = _read_roles(lists, JHMDB.title, split, classes, 21 if complete else 0)
     counts = Counter(role for of_class in roles.values() for role in of_class.values())
-    if expected and (counts[_TRAINING], counts[_TEST]) != JHMDB_COUNTS[split]:
+    if complete and not classes and (counts[_TRAINING], counts[_TEST]) != JHMDB_COUNTS[split]:
         found = f"split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
         raise ClipError(root, found, "J-HMDB has {} and {}; take the official files".format(*JHMDB_COUNTS[split]))
-    clips = root / JHMDB_CLIPS if (root / JHMDB_CLIPS).is_dir() else root
-    return _split(clips, annotations or root, roles, validation, seed)
+    return _listing(inner_folder(root, JHMDB_CLIPS), roles)
+
+
+HMDB51, JHMDB = PublishedSet("HMDB-51", _read_hmdb51), PublishedSet("J-HMDB", _read_jhmdb)
 
 
 def source(name: str, label: str) -> str:
@@ -128,46 +94,44 @@ def read_split(path: Path) -> dict[str, str]:
     """One class of an official split: for each of its clips "1" (training), "2" (test) or "0" (unused).
 
     Raises:
-        ClipError: no such file, a line of another form, or a duplicate.
+        ClipError: as `read_entries`.
     """
-    roles: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, line in read_lines(path, "copy the official split files there, or name their folder"):
-        name, _, role = line.rpartition(" ")
-        name = name.strip()
-        if role not in (_UNUSED, _TRAINING, _TEST) or not name:
-            raise ClipError(path, f"line {number} is {line!r}", "expected the name of a clip, a space, and 0, 1 or 2")
-        if name in lines:
-            found = f"line {number} is a duplicate of line {lines[name]}: {name}"
-            raise ClipError(path, found, "take the official file")
-        lines[name], roles[name] = number, role
-    return roles
+    entries = read_entries(path, _LINE, "the name of a clip, a space, and 0, 1 or 2")
+    return {name: match["role"] for name, (_, match) in entries.items()}
 
 
-def _read_roles(annotations: Path, data_set: str, split: int, classes: Sequence[str], expected: int | None) -> Roles:
-    if split not in (1, 2, 3):
-        raise ValueError(f"split is {split}, {data_set} has 1, 2 and 3")
-    lists, ending = _split_folder(annotations), f"_test_split{split}.txt"
+def _read_roles(lists: Path, data_set: str, split: int, classes: Sequence[str], expected: int) -> Roles:
+    lists, ending = _split_folder(lists), f"_test_split{split}.txt"
     known = sorted(path.name.removesuffix(ending) for path in lists.glob(f"*{ending}"))
-    if expected and len(known) != expected:
+    if expected and not classes and len(known) != expected:
         raise ClipError(lists, f"split files of {len(known)} classes", f"{data_set} has {expected}; copy all of them")
     return {label: read_split(lists / f"{label}{ending}") for label in check_classes(classes, known, data_set)}
 
 
-def _split(root: Path, listed_in: Path, roles: Roles, validation: float, seed: int) -> Split:
-    files = ClipFiles(root)
+def _split_folder(given: Path) -> Path:
+    """The folder of the split files: `given`, a folder in it, or the one unpacked from their archive."""
+    archive = given if given.suffix.lower() == ".rar" else given / SPLITS_ARCHIVE
+    for folder in (given, *(archive.parent / name for name in SPLITS)):
+        if folder.is_dir() and next(folder.glob("*_test_split?.txt"), None):
+            return folder
+    if not archive.is_file():
+        looked = f"<class>_test_split1.txt, {', '.join(f'{name}/' for name in SPLITS)} and {SPLITS_ARCHIVE}"
+        raise ClipError(given, f"no split files; looked there for {looked}", "give the folder of the split files")
+    rar.unpack(archive, archive.parent / SPLITS[0], "*.txt")
+    return archive.parent / SPLITS[0]
+
+
+def _listing(folder: Path, roles: Roles) -> Listing:
     training, test = (
         [
-            Clip(files.at(root / label / name), label, f"{label}/{source(name, label)}")
+            Clip(folder / label / name, label, f"{label}/{source(name, label)}")
             for label, of_class in roles.items()
             for name, role in of_class.items()
             if role == wanted
         ]
         for wanted in (_TRAINING, _TEST)
     )
-    check_present(training + test, root, listed_in)
-    groups = [str(clip.recording).removeprefix(f"{clip.label}/") for clip in training]
-    return carve_validation(training, test, validation, seed, groups)
+    return folder, training, test
 
 
 def unpack(root: Path, classes: Iterable[str]) -> None:
@@ -186,36 +150,14 @@ def unpack(root: Path, classes: Iterable[str]) -> None:
         found = f"neither {inner[0]}/ nor {inner[0]}.rar{more}, and no {ARCHIVE}"
         raise ClipError(root, found, "put the archive there, or unpack the classes there")
     for label in missing:
+        name = f"{label}.rar"
         if label not in inner:
-            rar.unpack(root / f"{label}.rar", root / label, ".avi")
-    if inner:
-        _unpack_inner(archive, root, inner)
-
-
-def _unpack_inner(archive: Path, root: Path, classes: Sequence[str]) -> None:
-    with rar.opened(archive) as content:
-        inside = rar.files(content, ".rar")
-        for label in classes:
-            name = f"{label}.rar"
-            if name not in inside:
-                raise ClipError(archive, f"no {name} inside", "download it again")
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as temporary:
-                rar.extract(content, inside[name], Path(temporary) / name)
-                try:
-                    rar.unpack(Path(temporary) / name, root / label, ".avi")
-                except ClipError as error:
-                    # The temporary file is gone when the message is read.
-                    raise ClipError(archive / name, error.found, error.remedy) from error
-
-
-def _split_folder(given: Path) -> Path:
-    """The folder of the split files: `given`, a folder in it, or the one unpacked from their archive."""
-    archive = given if given.suffix.lower() == ".rar" else given / SPLITS_ARCHIVE
-    for folder in (given, *(archive.parent / name for name in SPLITS)):
-        if folder.is_dir() and next(folder.glob("*_test_split?.txt"), None):
-            return folder
-    if not archive.is_file():
-        looked = f"<class>_test_split1.txt, {', '.join(f'{name}/' for name in SPLITS)} and {SPLITS_ARCHIVE}"
-        raise ClipError(given, f"no split files; looked there for {looked}", "give the folder of the split files")
-    rar.unpack(archive, archive.parent / SPLITS[0], ".txt")
-    return archive.parent / SPLITS[0]
+            rar.unpack(root / name, root / label, "*.avi")
+            continue
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as temporary:
+            rar.unpack(archive, Path(temporary) / label, name)
+            try:
+                rar.unpack(Path(temporary) / label / name, root / label, "*.avi")
+            except ClipError as error:
+                # The temporary file is gone when the message is read.
+                raise ClipError(archive / name, error.found, error.remedy) from error

@@ -1,4 +1,4 @@
-"""Lists of clips: a CSV file with path, label, split and recording; and what readers of official lists share."""
+"""Lists of clips: a CSV file with path, label, split and recording."""
 
 import csv
 import os
@@ -19,7 +19,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _PATHS, _KINETICS = ("path", "label"), ("label", "youtube_id", "time_start", "time_end")
-_SHOWN = 5  # names in a message; the rest is in the notes of the error
 
 Parts = dict[str, list[Clip]]
 
@@ -188,28 +187,3 @@ def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> 
     if len(set(chosen)) < max(2, len(chosen)):
         raise ValueError(f"classes are {', '.join(chosen)}; expected at least 2, each once")
     return chosen
-
-
-def check_present(clips: Sequence[Clip], root: Path, listed_in: Path) -> None:
-    """Check that all listed clips exist.
-
-    Raises:
-        ClipError: a class without any of its clips; or the missing clips: some in the message, all in its notes.
-    """
-    missing = [clip for clip in clips if not clip.path.exists()]
-    if not missing:
-        return
-    counts, lost = Counter(clip.label for clip in clips), Counter(clip.label for clip in missing)
-    empty = [label for label in counts if lost[label] == counts[label]]
-    if empty:
-        folder = next(clip.path.parent for clip in missing if clip.label == empty[0])
-        others = f" (nor have {len(empty) - 1} more)" if len(empty) > 1 else ""
-        found = f"class {empty[0]} has none of the {counts[empty[0]]} clips that {listed_in} names{others}"
-        error = ClipError(folder, found, "unpack its clips there, or leave the class out")
-    else:
-        names = [clip.path.relative_to(root).as_posix() for clip in missing[:_SHOWN]]
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        found = f"{len(missing)} of the {len(clips)} clips that {listed_in} names are missing: {', '.join(names)}{more}"
-        error = ClipError(root, found, "unpack the data set again")
-    error.add_note("missing:\n" + "\n".join(str(clip.path) for clip in missing))
-    raise error

@@ -1,42 +1,23 @@
 """Clips and their splits from whatever the user has: a folder, a list, or a published data set in its own layout."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
-from onlooker.data.hmdb51 import hmdb51, jhmdb
+from onlooker.data.hmdb51 import HMDB51, JHMDB
 from onlooker.data.lists import Parts, check_classes, read_list
 from onlooker.data.split import Split, Splits, carve_validation, make_splits
-from onlooker.data.ucf101 import ucf101
+from onlooker.data.ucf101 import UCF101
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["SETS", "ClipSet", "PublishedSet", "read_set"]
+__all__ = ["SETS", "ClipSet", "read_set"]
 
 
-@dataclass(frozen=True)
-class PublishedSet:
-    """A published data set.
-
-    Args:
-        title: its name.
-        splits: how many official splits it has.
-        read: the reader of one of them, such as `hmdb51`.
-    """
-
-    title: str
-    splits: int
-    read: Callable[..., Split]
-
-
-SETS = {
-    "hmdb51": PublishedSet("HMDB-51", 3, hmdb51),
-    "jhmdb": PublishedSet("J-HMDB", 3, jhmdb),
-    "ucf101": PublishedSet("UCF101", 3, ucf101),
-}
+SETS = {"hmdb51": HMDB51, "jhmdb": JHMDB, "ucf101": UCF101}
 
 
 @dataclass(frozen=True)
@@ -138,7 +119,7 @@ def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[Cl
     if not asked.set:
         found = read_set(path, asked, classes=1)
         return tuple(clip.path for clip in found.clips), found.left_out
-    splits = [_official(path, asked, number) for number in range(1, _published(asked).splits + 1)]
+    splits = [_official(path, asked, number) for number in (1, 2, 3)]
     return tuple(dict.fromkeys(clip.path for split in splits for clip in split.clips)), ()
 
 
@@ -159,15 +140,9 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bo
     return {f"split{asked.split}" if asked.set else "split": split}
 
 
-def _published(asked: SetConfig) -> PublishedSet:
-    if asked.set not in SETS:
-        raise ValueError(f"no published set is called {asked.set!r}; there are {', '.join(SETS)}")
-    return SETS[asked.set]
-
-
-def _official(root: Path, asked: SetConfig, split: int) -> Split:
+def _official(root: Path, asked: SetConfig, number: int) -> Split:
     lists = Path(asked.lists) if asked.lists else None
-    return _published(asked).read(root, lists, split, asked.class_names, complete=asked.complete)
+    return SETS[str(asked.set)].split(root, lists, number, asked.class_names, asked.complete)
 
 
 def _read_list(path: Path) -> tuple[Parts, list[ClipError]]:
