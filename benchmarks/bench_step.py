@@ -139,12 +139,12 @@ def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str
     """Frames a second of so many streams by one model: behind the encoder, and from frames of 320×240 pixels on."""
     behind = {str(count): Stream(model, count) for count in STREAMS}
     data = DataConfig(size=model.size, normalization="half")
-    whole = {str(count): Streams(model, data) for count in STREAMS}
+    whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
     picture = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
 
     def watch(count: str) -> None:
         for _ in range(steps):
-            whole[count].step({str(number): picture for number in range(int(count))})
+            whole[count].step({str(number): (0, 0.0, picture) for number in range(int(count))})
 
     works: dict[str, Callable[[], object]] = {}
     for count in behind:

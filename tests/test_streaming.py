@@ -150,7 +150,7 @@ def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make
         alone, together = list(of.watch(path)), [step for step in steps if step.source == str(path)]
         np.testing.assert_allclose([s.evidence for s in together], [s.evidence for s in alone], rtol=1e-5)
         assert [s.happening for s in together] == [s.happening for s in alone]
-    frame, streams = next(iter(VideoReader(paths[0])))[2], Streams(of.model, of.data, of.localization)
+    frame, streams = next(iter(VideoReader(paths[0]))), Streams(of.model, CLASSES, of.data, of.localization)
     streams.step({"a": frame, "b": frame})
     assert set(streams.states) == {"a", "b"}
     assert all(state.event.share is not None for state in streams.states.values())
@@ -230,8 +230,8 @@ def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> N
 
 def test_streams_may_come_and_go(make_clip: Make) -> None:
     of = recognizer()
-    streams = Streams(of.model, DATA)
-    frames = [frame for _, _, frame in VideoReader(make_clip(frames=8))]
+    streams = Streams(of.model, CLASSES, DATA)
+    frames = list(VideoReader(make_clip(frames=8)))
     scores, _ = expected(of, make_clip(frames=8))
     places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
     batches: list[int] = []
@@ -240,7 +240,7 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
         seen = streams.step({name: frames[places[name]] for name in names})
         assert set(seen) == set(names)
         for name in names:
-            np.testing.assert_allclose(seen[name][0], scores[places[name]], atol=1e-5)
+            np.testing.assert_allclose(seen[name].scores, scores[places[name]], atol=1e-5)
             places[name] += 1
     assert batches == [1, 1, 1, 1, 1, 1, 3, 2, 1]  # one that begins has no state yet, and goes alone
     assert streams.step({}) == {}
@@ -248,7 +248,7 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
 
 def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
     of = recognizer()
-    streams, frame = Streams(of.model, DATA), next(iter(VideoReader(make_clip())))[2]
+    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(VideoReader(make_clip())))
     for count in (1, 2, 3, 4, 5, 6, 6, 6):
         streams.step({str(number): frame for number in range(count)})
         assert len(streams._loops) <= 4

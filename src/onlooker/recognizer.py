@@ -228,10 +228,10 @@ class Recognizer:
         """
         sources = [source] if isinstance(source, int | str | Path) else source
         config = config or StreamConfig()
-        streams = Streams(self.model, self.data, self.localization)
+        streams = Streams(self.model, self.classes, self.data, self.localization)
         if config.rate is None:
             config = replace(config, rate=self.frame_rate or 0.0)
-        return watch(streams, self.classes, sources, config, on_error)
+        return watch(streams, sources, config, on_error)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.

@@ -48,40 +48,21 @@ class StreamState:
     motion: MotionState | None = None
 
 
-class StreamOutput(NamedTuple):
-    """Results of one frame of a stream; see `Step`.
-
-    Args:
-        scores: `K` probabilities.
-        attention: `h w`, over the whole frame; None for a model that does not attend.
-        evidence, happening: None for a model without evidence.
-        corners: x1 y1 x2 y2 of the best track, in pixels of the frame; None for uniform attention, or without any.
-        concentration: of the attention in this box.
-        point: x and y of the pixel with the most attention; None as for `corners`.
-    """
-
-    scores: NDArray[np.float32]
-    attention: NDArray[np.float32] | None = None
-    evidence: float | None = None
-    happening: bool | None = None
-    corners: tuple[float, float, float, float] | None = None
-    concentration: float = 0.0
-    point: tuple[float, float] | None = None
-
-
-class _FrameSample(NamedTuple):
-    """Of one frame: the sample `size size C`, the image in which places are found, and its crop, if there is one."""
+class _Sample(NamedTuple):
+    """What the model receives of one frame, `size size C`; the image in which boxes are found, its crop, its motion."""
 
     pixels: Pixels
     image: Pixels
     crop: Crop | None
+    motion: MotionState | None
 
 
 class Streams:
-    """One model on several streams: frames in, results out; each stream has its own `StreamState`.
+    """One model on several streams: frames in, a `Step` for each out; each stream has its own `StreamState`.
 
     Args:
         model: in evaluation mode; its weights must not change.
+        classes: the `K` class names.
         data: how frames are resized and normalized.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
 
@@ -90,38 +71,43 @@ class Streams:
         RuntimeError: the optical flow method is not installed, or its weights are not available.
     """
 
-    def __init__(self, model: VideoModel, data: DataConfig, localization: LocalizationParameters | None = None) -> None:
-        self.model, self.data = model, data
+    def __init__(
+        self,
+        model: VideoModel,
+        classes: Sequence[str],
+        data: DataConfig,
+        localization: LocalizationParameters | None = None,
+    ) -> None:
+        self.model, self.classes, self.data = model, tuple(classes), data
         self.localization = make_causal(localization or LocalizationParameters())
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
         # A trial step: a model that cannot stream raises here, before any source is opened.
-        self.step({"": np.zeros((1 + self.lookahead, 32, 32, 3) if self.lookahead else (32, 32, 3), np.uint8)})
+        pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
+        self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})
         self.forget("")
 
     def forget(self, name: str) -> None:
         """Drop the state of a stream that has ended."""
         self.states.pop(name, None)
 
-    def step(self, frames: dict[str, Pixels]) -> dict[str, StreamOutput]:
+    def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
         """Process one frame of some of the streams, in one batch.
 
         Args:
-            frames: by the names of the streams, `H W 3`, RGB, of any size; `1+L H W 3` for a model that needs optical
-                flow of L pairs of frames: this frame and the L after it.
+            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
+                model that needs optical flow of L pairs of frames: this frame and the L after it.
         """
         # New streams go in a batch of their own: a model may learn its first state from their first frames.
         new = [name for name in frames if name not in self.states]
         known = [name for name in frames if name in self.states]
-        return {name: result for names in (new, known) if names for name, result in self._step_batch(names, frames)}
+        return {step.source or "": step for names in (new, known) if names for step in self._step_batch(names, frames)}
 
     @torch.inference_mode()
-    def _step_batch(self, names: list[str], frames: dict[str, Pixels]) -> list[tuple[str, StreamOutput]]:
+    def _step_batch(self, names: list[str], frames: dict[str, Frame]) -> list[Step]:
         states = [self.states.get(name, StreamState()) for name in names]
-        samples, motions = zip(
-            *(self._sample(frames[name], of.motion) for name, of in zip(names, states, strict=True)), strict=True
-        )
+        samples = [self._sample(frames[name][2], state.motion) for name, state in zip(names, states, strict=True)]
         pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
         device = next(self.model.parameters()).device
         video = to_video(pixels.to(device), self.data.normalization, self.data.flow_channels)
@@ -130,24 +116,26 @@ class Streams:
         scores = output.logits.float().softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         evidence = None if output.evidence is None else output.evidence.float().tolist()
-        results = []
-        for i, name in enumerate(names):
-            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)), motion=motions[i])
-            result = StreamOutput(scores[i])
+        steps = []
+        for i, (name, sample) in enumerate(zip(names, samples, strict=True)):
+            index, time, frame = frames[name]
+            # A view would keep the frames after it in memory.
+            step = Step(
+                index, time, scores[i], self.classes, source=name, pixels=frame[0].copy() if self.lookahead else frame
+            )
+            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)), motion=sample.motion)
             if evidence is not None:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
-                result = result._replace(evidence=evidence[i], happening=state.event.happening)
+                step = replace(step, evidence=evidence[i], happening=state.event.happening)
             if attention is not None:
-                crop, image = samples[i].crop, samples[i].image
-                in_frame = attention[i] if crop is None else crop.to_frame(attention[i : i + 1])[0]
-                state = replace(state, place=update_place(state.place, in_frame, image, self.localization))
-                places = _in_frame(state.place, image, frames[name].shape[-3:-1])
-                result = result._replace(attention=in_frame, **places)
+                in_frame = attention[i] if sample.crop is None else sample.crop.to_frame(attention[i : i + 1])[0]
+                state = replace(state, place=update_place(state.place, in_frame, sample.image, self.localization))
+                step = _located(replace(step, attention=in_frame), state.place, sample.image)
             self.states[name] = state
-            results.append((name, result))
-        return results
+            steps.append(step)
+        return steps
 
-    def _sample(self, frames: Pixels, motion: MotionState | None) -> tuple[_FrameSample, MotionState | None]:
+    def _sample(self, frames: Pixels, motion: MotionState | None) -> _Sample:
         """The sample of a frame and those after it, as `read_sample` makes it of a clip."""
         data, crop = self.data, None
         frames = frames if self.lookahead else frames[None]
@@ -166,7 +154,7 @@ class Streams:
             flow = flow_ahead(frames, FlowSettings(method=data.flow, limit=limit))
             parts.append(crop.cut(flow[None], data.size)[0])
         pixels = np.concatenate(parts, -1)
-        return _FrameSample(pixels, pixels[..., : data.image_channels] if crop is None else image, crop), motion
+        return _Sample(pixels, pixels[..., : data.image_channels] if crop is None else image, crop, motion)
 
     def _loop(self, batch: int) -> Loop:
         """Weights laid out once for batches of this size, as `unroll` does for a clip."""
@@ -180,30 +168,27 @@ def _joined(states: Sequence[Any]) -> Any:
     return None if states[0] is None else type(states[0])(*map(torch.cat, zip(*states, strict=True)))
 
 
-def _in_frame(place: PlaceState, image: Pixels, size: Sequence[int]) -> dict[str, Any]:
-    """Box and point found in `image`, in pixels of a frame of this height and width; none for uniform attention."""
-    scale = np.array([size[1] / image.shape[1], size[0] / image.shape[0]] * 2)
-    found: dict[str, Any] = {}
+def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
+    """The step with box and point, found in `image`, in pixels of its frame; none for uniform attention."""
+    assert step.pixels is not None
+    (height, width), (H, W) = step.pixels.shape[:2], image.shape[:2]
+    scale, box, point = np.array([width / W, height / H] * 2), None, None
     if place.best is not None:
         corners = tuple((place.best.corners * scale).tolist())
-        found = {"corners": corners, "concentration": place.best.concentration}
+        box = Box(step.label, step.index, corners, step.score * place.best.concentration)
     if not np.isnan(place.point[0]):
-        found["point"] = tuple((place.point * scale[:2]).tolist())
-    return found
+        x, y = (place.point * scale[:2]).tolist()
+        point = x, y
+    return replace(step, box=box, point=point)
 
 
 def watch(
-    streams: Streams,
-    classes: Sequence[str],
-    sources: Sequence[Address],
-    config: StreamConfig,
-    on_error: OnError | None = None,
+    streams: Streams, sources: Sequence[Address], config: StreamConfig, on_error: OnError | None = None
 ) -> Iterator[Step]:
     """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
 
     Args:
         streams: the model.
-        classes: the `K` class names.
         sources: cameras, addresses, files; see `video.stream.Source`.
         config: how frames are read from them.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other
@@ -220,12 +205,10 @@ def watch(
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
-    return _steps(streams, tuple(classes), opened, news, on_error)
+    return _steps(streams, opened, news, on_error)
 
 
-def _steps(
-    streams: Streams, classes: tuple[str, ...], sources: list[Source], news: Condition, on_error: OnError | None
-) -> Iterator[Step]:
+def _steps(streams: Streams, sources: list[Source], news: Condition, on_error: OnError | None) -> Iterator[Step]:
     errors: list[ClipError] = []
     live = list(sources)
     try:
@@ -235,9 +218,9 @@ def _steps(
             with news:
                 news.wait_for(lambda: any(source.ready for source in live))
             frames = _poll(live, on_error or errors.append)
-            outputs = streams.step({source.name: pixels for source, (_, _, pixels) in frames})
-            for source, frame in frames:
-                yield _to_step(source, frame, outputs[source.name], classes)
+            steps = streams.step({source.name: frame for source, frame in frames})
+            for source, _ in frames:
+                yield replace(steps[source.name], dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 streams.forget(source.name)
@@ -249,28 +232,6 @@ def _steps(
             source.close(max(0.0, until - monotonic()))
     if errors:
         raise errors[0]
-
-
-def _to_step(source: Source, frame: Frame, output: StreamOutput, classes: tuple[str, ...]) -> Step:
-    index, time, pixels = frame
-    box, best = None, int(output.scores.argmax())
-    if output.corners is not None:
-        box = Box(classes[best], index, output.corners, float(output.scores[best]) * output.concentration)
-    return Step(
-        index,
-        time,
-        output.scores,
-        classes,
-        output.attention,
-        source=source.name,
-        dropped=source.dropped,
-        reconnections=source.reconnections,
-        box=box,
-        point=output.point,
-        evidence=output.evidence,
-        happening=output.happening,
-        pixels=pixels[0].copy() if pixels.ndim == 4 else pixels,  # a view would keep the frames after it in memory
-    )
 
 
 def _poll(sources: list[Source], on_error: OnError) -> list[tuple[Source, Frame]]:
