@@ -17,7 +17,7 @@ folder, source = Path(sys.argv[1]), sys.argv[2]
 about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
 if about["frame"]["flow"]:
     sys.exit("this model sees optical flow, which this example does not compute")
-size, gray = about["frame"]["size"], about["frame"]["picture"] == "gray"
+size, image = about["frame"]["size"], about["frame"].get("image") or about["frame"].get("picture")  # older exports
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
 feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
@@ -29,7 +29,7 @@ while (read := video.read())[0]:
     frame, seconds = read[1], video.get(cv2.CAP_PROP_POS_MSEC) / 1000
     shrinks = size < max(frame.shape[:2])
     frame = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if gray else cv2.COLOR_BGR2RGB)
+    frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if image == "gray" else cv2.COLOR_BGR2RGB)
     feeds["frame"] = frame.reshape(1, size, size, -1)
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}

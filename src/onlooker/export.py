@@ -4,11 +4,9 @@ Such a program only resizes frames; `step.json` holds everything that it needs, 
 """
 
 import copy
-import glob
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from filelock import FileLock, Timeout
 
 import onlooker
 from onlooker.config import DataConfig
@@ -42,9 +40,6 @@ from onlooker.onnx_step import (
 )
 from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.structures import Clip, ClipError
-
-if sys.platform != "win32":
-    import fcntl
 
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
@@ -92,18 +87,17 @@ def export(
         with _quiet():
             batch = write_graph(step, draft / STEP)
             difference = verify(recognizer, draft)
-            quantized = _quantize(recognizer, draft, calibration) if quantize else {}
-        described = _describe(recognizer, step, batch)
-        described["compared"] = {"frames": _COMPARED, "largest_difference": difference}
-        files = {STEP: dict[str, Any](), **({INT8: quantized} if quantize else {})}
-        if quantize:
-            # Calibration uses no labels, but the reader of an accuracy should know.
-            quantized["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
-        if clips:
-            described["tested"] = _test(recognizer, draft, files, clips)
-        for name, found in files.items():
-            found["bytes"] = (draft / name).stat().st_size
-        write_json(draft / DESCRIPTION, {**described, "files": files})
+            files: dict[str, dict[str, Any]] = {STEP: {}}
+            if quantize:
+                files[INT8] = _quantize(recognizer, draft, calibration)
+                # Calibration uses no labels, but the reader of an accuracy should know.
+                files[INT8]["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
+        tested = {"tested": _test(recognizer, draft, files, clips)} if clips else {}
+        for name, figures in files.items():
+            figures["bytes"] = (draft / name).stat().st_size
+        compared = {"frames": _COMPARED, "largest_difference": difference}
+        description = _describe(recognizer, step, batch) | {"compared": compared, **tested, "files": files}
+        write_json(draft / DESCRIPTION, description)
         _move(draft, folder)
     return folder
 
@@ -130,12 +124,12 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
     if is_ensemble(run):
         raise ValueError(f"{run}: an ensemble; export its members, such as {run / 'member-0'}")
     recognizer = load(run, "cpu")
-    found = find_clips(clips, classes=1) if clips else []
-    trained_on, copies = _training_clips(run, found)
-    new = [clip for clip in found if clip.path not in copies]
+    candidates = find_clips(clips, classes=1) if clips else []
+    training, known = _training_clips(run, candidates)
+    new = [clip for clip in candidates if clip not in known]
     if clips and not new:
         raise ClipError(clips, "the model was trained on all of these clips", "give clips that are new to it")
-    calibration = [path for path in trained_on if path.exists()] or [clip.path for clip in new]
+    calibration = [path for path in training if path.exists()] or [clip.path for clip in new]
     if quantize and not calibration:
         raise ClipError(run, "its training clips are gone", "give other clips by --clips, to quantize with")
     folder = export(recognizer, out or run / "export", quantize, calibration, new)
@@ -143,60 +137,37 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
     return values
 
 
-def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], set[Path]]:
-    """Training and validation clips of a run, and those of `clips` that are among them, by path or content."""
+def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], list[Clip]]:
+    """Training and validation clips of a run, and those of `clips` that are among them or copies of them."""
     run = trained_run(run)
     if not ((run / "split.json").exists() and (run / "config.json").exists()):
-        return [], set()  # a model folder alone
+        return [], []  # a model folder alone
     values = read_json(run / "split.json")
     split = Split.from_dict(values, Path(read_json(run / "config.json")["clips"]))
-    paths = [clip.path for clip in (*split.training, *split.validation)]
-    resolved = {path.resolve() for path in paths}
-    known = {clip.path for clip in clips if clip.path.resolve() in resolved}
-    return paths, known | {clip.path for clip in copies_of(values, clips)}
+    return [clip.path for clip in (*split.training, *split.validation)], copies_of(values, clips)
 
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A temporary folder next to `folder`, removed at the end, like those left by exports that were killed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix, suffix = f".{folder.name}.draft-", ".part"
-    for left in folder.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
-        if (held := _hold(left)) is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(held)
-    held = None
-    while held is None:
-        draft = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=folder.parent))
-        if sys.platform == "win32":
-            break
-        # Another export may have removed it before it was locked.
-        held = _hold(draft)
+    """A temporary folder next to `folder`, removed at the end, for one export at a time.
+
+    Raises:
+        ValueError: another process exports to the same folder.
+    """
+    draft = folder.with_name(f".{folder.name}.part")
+    draft.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(draft / "lock")
     try:
-        yield draft
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"{folder}: another export is being written to it; wait for it, or choose another") from error
+    try:
+        # What a killed export left is next to the new folder, and goes with it.
+        with tempfile.TemporaryDirectory(dir=draft) as files:
+            yield Path(files)
     finally:
+        lock.release()
         shutil.rmtree(draft, ignore_errors=True)
-        if held is not None:
-            os.close(held)
-
-
-def _hold(draft: Path) -> int | None:
-    """Lock a folder until the process ends; None if another process has the lock, if the folder is gone, or on Windows
-    (which has no such locks)."""
-    if sys.platform == "win32":
-        return None
-    try:
-        held = os.open(draft, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if draft.exists():
-            return held
-    except BlockingIOError:
-        pass
-    os.close(held)
-    return None
 
 
 @contextmanager
@@ -222,10 +193,8 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
     """
-    model = cast(Classifier, recognizer.model)
-    if next(model.parameters()).device.type != "cpu":
-        # A GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
-        model = copy.deepcopy(model).cpu()
+    # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
+    model = cast(Classifier, copy.deepcopy(recognizer.model).cpu())
     try:
         largest = _largest_difference(model, recognizer.data, ExportedStep(folder))
     except Exception as error:  # onnxruntime's exceptions have no common base class
@@ -240,27 +209,24 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
 
 def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedStep) -> float:
     chance = np.random.default_rng(0)
-    ours, theirs, largest = None, None, 0.0
+    state, exported_state, largest = None, None, 0.0
     for _ in range(_COMPARED):
         frame = chance.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
-        output, ours = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), ours)
-        answer = exported.step(frame, theirs)
-        theirs = answer.state
-        differences = [output.logits.softmax(-1).numpy() - answer.scores]
-        if output.attention is not None and answer.attention is not None:
-            differences.append(output.attention.numpy() - answer.attention)
-        if output.evidence is not None and answer.evidence is not None:
-            differences.append(output.evidence.numpy() - answer.evidence)
+        output, state = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), state)
+        answer = exported.step(frame, exported_state)
+        exported_state = answer.state
+        expected = (output.logits.softmax(-1), output.attention, output.evidence)
+        pairs = [(a.numpy(), b) for a, b in zip(expected, answer[:3], strict=True) if a is not None and b is not None]
         # NumPy propagates NaN, which is not below any tolerance.
-        largest = float(np.max([largest, *(np.abs(each).max() for each in differences)]))
+        largest = float(np.max([largest, *(np.abs(a - b).max() for a, b in pairs)]))
     return largest
 
 
 def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data, model = recognizer.data, step.model
-    of_picture = data.in_channels - data.flow_channels
-    mean, std = (list(values[:of_picture]) for values in NORMALIZATIONS[data.normalization])
+    channels = data.in_channels - data.flow_channels
+    mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
     flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
     times = {name: getattr(recognizer.localization, name) for name in ("onset", "level", "score_smoothing")}
     return {
@@ -272,7 +238,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
         "frame": {
             "shape": ["B", data.size, data.size, data.in_channels],
             "size": data.size,
-            "picture": {0: None, 1: "gray", 3: "RGB"}[of_picture],
+            "image": {0: None, 1: "gray", 3: "RGB"}[channels],
             "flow": flow if data.flow_channels else None,
             # Applied inside the graph to pixel values / 255; for information.
             "mean": mean,
@@ -299,19 +265,20 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    exported = ExportedStep(folder)
+    exported, skipped = ExportedStep(folder), list[ClipError]()
     chosen = [calibration[i] for i in np.unique(np.linspace(0, len(calibration) - 1, _CALIBRATION).astype(int))]
-    samples, skipped = _read(chosen, recognizer)
+    samples = [sample for path in chosen if (sample := _read(path, recognizer.data, skipped))]
     if not samples:
         raise skipped[0]
-    steps = [list(exported.follow(sample.pixels[sample.temporal_crops[0]])) for sample in samples]
+    clips = [sample.pixels[sample.temporal_crops[0]] for sample in samples]
+    steps = [step for frames in clips for step in exported.follow(frames)]
 
     class Frames(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left = iter([feeds for of_clip in steps for feeds, _ in of_clip])
+            self.feeds = (feeds for feeds, _ in steps)
 
         def get_next(self) -> Any:
-            return next(self.left, None)
+            return next(self.feeds, None)
 
     graph = onnx.load(folder / STEP)
     # The quantizer transposes weights, which would contradict the stored shapes.
@@ -330,11 +297,8 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     )
     plain.unlink()
     small = ExportedStep(folder, INT8)
-    differences = [
-        np.abs(there.scores - here.scores).max()
-        for sample, of_clip in zip(samples, steps, strict=True)
-        for (_, there), (_, here) in zip(of_clip, small.follow(sample.pixels[sample.temporal_crops[0]]), strict=True)
-    ]
+    answers = [answer for frames in clips for _, answer in small.follow(frames)]
+    differences = [np.abs(a.scores - b.scores).max() for (_, a), b in zip(steps, answers, strict=True)]
     return {
         "calibration_clips": len(samples),
         "calibration_frames": len(differences),
@@ -342,14 +306,13 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     }
 
 
-def _read(paths: Sequence[Path], recognizer: Recognizer) -> tuple[list[Sample], list[ClipError]]:
-    samples, skipped = [], []
-    for path in paths:
-        try:
-            samples.append(read_sample(path, recognizer.data))
-        except ClipError as error:
-            skipped.append(error)
-    return samples, skipped
+def _read(path: Path, data: DataConfig, skipped: list[ClipError]) -> Sample | None:
+    """The sample of a clip; None, with the error added to `skipped`, if it cannot be read."""
+    try:
+        return read_sample(path, data)
+    except ClipError as error:
+        skipped.append(error)
+        return None
 
 
 def _test(
@@ -357,25 +320,22 @@ def _test(
 ) -> dict[str, Any]:
     """Add the accuracy of each file to its entry; returns the number of clips, and those that could not be read."""
     steps = {name: ExportedStep(folder, name) for name in files}
-    right, tested, skipped = dict.fromkeys(files, 0), 0, []
+    correct: dict[str, list[bool]] = {name: [] for name in files}
+    skipped: list[ClipError] = []
     for clip in clips:
-        samples, errors = _read([clip.path], recognizer)
-        skipped += errors
-        for sample in samples:
-            tested += 1
-            for name, exported in steps.items():
-                crops = [sample.pixels[crop] for crop in sample.temporal_crops]
-                scores = np.mean([_judged(recognizer, exported, frames) for frames in crops], 0)
-                right[name] += recognizer.classes[int(scores.argmax())] == clip.label
-    if not tested:
+        if (sample := _read(clip.path, recognizer.data, skipped)) is None:
+            continue
+        for name, exported in steps.items():
+            answers = [
+                [answer.scores for _, answer in exported.follow(sample.pixels[crop])] for crop in sample.temporal_crops
+            ]
+            scores = np.mean([recognizer.aggregate(np.concatenate(of_crop)) for of_crop in answers], 0)
+            correct[name].append(recognizer.classes[int(scores.argmax())] == clip.label)
+    if not correct[STEP]:
         raise skipped[0]
-    for name, found in files.items():
-        found["accuracy"] = right[name] / tested
-    return {"clips": tested, "skipped": [str(error) for error in skipped]}
-
-
-def _judged(recognizer: Recognizer, exported: ExportedStep, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return recognizer.aggregate(np.concatenate([answer.scores for _, answer in exported.follow(frames)]))
+    for name, of_file in correct.items():
+        files[name]["accuracy"] = sum(of_file) / len(of_file)
+    return {"clips": len(correct[STEP]), "skipped": [str(error) for error in skipped]}
 
 
 def _move(draft: Path, folder: Path) -> None:

@@ -71,6 +71,7 @@ def exported(folder: Path) -> dict[str, Any]:
     # Not the version, nor how long the file is or how far rounding goes on this machine.
     told = {name: described[name] for name in ("classes", "frames", "batch", "frame", "first", "state")}
     told["verdict"] = described["aggregation"]
+    told["frame"]["picture"] = told["frame"].pop("image")
     return {"steps": found, "told": told, "outputs": described["outputs"], "happening": described["happening"]}
 
 
