@@ -15,7 +15,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
 
-__all__ = ["read_sample"]
+__all__ = ["Sample", "read_sample"]
 
 
 @dataclass(frozen=True, eq=False)
