@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,7 @@ from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.runs.features import StoreSettings, encoding, make_features
-from onlooker.video.sampling import EquallySpaced, equally_spaced
+from onlooker.video.sampling import equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
@@ -140,7 +141,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def second_epoch() -> None:
         for file in files:
-            torch.from_numpy(load_rows(file, EquallySpaced(data.frames))).float()
+            torch.from_numpy(load_rows(file, partial(equally_spaced, count=data.frames))).float()
 
     seconds = harness.interleaved(
         {

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,7 +36,7 @@ from onlooker.models.registry import MODELS, create_model
 from onlooker.structures import Clip
 from onlooker.training.fit import EpochOrder, choose_precision
 from onlooker.training.losses import frame_cross_entropy
-from onlooker.video.sampling import EquallySpaced
+from onlooker.video.sampling import equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion", "report")
@@ -110,7 +111,7 @@ def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) ->
     training, store = Training(name, GRID, half), FeatureStore.open(folder)
     files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
     clips = [Clip(file, str(number % CLASSES)) for number, (file,) in enumerate(files)]
-    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], EquallySpaced(T))
+    data = ClipFrames(clips, files, [str(k) for k in range(CLASSES)], partial(equally_spaced, count=T))
     training.step(*next(iter(DataLoader(data, EPOCH_BATCH)))[:2])  # the first step takes longer than any other
     for (file,) in files:
         forget(file)

@@ -27,7 +27,6 @@ from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.video.flow import FlowSettings, read_flow
-from onlooker.video.sampling import FixedIndices
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
 
@@ -257,7 +256,7 @@ class Recognizer:
         """
         if not self.data.flow_channels:
             return None
-        return read_flow(path, FixedIndices(indices), FlowSettings(1, self.data.flow))
+        return read_flow(path, lambda _: indices, FlowSettings(1, self.data.flow))
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from onlooker.files import DiskFullError
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
-from onlooker.video.sampling import EquallySpaced
+from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
 
@@ -37,7 +38,7 @@ def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Pat
     for path, file in zip(paths, made.files, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
         assert file is not None
-        found = load_rows((file,), EquallySpaced(4))
+        found = load_rows((file,), partial(equally_spaced, count=4))
         assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
         np.testing.assert_array_equal(store.maps(path), found)
@@ -61,7 +62,7 @@ def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make,
     assert len(np.load(file)) == 3
     expected = pooled(resize(read(path, 10).pixels, 16, 3))
     np.testing.assert_allclose(
-        load_rows((file,), EquallySpaced(10)).astype(np.float32),
+        load_rows((file,), partial(equally_spaced, count=10)).astype(np.float32),
         expected.astype(np.float32),
         atol=1e-3,
     )
@@ -75,7 +76,7 @@ def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Pat
     for count in (1, 7, 23, 30):
         expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
         np.testing.assert_allclose(
-            load_rows((file,), EquallySpaced(count)).astype(np.float32),
+            load_rows((file,), partial(equally_spaced, count=count)).astype(np.float32),
             expected,
             atol=1e-3,
         )

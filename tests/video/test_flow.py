@@ -20,9 +20,9 @@ from PIL import Image
 from onlooker import config
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video import flow as module
-from onlooker.video.flow import FLOWS, FlowSettings, flow, raft, read_flow, stacks, stream_flow, to_bytes, to_pixels
+from onlooker.video.flow import FLOWS, FlowSettings, flow, read_flow, stacks, stream_flow, to_bytes, to_pixels
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.sampling import AllFrames, equally_spaced
+from onlooker.video.sampling import equally_spaced, every_frame
 from onlooker.video.write import write
 
 Maker = Callable[..., Path]
@@ -56,7 +56,7 @@ def make_moving(tmp_path: Path) -> Maker:
 
 
 def whole(path: Path) -> np.ndarray:
-    return VideoReader(path).get(AllFrames()).pixels
+    return VideoReader(path).get(every_frame).pixels
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
@@ -155,50 +155,43 @@ def test_tvl1_uses_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(found[0, 16:-16, 16:-16] - (3, -2)).max() < 0.1
 
 
-@pytest.mark.parametrize(("large", "size"), [(False, (40, 50)), (False, (129, 130)), (True, (20, 136))])
-def test_raft_gives_flow_of_any_size(large: bool, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("method", "size"), [("raft", (40, 50)), ("raft", (129, 130)), ("raft:large", (20, 136))])
+def test_raft_gives_flow_of_any_size(method: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import optical_flow
+
     torch.manual_seed(0)
-    found = flow(moving(*size, [(1, 0), (0, 1)]), raft(None, large, device="cpu"))
+    monkeypatch.setattr(module, "_load_raft", lambda name: getattr(optical_flow, name)().eval())
+    found = flow(moving(*size, [(1, 0), (0, 1)]), method)
     assert found.shape == (2, *size, 2)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
 
 
-def test_raft_is_torchvisions(tmp_path: Path) -> None:
+def test_raft_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models.optical_flow import raft_small
     from torchvision.transforms._presets import OpticalFlow
 
     torch.manual_seed(0)
     net = raft_small().eval()
-    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    monkeypatch.setattr(module, "_load_raft", {"raft_small": net}.__getitem__)
     frames = moving(128, 136, [(1, 0)] * 5)
     first, second = OpticalFlow()(*(torch.from_numpy(part).permute(0, 3, 1, 2) for part in (frames[:-1], frames[1:])))
     with torch.no_grad():
         expected = net(first, second)[-1].permute(0, 2, 3, 1).numpy()
     # Five pairs are more than go through at once.
-    found = flow(frames, raft(tmp_path / "weights.pth", device="cpu"))
-    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(flow(frames, "raft"), expected, atol=1e-3 * np.abs(expected).max())
 
 
-def test_raft_weights_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = moving(16, 16, [(0, 0)])
-    with pytest.raises(RuntimeError, match=r"gone.pth: no such file; give the weights of torchvision's raft_small"):
-        flow(frames, raft(tmp_path / "gone.pth"))
-    (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text.pth: not the weights of torchvision's raft_small \("):
-        flow(frames, raft(tmp_path / "text.pth"))
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other.pth: not the weights of torchvision's raft_large \(Error.* loading"):
-        flow(frames, raft(tmp_path / "other.pth", large=True))
-
+def test_raft_weights_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
 
+    module._load_raft.cache_clear()
     monkeypatch.setattr("torchvision.models.optical_flow.raft_small", offline)
     with pytest.raises(
         RuntimeError, match=r"weights of raft_small cannot be loaded \(no network\); connect .* use dis"
     ):
-        flow(frames, raft())
+        flow(moving(16, 16, [(0, 0)]), "raft")
 
 
 def test_importing_flow_does_not_wait_for_torch() -> None:
@@ -292,7 +285,7 @@ def test_streamed_flow_equals_that_of_the_whole_file(make_moving: Maker, frames:
     path = make_moving(frames, (40, 32))
     for settings in (FlowSettings(length), FlowSettings(length, side=20, size=16, limit=5.0)):
         streamed = np.stack(list(stream_flow(path, settings)))
-        np.testing.assert_array_equal(streamed, read_flow(path, AllFrames(), settings).stacks)
+        np.testing.assert_array_equal(streamed, read_flow(path, every_frame, settings).stacks)
 
 
 def test_a_long_clip_is_streamed_in_no_more_memory_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,9 +412,9 @@ def test_a_clip_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["count", "length", "size", "side"])
-def test_settings_must_be_positive(name: str, tmp_path: Path) -> None:
+def test_settings_must_be_positive(name: str, make_clip: Maker) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0, expected at least 1"):
-        read_flow(tmp_path / "any.mp4", 0) if name == "count" else FlowSettings(**{name: 0})
+        read_flow(make_clip(), 0) if name == "count" else FlowSettings(**{name: 0})
 
 
 def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(

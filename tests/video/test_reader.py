@@ -16,7 +16,7 @@ from onlooker.structures import ClipError
 from onlooker.video.container import MAX_PIXELS
 from onlooker.video.reader import VideoReader, is_video, read
 from onlooker.video.resize import resize, shrink
-from onlooker.video.sampling import AllFrames
+from onlooker.video.sampling import every_frame
 
 Maker = Callable[..., Path]
 
@@ -163,7 +163,7 @@ def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path
 def errors(path: Path) -> list[str]:
     """The error of `read`, `get` and iteration for a file that cannot be read."""
     said = []
-    for reader in (read, lambda path: VideoReader(path).get(AllFrames()), lambda path: list(iter(VideoReader(path)))):
+    for reader in (read, lambda path: VideoReader(path).get(every_frame), lambda path: list(iter(VideoReader(path)))):
         with pytest.raises(ClipError) as caught:
             reader(path)
         assert caught.value.path == path

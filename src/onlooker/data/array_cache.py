@@ -79,7 +79,7 @@ def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
         OSError, ValueError, EOFError: a file is gone or damaged.
     """
     stored = [np.load(file, mmap_mode="r") for file in files]
-    chosen = sampling.indices(len(stored[0]))
+    chosen = sampling(len(stored[0]))
     return np.concatenate([rows[chosen] for rows in stored], -1)
 
 

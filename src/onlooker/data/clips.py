@@ -27,7 +27,7 @@ from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
+from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
 
 __all__ = ["ClipCrops", "ClipFrames"]
 
@@ -64,7 +64,7 @@ def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
         if every and not config.motion_crop:  # one frame at a time, whatever the length of the clip
             yield from (frame[None] for frame in stream_frames(path, config))
         else:
-            yield read_at(reader, config, AllFrames() if every else EquallySpaced(config.frames)).pixels
+            yield read_at(reader, config, every_frame if every else partial(equally_spaced, count=config.frames)).pixels
 
     def rows() -> int:
         return reader.estimated_length if every else config.frames
@@ -102,7 +102,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes, self.sampling, self.make = tuple(classes), sampling or AllFrames(), make
+        self.classes, self.sampling, self.make = tuple(classes), sampling or every_frame, make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
@@ -149,8 +149,7 @@ class SingleCrop:
     length: int
     seed: tuple[int, ...] | None = None
 
-    def indices(self, total: int) -> NDArray[np.int64]:
-        """`length` consecutive indices."""
+    def __call__(self, total: int) -> NDArray[np.int64]:
         if self.seed is None or total <= self.length:
             return TemporalCrops(self.length, 1).rows(total)[0]
         start = np.random.default_rng(self.seed).integers(total - self.length + 1)
@@ -242,7 +241,7 @@ def readable_samples(
     samples = [clip for clip, _ in read], [files for _, files in read], classes
     if config.temporal_crops:
         return ClipCrops(*samples, TemporalCrops(config.frames, config.temporal_crops), make), errors
-    return ClipFrames(*samples, EquallySpaced(config.frames), make), errors
+    return ClipFrames(*samples, partial(equally_spaced, count=config.frames), make), errors
 
 
 def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from onlooker.video.flow import LIMIT, SIDE, FlowSettings, read_flow, stream_flo
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
-from onlooker.video.sampling import AllFrames, EquallySpaced, Sampling, TemporalCrops
+from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
 
 __all__ = ["Sample", "read_sample"]
 
@@ -69,10 +70,10 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     """
     reader = VideoReader(path)
     if not config.temporal_crops:
-        return read_at(reader, config, EquallySpaced(config.frames))
+        return read_at(reader, config, partial(equally_spaced, count=config.frames))
     crops = TemporalCrops(config.frames, config.temporal_crops)
     if config.motion_crop:  # follows motion through the whole clip
-        sample = read_at(reader, config, AllFrames()).at(crops.indices(len(reader)))
+        sample = read_at(reader, config, every_frame).at(crops(len(reader)))
     else:
         sample = read_at(reader, config, crops)
     return replace(sample, temporal_crops=crops.positions(len(reader)))
@@ -114,14 +115,14 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
     """Median frames per second of the samples of at most `count` clips; None if none can be read or has a duration."""
-    sampling: Sampling = AllFrames() if config.temporal_crops else EquallySpaced(config.frames)
+    sampling: Sampling = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:
             times = VideoReader(paths[i]).times
         except ClipError:
             continue
-        times = np.unique(times[sampling.indices(len(times))])  # padding repeats the last frame
+        times = np.unique(times[sampling(len(times))])  # padding repeats the last frame
         if len(times) > 1:
             rates.append((len(times) - 1) / (times[-1] - times[0]))
     return float(np.median(rates)) if rates else None

@@ -3,14 +3,13 @@
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, check_frames, shrink, to_square
-from onlooker.video.sampling import AllFrames, EquallySpaced, Indices, Sampling
+from onlooker.video.sampling import Indices, Sampling, equally_spaced, every_frame
 
 __all__ = ["flow", "stacks", "to_bytes", "to_pixels"]
 
@@ -76,74 +75,52 @@ def _between(frames: Pixels, estimate: Callable[[Pixels, Pixels], Flow]) -> Flow
     return moved
 
 
-def raft(
-    weights: Path | Literal["torchvision"] | None = "torchvision", large: bool = False, device: str | None = None
-) -> Method:
-    """RAFT (Teed & Deng 2020) by torchvision's network, loaded on first use. Slow on a CPU, sharp at edges.
+def raft(name: str, frames: Pixels) -> Flow:
+    """RAFT (Teed & Deng 2020), torchvision's `raft_small` or `raft_large`. Slow on a CPU, sharp at edges.
 
-    Args:
-        weights: a file with torchvision's weights for this network; "torchvision": download them, or use the local
-            cache; None: random weights, for tests.
-        large: the larger network: five times the weights, more accurate.
-        device: where it runs; None: a GPU if there is one.
-
-    Returns:
-        A function `T H W 3 -> P H W 2`. It raises RuntimeError if the weights cannot be loaded, and ValueError if the
-        file holds other weights.
+    Raises:
+        RuntimeError: the weights cannot be downloaded, and are not in the local cache.
     """
-    network = cache(lambda: _load_raft(weights, "raft_large" if large else "raft_small", device))
+    import torch
+    import torch.nn.functional as F
 
-    def estimate(frames: Pixels) -> Flow:
-        import torch
-        import torch.nn.functional as F
-
-        net = network()
-        where = next(net.parameters()).device
-        H, W = frames.shape[1:3]
-        bottom, right = (max(_RAFT_MIN_SIDE, -(-side // _RAFT_STEP) * _RAFT_STEP) - side for side in (H, W))
-        flows = []
-        for start in range(0, len(frames) - 1, _RAFT_BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(frames[start : start + _RAFT_BATCH + 1])).to(where)
-            scaled = part.permute(0, 3, 1, 2).float() / 127.5 - 1
-            padded = F.pad(scaled, (0, right, 0, bottom), mode="replicate")
-            with torch.inference_mode():
-                # The network refines its estimate iteratively; the last one is the best.
-                moved = net(padded[:-1], padded[1:])[-1]
-            flows.append(moved[:, :, :H, :W].permute(0, 2, 3, 1).cpu().numpy())
-        return np.ascontiguousarray(np.concatenate(flows))
-
-    return estimate
+    net = _load_raft(name)
+    device = next(net.parameters()).device
+    H, W = frames.shape[1:3]
+    bottom, right = (max(_RAFT_MIN_SIDE, -(-side // _RAFT_STEP) * _RAFT_STEP) - side for side in (H, W))
+    flows = []
+    for start in range(0, len(frames) - 1, _RAFT_BATCH):
+        part = torch.from_numpy(np.ascontiguousarray(frames[start : start + _RAFT_BATCH + 1])).to(device)
+        scaled = part.permute(0, 3, 1, 2).float() / 127.5 - 1
+        padded = F.pad(scaled, (0, right, 0, bottom), mode="replicate")
+        with torch.inference_mode():
+            # The network refines its estimate iteratively; the last one is the best.
+            moved = net(padded[:-1], padded[1:])[-1]
+        flows.append(moved[:, :, :H, :W].permute(0, 2, 3, 1).cpu().numpy())
+    return np.ascontiguousarray(np.concatenate(flows))
 
 
-def _load_raft(weights: Path | Literal["torchvision"] | None, name: str, device: str | None) -> Any:
+@cache
+def _load_raft(name: str) -> Any:
     # Imported here: it takes seconds, and other methods do not need them.
     import torch
     from torchvision.models import optical_flow
 
     try:
-        net = getattr(optical_flow, name)(weights="DEFAULT" if weights == "torchvision" else None, progress=False)
+        net = getattr(optical_flow, name)(weights="DEFAULT", progress=False)
     except OSError as error:  # what urllib raises without a network
         raise RuntimeError(
-            f"the weights of {name} cannot be loaded ({error}); connect to the network once, give their file to "
-            "raft(weights), or use dis"
+            f"the weights of {name} cannot be loaded ({error}); connect to the network once, or use dis"
         ) from error
-    if isinstance(weights, Path):
-        try:
-            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except FileNotFoundError as error:
-            raise RuntimeError(f"{weights}: no such file; give the weights of torchvision's {name}") from error
-        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{weights}: not the weights of torchvision's {name} ({first})") from error
-    return net.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return net.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 FLOWS: dict[str, Method] = {
     "dis": dis,
     "farneback": farneback,
     "tvl1": tvl1,
-    "raft": raft(),
-    "raft:large": raft(large=True),
+    "raft": partial(raft, "raft_small"),
+    "raft:large": partial(raft, "raft_large"),
 }
 
 
@@ -153,7 +130,7 @@ def flow(frames: Pixels, method: str | Method = "dis") -> Flow:
     Args:
         frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the motion is larger
             than the methods expect.
-        method: one of `FLOWS`, or a function of the same kind, such as `raft(weights)`.
+        method: one of `FLOWS`, or a function of the same kind.
 
     Returns:
         `P H W 2` in pixels, x to the right and y down: what is at (x, y) of frame t is at
@@ -209,7 +186,7 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
         raise ValueError("flow of 0 pairs of frames, expected at least 1: one frame has no motion")
     if length < 1:
         raise ValueError(f"length is {length}, expected at least 1 pair of frames")
-    return _stacked(flow, _Pairs(AllFrames(), length).first(len(flow) + 1))
+    return _stacked(flow, _pairs(every_frame, length, len(flow) + 1))
 
 
 def _function(method: str | Method) -> Method:
@@ -284,12 +261,16 @@ def read_flow(path: Path | str, count: int | Sampling = 30, settings: FlowSettin
         ValueError: a count below 1.
         RuntimeError: the method is not installed, or its weights cannot be loaded.
     """
-    sampling, reader = EquallySpaced(count) if isinstance(count, int) else count, VideoReader(path)
-    both = _Pairs(sampling, settings.length)
+    sampling = partial(equally_spaced, count=count) if isinstance(count, int) else count
+    reader, pairs_of = VideoReader(path), partial(_pairs, sampling, settings.length)
+
+    def both(total: int) -> Indices:
+        return np.unique(np.minimum([pairs_of(total), pairs_of(total) + 1], total - 1))
+
     frames = reader.get(both, shorter_side=settings.side)
     if (total := len(reader)) < 2:
         raise _motionless(path)
-    starts, pairs = sampling.indices(total), both.first(total)
+    starts, pairs = sampling(total), pairs_of(total)
     unique = np.unique(pairs)
     parts = []
     for run in np.split(unique, np.flatnonzero(np.diff(unique) > 1) + 1):  # without gaps
@@ -306,19 +287,22 @@ def stream_flow(path: Path | str, settings: FlowSettings = _USUAL) -> Iterator[P
     Raises:
         ClipError, RuntimeError: as `read_flow`.
     """
-    blocks = _overlapping(shrink(pixels, settings.side) for _, _, pixels in VideoReader(path))
     stack: deque[Pixels] = deque(maxlen=settings.length)
-    for block in blocks:
-        for field in settings.fields(block):
-            stack.append(field)
-            if len(stack) == settings.length:
-                yield np.concatenate(stack, -1)
-    if not stack:
-        raise _motionless(path)
-    for field in repeat(stack[-1], settings.length):
+    for field in _every_field(path, settings):
         stack.append(field)
         if len(stack) == settings.length:
             yield np.concatenate(stack, -1)
+
+
+def _every_field(path: Path | str, settings: FlowSettings) -> Iterator[Pixels]:
+    """The flow of all pairs in turn; then that of the last one again, for the stacks at the end."""
+    field: Pixels | None = None
+    for block in _overlapping(shrink(pixels, settings.side) for _, _, pixels in VideoReader(path)):
+        for field in settings.fields(block):
+            yield field
+    if field is None:
+        raise _motionless(path)
+    yield from repeat(field, settings.length)
 
 
 def flow_ahead(frames: Pixels, settings: FlowSettings = _USUAL) -> Pixels:
@@ -330,19 +314,9 @@ def flow_ahead(frames: Pixels, settings: FlowSettings = _USUAL) -> Pixels:
     return np.concatenate(settings.fields(np.stack([shrink(frame, settings.side) for frame in frames])), -1)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """The pairs of frames in the stacks at sampled frames, as a sampling of both frames of each."""
-
-    starts: Sampling
-    length: int
-
-    def first(self, total: int) -> Indices:
-        """`T L`: the first frame of each pair, in a video of `total` frames."""
-        return np.minimum(self.starts.indices(total)[:, None] + np.arange(self.length), max(total - 2, 0))
-
-    def indices(self, total: int) -> Indices:
-        return np.unique(np.minimum([self.first(total), self.first(total) + 1], total - 1))
+def _pairs(sampling: Sampling, length: int, total: int) -> Indices:
+    """The pairs in the stacks at sampled frames of a video of `total` frames: `T L`, the first frame of each."""
+    return np.minimum(sampling(total)[:, None] + np.arange(length), max(total - 2, 0))
 
 
 def _overlapping(frames: Iterable[Pixels]) -> Iterator[Pixels]:

@@ -1,7 +1,7 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import av
@@ -13,7 +13,7 @@ from onlooker.video import image_sequence
 from onlooker.video.container import REENCODE, open_video
 from onlooker.video.decode import Converter, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
-from onlooker.video.sampling import EquallySpaced, FixedIndices, Sampling
+from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["VideoReader", "is_video", "read"]
 
@@ -32,7 +32,7 @@ class VideoReader:
     depend on is not noticed, and the frames lost there are counted. `len` and `times` of most files need no decoding.
 
         reader = VideoReader("clip.mp4")
-        frames = reader.get(EquallySpaced(16), size=112)  # 16 112 112 3
+        frames = reader.get([0, 10, 20], size=112)        # 3 112 112 3
         for index, time, pixels in reader: ...            # in constant memory
 
     Raises:
@@ -97,10 +97,10 @@ class VideoReader:
             IndexError: an index is negative or not below `len`.
             ValueError: no indices.
         """
-        sampling = FixedIndices(np.asarray(which)) if isinstance(which, Sequence | np.ndarray) else which
+        sampling = which if callable(which) else lambda total: np.asarray(which)
 
         def make_store(total: int) -> FrameStore:
-            return FrameStore(self.path, sampling.indices(total), size, shorter_side)
+            return FrameStore(self.path, sampling(total), size, shorter_side)
 
         if self._is_folder:
             store = self._from_images(make_store)
@@ -185,7 +185,7 @@ def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:
         ValueError: `count` is below 1.
     """
     reader = VideoReader(path)
-    frames = reader.get(EquallySpaced(count))
+    frames = reader.get(partial(equally_spaced, count=count))
     if len(reader) < count and not pad:
         remedy = "ask for fewer frames, or repeat the last one (pad)"
         raise ClipError(path, f"{len(reader)} frames decoded, the model needs at least {count}", remedy)
