@@ -34,7 +34,6 @@ class FrameClassifier(VideoModel):
     """
 
     package = "onlooker-papers"
-    encodes_frames = True
     encoder: Encoder
     init = "zeros"
 
@@ -90,11 +89,6 @@ class FrameClassifier(VideoModel):
         """Zeros: all classes are equally probable."""
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`."""
-        self.check_frames(frames.shape[1:])
-        return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
     def classify(self, hidden: Tensor) -> Tensor:
         """The outputs of the cell, `N D h w` or pooled logits `N K`, to logits `N K`."""

@@ -45,7 +45,6 @@ class Classifier(VideoModel):
         ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.
     """
 
-    encodes_frames = True
     encoder: Encoder
 
     def __init__(
@@ -106,11 +105,7 @@ class Classifier(VideoModel):
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`.
-
-        Raises:
-            ValueError: the maps are not of the shape of this model's encoder.
-        """
+        """The model after its encoder, on feature maps `B T D h w`; a ValueError for those of another encoder."""
         expected = (self.encoder.num_features, *self.grid)
         if features.ndim != 5 or tuple(features.shape[2:]) != expected:
             raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
@@ -126,10 +121,7 @@ class Classifier(VideoModel):
         Raises:
             ValueError: the first frame for a model with `init="clip-mean"`, which needs the whole clip.
         """
-        return self.step_features(self.encode(frame), state)
-
-    def step_features(self, features: Tensor, state: State | None = None) -> tuple[Output, State]:
-        """`step` after the encoder, on the feature maps of one frame, `B D h w`."""
+        features = self.encode(frame)
         if state is None:
             if not self.streams:
                 raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
@@ -145,20 +137,11 @@ class Classifier(VideoModel):
         return state
 
     def initial_state(self, batch_size: int) -> State:
-        """The state before the first frame of `batch_size` videos or streams.
-
-        Raises:
-            ValueError: the model learns it from the frames; begin `step` with `state=None`.
-        """
+        """Zeros; a ValueError if the model learns its first state from frames."""
         if self.init != "zeros":
             raise ValueError(f"init is {self.init!r}: the first state is learned from frames; begin `step` with None")
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`."""
-        self.check_frames(frames.shape[1:])
-        return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the places) to logits `N K`."""

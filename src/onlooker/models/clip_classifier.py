@@ -5,7 +5,7 @@ without Kinetics weights.
 """
 
 import contextlib
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +18,6 @@ from onlooker.models.video_model import Output, VideoModel, make_head
 TORCHVISION = "torchvision:"
 FRAME_NETWORKS = ("middle-frame", "frame-average")
 _MVIT_FRAMES, _MVIT_SIZE = 16, 224
-
-
-class ClipNetwork(Protocol):
-    """A clip to a vector: `B T C H W -> B D`; `num_features` is D."""
-
-    num_features: int
-
-    def __call__(self, video: Tensor) -> Tensor:
-        """`B T C H W` to `B D`."""
-        ...
 
 
 class ClipClassifier(VideoModel):
@@ -63,7 +53,7 @@ class ClipClassifier(VideoModel):
         pretrained: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self.network: ClipNetwork
+        self.network: TorchvisionNetwork | C3D | FrameNetwork
         if network.startswith(TORCHVISION):
             self.network = TorchvisionNetwork(network.removeprefix(TORCHVISION), in_channels, pretrained)
         elif network == "c3d":
@@ -102,10 +92,7 @@ class ClipClassifier(VideoModel):
 
 
 class FrameNetwork(nn.Module):
-    """Features of single frames: those of frame T // 2, or the average over all frames.
-
-    The average does not depend on the order of frames; `convnet` averages probabilities instead.
-    """
+    """Features of single frames: those of frame T // 2, or the average over all frames."""
 
     def __init__(self, middle: bool, encoder: str, in_channels: int, size: int, pretrained: bool) -> None:
         super().__init__()
@@ -128,9 +115,7 @@ class C3D(nn.Module):
     average pooling. The paper has eight of 64 to 512, no batch norm, and two layers of 4096 units for a fixed number of
     frames.
 
-    Args:
-        in_channels: C.
-        width: D, at least 4.
+    `width` is D, at least 4.
     """
 
     def __init__(self, in_channels: int, width: int) -> None:
@@ -214,23 +199,18 @@ def _remove_classifier(network: Any) -> int:
         network.classifier = nn.Identity()
         return int(features)
     name = "fc" if hasattr(network, "fc") else "head"
-    last = getattr(network, name)
+    features = [part.in_features for part in getattr(network, name).modules() if isinstance(part, nn.Linear)][-1]
     setattr(network, name, nn.Identity())
-    return int((last if isinstance(last, nn.Linear) else last[-1]).in_features)
+    return features
 
 
 def _replace_first(network: nn.Module, in_channels: int, pretrained: bool) -> None:
-    """Replace the first convolution of a network by one for `in_channels`."""
-    name, first = next((name, part) for name, part in network.named_modules() if isinstance(part, nn.Conv3d))
-    kernel, stride, padding = (cast(tuple[int, int, int], v) for v in (first.kernel_size, first.stride, first.padding))
-    replacement = nn.Conv3d(in_channels, first.out_channels, kernel, stride, padding, bias=first.bias is not None)
-    if pretrained:
-        with torch.no_grad():
-            filters = first_filters(first.weight.flatten(3), in_channels)
-            replacement.weight.copy_(filters.view_as(replacement.weight))
-            if first.bias is not None and replacement.bias is not None:
-                replacement.bias.copy_(first.bias)
-    network.set_submodule(name, replacement)
+    """Give the first convolution of a network filters for `in_channels`."""
+    first = next(part for part in network.modules() if isinstance(part, nn.Conv3d))
+    first.in_channels = in_channels
+    first.weight = nn.Parameter(first_filters(first.weight.detach(), in_channels))
+    if not pretrained:
+        first.reset_parameters()
 
 
 def _float32(video: Tensor) -> contextlib.AbstractContextManager[Any]:

@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -171,16 +170,14 @@ def list_models(streaming: bool = False) -> list[str]:
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
-    if name in MODELS:
-        return MODELS[name]
-    if name.startswith(TORCHVISION):
+    if name not in MODELS and name.startswith(TORCHVISION):
         return Recipe("one of torchvision's video networks", {"network": name}, ClipClassifier)
-    if name not in _registered:
+    if name not in MODELS:
         load_packages()
-    if name not in _registered:
-        known = [*MODELS, *_registered]
-        raise ValueError(f"no model is called {name!r}; {_suggestion(name, known)}")
-    return _registered[name]
+    known = {**MODELS, **_registered}
+    if name not in known:
+        raise ValueError(f"no model is called {name!r}; {_suggestion(name, list(known))}")
+    return known[name]
 
 
 def is_model(name: str) -> bool:
@@ -192,9 +189,9 @@ def is_model(name: str) -> bool:
     return True
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def _suggestion(name: str, known: list[str]) -> str:
     """All known names, after the closest ones."""
-    close = difflib.get_close_matches(name, known := list(known), 2)
+    close = difflib.get_close_matches(name, known, 2)
     return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
 
 
@@ -225,7 +222,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     """The model of a run's settings, for its data.
 
     Raises:
-        ValueError: as `create_model`; a modality that the model does not take.
+        ValueError: as `create_model`; a modality that the model does not take; a changed setting that it does not have.
     """
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
@@ -233,32 +230,25 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
             "stored features of each"
         )
-    settings = _settings(model, recipe)
+    settings = model.settings()
+    foreign = settings.keys() - recipe.arguments
+    changed = [f.name for f in fields(model) if f.name in foreign - recipe.ignores and settings[f.name] != f.default]
+    if changed:
+        raise ValueError(
+            f"{model.name} has no {' and no '.join(changed)}; leave {'them' if len(changed) > 1 else 'it'} out"
+        )
+    if "glimpse" in settings and not recipe.attends:
+        raise ValueError(
+            f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
+        )
+    settings = {name: settings[name] for name in settings.keys() - foreign}
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
-def _settings(model: ModelConfig, recipe: Recipe) -> dict[str, Any]:
-    """Arguments of `create_model`; a ValueError for changed settings that the model does not have."""
-    settings = model.settings()
-    defaults = {each.name: each.default for each in fields(ModelConfig)}
-    foreign = [name for name in settings if name not in recipe.arguments]
-    if idle := [name for name in foreign if settings[name] != defaults[name] and name not in recipe.ignores]:
-        raise ValueError(f"{model.name} has no {' and no '.join(idle)}; leave {'them' if len(idle) > 1 else 'it'} out")
-    if "glimpse" in settings and not recipe.attends:
-        raise ValueError(
-            f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
-        )
-    return {name: value for name, value in settings.items() if name not in foreign}
-
-
 def resolve_loss(train: TrainConfig, model: str) -> TrainConfig:
-    """`loss="auto"` replaced by that of the model's recipe.
-
-    Raises:
-        ValueError: no model of that name, or an aggregation that does not fit the loss.
-    """
+    """`loss="auto"` replaced by that of the model's recipe; a ValueError for an aggregation that does not fit it."""
     return replace(train, loss=find_recipe(model).loss) if train.loss == "auto" else train
 
 
@@ -274,10 +264,9 @@ def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> V
         ValueError: no such class, or a setting that does not fit.
         TypeError: settings of another class.
     """
-    if kind not in (known := _classes()):
+    if kind not in _classes():
         load_packages()
-        known = _classes()
-    if kind not in known:
+    if kind not in (known := _classes()):
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
         raise ValueError(f"no class of models is called {kind!r}; {remedy}")
     if "pretrained" in settings:  # the saved weights replace them

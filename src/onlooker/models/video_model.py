@@ -37,8 +37,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `attends`: its outputs have attention.
     - `has_evidence`: its outputs have evidence; `frame_evidence` and `pool_evidence` work.
     - `streams`: `step` works.
-    - `encodes_frames`: it encodes single frames; `encode`, `encode_video`, `forward_features` and, if it streams,
-      `step_features` work.
+    - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
     - `has_windows`: it samples parts of a frame, which `windows` returns.
 
@@ -57,7 +56,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     attends = False
     has_evidence = False
     streams = True
-    encodes_frames = False
     has_attention_loss = False
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
@@ -69,6 +67,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             raise ValueError(f"num_classes is {num_classes}, expected at least 1")
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = None
+
+    @property
+    def encodes_frames(self) -> bool:
+        """Whether it has an encoder of single frames."""
+        return self.encoder is not None
 
     @property
     def has_windows(self) -> bool:
@@ -83,7 +86,10 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""
-        raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
+        if self.encoder is None:
+            raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
+        self.check_frames(frames.shape[1:])
+        return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
     def encode_video(self, video: Tensor) -> Tensor:
         """`B T C H W -> B T D h w`."""

@@ -60,11 +60,7 @@ class Cell(nn.Module):
         return self.recur(self.project(features), state)
 
     def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence `N` and attended features `N D` of single frames `N D h w`.
-
-        Raises:
-            ValueError: the cell does not weigh frames.
-        """
+        """Evidence `N` and attended features `N D` of single frames `N D h w`; a ValueError if there is none."""
         raise ValueError("this model has no evidence of single frames; use model mil")
 
 

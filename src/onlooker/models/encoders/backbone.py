@@ -73,13 +73,13 @@ class Backbone(nn.Module):
 
 
 def first_filters(color: Tensor, channels: int) -> Tensor:
-    """Filters `D C k k` for C channels of flow from those for RGB, `D 3 k k`: the mean over the colors.
+    """Filters `D C …` for C channels of flow from those for RGB, `D 3 …`: the mean over the colors.
 
     The cross-modality initialization of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream networks since. timm
     would repeat red, green and blue in turn, so that the displacements in x and y start from the filters of different
     colors; and it would scale them by 3/C, which the papers do not.
     """
-    return color.mean(1, keepdim=True).repeat(1, channels, 1, 1)
+    return color.mean(1, keepdim=True).repeat(1, channels, *[1] * (color.ndim - 2))
 
 
 def _create(name: str, in_channels: int, pretrained: bool, size: int | None, options: dict[str, Any]) -> Any:
