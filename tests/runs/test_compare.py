@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from onlooker.recognizer import load
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
 from onlooker.runs.ensemble import choose_weights
+from onlooker.runs.folder import lock_run
 from onlooker.runs.model_spec import ModelSpec, check_specs, parse_specs
-from onlooker.structures import Clip
 from onlooker_papers.real_clips import recipes
 from onlooker_papers.videolstm import on_clips
 
@@ -119,23 +119,13 @@ def test_only_what_is_missing_is_computed(
 def test_nothing_is_computed_where_all_is_there(
     compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_module, "train_run", None)
+    monkeypatch.setattr(compare_module, "run_parallel", lambda tasks, *_, done: tasks and pytest.fail("computes"))
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1) == compared[1]
 
 
-def test_cells_from_before_there_was_a_setting_are_taken_up(
-    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
-) -> None:
-    out = shutil.copytree(fused[0], tmp_path / "fused")
-    changed = 0
-    for path in out.glob("*/*-seed*.json"):
-        text, count = re.subn(r'"(degrees|aggregation)": [^,]+,\s+', "", path.read_text(encoding="utf-8"))
-        path.write_text(text, encoding="utf-8")
-        changed += count
-    assert changed == 2 * 6 + 2 * 2 * 2, "of six trainings, and of the two members of each ensemble"
-    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
-    assert ablation(squares, out) == fused[1]
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+def test_one_process_computes_a_comparison_at_a_time(compared: tuple[Path, dict[str, Any]], squares: Path) -> None:
+    with lock_run(compared[0]), pytest.raises(ValueError, match="another process computes it; wait until it ends, or"):
+        compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1)
 
 
 @pytest.mark.parametrize(
@@ -334,8 +324,8 @@ def test_picture_flow_and_both_stand_beside_each_other(fused: tuple[Path, dict[s
         assert config["model"]["attention_loss"] == (name != "convlstm-flow")
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "ensemble: the scores of trained models, averaged" in page
-    assert all(f"{name}, fold0, seed 0" in page for name in ("convalstm", "motion"))
-    assert "convlstm-flow, fold0, seed 0" not in page, "it attends to nothing"
+    assert all(f"{name}, fold0-seed0" in page for name in ("convalstm", "motion"))
+    assert "convlstm-flow, fold0-seed0" not in page, "it attends to nothing"
 
 
 def test_the_fused_row_is_what_fusing_by_hand_gives(
@@ -407,8 +397,7 @@ def test_what_is_ensemble_is_ensemble_anew_where_a_member_is_another(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
-    weights = out / "motion" / "fold0-seed0" / "model" / "model.safetensors"
-    weights.write_bytes((out / "motion" / "fold1-seed0" / "model" / "model.safetensors").read_bytes())
+    (out / "motion" / "fold0-seed0.json").unlink()
     times = {
         fold: (out / "ensemble" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
     }
@@ -423,8 +412,8 @@ def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_
     assert list(figures["accuracy"]) == ["report", "single-frame"]
     assert figures["modality"] == {"report": "rgb", "single-frame": "rgb"}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "report, fold0, seed 0" in page
-    assert "single-frame, fold0, seed 0" not in page, "it attends to nothing"
+    assert "report, fold0-seed0" in page
+    assert "single-frame, fold0-seed0" not in page, "it attends to nothing"
 
 
 def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
@@ -433,15 +422,3 @@ def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
     (entries,) = re.findall(r"--models (single-frame,convnet,\S+)$", text, re.MULTILINE)
     assert entries == on_clips.MODELS == recipes.ABLATION
     check_specs(*parse_specs(on_clips.MODELS, DATA))
-
-
-def test_few_clips_of_each_class_may_take_part(squares: Path, tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    def splits(clips: Sequence[Clip]) -> dict[str, Split]:
-        seen.append(len(clips))
-        return make_splits(clips)
-
-    figures = compare(squares, tmp_path / "out", MODELS[:1], splits, (0,), DATA, TINY, jobs=1, clips_a_class=3)
-    assert seen == [3 * 4]
-    assert figures["test_videos"] == 4

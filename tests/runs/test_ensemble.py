@@ -1,6 +1,7 @@
 """Late fusion of runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import moving_squares
@@ -17,6 +18,7 @@ from onlooker.runs.ensemble import choose_weights, ensemble
 from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
+from onlooker.structures import ClipError
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 
@@ -72,6 +74,19 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
         ensemble(runs, tmp_path / "both")
     with pytest.raises(ValueError, match=r"an ensemble; load it with onlooker\.Ensemble\.load"):
         load(tmp_path / "both")
+
+
+def test_clips_may_be_moved_after_a_training(runs: list[Path], squares: Path, tmp_path: Path) -> None:
+    moved = [Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
+    gone = Path(shutil.copytree(squares, tmp_path / "squares"))
+    for run in moved:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        (run / "config.json").write_text(json.dumps({**config, "clips": str(gone)}), encoding="utf-8")
+    shutil.rmtree(gone)
+    with pytest.raises(ClipError, match=r"not found; if the clips were moved, give their folder by --clips"):
+        ensemble(moved, tmp_path / "both")
+    measured = ensemble(moved, tmp_path / "both", clips=squares)
+    assert ensemble([moved[0], runs[1]], tmp_path / "one-moved")["weights"] == measured["weights"]
 
 
 def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -> None:

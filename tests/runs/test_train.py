@@ -14,16 +14,19 @@ import torch
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
+from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits, split_clips, split_without_test
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
 from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import folder as folder_module
 from onlooker.runs import train as clips_module
 from onlooker.runs.compare import compare
 from onlooker.runs.evaluate import evaluate
+from onlooker.runs.folder import RunRecord, lock_run
 from onlooker.runs.model_spec import ModelSpec
-from onlooker.runs.train import train_run
+from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 from onlooker.training.progress import CurvesFile
 from onlooker.video.write import write
@@ -31,6 +34,7 @@ from onlooker.video.write import write
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=8, precision="32")
 MODEL = ModelConfig("convnet")
+STATED = replace(DATA, normalization="half"), replace(TINY, loss="every")
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +238,7 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
 
     for module in (clips_module, evaluate_module):
         monkeypatch.setattr(module, "read_clips", reads)
+    for module in (folder_module, evaluate_module):
         monkeypatch.setattr(module, "check_writable", refuses)
     with pytest.raises(NotWritableError, match=r"new: cannot be written to \(.*\); choose another folder with --run"):
         train_run(squares, tmp_path / "new", MODEL, DATA, TINY, quiet=True)
@@ -256,6 +261,19 @@ def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "run").predict(next(squares.glob("*/*.mp4"))).label
     with pytest.raises(ClipError, match="trained on all clips, none is left for testing; give new clips with --clips"):
         evaluate(tmp_path / "run")
+
+
+def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp_path: Path) -> None:
+    clips = read_set(squares)
+    final = train_final(clips, tmp_path, MODEL, *STATED)
+    assert RunRecord.read(final).training == STATED[1]
+    assert train_final(clips, tmp_path, MODEL, *STATED) == final
+    with pytest.raises(ValueError, match=r"final: made with other settings \(training.lr\); choose another --run, or"):
+        train_final(clips, tmp_path, MODEL, STATED[0], replace(STATED[1], lr=0.5))
+    with pytest.raises(ValueError, match=r"final: made with other settings \(split, training.seed\)"):
+        train_final(clips, tmp_path, MODEL, STATED[0], replace(STATED[1], seed=5))
+    with lock_run(tmp_path), pytest.raises(ValueError, match="another process computes it; wait until it ends, or"):
+        train_final(clips, tmp_path, MODEL, *STATED)
 
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:

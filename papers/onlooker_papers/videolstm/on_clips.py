@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.data.folder import find_clips
-from onlooker.data.split import make_splits
+from onlooker.data.sets import ClipSet
+from onlooker.data.split import few_of_each, make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import parse_specs
 from onlooker_papers.real_clips.rows import write_set
@@ -55,10 +56,9 @@ def compete_on_clips(
     for folder, command in folders.items():
         name = set_name(folder)
         specs, members = parse_specs(MODELS, budget.data)
-        found[name] = compare(
-            folder, run / name, specs, make_splits, budget.seeds, budget.data, budget.training, jobs, members,
-            clips_a_class=budget.clips,
-        )  # fmt: skip
+        clips = ClipSet(folder, {"": few_of_each(find_clips(folder), budget.clips)})
+        settings = budget.seeds, budget.data, budget.training
+        found[name] = compare(clips, run / name, specs, make_splits, *settings, jobs, members)
         if results is not None:
             write_set(results, RESULTS, name, found[name], budget.data, budget.training, command)
     return found

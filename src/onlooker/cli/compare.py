@@ -61,11 +61,12 @@ def compare(
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(help="Two or more runs of the same split.")],
     run: Annotated[Path, typer.Option(help="A new folder for the ensemble.")],
+    clips: Annotated[Path | None, typer.Option(help="The folder of the clips, if they were moved.")] = None,
 ) -> None:
     """Combine runs into an ensemble (late fusion), with weights chosen on the validation clips."""
     from onlooker.runs.ensemble import ensemble as ensemble_runs
 
-    measured = ensemble_runs(runs, run)
+    measured = ensemble_runs(runs, run, clips=clips)
     for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
         typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
     typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")

@@ -1,9 +1,7 @@
 """Several models, seeds and splits on the same clips: a table, a report, and one memo file per training."""
 
-import hashlib
-import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,155 +12,66 @@ import numpy as np
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.sets import ClipSet, read_set, set_name
-from onlooker.data.split import Split, Splits, few_of_each
+from onlooker.data.split import Split, Splits
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.report import Page, percent
-from onlooker.files import read_json, write_json
+from onlooker.files import write_json
 from onlooker.models.registry import configured, resolve_loss
 from onlooker.recognizer import resolve_normalization
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
-from onlooker.runs.folder import RunRecord
-from onlooker.runs.memo import check_settings, fingerprint, memo, read_memo
+from onlooker.runs.folder import RunRecord, lock_run
+from onlooker.runs.memo import memo, read_memo
 from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
 from onlooker.runs.parallel import run_parallel
-from onlooker.runs.train import train_run
+from onlooker.runs.train import continue_run
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["compare", "table"]
 
-_GROUPS: dict[str, type[DataConfig | ModelConfig | TrainConfig]] = {
-    "model": ModelConfig,
-    "data": DataConfig,
-    "training": TrainConfig,
-}
+Configs = tuple[ModelConfig, DataConfig, TrainConfig]
+
 # The figures that a memo file keeps; all others are in the evaluation.json of the run.
 _FIGURES = ("accuracy", "frame_accuracy", "videos", "frames", "confusion", "weights")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a model, a seed, a split."""
+    """One training, or an ensemble of trainings, of one seed and split.
 
-    spec: ModelSpec
-    model: ModelConfig
-    data: DataConfig
-    training: TrainConfig
-    split_name: str
-    split: Split
+    Args:
+        run: its folder; the figures are in RUN.json.
+        settings: what the figures depend on.
+        measure: computes them.
+        members: of an ensemble.
+    """
 
-    @property
-    def name(self) -> str:
-        """The name of its run inside the comparison."""
-        return f"{self.spec.folder}/{_part(self.split_name, self.training.seed)}"
-
-    def settings(self, folder: Path) -> dict[str, Any]:
-        """What its figures depend on."""
-        groups = {"model": self.model, "data": self.data, "training": self.training}
-        return {**{name: group.to_dict() for name, group in groups.items()}, "split": _digest(self.split, folder)}
-
-    def memo(self, folder: Path, out: Path) -> dict[str, Any] | None:
-        """Its figures; None if they are still to be computed."""
-        _add_new_settings(_memo_file(out, self.name))
-        return read_memo(_memo_file(out, self.name), self.settings(folder))
-
-    def compute(self, folder: Path, out: Path) -> dict[str, Any]:
-        """Train, or continue a training that was interrupted."""
-        run, settings = out / self.name, self.settings(folder)
-
-        def train() -> dict[str, Any]:
-            if (run / "config.json").exists():
-                record = RunRecord.read(run, folder)
-                check_settings(run, {**record.settings, "split": _digest(record.split, folder)}, settings)
-            clips = ClipSet(folder, {})
-            return _kept(
-                train_run(clips, run, self.model, self.data, self.training, self.split, resume=True, quiet=True)
-            )
-
-        return memo(_memo_file(out, self.name), settings, train)
-
-
-@dataclass(frozen=True)
-class EnsembleCell:
-    """An ensemble of trained cells of one seed and split."""
-
-    members: tuple[Cell, ...]
+    run: Path
+    settings: dict[str, Any]
+    measure: Callable[[], dict[str, Any]]
+    members: tuple["Cell", ...] = ()
 
     @property
     def name(self) -> str:
-        """The name of its folder inside the comparison."""
-        return f"{ENSEMBLE}/{_part(self.members[0].split_name, self.members[0].training.seed)}"
+        """Model, split and seed."""
+        return f"{self.run.parent.name}/{self.run.name}"
 
-    def settings(self, folder: Path) -> dict[str, Any]:
-        """What its figures depend on, besides the weights of its members."""
-        return {"members": {member.spec.name: member.settings(folder) for member in self.members}}
+    @property
+    def file(self) -> Path:
+        """The memo file."""
+        return self.run.with_name(f"{self.run.name}.json")
 
-    def memo(self, folder: Path, out: Path) -> dict[str, Any] | None:
-        """Its figures; None if they are still to be computed, or a member was trained again."""
-        path = _memo_file(out, self.name)
-        _add_new_settings(path)
-        figures = read_memo(path, self.settings(folder))
-        if figures is not None and figures["fingerprints"] != self._fingerprints(out):
-            path.unlink()
-            return None
-        return figures
+    def figures(self) -> dict[str, Any]:
+        """Its figures, computed unless they are there."""
 
-    def compute(self, folder: Path, out: Path) -> dict[str, Any]:
-        """Choose the weights on validation clips, and test; the folder appears when it is complete."""
-        run = out / self.name
+        def compute() -> dict[str, Any]:
+            measured = self.measure()
+            return {name: measured[name] for name in _FIGURES if name in measured}
 
-        def combine() -> dict[str, Any]:
-            temporary = run.with_name(f".{run.name}.part")
-            shutil.rmtree(temporary, ignore_errors=True)
-            measured = ensemble([out / member.name for member in self.members], temporary, quiet=True)
-            shutil.rmtree(run, ignore_errors=True)
-            temporary.rename(run)
-            return {**_kept(measured), "fingerprints": self._fingerprints(out)}
-
-        return memo(_memo_file(out, self.name), self.settings(folder), combine)
-
-    def _fingerprints(self, out: Path) -> dict[str, str | None]:
-        runs = {member.spec.name: out / member.name for member in self.members}
-        return {
-            name: fingerprint(run) if (run / "model" / "model.safetensors").exists() else None
-            for name, run in runs.items()
-        }
+        return memo(self.file, self.settings, compute)
 
 
-def _part(split_name: str, seed: int) -> str:
-    return f"{split_name}-seed{seed}"
-
-
-def _memo_file(out: Path, name: str) -> Path:
-    return out / f"{name}.json"
-
-
-def _digest(split: Split, folder: Path) -> str:
-    text = json.dumps(split.to_dict(folder), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _kept(measured: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: measured[name] for name in _FIGURES if name in measured}
-
-
-def _add_new_settings(path: Path) -> None:
-    """Add settings to a memo file that did not exist when it was written; their defaults change nothing."""
-    if not path.exists():
-        return
-    stored = read_json(path)
-    completed = {**stored, "settings": _completed(stored.get("settings") or {})}
-    if stored.get("settings") and completed != stored:
-        write_json(path, completed)
-
-
-def _completed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    def complete(name: str, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return _GROUPS[name].from_dict(value).to_dict() if name in _GROUPS else _completed(value)
-
-    return {name: complete(name, value) for name, value in settings.items()}
+Cells = Mapping[str, list[list[Cell]]]  # by row of the table, for each seed and each split
 
 
 def compare(
@@ -175,7 +84,6 @@ def compare(
     training: TrainConfig,
     jobs: int | None = None,
     members: Sequence[ModelSpec] = (),
-    clips_a_class: int = 0,
     model: ModelConfig | None = None,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split; what is there already is not computed again.
@@ -184,18 +92,16 @@ def compare(
     optical flow is needed, is left out for all.
 
     Args:
-        clips: a folder, a list, or what `read_set` returns; or the folder with the clips of given splits.
+        clips: a folder, a list, or what `read_set` returns.
         out: gets a run and a memo file for every training, comparison.json and report.html.
         models: what to compare (`parse_specs`).
         splits: by name, or a function that makes them from the clips that can be read. Each seed's accuracy is over
             the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training: settings of all models. attention_regularization is used for models with attention only.
+        data, training, model: settings of all models. attention_regularization is used for models with attention only.
         jobs: trainings in parallel; None: `default_jobs`.
         members: those of the models that form an ensemble, with weights chosen on validation clips for each seed and
             split: one more row, without training. Empty: no such row.
-        clips_a_class: at most so many clips of each class; 0: all.
-        model: settings of all models; None: the defaults.
 
     Returns:
         By model: `accuracy` (mean over seeds), `spread` (its standard deviation), `frame_accuracy`, `per_seed`,
@@ -203,35 +109,29 @@ def compare(
 
     Raises:
         ValueError: models that are unknown or listed twice, members that are not among them, settings that no model
-            has, or figures that are there were computed with other settings.
+            has, figures that are there were computed with other settings, or another process computes in `out`.
     """
     model = model or ModelConfig()
     _check(models, members, seeds, training, model)
-    if isinstance(clips, Path):
-        clips = read_set(clips) if callable(splits) else ClipSet(clips, {})
-    if callable(splits):
-        chosen = few_of_each(clips.clips, clips_a_class)
-    else:
-        chosen = list(dict.fromkeys(clip for split in splits.values() for clip in split.clips))
+    clips = read_set(clips) if isinstance(clips, Path) else clips
     configs = [settings_of(spec, model, data, training) for spec in models]
-    splits, skipped = _read(chosen, splits, configs)
-    cells = [
-        Cell(spec, of_model, of_data, replace(of_training, seed=seed), name, split)
-        for spec, (of_model, of_data, of_training) in zip(models, configs, strict=True)
-        for seed in seeds
-        for name, split in splits.items()
-    ]
-    ensembles = _ensembles(cells, members)
-    _compute_all(cells, ensembles, clips.root, out, jobs)
-    rows = {spec.name: spec.folder for spec in models} | ({ENSEMBLE: ENSEMBLE} if members else {})
-    results = _gather(out, rows, splits, seeds)
-    results["weights"] = "ImageNet" if model.pretrained else "from scratch"
-    results["modality"] = {spec.name: of[1].modality for spec, of in zip(models, configs, strict=True)}
-    results["ensemble_weights"] = _ensemble_weights(out, members, ensembles)
-    results["skipped"] = [str(error) for error in (*clips.left_out, *skipped)]
-    write_json(out / "comparison.json", results)
-    page = _page(out, set_name(clips.path), models, results, next(iter(splits)), data, training)
-    page.write(out / "report.html")
+    splits, skipped = _read(clips.clips, splits, configs)
+    cells = _cells(out, clips.root, [*zip(models, configs, strict=True)], members, splits, seeds)
+    with lock_run(out):
+        _compute_all(cells, jobs)
+        results = _gather(cells)
+        results.update(
+            splits=len(splits),
+            seeds=list(seeds),
+            weights="ImageNet" if model.pretrained else "from scratch",
+            modality={spec.name: of[1].modality for spec, of in zip(models, configs, strict=True)},
+            ensemble_weights=_ensemble_weights(members, cells),
+            skipped=[str(error) for error in (*clips.left_out, *skipped)],
+        )
+        write_json(out / "comparison.json", results)
+        _page(set_name(clips.path), models, results, cells, {**data.to_dict(), **training.to_dict()}).write(
+            out / "report.html"
+        )
     return results
 
 
@@ -263,9 +163,7 @@ def _check(
         )
 
 
-def settings_of(
-    spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig
-) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Configs:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
     if not spec.attends:
         training = replace(training, attention_regularization=0.0)
@@ -275,7 +173,7 @@ def settings_of(
 
 
 def _read(
-    clips: Sequence[Clip], splits: Splits, configs: Sequence[tuple[ModelConfig, DataConfig, TrainConfig]]
+    clips: Sequence[Clip], splits: Splits, configs: Sequence[Configs]
 ) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
     """Decode the clips for all models; the splits without those that cannot be read."""
     classes = sorted({clip.label for clip in clips})
@@ -290,68 +188,86 @@ def _read(
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 
 
-def _ensembles(cells: Sequence[Cell], members: Sequence[ModelSpec]) -> list[EnsembleCell]:
-    # Of each model the cells are in one order, that of seeds and splits.
-    columns = [[cell for cell in cells if cell.spec == spec] for spec in members]
-    return [EnsembleCell(of_part) for of_part in zip(*columns, strict=True)]
+def _cells(
+    out: Path,
+    folder: Path,
+    models: Sequence[tuple[ModelSpec, Configs]],
+    members: Sequence[ModelSpec],
+    splits: Mapping[str, Split],
+    seeds: Sequence[int],
+) -> Cells:
+    def trained(spec: ModelSpec, configs: Configs, seed: int, name: str) -> Cell:
+        model, data, training = configs
+        record = RunRecord(folder, (), model, data, replace(training, seed=seed), splits[name])
+        run = out / spec.folder / f"{name}-seed{seed}"
+        return Cell(run, record.identity, partial(continue_run, record, run, quiet=True))
+
+    def combined(of: tuple[Cell, ...]) -> Cell:
+        run = out / ENSEMBLE / of[0].run.name
+        settings = {"members": {cell.run.parent.name: cell.settings for cell in of}}
+        return Cell(run, settings, partial(_ensemble_again, [cell.run for cell in of], run), of)
+
+    cells = {
+        spec.name: [[trained(spec, configs, seed, name) for name in splits] for seed in seeds]
+        for spec, configs in models
+    }
+    if members:
+        by_seed = zip(*(cells[spec.name] for spec in members), strict=True)
+        cells[ENSEMBLE] = [[combined(of) for of in zip(*of_seed, strict=True)] for of_seed in by_seed]
+    return cells
 
 
-def _ensemble_weights(out: Path, members: Sequence[ModelSpec], cells: Sequence[EnsembleCell]) -> dict[str, float]:
-    """The weight of each member, mean over seeds and splits."""
-    weights = [read_json(_memo_file(out, cell.name))["figures"]["weights"] for cell in cells]
-    means = [mean(of_member) for of_member in zip(*weights, strict=True)]
-    return {spec.name: weight for spec, weight in zip(members, means, strict=True)}
+def _ensemble_again(runs: Sequence[Path], out: Path) -> dict[str, Any]:
+    shutil.rmtree(out, ignore_errors=True)
+    return ensemble(runs, out, quiet=True)
 
 
-def _compute_all(
-    cells: Sequence[Cell], ensembles: Sequence[EnsembleCell], folder: Path, out: Path, jobs: int | None
-) -> None:
+def _compute_all(cells: Cells, jobs: int | None) -> None:
     """Compute what is missing, once all that is there is known to have the same settings."""
-    kinds: dict[str, Sequence[Cell | EnsembleCell]] = {"training": cells, "ensembles": ensembles}
-    there = {cell.name for of_kind in kinds.values() for cell in of_kind if cell.memo(folder, out) is not None}
-    for title, of_kind in kinds.items():
-        # Ensembles are asked again: their members may just have been trained.
-        todo = [cell for cell in of_kind if cell.name not in there or cell.memo(folder, out) is None]
-        tasks = {cell.name: partial(cell.compute, folder, out) for cell in todo}
-        run_parallel(tasks, jobs, title, done=len(of_kind) - len(todo))
+    every = [cell for of_row in cells.values() for of_seed in of_row for cell in of_seed]
+    missing = {cell.file for cell in every if read_memo(cell.file, cell.settings) is None}
+    for cell in every:
+        if any(member.file in missing for member in cell.members):  # which may get other weights
+            cell.file.unlink(missing_ok=True)
+            missing.add(cell.file)
+    for title, is_ensemble in {"training": False, "ensembles": True}.items():
+        of_kind = [cell for cell in every if bool(cell.members) == is_ensemble]
+        tasks = {cell.name: cell.figures for cell in of_kind if cell.file in missing}
+        run_parallel(tasks, jobs, title, done=len(of_kind) - len(tasks))
 
 
-def _gather(out: Path, rows: Mapping[str, str], splits: Mapping[str, Split], seeds: Sequence[int]) -> dict[str, Any]:
+def _gather(cells: Cells) -> dict[str, Any]:
     results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
-    for row, folder in rows.items():
-        by_seed, frames_by_seed = [], []
-        for seed in seeds:
-            files = [_memo_file(out, f"{folder}/{_part(name, seed)}") for name in splits]
-            parts = [read_json(file)["figures"] for file in files]
-            by_seed.append(sum(p["accuracy"] * p["videos"] for p in parts) / sum(p["videos"] for p in parts))
-            frames_by_seed.append(
-                sum(p["frame_accuracy"] * p["frames"] for p in parts) / sum(p["frames"] for p in parts)
-            )
-        results["accuracy"][row] = mean(by_seed)
-        results["spread"][row] = stdev(by_seed) if len(by_seed) > 1 else None
-        results["frame_accuracy"][row] = mean(frames_by_seed)
-        results["per_seed"][row] = by_seed
+    for row, of_row in cells.items():
+        by_seed = [[cell.figures() for cell in of_seed] for of_seed in of_row]
+        accuracies = [_pooled(parts, "accuracy", "videos") for parts in by_seed]
+        results["accuracy"][row] = mean(accuracies)
+        results["spread"][row] = stdev(accuracies) if len(accuracies) > 1 else None
+        results["frame_accuracy"][row] = mean(_pooled(parts, "frame_accuracy", "frames") for parts in by_seed)
+        results["per_seed"][row] = accuracies
     # The parts of the last model and seed: the test videos are the same in all of them.
-    shown = np.sum([p["confusion"] for p in parts], axis=(0, 2))
-    results["majority"] = float(shown.max() / shown.sum())
-    results.update(test_videos=int(shown.sum()), splits=len(splits), seeds=list(seeds))
-    return results
+    shown = np.sum([part["confusion"] for part in by_seed[-1]], axis=(0, 2))
+    return {**results, "majority": float(shown.max() / shown.sum()), "test_videos": int(shown.sum())}
+
+
+def _pooled(parts: Sequence[Mapping[str, Any]], name: str, count: str) -> float:
+    """A share over the videos or frames of all splits together."""
+    return float(sum(part[name] * part[count] for part in parts) / sum(part[count] for part in parts))
+
+
+def _ensemble_weights(members: Sequence[ModelSpec], cells: Cells) -> dict[str, float]:
+    """The weight of each member, mean over seeds and splits."""
+    weights = [cell.figures()["weights"] for of_seed in cells.get(ENSEMBLE, []) for cell in of_seed]
+    return {spec.name: mean(of_member) for spec, of_member in zip(members, zip(*weights, strict=True), strict=True)}
 
 
 def _page(
-    out: Path,
-    name: str,
-    models: Sequence[ModelSpec],
-    results: Mapping[str, Any],
-    first: str,
-    data: DataConfig,
-    training: TrainConfig,
+    name: str, models: Sequence[ModelSpec], results: Mapping[str, Any], cells: Cells, settings: Mapping[str, Any]
 ) -> Page:
-    """The page of a comparison in `out`; `first` is the name of its first split."""
     columns, rows = table(results)
-    splits, seeds = results["splits"], results["seeds"]
-    parts = f"{'one split' if splits == 1 else f'{splits} splits'} · {results['test_videos']} test videos"
-    page = Page(f"Comparison of models: {name}", f"{parts} · seeds {', '.join(map(str, seeds))}")
+    splits = "one split" if results["splits"] == 1 else f"{results['splits']} splits"
+    seeds = ", ".join(map(str, results["seeds"]))
+    page = Page(f"Comparison of models: {name}", f"{splits} · {results['test_videos']} test videos · seeds {seeds}")
     page.table(rows, columns, "Means over seeds; all models with the same clips and the same maximum number of epochs.")
     if weights := results["ensemble_weights"]:
         shares = ", ".join(f"{percent(weight, 0)} {member}" for member, weight in weights.items())
@@ -363,12 +279,13 @@ def _page(
         page.heading("Attention")
         page.text("Random test clips; up to half are mistakes.")
         for spec in attentive:
-            sheet = out / spec.folder / _part(first, seeds[0]) / "attention.png"
-            page.figure(sheet.read_bytes(), f"{spec.name}, {first}, seed {seeds[0]}", wide=True)
+            run = cells[spec.name][0][0].run
+            page.figure((run / "attention.png").read_bytes(), f"{spec.name}, {run.name}", wide=True)
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["problem"])
     with page.details("Settings"):
         modality = ", ".join(f"{model} {value}" for model, value in results["modality"].items())
-        values = {**data.to_dict(), "modality": modality, **training.to_dict()}
-        page.table([[key, str(value)] for key, value in values.items()], ["setting", "value"])
+        page.table(
+            [[key, str(value)] for key, value in {**settings, "modality": modality}.items()], ["setting", "value"]
+        )
     return page

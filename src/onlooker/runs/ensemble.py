@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipFrames
-from onlooker.data.split import Split, require_clips
+from onlooker.data.split import Split
 from onlooker.ensemble import Ensemble, average_scores
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.files import read_json, write_json
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
+from onlooker.runs.folder import stored_split, whole_folder
 from onlooker.structures import Clip, ClipError, Evaluation
 
 __all__ = ["choose_weights", "ensemble"]
@@ -23,7 +25,7 @@ __all__ = ["choose_weights", "ensemble"]
 _STEPS = 20  # of a weight between 0 and 1
 
 
-def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
+def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path | None = None) -> dict[str, Any]:
     """Choose the weights of an ensemble, evaluate it, and write it to `out`.
 
     All weights in steps of a twentieth are tried on the validation clips; those with the lowest log loss are used.
@@ -33,43 +35,57 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, 
         runs: two or more, trained on the same split of the same clips.
         out: a new folder.
         quiet: no progress bars.
+        clips: the folder of the clips; None: where they were when the runs were trained.
 
     Returns:
         The test metrics (`metrics.measure`), `weights`, and `alone`: the test accuracy of each run.
 
     Raises:
         FileExistsError: `out` exists.
+        ClipError: clips are missing.
         ValueError: runs of different splits or settings.
     """
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out}: is there already; choose a new folder by --run")
-    splits = [read_json(run / "split.json") for run in runs]
-    folders = [read_json(run / "config.json")["clips"] for run in runs]
-    for run, split, folder in zip(runs, splits, folders, strict=True):
-        if (split, folder) != (splits[0], folders[0]):
-            raise ValueError(
-                f"{run}: trained on another split than {runs[0]}; combine runs of one split (equal --seed)"
-            )
+    split = _common_split(runs, clips)
     members = [load(run) for run in runs]
     Ensemble(members, [1 / len(members)] * len(members))  # which tells whether they fit
-    split = Split.from_dict(splits[0], Path(folders[0]))
     if not split.test:
         raise ValueError(
             f"{runs[0]}: trained on all clips; an ensemble is evaluated on test clips, so combine runs with some"
         )
-    require_clips((*split.validation, *split.test))
-    weights = choose_weights(*_answers(runs, members, split.validation, quiet)[:2])
-    scores, targets, names, frame_scores, skipped = _answers(runs, members, split.test, quiet)
-    together = [average_scores(of_clip, weights) for of_clip in zip(*frame_scores, strict=True)]
-    evaluation = Evaluation(
-        names, members[0].classes, targets, average_scores(scores, weights), tuple(together), tuple(skipped)
+    validation = _evaluations(runs, members, split.validation, quiet)
+    weights = choose_weights([each.scores for each in validation], validation[0].targets)
+    tested = _evaluations(runs, members, split.test, quiet)
+    evaluation = replace(
+        tested[0],
+        scores=average_scores([each.scores for each in tested], weights),
+        frame_scores=tuple(
+            average_scores(of_clip, weights) for of_clip in zip(*(each.frame_scores for each in tested), strict=True)
+        ),
     )
-    Ensemble(members, weights).save(out)
-    write_scores(out / "scores.csv", evaluation)
-    alone = [float((each.argmax(1) == targets).mean()) for each in scores]
+    alone = [float((each.scores.argmax(1) == each.targets).mean()) for each in tested]
     measured = {**measure(evaluation), "weights": list(weights), "alone": alone, "runs": [str(run) for run in runs]}
-    write_json(out / "evaluation.json", measured)
+    with whole_folder(out) as part:
+        Ensemble(members, weights).save(part)
+        write_scores(part / "scores.csv", evaluation)
+        write_json(part / "evaluation.json", measured)
     return measured
+
+
+def _common_split(runs: Sequence[Path], clips: Path | None) -> Split:
+    """The split of all runs, of clips that exist; the folder of the clips may have been moved between trainings."""
+    folders = [Path(read_json(run / "config.json")["clips"]) for run in runs]
+    splits = [stored_split(run) for run in runs]  # with fingerprints of the clips
+    for run, values in zip(runs, splits, strict=True):
+        if values != splits[0]:
+            raise ValueError(
+                f"{run}: trained on another split than {runs[0]}; combine runs of one split (equal --seed)"
+            )
+    split = Split.from_dict(splits[0], clips or next((each for each in folders if each.exists()), folders[0]))
+    if missing := [clip.path for clip in (*split.validation, *split.test) if not clip.path.exists()]:
+        raise ClipError(missing[0], "not found", "if the clips were moved, give their folder by --clips")
+    return split
 
 
 def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.int64]) -> tuple[float, ...]:
@@ -90,22 +106,17 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
     return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=badness)
 
 
-def _answers(
+def _evaluations(
     runs: Sequence[Path], members: Sequence[Recognizer], clips: Sequence[Clip], quiet: bool
-) -> tuple[
-    list[NDArray[np.float32]],
-    NDArray[np.int64],
-    tuple[str, ...],
-    list[tuple[NDArray[np.float32], ...]],
-    tuple[ClipError, ...],
-]:
-    """Of every member the scores of all clips; targets and names; frame scores; and what could not be read."""
+) -> list[Evaluation]:
+    """The evaluation of every member, of the clips that all of them can read."""
     read = [_samples(run, member, clips, quiet) for run, member in zip(runs, members, strict=True)]
     unreadable = {error.path: error for _, errors in read for error in errors}
     good = [clip for clip in clips if clip.path not in unreadable]
-    found = [member.evaluate(samples.only(good)) for member, (samples, _) in zip(members, read, strict=True)]
-    skipped = tuple(unreadable.values())
-    return [e.scores for e in found], found[0].targets, found[0].names, [e.frame_scores for e in found], skipped
+    return [
+        member.evaluate(samples.only(good), skipped=tuple(unreadable.values()))
+        for member, (samples, _) in zip(members, read, strict=True)
+    ]
 
 
 def _samples(

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         skipped = [*other.left_out, *known]
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
-    return write_report(out, recognizer, samples, [*skipped, *unreadable], record, run)
+    return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
 
 
 def read_clips(
@@ -95,7 +95,6 @@ def write_report(
     out: Path,
     recognizer: Recognizer,
     samples: ClipFrames,
-    skipped: Sequence[ClipError],
     record: RunRecord,
     run: Path,
     tuning: str = "",
@@ -106,14 +105,14 @@ def write_report(
         out: the folder for them.
         recognizer: the trained model.
         samples: the test clips.
-        skipped: clips that are left out.
-        record, run: what the model was trained with, and where its curves are.
+        record: what the model was trained with, and which clips are left out.
+        run: where its curves are.
         tuning: how the localization parameters were chosen, if they were just now.
 
     Returns:
         The figures (`metrics.measure`).
     """
-    evaluation = recognizer.evaluate(samples, skipped=skipped)
+    evaluation = recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation)
     write_scores(out / "scores.csv", evaluation)
     drawn = list(_drawn_clips(recognizer, samples, evaluation))

@@ -13,24 +13,28 @@
 A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.
 """
 
+import hashlib
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import Split, SplitDict
-from onlooker.files import DiskFullError, check_writable, read_json, write_json
-from onlooker.recognizer import Recognizer
+from onlooker.files import check_writable, read_json, write_json
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves
 
-__all__ = ["RunRecord", "read_curves", "save_model", "start_run"]
+__all__ = ["RunRecord", "read_curves", "start_run"]
 
+_LOCK = ".lock"
 # What is written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -57,12 +61,18 @@ class RunRecord:
     split: Split
     skipped: tuple[ClipError, ...] = ()
     features: tuple[Path, ...] = ()
-    initialized: Mapping[str, Any] = field(default_factory=dict)
+    initialized: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
         """The settings by group, as plain values."""
         return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings and a digest of the split, which its figures depend on."""
+        split = json.dumps(self.split.to_dict(self.clips), sort_keys=True)
+        return {**self.settings, "split": hashlib.sha256(split.encode()).hexdigest()[:32]}
 
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
@@ -76,7 +86,7 @@ class RunRecord:
             "onlooker": onlooker.__version__,
             "clips": str(self.clips.resolve()),
             "features": [str(store.resolve()) for store in self.features],
-            "initialized": dict(self.initialized),
+            "initialized": self.initialized,
             "classes": list(self.classes),
             **self.settings,
         }
@@ -141,17 +151,34 @@ def start_run(run: Path, resume: bool) -> bool:
     return resume and (run / "config.json").exists()
 
 
-def save_model(recognizer: Recognizer, run: Path) -> None:
-    """Write `model/` under another name, then rename it: a reader never finds half of it."""
-    folder, temporary = run / "model", run / ".model.part"
-    shutil.rmtree(temporary, ignore_errors=True)
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill that replaces `folder` when it is complete: a reader never finds half of it."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     try:
-        recognizer.save(temporary)
-    except DiskFullError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Let no other process write to the run or comparison in a folder.
+
+    Raises:
+        ValueError: another process does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise ValueError(
+            f"{folder}: another process computes it; wait until it ends, or choose another --run"
+        ) from error
 
 
 def read_curves(run: Path) -> Curves | None:

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.clips import ClipCrops
+from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.report import percent
-from onlooker.files import check_writable
 from onlooker.models.registry import configured, resolve_loss
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
-from onlooker.runs.folder import RunRecord, save_model, start_run
+from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
+from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import folder_name
 from onlooker.runs.tune_localization import choose_localization
-from onlooker.structures import ClipError
+from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import check_regularization, fit
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
@@ -109,82 +109,67 @@ def train_run(
     features: Sequence[Path] = (),
     initialize: Initialize | None = None,
 ) -> dict[str, Any]:
-    """Train on clips and evaluate on their test split; everything is written to the folder of the run.
-
-    All clips are read first, and split without those that cannot be read.
-
-    With `features` the encoder is that of a feature store and stays frozen: the rest of the model is trained on the
-    stored maps, without augmentation. The run is complete nevertheless and predicts from video files.
+    """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
-        run: a new or empty folder for the run; with `resume`, one whose training was interrupted.
+        run: a new or empty folder for everything that is written.
         model, data, training: settings.
-        split: training, validation and test clips; without test clips nothing is evaluated. None: the split of
-            `clips`, or `split_clips` of all.
+        split: which clips are used for what; None: the split of `clips`, or `split_clips` of all.
         resume: continue an interrupted run with its own settings and split.
         strict: stop at the first clip that cannot be read.
         quiet: no progress bars.
-        features: a feature store, whose encoder and sampling are used; clips that it lacks are encoded into it. For
-            `motion` two: RGB and flow.
+        features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         initialize: gives the model its first weights; a run that continues must get the same ones.
-
-    Returns:
-        The figures of the test clips (`metrics.measure`); empty without test clips.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
-        NotWritableError: the run cannot be written to.
-        ClipError: the clips do not fit, or none can be read.
+        NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings, stores or weights that do not fit, or a run of another version.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
-    record = RunRecord.read(run, folder) if start_run(run, resume) else None
-    skipped: tuple[ClipError, ...] = ()
-    if record is not None:
-        require_clips(record.split.clips)
-        model, data, training, split = record.model, record.data, record.training, record.split
-        features, skipped = record.features, record.skipped
-    elif split is None:
-        found = clips if isinstance(clips, ClipSet) else read_set(clips)
-        split, skipped = found.split, found.left_out
-        if strict and skipped:
-            raise skipped[0]
-    every_clip = found.clips if split is None else split.clips
-    training = resolve_loss(training, model.name)
+    begun = RunRecord.read(run, folder) if start_run(run, resume) else None
+    if begun is not None:
+        model, data, training, split, features = begun.model, begun.data, begun.training, begun.split, begun.features
+    every_clip, split, skipped = _asked_clips(clips, split, begun, strict)
+    classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
     stores = open_stores(features)
     model, data = stored_settings(stores, model, data) if stores else (model, data)
-    data = resolve_normalization(data, model.pretrained, model.name)
-    classes = sorted({clip.label for clip in every_clip})
+    data, training = resolve_normalization(data, model.pretrained, model.name), resolve_loss(training, model.name)
     # Settings that do not fit are an error before clips are read, which may take long.
     net = _build(model, data, training, classes, stores, initialize)
-    check_writable(run, "choose another folder with --run")
     if stores:
         samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
     else:
         samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
     skipped = (*skipped, *unreadable)
-    if split is None:
-        split = split_clips(samples.clips, training.seed)
-    elif record is None:
-        split = split.without({error.path for error in skipped})
-    initialized = _initialized(run, record, initialize and initialize(net, classes, data, split))
-    record = RunRecord(folder, tuple(classes), model, data, training, split, skipped, tuple(features), initialized)
+    if begun is None:
+        split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
+    assert split is not None
+    initialized = initialize(net, classes, data, split) if initialize else {}
+    record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
+    if begun is not None:
+        _check_first_weights(run, begun, record)
     record.write(run)
+    recognizer, tuning = _fit(net, samples, record, run, quiet)
+    return write_report(run, recognizer, samples.only(split.test), record, run, tuning) if split.test else {}
 
-    learn, choose = samples.only(split.training), samples.only(split.validation)
-    if isinstance(learn, ClipCrops):
-        learn = learn.random(training.seed)
-    fit(net, learn, choose, data, training, run, None if quiet else model.name)
-    recognizer = Recognizer(net, classes, data, training.judged_by)
-    recognizer.frame_rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer.localization, tuning = choose_localization(recognizer, choose)
-    if tuning and not quiet:
-        print(f"localization: {tuning}", file=sys.stderr)
-    save_model(recognizer, run)
-    if not split.test:
-        return {}
-    return write_report(run, recognizer, samples.only(split.test), skipped, record, run, tuning)
+
+def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
+    """Train with the settings and the split of a record, or continue if that was interrupted.
+
+    Returns:
+        As `train_run`.
+
+    Raises:
+        ValueError: the run was started with other settings or another split.
+    """
+    if (run / "config.json").exists():
+        begun = RunRecord.read(run, record.clips)
+        readable = record.split.without({error.path for error in begun.skipped})
+        check_settings(run, begun.identity, replace(record, split=readable).identity)
+    settings = record.model, record.data, record.training
+    return train_run(record.clips, run, *settings, record.split, resume=True, quiet=quiet)
 
 
 def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
@@ -199,11 +184,27 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
         The folder of the final run, `run/final`.
 
     Raises:
-        ValueError: a class has fewer than 2 recordings or clips.
+        ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.
     """
     split = split_without_test(clips.clips, training.seed)
-    train_run(clips, run / "final", model, data, training, split, resume=True)
+    with lock_run(run):
+        continue_run(RunRecord(clips.root, (), model, data, training, split), run / "final")
     return run / "final"
+
+
+def _asked_clips(
+    clips: Path | ClipSet, split: Split | None, begun: RunRecord | None, strict: bool
+) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
+    """All clips, their split if it is known before they are read, and those that are left out already."""
+    if begun is not None:
+        require_clips(begun.split.clips)
+        return begun.split.clips, begun.split, begun.skipped
+    if split is not None:
+        return split.clips, split, ()
+    clips = clips if isinstance(clips, ClipSet) else read_set(clips)
+    if strict and clips.left_out:
+        raise clips.left_out[0]
+    return clips.clips, clips.split, clips.left_out
 
 
 def _build(
@@ -226,11 +227,26 @@ def _build(
     return net
 
 
-def _initialized(run: Path, record: RunRecord | None, weights: dict[str, Any] | None) -> dict[str, Any]:
-    """What config.json says about the first weights; a run that continues must have had the same."""
-    if record is not None and dict(record.initialized) != (weights or {}):
+def _check_first_weights(run: Path, begun: RunRecord, record: RunRecord) -> None:
+    if begun.initialized != record.initialized:
         raise ValueError(
-            f"{run}: its training started from {dict(record.initialized) or 'random weights'}, this one from "
-            f"{weights or 'random weights'}; give the same initial weights, or train again in another folder"
+            f"{run}: its training started from {begun.initialized or 'random weights'}, this one from "
+            f"{record.initialized or 'random weights'}; give the same initial weights, or train again in another folder"
         )
-    return weights or {}
+
+
+def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool) -> tuple[Recognizer, str]:
+    """Train, tune localization and save; the recognizer, and how localization was tuned."""
+    split, data, training = record.split, record.data, record.training
+    learn, choose = samples.only(split.training), samples.only(split.validation)
+    if isinstance(learn, ClipCrops):
+        learn = learn.random(training.seed)
+    fit(net, learn, choose, data, training, run, None if quiet else record.model.name)
+    rate = sample_rate([clip.path for clip in split.training], data)
+    recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
+    recognizer.localization, tuning = choose_localization(recognizer, choose)
+    if tuning and not quiet:
+        print(f"localization: {tuning}", file=sys.stderr)
+    with whole_folder(run / "model") as part:
+        recognizer.save(part)
+    return recognizer, tuning
