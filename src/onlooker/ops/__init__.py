@@ -1,1 +1,1 @@
-"""Tensor operations: sampling at learned places, and convolutions that a loop repeats."""
+"""Tensor operations: convolutions that a loop repeats, and the sampler of spatial transformers."""

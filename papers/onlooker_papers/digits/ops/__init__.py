@@ -1,0 +1,1 @@
+"""Deformable convolution and channel offsets: sampling at learned places, fast on a CPU."""
