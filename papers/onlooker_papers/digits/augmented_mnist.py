@@ -73,7 +73,7 @@ class AugmentedDigits(MovingDigits):
                     min(threads, len(parts)),
                 )
                 return
-            motion = positions, *self.transforms(len(images), by_paths)
+            angles, scales = self.transforms(len(images), by_paths)
 
             def with_noise() -> Iterator[tuple[slice, Tensor | None]]:
                 for part in parts:
@@ -81,8 +81,8 @@ class AugmentedDigits(MovingDigits):
 
             def work(part: slice, noise: Tensor | None) -> None:
                 fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
-                moves = (each[part] for each in motion)
-                self._transform(images[part], *moves, fields, video[part], boxes[part])
+                motion = positions[part], angles[part], scales[part], fields
+                self._transform(images[part], *motion, video[part], boxes[part])
 
             share(work, with_noise(), min(threads, len(parts)))
 
