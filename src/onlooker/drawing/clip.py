@@ -1,11 +1,10 @@
 """Predictions and steps of a stream, drawn on their frames: attention, boxes, points, class, probability and time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from onlooker.drawing.flow import flow_colors, strongest_motion, with_wheel
 from onlooker.drawing.overlay import (
@@ -95,16 +94,16 @@ class StreamAnnotator:
         """
         if step.pixels is None:
             raise ValueError("the step has no pixels; give one of a stream (`watch`), or draw a clip by `write_drawn`")
-        height, width, _ = step.pixels.shape
-        quiet = step.happening is False
+        frame, size, quiet = step.pixels, step.pixels.shape[:2], step.happening is False
+        if step.attention is not None:
+            frame = overlay(frame, step.attention, self._strength(step.source, step.attention))
+        frame = enlarge(frame)
+        if step.box is not None and not quiet and step.score >= self._min_score:
+            frame = boxes(frame, step.box.corners, RIMS[0], size)
+        if step.point is not None:
+            frame = ring(frame, step.point, size)
         words = f"({step.label})" if quiet else step.label, f"{100 * step.score:.0f} %  {step.time:.1f} s"
-        return draw_frame(
-            step.pixels, words, step.score, (height, width),
-            attention=step.attention,
-            strength=None if step.attention is None else self._strength(step.source, step.attention),
-            box=None if step.box is None or quiet or step.score < self._min_score else step.box.corners,
-            point=step.point,
-        )  # fmt: skip
+        return probability_bar(caption(frame, words), step.score)
 
     def _strength(self, source: str | None, attention: NDArray[np.float32]) -> float:
         """The weight that is drawn at full strength."""
@@ -113,94 +112,47 @@ class StreamAnnotator:
         return self._strengths[source]
 
 
-def draw_frame(
-    pixels: Pixels,
-    words: Sequence[str],
-    score: float,
-    size: tuple[int, int],
-    attention: NDArray[np.float32] | None = None,
-    strength: float | None = None,
-    windows: NDArray[np.floating] | None = None,
-    box: Sequence[float] | None = None,
-    point: ArrayLike | None = None,
-    motion: Pixels | None = None,
-) -> Pixels:
-    """One annotated frame, enlarged if it is small.
-
-    Args:
-        pixels: `H W 3`.
-        words: lines in the upper left corner, the first one in bold.
-        score: a probability, drawn as a bar.
-        size: height and width of the frame that windows, box and point refer to.
-        attention: `h w`, drawn as colors.
-        strength: the weight that has full color; None: `full_strength` of the map.
-        windows: corners of an encoder's glimpses, `G 4 2`.
-        box: x1 y1 x2 y2.
-        point: x and y, drawn as a ring.
-        motion: flow in colors, `h w 3`, drawn small in the upper right corner.
-    """
-    frame = pixels if attention is None else overlay(pixels, attention, strength)
-    frame = enlarge(frame)
-    if windows is not None:
-        frame = outlines(frame, windows, size)
-    if box is not None:
-        frame = boxes(frame, box, RIMS[0], size)
-    if point is not None:
-        frame = ring(frame, point, size)
-    if motion is not None:
-        frame = inset(frame, motion)
-    return probability_bar(caption(frame, words), score)
-
-
 def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:
     if Path(out).resolve() == Path(path).resolve():
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
-    rate = _frame_rate(prediction)
-    return write(out, frames, min(rate, 50.0) if Path(out).suffix.lower() == ".gif" else rate)
-
-
-def _frame_rate(prediction: Prediction) -> float:
-    """Frames per second between the first and last frame of the prediction; 10 for a single frame or no times."""
-    frames = prediction.indices[-1] - prediction.indices[0]
+    count = prediction.indices[-1] - prediction.indices[0]
     seconds = prediction.times[-1] - prediction.times[0]
-    return float(np.clip(frames / seconds, 1, 120)) if frames > 0 and seconds > 0 else 10.0
+    highest = 50 if Path(out).suffix.lower() == ".gif" else 120
+    return write(out, frames, float(np.clip(count / seconds, 1, highest)) if count > 0 and seconds > 0 else 10.0)
 
 
 def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStacks | None) -> Iterator[Pixels]:
-    motion = None if flow is None else _flow_images(flow)
     places, first = np.unique(prediction.indices, return_index=True)
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
+    motion = None if flow is None else _flow_images(flow)
     for index, _, pixels in frames:
         # Between two frames of the prediction, attention, windows and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
         before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
-        at = before, after, position - int(position)
+        attention, glimpses, point = (
+            None if values is None else values[before] + (position - int(position)) * (values[after] - values[before])
+            for values in (prediction.attention, prediction.glimpses, prediction.points)
+        )
+        frame = enlarge(pixels if attention is None else overlay(pixels, attention, strength))
+        size = prediction.size or pixels.shape[:2]
+        if glimpses is not None:
+            frame = outlines(frame, glimpses, size)
+        if point is not None:
+            frame = ring(frame, point, size)
+        if motion is not None:
+            frame = inset(frame, motion[before])
         scores = prediction.frame_scores[before]
         best = int(scores.argmax())
         words = prediction.classes[best], f"{100 * scores[best]:.0f} %"
-        size = prediction.size or (pixels.shape[0], pixels.shape[1])
-        yield draw_frame(
-            pixels, words, float(scores[best]), size,
-            attention=_between(prediction.attention, *at), strength=strength,
-            windows=_between(prediction.glimpses, *at), point=_between(prediction.points, *at),
-            motion=None if motion is None else motion(int(before)),
-        )  # fmt: skip
+        yield probability_bar(caption(frame, words), float(scores[best]))
 
 
-def _flow_images(flow: FlowStacks) -> Callable[[int], Pixels]:
+def _flow_images(flow: FlowStacks) -> list[Pixels]:
     """The first field of each stack in colors with a legend, one scale for the clip."""
     # Every fourth pixel is enough for a percentile.
     strongest = strongest_motion(to_pixels(flow.stacks[:, ::4, ::4, :2], flow.limit))
-
-    @lru_cache(maxsize=1)  # many frames of a clip are between two frames of the prediction
-    def image(place: int) -> Pixels:
-        return with_wheel(flow_colors(to_pixels(flow.stacks[place, ..., :2], flow.limit), strongest))
-
-    return image
-
-
-def _between(values: NDArray[np.float32] | None, before: int, after: int, share: float) -> NDArray[np.float32] | None:
-    return None if values is None else (1 - share) * values[before] + share * values[after]
+    fields = (to_pixels(stack[..., :2], flow.limit) for stack in flow.stacks)
+    return [with_wheel(flow_colors(field, strongest)) for field in fields]
 
 
 def _with_tubes(

@@ -53,20 +53,6 @@ def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]
     return [shortened(line, height, width, bold) for line in lines]
 
 
-@lru_cache(maxsize=1024)
-def _masks(text: str, height: int, bold: bool, outline: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coverage in [0, 1] of the letters with outline, and of the letters alone: each `H W`."""
-    font = _font(height, bold)
-    ascent, descent = font.getmetrics()
-    size = (text_width(text, height, bold) + 2 * outline, ascent + descent + 2 * outline)
-    drawn = []
-    for stroke in (outline, 0):
-        mask = Image.new("L", size, 0)
-        ImageDraw.Draw(mask).text((outline, outline), text, fill=255, font=font, stroke_width=stroke)
-        drawn.append(np.asarray(mask).astype(np.float32) / np.float32(255))
-    return drawn[0], drawn[1]
-
-
 def write(
     image: Pixels,
     text: str,
@@ -87,21 +73,14 @@ def write(
         bold: in bold.
         outline: color of an outline that keeps text readable on any image; None: none.
     """
-    if not text:
-        return
-    rim = max(1, round(height / 9)) if outline else 0
-    around, letters = _masks(text, height, bold, rim)
-    top, left = at[1] - rim, at[0] - rim
-    rows = slice(max(0, top), min(image.shape[0], top + len(letters)))
-    columns = slice(max(0, left), min(image.shape[1], left + letters.shape[1]))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
-    part = image[rows, columns].astype(np.float32)
-    inner = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    for mask, ink in ((around, outline), (letters, color)):
-        if ink is not None:
-            part += mask[inner][..., None] * (np.asarray(ink, dtype=np.float32) - part)
-    image[rows, columns] = np.rint(part).astype(np.uint8)
+    font, rim = _font(height, bold), max(1, round(height / 9)) if outline else 0
+    top = max(0, at[1] - rim)
+    strip = image[top : max(top, at[1] + sum(font.getmetrics()) + rim)]
+    if strip.size:
+        drawn = Image.fromarray(strip)
+        place = at[0], at[1] - top
+        ImageDraw.Draw(drawn).text(place, text, color, font, stroke_width=rim, stroke_fill=outline)
+        strip[:] = np.asarray(drawn)
 
 
 def line_height(height: int) -> int:
