@@ -10,6 +10,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import clips
 import cv2
@@ -20,13 +21,38 @@ from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
+from onlooker.video import stream
 from onlooker.video.reader import VideoReader
-from onlooker.video.stream import Frame, Source, _LiveClock, without_password
+from onlooker.video.stream import Frame, _LiveClock, without_password
 
 Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)
 STREAM = transport_stream(60)
 GARBAGE = np.random.default_rng(0).bytes
+
+
+class Source(stream.Source):
+    """A source to iterate over, which reads inside `with`."""
+
+    def __init__(self, source: int | str | Path, config: StreamConfig | None = None, ahead: int = 0) -> None:
+        super().__init__(source, config or StreamConfig(), threading.Condition(), ahead)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        with self._news:
+            self._news.wait_for(lambda: self.ready)
+        if (frame := self.poll()) is None:
+            raise StopIteration
+        return frame
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +246,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
         yield from slowly(cut(STREAM, 10) * 50, 0.02)
 
     with Sender(endless) as sender:
-        source = Source(sender.address, StreamConfig(timeout=30)).start()
+        source = Source(sender.address, StreamConfig(timeout=30)).__enter__()
         next(source)
         begin = time.monotonic()
         source.close()
@@ -231,7 +257,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
 
 def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_by_itself() -> None:
     with Sender(lambda: [STREAM], hold=30) as sender:
-        source = Source(sender.address, StreamConfig(timeout=2.5)).start()
+        source = Source(sender.address, StreamConfig(timeout=2.5)).__enter__()
         next(source)
         time.sleep(0.1)
         begin = time.monotonic()

@@ -22,13 +22,10 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video file and its first video stream, ready to decode.
+    """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot be.
 
     Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
     header claims a text of that length.
-
-    Raises:
-        ClipError: naming the file, what was found there, and what to do.
     """
     check_file(path)
     try:
@@ -75,12 +72,9 @@ def check_size(path: Path | str, width: int, height: int) -> None:
 
 
 def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
-    """The first video stream that is not cover art, ready to decode.
+    """The first video stream that is not cover art, ready to decode; or a ClipError.
 
     One thread decodes: damaged files give the same frames every time, and live frames are not delayed.
-
-    Raises:
-        ClipError: there is none, or none that can be decoded.
     """
     cover = av.stream.Disposition.attached_pic  # a video stream of one image
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]

@@ -64,13 +64,7 @@ def frame_rate(stream: VideoStream) -> float:
 
 
 class FrameStore:
-    """Collects frames one by one, resized on arrival, within the memory limit of a call.
-
-    Args:
-        path: the clip, for errors.
-        indices: `T` frames to collect, in any order, with any repetition.
-        size, shorter_side: see `VideoReader.get`.
-    """
+    """Collects frames one by one, resized on arrival, within the memory limit of a call; see `VideoReader.get`."""
 
     def __init__(self, path: Path, indices: Indices, size: int | None = None, shorter_side: int | None = None) -> None:
         self.path, self.indices, self.unique = path, indices, np.unique(indices)
@@ -80,12 +74,7 @@ class FrameStore:
         self._lock = Lock()
 
     def check(self, total: int) -> None:
-        """Check the indices against the number of frames.
-
-        Raises:
-            IndexError: an index is negative or not below `total`.
-            ValueError: no indices.
-        """
+        """Check the indices against the number of frames."""
         if not len(self.indices):
             raise ValueError("no frame indices, expected at least one")
         if self.unique[0] < 0 or self.unique[-1] >= total:
@@ -93,20 +82,14 @@ class FrameStore:
             raise IndexError(f"{self.path}: frame {wrong} asked for, expected 0 to {total - 1}")
 
     def put(self, index: int, frame: Pixels) -> None:
-        """Keep frame `index`, `H W 3`. Thread-safe.
-
-        Raises:
-            ClipError: all frames together are larger than `MAX_BYTES`.
-        """
+        """Keep frame `index`, `H W 3`. Thread-safe."""
         small = resize(frame[None], self._size, 3)[0] if self._size else shrink(frame, self._shorter_side)
         with self._lock:
             if self._pixels is None:
                 T, (H, W) = len(self.indices), small.shape[:2]
                 if (total := small.nbytes * T) > MAX_BYTES:
-                    what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
-                    raise ClipError(
-                        self.path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down"
-                    )
+                    what, limit = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB", f"{MAX_BYTES / 1e9:.1f} GB"
+                    raise ClipError(self.path, what, f"at most {limit} are read at once: scale it down")
                 self.frame_size = frame.shape[0], frame.shape[1]
                 self._pixels = np.empty((len(self.unique), *small.shape), np.uint8)
         self._pixels[np.searchsorted(self.unique, index)] = small
@@ -114,9 +97,8 @@ class FrameStore:
     def pixels(self) -> Pixels:
         """`T H W 3`, in the order of `indices`, all of which must have been put."""
         assert self._pixels is not None
-        if np.array_equal(self.indices, self.unique):
-            return self._pixels
-        return self._pixels[np.searchsorted(self.unique, self.indices)]
+        ordered = np.array_equal(self.indices, self.unique)
+        return self._pixels if ordered else self._pixels[np.searchsorted(self.unique, self.indices)]
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
@@ -140,11 +122,7 @@ def has_display_times(container: InputContainer, stream: VideoStream) -> bool:
 def decode_packets(
     path: Path | str, stream: VideoStream, packets: Iterable["Packet[VideoStream] | None"]
 ) -> Iterator[VideoFrame]:
-    """The frames in packets; packets that cannot be decoded are skipped. None flushes the decoder.
-
-    Raises:
-        ClipError: a frame larger than any camera's.
-    """
+    """The frames in packets; packets that cannot be decoded are skipped. None flushes the decoder."""
     for packet in packets:
         try:
             frames = stream.codec_context.decode(packet)

@@ -52,11 +52,7 @@ def farneback(frames: Pixels) -> Flow:
 
 
 def tvl1(frames: Pixels) -> Flow:
-    """Total variation and an L1 data term (Zach et al. 2007), as in the two-stream papers; a hundred times slower.
-
-    Raises:
-        RuntimeError: OpenCV's contrib build is not installed.
-    """
+    """Total variation and an L1 data term (Zach et al. 2007), as in the two-stream papers; a hundred times slower."""
     if not hasattr(cv2, "optflow"):
         raise RuntimeError(
             "tvl1 is only in the contrib build of OpenCV, which replaces the plain one and conflicts with it: "
@@ -76,11 +72,7 @@ def _between(frames: Pixels, estimate: Callable[[Pixels, Pixels], Flow]) -> Flow
 
 
 def raft(name: str, frames: Pixels) -> Flow:
-    """RAFT (Teed & Deng 2020), torchvision's `raft_small` or `raft_large`. Slow on a CPU, sharp at edges.
-
-    Raises:
-        RuntimeError: the weights cannot be downloaded, and are not in the local cache.
-    """
+    """RAFT (Teed & Deng 2020), torchvision's `raft_small` or `raft_large`. Slow on a CPU, sharp at edges."""
     import torch
     import torch.nn.functional as F
 
@@ -161,11 +153,7 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
 
 def to_pixels(flow: Pixels, limit: float = LIMIT) -> Flow:
-    """The displacements that bytes represent: within limit/255 (0.08 pixels for 20) of the original, if not clipped.
-
-    Raises:
-        ValueError: a limit that is not positive (pixels), or flow that is not uint8.
-    """
+    """The displacements that bytes represent: within limit/255 (0.08 pixels for 20) of the original, if not clipped."""
     _check_limit(limit)
     if flow.dtype != np.uint8:
         raise ValueError(f"flow is {flow.dtype}, expected uint8 from to_bytes")
@@ -282,11 +270,7 @@ def read_flow(path: Path | str, count: int | Sampling = 30, settings: FlowSettin
 
 
 def stream_flow(path: Path | str, settings: FlowSettings = _USUAL) -> Iterator[Pixels]:
-    """For each frame of a video its stack of flow, `H W 2L`, in constant memory: those of `read_flow` for all frames.
-
-    Raises:
-        ClipError, RuntimeError: as `read_flow`.
-    """
+    """The stacks `H W 2L` that `read_flow` gives for every frame of a video, in constant memory."""
     stack: deque[Pixels] = deque(maxlen=settings.length)
     for field in _every_field(path, settings):
         stack.append(field)
@@ -306,11 +290,7 @@ def _every_field(path: Path | str, settings: FlowSettings) -> Iterator[Pixels]:
 
 
 def flow_ahead(frames: Pixels, settings: FlowSettings = _USUAL) -> Pixels:
-    """The stack of flow at the first of `L+1` consecutive frames `L+1 H W 3`: `H W 2L`, equal to that of `read_flow`.
-
-    Raises:
-        ValueError, RuntimeError: as `flow`.
-    """
+    """The stack `H W 2L` at the first of `L+1` consecutive frames `L+1 H W 3`, equal to that of `read_flow`."""
     return np.concatenate(settings.fields(np.stack([shrink(frame, settings.side) for frame in frames])), -1)
 
 

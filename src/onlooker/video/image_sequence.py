@@ -32,11 +32,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def require_images(folder: Path) -> list[Path]:
-    """`find_images`, at least one.
-
-    Raises:
-        ClipError: the folder has no numbered images, or cannot be read.
-    """
+    """`find_images`, or a ClipError: the folder has none, or cannot be read."""
     try:
         paths = find_images(folder)
     except OSError as error:
@@ -48,11 +44,7 @@ def require_images(folder: Path) -> list[Path]:
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
-    """The images of one sequence, upright RGB, `H W 3` each.
-
-    Raises:
-        ClipError: naming the folder and the image: it cannot be read, or its size is not that of the first.
-    """
+    """The images of one sequence, upright RGB, `H W 3` each; all of one size."""
     first: tuple[str, str] | None = None
     for path in paths:
         pixels = _load(path)

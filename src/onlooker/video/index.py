@@ -117,11 +117,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
 
 
 def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
-    """Decode the frames that the store asks for, and put them there.
-
-    Raises:
-        IndexContradictedError, FFmpegError: the index is wrong; only decoding the whole file tells.
-    """
+    """Put the frames that the store asks for there; IndexContradictedError or FFmpegError where the index is wrong."""
     runs, cores = index.runs(index.shown[store.unique]), _cores()
     shares = _shares(runs, cores)
     # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.

@@ -52,10 +52,7 @@ class Crop:
         return replace(self, boxes=self.boxes[places])
 
     def cut(self, frames: Pixels, size: int) -> Pixels:
-        """Crop and resize frames `T H W C` (RGB or flow as bytes) to `T size size C`, with linear interpolation.
-
-        Best at a resolution at which a crop has about `size` pixels.
-        """
+        """Crop and resize frames `T H W C` (RGB or flow as bytes) to `T size size C`, with linear interpolation."""
         H, W, C = frames.shape[1:]
         result = np.empty((len(frames), size, size, C), np.uint8)
         boxes = self.boxes.astype(np.float64) * [W, H, W, H]
@@ -101,20 +98,14 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class MotionState:
-    """What `next_crop` remembers of a stream.
-
-    Args:
-        gray: the previous frame, `H W`.
-        moved: `3`: the decaying sum of motion centers (x and y, in pixels), each weighted by its amount of motion, and
-            the sum of these weights.
-    """
+    """What `next_crop` remembers of a stream: the previous frame, `H W`, and the decaying sums of e c and e."""
 
     gray: Floats
     moved: NDArray[np.float64]
 
 
 def motion_crop(frames: Pixels, fraction: float) -> Crop:
-    """The crops of a clip.
+    """The crops of a clip, `T H W 3`, whose side is a `fraction` of the frame's shorter side.
 
     The motion of frame t is its three-frame difference (Kameda and Minoh 1996): what differs from both the previous and
     the next frame. Its center c_t is the mean position of these pixels within the box that contains most of them, and
@@ -125,12 +116,8 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
 
     or the center of the frame where nothing moves in the whole clip.
 
-    Args:
-        frames: `T H W 3`, uint8 RGB, of one video.
-        fraction: side of the crop as a fraction of the frame's shorter side, above 0 and at most 1.
-
     Raises:
-        ValueError: frames of another shape, no frames, or a fraction out of range.
+        ValueError: frames of another shape, no frames, or a fraction that is not above 0 and at most 1.
     """
     side, (H, W) = _side(frames, fraction), frames.shape[1:3]
     grays = [_gray(frame) for frame in frames]
@@ -147,15 +134,10 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
 
 
 def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tuple[Crop, MotionState]:
-    """The crop of a stream's next frame: like `motion_crop`, but causal.
+    """The crop of a stream's next frame `H W 3`, given the state after the previous one: `motion_crop`, but causal.
 
-    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The state is
-    reset when the frame size changes.
-
-    Args:
-        before: the state returned for the previous frame; None at the first frame, whose crop is central.
-        frame: `H W 3`, uint8 RGB.
-        fraction: as for `motion_crop`, which raises the same errors.
+    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The first
+    frame (`before` is None) has a central crop, as has a frame of another size than the previous one.
     """
     side, gray, moved = _side(frame[None], fraction), _gray(frame), np.zeros(3)
     if before is not None and before.gray.shape == gray.shape:

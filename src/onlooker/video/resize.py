@@ -11,18 +11,11 @@ Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 
 def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
-    """Resize whole frames to a square, without keeping their aspect ratio.
+    """Resize whole frames `T H W 3` to squares `T size size C`, uint8, without keeping their aspect ratio.
 
     Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
     that two scale factors turn a place on the map into a place in the video. Training and inference distort alike.
-
-    Args:
-        pixels: `T H W 3`, RGB uint8.
-        size: height and width of the result, in pixels.
-        channels: C: 3 keeps color, 1 makes gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
-
-    Returns:
-        `T size size C`, uint8.
+    One channel is gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
 
     Raises:
         ValueError: for another shape or type of pixels, a size below 1, or another number of channels.
@@ -35,10 +28,9 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     color = to_square(pixels, size)
     if channels == 3:
         return color
-    gray = np.empty((len(pixels), size, size, 1), np.uint8)
-    for frame, out in zip(color, gray, strict=True):
-        out[..., 0] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return gray
+    # Frames below one another are one image.
+    gray = cv2.cvtColor(color.reshape(-1, size, 3), cv2.COLOR_RGB2GRAY)
+    return gray.reshape(-1, size, size, 1).astype(np.uint8, copy=False)
 
 
 def to_square(frames: NDArray[Scalar], size: int) -> NDArray[Scalar]:
@@ -66,10 +58,6 @@ def shrink(frame: Pixels, shorter_side: int | None) -> Pixels:
 
 
 def check_frames(frames: Pixels) -> None:
-    """Check that frames are `T H W 3`, uint8.
-
-    Raises:
-        ValueError: they are not, or have no pixels.
-    """
+    """Raise a ValueError unless frames are `T H W 3`, uint8, with pixels."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:]:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3, of at least 1x1 pixels")

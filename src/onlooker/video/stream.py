@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -85,9 +85,8 @@ class _LiveClock:
 
 
 class Source:
-    """Frames of one camera, address or file, read by a thread from `start` (or `with`) to `close`.
+    """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed out by `poll`.
 
-    Iterate over it, or call `poll`: (index, seconds since the first frame, `H W 3` pixels: uint8, RGB, upright).
     `dropped` counts frames that arrived but were not handed out because the reader was too slow, `reconnections` how
     often the connection was lost and came back. Frames that `rate` skips are not counted.
 
@@ -107,32 +106,23 @@ class Source:
         ValueError: an invalid source.
     """
 
-    def __init__(
-        self,
-        source: int | str | Path,
-        config: StreamConfig | None = None,
-        news: Condition | None = None,
-        ahead: int = 0,
-    ) -> None:
-        self._given = _parse(source)
-        self.name = without_password(str(source))
+    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
+        self._given, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._config, self._news, self._stopped = config or StreamConfig(), news or Condition(), Event()
-        self._ahead = ahead
+        self._config, self._news, self._ahead, self._stopped = config, news, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
         self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self._error: BaseException | None = None
         self._convert = Converter()
-        self._clock = _LiveClock(leap=max(self._config.timeout, 1.0))
+        self._clock = _LiveClock(leap=max(config.timeout, 1.0))
         # A daemon thread, so that the program can end while it waits for a silent address.
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
 
-    def start(self) -> Self:
+    def start(self) -> None:
         """Start reading."""
         self._thread.start()
-        return self
 
     @property
     def ready(self) -> bool:
@@ -145,7 +135,7 @@ class Source:
         return self._over and not self._held and self._error is None
 
     def poll(self) -> Frame | None:
-        """The next frame, or None if none has arrived.
+        """The next frame: index, seconds since the first, pixels (uint8, RGB, upright); None if none has arrived.
 
         Raises:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
@@ -160,16 +150,6 @@ class Source:
             self._news.notify_all()
         return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Frame:
-        with self._news:
-            self._news.wait_for(lambda: self.ready)
-        if (frame := self.poll()) is None:
-            raise StopIteration
-        return frame
-
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
         self._stopped.set()
@@ -183,12 +163,6 @@ class Source:
         self.stop()
         if self._thread.is_alive():
             self._thread.join(timeout)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # The methods below run in the thread.
 
