@@ -37,10 +37,7 @@ _DECAY = 0.99  # per frame, of the highest weight, which determines the scale of
 def draw_clip(frames: Pixels, prediction: Prediction, flow: FlowStacks | None = None) -> Pixels:
     """The frames `T H W 3` that a prediction was made from, with class, probability and attention.
 
-    Args:
-        frames: `T H W 3`.
-        prediction: of these frames.
-        flow: at the same frames, drawn as a small image; None: none.
+    `flow` at the same frames is drawn as a small image.
     """
     timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
     return np.stack(list(_with_attention(timed, prediction, flow)))
@@ -61,13 +58,9 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, flow:
 def write_located(
     path: Path | str, out: Path | str, prediction: Prediction, tubes: Sequence[Tube], min_score: float = 0.0
 ) -> Path:
-    """Write the whole clip to `out` (.mp4 or .gif), with tubes, class, probability, and a time bar.
+    """As `write_drawn`, with tubes, class, probability, and a time bar.
 
     The bar shows the segments of the predicted class, if its probability is at least `min_score`.
-
-    Raises:
-        ClipError: the clip cannot be read.
-        ValueError: `out` is neither .mp4 nor .gif, or is the clip itself.
     """
     return _write(path, out, prediction, _with_tubes(VideoReader(path), prediction, tubes, min_score))
 

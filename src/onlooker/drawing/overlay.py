@@ -82,15 +82,15 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
     return cv2.add(darker, cv2.LUT(levels, add)).astype(np.uint8, copy=False)
 
 
-def enlarge(frame: Pixels, at_least: int = 256) -> Pixels:
-    """A frame whose shorter side is at least `at_least` pixels, so that captions are readable; a large one unchanged.
+def enlarge(frame: Pixels) -> Pixels:
+    """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one unchanged.
 
     Frames under 100 pixels are enlarged by an integer factor without smoothing, so that their pixels are visible.
     """
     H, W, _ = frame.shape
-    if min(H, W) >= at_least:
+    factor = 256 / min(H, W)
+    if factor <= 1:
         return frame
-    factor = at_least / min(H, W)
     if min(H, W) < 100:
         return frame.repeat(int(np.ceil(factor)), axis=0).repeat(int(np.ceil(factor)), axis=1)
     # Video encoders need even sizes.
@@ -123,41 +123,35 @@ def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color:
     cv2.rectangle(frame, (round(left), top), (right, top + height - 1), color, cv2.FILLED)
 
 
-def _empty_bar(frame: Pixels, left: int, top: int, width: int, height: int) -> None:
-    _bar(frame, left - 1, top - 1, width + 2, height + 2, BLACK)
-    _bar(frame, left, top, width, height, (90, 90, 90))
+def _bar_of_spans(frame: Pixels, top: int, thick: int, spans: Sequence[tuple[float, float]], color: Color) -> Pixels:
+    """A copy with a gray bar across the frame, which stands for 0 to 1; what is in one of the spans is colored."""
+    drawn, margin = _copy(frame), _letter_height(frame) // 2
+    length = frame.shape[1] - 2 * margin
+    _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
+    _bar(drawn, margin, top, length, thick, (90, 90, 90))
+    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
+        if begin < end:
+            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, color)
+    return drawn
 
 
 def probability_bar(frame: Pixels, score: float) -> Pixels:
     """A thin bar near the lower edge whose length is a probability."""
     if not 0 <= score <= 1:
         raise ValueError(f"score is {score}, expected a probability in [0, 1]")
-    drawn, (H, W) = _copy(frame), frame.shape[:2]
-    thick, margin = max(2, round(min(H, W) / 64)), _letter_height(frame) // 2
-    top, length = H - 3 * thick - margin // 2, W - 2 * margin
-    _empty_bar(drawn, margin, top, length, thick)
-    if score > 0:
-        _bar(drawn, margin, top, length * score, thick, WHITE)
-    return drawn
+    H, thick = len(frame), max(2, round(min(frame.shape[:2]) / 64))
+    return _bar_of_spans(frame, H - 3 * thick - _letter_height(frame) // 4, thick, [(0, score)], WHITE)
 
 
 def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) -> Pixels:
     """A bar near the lower edge that represents the clip, with colored spans and a mark at the current time.
 
-    Args:
-        frame: `H W 3`, uint8 RGB.
-        now: the position of the frame in the clip, from 0 to 1.
-        spans: start and end of each span in the same units; clipped to the clip.
+    The time and the starts and ends of spans are shares of the clip, 0 to 1.
     """
-    drawn, (H, W) = _copy(frame), frame.shape[:2]
-    thick, margin = max(3, round(min(H, W) / 40)), _letter_height(frame) // 2
-    top, length = H - 2 * thick - margin // 2, W - 2 * margin
-    _empty_bar(drawn, margin, top, length, thick)
-    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
-        if begin < end:
-            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, RIMS[3])
-    wide = max(2, thick // 2)
-    left = margin + (length - wide) * min(max(now, 0.0), 1.0)
+    thick, margin = max(3, round(min(frame.shape[:2]) / 40)), _letter_height(frame) // 2
+    top, wide = len(frame) - 2 * thick - margin // 2, max(2, thick // 2)
+    drawn = _bar_of_spans(frame, top, thick, spans, RIMS[3])
+    left = margin + (frame.shape[1] - 2 * margin - wide) * min(max(now, 0.0), 1.0)
     _bar(drawn, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
     _bar(drawn, left, top - thick // 2, wide, 2 * thick, WHITE)
     return drawn

@@ -317,8 +317,4 @@ def _motionless(path: Path | str) -> ClipError:
 
 def _stacked(flow: NDArray[Stacked], pairs: Indices) -> NDArray[Stacked]:
     """`P H W 2` and `T L` to `T H W 2L`."""
-    T, L = pairs.shape
-    together = np.empty((T, *flow.shape[1:3], L, 2), flow.dtype)
-    for k in range(L):
-        together[..., k, :] = flow[pairs[:, k]]
-    return together.reshape(*together.shape[:3], 2 * L)
+    return np.moveaxis(flow[pairs], 1, 3).reshape(len(pairs), *flow.shape[1:3], -1)

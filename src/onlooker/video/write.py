@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.filter import Graph
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from PIL import Image
 
 from onlooker.video.resize import Pixels
 
@@ -56,7 +55,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         raise ValueError(
             f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames per second; write .mp4, or fewer frames"
         )
-    rate, images = Fraction(fps).limit_denominator(1001 * 60), _images(frames, even=suffix == ".mp4")
+    rate, images = Fraction(fps).limit_denominator(1001 * 60), _images(frames, gif=suffix == ".gif")
     first = next(images, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
@@ -66,7 +65,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     try:
         with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
             stream, images = _add_stream(container, first, rate), chain([first], images)
-            for image in images if suffix == ".mp4" else _with_palettes(images, rate):
+            for image in images:
                 container.mux(stream.encode(image))
             container.mux(stream.encode(None))
         temporary.replace(path)
@@ -106,7 +105,7 @@ class Recording:
         Raises:
             ValueError: not a frame, or a time that is not finite.
         """
-        (image,) = _images([frame], even=True)
+        (image,) = _images([frame])
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
@@ -139,8 +138,8 @@ def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
         return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
 
 
-def _images(frames: Pixels | Iterable[Pixels], even: bool) -> Iterator[VideoFrame]:
-    """Frames that are checked; `even`: the last column or row is repeated where a side is odd."""
+def _images(frames: Pixels | Iterable[Pixels], gif: bool = False) -> Iterator[VideoFrame]:
+    """Frames that are checked; for H.264, the last column or row is repeated where a side is odd."""
     shape: tuple[int, ...] | None = None
     for index, frame in enumerate(frames):
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -149,8 +148,11 @@ def _images(frames: Pixels | Iterable[Pixels], even: bool) -> Iterator[VideoFram
         if frame.shape != shape:
             raise ValueError(f"frame {index} has shape {frame.shape}, the first one {shape}; all must be of one size")
         H, W, _ = shape
-        padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge") if even else frame
-        yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        if gif:
+            yield _with_palette(frame)
+        else:
+            padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge")
+            yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
 
 
 def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, live: bool = False) -> VideoStream:
@@ -165,21 +167,11 @@ def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, l
     return stream
 
 
-def _with_palettes(frames: Iterator[VideoFrame], rate: Fraction) -> Iterator[VideoFrame]:
-    """Frames of 256 colors each: one palette for all frames would need them all in memory."""
-    graph: Graph | None = None
-    for index, frame in enumerate(frames):
-        if graph is None:
-            graph = Graph()
-            source = graph.add_buffer(None, frame.width, frame.height, VideoFormat("rgb24"), time_base=1 / rate)
-            split, use = graph.add("split"), graph.add("paletteuse", "new=1")
-            palette, sink = graph.add("palettegen", "stats_mode=single"), graph.add("buffersink")
-            source.link_to(split)
-            split.link_to(use, 0, 0)
-            split.link_to(palette, 1, 0)
-            palette.link_to(use, 0, 1)
-            use.link_to(sink)
-            graph.configure()
-        frame.pts, frame.time_base = index, 1 / rate
-        graph.push(frame)
-        yield cast(VideoFrame, graph.pull())
+def _with_palette(frame: Pixels) -> VideoFrame:
+    """A frame of 256 colors, its own: a palette for all frames would need them all in memory."""
+    image = Image.fromarray(frame).quantize(256)
+    colors = np.reshape(image.getpalette() or [], (-1, 3)).astype(np.uint8)
+    palette = np.full((256, 4), 255, np.uint8)  # A R G B
+    palette[: len(colors), 1:] = colors
+    both: Any = np.asarray(image), palette
+    return VideoFrame.from_ndarray(both, format="pal8")
