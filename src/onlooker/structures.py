@@ -24,6 +24,10 @@ class ClipError(ValueError):
         super().__init__(f"{path}: {found}; {remedy}")
         self.path, self.found, self.remedy = Path(path), found, remedy
 
+    def to_dict(self) -> dict[str, str]:
+        """Plain values, for JSON."""
+        return {"path": str(self.path), "found": self.found, "remedy": self.remedy}
+
     def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
         # Exceptions are sent between processes as their arguments.
         return type(self), (self.path, self.found, self.remedy)
@@ -374,7 +378,7 @@ class Evaluation:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     targets: NDArray[np.int64]
-    scores: NDArray[np.float32]
+    scores: NDArray[np.floating]
     frame_scores: tuple[NDArray[np.float32], ...]
     skipped: tuple[ClipError, ...] = field(default=())
 

@@ -1,112 +1,91 @@
 """Classification metrics of an evaluation as plain values for JSON, and the scores as CSV.
 
-To add a metric, write a function of `Predictions` and add a line to `METRICS`.
+To add a metric, write a function of an `Evaluation` and add a line to `METRICS`.
 """
 
 import csv
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-)
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from onlooker.files import write_bytes
-from onlooker.structures import ClipError, Evaluation
+from onlooker.structures import Evaluation
 
-__all__ = ["METRICS", "Predictions", "measure", "wilson_interval", "write_scores"]
+__all__ = ["METRICS", "measure", "wilson_interval", "write_scores"]
 
 CALIBRATION_BINS = 15
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What metrics are computed from.
-
-    Args:
-        classes: `K` names.
-        scores: `B K` probabilities of the videos.
-        targets: `B` true classes.
-        frames_correct: for every frame of every video, whether its most probable class is the true one.
-        skipped: clips that were left out.
-    """
-
-    classes: tuple[str, ...]
-    scores: NDArray[np.float64]
-    targets: NDArray[np.int64]
-    frames_correct: NDArray[np.bool_]
-    skipped: tuple[ClipError, ...]
-
-    @cached_property
-    def correct(self) -> int:
-        """Number of videos that are classified correctly."""
-        return int((self.scores.argmax(axis=1) == self.targets).sum())
-
-    @cached_property
-    def confusion(self) -> NDArray[np.int64]:
-        """`K K` counts; rows: true class, columns: predicted class."""
-        # torchmetrics needs at least two classes.
-        K, predicted = len(self.classes), torch.from_numpy(self.scores.argmax(axis=1))
-        counts = multiclass_confusion_matrix(predicted, torch.from_numpy(self.targets), num_classes=max(K, 2))
-        matrix: NDArray[np.int64] = counts.numpy()[:K, :K]
-        return matrix
-
-    @cached_property
-    def recalls(self) -> list[float | None]:
-        """Accuracy per class; None for a class without videos."""
-        totals = self.confusion.sum(axis=1)
-        return [int(self.confusion[k, k]) / int(total) if total else None for k, total in enumerate(totals)]
+def _correct(of: Evaluation) -> int:
+    return int((of.scores.argmax(axis=1) == of.targets).sum())
 
 
-def _mean_recall(of: Predictions) -> float:
+def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
+    """For every frame of every video, whether its most probable class is the true one."""
+    pairs = zip(of.frame_scores, of.targets, strict=True)
+    return np.concatenate([scores.argmax(axis=1) == target for scores, target in pairs])
+
+
+def _confusion(of: Evaluation) -> NDArray[np.int64]:
+    """`K K` counts; rows: true class, columns: predicted class."""
+    matrix = np.zeros((len(of.classes),) * 2, np.int64)
+    np.add.at(matrix, (of.targets, of.scores.argmax(axis=1)), 1)
+    return matrix
+
+
+def _recalls(of: Evaluation) -> list[float | None]:
+    """Accuracy per class; None for a class without videos."""
+    return [int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(_confusion(of))]
+
+
+def _mean_recall(of: Evaluation) -> float:
     # The macro average of torchmetrics counts a class without videos as 0 once it is predicted.
-    recalls = [recall for recall in of.recalls if recall is not None]
+    recalls = [recall for recall in _recalls(of) if recall is not None]
     return sum(recalls) / len(recalls)
 
 
-def _log_loss(of: Predictions) -> float:
+def _log_loss(of: Evaluation) -> float:
     of_target = of.scores[np.arange(len(of.targets)), of.targets]
     return float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean())
 
 
-def _calibration_error(of: Predictions) -> float:
+def _calibration_error(of: Evaluation) -> float:
     K, scores, targets = len(of.classes), torch.from_numpy(of.scores), torch.from_numpy(of.targets)
+    # torchmetrics needs at least two classes.
     return (
         0.0 if K < 2 else float(multiclass_calibration_error(scores, targets, num_classes=K, n_bins=CALIBRATION_BINS))
     )
 
 
-def _top5(of: Predictions) -> float | None:
+def _top5(of: Evaluation) -> float | None:
     K, scores, targets = len(of.classes), torch.from_numpy(of.scores), torch.from_numpy(of.targets)
     return float(multiclass_accuracy(scores, targets, num_classes=K, top_k=5, average="micro")) if K > 5 else None
 
 
 # A metric that is None does not apply and is left out.
-METRICS: dict[str, Callable[[Predictions], Any]] = {
+METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "videos": lambda of: len(of.targets),
-    "frames": lambda of: len(of.frames_correct),
+    "frames": lambda of: len(_frames_correct(of)),
     "classes": lambda of: list(of.classes),
-    "accuracy": lambda of: of.correct / len(of.targets),
-    "accuracy_interval": lambda of: list(wilson_interval(of.correct, len(of.targets))),
-    "frame_accuracy": lambda of: float(of.frames_correct.mean()),
+    "accuracy": lambda of: _correct(of) / len(of.targets),
+    "accuracy_interval": lambda of: list(wilson_interval(_correct(of), len(of.targets))),
+    "frame_accuracy": lambda of: float(_frames_correct(of).mean()),
     "mean_class_accuracy": _mean_recall,
-    "class_accuracy": lambda of: dict(zip(of.classes, of.recalls, strict=True)),
+    "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
     "log_loss": _log_loss,
     "calibration_error": _calibration_error,
     "brier": lambda of: float(((of.scores - np.eye(len(of.classes))[of.targets]) ** 2).sum(axis=1).mean()),
-    "majority_share": lambda of: int(of.confusion.sum(axis=1).max()) / len(of.targets),
-    "confusion": lambda of: of.confusion.tolist(),
-    "skipped": lambda of: [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in of.skipped],
+    "majority_share": lambda of: int(np.bincount(of.targets).max()) / len(of.targets),
+    "confusion": lambda of: _confusion(of).tolist(),
+    "skipped": lambda of: [error.to_dict() for error in of.skipped],
     "top5_accuracy": _top5,
 }
 
@@ -126,9 +105,13 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     """
     if not evaluation.names:
         raise ValueError("the evaluation has no videos: nothing to measure")
-    targets = np.asarray(evaluation.targets, dtype=np.int64)
-    scores = _probabilities(evaluation.scores, "scores")
-    of = Predictions(evaluation.classes, scores, targets, _frames_correct(evaluation), evaluation.skipped)
+    for name, scores in zip(evaluation.names, evaluation.frame_scores, strict=True):
+        if scores.ndim != 2 or not len(scores) or scores.shape[1] != len(evaluation.classes):
+            raise ValueError(
+                f"frame scores of {name} have shape {scores.shape}, expected T {len(evaluation.classes)} with T at "
+                "least 1: one row of probabilities per frame"
+            )
+    of = replace(evaluation, scores=_probabilities(evaluation.scores))
     values = {name: metric(of) for name, metric in METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -164,25 +147,13 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     write_bytes(Path(path), text.getvalue().encode())
 
 
-def _probabilities(scores: NDArray[np.float32], what: str) -> NDArray[np.float64]:
+def _probabilities(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """Probabilities in double precision, which sum to one exactly."""
     wide = np.asarray(scores, dtype=np.float64)
     sums = wide.sum(axis=-1)
     if not np.isfinite(wide).all() or wide.min(initial=0) < 0 or np.abs(sums - 1).max(initial=0) > 1e-2:
         raise ValueError(
-            f"{what} are not probabilities: values {wide.min():.3g} to {wide.max():.3g}, sums {sums.min():.3g} to "
+            f"scores are not probabilities: values {wide.min():.3g} to {wide.max():.3g}, sums {sums.min():.3g} to "
             f"{sums.max():.3g}; expected values in [0, 1] that sum to one: apply softmax to logits first"
         )
     return wide / sums[..., None]
-
-
-def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
-    correct = []
-    for name, scores, target in zip(evaluation.names, evaluation.frame_scores, evaluation.targets, strict=True):
-        if scores.ndim != 2 or not len(scores) or scores.shape[1] != len(evaluation.classes):
-            raise ValueError(
-                f"frame scores of {name} have shape {scores.shape}, expected T {len(evaluation.classes)} with T at "
-                "least 1: one row of probabilities per frame"
-            )
-        correct.append(scores.argmax(axis=1) == target)
-    return np.concatenate(correct)

@@ -79,9 +79,7 @@ class RunRecord:
         # Clips whose features are stored may be gone.
         there = all(clip.path.exists() for clip in self.split.clips)
         write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
-        write_json(
-            run / "skipped.json", [{"path": str(e.path), "found": e.found, "remedy": e.remedy} for e in self.skipped]
-        )
+        write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
         config = {
             "onlooker": onlooker.__version__,
             "clips": str(self.clips.resolve()),

@@ -1,4 +1,4 @@
-"""Reports: a table renders as HTML, Markdown or terminal output; a page is one HTML file."""
+"""Reports: a table renders as HTML or Markdown; a page is one HTML file."""
 
 from onlooker.evaluation.report.page import Page, Tone
 from onlooker.evaluation.report.table import Cell, Table, percent

@@ -1,11 +1,9 @@
-"""A table as data, rendered as HTML, Markdown or terminal output."""
+"""A table as data, rendered as HTML or Markdown."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-from rich.table import Table as RichTable
 
 __all__ = ["Cell", "Table", "percent"]
 
@@ -60,15 +58,6 @@ class Table:
         lines = [self.columns, ["---:" if numeric else "---" for numeric in self.numeric], *self.texts]
         table = "".join("| " + " | ".join(_one_line(cell) for cell in line) + " |\n" for line in lines)
         return f"{table}\n{self.note}\n" if self.note else table
-
-    def rich(self) -> RichTable:
-        """The table for a terminal."""
-        table = RichTable(caption=self.note or None)
-        for name, numeric in zip(self.columns, self.numeric, strict=True):
-            table.add_column(name, justify="right" if numeric else "left")
-        for row in self.texts:
-            table.add_row(*(cell.replace("[", r"\[") for cell in row))
-        return table
 
 
 def _text(cell: Cell) -> str:
