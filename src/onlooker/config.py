@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 __all__ = [
     "Aggregation",
+    "Config",
     "DataConfig",
     "FlowMethod",
     "Glimpse",
@@ -57,7 +58,9 @@ def choices(kind: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class _Config:
+class Config:
+    """A group of options: values outside of their choices or bounds raise a ValueError."""
+
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
@@ -102,7 +105,7 @@ def _listed(names: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class DataConfig(_Config):
+class DataConfig(Config):
     """How a video becomes a sample."""
 
     frames: int = setting(30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", least=1)
@@ -160,7 +163,7 @@ class DataConfig(_Config):
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Config):
+class ModelConfig(Config):
     """Which model."""
 
     name: str = setting("convalstm", "The model; `onlooker models` lists them.")
@@ -207,7 +210,7 @@ class SharedConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """How a model is trained."""
 
     epochs: int = setting(40, "Maximum number of epochs.", least=1)
@@ -259,7 +262,7 @@ class TrainConfig(_Config):
 
 
 @dataclass(frozen=True)
-class StreamConfig(_Config):
+class StreamConfig(Config):
     """How frames are read from a camera, an address or a file as they arrive."""
 
     rate: float | None = setting(
@@ -282,7 +285,7 @@ class StreamConfig(_Config):
 
 
 @dataclass(frozen=True)
-class SetConfig(_Config):
+class SetConfig(Config):
     """Which clips of a folder or list; or a published data set in its own layout."""
 
     set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(None, "A published data set, in its own layout.", CLIPS)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = ["motion"]
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+Foreground = Literal["none", "motion", "causal-motion", "background", "contrast"]
 UPSAMPLINGS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 NOISE = 4 / 255  # smaller differences, of the full range, are camera and codec noise
 
@@ -133,7 +135,7 @@ def contrast(frames: Pixels) -> Floats:
 # Which pixels may belong to an object. A cell of an 8×8 map is larger than most objects in a small video, so boxes from
 # the map alone have the size of its cells; a map weighted by one of these has the edges of the object.
 # Each: frames `T H W C` uint8 to a difference `T H W` from 0 to 1. None: the map's own edges.
-FOREGROUNDS: dict[str, Callable[[Pixels], Floats] | None] = {
+FOREGROUNDS: dict[Foreground, Callable[[Pixels], Floats] | None] = {
     "none": None,
     "motion": motion,
     "causal-motion": causal_motion,

@@ -3,81 +3,74 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.maps import FOREGROUNDS, UPSAMPLINGS
+from onlooker.config import Config, setting
+from onlooker.localization.maps import Foreground
 
 __all__ = ["LocalizationParameters"]
 
 
 @dataclass(frozen=True)
-class LocalizationParameters:
-    """Settings of localization.
+class LocalizationParameters(Config):
+    """Settings of localization; each is checked when it is set."""
 
-    Args:
-        smoothing: of attention over time, in frames; see `smooth`.
-        upsampling: how maps are brought to the size of the frame, one of `UPSAMPLINGS`.
-        foreground: which pixels may belong to an object, one of `FOREGROUNDS`.
-        extent: what a box encloses: `attention`, the high values of map × foreground; or `object`, the whole connected
-            component of the foreground that the attention is on.
-        threshold: share of the highest value of the map (for `object`: of the foreground) from which on a pixel counts.
-        closing: gaps up to this share of the frame's shorter side are closed before pixels are connected.
-        max_boxes: maximum number of boxes per frame.
-        overlap_weight: weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.
-        gap: maximum number of consecutive frames without a box inside a tube.
-        min_length: minimum number of frames of a tube or a segment.
-        score_smoothing: of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events
-            (`online.update_event`).
-        onset: a tube or a segment lasts where the class score (the evidence, if the model has it) is at least this
-            share of its maximum; if causal, of the maximum so far, and for class scores of at least one half. 0: tubes
-            are not trimmed.
-        level: if causal, the minimum of the evidence that frames are compared with: the usual maximum of a clip.
-        causal: use no later frames, as in a stream.
-
-    Raises:
-        ValueError: a value out of its range.
-    """
-
-    smoothing: float = 0.0
-    upsampling: str = "bilinear"
-    foreground: str = "none"
-    extent: str = "attention"
-    threshold: float = 0.35
-    closing: float = 0.05
-    max_boxes: int = 1
-    overlap_weight: float = 1.0
-    gap: int = 5
-    min_length: int = 1
-    score_smoothing: float = 0.0
-    onset: float = 0.5
-    level: float = 0.0
-    causal: bool = False
+    smoothing: float = setting(0.0, "Of attention over time, in frames; see `smooth`.", least=0)
+    upsampling: Literal["bilinear", "bicubic"] = setting("bilinear", "How maps are brought to the size of the frame.")
+    foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
+    extent: Literal["attention", "object"] = setting(
+        "attention",
+        "What a box encloses: the high values of map × foreground, or the whole connected component of the foreground "
+        "that the attention is on.",
+    )
+    threshold: float = setting(
+        0.35,
+        "Share of the highest value of the map (for object: of the foreground) from which on a pixel counts.",
+        above=0,
+        below=1,
+    )
+    closing: float = setting(
+        0.05,
+        "Gaps up to this share of the frame's shorter side are closed before pixels are connected.",
+        least=0,
+        most=0.5,
+    )
+    max_boxes: int = setting(1, "Maximum number of boxes per frame.", least=1)
+    overlap_weight: float = setting(
+        1.0, "Weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.", least=0
+    )
+    gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", least=0)
+    min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", least=1)
+    score_smoothing: float = setting(
+        0.0,
+        "Of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events "
+        "(`online.update_event`).",
+        least=0,
+    )
+    onset: float = setting(
+        0.5,
+        "A tube or a segment lasts where the class score (the evidence, if the model has it) is at least this share of "
+        "its maximum; if causal, of the maximum so far, and for class scores of at least one half. 0: tubes are not "
+        "trimmed.",
+        least=0,
+        most=1,
+    )
+    level: float = setting(
+        0.0, "If causal, the minimum of the evidence that frames are compared with: the usual maximum of a clip."
+    )
+    causal: bool = setting(False, "Use no later frames, as in a stream.")
 
     def __post_init__(self) -> None:
-        for name, table in (("upsampling", UPSAMPLINGS), ("foreground", FOREGROUNDS)):
-            if getattr(self, name) not in table:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(table)}")
-        if self.extent not in ("attention", "object"):
-            raise ValueError(f"extent is {self.extent!r}, expected attention or object")
+        super().__post_init__()
         if self.extent == "object" and self.foreground == "none":
             raise ValueError("extent is 'object' and foreground is 'none': objects are parts of a foreground; name one")
         if self.causal and self.foreground in ("motion", "background"):
             raise ValueError(f"foreground {self.foreground!r} needs later frames; use 'causal-motion' with causal")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold is {self.threshold}, expected a share of the highest value, above 0, below 1")
-        for name, highest in (("closing", 0.5), ("onset", 1.0)):
-            if not 0 <= getattr(self, name) <= highest:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a share from 0 to {highest}")
-        for name in ("smoothing", "score_smoothing", "overlap_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
         if not math.isfinite(self.level):
             raise ValueError(f"level is {self.level}, expected a finite number")
-        for name, minimum in (("max_boxes", 1), ("gap", 0), ("min_length", 1)):
-            if getattr(self, name) < minimum:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {minimum}")
 
 
 def choose_parameters(
