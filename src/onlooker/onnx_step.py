@@ -67,29 +67,16 @@ class PixelStep(nn.Module):
         self.carried = [bool(part.numel()) for part in self._zeros(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self._zeros(1) if part.numel()]
         self.learns_start = model.init == "first-frame"
+        # Results for a frame in the order of `forward`: names, and shapes without the B in front.
+        self.answers: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
+        self.answers |= {"attention": model.grid} if model.attends else {}
+        self.answers |= {"evidence": ()} if model.has_evidence else {}
+        states = [f"state_{i}" for i in range(len(self.state_shapes))]
+        self.inputs = ["frame", *["first"] * self.learns_start, *states]
+        self.outputs = [*self.answers, *(f"next_{name}" for name in states)]
 
     def _zeros(self, batch_size: int) -> State:
         return self.model.cell.initial_state(batch_size, self.model.grid, torch.device("cpu"), torch.float32)
-
-    @property
-    def inputs(self) -> list[str]:
-        """Names of the inputs of `forward`."""
-        return ["frame", *["first"] * self.learns_start, *(f"state_{i}" for i in range(len(self.state_shapes)))]
-
-    @property
-    def outputs(self) -> list[str]:
-        """Names of the outputs of `forward`."""
-        return [*self.answers, *(f"next_state_{i}" for i in range(len(self.state_shapes)))]
-
-    @property
-    def answers(self) -> dict[str, tuple[int, ...]]:
-        """Results for a frame in the order of `forward`: names, and shapes without the B in front."""
-        answers: dict[str, tuple[int, ...]] = {"scores": (self.model.num_classes,)}
-        if self.model.attends:
-            answers["attention"] = self.model.grid
-        if self.model.has_evidence:
-            answers["evidence"] = ()
-        return answers
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
         """Inputs of the right shapes and types.
@@ -139,23 +126,18 @@ class ExportedStep:
         self._inputs = {each.name: each.shape[1:] for each in self.session.get_inputs()}
         self._outputs = [each.name for each in self.session.get_outputs()]
 
-    def initial_state(self, batch_size: int = 1) -> tuple[Array, ...]:
-        """Zeros, each `B …`."""
-        states = (shape for name, shape in self._inputs.items() if name.startswith("state_"))
-        return tuple(np.zeros((batch_size, *shape), np.float32) for shape in states)
-
     def feeds(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> dict[str, Array]:
         """What the graph takes, by name, for frames `B H W C` uint8; without a state these are the first."""
-        values = self.initial_state(len(frame)) if state is None else state
-        names = (name for name in self._inputs if name.startswith("state_"))
-        feeds = {"frame": frame, **dict(zip(names, values, strict=True))}
+        shapes = {name: shape for name, shape in self._inputs.items() if name.startswith("state_")}
+        values = [np.zeros((len(frame), *shape), np.float32) for shape in shapes.values()] if state is None else state
+        feeds = {"frame": frame, **dict(zip(shapes, values, strict=True))}
         return feeds | {"first": np.full(len(frame), state is None)} if "first" in self._inputs else feeds
 
     def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> Answer:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
-        found = dict(zip(self._outputs, self.session.run(None, self.feeds(frame, state)), strict=True))
-        after = tuple(value for name, value in found.items() if name.startswith("next_state_"))
-        return Answer(found["scores"], found.get("attention"), found.get("evidence"), after)
+        outputs = dict(zip(self._outputs, self.session.run(None, self.feeds(frame, state)), strict=True))
+        after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
+        return Answer(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
 
     def follow(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], Answer]]:
         """Step through one clip, `T H W C` uint8: what goes in and what comes out at each frame."""

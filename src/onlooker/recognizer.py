@@ -92,10 +92,7 @@ class Recognizer:
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
 
     def predict(self, path: Path | str) -> Prediction:
-        """What happens in a clip, where and when.
-
-        Args:
-            path: a video file, or a folder with an image sequence.
+        """What happens in a clip (a video file, or a folder with an image sequence), where and when.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -172,11 +169,7 @@ class Recognizer:
 
     @torch.inference_mode()
     def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence of each frame of samples (as for `classify`), `B T`, and its attended features, `B T D`.
-
-        Raises:
-            ValueError: a model without evidence.
-        """
+        """`VideoModel.frame_evidence` of samples (as for `classify`): evidence `B T`, attended features `B T D`."""
         return self.model.frame_evidence(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
 
     def _encode(self, samples: Tensor) -> Tensor:
@@ -247,9 +240,7 @@ class Recognizer:
         return write_drawn(path, out, prediction, self.display_flow(path, prediction.indices))
 
     def display_flow(self, path: Path | str, indices: NDArray[np.int64]) -> FlowStacks | None:
-        """The optical flow that begins at frames of a clip, to be drawn: one field each, of whole frames.
-
-        None for a model that receives no flow.
+        """The optical flow at frames of a clip, to be drawn: one field each; None for a model that receives no flow.
 
         Raises:
             ClipError: the clip cannot be read, or has a single frame.
@@ -321,14 +312,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
     folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)
     if not (folder / _FILE).exists():
-        is_file, is_folder = Path(run).is_file(), Path(run).is_dir()
-        state = (
-            "the folder holds no trained model"
-            if is_folder
-            else "a file, not a folder"
-            if is_file
-            else "no such folder"
-        )
+        state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
+        state = "a file, not a folder" if Path(run).is_file() else state
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     try:
         values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
@@ -382,13 +367,7 @@ def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Flo
 
 
 def resolve_normalization(data: DataConfig, pretrained: bool, model: str = ModelConfig.name) -> DataConfig:
-    """`auto` replaced by the normalization that the pretrained weights of a model were trained with.
-
-    Args:
-        data: settings of a sample.
-        pretrained: whether the model starts from such weights; otherwise the normalization is `half`.
-        model: its name.
-    """
+    """`auto` replaced by the normalization that the pretrained weights of a model were trained with, else `half`."""
     if data.normalization != "auto":
         return data
     return replace(data, normalization=find_recipe(model).normalization if pretrained else "half")

@@ -15,7 +15,6 @@ __all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_CELLS = 1  # cells of a map over which attention is averaged, twice, to find a point
 _SPECK = 0.1  # of the largest component's pixels: smaller components are noise
 
 
@@ -82,7 +81,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     large = upsample(smooth(maps, parameters.smoothing, parameters.causal), (H, W), parameters.upsampling)
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
-    cells = (_CELLS * H / maps.shape[1], _CELLS * W / maps.shape[2])
+    cells = (H / maps.shape[1], W / maps.shape[2])
     averaged = _box_mean(_box_mean(large, cells), cells)  # averaged once, a sharp map has a plateau and no maximum
     make_foreground = FOREGROUNDS[parameters.foreground]
     if make_foreground is None:
@@ -104,12 +103,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
 
 
 def cut_boxes(weights: Floats, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
-    """The boxes of every frame from maps at the frame's size.
-
-    Args:
-        weights: `T H W`, not negative, at any scale.
-        parameters: `threshold`, `closing` and `max_boxes` are used.
-    """
+    """The boxes of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
     gap = parameters.closing * min(weights.shape[1:])
     return _threshold_all(weights, np.ones_like(weights, np.bool_), _box_mean(weights, (gap, gap)), parameters)
 
@@ -123,7 +117,6 @@ def _box_mean(values: Floats, size: tuple[float, float]) -> Floats:
 def _threshold_all(
     weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: LocalizationParameters
 ) -> tuple[Candidates, ...]:
-    """`_threshold` for every frame."""
     return tuple(_threshold(*of_frame, parameters) for of_frame in zip(weights, allowed, saliency, strict=True))
 
 
@@ -201,11 +194,5 @@ def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> 
 
 
 def blank_outside(samples: Pixels, mask: NDArray[np.bool_], blank: ArrayLike) -> Pixels:
-    """Blank everything outside of a mask, to test whether the masked pixels suffice for a model.
-
-    Args:
-        samples: `T H W C`, uint8.
-        mask: `T H W`, the pixels that stay.
-        blank: `C`, the value elsewhere: a color without contrast, 128 for channels of optical flow.
-    """
+    """Samples `T H W C` with the value `blank`, `C`, outside of a mask `T H W` (128 for channels of optical flow)."""
     return np.where(mask[..., None], samples, np.asarray(blank, dtype=np.uint8))

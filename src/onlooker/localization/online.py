@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.boxes import find_boxes
 from onlooker.localization.maps import smooth_step
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import evidence_scores
+from onlooker.localization.segments import evidence_scores, is_event
 from onlooker.localization.tubes import OnlineTrack, OnlineTracks, update_tracks
 
 Floats = NDArray[np.float32]
@@ -105,8 +105,7 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
     so_far = replace(parameters, level=max(state.highest, parameters.level))
     share = evidence_scores(np.ones(1), np.array([evidence]), so_far)[0]
     smoothed = smooth_step(state.share, share, parameters.score_smoothing)
-    happening = bool(smoothed[0] >= parameters.onset and smoothed[0] > 0)
-    return EventState(max(state.highest, evidence), smoothed, happening)
+    return EventState(max(state.highest, evidence), smoothed, bool(is_event(smoothed[0], parameters.onset)))
 
 
 def _check(parameters: LocalizationParameters) -> None:

@@ -11,6 +11,8 @@ from onlooker.structures import Segment
 
 __all__ = ["check_scores", "evidence_scores", "find_segments"]
 
+MIN_SCORE = 0.01  # of a class in a clip, to have segments and tubes
+
 
 def runs_above(
     scores: NDArray[np.floating], onset: float, causal: bool = False, reference: float = 0.5
@@ -66,8 +68,12 @@ def event_frames(evidence: NDArray[np.floating], parameters: LocalizationParamet
     """
     share = evidence_scores(np.ones(1), evidence, parameters)
     share = smooth(share, parameters.score_smoothing, parameters.causal)[:, 0]
-    highest = 1.0 if parameters.causal else share.max()
-    return (share >= parameters.onset * highest) & (share > 0)
+    return is_event(share, parameters.onset if parameters.causal else parameters.onset * share.max())
+
+
+def is_event(share: NDArray[np.floating], onset: float) -> NDArray[np.bool_]:
+    """Whether the event happens at frames with a share of the maximum of the evidence."""
+    return (share >= onset) & (share > 0)
 
 
 def check_scores(frame_scores: NDArray[np.floating], frames: int, classes: int) -> None:
@@ -85,11 +91,11 @@ def find_segments(
     classes: Sequence[str],
     parameters: LocalizationParameters,
     reference: ArrayLike = 0.5,
-    min_score: float = 0.01,
 ) -> tuple[Segment, ...]:
-    """The segments of every class, highest scores first; the score is the mean probability of the class in the segment.
+    """The segments of every class, highest mean probability in the segment first, which is its score.
 
-    A frame stands for the time between the midpoints to its neighbors.
+    A frame stands for the time between the midpoints to its neighbors. Classes whose probability stays below
+    `MIN_SCORE` are left out.
 
     Args:
         frame_scores: `T K`, probabilities.
@@ -98,7 +104,6 @@ def find_segments(
         classes: the `K` class names.
         parameters: `score_smoothing`, `onset`, `min_length` and `causal` are used.
         reference: lower bound of the causal maximum (`runs_above`), one for all classes or `K`.
-        min_score: classes whose probability stays below this are left out.
 
     Raises:
         ValueError: shapes that do not match, or descending times.
@@ -117,7 +122,7 @@ def find_segments(
     segments = [
         Segment(name, float(bounds[first]), float(bounds[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)
-        if scores[:, k].max() >= min_score
+        if scores[:, k].max() >= MIN_SCORE
         for first, last in runs_above(scores[:, k], parameters.onset, parameters.causal, references[k])
         if last - first + 1 >= parameters.min_length
     ]

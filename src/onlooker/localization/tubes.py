@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.boxes import Candidates
 from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import check_scores, runs_above
+from onlooker.localization.segments import MIN_SCORE, check_scores, runs_above
 from onlooker.structures import Tube
 
 __all__ = ["box_iou", "label_tubes", "link"]
 
 Floats = NDArray[np.float32]
+_MIN_IOU = 0.1  # of consecutive boxes of a stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +149,7 @@ class OnlineTracks:
     count: int = 0
 
 
-def update_tracks(
-    tracks: OnlineTracks, boxes: Candidates, parameters: LocalizationParameters, min_iou: float = 0.1
-) -> OnlineTracks:
+def update_tracks(tracks: OnlineTracks, boxes: Candidates, parameters: LocalizationParameters) -> OnlineTracks:
     """One frame of greedy online linking (Singh et al., *Online real-time multiple spatiotemporal action localization
     and prediction*, 2017, section 3.3).
 
@@ -161,13 +160,12 @@ def update_tracks(
         tracks: of the previous frame; `OnlineTracks()` at the first.
         boxes: of this frame.
         parameters: `gap` is used.
-        min_iou: minimum IoU of consecutive boxes.
     """
     free = list(range(len(boxes)))
     active = []
     for track in sorted(tracks.active, key=lambda track: -track.mean):
         iou = box_iou(track.corners, boxes.corners)
-        overlapping = [i for i in free if iou[i] >= min_iou]
+        overlapping = [i for i in free if iou[i] >= _MIN_IOU]
         if overlapping:
             taken = max(overlapping, key=lambda i: boxes.concentration[i])
             free.remove(taken)
@@ -206,7 +204,6 @@ def label_tubes(
     classes: Sequence[str],
     parameters: LocalizationParameters,
     reference: ArrayLike = 0.5,
-    min_score: float = 0.01,
 ) -> tuple[Tube, ...]:
     """Each track once per class, trimmed to the run of frames with high scores of the class, highest scores first.
 
@@ -219,9 +216,7 @@ def label_tubes(
         frame_scores: `T K`, probabilities.
         indices: `T`, frame indices in the video, never descending.
         classes: the `K` class names.
-        parameters: `score_smoothing`, `onset`, `min_length` and `causal` are used.
-        reference: lower bound of the causal maximum (`runs_above`), one for all classes or `K`.
-        min_score: classes whose probability stays below this are left out.
+        parameters, reference: as for `find_segments`.
 
     Raises:
         ValueError: shapes that do not match, or a track that ends after the sample.
@@ -236,7 +231,7 @@ def label_tubes(
             raise ValueError(f"a track ends at frame {after - 1} of {len(indices)}")
         for k, name in enumerate(classes):
             in_track = scores[track.first : after, k]
-            if in_track.max() < min_score:
+            if in_track.max() < MIN_SCORE:
                 continue
             runs = runs_above(in_track, parameters.onset, parameters.causal, references[k])
             if not parameters.causal:
