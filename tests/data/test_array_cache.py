@@ -4,17 +4,19 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import Timeout
 from numpy.typing import NDArray
 
+from onlooker.data import array_cache
 from onlooker.data.array_cache import (
     ArrayCache,
-    ArrayWriter,
     default_cache,
     is_whole,
     parse_size,
@@ -80,20 +82,17 @@ def test_what_breaks_off_leaves_nothing(cache: ArrayCache) -> None:
 
 def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay(cache: ArrayCache) -> None:
     file = cache.file({"a": 1})
-    writer = cache.claim(file)
-    assert writer is not None
 
     def parts() -> Iterator[NDArray[Any]]:
         yield np.ones((2, 3, 3, 5), np.float16)
         (cache.folder / ".b.npy.17.part").write_bytes(b"half" * 1000)
         (cache.folder / ".b.npy.lock").touch()
-        assert cache.claim(file) is None
+        with pytest.raises(Timeout):
+            cache.get({"a": 1}, never, wait=False)
         cache.clean()
         assert names(cache) == sorted([f".{file.name}.lock", f".{file.name}.{os.getpid()}.part"])
 
-    writer.write(parts())
-    assert np.load(file).shape == (2, 3, 3, 5)
-    assert cache.claim(file) is None  # it is whole
+    assert np.load(cache.get({"a": 1}, parts)).shape == (2, 3, 3, 5)
     assert names(cache) == [file.name]
 
 
@@ -124,6 +123,12 @@ def test_a_second_process_waits_for_the_first_and_computes_nothing(cache: ArrayC
     assert process.stdout.readline() == "making\n"
     assert len(np.load(cache.get({"a": 1}, never))) == 5
     assert process.wait() == 0
+
+
+def test_the_oldest_filelock_that_is_allowed_notices_a_lock_file_that_was_removed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (bound,) = (line for line in project["dependencies"] if line.startswith("filelock"))
+    assert tuple(int(part) for part in bound.partition(">=")[2].split(".")) >= (3, 21)  # a cache removes lock files
 
 
 def test_the_lock_of_a_killed_process_ends_with_it(cache: ArrayCache) -> None:
@@ -220,10 +225,10 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
     cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(self: ArrayWriter, *rows: Any) -> None:
+    def refused(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ArrayWriter, "append", refused)
+    monkeypatch.setattr(array_cache, "_write_header", refused)
     message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
     with pytest.raises(NotWritableError, match=message):
         cache.get({"a": 1}, lambda: [ROWS], "its frames", Path("clip.mp4"))

@@ -317,6 +317,26 @@ def test_workers_end_with_a_killed_process(make_clip: Make, tmp_path: Path) -> N
     assert len(list((tmp_path / "cache").glob("*.npy"))) < 200, "killed at work"
 
 
+ORPHAN = """
+import multiprocessing, os, time
+from onlooker.data import clips
+
+def work():
+    time.sleep(1)  # until the parent has ended
+    clips._begin_worker(0)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work).start()
+    os._exit(0)
+"""
+
+
+def test_a_worker_ends_whose_parent_was_killed_before_it_began(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(ORPHAN)
+    subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, timeout=120, check=True)
+
+
 def alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text()

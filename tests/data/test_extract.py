@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 from pooling_store import DATA, files_of, made_store, make_folders, pool, pooled
 from torch import Tensor
 
-from onlooker.data.array_cache import ArrayWriter, load_rows
+from onlooker.data import array_cache
+from onlooker.data.array_cache import load_rows
 from onlooker.data.extract import extract, samples
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample
@@ -35,13 +36,13 @@ def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Pat
     store, paths = made_store(tmp_path / "store"), [make_clip("a.mp4", frames=9), make_clip("b.avi", frames=30)]
     made = extract(store, paths, pool, batch=3)
     assert (made.new, made.there, made.failed) == (2, 0, ())
-    for path, file in zip(paths, made.files, strict=True):
+    for path, file in zip(paths, made.results, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
-        assert file is not None
+        assert isinstance(file, Path)
         found = load_rows((file,), partial(equally_spaced, count=4))
         assert (found.dtype, found.shape) == (np.float16, (4, 4, 4, 3))
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
-        np.testing.assert_array_equal(store.maps(path), found)
+        np.testing.assert_array_equal(np.load(store.file(path)), found)
 
 
 def test_a_second_call_computes_nothing(make_clip: Make, tmp_path: Path) -> None:
@@ -52,13 +53,13 @@ def test_a_second_call_computes_nothing(make_clip: Make, tmp_path: Path) -> None
         raise AssertionError("encoded again")
 
     second = extract(FeatureStore.open(tmp_path / "store"), [path], never)
-    assert (second.new, second.there, second.files) == (0, 1, first.files)
+    assert (second.new, second.there, second.results) == (0, 1, first.results)
 
 
 def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make, tmp_path: Path) -> None:
     store, path = made_store(tmp_path / "store", data=replace(DATA, frames=10)), make_clip(frames=3)
-    (file,) = extract(store, [path], pool).files
-    assert file is not None
+    (file,) = extract(store, [path], pool).results
+    assert isinstance(file, Path)
     assert len(np.load(file)) == 3
     expected = pooled(resize(read(path, 10).pixels, 16, 3))
     np.testing.assert_allclose(
@@ -70,9 +71,9 @@ def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make,
 
 def test_a_store_of_every_frame_serves_any_number(make_clip: Make, tmp_path: Path) -> None:
     store, path = made_store(tmp_path / "store", every=True), make_clip(frames=23)
-    (file,) = extract(store, [path], pool, batch=5).files
-    assert file is not None
-    assert len(store.maps(path)) == 23
+    (file,) = extract(store, [path], pool, batch=5).results
+    assert isinstance(file, Path)
+    assert len(np.load(store.file(path))) == 23
     for count in (1, 7, 23, 30):
         expected = pooled(resize(read(path, count).pixels, 16, 3)).astype(np.float32)
         np.testing.assert_allclose(
@@ -91,8 +92,8 @@ def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, A
     path, data = make_clip(frames=11), replace(DATA, **changes)
     batches = list(samples(path, data, size=3))
     expected = read_sample(path, data).pixels[:11]
-    assert {batch.expected for batch in batches} == {len(expected)}
-    np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), expected)
+    assert {count for _, count in batches} == {len(expected)}
+    np.testing.assert_array_equal(np.concatenate([frames for frames, _ in batches]), expected)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,8 @@ def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, A
 def test_every_frame_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
     path, data = make_clip(frames=37), replace(DATA, frames=37, **changes)
     batches = list(samples(path, data, every=True, size=5))
-    assert {batch.expected for batch in batches} == {37}
-    np.testing.assert_array_equal(np.concatenate([batch.frames for batch in batches]), read_sample(path, data).pixels)
+    assert {count for _, count in batches} == {37}
+    np.testing.assert_array_equal(np.concatenate([frames for frames, _ in batches]), read_sample(path, data).pixels)
 
 
 def test_every_frame_of_a_clip_without_motion(make_clip: Make) -> None:
@@ -116,7 +117,7 @@ def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path
     path = make_clip()
     copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
     made = extract(made_store(tmp_path / "store"), copies, pool, decoders=3)
-    assert (made.new, made.there, len(set(made.files))) == (1, 3, 1)
+    assert (made.new, made.there, len(set(made.results))) == (1, 3, 1)
 
 
 def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
@@ -130,26 +131,27 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_cli
         "zero bytes", "not a video fi", "no such file",
     ]  # fmt: skip
     assert (made.new, made.there) == (1, 0)
-    assert [file is not None for file in made.files] == [False, True, False, False]
+    assert [isinstance(result, Path) for result in made.results] == [False, True, False, False]
     assert len(files_of(store)) == 1
 
 
-@pytest.mark.parametrize("moment", ["append", "publish"])
+@pytest.mark.parametrize("moment", ["first rows", "all rows"])
 def test_a_full_disk_names_the_clip_and_loses_nothing(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(3)]
     extract(store, paths[:1], pool)
-    before, original = files_of(store), getattr(ArrayWriter, moment)
+    before, original = files_of(store), array_cache._write_header
 
-    def full(self: ArrayWriter, *maps: Any) -> None:
-        original(self, *maps) if moment == "append" else None
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(output: BinaryIO, row: Any, count: int) -> None:
+        if count or moment == "first rows":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(output, row, count)
 
-    monkeypatch.setattr(ArrayWriter, moment, full)
+    monkeypatch.setattr(array_cache, "_write_header", full)
     monkeypatch.setattr("onlooker.files.disk_usage", lambda folder: type("Usage", (), {"free": 100}))
     said = (
-        r"1.mp4: no space left for its features in .*store: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; free "
+        r"1.mp4: no space left for its features in .*maps: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; free "
         r"space for the 2 clips that are left .[\d.]+ kB if all are like this one., or move .* to a larger "
         r"disk, and run the same command again: the 1 that are stored stay"
     )
@@ -163,10 +165,10 @@ def test_a_full_disk_names_the_clip_and_loses_nothing(
 def test_another_error_of_the_disk_names_the_clip(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: ArrayWriter, *maps: Any) -> None:
+    def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(ArrayWriter, "append", broken)
+    monkeypatch.setattr(array_cache, "_write_header", broken)
     with pytest.raises(OSError, match=r"clip.mp4: its features cannot be written in .* \(Input/output error\)"):
         extract(made_store(tmp_path / "store"), [make_clip()], pool)
 
@@ -185,7 +187,7 @@ def test_a_clip_that_another_process_encodes_is_waited_for(tmp_path: Path) -> No
     process.stdout.readline()  # it encodes the first batch
     made = extract(store, paths, pool)
     assert process.communicate()[0].splitlines()[-1] == "1 0 0"
-    assert (made.new, made.there, made.files) == (0, 1, (store.file(paths[0]),))
+    assert (made.new, made.there, made.results) == (0, 1, (store.file(paths[0]),))
 
 
 def test_progress_counts_work_and_not_stored_clips(make_clip: Make, tmp_path: Path) -> None:
@@ -207,7 +209,7 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, tmp_pat
         extract(store, [path], pool, batch=8)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert len(store.maps(path)) == frames == VideoReader(path).estimated_length
+        assert len(np.load(store.file(path))) == frames == VideoReader(path).estimated_length
     # The long clip's frames would be 5.5 MB, as the reader gives them.
     assert peaks[2] < peaks[1] + 200_000, peaks
 

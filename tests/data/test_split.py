@@ -61,6 +61,12 @@ def test_names_of_recordings_cannot_lead_out_of_the_run() -> None:
     assert all(re.fullmatch(r"[\w-]+", name) for name in splits)
 
 
+def test_recordings_that_differ_in_capitals_have_folders_of_their_own_on_every_disk() -> None:
+    clips = [Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("Ann", "ann", "ANN", "Bob")]
+    splits = make_splits(clips, leave_out=True)
+    assert len({name.lower() for name in splits}) == 4
+
+
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=8), min_size=5, max_size=20),
     st.integers(2, 4),

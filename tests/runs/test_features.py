@@ -73,7 +73,7 @@ def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) ->
     opened, path = FeatureStore.open(store), find_clips(squares)[5].path
     with torch.inference_mode():
         expected = encoder(to_video(torch.from_numpy(read_sample(path, DATA).pixels), "half"))
-    found = torch.from_numpy(np.array(opened.maps(path))).movedim(-1, 1).float()
+    found = torch.from_numpy(np.load(opened.file(path))).movedim(-1, 1).float()
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-4)
     assert opened.origin.weights == weights_digest(encoder)
@@ -92,7 +92,7 @@ def test_a_second_call_does_nothing(squares: Path, store: Path, monkeypatch: pyt
 def test_shards_divide_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
     parts = [make(squares, tmp_path / "store", shard=f"{i}/3") for i in (1, 2, 3)]
     assert [part.new for part in parts] == [4, 4, 4]
-    names = [{file.name for file in part.files} for part in parts]
+    names = [{file.name for file in part.results} for part in parts]
     assert set.union(*names) == {file.name for file in (store / "maps").iterdir()}
     for wrong in ("0/3", "4/3", "2", "a/b", "1/0", "-1/2"):
         with pytest.raises(ValueError, match=f"shard is '{wrong}', expected i/n, such as 1/4"):
@@ -113,7 +113,7 @@ def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> Non
 def test_half_the_bits_stay_near(squares: Path, store: Path, tmp_path: Path) -> None:
     path = find_clips(squares)[0].path
     assert make(path, tmp_path / "store", precision="bf16").new == 1
-    ours, theirs = (FeatureStore.open(s).maps(path).astype(np.float32) for s in (tmp_path / "store", store))
+    ours, theirs = (np.load(FeatureStore.open(s).file(path)).astype(np.float32) for s in (tmp_path / "store", store))
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
     assert make(path, tmp_path / "store", precision="auto").there == 1  # that of the store
 

@@ -31,9 +31,7 @@ _REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
 )
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-# A process checks the size of the cache after it has added this fraction of the limit.
-_CHECKED = 1 / 32
+_CHECKED = 1 / 32  # of the limit: after adding that much, a process checks the size of the cache
 
 
 def default_cache() -> Path:
@@ -58,9 +56,9 @@ def parse_size(text: str) -> int | None:
     """
     if text.strip().lower() == "none":
         return None
-    if not (size := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)):
+    if not (size := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())):
         raise ValueError(f"cache limit is {text!r}, expected a size such as 500MB or 20GB, or none")
-    return int(float(size[1]) * _UNITS[size[2].upper()])
+    return int(float(size[1]) * 1000 ** " KMGT".index(size[2] or " "))
 
 
 def is_whole(file: Path) -> bool:
@@ -84,12 +82,7 @@ def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once, by the process that needs it first.
-
-    Args:
-        folder: of the entries; made with the first of them.
-        limit: size in bytes beyond which the least recently used entries are removed; None: no limit.
-    """
+    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed."""
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self.folder, self.limit = folder, limit
@@ -97,32 +90,19 @@ class ArrayCache:
 
     @classmethod
     def of_user(cls, folder: Path | None = None) -> Self:
-        """The cache in `folder`, limited to `$ONLOOKER_CACHE_LIMIT`, else to what `store_limit` stored, else to 20 GB.
-
-        Raises:
-            ValueError: the limit is not a size.
-        """
+        """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else the stored one, else 20 GB."""
         folder = folder or default_cache()
         stored = folder / _LIMIT_FILE
         limit = os.environ.get("ONLOOKER_CACHE_LIMIT") or (read_json(stored) if stored.exists() else DEFAULT_LIMIT)
         return cls(folder, parse_size(str(limit)))
 
     def store_limit(self, size: str) -> None:
-        """Set the limit for all later uses of this folder, such as `50GB` or `none`.
-
-        Raises:
-            ValueError: not a size.
-            NotWritableError: the folder cannot be written to.
-        """
+        """Set the limit for all later uses of this folder, as text (`parse_size`)."""
         self.limit = parse_size(size)
         write_json(self.folder / _LIMIT_FILE, size)
 
     def file(self, key: Key) -> Path:
-        """Where the entry of a key is, or will be.
-
-        Raises:
-            TypeError: the key holds values that JSON does not have.
-        """
+        """Where the entry of a key is, or will be; a TypeError if JSON does not have one of its values."""
         canonical = json.dumps({"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}.npy"
 
@@ -132,59 +112,44 @@ class ArrayCache:
         make: Callable[[], Parts],
         what: str = "an array",
         whose: Path | None = None,
-        rows: Callable[[], int] = lambda: 0,
+        needed: Callable[[], int] = lambda: 0,
+        remedy: str | Callable[[], str] = _REMEDY,
+        wait: bool = True,
     ) -> Path:
         """The `.npy` file of a key; the array is computed now if there is none, or if it is damaged.
 
         Args:
             key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
-            what, whose, rows: for error messages, the array, its clip, and the expected number of rows.
+            what, whose, needed, remedy: for error messages, see `explain_write_errors`.
+            wait: until a process that computes this array has finished.
 
         Raises:
             DiskFullError: the disk is full; the partial entry is removed.
             NotWritableError: the folder cannot be written to.
+            Timeout: another process computes it, and `wait` is False.
         """
         file = self.file(key)
         if is_whole(file):
             with suppress(OSError):
                 os.utime(file)  # most recently used
             return file
-        writer: ArrayWriter | None = None
-
-        def needed() -> int:
-            return writer.size(rows()) if writer else 0
-
-        with explain_write_errors(what, self.folder, _REMEDY, needed, whose):
-            if writer := self.claim(file, wait=True):
-                writer.write(make())
-                self._added += writer.size()
+        with explain_write_errors(what, self.folder, remedy, needed, whose):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(_lock_file(file)).acquire(blocking=wait):
+                try:
+                    if not is_whole(file):
+                        self._added += _write(file, make())
+                finally:
+                    with suppress(OSError):  # a process that waits for the lock notices that its file is gone
+                        _lock_file(file).unlink()
         if self.limit is not None and self._added > self.limit * _CHECKED:
             self.prune()
         return file
 
-    def claim(self, file: Path, wait: bool = False) -> "ArrayWriter | None":
-        """The right to write an entry; None if it is whole, or if another process writes it and `wait` is False.
-
-        Raises:
-            OSError: the folder cannot be written to.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_file(file))
-        try:
-            lock.acquire(blocking=wait)
-        except Timeout:
-            return None
-        writer = ArrayWriter(file, lock)
-        if is_whole(file):
-            writer.close()
-            return None
-        return writer
-
     def clean(self) -> None:
         """Remove what killed processes have left; files that a living process writes stay."""
         for leftover in self.folder.glob(".*.npy.*"):
-            # The entry that this lock or partial file belongs to.
             entry = leftover.with_name(leftover.name[1:].partition(".npy")[0] + ".npy")
             with suppress(Timeout), FileLock(_lock_file(entry)).acquire(blocking=False):
                 leftover.unlink(missing_ok=True)
@@ -200,8 +165,7 @@ class ArrayCache:
 
     def prune(self) -> None:
         """Remove the least recently used entries until the rest is within the limit; the newest one always stays."""
-        self._added = 0
-        entries = self.entries()
+        self._added, entries = 0, self.entries()
         excess = 0 if self.limit is None else sum(entries.values()) - self.limit
         for file in [*entries][:-1]:
             if excess <= 0:
@@ -220,63 +184,29 @@ class ArrayCache:
             file.unlink(missing_ok=True)
 
 
-class ArrayWriter:
-    """The exclusive right to write the entry `file`, until it is closed; the lock is held."""
-
-    def __init__(self, file: Path, lock: FileLock) -> None:
-        self.file, self._lock = file, lock
-        self._row: NDArray[np.generic] = np.empty(0, np.uint8)  # the type and shape of each row
-        self.rows = 0
-
-    def size(self, expected: int = 0) -> int:
-        """Bytes of the rows that are written, or of `expected` rows if they are more; 0 before the first is written."""
-        return self._row.nbytes * max(expected, self.rows)
-
-    def write(self, parts: Parts) -> None:
-        """Write the whole entry and close: a reader finds all of it or nothing.
-
-        Raises:
-            OSError: the disk is full, or refuses.
-            ValueError: no row was written.
-        """
-        try:
-            with atomic_file(self.file) as output:
-                for rows in parts:
-                    self.append(output, rows)
-                self.publish(output)
-        finally:
-            self.close()
-
-    def append(self, output: BinaryIO, rows: NDArray[np.generic]) -> None:
-        """Write the next rows, `N …`, of the shape and type of the first."""
-        if not self.rows:
-            self._row = np.empty_like(rows[0])
-            self._write_header(output)
-        output.write(np.ascontiguousarray(rows, self._row.dtype).data)
-        self.rows += len(rows)
-
-    def publish(self, output: BinaryIO) -> None:
-        """Write the number of rows, and flush to the disk."""
-        if not self.rows:
-            raise ValueError(f"{self.file}: an array without rows, expected at least one")
+def _write(file: Path, parts: Parts) -> int:
+    """Write an entry, and return the size of its rows: a reader finds all of it or nothing."""
+    row, count = np.empty(0), 0
+    with atomic_file(file) as output:
+        for rows in parts:
+            if not count:
+                row = np.empty_like(rows[0])
+                _write_header(output, row, 0)
+            output.write(np.ascontiguousarray(rows, row.dtype).data)
+            count += len(rows)
+        if not count:
+            raise ValueError(f"{file}: an array without rows, expected at least one")
         output.seek(0)
-        self._write_header(output)
+        _write_header(output, row, count)
         output.flush()
         os.fsync(output.fileno())
+    return count * row.nbytes
 
-    def close(self) -> None:
-        """Release the lock."""
-        if self._lock.is_locked:
-            # While the lock is held: afterwards its file may belong to another process. A process that waits for this
-            # lock notices that the file is gone, and makes a new one.
-            with suppress(OSError):
-                _lock_file(self.file).unlink(missing_ok=True)
-            self._lock.release()
 
-    def _write_header(self, output: BinaryIO) -> None:
-        # NumPy reserves space for any number of rows, so the header can be written again with the final number.
-        descr, shape = np.lib.format.dtype_to_descr(self._row.dtype), (self.rows, *self._row.shape)
-        np.lib.format.write_array_header_1_0(output, {"descr": descr, "fortran_order": False, "shape": shape})
+def _write_header(output: BinaryIO, row: NDArray[Any], count: int) -> None:
+    # NumPy reserves space for any number of rows, so the header can be written again with the final number.
+    descr, shape = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape)
+    np.lib.format.write_array_header_1_0(output, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def _lock_file(entry: Path) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, Self, cast
 
@@ -54,22 +55,22 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
-    reader, every = VideoReader(path), config.temporal_crops > 0
+    c, reader, every = config, VideoReader(path), config.temporal_crops > 0
     # All settings that the array of one modality depends on.
     names = ["modality", "size", "motion_crop"]
-    names += ["channels"] if config.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
-    settings = {"frames": "every" if every else config.frames, **{name: getattr(config, name) for name in names}}
+    names += ["channels"] if c.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
+    settings = {"frames": "every" if every else c.frames, **{name: getattr(c, name) for name in names}}
 
     def make() -> Iterator[NDArray[np.uint8]]:
-        if every and not config.motion_crop:  # one frame at a time, whatever the length of the clip
-            yield from (frame[None] for frame in stream_frames(path, config))
+        if every and not c.motion_crop:  # one frame at a time, whatever the length of the clip
+            yield from (frame[None] for frame in stream_frames(path, c))
         else:
-            yield read_at(reader, config, every_frame if every else partial(equally_spaced, count=config.frames)).pixels
+            yield read_at(reader, c, every_frame if every else partial(equally_spaced, count=c.frames)).pixels
 
-    def rows() -> int:
-        return reader.estimated_length if every else config.frames
+    def needed() -> int:
+        return (reader.estimated_length if every else c.frames) * c.size**2 * c.in_channels
 
-    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path, rows)
+    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path, needed)
 
 
 def _identity(path: Path) -> list[Any]:
@@ -141,10 +142,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
 @dataclass(frozen=True)
 class SingleCrop:
-    """A temporal crop of `length` frames: the central one, or a random one that `seed` decides.
-
-    A clip shorter than `length` repeats its last frame.
-    """
+    """A temporal crop of `length` frames: the central one, or a random one that `seed` decides."""
 
     length: int
     seed: tuple[int, ...] | None = None
@@ -262,7 +260,7 @@ def _attempt(make: Callable[[Path], Files], path: Path) -> Files | ClipError | O
 def _decode(
     paths: list[Path], decode: Callable[[Any], Files | ClipError | OSError], processes: int | None
 ) -> Iterator[Files | ClipError]:
-    """The results of all clips in their order; here at first, and by worker processes if that takes long."""
+    """The results of all clips in their order, from this process at first, from worker processes if it takes long."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process that is a worker itself has been given one core.
     workers = processes or (1 if parent_process() else cores)
@@ -280,7 +278,7 @@ def _decode(
         batch_size=None,
         num_workers=min(workers, len(paths) - done),
         collate_fn=decode,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_begin_worker,
         multiprocessing_context="spawn",  # a forked child would inherit the locks of PyTorch's and FFmpeg's threads
         generator=torch.Generator(),  # the global one, which training uses, stays as it is
     )
@@ -295,8 +293,16 @@ def _checked(result: Files | ClipError | OSError) -> Files | ClipError:
     return result
 
 
-def _use_one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     cv2.setNumThreads(1)  # PyTorch's data loader does the same for PyTorch
+    # PyTorch's workers notice the end of their parent only if it was alive when they began to wait for work.
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -4,19 +4,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from filelock import Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayWriter, is_whole
+from onlooker.data.array_cache import Key, is_whole
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample, stream_frames
-from onlooker.files import explain_write_errors, format_bytes
+from onlooker.files import format_bytes
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
 
@@ -26,14 +27,9 @@ Encode = Callable[[Tensor], Tensor]
 # Reports the clips done and the clips to do. A clip that is being encoded counts by the fraction of its frames.
 Progress = Callable[[float, int], None]
 
+Batch = tuple[NDArray[np.uint8], int]  # consecutive samples `N H W C`, and how many the whole clip is expected to have
+
 _AHEAD = 2  # batches that are decoded ahead, of each clip
-
-
-class Batch(NamedTuple):
-    """Consecutive samples of a clip, `N H W C` uint8, and how many of them the whole clip is expected to have."""
-
-    frames: NDArray[np.uint8]
-    expected: int
 
 
 @dataclass(frozen=True)
@@ -41,16 +37,22 @@ class Extracted:
     """The result of `extract`.
 
     Args:
-        files: of each clip in the order given; None for those that failed.
+        results: of each clip, in the order given, its file in the store, or why it cannot be read.
         new: clips that this call encoded.
-        there: clips that were already stored, or that another process has stored in the meantime.
-        failed: an error for each clip that cannot be read.
     """
 
-    files: tuple[Path | None, ...]
+    results: tuple[Path | ClipError, ...]
     new: int
-    there: int
-    failed: tuple[ClipError, ...]
+
+    @property
+    def failed(self) -> tuple[ClipError, ...]:
+        """An error for each clip that cannot be read."""
+        return tuple(result for result in self.results if isinstance(result, ClipError))
+
+    @property
+    def there(self) -> int:
+        """Clips that were already stored, or that another process has stored in the meantime."""
+        return len(self.results) - len(self.failed) - self.new
 
 
 def extract(
@@ -94,21 +96,16 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
         sample = read_sample(path, replace(data, temporal_crops=0))
         expected = len(np.unique(sample.indices))
         frames = sample.pixels[:expected]
-    rows: list[NDArray[np.uint8]] = []
-    for frame in frames:
-        rows.append(frame)
-        if len(rows) == size:
-            yield Batch(np.stack(rows), expected)
-            rows.clear()
-    if rows:
-        yield Batch(np.stack(rows), expected)
+    left = iter(frames)
+    while rows := list(islice(left, size)):
+        yield np.stack(rows), expected
 
 
 class _Started:
-    """A clip that this process has claimed: a thread decodes a few of its batches in advance."""
+    """A clip of which a thread decodes a few batches in advance."""
 
-    def __init__(self, index: int, writer: ArrayWriter, batches: Iterator[Batch]) -> None:
-        self.index, self.writer = index, writer
+    def __init__(self, index: int, key: Key, batches: Iterator[Batch]) -> None:
+        self.index, self.key = index, key
         self._batches, self._thread = batches, ThreadPoolExecutor(1)
         self._decoded = deque(self._decode() for _ in range(_AHEAD))
 
@@ -121,99 +118,104 @@ class _Started:
             yield batch
 
     def close(self) -> None:
-        """Release the clip, and let the thread end after the batch that it is decoding."""
+        """Let the thread end after the batch that it is decoding."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self.writer.close()
 
 
 class _Extraction:
-    """One call of `extract`: which clips are done, started, and left."""
+    """One call of `extract`, and what it has done so far."""
 
     def __init__(
         self, store: FeatureStore, clips: Sequence[Path], encode: Encode, batch: int, progress: Progress
     ) -> None:
         self.store, self.clips, self.encode, self.batch, self.progress = store, clips, encode, batch, progress
-        self.files: list[Path | None] = [None] * len(clips)
-        self.failed: dict[int, ClipError] = {}
+        self.results: dict[int, Path | ClipError] = {}
         self.new = self.there = 0
-        self.started: deque[_Started] = deque()
+        self.needed = 0  # bytes of the features that are being written
 
     def run(self, decoders: int) -> Extracted:
+        busy = []
+        started: deque[_Started] = deque()
         try:
-            # Clips that other processes encode come last: by then they are stored, or their process was killed.
-            elsewhere = [index for index in range(len(self.clips)) if not self._start(index, decoders)]
-            while self.started:
-                self._finish()
-            for index in elsewhere:
-                self._start(index, decoders=0, wait=True)
+            for index, key in self._missing():
+                started.append(_Started(index, key, self._samples(index)))
+                if len(started) > decoders:
+                    busy += self._finish(started)
+            while started:
+                busy += self._finish(started)
         finally:
-            for clip in self.started:
+            for clip in started:
                 clip.close()
-        failed = tuple(self.failed[index] for index in sorted(self.failed))
-        return Extracted(tuple(self.files), self.new, self.there, failed)
+        # Clips that other processes encode come last: by then they are stored, or their process was killed.
+        for index, key in busy:
+            self._encode(index, key, self._samples(index), wait=True)
+        return Extracted(tuple(self.results[index] for index in range(len(self.clips))), self.new)
 
-    def _start(self, index: int, decoders: int, wait: bool = False) -> bool:
-        """Whether a clip is stored, cannot be read, or is now started; False if another process encodes it."""
-        clip, data, every = self.clips[index], self.store.origin.data, self.store.origin.every
+    def _samples(self, index: int) -> Iterator[Batch]:
+        return samples(self.clips[index], self.store.origin.data, self.store.origin.every, self.batch)
+
+    def _missing(self) -> Iterator[tuple[int, Key]]:
+        """The clips that are not stored, and their keys."""
+        for index, clip in enumerate(self.clips):
+            try:
+                key = self.store.key(clip)
+            except ClipError as error:
+                self._done(index, error)
+                continue
+            if is_whole(file := self.store.cache.file(key)):
+                self._done(index, file)
+            else:
+                yield index, key
+
+    def _finish(self, started: deque[_Started]) -> list[tuple[int, Key]]:
+        """Encode the clip that was started first; return it if another process encodes it."""
+        clip = started[0]
         try:
-            file = self.files[index] = self.files[index] or self.store.file(clip)
-        except ClipError as error:
-            self.failed[index] = error
-            self._report()
-            return True
-        with explain_write_errors("its features", self.store.folder, whose=clip):
-            writer = None if is_whole(file) else self.store.cache.claim(file, wait)
-        if writer is None:
-            stored = is_whole(file)
-            self.there += stored
-            self._report()
-            return stored
-        self.started.append(_Started(index, writer, samples(clip, data, every, self.batch)))
-        if len(self.started) > decoders:
-            self._finish()
-        return True
-
-    def _finish(self) -> None:
-        """Encode and write the clip that was started first."""
-        clip, expected = self.started[0], 0
-        path, writer = self.clips[clip.index], clip.writer
-
-        def maps() -> Iterator[NDArray[np.float16]]:
-            nonlocal expected
-            for frames, expected in clip:
-                yield self._encoded(path, frames)
-                self._report(writer.rows / max(expected, writer.rows))
-
-        def remedy() -> str:
-            stored = self.new + self.there
-            left = len(self.clips) - stored - len(self.failed)
-            total = f" ({format_bytes(left * needed())} if all are like this one)" if needed() else ""
-            return (
-                f"free space for the {left} clips that are left{total}, or move the store to a larger disk, and run "
-                f"the same command again: the {stored} that are stored stay"
-            )
-
-        def needed() -> int:
-            return writer.size(expected)
-
-        try:
-            with explain_write_errors("its features", self.store.folder, remedy, needed, path):
-                writer.write(maps())
-            self.new += 1
-        except ClipError as error:
-            self.files[clip.index], self.failed[clip.index] = None, error
+            self._encode(clip.index, clip.key, clip)
+        except Timeout:
+            return [(clip.index, clip.key)]
         finally:
-            self.started.popleft().close()
-        self._report()
+            started.popleft().close()
+        return []
 
-    def _encoded(self, clip: Path, frames: NDArray[np.uint8]) -> NDArray[np.float16]:
-        features = self.encode(torch.from_numpy(frames))
-        maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
-        if not maps.isfinite().all():
-            largest = features.abs().max().item()
-            raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
-        return maps.numpy()
+    def _encode(self, index: int, key: Key, batches: Iterable[Batch], wait: bool = False) -> None:
+        clip, self.needed = self.clips[index], 0
+        result: Path | ClipError
+        try:
+            result = self.store.cache.get(
+                key, lambda: self._maps(clip, batches), "its features", clip, lambda: self.needed, self._remedy, wait
+            )
+        except ClipError as error:
+            result = error
+        self._done(index, result, new=self.needed > 0)
+
+    def _maps(self, clip: Path, batches: Iterable[Batch]) -> Iterator[NDArray[np.float16]]:
+        rows = 0
+        for frames, expected in batches:
+            features = self.encode(torch.from_numpy(frames))
+            maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
+            if not maps.isfinite().all():
+                largest = features.abs().max().item()
+                raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+            rows += len(maps)
+            self.needed = max(expected, rows) * maps[0].nbytes
+            yield maps.numpy()
+            self._report(rows / max(expected, rows))
+
+    def _remedy(self) -> str:
+        left = len(self.clips) - len(self.results)
+        total = f" ({format_bytes(left * self.needed)} if all are like this one)" if self.needed else ""
+        return (
+            f"free space for the {left} clips that are left{total}, or move the store to a larger disk, and run "
+            f"the same command again: the {self.new + self.there} that are stored stay"
+        )
+
+    def _done(self, index: int, result: Path | ClipError, new: bool = False) -> None:
+        self.results[index] = result
+        if isinstance(result, Path):
+            self.new, self.there = self.new + new, self.there + (not new)
+        self._report()
 
     def _report(self, fraction: float = 0.0) -> None:
         # Clips that were already stored are no work: counted, they would promise a speed that does not last.
-        self.progress(self.new + len(self.failed) + fraction, len(self.clips) - self.there)
+        self.progress(len(self.results) - self.there + fraction, len(self.clips) - self.there)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.fingerprint import fingerprint
+from onlooker.data.folder import entries
 from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
 from onlooker.video.container import check_file
 
@@ -26,7 +25,7 @@ __all__ = ["FeatureStore"]
 
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
-_REPEAT = "run `onlooker features` again with the same arguments, which computes it again"
+_OWN = ("encoder", "pretrained", "weights", "precision")  # settings of a store that are no `DataConfig`'s
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
 
 
@@ -61,26 +60,22 @@ class Origin:
         """Plain values: the content of `store.json` and part of the keys."""
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
-        own = {name: getattr(self, name) for name in ("encoder", "pretrained", "weights", "precision")}
         frames = EVERY if self.every else self.data.frames
-        return {**own, "frames": frames, **{name: getattr(self.data, name) for name in names}}
+        own, sampling = {name: getattr(self, name) for name in _OWN}, {name: getattr(self.data, name) for name in names}
+        return {**own, "frames": frames, **sampling}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Origin":
         """The inverse of `to_dict`."""
-        own = {name: values[name] for name in ("encoder", "pretrained", "weights", "precision")}
-        sampling = {name: value for name, value in values.items() if name not in own}
-        every = sampling["frames"] == EVERY
-        if every:
+        own = {name: values[name] for name in _OWN}
+        sampling = {name: value for name, value in values.items() if name not in _OWN}
+        if every := sampling["frames"] == EVERY:
             del sampling["frames"]
         return cls(**own, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)
 
 
 class FeatureStore:
-    """A folder of feature maps, keyed by the content of a clip and by what made them.
-
-    Several processes may write to one store. Use `FeatureStore.make` or `FeatureStore.open`.
-    """
+    """Feature maps, keyed by the content of a clip and by what made them; several processes may write to one store."""
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self.folder, self.origin = folder, origin
@@ -88,12 +83,7 @@ class FeatureStore:
 
     @classmethod
     def open(cls, folder: Path) -> "FeatureStore":
-        """The store in a folder.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ValueError: another version of onlooker wrote it, or `store.json` is damaged.
-        """
+        """The store in a folder; a FileNotFoundError or ValueError if there is none that this version can read."""
         if not (folder / _FILE).exists():
             remedy = f"make one by `onlooker features CLIPS --store {folder}`"
             raise FileNotFoundError(f"{folder}: no feature store there (no {_FILE}); {remedy}")
@@ -120,8 +110,7 @@ class FeatureStore:
         """
         with explain_write_errors("the feature store", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            own = {_FILE, _ENCODER, _LOCK, _MAPS}
-            if foreign := sorted(p.name for p in folder.iterdir() if p.name not in own and p.suffix != ".part"):
+            if foreign := sorted(path.name for path in entries(folder) if path.name not in (_FILE, _ENCODER, _MAPS)):
                 raise FileExistsError(
                     f"{folder}: holds files that are not a store's ({foreign[0]}); choose a new folder"
                 )
@@ -147,31 +136,19 @@ class FeatureStore:
         """The encoder's weights, as safetensors."""
         return self.folder / _ENCODER
 
-    def file(self, clip: Path) -> Path:
-        """Where the maps of a clip are, or will be: named by a hash of the clip's content and of the origin.
+    def key(self, clip: Path) -> dict[str, Any]:
+        """The key of a clip's maps in `cache`: its content and the origin.
 
         Raises:
             ClipError: the clip cannot be read.
         """
         if not clip.is_dir():
             check_file(clip)
-        return self.cache.file({"clip": fingerprint(clip, whole=True), **self.origin.to_dict()})
+        return {"clip": fingerprint(clip, whole=True), **self.origin.to_dict()}
 
-    def maps(self, clip: Path) -> NDArray[np.float16]:
-        """All maps of a clip, `T h w D`; indexing reads only the requested part from the disk.
-
-        Raises:
-            ClipError: the clip cannot be read.
-            FileNotFoundError: its features are not stored.
-            ValueError: they are damaged.
-        """
-        file = self.file(clip)
-        try:
-            return np.load(file, mmap_mode="r")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{file}: no such features; {_REPEAT}") from error
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{file}: damaged ({error}); {_REPEAT}") from error
+    def file(self, clip: Path) -> Path:
+        """Where the maps of a clip are, or will be; a ClipError as for `key`."""
+        return self.cache.file(self.key(clip))
 
 
 def differences(

@@ -31,9 +31,6 @@ class Sample:
         frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
             `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
         crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
-
-    Raises:
-        ValueError: arrays whose shapes do not fit each other.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,17 +40,6 @@ class Sample:
     size: tuple[int, int]
     frames: NDArray[np.uint8]
     crop: Crop | None = None
-
-    def __post_init__(self) -> None:
-        U = len(self.pixels)
-        for name, ndim in (("pixels", 4), ("frames", 4), ("times", 1), ("indices", 1)):
-            array = getattr(self, name)
-            if array.ndim != ndim or len(array) != U:
-                raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions, the first of them {U}")
-        if self.temporal_crops.ndim != 2:
-            raise ValueError(f"temporal_crops has shape {self.temporal_crops.shape}, expected 2 dimensions")
-        if self.crop is not None and len(self.crop) != U:
-            raise ValueError(f"crop has {len(self.crop)} boxes for {U} frames")
 
     def at(self, places: NDArray[np.int64]) -> "Sample":
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
@@ -80,11 +66,7 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    """What a model sees of chosen frames of a clip, as a single temporal crop.
-
-    Raises:
-        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
-    """
+    """What a model sees of chosen frames of a clip, as a single temporal crop; errors as for `read_sample`."""
     if config.motion_crop:
         return _read_cropped(reader, config, sampling)
     c, parts = config, []
@@ -96,21 +78,21 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         shown = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
-    background = pixels[..., : config.image_channels]
-    return Sample(pixels, shown.times, shown.indices, np.arange(len(pixels))[None], reader.size, background)
+    crops = np.arange(len(pixels))[None]
+    return Sample(pixels, shown.times, shown.indices, crops, reader.size, pixels[..., : c.image_channels])
 
 
 def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    frames, parts = reader.get(sampling, shorter_side=scene_side(config)), []
-    crop = motion_crop(frames.pixels, config.motion_crop)
-    if config.modality != "flow":
-        parts.append(resize(crop.cut(frames.pixels, config.size), config.size, config.channels))
-    if config.modality != "rgb":  # that of whole frames: flow at the edge of a crop depends on what is outside of it
-        limit = scene_limit(reader.size)
-        flow = read_flow(reader.path, sampling, FlowSettings(config.flow_length, config.flow, limit))
-        parts.append(crop.cut(flow.stacks, config.size))
-    pixels, windows = np.concatenate(parts, -1), np.arange(len(frames))[None]
-    return Sample(pixels, frames.times, frames.indices, windows, reader.size, frames.pixels, crop)
+    c, parts = config, []
+    frames = reader.get(sampling, shorter_side=scene_side(c))
+    crop = motion_crop(frames.pixels, c.motion_crop)
+    if c.modality != "flow":
+        parts.append(resize(crop.cut(frames.pixels, c.size), c.size, c.channels))
+    if c.modality != "rgb":  # that of whole frames: flow at the edge of a crop depends on what is outside of it
+        flow = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, scene_limit(reader.size)))
+        parts.append(crop.cut(flow.stacks, c.size))
+    pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
+    return Sample(pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop)
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
@@ -129,11 +111,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
 
 
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
-    """What a model sees of all frames of a clip in turn, `H W C`, in constant memory; motion crops are not made.
-
-    Raises:
-        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
-    """
+    """What a model sees of all frames of a clip in turn, `H W C`, in constant memory; motion crops are not made."""
     c = config
     frames = (resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in VideoReader(path))
     if c.modality == "rgb":

@@ -7,9 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from onlooker.data.fingerprint import fingerprint
 from onlooker.structures import Clip, ClipError
@@ -51,11 +48,7 @@ class Split:
         return (*self.training, *self.validation, *self.test)
 
     def without(self, paths: Collection[Path]) -> "Split":
-        """The same split without the clips at `paths`.
-
-        Raises:
-            ValueError: no clips are left for training, validation or test.
-        """
+        """The same split without the clips at `paths`; a ValueError if a part of it has no clips left."""
         left = Split(*(tuple(clip for clip in clips if clip.path not in paths) for clips in self._by_name().values()))
         if self.test and not left.test:
             raise ValueError(f"no clips for test: {left._counts()}")
@@ -64,9 +57,7 @@ class Split:
     def to_dict(self, folder: Path, fingerprints: bool = False) -> SplitDict:
         """Values for JSON: by split, each clip's path (relative to `folder` if it is inside), label and recording.
 
-        Args:
-            folder: the folder that holds the clips.
-            fingerprints: also store the fingerprint of each clip's content; reads every clip.
+        With `fingerprints`, also the fingerprint of each clip's content, which reads every clip.
         """
 
         def entry(clip: Clip) -> dict[str, str | None]:
@@ -98,11 +89,7 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 
 
 def require_clips(clips: Iterable[Clip]) -> None:
-    """Check that the clips of a stored split exist.
-
-    Raises:
-        ClipError: a clip does not exist.
-    """
+    """Raise a ClipError if a clip of a stored split does not exist."""
     for clip in clips:
         if not clip.path.exists():
             raise ClipError(clip.path, "not found", "the split of the run names it; restore it, or train again")
@@ -111,9 +98,7 @@ def require_clips(clips: Iterable[Clip]) -> None:
 def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
     """Those of `clips` with the content of a stored training or validation clip, whatever their paths.
 
-    Args:
-        values: what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
-        clips: the clips to check.
+    `values` is what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
 
     Raises:
         ClipError: a clip cannot be read.
@@ -124,28 +109,26 @@ def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
 
 def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
     """At most `count` clips of each class, equally spaced in their order; 0: all."""
-    of_class: dict[str, list[Clip]] = {}
-    for clip in clips:
-        of_class.setdefault(clip.label, []).append(clip)
-    kept = {
-        clip.path
-        for of in of_class.values()
-        for clip in (of if not count or len(of) <= count else [of[i * len(of) // count] for i in range(count)])
-    }
-    return [clip for clip in clips if clip.path in kept]
+    chosen: set[Path] = set()
+    for label in {clip.label for clip in clips}:
+        paths = [clip.path for clip in clips if clip.label == label]
+        number = min(count or len(paths), len(paths))
+        chosen |= {paths[i * len(paths) // number] for i in range(number)}
+    return [clip for clip in clips if clip.path in chosen]
 
 
 def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) -> dict[str, Split]:
     """Splits by name: one (`split_clips`), `folds` (`fold_clips`), or one per recording (`leave_one_out`).
 
-    The names can be used as folder names.
+    The names can be used as folder names, also where case does not count.
     """
     if leave_out:
         splits: dict[str, Split] = {}
         for recording, split in leave_one_out(clips).items():
             # The name of a recording may contain anything, even a path.
             name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
-            splits[name if name not in splits else f"{name}-{len(splits)}"] = split
+            taken = name.lower() in map(str.lower, splits)
+            splits[f"{name}-{len(splits)}" if taken else name] = split
         return splits
     if folds:
         return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
@@ -158,8 +141,8 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     Raises:
         ValueError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
-    _require(clips, 3, "training, validation and test need at least 3; add some")
-    return fold_clips(clips, min(5, _fewest(clips)[1]), seed)[0]
+    fewest = _require(clips, 3, "training, validation and test need at least 3; add some")
+    return fold_clips(clips, min(5, fewest), seed)[0]
 
 
 def split_without_test(clips: Sequence[Clip], seed: int = 0) -> Split:
@@ -168,7 +151,7 @@ def split_without_test(clips: Sequence[Clip], seed: int = 0) -> Split:
     Raises:
         ValueError: a class has fewer than 2 recordings (clips, if no recordings are known).
     """
-    return _with_validation(clips, np.empty(0, int), seed)
+    return _with_validation(clips, (), seed)
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
@@ -188,11 +171,7 @@ def carve_validation(
 ) -> Split:
     """An official split into training and test, with a share of the training clips for validation.
 
-    Args:
-        training, test: the official split.
-        share: of the training clips.
-        seed: of their choice.
-        groups: what each training clip was cut from; by default its recording. Groups are kept whole.
+    `groups` says what each training clip was cut from, by default its recording. Groups are kept whole.
 
     Raises:
         ValueError: a share that is not between 0 and 1, or as `apportion`.
@@ -285,10 +264,7 @@ def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
             f"{len(recordings)} recordings are known; leave-one-out needs recordings.csv (columns clip, recording) "
             "next to the class folders, or a column recording in a list of clips, with at least 3 recordings"
         )
-    return {
-        name: _with_validation(clips, np.array([i for i, clip in enumerate(clips) if clip.recording == name]), seed)
-        for name in recordings
-    }
+    return {name: _with_validation(clips, [c for c in clips if c.recording == name], seed) for name in recordings}
 
 
 def _group(clip: Clip) -> str:
@@ -299,40 +275,36 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (10**9, name)
 
 
-def _fewest(clips: Sequence[Clip]) -> tuple[str, int]:
-    """The class with the fewest recordings (clips, if no recordings are known), and their number."""
+def _require(clips: Sequence[Clip], least: int, expected: str) -> int:
+    """The recordings (clips, if no recordings are known) of the class with the fewest, which has `least`."""
     counts = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in clips})
-    return min(counts.items(), key=lambda item: (item[1], item[0]))
-
-
-def _require(clips: Sequence[Clip], least: int, expected: str) -> None:
-    label, count = _fewest(clips)
+    label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < least:
         unit = "recording" if any(clip.recording is not None for clip in clips) else "clip"
         raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
+    return count
 
 
-def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[Any]:
+def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[list[Clip]]:
     # scikit-learn takes a second to import, and only splitting needs it.
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels, groups = [clip.label for clip in clips], [_group(clip) for clip in clips]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [test for _, test in splitter.split(labels, labels, groups)]
+    return [[clips[i] for i in test] for _, test in splitter.split(labels, labels, groups)]
 
 
-def _with_validation(clips: Sequence[Clip], test: Any, seed: int) -> Split:
-    tested = set(test.tolist())
-    rest = [clip for i, clip in enumerate(clips) if i not in tested]
-    _require(rest, 2, "training and validation need at least 2 besides the test clips; add some")
+def _with_validation(clips: Sequence[Clip], test: Collection[Clip], seed: int) -> Split:
+    tested = set(test)
+    rest = [clip for clip in clips if clip not in tested]
+    fewest = _require(rest, 2, "training and validation need at least 2 besides the test clips; add some")
     classes = {clip.label for clip in clips}
-    for part in _folds(rest, min(6, _fewest(rest)[1]), seed):
-        chosen = set(part.tolist())
-        training = tuple(clip for i, clip in enumerate(rest) if i not in chosen)
+    for validation in _folds(rest, min(6, fewest), seed):
+        chosen = set(validation)
+        training = [clip for clip in rest if clip not in chosen]
         # All recordings of a class can be in one fold; then another fold is used for validation.
         if {clip.label for clip in training} == classes:
-            validation = tuple(clip for i, clip in enumerate(rest) if i in chosen)
-            return Split(training, validation, tuple(clips[i] for i in sorted(tested)))
+            return Split(tuple(training), tuple(validation), tuple(test))
     raise ValueError(
         "recordings cannot be divided so that every class has training clips; add some, or use another number of folds"
     )

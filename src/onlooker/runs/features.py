@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.config import DataConfig, ModelConfig, SetConfig
 from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
 from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, Origin, differences
-from onlooker.data.sets import read_set
+from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.paired import Paired
@@ -28,7 +28,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
-from onlooker.video.reader import is_video
 
 __all__ = ["StoreSettings", "make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
 
@@ -91,10 +90,7 @@ def make_features(
     number, _, count = shard.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
-    if not isinstance(clips, Path):
-        paths = list(clips)
-    else:
-        paths = [clips] if is_video(clips) else [clip.path for clip in read_set(clips, classes=1).clips]
+    paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
     store, net = make_store(folder, settings)
     return _extract(store, paths[int(number) - 1 :: int(count)], net, quiet)
 
@@ -106,16 +102,19 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
         ValueError: the store was made by something else.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    encoder, pretrained, precision = settings.encoder, settings.pretrained, settings.precision
-    data = resolve_normalization(settings.data, pretrained)
-    torch.manual_seed(settings.seed)
-    net = cast(nn.Module, build_encoder(encoder, data.in_channels, data.size, pretrained))
+    s, precision = settings, settings.precision
+    data = resolve_normalization(s.data, s.pretrained)
+    torch.manual_seed(s.seed)
+    net = cast(nn.Module, build_encoder(s.encoder, data.in_channels, data.size, s.pretrained))
     if precision == "auto" and (folder / "store.json").exists():
         precision = FeatureStore.open(folder).origin.precision
     elif precision == "auto":
         precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
-    origin = Origin(encoder, pretrained, weights_digest(net), precision, data, settings.every)
-    return FeatureStore.make(folder, origin, partial(_weights, net)), net
+    origin = Origin(s.encoder, s.pretrained, weights_digest(net), precision, data, s.every)
+    # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
+    return FeatureStore.make(
+        folder, origin, partial(save, {name: tensor.contiguous() for name, tensor in net.state_dict().items()})
+    ), net
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
@@ -216,10 +215,14 @@ def stored_clips(
         made.append(_extract(store, [clip.path for clip in clips], encoder, quiet))
         if strict and made[-1].failed:
             raise made[-1].failed[0]
-    failed = {error.path: error for each in made for error in each.failed}
-    files = zip(*(each.files for each in made), strict=True)
-    results = [failed.get(c.path) or cast(Files, of_clip) for c, of_clip in zip(clips, files, strict=True)]
+    results = list(map(_files_or_error, zip(*(each.results for each in made), strict=True)))
     return readable_samples(clips, results, classes, data)
+
+
+def _files_or_error(results: tuple[Path | ClipError, ...]) -> Files | ClipError:
+    """The files of a clip in all stores, or why one of them has none."""
+    errors = [result for result in results if isinstance(result, ClipError)]
+    return errors[0] if errors else cast(Files, results)
 
 
 def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
@@ -277,8 +280,3 @@ def _bar(quiet: bool) -> Iterator[extraction.Progress]:
     with Progress(*columns, speed_estimate_period=300, disable=quiet) as progress:
         task = progress.add_task("encoding clips", total=None, count="")
         yield lambda done, total: progress.update(task, completed=done, total=total, count=f"{int(done)}/{total}")
-
-
-def _weights(net: nn.Module) -> bytes:
-    # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
