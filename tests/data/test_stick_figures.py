@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.data.figure_motion import ACTIONS, JOINTS, LIMBS, Body, perform
+from onlooker.data.figure_motion import ACTIONS, JOINTS, Body, perform
 from onlooker.data.folder import find_clips
 from onlooker.data.split import split_clips
 from onlooker.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
 from onlooker.data.write_folder import GeneratedClip, write_folder
 from onlooker.video.reader import read
 
+# The start and end joints of each limb, and the name of its length in `Body`.
+LIMBS = (
+    ("pelvis", "neck", "trunk"),
+    ("neck", "head", "nape"),
+    *((f"{side} shoulder", f"{side} elbow", "upper_arm") for side in ("near", "far")),
+    *((f"{side} elbow", f"{side} hand", "forearm") for side in ("near", "far")),
+    *((f"{side} hip", f"{side} knee", "thigh") for side in ("near", "far")),
+    *((f"{side} knee", f"{side} ankle", "shin") for side in ("near", "far")),
+    *((f"{side} ankle", f"{side} toe", "foot") for side in ("near", "far")),
+)
 PLAIN = StickFigures(frames=12, fps=6, size=(96, 128), background="plain", bystanders=0)
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
 every_action = pytest.mark.parametrize("action", list(ACTIONS))

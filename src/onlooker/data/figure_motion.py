@@ -8,6 +8,7 @@ l (sin a, cos a) from its start; angles increase forward and are relative to the
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,18 @@ from numpy.typing import NDArray
 __all__ = ["ACTIONS"]
 
 Floats = NDArray[np.float64]
+Angles = dict[str, Floats | float]
 
 SIDES = ("near", "far")
-JOINTS = (
-    *("head", "neck", "pelvis"),
-    *(f"{side} {joint}" for side in SIDES for joint in ("shoulder", "elbow", "hand", "hip", "knee", "ankle", "toe")),
-)
-# The start and end joints of each limb, and the name of its length in `Body`.
-LIMBS = (
-    ("pelvis", "neck", "trunk"),
-    ("neck", "head", "nape"),
-    *((f"{side} shoulder", f"{side} elbow", "upper_arm") for side in SIDES),
-    *((f"{side} elbow", f"{side} hand", "forearm") for side in SIDES),
-    *((f"{side} hip", f"{side} knee", "thigh") for side in SIDES),
-    *((f"{side} knee", f"{side} ankle", "shin") for side in SIDES),
-    *((f"{side} ankle", f"{side} toe", "foot") for side in SIDES),
-)
-
+_LIMB_JOINTS = ("shoulder", "elbow", "hand", "hip", "knee", "ankle", "toe")
+JOINTS = ("head", "neck", "pelvis", *(f"{side} {joint}" for side in SIDES for joint in _LIMB_JOINTS))
 # The values of a pose: angles in radians, and the height of the lower foot. The side that acts depends on handedness.
 ANGLES = (
     *("trunk", "arm", "elbow", "other_arm", "other_elbow", "thigh", "knee", "other_thigh", "other_knee"),
     "lift",
 )
 _STEPS = 8  # per frame, at which the path of the feet is integrated
+_RAMP = 0.3  # seconds of the transition of a cycle from and to standing
 _BLEND = 0.0015  # difference in height, as a share of the body, within which both feet support the body
 
 
@@ -77,14 +67,12 @@ class Gesture:
     """A sequence of poses, with zero velocity at each of them.
 
     Args:
-        summary: a description.
         keys: times as shares of the event, from 0 to 1, and the poses at these times.
         flight: the shares of the event between which both feet are off the ground.
         height: of the flight, as a share of that of the body; a parabola 4 h s (1 - s).
         handed: whether the side that acts depends on handedness; otherwise it is the near one.
     """
 
-    summary: str
     keys: tuple[tuple[float, Floats], ...]
     flight: tuple[float, float] = (0.0, 1.0)
     height: float = 0.0
@@ -113,81 +101,54 @@ class Cycle:
     """A periodic motion that starts and ends with standing.
 
     Args:
-        summary: a description.
         hertz: cycles per second.
-        turn: from `n` phases in radians to `n A`, which is added to standing.
+        turn: from `n` phases in radians to the angles that are added to those of standing.
         sense: -1: time is reversed.
         handed: whether the side that acts depends on handedness; otherwise it is the near one.
-        ramp: duration of the transition from and to standing, in seconds.
     """
 
-    summary: str
     hertz: float
-    turn: Callable[[Floats], Floats]
+    turn: Callable[[Floats], Angles]
     sense: int = 1
     handed: bool = True
-    ramp: float = 0.3
 
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
         """Poses `n A` at `n` times, in seconds from the start of the event."""
         times = np.clip(times, 0.0, seconds)
-        ramp = min(self.ramp, seconds / 2)
+        ramp = min(_RAMP, seconds / 2)
         strength = minimum_jerk(times / ramp) * minimum_jerk((seconds - times) / ramp)
         turned = self.turn(phase + self.sense * 2 * math.pi * self.hertz * tempo * times)
-        return STAND + strength[:, None] * turned
+        columns = [np.broadcast_to(turned.get(name, 0.0), times.shape) for name in ANGLES]
+        return STAND + strength[:, None] * np.stack(columns, 1)
 
 
 Action = Gesture | Cycle
 
 
-def _turn(**angles: Floats | float) -> Floats:
-    """`n A` from some of the `ANGLES`, the others 0."""
-    n = max(np.size(value) for value in angles.values())
-    return np.stack([np.broadcast_to(np.asarray(angles.get(name, 0.0)), n) for name in ANGLES], 1)
+def _wave(phase: Floats) -> Angles:
+    return {"arm": 2.1 + 0.12 * np.sin(phase), "elbow": 0.6 + 0.65 * np.sin(phase)}
 
 
-def _wave(phase: Floats) -> Floats:
-    return _turn(arm=2.1 + 0.12 * np.sin(phase), elbow=0.6 + 0.65 * np.sin(phase))
-
-
-def _clap(phase: Floats) -> Floats:
+def _clap(phase: Floats) -> Angles:
     apart = 0.5 * (1 + np.cos(phase))
-    return _turn(arm=1.1 + 0.5 * apart, elbow=-0.05, other_arm=0.8 - 0.5 * apart, other_elbow=0.9)
+    return {"arm": 1.1 + 0.5 * apart, "elbow": -0.05, "other_arm": 0.8 - 0.5 * apart, "other_elbow": 0.9}
 
 
-def _jack(phase: Floats) -> Floats:
+def _jack(phase: Floats) -> Angles:
     apart = 0.5 * (1 - np.cos(phase))
-    legs = 0.38 * apart
-    lift = 0.05 * np.sin(phase) ** 2
     arms = {"arm": -2.65 * apart, "elbow": -0.4 * apart, "other_arm": 2.65 * apart, "other_elbow": 0.1 * apart}
-    return _turn(**arms, thigh=-legs, other_thigh=legs, lift=lift)
+    return {**arms, "thigh": -0.38 * apart, "other_thigh": 0.38 * apart, "lift": 0.05 * np.sin(phase) ** 2}
 
 
-def _gait(swing: float, bend: float, arms: float, elbows: float, lean: float, bounce: float) -> Callable[..., Floats]:
+def _gait(phase: Floats, swing: float, bend: float, arms: float, elbows: float, lean: float, bounce: float) -> Angles:
     """Legs half a cycle apart: hip A sin φ; the knee bends while its leg moves forward, B ((1 + cos φ) / 2)²; arms are
     opposite to the legs. `bounce`: height of the flight, which begins when the legs are farthest apart."""
-
-    def turn(phase: Floats) -> Floats:
-        def leg(phase: Floats) -> tuple[Floats, Floats]:
-            knee = bend * (0.5 * (1 + np.cos(phase + 0.25))) ** 2
-            return swing * np.sin(phase) + 0.35 * knee, knee
-
-        (thigh, knee), (other_thigh, other_knee) = leg(phase), leg(phase + math.pi)
-        arm = arms * np.sin(phase)
-        return _turn(
-            trunk=lean,
-            arm=-arm,
-            elbow=elbows,
-            other_arm=arm,
-            other_elbow=elbows,
-            thigh=thigh,
-            knee=knee,
-            other_thigh=other_thigh,
-            other_knee=other_knee,
-            lift=bounce * np.sin(phase) ** 2,
-        )
-
-    return turn
+    angles: Angles = {"trunk": lean, "elbow": elbows, "other_elbow": elbows, "lift": bounce * np.sin(phase) ** 2}
+    for other, forward in (("", phase), ("other_", phase + math.pi)):
+        knee = bend * (0.5 * (1 + np.cos(forward + 0.25))) ** 2
+        angles |= {f"{other}knee": knee, f"{other}thigh": swing * np.sin(forward) + 0.35 * knee}
+    swung = arms * np.sin(phase)
+    return {**angles, "arm": -swung, "other_arm": swung}
 
 
 _CROUCH = pose(trunk=0.55, arm=-0.6, other_arm=-0.6, thigh=0.95, knee=1.55, other_thigh=0.95, other_knee=1.55)
@@ -197,15 +158,14 @@ _HALF_SEATED = pose(trunk=0.62, arm=0.75, elbow=0.3, other_arm=0.7, other_elbow=
                     other_thigh=0.9, other_knee=1.15)  # fmt: skip
 SEATED = pose(trunk=0.05, arm=0.55, elbow=0.75, other_arm=0.5, other_elbow=0.75, thigh=1.42, knee=1.42,
               other_thigh=1.42, other_knee=1.42)  # fmt: skip
-_WALK = _gait(swing=0.4, bend=0.95, arms=0.45, elbows=0.12, lean=0.05, bounce=0.0)
-_RUN = _gait(swing=0.5, bend=1.6, arms=0.75, elbows=1.35, lean=0.2, bounce=0.05)
+_WALK = partial(_gait, swing=0.4, bend=0.95, arms=0.45, elbows=0.12, lean=0.05, bounce=0.0)
+_RUN = partial(_gait, swing=0.5, bend=1.6, arms=0.75, elbows=1.35, lean=0.2, bounce=0.05)
 
-_raise = Gesture("raises one arm", ((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
-_sit = Gesture("sits down on the stool", ((0.0, STAND), (0.5, _HALF_SEATED), (1.0, SEATED)))
+_raise = Gesture(((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
+_sit = Gesture(((0.0, STAND), (0.5, _HALF_SEATED), (1.0, SEATED)))
 
 ACTIONS: dict[str, Action] = {
     "bend": Gesture(
-        "bends down to the ground and straightens up",
         (
             (0.0, STAND),
             (0.45, pose(trunk=1.55, arm=1.6, other_arm=1.5, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
@@ -213,16 +173,14 @@ ACTIONS: dict[str, Action] = {
             (1.0, STAND),
         ),
     ),
-    "clap": Cycle("claps", 2.0, _clap, handed=False),
+    "clap": Cycle(2.0, _clap, handed=False),
     "jump": Gesture(
-        "jumps up once",
         ((0.0, STAND), (0.27, _CROUCH), (0.5, _STRETCHED), (0.62, _STRETCHED), (0.83, _LANDED), (1.0, STAND)),
         (0.46, 0.74),
         0.17,
     ),
-    "jumping_jack": Cycle("arms and legs apart and together", 1.25, _jack, handed=False),
+    "jumping_jack": Cycle(1.25, _jack, handed=False),
     "kick": Gesture(
-        "kicks with one leg",
         (
             (0.0, STAND),
             (0.35, pose(trunk=0.12, thigh=-0.55, knee=1.3, other_knee=0.1, other_thigh=0.1, arm=0.6, other_arm=-0.5)),
@@ -231,13 +189,12 @@ ACTIONS: dict[str, Action] = {
             (1.0, STAND),
         ),
     ),
-    "lower_arm": Gesture("lowers one arm", _raise.backward),
+    "lower_arm": Gesture(_raise.backward),
     "raise_arm": _raise,
-    "run": Cycle("runs forward", 1.3, _RUN),
+    "run": Cycle(1.3, _RUN),
     "sit_down": _sit,
-    "stand_up": Gesture("stands up from the stool", _sit.backward),
+    "stand_up": Gesture(_sit.backward),
     "throw": Gesture(
-        "throws something over the shoulder",
         (
             (0.0, STAND),
             (0.42, pose(trunk=-0.22, arm=3.0, elbow=1.7, other_arm=1.3, other_elbow=0.3, thigh=-0.12, knee=0.25,
@@ -249,9 +206,9 @@ ACTIONS: dict[str, Action] = {
             (1.0, STAND),
         ),
     ),
-    "walk": Cycle("walks forward", 0.95, _WALK),
-    "walk_backward": Cycle("walks backward: a walk in reverse", 0.95, _WALK, sense=-1),
-    "wave": Cycle("waves with one hand", 1.8, _wave),
+    "walk": Cycle(0.95, _WALK),
+    "walk_backward": Cycle(0.95, _WALK, sense=-1),
+    "wave": Cycle(1.8, _wave),
 }  # fmt: skip
 
 
@@ -275,16 +232,13 @@ def limb_positions(poses: Floats, body: Body, near_acts: bool) -> Floats:
         knee = hip + _along(thigh, body.thigh)
         ankle = knee + _along(thigh - values[f"{other}knee"], body.shin)
         limbs = (shoulder, elbow, hand, hip, knee, ankle)
-        place |= {f"{side} {name}": at for name, at in zip(_LIMB_JOINTS, limbs, strict=True)}
+        place |= {f"{side} {name}": at for name, at in zip(_LIMB_JOINTS, limbs, strict=False)}
     ground = np.maximum(place["near ankle"], place["far ankle"])[:, 1] + values["lift"]
     for side in SIDES:
         # Flat on the ground; the higher a foot, the more it hangs.
         height = np.clip((ground - place[f"{side} ankle"][:, 1]) / 0.1, 0.0, 1.0)
         place[f"{side} toe"] = place[f"{side} ankle"] + _along(math.pi / 2 - 0.4 * height, body.foot)
     return np.stack([place[name] for name in JOINTS], 1)
-
-
-_LIMB_JOINTS = ("shoulder", "elbow", "hand", "hip", "knee", "ankle")
 
 
 def _along(angle: Floats, length: float) -> Floats:
