@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
-from onlooker.data.digits import SIDE, Digits, load_digits
+from onlooker.data.digits import SIDE, Digits
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.mnist import load_mnist
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -96,7 +97,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of onlooker; a loop has one")
     arguments.add_argument("--mnist", type=Path, help="folder of the full data set; without: 5,000 digits")
     options = arguments.parse_args()
-    digits = load_digits(options.mnist)[0]
+    digits = load_mnist(options.mnist)[0]
     source = torch.randint(256, (options.videos, FRAMES, 1, CANVAS, CANVAS), dtype=torch.uint8)
     ratios: dict[int, dict[str, float]] = {}
     rates: dict[int, dict[str, dict[str, float]]] = {}

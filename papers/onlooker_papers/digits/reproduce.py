@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from onlooker.data.digits import DigitSplit, split_digits
+from onlooker.data.digits import DigitSplit
 from onlooker.data.folder import find_clips
 from onlooker.files import read_json, write_json
 from onlooker.runs.memo import memo
@@ -18,6 +18,7 @@ from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, figures_of, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
@@ -75,7 +76,7 @@ def reproduce(
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
             raise ValueError(f"no row is called {pattern!r}; there are {', '.join(names)}")
-    sides = split_digits(mnist)
+    sides = split_mnist(mnist)
     if clips is not None:
         if protocol == "paper":
             raise ValueError("clips of hands belong to the held-out protocol; leave out --clips, or --protocol paper")

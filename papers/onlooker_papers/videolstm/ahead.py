@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onlooker.data.digits import split_digits
 from onlooker.runs.memo import read_memo
 from onlooker.runs.parallel import Task, run_parallel
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.videolstm import timing
 from onlooker_papers.videolstm.ablation import (
     GROUNDED,
@@ -41,7 +41,7 @@ def train_ahead(
     """
     if jobs == 1:
         return
-    clips_of = ClipsOf(split_digits(mnist))
+    clips_of = ClipsOf(split_mnist(mnist))
     # Seed by seed, for a process keeps the clips of one seed alone.
     tasks: dict[str, Task] = {}
     for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), specs):
@@ -81,4 +81,4 @@ def _of_times(run: Path, budget: Budget, seed: int, mnist: Path | None) -> Mappi
 @functools.lru_cache(maxsize=1)
 def _clips_of(mnist: Path | None, seed: int, frames: int, event: tuple[float, float]) -> ClipsOf:
     """Made once for all trainings of a seed in this process."""
-    return ClipsOf(split_digits(mnist), frames, event)
+    return ClipsOf(split_mnist(mnist), frames, event)

