@@ -69,22 +69,22 @@ def test_names_of_classes_do_not_touch_each_other(K):
 
 
 def test_reliability_points_are_the_bins_means():
-    scores = np.array([[0.6, 0.4], [0.62, 0.38], [0.9, 0.1], [0.05, 0.95]])
-    upper, lower = reliability(scores, [0, 1, 0, 0], bins=5).axes
+    scores = np.array([[0.61, 0.39], [0.63, 0.37], [0.94, 0.06], [0.05, 0.95]])
+    upper, lower = reliability(scores, [0, 1, 0, 0]).axes
     points = upper.collections[-1].get_offsets()
-    # 0.6 and 0.62 share the bin 0.6 – 0.8, one of them right; 0.9 and 0.95 the last, one right.
-    np.testing.assert_allclose(points, [[0.61, 0.5], [0.925, 0.5]])
+    # 0.61 and 0.63 share the bin 9/15 – 10/15, one of them right; 0.94 and 0.95 the last, one right.
+    np.testing.assert_allclose(points, [[0.62, 0.5], [0.945, 0.5]])
     assert [bar.get_height() for bar in lower.patches] == [2, 2]
     assert upper.get_ylim()[0] < 0
     assert upper.get_ylim()[1] > 1
 
 
 def test_timeline_draws_the_classes_that_rise_highest():
-    scores = np.array([[0.1, 0.5, 0.2, 0.2], [0.05, 0.05, 0.3, 0.6]])
-    (axes,) = timeline([0.0, 0.5], scores, ["a", "b", "c", "d"], top=3).axes
+    scores = np.array([[0.02, 0.4, 0.18, 0.16, 0.14, 0.1], [0.02, 0.05, 0.23, 0.3, 0.25, 0.15]])
+    (axes,) = timeline([0.0, 0.5], scores, ["a", "b", "c", "d", "e", "f"]).axes
     # Named in the order in which the lines end.
-    assert [line.get_label() for line in axes.lines] == ["d", "c", "b"]
-    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.2, 0.6])
+    assert [line.get_label() for line in axes.lines] == ["d", "e", "c", "f", "b"]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.16, 0.3])
 
 
 def test_files_are_a_picture_and_a_drawing():

@@ -116,7 +116,7 @@ def test_files_larger_than_memory_are_demuxed_twice(
 ) -> None:
     clip = make_clip("a.mp4", frames=120, options={"g": "20"})
     expected = read(clip, 9)
-    monkeypatch.setattr(index, "KEPT_BYTES", 100)
+    monkeypatch.setattr(index, "PACKET_BYTES", 100)
     monkeypatch.setattr(reader, "decode_file", None)
     again = read(clip, 9)
     assert (again.pixels == expected.pixels).all()

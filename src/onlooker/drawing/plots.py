@@ -17,6 +17,7 @@ __all__ = ["COLORS", "FAINT", "INK", "QUIET", "loss_and_accuracy", "side_by_side
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
 _PERCENT = "{x:.0%}"
+_BINS = 15  # of the confidence
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -122,20 +123,19 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     return figure
 
 
-def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figure":
-    """A reliability diagram: accuracy against confidence (Guo et al. 2017).
+def reliability(scores: ArrayLike, targets: ArrayLike) -> "Figure":
+    """A reliability diagram: accuracy against confidence in up to 15 equal bins (Guo et al. 2017).
 
     Args:
         scores: `B K` probabilities of each video.
         targets: `B` true classes.
-        bins: number of equal bins of the confidence; empty ones are not drawn.
     """
     probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
         raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     # Bins without videos have no number.
-    _, number = np.unique(np.minimum((confidence * bins).astype(int), bins - 1), return_inverse=True)
+    _, number = np.unique(np.minimum((confidence * _BINS).astype(int), _BINS - 1), return_inverse=True)
     count = np.bincount(number)
     sure, share = (np.bincount(number, weights) / count for weights in (confidence, right))
     figure = _figure(4.4, 4.6)
@@ -149,21 +149,20 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: int = 15) -> "Figur
     upper.text(
         0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
     )
-    lower.bar(sure, count, width=0.8 / bins, color="#9db8cc")
+    lower.bar(sure, count, width=0.8 / _BINS, color="#9db8cc")
     _plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)
     return figure
 
 
-def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], top: int = 5) -> "Figure":
-    """Class probabilities over time, of the classes with the highest maxima.
+def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str]) -> "Figure":
+    """Class probabilities over time, of the five classes with the highest maxima.
 
     Args:
         times: `T` seconds.
         frame_scores: `T K` probabilities.
         classes: the `K` names.
-        top: maximum number of classes.
     """
     seconds, scores = np.asarray(times, dtype=np.float64), np.asarray(frame_scores, dtype=np.float64)
     if scores.shape != (len(seconds), len(classes)) or not len(seconds):
@@ -173,7 +172,7 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str], 
     figure = _figure(7.6, 2.9)
     axes = figure.subplots()
     # Colors are in the order of the maxima, names in the order of the ends of the lines.
-    highest = np.argsort(-scores.max(axis=0), kind="stable")[:top]
+    highest = np.argsort(-scores.max(axis=0), kind="stable")[:5]
     for rank in np.argsort(-scores[-1, highest], kind="stable"):
         _line(axes, seconds, scores[:, highest[rank]], rank, classes[highest[rank]])
     _plain(axes, "seconds", "probability")

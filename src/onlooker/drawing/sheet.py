@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from PIL.Image import Resampling
 
 from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
 from onlooker.files import write_bytes
@@ -43,7 +45,7 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
             raise ValueError(f"{name}: frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3, at least one")
     letters = max(11, round(height / 9))
     gap = max(3, round(height / 32))
-    width = max(_fitted(frames, height, 2 * height)[0] for _, frames in rows)
+    width = max(max(1, min(round(height * frames.shape[2] / frames.shape[1]), 2 * height)) for _, frames in rows)
     longest = max(text_width(line, letters, bold=True) for name, _ in rows for line in name.split("\n"))
     margin = min(longest, 2 * height) + 4 * gap if longest else gap
     shown = min(columns, max(len(frames) for _, frames in rows))
@@ -51,12 +53,11 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
     for row, (name, frames) in enumerate(rows):
         top = gap + row * (height + gap)
         _label(image, name, top, margin - 4 * gap, letters, height, gap)
-        across, down = _fitted(frames, height, 2 * height)
+        method = Resampling.NEAREST if frames.shape[1] < min(height, 100) else Resampling.BICUBIC
         for column, index in enumerate(spaced(len(frames), columns)):
-            smaller = down < frames.shape[1]
-            how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST if frames.shape[1] < 100 else cv2.INTER_CUBIC
-            y, x = top + (height - down) // 2, margin + column * (width + gap) + (width - across) // 2
-            image[y : y + down, x : x + across] = cv2.resize(frames[index], (across, down), interpolation=how)
+            cell = ImageOps.pad(Image.fromarray(frames[index]), (width, height), method, "white")
+            x = margin + column * (width + gap)
+            image[top : top + height, x : x + width] = np.asarray(cell)
     return image
 
 
@@ -67,13 +68,6 @@ def write_png(path: Path, image: Pixels) -> Path:
         raise ValueError(f"{path}: an image of shape {image.shape} cannot be written as PNG")
     write_bytes(path, content.tobytes())
     return path
-
-
-def _fitted(frames: Pixels, height: int, widest: int) -> tuple[int, int]:
-    """Width and height of a frame that is `height` pixels high, or `widest` pixels wide if it would be wider."""
-    H, W = frames.shape[1:3]
-    scale = min(height / H, widest / W)
-    return max(1, round(W * scale)), max(1, round(H * scale))
 
 
 def _label(image: Pixels, name: str, top: int, width: int, letters: int, height: int, gap: int) -> None:

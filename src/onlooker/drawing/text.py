@@ -32,10 +32,9 @@ def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
     """`text`, truncated with … if it is wider than `width` pixels."""
     if text_width(text, height, bold) <= width:
         return text
-    kept = text
-    while kept and text_width(kept + "…", height, bold) > width:
-        kept = kept[:-1]
-    return kept.rstrip() + "…"
+    while text and text_width(text + "…", height, bold) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
 
 
 def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]:

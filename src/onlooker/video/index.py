@@ -26,7 +26,7 @@ from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 
 # Packets up to this many bytes stay in memory between indexing and decoding; those of larger files are read again.
-KEPT_BYTES = 64 << 20
+PACKET_BYTES = 64 << 20
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
 THREADED_PIXELS = 640 * 360
@@ -57,14 +57,14 @@ class PacketIndex:
         keys: positions of those at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
         times: display time of each shown frame, in seconds since the first.
-        kept: the packets; None where they are larger than `KEPT_BYTES`.
+        packets: those; None where they are larger than `PACKET_BYTES`.
     """
 
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
     shown: NDArray[np.int64]
     times: NDArray[np.float64]
-    kept: list["Packet[VideoStream]"] | None
+    packets: list["Packet[VideoStream]"] | None
 
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
@@ -86,16 +86,16 @@ class PacketIndex:
 
 def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
     """The index, or None where the packets cannot be relied on, and the number of packets."""
-    kept: list[Packet[VideoStream]] = []
+    packets: list[Packet[VideoStream]] = []
     marks: list[tuple[int | None, bool, bool, bool]] = []
     size = 0
     for packet in read_packets(container, stream):
         marks.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.is_corrupt))
         size += packet.size
-        if size <= KEPT_BYTES:
-            kept.append(packet)
-        elif kept:
-            kept.clear()
+        if size <= PACKET_BYTES:
+            packets.append(packet)
+        elif packets:
+            packets.clear()
     pts, key, hidden, corrupt = zip(*marks, strict=True) if marks else ((), (), (), ())
     reliable = (
         not any(corrupt)
@@ -113,16 +113,16 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     order = np.argsort(ticks, kind="stable")
     shown = order[~np.array(hidden)[order]]
     times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
-    return PacketIndex(ticks, np.flatnonzero(key), shown, times, kept or None), len(marks)
+    return PacketIndex(ticks, np.flatnonzero(key), shown, times, packets or None), len(marks)
 
 
 def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
-    """Put the frames that the store asks for there; IndexContradictedError or FFmpegError where the index is wrong."""
+    """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
     runs, cores = index.runs(index.shown[store.unique]), _cores()
     shares = _shares(runs, cores)
     # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
-    if index.kept is not None and cores > 1 and longest < 0.8:
+    if index.packets is not None and cores > 1 and longest < 0.8:
 
         def fill(share: list[range]) -> int:
             with open_video(store.path) as (_, separate):
@@ -189,8 +189,8 @@ def _decode(
 
 def _packets(path: Path, index: PacketIndex) -> Iterator["Packet[VideoStream]"]:
     """All packets; those of a large file are read again."""
-    if index.kept is not None:
-        yield from index.kept
+    if index.packets is not None:
+        yield from index.packets
     else:
         with open_video(path) as (container, stream):
             yield from read_packets(container, stream)

@@ -45,9 +45,9 @@ class _Arrival(NamedTuple):
 class _LostError(Exception):
     """A lost connection, which may come back."""
 
-    def __init__(self, reason: str, ended: bool = False) -> None:
-        super().__init__(reason)
-        self.reason, self.ended = reason, ended
+
+class _EndedError(_LostError):
+    """A connection that the sender has ended."""
 
 
 class _LiveClock:
@@ -192,10 +192,10 @@ class Source:
             except _LostError as lost:
                 if self._index > before:
                     failures, since = 0, time.monotonic()
-                if lost.ended and not self._config.attempts and self._index >= 0:
+                if isinstance(lost, _EndedError) and not self._config.attempts and self._index >= 0:
                     return
                 if self._index < 0 or failures >= self._config.attempts:
-                    raise self._given_up(lost.reason, failures, time.monotonic() - since) from lost
+                    raise self._given_up(str(lost), failures, time.monotonic() - since) from lost
                 wait = min(self._config.wait * 2**failures, _MAX_WAIT)
             failures += 1
             if self._stopped.wait(wait):
@@ -281,8 +281,8 @@ def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
             raise _LostError("no camera answers there")
         clock.connected(camera.get(cv2.CAP_PROP_FPS))
         while True:
-            there, pixels = camera.read()
-            if not there:
+            success, pixels = camera.read()
+            if not success:
                 raise _LostError("the camera sends no more frames")
             yield _Arrival(clock(time.monotonic()), partial(to_rgb, pixels, cv2.COLOR_BGR2RGB))
     finally:
@@ -328,4 +328,4 @@ def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, conv
         except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV, for a new stream
             raise _LostError(f"connection broken ({error_text(error)})") from error
         if not recorded:
-            raise _LostError("the sender has ended it", ended=True)
+            raise _EndedError("the sender has ended it")

@@ -101,9 +101,6 @@ class Recording:
         """Add a frame `H W 3`, shown from `seconds` on, or right after the last frame if that is not earlier.
 
         A frame of another size than the first is scaled to that size.
-
-        Raises:
-            ValueError: not a frame, or a time that is not finite.
         """
         (image,) = _images([frame])
         if not math.isfinite(seconds):
