@@ -210,9 +210,7 @@ def test_predicting_many_clips_names_the_broken_and_answers_the_others(
     assert [clip["path"] for clip in values["clips"]] == [str(path) for path in good]
     assert len(values["failed"]) == 1
     # All are called 00.mp4, and none is drawn over another.
-    assert sorted(p.name for p in (tmp_path / "seen").iterdir()) == [
-        f"{w}-00.mp4.mp4" for w in sorted(moving_squares.WAYS)
-    ]
+    assert sorted(p.name for p in (tmp_path / "seen").iterdir()) == [f"{w}-00.mp4" for w in sorted(moving_squares.WAYS)]
     message = fails("predict", trained[0], *good, "--overlay", tmp_path / "one.mp4")
     assert "one.mp4 is one file for 4 clips; give a folder" in message
 
@@ -340,6 +338,10 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
         (
             "compare {squares} --run {tmp}/r --models lstm,convnet --attention-regularization 1",
             "attention_regularization is 1.0, and none of the models attends; leave it out",
+        ),
+        (
+            "train {squares} --run {tmp}/r --model motion --modality rgb",
+            "motion takes RGB and optical flow, and modality",
         ),
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
         ("train {squares} --run {tmp}/r --leave-one-out", "0 recordings are known; leave-one-out needs"),

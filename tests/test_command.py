@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -114,13 +115,15 @@ def test_an_error_without_words_is_named() -> None:
     assert called("rye", fail=RuntimeError())[0].output.strip() == "error: RuntimeError"
 
 
-def test_the_command_to_resume_can_be_pasted_into_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_to_resume_can_be_pasted_into_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", "my clips", "--run", "it's", "--epochs", "3"]
     monkeypatch.setattr("sys.argv", ["/usr/bin/onlooker", *words])
-    said = resume_hint().removeprefix("to continue: ")
+    assert resume_hint(tmp_path) == "run the same command to continue", "there is no run yet"
+    (tmp_path / "config.json").touch()
+    said = resume_hint(tmp_path).removeprefix("to continue: ")
     assert shlex.split(said) == ["onlooker", *words, "--resume"]
     monkeypatch.setattr("sys.argv", shlex.split(said))
-    assert resume_hint() == f"to continue: {said}"
+    assert resume_hint(tmp_path) == f"to continue: {said}"
 
 
 def test_a_mistake_of_ours_is_no_message() -> None:
@@ -130,7 +133,7 @@ def test_a_mistake_of_ours_is_no_message() -> None:
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_ends_with_how_to_continue(stop: type[BaseException], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as ended, stoppable("continue with --resume"):
+    with pytest.raises(typer.Exit) as ended, stoppable(lambda: "continue with --resume"):
         raise stop
     assert ended.value.exit_code == 130
     assert "stopped; continue with --resume" in capsys.readouterr().err
@@ -149,5 +152,5 @@ def test_an_error_that_an_interrupt_causes_is_not_reported(capsys: pytest.Captur
     assert ended.value.exit_code == 130
     assert "stopped; run the same command to continue" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(RuntimeError, match="of its own"), stoppable("go on"):
+    with pytest.raises(RuntimeError, match="of its own"), stoppable(lambda: "go on"):
         raise RuntimeError("of its own")

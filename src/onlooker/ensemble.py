@@ -15,7 +15,7 @@ from onlooker.localization import localize
 from onlooker.recognizer import ENSEMBLE_FILE, Recognizer, load
 from onlooker.structures import Prediction
 
-__all__ = ["Ensemble", "average_scores", "is_ensemble"]
+__all__ = ["Ensemble", "average_scores", "is_ensemble", "load_any"]
 
 
 class Ensemble:
@@ -99,6 +99,11 @@ class Ensemble:
 def is_ensemble(run: Path) -> bool:
     """Whether a folder holds an ensemble."""
     return (run / ENSEMBLE_FILE).exists()
+
+
+def load_any(run: Path) -> Recognizer | Ensemble:
+    """The recognizer of a run, or the ensemble in the folder."""
+    return Ensemble.load(run) if is_ensemble(run) else load(run)
 
 
 def average_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:

@@ -10,8 +10,10 @@ import torch
 from pages import self_contained
 
 from onlooker.data.digits import split_digits
+from onlooker.files import read_json
 from onlooker.runs import demo as demo_module
 from onlooker.runs.demo import TRAINING, demo
+from onlooker_papers.demo import record
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,11 +28,13 @@ def test_the_demo_trains_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     budget = replace(TRAINING, epochs=1, precision="32")
-    results = tmp_path / "results" / "demo.json"
-    page = demo(tmp_path, budget, videos=64, tests=32, results=results)
-    stored = json.loads(results.read_text(encoding="utf-8"))
+    page = demo(tmp_path, budget, videos=64, tests=32)
+    stored = read_json(record(tmp_path, tmp_path / "results"))
     assert stored["figures"]["budget"]["videos"] == 64
     assert {"accuracy", "peak_on_digit", "uniform_on_digit"} <= set(stored["figures"]["alstm"])
+    (origin,) = stored["origin"]
+    assert "onlooker demo" in origin
+    assert (tmp_path / "results" / "cells" / "demo" / "all.json").exists()
     assert page == tmp_path / "report.html"
     elements = self_contained(page)
     assert elements["video"] == 12

@@ -15,7 +15,9 @@ from onlooker.ensemble import Ensemble
 from onlooker.recognizer import load
 from onlooker.runs import ensemble as fuse_module
 from onlooker.runs.ensemble import choose_weights, ensemble
+from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import StoreSettings, make_features
+from onlooker.runs.localize import localize_clips
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
@@ -70,6 +72,10 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
     np.testing.assert_allclose(seen.attention, alone[0].attention, atol=1e-6)
     assert predict_clips(tmp_path / "both", [clip], overlay=tmp_path / "seen.mp4", json=tmp_path / "seen.json") == []
     assert json.loads((tmp_path / "seen.json").read_text())["clips"][0]["label"] == seen.label
+    assert localize_clips(tmp_path / "both", [clip], tmp_path / "localized") == []
+    assert (tmp_path / "localized" / f"{clip.stem}.json").exists()
+    with pytest.raises(ValueError, match=r"an ensemble; its test figures are in .*evaluation\.json, and `onlooker"):
+        evaluate(tmp_path / "both")
     with pytest.raises(FileExistsError, match="is there already; choose a new folder by --run"):
         ensemble(runs, tmp_path / "both")
     with pytest.raises(ValueError, match=r"an ensemble; load it with onlooker\.Ensemble\.load"):

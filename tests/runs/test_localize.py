@@ -88,7 +88,7 @@ def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_
     [
         ("convnet", {}, "the model does not attend, so it cannot say where"),
         ("convalstm", {"min_score": 1.5}, "min_score is 1.5, expected a probability"),
-        ("convalstm", {"twice": True}, "a.mp4: given twice; each clip is localized once"),
+        ("convalstm", {"twice": True}, "a.mp4: given twice; give each clip once"),
     ],
 )
 def test_what_cannot_be_localized_is_told_before_anything_is_written(

@@ -8,7 +8,7 @@ import pytest
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.runs.predict import predict_clips
+from onlooker.runs.predict import distinct_names, predict_clips
 
 Make = Callable[..., Path]
 
@@ -30,7 +30,7 @@ def test_clips_that_are_called_the_same_up_to_their_folder_are_drawn_apart(run: 
     before = [clip.read_bytes() for clip in clips]
     out = run.parent / "seen"
     assert predict_clips(run, clips, out, None) == []
-    assert drawn(out) == ["q-1.mp4-2-2.mp4", "q-1.mp4-2.mp4", "q-1.mp4.mp4"]
+    assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
 
 
@@ -100,3 +100,10 @@ def test_a_timeline_is_of_one_clip(run: Path, make_clip: Make, tmp_path: Path) -
     for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
         with pytest.raises(ValueError, match=rf"{name} for {len(clips)} clips; give a .png or .svg, and one clip"):
             predict_clips(run, clips, timeline=tmp_path / name)
+
+
+def test_clips_have_distinct_names(tmp_path: Path) -> None:
+    names = ("up/a.mp4", "up/a.avi", "down/A.mp4", "b.mp4", "x/c.mp4", "y/c.mp4")
+    assert distinct_names([tmp_path / name for name in names]) == ["a.mp4", "a.avi", "A", "b", "x-c", "y-c"]
+    with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
+        distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])

@@ -284,5 +284,9 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     share = f"{100 * trained.figures['accuracy']:.1f} % of {trained.figures['videos']} test videos"
     assert str(trained) == f"{trained.path}: {share} classified correctly (majority-class baseline 25.0 %)"
     assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
+    with_flow = onlooker.train(
+        squares, tmp_path / "flow", quiet=True, precision="32", **{**settings, "model": "motion"}
+    )
+    assert RunRecord.read(with_flow.path).data.modality == "both", "that of the recipe"
     with pytest.raises(TypeError, match="train has no setting epoch; it has aggregation, attention_loss"):
         onlooker.train(squares, epoch=3)

@@ -21,7 +21,7 @@ def real_clips(
     """Train and compare models on the folders of real clips in $ONLOOKER_DATA; hours on two cores, resumable."""
     from onlooker_papers.real_clips.reproduce import reproduce
 
-    with stoppable("the same command continues from here"):
+    with stoppable():
         for name in sets or RECIPES:
             reproduce(name, run, results, models, jobs or None)
             typer.echo(f"report: {run / name / 'report.html'}")

@@ -120,14 +120,16 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
         raise ValueError(f"--{flags} {'have' if len(unused) > 1 else 'has'} no effect {where}; leave it out")
 
 
-def resume_hint() -> str:
-    """The current command with `--resume`, quoted for a shell."""
+def resume_hint(run: Path) -> str:
+    """How to continue a training: the current command, once there is a run with `--resume`, quoted for a shell."""
+    if not (run / "config.json").exists():
+        return AGAIN
     words = ["onlooker", *sys.argv[1:]]
     return f"to continue: {shlex.join(words if '--resume' in words else [*words, '--resume'])}"
 
 
 @contextmanager
-def stoppable(hint: str = AGAIN) -> Iterator[None]:
+def stoppable(hint: Callable[[], str] = lambda: AGAIN) -> Iterator[None]:
     """Ctrl-C ends in one line that says how to continue."""
     interrupted = False
 
@@ -145,7 +147,7 @@ def stoppable(hint: str = AGAIN) -> Iterator[None]:
         # Lightning turns an interrupt into SystemExit; an interrupt while a lock is released, into a RuntimeError.
         if not interrupted and not isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        typer.secho(f"stopped; {hint}", fg="yellow", err=True)
+        typer.secho(f"stopped; {hint()}", fg="yellow", err=True)
         raise typer.Exit(130) from None
     finally:
         if main:

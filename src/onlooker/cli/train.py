@@ -16,14 +16,11 @@ _command = functools.partial(command, group=group, panel="Train and evaluate")
 
 
 @_command
-def demo(
-    run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo"),
-    results: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
-) -> None:
+def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo")) -> None:
     """Train on moving digits with and without attention, and write a report."""
     from onlooker.runs.demo import demo as run_demo
 
-    typer.echo(f"report: {run_demo(run, results=results)}")
+    typer.echo(f"report: {run_demo(run)}")
 
 
 @_command
@@ -60,44 +57,68 @@ def train(
     split. Clips of one recording (a person, a camera; for folders: recordings.csv with the columns clip and recording)
     are in the same split.
     """
-    from onlooker.data.sets import asked_splits, read_set
-    from onlooker.runs.train import train_final, train_run
+    from onlooker.data.sets import read_set
+    from onlooker.runs.model_spec import ModelSpec
+    from onlooker.runs.train import train_run
 
-    run = run or default_run(clips, f"{model.name}-folds" if folds or leave_one_out else model.name)
-    if (folds or leave_one_out) and (run / "config.json").exists():
-        raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    if (folds or leave_one_out) and (unused := [*_given(features=features, strict=strict)]):
-        raise ValueError(f"{' and '.join(unused)} cannot be used with --folds or --leave-one-out; leave it out")
+    given = given_options(context)
+    if "modality" not in given:
+        data = ModelSpec(model.name).data_config(data)
     if resume and not (folds or leave_one_out):
-        _check_resumed(context, run, {"model": model, "data": data, "training": training})
+        run = run or default_run(clips, model.name)
+        _check_resumed(run, {"model": model, "data": data, "training": training}, given)
     else:
-        inputs = data
-        if features:
-            from onlooker.runs.features import open_stores, stored_settings
-
-            _, inputs = stored_settings(open_stores(features), model, data, given_options(context))
-        from onlooker.models.registry import find_recipe
-
-        if model.cell == "auto":  # another cell may have settings that the model's default lacks
-            refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-        refuse_unused_flow(context, [inputs])
+        _check_options(context, model, data, features or [])
     if folds or leave_one_out:
-        from onlooker.runs.compare import compare, settings_of
-        from onlooker.runs.model_spec import ModelSpec
-
-        clip_set = read_set(clips, published)
-        splits = asked_splits(clip_set, published, folds, leave_one_out)
-        specs, seeds = [ModelSpec(model.name)], [training.seed]
-        with stoppable():
-            figures = compare(clip_set, run, specs, splits, seeds, data, training, model=model)
-            final = train_final(clip_set, run, *settings_of(specs[0], model, data, training))
-        print_comparison(figures, run)
-        typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")
+        if features or strict:
+            unused = "--features" if features else "--strict"
+            raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
+        run = run or default_run(clips, f"{model.name}-folds")
+        _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
+    run = run or default_run(clips, model.name)
     source = clips if resume else read_set(clips, published)
-    with stoppable(resume_hint()):
+    with stoppable(functools.partial(resume_hint, run)):
         measured = train_run(source, run, model, data, training, None, resume, strict, features=features or ())
-    _say(measured, run)
+    _print_figures(measured, run)
+
+
+def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:
+    """Raise a ValueError for an option that has no effect in a new run."""
+    from onlooker.models.registry import find_recipe
+    from onlooker.runs.features import open_stores, stored_settings
+
+    if features:
+        _, data = stored_settings(open_stores(features), model, data, given_options(context))
+    if model.cell == "auto":  # another cell may have settings that the model's default lacks
+        refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
+    refuse_unused_flow(context, [data])
+
+
+def _cross_validate(
+    clips: Path,
+    run: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    published: SetConfig,
+    folds: int,
+    leave_one_out: bool,
+) -> None:
+    from onlooker.data.sets import asked_splits, read_set
+    from onlooker.runs.compare import compare, settings_of
+    from onlooker.runs.model_spec import ModelSpec
+    from onlooker.runs.train import train_final
+
+    if (run / "config.json").exists():
+        raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
+    clip_set, spec = read_set(clips, published), ModelSpec(model.name)
+    splits = asked_splits(clip_set, published, folds, leave_one_out)
+    with stoppable():
+        figures = compare(clip_set, run, [spec], splits, [training.seed], data, training, model=model)
+        final = train_final(clip_set, run, *settings_of(spec, model, data, training))
+    print_comparison(figures, run)
+    typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")
 
 
 @_command
@@ -162,16 +183,16 @@ def evaluate(
     if published.set and clips is None:
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
     measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
-    _say(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
+    _print_figures(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 
-def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -> None:
+def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command line."""
     from onlooker.files import read_json
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, given, changed = read_json(run / "config.json"), given_options(context), []
+    stored, changed = read_json(run / "config.json"), []
     for name, config in configs.items():
         for setting, value in config.to_dict().items():
             current = stored[name].get(setting)
@@ -182,11 +203,7 @@ def _check_resumed(context: typer.Context, run: Path, configs: dict[str, Any]) -
         raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
 
-def _given(**options: Any) -> list[str]:
-    return [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
-
-
-def _say(measured: dict[str, Any], run: Path) -> None:
+def _print_figures(measured: dict[str, Any], run: Path) -> None:
     if not measured:
         typer.echo(f"trained on all clips: {run}")
         return

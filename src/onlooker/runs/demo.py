@@ -19,7 +19,6 @@ from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.evaluation.report import Page, Tone, percent
-from onlooker.evaluation.results import write_results
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import count_parameters
@@ -38,15 +37,10 @@ DATA = DataConfig(frames=FRAMES, size=64, channels=1, normalization="half", tran
 TRAINING = TrainConfig(epochs=10, batch=32, lr=3e-3, label_smoothing=0.0, patience=0)
 VIDEOS_AN_EPOCH = 60 * 32
 TEST_VIDEOS = 1000
+_SHOWN = 12  # clips on the page
 
 
-def demo(
-    run: Path,
-    training: TrainConfig = TRAINING,
-    videos: int = VIDEOS_AN_EPOCH,
-    tests: int = TEST_VIDEOS,
-    results: Path | None = None,
-) -> Path:
+def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EPOCH, tests: int = TEST_VIDEOS) -> Path:
     """Train, test on unseen digits and paths, and write `report.html`; what is there already is not done again.
 
     Args:
@@ -54,7 +48,6 @@ def demo(
         training: the budget of each model.
         videos: new videos in an epoch.
         tests: test videos.
-        results: a JSON file for the figures, written as all results are.
 
     Returns:
         The report's path.
@@ -66,35 +59,28 @@ def demo(
     if (run / "budget.json").exists() and read_json(run / "budget.json") != budget:
         raise ValueError(f"{run}: holds a demo with another budget; choose another --run, or remove it")
     write_json(run / "budget.json", budget)
-    sides = split_digits()
-    test = MovingDigits(sides.test, frames=FRAMES).batch(tests, seed=2)
+    digits = split_digits()
+    test = MovingDigits(digits.test, frames=FRAMES).batch(tests, seed=2)
     measured = {}
     for name in COMPARED:
         folder = run / name
         if not (folder / "model" / "recognizer.json").exists():  # the last file that saving writes
-            _train(name, folder, sides, training, videos)
+            _train(name, folder, digits, training, videos)
         measured[name] = _evaluate(load(folder), folder, test)
-        Console().print(
-            f"{name}: {percent(measured[name]['accuracy'])} of test videos classified correctly", highlight=False
-        )
+        accuracy = percent(measured[name]["accuracy"])
+        Console().print(f"{name}: {accuracy} of test videos classified correctly", highlight=False)
     write_json(run / "demo.json", measured)
-    if results:
-        kept = ("accuracy", "accuracy_interval", "frame_accuracy", "peak_on_digit", "uniform_on_digit", "parameters")
-        figures = {name: {key: m[key] for key in kept if key in m} for name, m in measured.items()}
-        what = "pairs of moving digits, unseen digits and paths: with attention, without, and single frames"
-        command = f"onlooker demo --results results/{results.name}"
-        write_results(results, what, command, {"budget": budget, **figures}, [training.seed])
-    write_png(
-        run / "attention.png", sheet([(words, frames) for frames, words, _ in draw(load(run / COMPARED[0]), test, 4)])
-    )
-    return _page(run, measured, test, training, videos).write(run / "report.html")
+    drawn = draw(load(run / COMPARED[0]), test, _SHOWN)
+    write_png(run / "attention.png", sheet([(caption, frames) for frames, caption, _ in drawn[:4]]))
+    clips = [(encode_mp4(frames, 5), caption, tone) for frames, caption, tone in drawn]
+    return _page(run, measured, clips, training, videos).write(run / "report.html")
 
 
-def _train(name: str, folder: Path, sides: DigitSplit, training: TrainConfig, videos: int) -> None:
+def _train(name: str, folder: Path, digits: DigitSplit, training: TrainConfig, videos: int) -> None:
     torch.manual_seed(training.seed)
     model = create_model(name, len(PAIRS), in_channels=1, size=DATA.size, dropout=0.0)
-    learn = DigitPairs(MovingDigits(sides.training, frames=FRAMES), videos, seed=0)
-    choose = DigitPairs(MovingDigits(sides.validation, frames=FRAMES), 256, seed=1)
+    learn = DigitPairs(MovingDigits(digits.training, frames=FRAMES), videos, seed=0)
+    choose = DigitPairs(MovingDigits(digits.validation, frames=FRAMES), 256, seed=1)
     fit(model, learn, choose, DATA, training, folder, name)
     Recognizer(model, PAIRS, DATA).save(folder / "model")
 
@@ -103,8 +89,7 @@ def _evaluate(recognizer: Recognizer, folder: Path, test: Batch) -> dict[str, An
     scores, attention = answers(recognizer, test.video)
     targets = pair_label(test.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
-    evaluation = Evaluation(names, PAIRS, targets, scores.mean(1), tuple(scores))
-    figures = measure(evaluation)
+    figures = measure(Evaluation(names, PAIRS, targets, scores.mean(1), tuple(scores)))
     if attention is not None:
         size = (DATA.size, DATA.size)
         figures["peak_on_digit"] = float(np.nanmean(peak_in_box(attention, test.boxes.numpy(), size)))
@@ -121,7 +106,11 @@ def answers(recognizer: Recognizer, video: Tensor) -> tuple[NDArray[np.float32],
 
 
 def _page(
-    run: Path, measured: Mapping[str, Mapping[str, Any]], test: Batch, training: TrainConfig, videos: int
+    run: Path,
+    measured: Mapping[str, Mapping[str, Any]],
+    clips: list[tuple[bytes, str, Tone]],
+    training: TrainConfig,
+    videos: int,
 ) -> Page:
     first, figures = COMPARED[0], measured[COMPARED[0]]
     best = max(COMPARED[1:], key=lambda name: measured[name]["accuracy"])
@@ -138,7 +127,7 @@ def _page(
         "Each video shows two moving handwritten digits. Training used one label per video, the pair, and no "
         "positions. Color shows attention, the outlines are the true positions."
     )
-    page.clips(_clips(load(run / first), test))
+    page.clips(clips)
     page.heading("With attention and without")
     rows = [
         [name, MODELS[name].summary, percent(m["accuracy"]), percent(m["frame_accuracy"]), m["parameters"]]
@@ -170,10 +159,6 @@ def _page(
         values = {**DATA.to_dict(), **training.to_dict(), "encoder": "conv4"}
         page.table([[name, str(value)] for name, value in values.items()], ["setting", "value"])
     return page
-
-
-def _clips(recognizer: Recognizer, test: Batch, shown: int = 12) -> list[tuple[bytes, str, Tone | None]]:
-    return [(encode_mp4(drawn, 5), words, tone) for drawn, words, tone in draw(recognizer, test, shown)]
 
 
 def draw(recognizer: Recognizer, test: Batch, shown: int) -> list[tuple[NDArray[np.uint8], str, Tone]]:

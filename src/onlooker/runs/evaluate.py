@@ -17,6 +17,7 @@ from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
 from onlooker.drawing.sheet import sheet, write_png
+from onlooker.ensemble import is_ensemble
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
@@ -52,9 +53,13 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no trained model there.
+        ValueError: an ensemble.
         NotWritableError: the run cannot be written to.
         ClipError: clips are missing, cannot be read, or were all used in training.
     """
+    if is_ensemble(run):
+        figures = f"its test figures are in {run / 'evaluation.json'}"
+        raise ValueError(f"{run}: an ensemble; {figures}, and `onlooker predict` uses it on other clips")
     run = trained_run(run)
     recognizer, record = load(run), RunRecord.read(run)
     if clips is None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from onlooker.drawing.clip import write_located
+from onlooker.ensemble import Ensemble, load_any
 from onlooker.files import write_bytes, write_json
 from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
-from onlooker.recognizer import load
+from onlooker.runs.predict import distinct_names, for_each_clip, print_errors
 from onlooker.structures import ClipError, Prediction, Tube
 
 
@@ -39,49 +39,30 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         raise ValueError(f"min_score is {min_score}, expected a probability from 0 to 1")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: a file; --out is a folder")
-    names = _distinct_names(clips)
-    for clip, name in zip(clips, names, strict=True):
+    names = dict(zip(clips, distinct_names(clips), strict=True))
+    for clip, name in names.items():
         if (out / f"{name}.mp4").resolve() == clip.resolve():
             raise ValueError(f"{clip}: the drawn clip would replace the clip itself; choose another --out")
-    recognizer = load(run)
-    if not recognizer.model.attends:
+    recognizer = load_any(run)
+    members = recognizer.members if isinstance(recognizer, Ensemble) else (recognizer,)
+    if not any(member.model.attends for member in members):
         raise ValueError(
             f"{run}: the model does not attend, so it cannot say where; train one that does, such as convalstm"
         )
-    console, stderr = Console(), Console(stderr=True)
     table = Table("clip", "class", "probability", "boxes", "seconds")
-    errors: list[ClipError] = []
-    steps = track(clips, "localizing", console=stderr, disable=len(clips) == 1, transient=True)
-    for clip, name in zip(steps, names, strict=True):
-        try:
-            prediction = recognizer.predict(clip)
-            tubes = best_tubes(prediction, min_score)
-            _write(out / name, clip, prediction, tubes, min_score)
-        except ClipError as error:
-            errors.append(error)
-            continue
-        probability = f"{100 * prediction.score:.0f} %"
-        table.add_row(Text(name), Text(prediction.label), probability, *_summary(prediction, tubes, min_score))
+
+    def localize(clip: Path) -> None:
+        prediction = recognizer.predict(clip)
+        tubes = best_tubes(prediction, min_score)
+        _write(out / names[clip], clip, prediction, tubes, min_score)
+        cells = Text(names[clip]), Text(prediction.label), f"{100 * prediction.score:.0f} %"
+        table.add_row(*cells, *_summary(prediction, tubes, min_score))
+
+    errors = for_each_clip(localize, clips, "localizing")
     if table.row_count:
-        console.print(table)
-    for failure in errors:
-        stderr.print(Text(f"error: {failure}", style="red"), soft_wrap=True)
+        Console().print(table)
+    print_errors(errors)
     return errors
-
-
-def _distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names without suffix, preceded by as many folders as it takes to distinguish them."""
-    parts = [clip.resolve().with_suffix("").parts[1:] for clip in clips]
-    depth = [1] * len(clips)
-    while True:
-        names = ["-".join(of_clip[-n:]) for of_clip, n in zip(parts, depth, strict=True)]
-        duplicates = [i for i, name in enumerate(names) if names.count(name) > 1]
-        if not duplicates:
-            return names
-        if all(depth[i] >= len(parts[i]) for i in duplicates):
-            raise ValueError(f"{clips[duplicates[0]]}: given twice; each clip is localized once")
-        for i in duplicates:
-            depth[i] += 1
 
 
 def _write(to: Path, clip: Path, prediction: Prediction, tubes: Sequence[Tube], min_score: float) -> None:

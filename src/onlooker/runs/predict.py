@@ -5,7 +5,7 @@ Names of files and classes are printed as `Text`: rich would read `[final]` in a
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from rich.text import Text
 
 from onlooker.drawing.plots import timeline as draw_timeline
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.ensemble import Ensemble, is_ensemble
+from onlooker.ensemble import load_any
 from onlooker.files import write_bytes, write_json
-from onlooker.recognizer import load
 from onlooker.structures import ClipError, Prediction
 
 
@@ -49,52 +48,81 @@ def predict_clips(
     """
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
         raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
-    targets = _targets(clips, overlay) if overlay else [None] * len(clips)
-    recognizer, console = Ensemble.load(run) if is_ensemble(run) else load(run), Console()
-    stderr = Console(stderr=True)
-    predictions: list[Prediction] = []
-    errors: list[ClipError] = []
-    pairs = list(zip(clips, targets, strict=True))
-    for clip, target in track(pairs, "predicting", console=stderr, disable=len(clips) == 1, transient=True):
-        try:
-            prediction = recognizer.predict(clip)
-            if target:
-                console.print(Text(f"drawn: {recognizer.overlay(clip, target, prediction)}"), soft_wrap=True)
-            if timeline:
-                figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
-                write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
-            predictions.append(prediction)
-        except ClipError as error:
-            errors.append(error)
+    targets = _targets(clips, overlay) if overlay else {}
+    recognizer, console, predictions = load_any(run), Console(), list[Prediction]()
+
+    def predict(clip: Path) -> None:
+        prediction = recognizer.predict(clip)
+        if clip in targets:
+            console.print(Text(f"drawn: {recognizer.overlay(clip, targets[clip], prediction)}"), soft_wrap=True)
+        if timeline:
+            figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
+            write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
+        predictions.append(prediction)
+
+    errors = for_each_clip(predict, clips, "predicting")
     if json:
         write_json(json, {"clips": [to_values(each) for each in predictions], "failed": [str(e) for e in errors]})
     if predictions:
         console.print(_clip_table(predictions))
     for prediction in predictions if frames else ():
         console.print(_frame_table(prediction))
-    for failure in errors:
-        stderr.print(Text(f"error: {failure}", style="red"), soft_wrap=True)
+    print_errors(errors)
     return errors
 
 
-def _targets(clips: Sequence[Path], overlay: Path) -> list[Path]:
+def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: str) -> list[ClipError]:
+    """Work on each clip, with a progress bar for several; an error for each that cannot be read."""
+    errors = []
+    for clip in track(clips, title, console=Console(stderr=True), disable=len(clips) == 1, transient=True):
+        try:
+            work(clip)
+        except ClipError as error:
+            errors.append(error)
+    return errors
+
+
+def print_errors(errors: Sequence[ClipError]) -> None:
+    """One red line on stderr for each."""
+    for error in errors:
+        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+
+
+def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
     if overlay.suffix and len(clips) > 1:
         raise ValueError(f"--overlay {overlay} is one file for {len(clips)} clips; give a folder")
-    stems = Counter(clip.stem for clip in clips)
-    targets: dict[str, Path] = {}
-    for clip in clips:
-        # Clips in different folders often have the same name, and so do the folders.
-        name = clip.stem if stems[clip.stem] == 1 else f"{clip.resolve().parent.name}-{clip.name}"
-        number, target = 1, overlay if overlay.suffix else overlay / f"{name}.mp4"
-        while target.name.casefold() in targets:
-            number += 1
-            target = overlay / f"{name}-{number}.mp4"
+    targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
+    for target in targets:
         # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
         if target.exists() and any(clip.exists() and target.samefile(clip) for clip in clips):
             raise ValueError(f"{target}: the drawn clip would replace a clip; write it elsewhere")
-        targets[target.name.casefold()] = target
-    return list(targets.values())
+    return dict(zip(clips, targets, strict=True))
+
+
+def distinct_names(clips: Sequence[Path]) -> list[str]:
+    """Names of clips, which differ even without case: without suffix, and with as many folders as that takes.
+
+    Raises:
+        ValueError: a clip is given twice.
+    """
+    paths = [clip.resolve() for clip in clips]
+    stems = Counter(str(path.with_suffix("")).casefold() for path in paths)
+    # Two clips in a folder may differ in the suffix alone.
+    parts = [
+        p.parts[1:] if stems[str(p.with_suffix("")).casefold()] > 1 else p.with_suffix("").parts[1:] for p in paths
+    ]
+    depth = [1] * len(clips)
+    while True:
+        names = ["-".join(of_clip[-n:]) for of_clip, n in zip(parts, depth, strict=True)]
+        counts = Counter(name.casefold() for name in names)
+        duplicates = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]
+        if not duplicates:
+            return names
+        if all(depth[i] >= len(parts[i]) for i in duplicates):
+            raise ValueError(f"{clips[duplicates[0]]}: given twice; give each clip once")
+        for i in duplicates:
+            depth[i] += 1
 
 
 def to_values(prediction: Prediction) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
 from onlooker.runs.memo import check_settings
-from onlooker.runs.model_spec import folder_name
+from onlooker.runs.model_spec import ModelSpec, folder_name
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import check_regularization, fit
@@ -84,11 +84,12 @@ def train(
         raise TypeError(f"train has no setting {', '.join(unknown)}; it has {', '.join(sorted(set().union(*fields)))}")
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
+    data = DataConfig(**of_data)
     figures = train_run(
         Path(clips),
         path,
         ModelConfig(model, **of_model),
-        DataConfig(**of_data),
+        data if "modality" in of_data else ModelSpec(model).data_config(data),
         TrainConfig(**of_training),
         resume=resume,
         quiet=quiet,
