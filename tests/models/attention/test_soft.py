@@ -1,4 +1,4 @@
-"""Soft attention against its equation in NumPy, and where every place scores the same."""
+"""Soft attention, with a hidden vector and with a hidden map, against its equation in NumPy."""
 
 import numpy as np
 import pytest
@@ -8,67 +8,101 @@ from hypothesis import strategies as st
 
 from onlooker.models.attention import SoftAttention
 
+vector_and_map = pytest.mark.parametrize("ndim", [2, 4])
 
-def made(D=5, hidden=4, units=3, seed=0):
+
+def made(ndim, seed=0):
     torch.manual_seed(seed)
-    return SoftAttention(D, hidden, units).double()
+    return SoftAttention(5, 4, 3, hidden_ndim=ndim).double()
+
+
+def hidden_of(ndim, *grid, B=1):
+    return torch.randn(B, 4, *(grid if ndim == 4 else ())).double()
+
+
+def attend(attention, features, hidden):
+    return attention(attention.project(features), hidden)
 
 
 def by_equation(attention, features, hidden):
-    w_x, b = (
-        attention.from_features.weight.numpy(force=True)[:, :, 0, 0],
-        attention.from_features.bias.numpy(force=True),
+    w_x, w_h, w = (
+        layer.weight.numpy(force=True).reshape(layer.weight.shape[:2])
+        for layer in (attention.from_features, attention.from_hidden, attention.score)
     )
-    w_h, w = attention.from_hidden.weight.numpy(force=True), attention.score.weight.numpy(force=True)[0, :, 0, 0]
+    b = attention.from_features.bias.numpy(force=True)
     B, _, height, width = features.shape
     maps = np.zeros((B, height, width))
     for n in range(B):
         for y in range(height):
             for x in range(width):
-                maps[n, y, x] = w @ np.tanh(w_x @ features[n, :, y, x] + w_h @ hidden[n] + b)
+                h = hidden[n] if hidden.ndim == 2 else hidden[n, :, y, x]
+                maps[n, y, x] = (w @ np.tanh(w_x @ features[n, :, y, x] + w_h @ h + b)).item()
         maps[n] = np.exp(maps[n]) / np.exp(maps[n]).sum()
     return maps
 
 
+@vector_and_map
 @settings(max_examples=20, deadline=None)
 @given(B=st.integers(1, 3), h=st.integers(1, 5), w=st.integers(1, 5), seed=st.integers(0, 999))
 @torch.no_grad()
-def test_it_equals_its_equation_and_sums_to_one(B, h, w, seed):
-    attention, rng = made(seed=seed), np.random.default_rng(seed)
-    features, hidden = 3 * rng.normal(size=(B, 5, h, w)), rng.normal(size=(B, 4))
-    got = attention(attention.project(torch.tensor(features)), torch.tensor(hidden))
+def test_it_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed):
+    attention, rng = made(ndim, seed), np.random.default_rng(seed)
+    features, hidden = 3 * rng.normal(size=(B, 5, h, w)), rng.normal(size=(B, 4, h, w)[:ndim])
+    got = attend(attention, torch.tensor(features), torch.tensor(hidden))
     np.testing.assert_allclose(got, by_equation(attention, features, hidden), atol=1e-12)
     np.testing.assert_allclose(got.sum((1, 2)), np.ones(B), atol=1e-12)
 
 
+@vector_and_map
 @torch.no_grad()
-def test_equal_scores_make_an_even_map():
-    attention = made()
+def test_equal_scores_make_a_uniform_map(ndim):
+    attention = made(ndim)
     attention.score.weight.zero_()
-    got = attention(attention.project(torch.randn(2, 5, 3, 7).double()), torch.randn(2, 4).double())
+    got = attend(attention, torch.randn(2, 5, 3, 7).double(), hidden_of(ndim, 3, 7, B=2))
     np.testing.assert_allclose(got, np.full((2, 3, 7), 1 / 21), rtol=1e-14)
 
 
+@vector_and_map
 @torch.no_grad()
-def test_the_memory_moves_the_look():
-    attention, features = made(), torch.randn(1, 5, 3, 3).double()
-    looks = [attention(attention.project(features), torch.full((1, 4), value).double()) for value in (-1, 1)]
-    assert (looks[0] - looks[1]).abs().max() > 1e-3
+def test_the_map_depends_on_the_hidden_state(ndim):
+    attention, features = made(ndim), torch.randn(1, 5, 3, 3).double()
+    maps = [attend(attention, features, torch.full_like(hidden_of(ndim, 3, 3), value)) for value in (-1, 1)]
+    assert (maps[0] - maps[1]).abs().max() > 1e-3
 
 
 @torch.no_grad()
-def test_it_follows_a_feature_wherever_it_lies():
-    attention, features = made(), torch.randn(1, 5, 4, 6).double()
-    hidden = torch.randn(1, 4).double()
-    straight = attention(attention.project(features), hidden)
-    mirrored = attention(attention.project(features.flip(-1)), hidden)
-    assert torch.allclose(mirrored, straight.flip(-1), atol=1e-14)
+def test_mirrored_features_give_a_mirrored_map():
+    attention, features, hidden = made(2), torch.randn(1, 5, 4, 6).double(), hidden_of(2)
+    straight = attend(attention, features, hidden)
+    assert torch.allclose(attend(attention, features.flip(-1), hidden), straight.flip(-1), atol=1e-14)
 
 
+@vector_and_map
 @pytest.mark.parametrize("scale", [1e4, 1e30])
 @torch.no_grad()
-def test_very_large_scores_stay_finite(scale):
-    attention = made().float()
+def test_very_large_scores_stay_finite(ndim, scale):
+    attention = made(ndim).float()
     attention.score.weight.mul_(scale)
-    got = attention(attention.project(torch.randn(2, 5, 3, 3)), torch.randn(2, 4))
+    got = attend(attention, torch.randn(2, 5, 3, 3), hidden_of(ndim, 3, 3, B=2).float())
     assert torch.allclose(got.sum((1, 2)), torch.ones(2), atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_uniform_hidden_map_is_a_hidden_vector():
+    attention, soft = made(4), made(2)
+    weights = attention.state_dict()
+    soft.load_state_dict({**weights, "from_hidden.weight": weights["from_hidden.weight"][..., 0, 0]})
+    features, vector = torch.randn(2, 5, 3, 4).double(), hidden_of(2, B=2)
+    got = attend(attention, features, vector[:, :, None, None].expand(-1, -1, 3, 4))
+    assert torch.allclose(got, attend(soft, features, vector), atol=1e-14)
+
+
+@torch.no_grad()
+def test_the_score_of_a_place_depends_on_its_own_hidden_state():
+    attention, features, hidden = made(4), torch.randn(1, 5, 3, 3).double(), torch.zeros(1, 4, 3, 3).double()
+    before = attend(attention, features, hidden)[0]
+    hidden[0, :, 1, 2] = torch.randn(4).double()
+    ratio = attend(attention, features, hidden)[0] / before
+    others = ratio.flatten()[torch.arange(9) != 5]
+    assert torch.allclose(others, others[:1].expand(8), rtol=1e-12)
+    assert (ratio[1, 2] - others[0]).abs() > 1e-3
