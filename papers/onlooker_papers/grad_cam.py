@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from onlooker.data.samples import Sample
 from onlooker.data.transforms import to_video
-from onlooker.evaluation.explanation import grad_cam
 from onlooker.localization import localize
 from onlooker.recognizer import Recognizer, mean_over_crops
 from onlooker.structures import Prediction
+from onlooker_papers.explanation import grad_cam
 
 __all__ = ["frame_grad_cam", "grad_cam_prediction"]
 

@@ -8,7 +8,6 @@ import pytest
 from golden import check
 from numpy.typing import NDArray
 
-from onlooker.evaluation.explanation import heaviest
 from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
 from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.localization import localize
@@ -32,6 +31,7 @@ from onlooker_papers.detection import (
     video_map,
 )
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
+from onlooker_papers.explanation import heaviest
 
 T, SIDE, GRID = 16, 48, 6
 CLASSES = ("clap", "run", "wave")

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.evaluation.explanation import SHARES, blanked_accuracy
 from onlooker.recognizer import Recognizer
 from onlooker_papers.detection import pointing_game
+from onlooker_papers.explanation import SHARES, blanked_accuracy
 from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips
 

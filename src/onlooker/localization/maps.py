@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["motion"]
+__all__ = ["motion", "upsample"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.evaluation.explanation import blanked_accuracy, elsewhere, grad_cam, heaviest
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
+from onlooker_papers.explanation import blanked_accuracy, elsewhere, grad_cam, heaviest
 
 
 def model(name: str, **settings: object) -> Classifier:
