@@ -9,7 +9,6 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from onlooker.structures import ClipError
-from onlooker.video import image_sequence
 from onlooker.video.reader import VideoReader, is_video, read
 
 
@@ -27,7 +26,7 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
     frames = read(folder, 12)
     assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
     assert frames.indices.tolist() == list(range(12))
-    assert frames.times == pytest.approx(np.arange(12) / image_sequence.RATE)
+    assert frames.times == pytest.approx(np.arange(12) / 25)
     assert [(index, clips.painted_number(pixels)) for index, _, pixels in VideoReader(folder)] == list(
         zip(range(12), range(1, 13), strict=True)
     )

@@ -24,11 +24,11 @@ from onlooker.drawing.overlay import (
 from onlooker.structures import FlowStacks, Prediction, Step, Tube
 from onlooker.video.flow import to_pixels
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels
 from onlooker.video.write import write
 
 __all__ = ["StreamAnnotator", "draw_clip"]
 
-Pixels = NDArray[np.uint8]
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
 _DECAY = 0.99  # per frame, of the highest weight, which determines the scale of colors

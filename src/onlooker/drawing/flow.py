@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.video.resize import Pixels
+
 __all__ = ["flow_colors"]
 
-Pixels = NDArray[np.uint8]
 
 _FLOOR = 1.0  # pixels; smaller flow is noise, and is not amplified to full color
 _RADIUS = 0.96  # of the disc of the legend, as a share of its square

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.drawing.text import BLACK, WHITE, Color, line_height, shortened, text_width, write
+from onlooker.video.resize import Pixels
 
 __all__ = ["RIMS", "boxes", "caption", "enlarge", "full_strength", "overlay", "probability_bar"]
 
-Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 # Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito 2008).
 RIMS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))

@@ -11,10 +11,10 @@ from PIL.Image import Resampling
 
 from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
 from onlooker.files import write_bytes
+from onlooker.video.resize import Pixels
 
 __all__ = ["sheet", "spaced", "write_png"]
 
-Pixels = NDArray[np.uint8]
 PAPER = 255
 GRAY = (110, 116, 124)
 

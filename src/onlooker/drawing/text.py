@@ -4,14 +4,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from onlooker.video.resize import Pixels
 
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 INK: Color = (28, 32, 38)
-Pixels = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
-RATE = 25.0  # frames per second, assumed where a file or sender does not say
+RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 
 class Converter:
@@ -35,26 +35,6 @@ class Converter:
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         # Counter-clockwise, as the display matrix says; other angles are rounded to a multiple of 90 degrees.
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-
-
-class FrameClock:
-    """Seconds since the first frame, always ascending, from timestamps that may be missing or run backwards."""
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._reliable = has_display_times(container, stream)
-        self._unit = float(stream.time_base or 0)
-        self._step = 1 / frame_rate(stream)
-        self._origin: int | None = None
-        self._last: float | None = None
-
-    def __call__(self, pts: int | None) -> float:
-        """The time of the next frame; one frame duration after the previous one where its timestamp is unusable."""
-        if self._last is None:
-            self._origin, self._last = pts if self._reliable else None, 0.0
-            return 0.0
-        time = 0.0 if pts is None or self._origin is None else (pts - self._origin) * self._unit
-        self._last = time if time > self._last else self._last + self._step
-        return self._last
 
 
 def frame_rate(stream: VideoStream) -> float:
@@ -136,13 +116,21 @@ def decode_packets(
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     """All frames of a file that can be decoded, in display order: index, seconds since the first, frame.
 
+    Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame duration after the last.
+
     Raises:
         ClipError: the file cannot be opened, or has no such frames.
     """
     with open_video(path) as (container, stream):
-        clock, index = FrameClock(container, stream), -1
-        packets = chain(read_packets(container, stream), [None])
-        for index, frame in enumerate(decode_packets(path, stream, packets)):
-            yield index, clock(frame.pts), frame
+        reliable = has_display_times(container, stream)
+        unit, duration = float(stream.time_base or 0), 1 / frame_rate(stream)
+        index, seconds, origin = -1, 0.0, None
+        for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
+            if index == 0:
+                origin = frame.pts if reliable else None
+            else:
+                since = 0.0 if frame.pts is None or origin is None else (frame.pts - origin) * unit
+                seconds = since if since > seconds else seconds + duration
+            yield index, seconds, frame
     if index < 0:
         raise ClipError(path, "no frame could be decoded", REENCODE)

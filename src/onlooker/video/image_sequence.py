@@ -21,7 +21,6 @@ from onlooker.video.container import check_size
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript, another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
-RATE = 25.0  # frames per second, assumed: images do not say when they were taken
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onlooker.structures import ClipError, Frames
 from onlooker.video import image_sequence
 from onlooker.video.container import REENCODE, open_video
-from onlooker.video.decode import Converter, FrameStore, decode_file
+from onlooker.video.decode import RATE, Converter, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
 from onlooker.video.sampling import Sampling, equally_spaced
 
@@ -52,7 +52,7 @@ class VideoReader:
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds since the first."""
         if self._is_folder:
-            return np.arange(len(self._images)) / image_sequence.RATE
+            return np.arange(len(self._images)) / RATE
         if self._expected is None:
             with open_video(self.path) as opened:
                 self._index, self._expected = index_packets(*opened)
@@ -113,7 +113,7 @@ class VideoReader:
         """All frames in constant memory: index, seconds since the first frame, `H W 3` pixels."""
         if self._is_folder:
             for index, pixels in enumerate(image_sequence.read_images(self._images)):
-                yield index, index / image_sequence.RATE, pixels
+                yield index, index / RATE, pixels
             return
         convert = Converter()
         for index, seconds, frame in decode_file(self.path):
