@@ -1,11 +1,11 @@
-"""Real clips in `$ONLOOKER_DATA`, for commands that were given none."""
+"""Real clips in `$ONLOOKER_DATA`, for commands that were given none; and a few clips of a set."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from onlooker.data.folder import find_clips
-from onlooker.structures import ClipError
+from onlooker.structures import Clip, ClipError
 
 VARIABLE = "ONLOOKER_DATA"
 _FRAMES = "frames"  # of a set whose images lie next to other things, such as masks
@@ -63,3 +63,13 @@ def set_path(folder: Path) -> Path:
     """A set's folder without what names the place: `basketball`, `weizmann/frames`."""
     parts = folder.resolve().parts
     return Path(*parts[-2 if parts[-1] == _FRAMES else -1 :])
+
+
+def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """At most `count` clips of each class, equally spaced in their order; 0: all."""
+    chosen: set[Path] = set()
+    for label in {clip.label for clip in clips}:
+        paths = [clip.path for clip in clips if clip.label == label]
+        number = min(count or len(paths), len(paths))
+        chosen |= {paths[i * len(paths) // number] for i in range(number)}
+    return [clip for clip in clips if clip.path in chosen]

@@ -134,5 +134,5 @@ def test_other_columns(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"columns file;recording; expected clip and recording"):
         find_clips(tmp_path)
     (tmp_path / "recordings.csv").write_bytes(b"")
-    with pytest.raises(ClipError, match="expected clip and recording"):
+    with pytest.raises(ClipError, match="an empty file; save it as CSV in UTF-8 with the columns clip and recording"):
         find_clips(tmp_path)

@@ -17,7 +17,6 @@ from onlooker.data.split import (
     apportion,
     carve_validation,
     copies_of,
-    few_of_each,
     fold_clips,
     leave_one_out,
     make_splits,
@@ -261,14 +260,6 @@ def test_weizmann_keeps_its_people_apart(real_data: Path) -> None:
         assert {clip.label for clip in split.training} == {clip.label for clip in clips}
     assert np.ptp([len(split.test) for split in splits]) <= 3
     assert len(leave_one_out(clips)) == 9
-
-
-def test_a_few_clips_of_each_class_are_spread_over_it() -> None:
-    clips = [Clip(Path(f"{label}/{k}.mp4"), label) for label, count in (("a", 6), ("b", 2)) for k in range(count)]
-    assert [clip.path.as_posix() for clip in few_of_each(clips, 3)] == [
-        "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/0.mp4", "b/1.mp4"
-    ]  # fmt: skip
-    assert few_of_each(clips, 0) == clips
 
 
 SHARES = {"training": 0.7, "validation": 0.2, "test": 0.1}

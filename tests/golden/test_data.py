@@ -24,7 +24,7 @@ from onlooker.data.moving_mnist import (
     pair_label,
     random_stream,
 )
-from onlooker.data.split import Split, few_of_each, fold_clips, leave_one_out, make_splits, split_clips
+from onlooker.data.split import Split, fold_clips, leave_one_out, make_splits, split_clips
 from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.structures import Clip
@@ -33,6 +33,7 @@ from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.published import ordered_label
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_fields
+from onlooker_papers.sets import few_of_each
 from onlooker_papers.videolstm.moving_target import MovingTarget
 
 

@@ -16,7 +16,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
-from onlooker.data.split import Split, apportion, few_of_each
+from onlooker.data.split import Split, apportion
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, spaced, write_png
 from onlooker.evaluation.metrics import measure
@@ -31,7 +31,7 @@ from onlooker.video.reader import read
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from onlooker_papers.results import About, Row, read_rows, write_rows
-from onlooker_papers.sets import WAY, available_sets, nearest_to, set_name, set_path
+from onlooker_papers.sets import WAY, available_sets, few_of_each, nearest_to, set_name, set_path
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results

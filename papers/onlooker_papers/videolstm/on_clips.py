@@ -7,11 +7,11 @@ from typing import Any
 
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import ClipSet
-from onlooker.data.split import few_of_each, make_splits
+from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import parse_specs
 from onlooker_papers.real_clips.rows import write_set
-from onlooker_papers.sets import set_name
+from onlooker_papers.sets import few_of_each, set_name
 from onlooker_papers.videolstm.budget import ClipsBudget
 
 # A single frame and the models of Li et al. 2016 in their order, the report's, flow next to RGB, attention that

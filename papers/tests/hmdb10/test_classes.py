@@ -7,8 +7,9 @@ import pytest
 
 from onlooker.data.hmdb51 import read_split, source
 from onlooker.data.split import Split
-from onlooker.structures import ClipError
+from onlooker.structures import Clip, ClipError
 from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, SMALLEST_TEN, hmdb10
+from onlooker_papers.sets import few_of_each
 
 TWO = ("cartwheel", "wave")
 
@@ -99,3 +100,11 @@ def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(ClipError, match=r"wave: 0 .avi files, the published class has 104"):
         hmdb10(root, TWO, complete=False)
+
+
+def test_a_few_clips_of_each_class_are_spread_over_it() -> None:
+    clips = [Clip(Path(f"{label}/{k}.mp4"), label) for label, count in (("a", 6), ("b", 2)) for k in range(count)]
+    assert [clip.path.as_posix() for clip in few_of_each(clips, 3)] == [
+        "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/0.mp4", "b/1.mp4"
+    ]  # fmt: skip
+    assert few_of_each(clips, 0) == clips

@@ -35,11 +35,7 @@ _CHECKED = 1 / 32  # of the limit: after adding that much, a process checks the 
 
 
 def default_cache() -> Path:
-    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder.
-
-    Raises:
-        NotWritableError: the user has no home folder.
-    """
+    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder; a NotWritableError if there is no home folder."""
     if named := os.environ.get("ONLOOKER_CACHE"):
         return Path(named)
     try:
@@ -49,11 +45,7 @@ def default_cache() -> Path:
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes from text such as `500MB`, `1.5 TB` or a plain number; None for `none`.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """Bytes from text such as `500MB`, `1.5 TB` or a plain number; None for `none`; else a ValueError."""
     if text.strip().lower() == "none":
         return None
     if not (size := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())):
@@ -71,11 +63,7 @@ def is_whole(file: Path) -> bool:
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
-    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated along the last axis.
-
-    Raises:
-        OSError, ValueError, EOFError: a file is gone or damaged.
-    """
+    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated along the last axis."""
     stored = [np.load(file, mmap_mode="r") for file in files]
     chosen = sampling(len(stored[0]))
     return np.concatenate([rows[chosen] for rows in stored], -1)
@@ -125,8 +113,7 @@ class ArrayCache:
             wait: until a process that computes this array has finished.
 
         Raises:
-            DiskFullError: the disk is full; the partial entry is removed.
-            NotWritableError: the folder cannot be written to.
+            DiskFullError, NotWritableError: the entry cannot be written; none is left in part.
             Timeout: another process computes it, and `wait` is False.
         """
         file = self.file(key)

@@ -45,10 +45,6 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
     """The files of what a model sees of a clip: the frames, the flow at these frames, or both.
 
     All frames are stored for temporal crops, which can start anywhere; else `config.frames`, equally spaced.
-
-    Raises:
-        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
-        DiskFullError, NotWritableError: the cache cannot be written to.
     """
     modalities: tuple[Modality, ...] = ("rgb", "flow") if config.modality == "both" else (config.modality,)
     return tuple(_cached(path, replace(config, modality=modality), cache) for modality in modalities)
@@ -114,11 +110,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return len(self.clips)
 
     def only(self, clips: Sequence[Clip]) -> Self:
-        """A subset of the clips, in the order given.
-
-        Raises:
-            ClipError: a clip that is not in the data set.
-        """
+        """A subset of the clips, in the order given; a ClipError for one that is not in the data set."""
         files = {clip.path: file for clip, file in zip(self.clips, self.files, strict=True)}
         for clip in clips:
             if clip.path not in files:
@@ -171,7 +163,7 @@ class ClipCrops(ClipFrames):
         return random
 
     def set_epoch(self, epoch: int) -> None:
-        """Random crops are different in each epoch; training sets it."""
+        """Training calls it before each epoch, because random crops are different in each."""
         self._epoch = epoch
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -34,12 +35,7 @@ _AHEAD = 2  # batches that are decoded ahead, of each clip
 
 @dataclass(frozen=True)
 class Extracted:
-    """The result of `extract`.
-
-    Args:
-        results: of each clip, in the order given, its file in the store, or why it cannot be read.
-        new: clips that this call encoded.
-    """
+    """Of each clip, in the order given, its file in a store or why it cannot be read; and how many are `new` there."""
 
     results: tuple[Path | ClipError, ...]
     new: int
@@ -75,8 +71,7 @@ def extract(
         decoders: clips that are decoded ahead, each by its own thread.
 
     Raises:
-        DiskFullError: the disk is full. What was done stays.
-        NotWritableError: the store cannot be written to.
+        DiskFullError, NotWritableError: the store cannot be written to. What was done stays.
         ValueError: features that are not finite numbers in half precision.
     """
     store.cache.clean()
@@ -84,11 +79,7 @@ def extract(
 
 
 def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -> Iterator[Batch]:
-    """What a model sees of a clip, in batches of `size`: its distinct frames, without the repeated last one.
-
-    Raises:
-        ClipError: the clip cannot be read, or has a single frame where flow is wanted.
-    """
+    """What a model sees of a clip, in batches of `size`: its distinct frames, without the repeated last one."""
     frames: Iterable[NDArray[np.uint8]]
     if every:
         frames, expected = stream_frames(path, data), VideoReader(path).estimated_length
@@ -130,24 +121,23 @@ class _Extraction:
     ) -> None:
         self.store, self.clips, self.encode, self.batch, self.progress = store, clips, encode, batch, progress
         self.results: dict[int, Path | ClipError] = {}
+        self.busy: list[tuple[int, Key]] = []  # clips that other processes encode
         self.new = self.there = 0
         self.needed = 0  # bytes of the features that are being written
 
     def run(self, decoders: int) -> Extracted:
-        busy = []
         started: deque[_Started] = deque()
         try:
             for index, key in self._missing():
                 started.append(_Started(index, key, self._samples(index)))
                 if len(started) > decoders:
-                    busy += self._finish(started)
+                    self._finish(started.popleft())
             while started:
-                busy += self._finish(started)
+                self._finish(started.popleft())
         finally:
             for clip in started:
                 clip.close()
-        # Clips that other processes encode come last: by then they are stored, or their process was killed.
-        for index, key in busy:
+        for index, key in self.busy:  # by now they are stored, or the other process was killed
             self._encode(index, key, self._samples(index), wait=True)
         return Extracted(tuple(self.results[index] for index in range(len(self.clips))), self.new)
 
@@ -167,16 +157,9 @@ class _Extraction:
             else:
                 yield index, key
 
-    def _finish(self, started: deque[_Started]) -> list[tuple[int, Key]]:
-        """Encode the clip that was started first; return it if another process encodes it."""
-        clip = started[0]
-        try:
+    def _finish(self, clip: _Started) -> None:
+        with closing(clip):
             self._encode(clip.index, clip.key, clip)
-        except Timeout:
-            return [(clip.index, clip.key)]
-        finally:
-            started.popleft().close()
-        return []
 
     def _encode(self, index: int, key: Key, batches: Iterable[Batch], wait: bool = False) -> None:
         clip, self.needed = self.clips[index], 0
@@ -185,6 +168,9 @@ class _Extraction:
             result = self.store.cache.get(
                 key, lambda: self._maps(clip, batches), "its features", clip, lambda: self.needed, self._remedy, wait
             )
+        except Timeout:
+            self.busy.append((index, key))
+            return
         except ClipError as error:
             result = error
         self._done(index, result, new=self.needed > 0)

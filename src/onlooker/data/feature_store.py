@@ -137,17 +137,13 @@ class FeatureStore:
         return self.folder / _ENCODER
 
     def key(self, clip: Path) -> dict[str, Any]:
-        """The key of a clip's maps in `cache`: its content and the origin.
-
-        Raises:
-            ClipError: the clip cannot be read.
-        """
+        """The key of a clip's maps in `cache`: its content and the origin; a ClipError if it cannot be read."""
         if not clip.is_dir():
             check_file(clip)
         return {"clip": fingerprint(clip, whole=True), **self.origin.to_dict()}
 
     def file(self, clip: Path) -> Path:
-        """Where the maps of a clip are, or will be; a ClipError as for `key`."""
+        """Where the maps of a clip are, or will be."""
         return self.cache.file(self.key(clip))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from onlooker.data.lists import SPLIT_NAMES, Parts
+from onlooker.data.lists import SPLIT_NAMES, Parts, read_lines
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
@@ -34,10 +34,9 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders, the folder of one
             class, or a recordings.csv that does not name every clip.
     """
-    if not folder.exists():
-        raise ClipError(folder, "no such folder", "give a folder with one sub-folder per class")
     if not folder.is_dir():
-        raise ClipError(folder, "a file, not a folder", "give a folder with one sub-folder per class")
+        state = "a file, not a folder" if folder.exists() else "no such folder"
+        raise ClipError(folder, state, "give a folder with one sub-folder per class")
     parts = {name: _clips_by_class(each, classes) for name, each in (_split_folders(folder) or {"": folder}).items()}
     recordings = _read_recordings(folder / RECORDINGS) if (folder / RECORDINGS).exists() else None
     return parts if recordings is None else _with_recordings(folder, parts, recordings)
@@ -94,11 +93,9 @@ def _with_recordings(folder: Path, parts: Parts, recordings: Mapping[str, str]) 
 
 
 def _read_recordings(path: Path) -> dict[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"clip", "recording"} <= set(rows.fieldnames or ()):
-                raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
-            return {row["clip"]: row["recording"] for row in rows if row["recording"]}
-    except UnicodeDecodeError as error:
-        raise ClipError(path, f"not UTF-8 ({error.reason})", "save it as CSV in UTF-8") from error
+    rows = csv.DictReader(
+        line for _, line in read_lines(path, "save it as CSV in UTF-8 with the columns clip and recording")
+    )
+    if not {"clip", "recording"} <= set(rows.fieldnames or ()):
+        raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
+    return {row["clip"]: row["recording"] for row in rows if row["recording"]}

@@ -11,7 +11,7 @@ from pathlib import Path
 from onlooker.data.fingerprint import fingerprint
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Split", "apportion", "few_of_each", "make_splits", "split_clips"]
+__all__ = ["Split", "apportion", "make_splits", "split_clips"]
 
 SPLITS = ("training", "validation", "test")
 
@@ -99,22 +99,9 @@ def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
     """Those of `clips` with the content of a stored training or validation clip, whatever their paths.
 
     `values` is what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
-
-    Raises:
-        ClipError: a clip cannot be read.
     """
     stored = {entry.get("fingerprint") for name in ("training", "validation") for entry in values[name]} - {None}
     return [clip for clip in clips if fingerprint(clip.path) in stored] if stored else []
-
-
-def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """At most `count` clips of each class, equally spaced in their order; 0: all."""
-    chosen: set[Path] = set()
-    for label in {clip.label for clip in clips}:
-        paths = [clip.path for clip in clips if clip.label == label]
-        number = min(count or len(paths), len(paths))
-        chosen |= {paths[i * len(paths) // number] for i in range(number)}
-    return [clip for clip in clips if clip.path in chosen]
 
 
 def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) -> dict[str, Split]:
@@ -146,20 +133,12 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
 
 
 def split_without_test(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """All clips for the final model after cross-validation: a sixth for validation, the rest for training.
-
-    Raises:
-        ValueError: a class has fewer than 2 recordings (clips, if no recordings are known).
-    """
+    """All clips for the final model after cross-validation: a sixth for validation, the rest for training."""
     return _with_validation(clips, (), seed)
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
-    """`folds` splits whose test clips are disjoint and together all clips; recordings are kept whole.
-
-    Raises:
-        ValueError: fewer recordings (or clips) of a class than folds.
-    """
+    """`folds` splits whose test clips are disjoint and together all clips; recordings are kept whole."""
     if folds < 2:
         raise ValueError(f"folds is {folds}, expected at least 2")
     _require(clips, folds, f"{folds} folds need at least {folds}; add some, or use fewer folds")
@@ -172,9 +151,6 @@ def carve_validation(
     """An official split into training and test, with a share of the training clips for validation.
 
     `groups` says what each training clip was cut from, by default its recording. Groups are kept whole.
-
-    Raises:
-        ValueError: a share that is not between 0 and 1, or as `apportion`.
     """
     if not 0 < share < 1:
         raise ValueError(f"validation is {share}, expected a share of the training clips between 0 and 1")
@@ -192,13 +168,9 @@ def apportion(
     class counts and the expected ones grows the least.
 
     Args:
-        clips: the clips to divide.
-        groups: what each clip was cut from.
-        shares: the share of each split; shares need not sum to one.
+        clips, groups: the clips to divide, and what each was cut from.
+        shares: the share of each split; they need not sum to one.
         seed: of the order of groups of one size.
-
-    Returns:
-        The clips of each split, in their order in `clips`.
 
     Raises:
         ValueError: a class has too few groups for all splits.
@@ -253,11 +225,7 @@ def _fill_empty(
 
 
 def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
-    """One split per recording: that recording is the test split, all others are for training and validation.
-
-    Raises:
-        ValueError: fewer than 3 recordings, or clips without a recording.
-    """
+    """One split per recording: that recording is the test split, all others are for training and validation."""
     recordings = sorted({clip.recording for clip in clips if clip.recording is not None}, key=_natural)
     if len(recordings) < 3 or any(clip.recording is None for clip in clips):
         raise ValueError(

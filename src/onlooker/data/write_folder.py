@@ -23,14 +23,7 @@ TRUTH = "truth.json"
 
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
-    """One video to be written.
-
-    Args:
-        label: its class, the name of its folder.
-        recording: clips of one recording, such as a person, are kept in one split.
-        pixels: `T H W 3`, uint8 RGB.
-        truth: its ground truth, as plain values for JSON.
-    """
+    """One video to be written: its class, recording, pixels `T H W 3` uint8 RGB, and ground truth as plain values."""
 
     label: str
     recording: str
@@ -41,16 +34,8 @@ class GeneratedClip:
 def write_folder(folder: Path, clips: Iterable[GeneratedClip], fps: float, about: Mapping[str, Any]) -> Path:
     """Write `folder/<class>/NNN.mp4`, `recordings.csv`, and `truth.json`: `about`, and the ground truth of each clip.
 
-    Everything is written next to `folder` and renamed at the end, so that an existing folder is complete.
-
-    Args:
-        folder: new or empty.
-        clips: numbered within their classes in this order.
-        fps: frames per second.
-        about: what is true of all clips.
-
-    Returns:
-        The folder.
+    Clips are numbered within their classes; `fps` are their frames per second. Everything is written next to `folder`
+    and renamed at the end, so that an existing folder is complete.
 
     Raises:
         FileExistsError: the folder is not empty.

@@ -45,15 +45,11 @@ class StoreSettings:
     """What a feature store is made with.
 
     Args:
-        encoder: its name; see `build_encoder`.
+        encoder, pretrained: its name (`build_encoder`), and whether it has ImageNet weights.
         data: how clips are sampled and resized.
-        pretrained: with ImageNet weights.
         every: all frames of each clip.
         precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
         seed: of the weights, if they are not pretrained.
-
-    Raises:
-        ValueError: an invalid setting.
     """
 
     encoder: str = "vgg16"
@@ -111,18 +107,16 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
     elif precision == "auto":
         precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
     origin = Origin(s.encoder, s.pretrained, weights_digest(net), precision, data, s.every)
+    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return FeatureStore.make(
-        folder, origin, partial(save, {name: tensor.contiguous() for name, tensor in net.state_dict().items()})
-    ), net
+    return FeatureStore.make(folder, origin, partial(save, weights)), net
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
     """The stores for a training: one; or, for `motion`, one of RGB and one of flow, in this order.
 
     Raises:
-        FileNotFoundError: no store in a folder.
-        ValueError: stores that were made by different settings.
+        FileNotFoundError, ValueError: no store in a folder, or stores that were made by different settings.
     """
     stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.origin.data.modality == "flow"))
     if len(stores) < 2:
@@ -141,12 +135,7 @@ def stored_settings(
 ) -> tuple[ModelConfig, DataConfig]:
     """The settings of a training on stored features: encoder and sampling are those of the stores.
 
-    Args:
-        stores, model, data: the stores, as `open_stores` returns them, and the other settings.
-        typed: names of settings that the user gave, which must be those of the stores.
-
-    Raises:
-        ValueError: one of them is different.
+    `typed` are the names of settings that the user gave; a ValueError if one is not that of the stores.
     """
     folder, origin = stores[0].folder, stores[0].origin
     if data.temporal_crops and not origin.every:
@@ -171,11 +160,7 @@ def stored_settings(
 
 
 def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
-    """Load the frozen encoder of each store into a model.
-
-    Raises:
-        ValueError: the weights are not those that made the features, or the model has other encoders.
-    """
+    """Load the frozen encoder of each store into a model."""
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
         try:
             encoder.load_state_dict(load_file(store.encoder_file))
@@ -202,31 +187,25 @@ def stored_clips(
 
     Args:
         clips, classes: the clips, and the `K` class names.
-        stores: their features; of two, rgb comes before flow.
-        net: a model with the encoders of the stores.
+        stores, net: their features (`open_stores`), and a model with the encoders of the stores.
         data: the number of frames of each clip, equally spaced or in temporal crops.
         strict: stop at the first clip that cannot be read.
 
     Raises:
         ClipError: none of the clips can be read; with `strict`, the first that cannot.
     """
-    made = []
+    results: list[Files | ClipError] = [()] * len(clips)  # files in all stores, or why one of them has none
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
-        made.append(_extract(store, [clip.path for clip in clips], encoder, quiet))
-        if strict and made[-1].failed:
-            raise made[-1].failed[0]
-    results = list(map(_files_or_error, zip(*(each.results for each in made), strict=True)))
+        made = _extract(store, [clip.path for clip in clips], encoder, quiet)
+        if strict and made.failed:
+            raise made.failed[0]
+        for i, (files, file) in enumerate(zip(results, made.results, strict=True)):
+            if not isinstance(files, ClipError):
+                results[i] = file if isinstance(file, ClipError) else (*files, file)
     return readable_samples(clips, results, classes, data)
 
 
-def _files_or_error(results: tuple[Path | ClipError, ...]) -> Files | ClipError:
-    """The files of a clip in all stores, or why one of them has none."""
-    errors = [result for result in results if isinstance(result, ClipError)]
-    return errors[0] if errors else cast(Files, results)
-
-
 def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
-    """The encoder of each store."""
     encoder = cast(nn.Module, net.encoder)
     if len(stores) == 1:
         return (encoder,)
