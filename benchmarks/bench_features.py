@@ -124,7 +124,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     make_features(folder / "clips", folder / "store", settings, quiet=True)
     store = FeatureStore.open(folder / "store")
     files = [(store.file(path),) for path in paths]
-    precision, frames = store.origin.precision, count * data.frames
+    precision, frames = store.settings.precision, count * data.frames
 
     torch.manual_seed(SEED)
     plain: Any = build_encoder(encoder, data.in_channels, data.size)

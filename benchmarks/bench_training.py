@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.feature_store import FeatureStore, Origin
+from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.transforms import to_features
 from onlooker.drawing.plots import COLORS, to_png
 from onlooker.files import write_bytes
@@ -139,7 +139,7 @@ def forget(file: Path) -> None:
 def make_store(folder: Path, name: str, count: int) -> Path:
     """A feature store of so many clips as `name` needs them, without the encoder, which no epoch asks for."""
     data = DataConfig(frames=T, size=STRIDE * GRID, normalization="imagenet")
-    store = FeatureStore.make(folder, Origin("vgg16", False, "", "bf16", data), lambda: b"")
+    store = FeatureStore.make(folder, StoreSettings("vgg16", data, pretrained=False, precision="bf16"), lambda: b"")
     (maps,) = made_maps(name, 1, T, GRID).numpy()
     for number in range(count):
         claim = store.cache.claim(store.folder / "maps" / f"{number}.npy")

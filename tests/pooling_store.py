@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from onlooker.config import DataConfig
-from onlooker.data.feature_store import FeatureStore, Origin
+from onlooker.data.feature_store import FeatureStore, StoreSettings
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
-ORIGIN = Origin("pool", False, "0" * 32, "32", DATA)
+SETTINGS = StoreSettings("pool", DATA, pretrained=False, precision="32", weights="0" * 32)
 
 
 def pool(frames: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def pooled(frames: np.ndarray) -> np.ndarray:
 
 
 def made_store(folder: Path, **changes: Any) -> FeatureStore:
-    return FeatureStore.make(folder, replace(ORIGIN, **changes), lambda: b"weights")
+    return FeatureStore.make(folder, replace(SETTINGS, **changes), lambda: b"weights")
 
 
 def files_of(store: FeatureStore) -> dict[str, bytes]:

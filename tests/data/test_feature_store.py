@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pooling_store import DATA, ORIGIN, made_store, make_folders, pool
+from pooling_store import DATA, SETTINGS, made_store, make_folders, pool
 
 from onlooker.data.extract import extract
 from onlooker.data.feature_store import FeatureStore
@@ -56,7 +56,7 @@ def test_a_store_made_by_something_else_is_an_error(tmp_path: Path, changes: dic
     made_store(tmp_path)
     with pytest.raises(ValueError, match=said):
         made_store(tmp_path, **changes)
-    assert FeatureStore.open(tmp_path).origin.to_dict() == ORIGIN.to_dict()
+    assert FeatureStore.open(tmp_path).settings.to_dict() == SETTINGS.to_dict()
     made_store(tmp_path, data=replace(DATA, translate=0.5, hflip=True))  # augmentation plays no part
 
 
@@ -87,12 +87,12 @@ def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
 def test_what_a_system_leaves_in_a_folder_is_no_file_of_the_user(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "__MACOSX").mkdir()
-    assert made_store(tmp_path).origin == FeatureStore.open(tmp_path).origin
+    assert made_store(tmp_path).settings.to_dict() == SETTINGS.to_dict()
 
 
 def test_a_normalization_that_no_store_has() -> None:
     with pytest.raises(ValueError, match="normalization is auto, expected the one"):
-        replace(ORIGIN, data=replace(DATA, normalization="auto"))
+        replace(SETTINGS, data=replace(DATA, normalization="auto")).to_dict()
 
 
 def test_a_damaged_file_of_a_store_is_computed_again(make_clip: Make, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) ->
     found = torch.from_numpy(np.load(opened.file(path))).movedim(-1, 1).float()
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-4)
-    assert opened.origin.weights == weights_digest(encoder)
+    assert opened.settings.weights == weights_digest(encoder)
     assert weights_digest(encoder) == weights_digest(encoder.to(memory_format=torch.channels_last))
 
 
@@ -141,7 +141,7 @@ def test_a_run_on_features_is_complete_and_predicts_from_clips(
 ) -> None:
     run = Path(shutil.copytree(run, tmp_path / "run"))  # evaluating writes into it
     opened, recognizer = FeatureStore.open(store), load(run)
-    assert weights_digest(recognizer.model.encoder) == opened.origin.weights  # type: ignore[arg-type]
+    assert weights_digest(recognizer.model.encoder) == opened.settings.weights  # type: ignore[arg-type]
     d = recognizer.data
     assert (d.frames, d.size, d.channels, d.translate, d.scale, d.normalization) == (4, 16, 1, 0, 0, "half")
     # Stored features and the clip give the same scores, within half precision.
@@ -262,7 +262,7 @@ def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     assert (d.modality, d.flow_length, d.in_channels, d.frames, d.temporal_crops) == ("both", 2, 1 + 4, 3, 4)
     stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
     digests = [weights_digest(part) for part in (encoder.rgb, encoder.flow)]  # type: ignore[union-attr]
-    assert digests == [store.origin.weights for store in stores]
+    assert digests == [store.settings.weights for store in stores]
     # From stored features and from the clip itself come the same answers, within half precision.
     test = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
     samples, _ = stored_clips(test, recognizer.classes, stores, recognizer.model, d, quiet=True)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def init_from(runs: Sequence[Path], folder: Path, features: Sequence[Path] = ())
     def initialize(net: VideoModel, classes: Sequence[str], data: DataConfig, split: Split) -> dict[str, Any]:
         members = {run: load(run, device="cpu") for run in runs}
         of = _by_modality(members)
-        stores: dict[str, FeatureStore] = {store.origin.data.modality: store for store in open_stores(features)}
+        stores: dict[str, FeatureStore] = {store.settings.data.modality: store for store in open_stores(features)}
         for modality, run in of.items():
             _check(run, members[run], classes, data, stores.get(modality))
             if RunRecord.read(run, folder).split != split:
@@ -75,7 +75,7 @@ def _check(run: Path, member: Recognizer, classes: Sequence[str], data: DataConf
     if changed := [name for name in _SETTINGS[member.data.modality] if theirs[name] != ours[name]]:
         values = ", ".join(f"{name} {theirs[name]} (here: {ours[name]})" for name in changed)
         raise ValueError(f"{run}: trained with {values}; start from runs with the same settings")
-    if store is not None and weights_digest(cast(nn.Module, member.model.encoder)) != store.origin.weights:
+    if store is not None and weights_digest(cast(nn.Module, member.model.encoder)) != store.settings.weights:
         raise ValueError(
             f"{run}: its encoder is not the one that made {store.folder}; start from a run on that store (features)"
         )

@@ -220,7 +220,7 @@ class _Runs:
             "set": self.name,
             "split": self.split,
             "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
-            "features": {each: FeatureStore.open(self.features / each).origin.to_dict() for each in STREAMS},
+            "features": {each: FeatureStore.open(self.features / each).settings.to_dict() for each in STREAMS},
             "windows": [self.budget.frames, self.budget.windows],
             "training": self.budget.training.to_dict(),
         }

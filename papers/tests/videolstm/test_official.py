@@ -114,7 +114,7 @@ def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Pa
     assert recognizer.classes == ("Archery", "Basketball")
     seen = recognizer.predict(tree / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi")
     np.testing.assert_allclose(seen.scores.sum(), 1, atol=1e-5)
-    stores = [FeatureStore.open(done / "run" / "features" / streams).origin for streams in ("rgb", "flow")]
+    stores = [FeatureStore.open(done / "run" / "features" / streams).settings for streams in ("rgb", "flow")]
     assert [(origin.every, origin.data.in_channels) for origin in stores] == [(True, 3), (True, 4)]
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -132,20 +132,6 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
-@dataclass(frozen=True)
-class SingleCrop:
-    """A temporal crop of `length` frames: the central one, or a random one that `seed` decides."""
-
-    length: int
-    seed: tuple[int, ...] | None = None
-
-    def __call__(self, total: int) -> NDArray[np.int64]:
-        if self.seed is None or total <= self.length:
-            return TemporalCrops(self.length, 1).rows(total)[0]
-        start = np.random.default_rng(self.seed).integers(total - self.length + 1)
-        return start + np.arange(self.length)
-
-
 class ClipCrops(ClipFrames):
     """Clips as temporal crops of consecutive frames (VideoLSTM): the central one, or a random one in each epoch.
 
@@ -167,8 +153,15 @@ class ClipCrops(ClipFrames):
         self._epoch = epoch
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        seed = None if self._seed is None else (self._seed, self._epoch, index)
-        return self._loaded(index, SingleCrop(self.sampling.length, seed)), self.targets[index], index
+        return self._loaded(index, partial(self._crop, index)), self.targets[index], index
+
+    def _crop(self, index: int, total: int) -> NDArray[np.int64]:
+        """The frames of the central crop of a clip of `total` frames, or of a random one."""
+        length = self.sampling.length
+        if self._seed is None or total <= length:
+            return TemporalCrops(length, 1).rows(total)[0]
+        start = np.random.default_rng((self._seed, self._epoch, index)).integers(total - length + 1)
+        return start + np.arange(length)
 
     def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
         """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them, `W T`."""

@@ -142,7 +142,7 @@ class _Extraction:
         return Extracted(tuple(self.results[index] for index in range(len(self.clips))), self.new)
 
     def _samples(self, index: int) -> Iterator[Batch]:
-        return samples(self.clips[index], self.store.origin.data, self.store.origin.every, self.batch)
+        return samples(self.clips[index], self.store.settings.data, self.store.settings.every, self.batch)
 
     def _missing(self) -> Iterator[tuple[int, Key]]:
         """The clips that are not stored, and their keys."""

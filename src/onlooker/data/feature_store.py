@@ -8,7 +8,7 @@ clip is shorter.
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from onlooker.data.folder import entries
 from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
 from onlooker.video.container import check_file
 
-__all__ = ["FeatureStore"]
+__all__ = ["FeatureStore", "StoreSettings"]
 
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
@@ -30,34 +30,37 @@ _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "m
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What made the features of a store: all that the maps of a clip depend on except the clip.
+class StoreSettings:
+    """What a feature store is made with: all that the maps of a clip depend on except the clip.
 
     Args:
-        encoder: its name.
-        pretrained: whether its initial weights were those of ImageNet.
-        weights: a digest of its weights.
-        precision: that it computed in, `32` or `bf16`.
+        encoder, pretrained: its name (`build_encoder`), and whether its initial weights are those of ImageNet.
         data: how clips are sampled, resized and normalized; augmentation does not matter.
         every: all frames of a clip instead of `data.frames` equally spaced ones, for temporal crops that share frames.
-
-    Raises:
-        ValueError: a normalization that depends on something else.
+        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
+        seed: of the weights, if they are not pretrained.
+        weights: their digest; known once the encoder is built.
     """
 
-    encoder: str
-    pretrained: bool
-    weights: str
-    precision: str
-    data: DataConfig
+    encoder: str = "vgg16"
+    data: DataConfig = field(default_factory=DataConfig)
+    pretrained: bool = True
     every: bool = False
+    precision: str = "auto"
+    seed: int = 0
+    weights: str = ""
 
     def __post_init__(self) -> None:
-        if self.data.normalization == "auto":
-            raise ValueError("normalization is auto, expected the one that the encoder was trained with")
+        if self.data.motion_crop:
+            crop = self.data.motion_crop
+            raise ValueError(f"motion_crop is {crop}, and features are stored of whole frames; leave it at 0")
+        if self.precision not in ("auto", "32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: the content of `store.json` and part of the keys."""
+        """Plain values, without those that are still to be chosen: the content of `store.json` and part of the keys."""
+        if self.data.normalization == "auto":
+            raise ValueError("normalization is auto, expected the one that the encoder was trained with")
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
         frames = EVERY if self.every else self.data.frames
@@ -65,7 +68,7 @@ class Origin:
         return {**own, "frames": frames, **sampling}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Origin":
+    def from_dict(cls, values: dict[str, Any]) -> "StoreSettings":
         """The inverse of `to_dict`."""
         own = {name: values[name] for name in _OWN}
         sampling = {name: value for name, value in values.items() if name not in _OWN}
@@ -77,8 +80,8 @@ class Origin:
 class FeatureStore:
     """Feature maps, keyed by the content of a clip and by what made them; several processes may write to one store."""
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
-        self.folder, self.origin = folder, origin
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        self.folder, self.settings = folder, settings
         self.cache = ArrayCache(folder / _MAPS)
 
     @classmethod
@@ -95,12 +98,12 @@ class FeatureStore:
                 "make a new one in another folder"
             )
         try:
-            return cls(folder, Origin.from_dict(values))
+            return cls(folder, StoreSettings.from_dict(values))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder / _FILE}: not the file of a feature store ({error!r}); restore it") from error
 
     @classmethod
-    def make(cls, folder: Path, origin: Origin, save: Callable[[], bytes]) -> "FeatureStore":
+    def make(cls, folder: Path, settings: StoreSettings, save: Callable[[], bytes]) -> "FeatureStore":
         """The store in a folder, made if there is none yet; `save` returns the encoder's weights as safetensors.
 
         Raises:
@@ -121,11 +124,11 @@ class FeatureStore:
                     with atomic_file(folder / _ENCODER) as file:
                         file.write(save())
                         os.fsync(file.fileno())
-                    write_json(folder / _FILE, {"version": VERSION, **origin.to_dict()})
+                    write_json(folder / _FILE, {"version": VERSION, **settings.to_dict()})
         store = cls.open(folder)
-        stored, asked = store.origin.to_dict(), origin.to_dict()
+        stored, asked = store.settings.to_dict(), settings.to_dict()
         if changed := differences(stored, asked, {**stored, **asked}):
-            options = " (--seed, --pretrained)" if store.origin.weights != origin.weights else ""
+            options = " (--seed, --pretrained)" if store.settings.weights != settings.weights else ""
             raise ValueError(
                 f"{folder}: a store made with {changed}; give the same{options}, or another folder by --store"
             )
@@ -137,10 +140,10 @@ class FeatureStore:
         return self.folder / _ENCODER
 
     def key(self, clip: Path) -> dict[str, Any]:
-        """The key of a clip's maps in `cache`: its content and the origin; a ClipError if it cannot be read."""
+        """The key of a clip's maps in `cache`: its content and the settings; a ClipError if it cannot be read."""
         if not clip.is_dir():
             check_file(clip)
-        return {"clip": fingerprint(clip, whole=True), **self.origin.to_dict()}
+        return {"clip": fingerprint(clip, whole=True), **self.settings.to_dict()}
 
     def file(self, clip: Path) -> Path:
         """Where the maps of a clip are, or will be."""

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from onlooker.config import DataConfig, ModelConfig, SetConfig
 from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
 from onlooker.data.extract import Encode, Extracted, extract
-from onlooker.data.feature_store import FeatureStore, Origin, differences
+from onlooker.data.feature_store import FeatureStore, StoreSettings, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
@@ -38,33 +38,6 @@ _DECODERS, _DECODERS_ON_GPU = 1, 8
 
 # Augmentation of frames, which is off in training on stored features.
 NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What a feature store is made with.
-
-    Args:
-        encoder, pretrained: its name (`build_encoder`), and whether it has ImageNet weights.
-        data: how clips are sampled and resized.
-        every: all frames of each clip.
-        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
-        seed: of the weights, if they are not pretrained.
-    """
-
-    encoder: str = "vgg16"
-    data: DataConfig = field(default_factory=DataConfig)
-    pretrained: bool = True
-    every: bool = False
-    precision: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.data.motion_crop:
-            crop = self.data.motion_crop
-            raise ValueError(f"motion_crop is {crop}, and features are stored of whole frames; leave it at 0")
-        if self.precision not in ("auto", "32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 
 
 def make_features(
@@ -98,18 +71,18 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
         ValueError: the store was made by something else.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    s, precision = settings, settings.precision
-    data = resolve_normalization(s.data, s.pretrained)
+    s = replace(settings, data=resolve_normalization(settings.data, settings.pretrained))
     torch.manual_seed(s.seed)
-    net = cast(nn.Module, build_encoder(s.encoder, data.in_channels, data.size, s.pretrained))
+    net = cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, s.pretrained))
+    precision = s.precision
     if precision == "auto" and (folder / "store.json").exists():
-        precision = FeatureStore.open(folder).origin.precision
+        precision = FeatureStore.open(folder).settings.precision
     elif precision == "auto":
         precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
-    origin = Origin(s.encoder, s.pretrained, weights_digest(net), precision, data, s.every)
+    s = replace(s, precision=precision, weights=weights_digest(net))
     weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return FeatureStore.make(folder, origin, partial(save, weights)), net
+    return FeatureStore.make(folder, s, partial(save, weights)), net
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
@@ -118,13 +91,13 @@ def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
     Raises:
         FileNotFoundError, ValueError: no store in a folder, or stores that were made by different settings.
     """
-    stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.origin.data.modality == "flow"))
+    stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.settings.data.modality == "flow"))
     if len(stores) < 2:
         return stores
-    modalities = [store.origin.data.modality for store in stores]
+    modalities = [store.settings.data.modality for store in stores]
     if modalities != ["rgb", "flow"]:
         raise ValueError(f"stores of {', '.join(modalities)}; expected one store, or one of rgb and one of flow")
-    rgb, flow = (store.origin.to_dict() for store in stores)
+    rgb, flow = (store.settings.to_dict() for store in stores)
     if changed := differences(flow, rgb, ("encoder", "pretrained", "frames", "size"), "that of rgb"):
         raise ValueError(f"{stores[1].folder}: a store made with {changed}; make both with the same settings")
     return stores
@@ -137,17 +110,17 @@ def stored_settings(
 
     `typed` are the names of settings that the user gave; a ValueError if one is not that of the stores.
     """
-    folder, origin = stores[0].folder, stores[0].origin
-    if data.temporal_crops and not origin.every:
+    folder, made = stores[0].folder, stores[0].settings
+    if data.temporal_crops and not made.every:
         raise ValueError(
-            f"{folder}: a store of {origin.data.frames} frames per clip, and temporal crops have consecutive frames; "
+            f"{folder}: a store of {made.data.frames} frames per clip, and temporal crops have consecutive frames; "
             "make a store of every frame (`onlooker features --every`), or leave out --temporal-crops"
         )
-    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if origin.every else {}
-    for flow in (store.origin.data for store in stores[1:]):
+    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if made.every else {}
+    for flow in (store.settings.data for store in stores[1:]):
         sampling |= {"modality": "both", "flow": flow.flow, "flow_length": flow.flow_length}
-    stored_model = replace(model, encoder=origin.encoder, pretrained=origin.pretrained)
-    stored_data = replace(origin.data, **sampling, **NO_AUGMENTATION)
+    stored_model = replace(model, encoder=made.encoder, pretrained=made.pretrained)
+    stored_data = replace(made.data, **sampling, **NO_AUGMENTATION)
     asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
     given = [name for name in stored if name in typed]
     if options := [f"--{name}" for name in given if name in NO_AUGMENTATION and asked[name] != stored[name]]:
@@ -169,7 +142,7 @@ def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
                 f"{store.encoder_file}: not the weights of this model's encoder ({error}); motion has two encoders, "
                 "and needs a store of rgb and one of flow"
             ) from error
-        if weights_digest(encoder) != store.origin.weights:
+        if weights_digest(encoder) != store.settings.weights:
             raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
         encoder.requires_grad_(False)
 
@@ -242,7 +215,7 @@ def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: 
     before = next(net.parameters()).device
     gpu = torch.cuda.is_available()
     net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
-    encode = encoding(net, store.origin.data, store.origin.precision)
+    encode = encoding(net, store.settings.data, store.settings.precision)
     batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, os.cpu_count() or 1)) if gpu else (_BATCH, _DECODERS)
     with _bar(quiet) as progress:
         made = extract(store, clips, encode, batch, decoders, progress)
