@@ -52,7 +52,7 @@ class FrameClassifier(VideoModel):
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(encoder, in_channels, size, pretrained)
         self.grid = self.encoder.grid(size, size)
-        width = self.encoder.num_features
+        width = self.num_features = self.encoder.num_features
         if head not in HEADS:
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
         reader: nn.Module
@@ -65,11 +65,6 @@ class FrameClassifier(VideoModel):
         self.cell: Cell = OpinionPool(reader, width, num_classes) if pooled else Memoryless(width)
         self.head = nn.Identity() if pooled else reader
         self.to(memory_format=torch.channels_last)
-
-    @property
-    def num_features(self) -> int:
-        """Feature dimension of the head (D): that of a frame."""
-        return self.encoder.num_features
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`; no attention."""

@@ -66,18 +66,13 @@ class TrackClassifier(VideoModel):
         if head not in HEADS:
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
         self.tracks = Tracks(in_channels, things, stretch, hidden)
-        width = self.tracks.num_features
+        width = self.num_features = self.tracks.num_features
         judge: nn.Module = make_head(width, head_units, dropout, num_classes)
         if head == "each-glimpse":
             judge = EachGlimpse(width, things, head_units, dropout, num_classes)
         self.pool = OpinionPool(judge, width, num_classes)
         self.head = nn.Identity()  # the pool has it
         self.to(memory_format=torch.channels_last)
-
-    @property
-    def num_features(self) -> int:
-        """Feature dimension of the head (D): that of all things."""
-        return self.tracks.num_features
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`; no attention."""

@@ -81,7 +81,8 @@ class Classifier(VideoModel):
         if attention_loss and not attention:
             raise ValueError("attention_loss classifies what is attended, and this model does not attend")
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, attention, glimpse)
-        self.head = make_head(self.cell.num_hidden, head_units, dropout, num_classes)
+        self.num_features = self.cell.num_hidden
+        self.head = make_head(self.num_features, head_units, dropout, num_classes)
         if init not in INITS:
             raise ValueError(f"init is {init!r}, expected one of {', '.join(INITS)}")
         self.init = init
@@ -94,11 +95,6 @@ class Classifier(VideoModel):
         self.has_evidence, self.streams = self.cell.has_evidence, init != "clip-mean"
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
-
-    @property
-    def num_features(self) -> int:
-        """Feature dimension of the head (D): that of the hidden state."""
-        return self.cell.num_hidden
 
     def forward(self, video: Tensor) -> Output:
         """A video `B T C H W` to class logits at every frame, attention and evidence."""

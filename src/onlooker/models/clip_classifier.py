@@ -66,18 +66,14 @@ class ClipClassifier(VideoModel):
             known = ", ".join(("c3d", *FRAME_NETWORKS, f"{TORCHVISION}NAME"))
             raise ValueError(f"network is {network!r}, expected one of {known}")
         self.name = network
-        self.head = make_head(self.network.num_features, head_units, dropout, num_classes)
+        self.num_features = self.network.num_features
+        self.head = make_head(self.num_features, head_units, dropout, num_classes)
 
     def forward(self, video: Tensor) -> Output:
         """`B T C H W` to class logits `B T K`, equal at all frames of a clip; no attention."""
         _, T = self.check_video(video)
         logits = self.head(self.network(video))
         return Output(logits[:, None].expand(-1, T, -1))
-
-    @property
-    def num_features(self) -> int:
-        """Feature dimension of the head (D): that of a clip."""
-        return self.network.num_features
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Raise a ValueError: the model needs the whole clip."""

@@ -60,6 +60,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
+    num_features: int  # feature dimension of the head (D)
 
     def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
         super().__init__()
@@ -119,11 +120,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first frame of `batch_size` videos or streams."""
-
-    @property
-    @abstractmethod
-    def num_features(self) -> int:
-        """Feature dimension of the head (D)."""
 
     def check_video(self, video: Tensor) -> tuple[int, int]:
         """B and T of a video `B T C H W`.
