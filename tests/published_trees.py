@@ -9,6 +9,8 @@ import numpy as np
 from rar5 import make_rar
 from scipy.io import savemat
 
+from onlooker.data.hmdb51 import read_split
+
 ACTIONS = ("cartwheel", "wave")
 # Of each class of `write_hmdb51`: which of its seven films test in a split; the last is in no split.
 HMDB51_TESTS = {1: (0, 1), 2: (2, 3), 3: (4, 5)}
@@ -51,6 +53,16 @@ def write_hmdb51(root: Path) -> Path:
             lists[f"testTrainMulti_7030_splits/{label}_test_split{split}.txt"] = text.encode()
     make_rar(root / "hmdb51_org.rar", archives)
     make_rar(root / "test_train_splits.rar", lists)
+    return root
+
+
+def touch_hmdb51(lists: Path, root: Path) -> Path:
+    """The whole tree as it is unpacked, of empty files, after the official split files."""
+    for path in lists.glob("*_test_split1.txt"):
+        folder = root / path.name.removesuffix("_test_split1.txt")
+        folder.mkdir()
+        for name in read_split(path):
+            (folder / name).touch()
     return root
 
 

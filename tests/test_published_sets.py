@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from commands import call, fails
-from published_trees import HMDB51_TESTS, hmdb51_name, write_hmdb51, write_list, write_ucf101
+from published_trees import HMDB51_TESTS, hmdb51_name, touch_hmdb51, write_hmdb51, write_list, write_ucf101
 from test_cli import TINY
 
 from onlooker.config import SetConfig
@@ -142,12 +142,7 @@ def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_pa
     lists = real_data / "annotations" / "hmdb51"
     if not lists.is_dir():
         pytest.skip("no split files of HMDB-51 here")
-    for path in lists.glob("*_test_split1.txt"):
-        folder = tmp_path / path.name.removesuffix("_test_split1.txt")
-        folder.mkdir()
-        for line in path.read_text(encoding="utf-8").splitlines():
-            (folder / line.split()[0]).touch()
-    paths, left_out = every_clip(tmp_path, SetConfig("hmdb51", lists=str(lists)))
+    paths, left_out = every_clip(touch_hmdb51(lists, tmp_path), SetConfig("hmdb51", lists=str(lists)))
     # All of its 6,766 clips but those which no split uses.
     assert 6000 < len(paths) <= 6766
     assert len(set(paths)) == len(paths)

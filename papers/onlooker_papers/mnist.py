@@ -1,6 +1,7 @@
 """MNIST as published: the four idx files of all 70,000 digits."""
 
 import gzip
+import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -22,6 +23,15 @@ def split_mnist(folder: Path | None = None) -> DigitSplit:
         return split_digits(digits)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
+
+
+def digest(sides: DigitSplit) -> str:
+    """A fingerprint of all images and labels."""
+    content = hashlib.sha256()
+    for digits in (sides.training, sides.validation, sides.test):
+        content.update(digits.images.tobytes())
+        content.update(digits.labels.tobytes())
+    return content.hexdigest()[:16]
 
 
 def load_mnist(folder: Path | None = None) -> tuple[Digits, Digits]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from published_trees import touch_hmdb51
 from rar5 import make_rar
 
 from onlooker.data import rar
@@ -58,14 +59,8 @@ def classes(official: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def published(official: Path, classes: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as it is unpacked, of empty files."""
-    root = tmp_path_factory.mktemp("hmdb51")
-    for label in classes:
-        (root / label).mkdir()
-        for name in read_split(official / f"{label}_test_split1.txt"):
-            (root / label / name).touch()
-    return root
+def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return touch_hmdb51(official, tmp_path_factory.mktemp("hmdb51"))
 
 
 def counts(split: Split) -> tuple[int, int, int]:

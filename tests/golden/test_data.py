@@ -33,6 +33,7 @@ from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.published import ordered_label
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_fields
+from onlooker_papers.mnist import digest
 from onlooker_papers.sets import few_of_each
 from onlooker_papers.videolstm.moving_target import MovingTarget
 
@@ -73,7 +74,7 @@ def test_digits() -> None:
             "training": of_digits(sides().training),
             "validation": of_digits(sides().validation),
             "sides_test": of_digits(sides().test),
-            "digest": sides().digest,
+            "digest": digest(sides()),
             "drawn": learn.draw(torch.arange(10).repeat(3), generator(5)),
         },
     )

@@ -32,6 +32,7 @@ from onlooker_papers.digits.models import (
 from onlooker_papers.digits.pretraining import SIZE
 from onlooker_papers.digits.registry import OPINIONS
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
+from onlooker_papers.mnist import digest
 
 FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # and how well its first frames are enough
@@ -152,7 +153,7 @@ def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
 
 def _settings(variant: str, tests: int, sides: DigitSplit, **others: Any) -> dict[str, Any]:
     """What a cell depends on."""
-    return {"variant": variant, "digits": sides.digest, "tests": tests, "test_frames": FRAMES, **others}
+    return {"variant": variant, "digits": digest(sides), "tests": tests, "test_frames": FRAMES, **others}
 
 
 def _samples(

@@ -16,6 +16,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.memo import memo
 from onlooker.training.fit import fit
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.mnist import digest
 
 SIZE = 64
 PARTS = 10  # epochs in one pass through the digits: the weights are saved as often
@@ -54,7 +55,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSp
     how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
     if how.optimizer == "adamw":
         how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    settings = {"encoder": encoder, "digits": sides.digest, **how.to_dict()}
+    settings = {"encoder": encoder, "digits": digest(sides), **how.to_dict()}
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)

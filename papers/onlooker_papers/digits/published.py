@@ -21,6 +21,7 @@ from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
 from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
+from onlooker_papers.mnist import digest
 
 READINGS = {
     "same-videos": "the training videos themselves",
@@ -117,7 +118,7 @@ def table_cell(
         "recipe": recipe,
         "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
         "rounds": dict(rounds),
-        "digits": sides.digest,
+        "digits": digest(sides),
         "frames": frames,
     }
 
@@ -177,7 +178,7 @@ def conv3d_cell(run: Path, variant: str, rounds: int, sides: DigitSplit, frames:
         frames: of a video.
     """
     folder = run / f"{variant}-conv3d"
-    settings = {"variant": variant, "rounds": rounds, "digits": sides.digest, "frames": frames}
+    settings = {"variant": variant, "rounds": rounds, "digits": digest(sides), "frames": frames}
 
     def compute() -> dict[str, Any]:
         sets = {

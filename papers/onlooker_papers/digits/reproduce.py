@@ -18,7 +18,7 @@ from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
-from onlooker_papers.mnist import split_mnist
+from onlooker_papers.mnist import digest, split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, figures_of, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
@@ -96,7 +96,7 @@ def reproduce(
             about = About(WHAT[file], command, [0], shared.get(file))
             write_rows(results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only))
     path = run / "figures.json"
-    write_json(path, {"budget": budget, "digits": sides.digest, "figures": figures})
+    write_json(path, {"budget": budget, "digits": digest(sides), "figures": figures})
     return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
 
 
@@ -128,7 +128,7 @@ def _earlier(run: Path, budget: str, sides: DigitSplit) -> dict[str, Any]:
     if not path.exists():
         return {}
     stored = read_json(path)
-    same = stored.get("budget") == budget and stored.get("digits") == sides.digest
+    same = stored.get("budget") == budget and stored.get("digits") == digest(sides)
     return dict(stored["figures"]) if same else {}
 
 

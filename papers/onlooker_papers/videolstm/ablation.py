@@ -20,6 +20,7 @@ from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.training.fit import fit
+from onlooker_papers.mnist import digest
 from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
@@ -116,7 +117,7 @@ def settings_of(
     spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
 ) -> dict[str, Any]:
     """What the figures of `compete` depend on."""
-    made = {"digits": clips_of.sides.digest, "clips": clips, **counts}
+    made = {"digits": digest(clips_of.sides), "clips": clips, **counts}
     return {**made, **replace(how, seed=seed).to_dict(), **_described(spec)}
 
 
@@ -130,7 +131,7 @@ def ensemble(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mappin
     names = [spec.name for spec in MEMBERS]
     folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
     of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
-    settings = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts, "members": of}
+    settings = {"digits": digest(clips_of.sides), "clips": clips, "seed": seed, **counts, "members": of}
 
     def compute() -> dict[str, Any]:
         members = [load(folder, device="cpu") for folder in folders]
@@ -178,7 +179,7 @@ def compete_explained(
 def _settings_of_trained(
     training: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    made = {"digits": clips_of.sides.digest, "clips": clips, "seed": seed, **counts}
+    made = {"digits": digest(clips_of.sides), "clips": clips, "seed": seed, **counts}
     return {**made, **_described(spec), "weights": fingerprint(training)}
 
 

@@ -20,6 +20,7 @@ from onlooker.runs.tune_localization import ONSETS, choose_times
 from onlooker.structures import Segment
 from onlooker.training.fit import fit
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
+from onlooker_papers.mnist import digest
 from onlooker_papers.videolstm.ablation import TRAINING
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 
@@ -67,7 +68,7 @@ def learn(
     # The clip's label, asked for once all frames have been seen: before, nobody can know it.
     how = replace(how, seed=seed, loss="last")
     settings = {
-        "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
+        "digits": digest(clips_of.sides), "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
         "validation": counts["validation"], **how.to_dict(), "model": MODEL, "units": UNITS,
     }  # fmt: skip
 
@@ -103,7 +104,7 @@ def compete_timed(
     name = f"{MODEL}-{clips}-seed{seed}"
     trained = learn(run, clips, seed, clips_of, counts, how, bar)
     settings = {
-        "digits": clips_of.sides.digest, "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
+        "digits": digest(clips_of.sides), "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
         **counts, **replace(how, seed=seed).to_dict(), "weights": fingerprint(run / name),
     }  # fmt: skip
 

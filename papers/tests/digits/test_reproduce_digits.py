@@ -19,6 +19,7 @@ from onlooker_papers.digits import hands, held_out, models, pretraining, publish
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
+from onlooker_papers.mnist import digest
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +352,7 @@ def test_the_baseline_on_pixels_is_a_cell_of_its_own(
     chance = torch.tensor(100.0).log().item()
     assert found["conv3d"]["same-videos"]["loss"] < chance - 0.2, "twenty steps on a hundred videos teach something"
     assert found["conv3d"]["new"]["accuracy"] < 0.2
-    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == sides.digest
+    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == digest(sides)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from published_trees import touch_hmdb51
 
 from onlooker.data.hmdb51 import read_split, source
 from onlooker.data.split import Split
@@ -31,13 +32,7 @@ def official(real_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as it is unpacked, of empty files."""
-    root = tmp_path_factory.mktemp("hmdb51")
-    for label in CLASSES:
-        (root / label).mkdir()
-        for name in read_split(official / f"{label}_test_split1.txt"):
-            (root / label / name).touch()
-    return root
+    return touch_hmdb51(official, tmp_path_factory.mktemp("hmdb51"))
 
 
 def counts(split: Split) -> tuple[int, int, int]:

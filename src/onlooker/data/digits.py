@@ -1,7 +1,6 @@
 """Handwritten digits (MNIST): 5,000 that come with a dependency."""
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,9 +49,8 @@ class Digits:
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor]:
         """The indices of all images, ordered by class, and the number of each class."""
-        return torch.from_numpy(np.argsort(self.labels, kind="stable")), torch.from_numpy(
-            np.bincount(self.labels, minlength=10)
-        )
+        order, counts = np.argsort(self.labels, kind="stable"), np.bincount(self.labels, minlength=10)
+        return torch.from_numpy(order), torch.from_numpy(counts)
 
     @property
     def classes(self) -> Tensor:
@@ -80,15 +78,6 @@ class DigitSplit:
     training: Digits
     validation: Digits
     test: Digits
-
-    @cached_property
-    def digest(self) -> str:
-        """A fingerprint of all images and labels."""
-        content = hashlib.sha256()
-        for digits in (self.training, self.validation, self.test):
-            content.update(digits.images.tobytes())
-            content.update(digits.labels.tobytes())
-        return content.hexdigest()[:16]
 
 
 def split_digits(digits: tuple[Digits, Digits] | None = None) -> DigitSplit:

@@ -10,7 +10,7 @@ from pathlib import Path
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["check_classes", "read_lines"]
+__all__ = ["check_classes"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
