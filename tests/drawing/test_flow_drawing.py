@@ -99,6 +99,7 @@ def test_the_legend_has_the_colors_of_flow(size: int) -> None:
     [
         (np.zeros((4, 4, 3)), r"flow has shape \(4, 4, 3\), expected H W 2 or T H W 2"),
         (np.zeros((4, 2)), r"flow has shape \(4, 2\), expected H W 2"),
+        (np.zeros((2, 2, 4, 4, 2)), r"flow has shape \(2, 2, 4, 4, 2\), expected H W 2 or T H W 2"),
         (np.zeros((0, 4, 4, 2)), "not empty"),
         (to_bytes(np.zeros((4, 4, 2), np.float32)), "flow is uint8, expected displacements in pixels; to_pixels makes"),
         (np.full((4, 4, 2), np.nan), "flow has values that are not finite"),

@@ -70,7 +70,7 @@ def with_wheel(image: Pixels) -> Pixels:
 
 def _checked(flow: ArrayLike) -> NDArray[np.float32]:
     vectors = np.asarray(flow)
-    if vectors.ndim < 3 or vectors.shape[-1] != 2 or not vectors.size:
+    if vectors.ndim not in (3, 4) or vectors.shape[-1] != 2 or not vectors.size:
         raise ValueError(f"flow has shape {vectors.shape}, expected H W 2 or T H W 2, not empty")
     if vectors.dtype.kind != "f":
         raise ValueError(f"flow is {vectors.dtype}, expected displacements in pixels; to_pixels makes them from bytes")
