@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker.drawing.sheet import sheet, spaced
-
-
-def test_spaced_frames_are_the_first_the_last_and_equally_many_between():
-    assert spaced(29, 8).tolist() == [0, 4, 8, 12, 16, 20, 24, 28]
-    assert spaced(3, 8).tolist() == [0, 1, 2]
-    assert spaced(9, 1).tolist() == [4]
-    assert spaced(1, 5).tolist() == [0]
+from onlooker.drawing.sheet import sheet
 
 
 def counted(T, H, W):

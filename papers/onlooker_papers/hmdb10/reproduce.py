@@ -18,7 +18,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
 from onlooker.data.split import Split, apportion
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
-from onlooker.drawing.sheet import sheet, spaced, write_png
+from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.files import read_json, write_json
 from onlooker.models.video_model import count_parameters
@@ -28,6 +28,7 @@ from onlooker.runs.folder import read_curves
 from onlooker.runs.memo import check_settings, memo
 from onlooker.runs.train import train_run
 from onlooker.video.reader import read
+from onlooker.video.sampling import equally_spaced
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from onlooker_papers.results import About, Row, read_rows, write_rows
@@ -253,7 +254,7 @@ def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]
         scores, attention, _ = recognizer.classify(features[None])
         assert attention is not None
         maps, of_frames = attention[0].numpy(), scores[0].numpy()
-        shown = spaced(len(maps), _COLUMNS)
+        shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
         pixels, scale = read(clip.path, len(maps)).pixels, full_strength(maps)
         drawn = np.stack(
             [probability_bar(overlay(enlarge(pixels[t]), maps[t], scale), float(of_frames[t, target])) for t in shown]

@@ -5,29 +5,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
 from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
 from onlooker.files import write_bytes
 from onlooker.video.resize import Pixels
+from onlooker.video.sampling import equally_spaced
 
-__all__ = ["sheet", "spaced", "write_png"]
+__all__ = ["sheet", "write_png"]
 
-PAPER = 255
 GRAY = (110, 116, 124)
 
 
-def spaced(length: int, count: int) -> NDArray[np.int64]:
-    """At most `count` equally spaced frame indices of a clip of `length` frames, including the first and the last."""
-    if count == 1:
-        return np.array([(length - 1) // 2])
-    return np.rint(np.linspace(0, length - 1, min(length, count))).astype(np.int64)
-
-
 def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 128) -> Pixels:
-    """A contact sheet: one row per clip, with a caption and equally spaced frames.
+    """A contact sheet: one row per clip, with a caption and frames from `equally_spaced`.
 
     Args:
         rows: the caption (first line in bold; long lines are broken) and the frames `T H W 3`, uint8 RGB, of each
@@ -49,12 +41,12 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
     longest = max(text_width(line, letters, bold=True) for name, _ in rows for line in name.split("\n"))
     margin = min(longest, 2 * height) + 4 * gap if longest else gap
     shown = min(columns, max(len(frames) for _, frames in rows))
-    image = np.full((len(rows) * (height + gap) + gap, margin + shown * (width + gap), 3), PAPER, dtype=np.uint8)
+    image = np.full((len(rows) * (height + gap) + gap, margin + shown * (width + gap), 3), 255, dtype=np.uint8)
     for row, (name, frames) in enumerate(rows):
         top = gap + row * (height + gap)
         _label(image, name, top, margin - 4 * gap, letters, height, gap)
         method = Resampling.NEAREST if frames.shape[1] < min(height, 100) else Resampling.BICUBIC
-        for column, index in enumerate(spaced(len(frames), columns)):
+        for column, index in enumerate(equally_spaced(len(frames), min(len(frames), columns))):
             cell = ImageOps.pad(Image.fromarray(frames[index]), (width, height), method, "white")
             x = margin + column * (width + gap)
             image[top : top + height, x : x + width] = np.asarray(cell)
