@@ -343,6 +343,7 @@ def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squar
             "train {squares} --run {tmp}/r --model motion --modality rgb",
             "motion takes RGB and optical flow, and modality",
         ),
+        ("train {tmp}/nowhere --model motion --flow dis", "nowhere: no such folder"),
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
         ("train {squares} --run {tmp}/r --leave-one-out", "0 recordings are known; leave-one-out needs"),
         ("compare {squares} --run {tmp}/r --models lstm,magic", "magic is unknown or listed twice; there are"),

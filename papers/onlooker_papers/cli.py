@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, given_options, refuse_unused, stoppable, writing
-from onlooker.cli.options import Mnist, NewClips
+from onlooker.cli.options import NewClips
 
 group, clips_group = typer.Typer(), typer.Typer()
 _command = functools.partial(command, group=group)
@@ -24,6 +24,9 @@ def register(reproduce: typer.Typer, generate: typer.Typer) -> None:
 Quick = Annotated[bool, typer.Option("--quick", help="A small run of everything, in minutes.")]
 Reproduced = Annotated[
     Path | None, typer.Option(help="Folder of the run; an interrupted run is resumed. [default: runs/NAME-BUDGET]")
+]
+Mnist = Annotated[
+    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
 ]
 Results = Annotated[Path | None, typer.Option(help="Folder of the results files.")]
 

@@ -12,10 +12,10 @@ from onlooker.data.folder import find_clips
 from onlooker.data.split import split_clips
 from onlooker.evaluation.metrics import measure
 from onlooker.runs.evaluate import read_clips
-from onlooker.runs.memo import memo
 from onlooker.structures import Clip
 from onlooker_papers.digits.models import DigitModel, settings_of, train
 from onlooker_papers.digits.pretraining import SIZE
+from onlooker_papers.memo import memo_of_training
 
 DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", translate=0.1, scale=0.1)
 TRAINING = TrainConfig(batch=16, patience=0)
@@ -50,7 +50,7 @@ def carry_over(run: Path, encoders: Path, clips: Path, spec: DigitModel, epochs:
         return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
 
     settings = {"clips": digest(find_clips(clips)), **how.to_dict(), **settings_of(spec, folder, encoders)}
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def digest(clips: Sequence[Clip]) -> str:

@@ -32,6 +32,7 @@ from onlooker_papers.digits.models import (
 from onlooker_papers.digits.pretraining import SIZE
 from onlooker_papers.digits.registry import OPINIONS
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 FRAMES = 50  # of a test video, as in the published protocol
@@ -88,7 +89,7 @@ def compete(
         test = AugmentedDigits(sides.test, variant=variant, frames=FRAMES).batch(tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: DigitSplit) -> float:
@@ -218,7 +219,7 @@ def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: 
             **figures,
         }
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def pair_posterior(first: Tensor, second: Tensor) -> Tensor:

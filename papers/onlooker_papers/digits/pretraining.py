@@ -13,9 +13,9 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.memo import memo
 from onlooker.training.fit import fit
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 SIZE = 64
@@ -77,7 +77,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSp
             "minutes": round(seconds(folder) / 60, 1),
         }
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:

@@ -21,6 +21,7 @@ from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
 from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 READINGS = {
@@ -140,7 +141,7 @@ def table_cell(
             for kind, count in rounds.items()
         }
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def _rounds(
@@ -193,7 +194,7 @@ def conv3d_cell(run: Path, variant: str, rounds: int, sides: DigitSplit, frames:
                 found.append(memo(folder / "checkpoints" / f"{number}.json", settings, one))
         return {"conv3d": {name: _summary(_together([of[name] for of in found])) for name in sets}}
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def _together(rounds: Sequence[Mapping[str, float]]) -> Rounds:

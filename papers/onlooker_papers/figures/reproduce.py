@@ -35,6 +35,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.detection import at_thresholds, segment_map
 from onlooker_papers.grad_cam import frame_grad_cam
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
@@ -93,7 +94,7 @@ def reproduce(run: Path, budget: str = "standard", results: Path | None = None) 
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "training": how.to_dict(), **asdict(chosen)}
     # JSON knows no tuples.
     settings["actions"] = list(chosen.actions)
-    trained = memo(run / "training.json", settings, lambda: _train(run, chosen, how), run / "training")
+    trained = memo_of_training(run / "training", settings, lambda: _train(run, chosen, how))
     figures = {**trained, **memo(run / "places.json", settings, lambda: _score(run))}
     write_json(run / "figures.json", figures)
     if results is not None:

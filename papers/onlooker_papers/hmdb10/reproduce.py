@@ -25,12 +25,13 @@ from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips
 from onlooker.runs.folder import read_curves
-from onlooker.runs.memo import check_settings, memo
+from onlooker.runs.memo import check_settings
 from onlooker.runs.train import train_run
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.sets import WAY, available_sets, few_of_each, nearest_to, set_name, set_path
 
@@ -146,10 +147,10 @@ def reproduce(
     cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
     _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
     models = {
-        name: memo(
-            path, {"model": name, **settings}, partial(_compute, run, chosen, name, budget), run / "models" / name
+        name: memo_of_training(
+            run / "models" / name, {"model": name, **settings}, partial(_compute, run, chosen, name, budget)
         )
-        for name, path in cells.items()
+        for name in cells
     }
     figures = {"set": chosen.name, "classes": chosen.classes, "models": models}
     write_json(run / "figures.json", figures)

@@ -20,6 +20,7 @@ from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.training.fit import fit
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
@@ -110,7 +111,7 @@ def compete(
             "parameters": count_parameters(model),
         }
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def settings_of(

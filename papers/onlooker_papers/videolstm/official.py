@@ -17,6 +17,7 @@ from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.init_from import init_from
 from onlooker_papers.videolstm.official_budget import (
@@ -211,7 +212,7 @@ class _Runs:
             measured = compute()
             return {name: measured[name] for name in (*_KEPT, "weights") if name in measured}
 
-        return memo(run.with_name(f"{run.name}.json"), self._settings() | settings, kept, run)
+        return memo_of_training(run, self._settings() | settings, kept)
 
     def _settings(self) -> dict[str, Any]:
         """What all cells depend on."""

@@ -20,6 +20,7 @@ from onlooker.runs.tune_localization import ONSETS, choose_times
 from onlooker.structures import Segment
 from onlooker.training.fit import fit
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
+from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 from onlooker_papers.videolstm.ablation import TRAINING
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
@@ -88,7 +89,7 @@ def learn(
             "parameters": count_parameters(model),
         }
 
-    return memo(folder.with_suffix(".json"), settings, compute, folder)
+    return memo_of_training(folder, settings, compute)
 
 
 def compete_timed(

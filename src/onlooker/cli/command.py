@@ -38,12 +38,12 @@ _MEANINGS = {
 
 
 def command(
-    function: Callable[..., None], group: typer.Typer, panel: str | None = None, name: str | None = None
+    function: Callable[..., object], group: typer.Typer, panel: str | None = None, name: str | None = None
 ) -> Callable[..., None]:
     """Register a command: every field of a config parameter becomes an option, errors become one line.
 
     Args:
-        function: does the work; its docstring is the help text.
+        function: does the work; its docstring is the help text. If it returns errors, the command has failed.
         group: the commands that it is added to.
         panel: its heading among them.
         name: of the command; None: the function's.
@@ -64,7 +64,7 @@ def command(
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
-            function(**given)
+            failed = function(**given)
         except typer.Exit:
             raise
         except (ValueError, OSError, RuntimeError) as error:
@@ -72,6 +72,8 @@ def command(
                 raise
             typer.secho(f"error: {_explained(error)}", fg="red", err=True)
             raise typer.Exit(1) from error
+        if failed:
+            raise typer.Exit(1)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))

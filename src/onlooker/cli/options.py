@@ -9,7 +9,7 @@ import typer
 from onlooker.cli.command import refuse_unused
 from onlooker.config import CLIPS, DataConfig
 
-__all__ = ["Mnist", "NewClips"]
+__all__ = ["NewClips"]
 
 Clips = Annotated[
     Path,
@@ -25,9 +25,6 @@ LeaveOneOut = Annotated[
         help="Test on each recording in turn, resumable (needs recordings.csv).",
         rich_help_panel=CLIPS,
     ),
-]
-Mnist = Annotated[
-    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
 ]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]

@@ -1,6 +1,7 @@
 """The commands that use a trained run: each is a few lines around one function of the library."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +30,11 @@ def predict(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scores and attention of every frame.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
-) -> None:
+) -> Sequence[Exception]:
     """What happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import predict_clips
 
-    failed = predict_clips(run, clips, overlay, json, timeline, frames)
-    if failed:
-        raise typer.Exit(1)
+    return predict_clips(run, clips, overlay, json, timeline, frames)
 
 
 @_command
@@ -44,15 +43,14 @@ def localize(
     clips: ClipPaths,
     out: Annotated[Path, typer.Option(help="A folder for the results.")] = Path("localized"),
     min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
-) -> None:
+) -> Sequence[Exception]:
     """Write boxes and segments of each clip as JSON (COCO, ActivityNet) and in MOT's format, and an annotated clip."""
     from onlooker.runs.localize import localize_clips
 
     failed = localize_clips(run, clips, out, min_score)
     if len(failed) < len(clips):
         typer.echo(f"boxes, segments and annotated clips: {out}")
-    if failed:
-        raise typer.Exit(1)
+    return failed
 
 
 @_command
@@ -65,14 +63,12 @@ def watch(
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per frame.")] = False,
     out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
-) -> None:
+) -> Sequence[Exception]:
     """Classify live: a line when the class changes, an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
-        failed = watch_sources(run, sources, stream, json, out)
-    if failed:
-        raise typer.Exit(1)
+        return watch_sources(run, sources, stream, json, out)
 
 
 @_command

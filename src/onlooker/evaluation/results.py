@@ -10,7 +10,7 @@ from typing import Any
 
 from onlooker.files import write_json
 
-__all__ = ["machine"]
+__all__ = ["machine", "write_results"]
 
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 

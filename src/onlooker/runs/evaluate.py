@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
@@ -26,6 +25,7 @@ from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.runs.folder import RunRecord, read_curves, stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import shrink
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
 
@@ -83,7 +83,6 @@ def read_clips(
     data: DataConfig,
     strict: bool = False,
     quiet: bool = False,
-    processes: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """`data.clips.prepare` with a progress bar, unless `quiet`; with `strict` the first unreadable clip is an error."""
 
@@ -93,7 +92,7 @@ def read_clips(
                 raise item
             yield item
 
-    return prepare(clips, classes, data, processes=processes, progress=progress)
+    return prepare(clips, classes, data, progress=progress)
 
 
 def write_report(
@@ -163,14 +162,6 @@ def _drawn_clips(
         seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         caption = f"{clip.label} · {clip.path.stem}\nprediction: {prediction.label}, {100 * prediction.score:.0f} %"
-        drawn = draw_clip(_shrink(frames.pixels), prediction, recognizer.display_flow(clip.path, prediction.indices))
+        small = np.stack([shrink(frame, _SHOWN_SIDE) for frame in frames.pixels])
+        drawn = draw_clip(small, prediction, recognizer.display_flow(clip.path, prediction.indices))
         yield drawn, caption, "right" if correct[i] else "wrong", fps
-
-
-def _shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = frames.shape[1:3]
-    scale = _SHOWN_SIDE / min(height, width)
-    if scale >= 1:
-        return frames
-    size = (2 * round(width * scale / 2), 2 * round(height * scale / 2))
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

@@ -1,7 +1,6 @@
 """Results are memoized in small JSON files, keyed by their settings: what was computed once is not computed again."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from onlooker.files import read_json, write_json
 __all__ = ["check_settings", "fingerprint", "memo", "read_memo"]
 
 
-def memo(
-    path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]], training: Path | None = None
-) -> dict[str, Any]:
+def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The figures in `path`, computed and written if they are not there yet.
 
     The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
@@ -24,7 +21,6 @@ def memo(
         path: a JSON file.
         settings: what the figures depend on, as plain builtins.
         compute: returns the figures, as plain builtins. If it is interrupted, its settings stay in `NAME.begun.json`.
-        training: folder of the training behind the figures; its checkpoints are removed once the figures are written.
 
     Raises:
         ValueError: the file, or a computation that was interrupted, belongs to other settings.
@@ -36,8 +32,6 @@ def memo(
         figures = compute()
         write_json(path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures})
         begun.unlink()
-    if training is not None:
-        _remove_checkpoints(training)
     return figures
 
 
@@ -88,9 +82,3 @@ def fingerprint(run: Path) -> str:
 
 def _begun(path: Path) -> Path:
     return path.with_suffix(".begun.json")
-
-
-def _remove_checkpoints(training: Path) -> None:
-    shutil.rmtree(training / "checkpoints", ignore_errors=True)
-    if training.is_dir() and not any(training.iterdir()):
-        training.rmdir()

@@ -48,14 +48,17 @@ class ModelSpec:
         return cls(match["model"], cast(Modality | None, match["modality"]), settings)
 
     def __str__(self) -> str:
-        settings = (f"{name}={value}" for name, value in self.settings.items())
-        return ":".join([self.model, *([self.modality] if self.modality else []), *settings])
+        return ":".join(self._parts)
 
     @property
     def name(self) -> str:
         """Of its row."""
-        settings = (f"{name}={value}" for name, value in self.settings.items())
-        return self.label or "-".join([self.model, *([self.modality] if self.modality else []), *settings])
+        return self.label or "-".join(self._parts)
+
+    @property
+    def _parts(self) -> list[str]:
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        return [self.model, *([self.modality] if self.modality else []), *settings]
 
     @property
     def folder(self) -> str:

@@ -101,9 +101,7 @@ def _mask(
     return box_mask(corners, size)
 
 
-def choose_times(
-    recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int], onsets: Sequence[float] = ONSETS
-) -> LocalizationParameters:
+def choose_times(recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int]) -> LocalizationParameters:
     """The share of the maximum of the evidence from which on a frame belongs to the event: `explanation_cost` in time.
 
     The frames of the event should be few and suffice for the label, and the other frames should not. `level` becomes
@@ -113,7 +111,6 @@ def choose_times(
         recognizer: a trained model with evidence; its `localization` has the other parameters.
         samples: clips that were not used in training, as for `Recognizer.classify`.
         targets: the true class of each clip.
-        onsets: to choose from.
 
     Raises:
         ValueError: a model without evidence.
@@ -134,7 +131,7 @@ def choose_times(
         kept = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
         return float(explanation_cost(kept.mean(1), label_probability(kept), label_probability(~kept)).mean())
 
-    chosen = choose_parameters([replace(recognizer.localization, onset=onset) for onset in onsets], criterion)
+    chosen = choose_parameters([replace(recognizer.localization, onset=onset) for onset in ONSETS], criterion)
     return replace(chosen, level=float(evidence.amax(1).median()))
 
 
