@@ -64,7 +64,7 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggregation: str) -> None:
+def test_a_clip_in_temporal_crops_is_the_mean_of_them(make_clip: Make, name: str, aggregation: str) -> None:
     path, data = make_clip(frames=14), replace(DATA, temporal_crops=3)
     of = Recognizer(recognizer(name, data).model, CLASSES, data, aggregation)
     seen, frames = of.predict(path), read(path, 14)
@@ -89,7 +89,7 @@ def test_a_clip_in_windows_is_the_mean_of_them(make_clip: Make, name: str, aggre
     assert np.array_equal(part.frame_scores, seen.frame_scores[[2, 5]])
 
 
-def test_a_frame_that_windows_share_is_encoded_once(make_clip: Make) -> None:
+def test_a_frame_that_temporal_crops_share_is_encoded_once(make_clip: Make) -> None:
     path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, temporal_crops=5))
     encoded = []
     of.model.encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))  # type: ignore[union-attr]

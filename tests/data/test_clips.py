@@ -114,12 +114,12 @@ def test_a_partial_file_left_by_a_kill_is_ignored(make_clip: Make, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("windows", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
+    ("crops", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
 )
 def test_a_full_disk_names_the_clip_and_leaves_no_file(
-    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], windows: int, frames: int, needed: str
+    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], crops: int, frames: int, needed: str
 ) -> None:
-    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, temporal_crops=windows)
+    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, temporal_crops=crops)
     whole = cached_frames(path, config, cache)
     assert len(np.load(whole)) == frames
     whole.unlink()
@@ -395,12 +395,12 @@ def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
     every, _ = prepare([Clip(path, "a")], ["a"], replace(config, temporal_crops=0, frames=12), tmp_path)
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
-    seen, windows = samples.every_crop(0)
+    seen, crops = samples.every_crop(0)
     assert torch.equal(seen, whole)
-    assert windows.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
+    assert crops.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
     read_now = read_sample(path, config)
     assert np.array_equal(read_now.pixels, seen.numpy())
-    assert np.array_equal(read_now.temporal_crops, windows)
+    assert np.array_equal(read_now.temporal_crops, crops)
     assert read_now.indices.tolist() == list(range(12))
 
     drawn = samples.random(seed=1)
@@ -425,8 +425,8 @@ def test_a_clip_shorter_than_a_temporal_crop_repeats_its_last_frame(make_clip: M
     path = make_clip(frames=3)
     samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, temporal_crops=2), tmp_path)
     assert isinstance(samples, ClipCrops)
-    seen, windows = samples.every_crop(0)
-    assert (len(seen), windows.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
+    seen, crops = samples.every_crop(0)
+    assert (len(seen), crops.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
     assert torch.equal(samples.random(0)[0][0], seen[[0, 1, 2, 2, 2]])
 
 
@@ -449,24 +449,24 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
         assert np.array_equal(sample[..., -4:], stacks)
 
 
-@pytest.mark.parametrize("windows", [0, 2])
+@pytest.mark.parametrize("crops", [0, 2])
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 1), ("flow", 3), ("both", 3)])
-def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, channels: int, windows: int) -> None:
+def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, channels: int, crops: int) -> None:
     video = np.full((14, 96, 128, 3), 40, np.uint8)
     for t in range(14):
         video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
     path = write(tmp_path / "moves.mp4", video, fps=10)
-    config = DataConfig(frames=6, temporal_crops=windows, size=24, channels=channels, modality=streams, motion_crop=0.5)
+    config = DataConfig(frames=6, temporal_crops=crops, size=24, channels=channels, modality=streams, motion_crop=0.5)
     sample = read_sample(path, config)
     assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
     assert sample.size == (96, 128)
     assert sample.crop is not None
     assert sample.frames.shape[1:] == (48, 64, 3)  # where a crop of half the height has the sample's 24 pixels
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
-    if windows:
+    if crops:
         assert isinstance(samples, ClipCrops)
-        seen, of_windows = samples.every_crop(0)
-        assert np.array_equal(of_windows, sample.temporal_crops)
+        seen, of_crops = samples.every_crop(0)
+        assert np.array_equal(of_crops, sample.temporal_crops)
     else:
         seen = samples[0][0]
     assert np.array_equal(seen.numpy(), sample.pixels)

@@ -226,9 +226,9 @@ def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path)
 
 
 def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
-    windowed = replace(DATA, frames=3, temporal_crops=4)
+    crops = replace(DATA, frames=3, temporal_crops=4)
     make(squares, tmp_path / "store", every=True)
-    measured = train_run(squares, tmp_path / "run", MODEL, windowed, TINY, quiet=True, features=[tmp_path / "store"])
+    measured = train_run(squares, tmp_path / "run", MODEL, crops, TINY, quiet=True, features=[tmp_path / "store"])
     recognizer = load(tmp_path / "run")
     assert (recognizer.data.temporal_crops, recognizer.data.frames) == (4, 3)
     test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
@@ -239,7 +239,7 @@ def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, 
     seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
     np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
     with pytest.raises(ValueError, match=r"a store of 4 frames per clip, and temporal crops have consecutive frames"):
-        stored_settings([FeatureStore.open(store)], MODEL, windowed)
+        stored_settings([FeatureStore.open(store)], MODEL, crops)
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +255,8 @@ def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str
 def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     squares: Path, streams: dict[str, Path], tmp_path: Path
 ) -> None:
-    motion, windowed = ModelConfig("motion", hidden=8), replace(DATA, frames=3, temporal_crops=4)
-    measured = train_run(squares, tmp_path / "run", motion, windowed, TINY, quiet=True, features=[*streams.values()])
+    motion, crops = ModelConfig("motion", hidden=8), replace(DATA, frames=3, temporal_crops=4)
+    measured = train_run(squares, tmp_path / "run", motion, crops, TINY, quiet=True, features=[*streams.values()])
     recognizer = load(tmp_path / "run")
     d = recognizer.data
     assert (d.modality, d.flow_length, d.in_channels, d.frames, d.temporal_crops) == ("both", 2, 1 + 4, 3, 4)

@@ -59,11 +59,11 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     assert mine.read_text(encoding="utf-8") == "precious"
 
 
-def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
+def test_training_on_temporal_crops_goes_on_after_a_kill_as_if_nothing_had_been(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windowed, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
-    train_run(squares, tmp_path / "whole", MODEL, windowed, three, quiet=True)
+    crops, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
+    train_run(squares, tmp_path / "whole", MODEL, crops, three, quiet=True)
 
     class KilledError(Exception):
         pass
@@ -78,8 +78,8 @@ def test_training_on_windows_goes_on_after_a_kill_as_if_nothing_had_been(
     with monkeypatch.context() as patch:
         patch.setattr(CurvesFile, "on_train_epoch_end", kill)
         with pytest.raises(KilledError):
-            train_run(squares, tmp_path / "cut", MODEL, windowed, three, quiet=True)
-    train_run(squares, tmp_path / "cut", MODEL, windowed, three, resume=True, quiet=True)
+            train_run(squares, tmp_path / "cut", MODEL, crops, three, quiet=True)
+    train_run(squares, tmp_path / "cut", MODEL, crops, three, resume=True, quiet=True)
     curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
     assert np.array_equal(*curves)
     page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ class Budget:
         training: of every model.
         encoder, pretrained, size: what makes the features, and the side of the frames that it sees, in pixels.
         flow_length: fields in a stack of flow.
-        frames, windows: consecutive frames in a window, and windows that are averaged at test.
+        frames, windows: consecutive frames in a temporal crop, and crops that are averaged at test (a key of results).
         hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
         dropout: before the classes.
         lstm_dropout: that of `lstm` and `alstm`.

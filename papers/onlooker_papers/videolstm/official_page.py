@@ -78,9 +78,9 @@ def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figur
     page.table(
         _rows(models, official.cited if split == 1 else {}),
         ["", *(WORDS[name] for name in SINGLE)],
-        f"Test clips correct, the mean of {budget.windows} windows of {budget.frames} frames. *Frames*: the share of "
-        f"their frames at which the class is right. *Cited*: Li et al. 2016 on split 1, {CITED}; their encoders were "
-        "trained on the set.",
+        f"Test clips correct, the mean of {budget.windows} temporal crops of {budget.frames} frames. *Frames*: the "
+        "share of their frames at which the class is right. *Cited*: Li et al. 2016 on split 1, "
+        f"{CITED}; their encoders were trained on the set.",
     )
     alone = models[MOTION]
     rows = [["motion: the flow says where to attend in RGB", *_accuracies(alone), None, None]]

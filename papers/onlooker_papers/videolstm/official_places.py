@@ -44,8 +44,8 @@ def score_places(
 ) -> dict[str, Any]:
     """What a trained model localizes, by frame- and video-mAP.
 
-    Attention is that behind the stored features, at the frames of all windows; the frames themselves, in which the
-    foreground is looked for, are read again. Between windows boxes are interpolated.
+    Attention is that behind the stored features, at the frames of all crops; the frames themselves, in which the
+    foreground is looked for, are read again. Between crops boxes are interpolated.
 
     Args:
         run: the model's.

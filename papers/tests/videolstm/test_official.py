@@ -107,7 +107,7 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
     assert "begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published" in page
 
 
-def test_a_run_is_complete_and_sees_windows_of_both_streams(done: Path, tree: Path) -> None:
+def test_a_run_is_complete_and_sees_temporal_crops_of_both_streams(done: Path, tree: Path) -> None:
     recognizer = load(done / "run" / "split1" / MOTION)
     d = recognizer.data
     assert (d.modality, d.flow_length, d.frames, d.temporal_crops, d.size) == ("both", 2, 4, 2, 32)

@@ -35,7 +35,7 @@ def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
     monkeypatch.setattr(recognizing, "_PIXELS_PER_BATCH", 1)
     assert choose_from_files(of, clips, 40) == chosen
     # Of temporal crops the middle one is used, and on seven clips nothing is chosen.
-    windowed = Recognizer(of.model, of.classes, replace(DATA, temporal_crops=3))
-    assert choose_from_files(windowed, clips, 40).foreground in FOREGROUNDS
+    cropped = Recognizer(of.model, of.classes, replace(DATA, temporal_crops=3))
+    assert choose_from_files(cropped, clips, 40).foreground in FOREGROUNDS
     assert choose_from_files(of, clips[:7], 40) is of.localization
     assert choose_from_files(of, clips, 0) is of.localization

@@ -113,17 +113,13 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
     """What a model sees of all frames of a clip in turn, `H W C`, in constant memory; motion crops are not made."""
     c = config
-    frames = (resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in VideoReader(path))
-    if c.modality == "rgb":
-        yield from frames
-        return
-    flow = stream_flow(path, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
-    if c.modality == "flow":
-        yield from flow
-        return
-    # Decoded twice: flow needs later frames, and decoding is fast compared with it.
-    for both in zip(frames, flow, strict=True):
-        yield np.concatenate(both, -1)
+    parts: list[Iterator[NDArray[np.uint8]]] = []
+    if c.modality != "flow":
+        parts.append(resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in VideoReader(path))
+    if c.modality != "rgb":  # decoded once more: flow needs later frames, and decoding is fast compared with it
+        parts.append(stream_flow(path, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size)))
+    for of_frame in zip(*parts, strict=True):
+        yield np.concatenate(of_frame, -1)
 
 
 def scene_side(config: DataConfig) -> int:
