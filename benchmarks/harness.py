@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from onlooker.evaluation.results import write_results
+from onlooker_papers.measurement import write_results
 from onlooker_papers.results import keep_whole
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from onlooker.evaluation.results import write_results
 from onlooker.files import read_json
+from onlooker_papers.measurement import write_results
 from onlooker_papers.results import keep_whole
 
 _WHAT = "pairs of moving digits, unseen digits and paths: with attention, without, and single frames"

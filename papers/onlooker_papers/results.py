@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from onlooker.evaluation.results import machine
 from onlooker.files import read_json, write_json
+from onlooker_papers.measurement import machine
 
 CELLS, ABOUT = "cells", "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole

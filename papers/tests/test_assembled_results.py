@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onlooker.evaluation.results import write_results
+from onlooker_papers.measurement import write_results
 from onlooker_papers.results import WHOLE, About, Row, assembled, keep_whole, main, names, read_rows, write_rows
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -15,14 +15,23 @@ import torch
 from rich.progress import Progress
 
 from onlooker.evaluation.report import percent
-from onlooker.evaluation.results import cores, memory_gb
 
-__all__ = ["Task", "default_jobs", "run_parallel"]
+__all__ = ["Task", "cores", "default_jobs", "memory_gb", "run_parallel"]
 
 # Sent to another process: a function of a module with its arguments (`functools.partial`).
 Task = Callable[[], Mapping[str, Any]]
 
 _GIB = 4.0  # of a training: its clips, and the libraries
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gb() -> int | None:
+    """The machine's memory in GiB; None where it does not tell."""
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
 
 
 def default_jobs(gib: float = _GIB) -> int:

@@ -1,6 +1,5 @@
 """A measurement as a small JSON file: what, by which command, when, on what machine, with which seeds."""
 
-import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,20 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import write_json
+from onlooker.runs.parallel import cores, memory_gb
 
 __all__ = ["machine", "write_results"]
 
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory_gb() -> int | None:
-    """The machine's memory in GiB; None where it does not tell."""
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:

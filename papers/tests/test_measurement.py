@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from onlooker import __version__
-from onlooker.evaluation.results import machine, write_results
+from onlooker_papers.measurement import machine, write_results
 
 
 def test_results_have_the_fields_that_tables_read(tmp_path: Path) -> None:
