@@ -42,18 +42,8 @@ def compare(
     clip_set = read_set(clips, published)
     splits = asked_splits(clip_set, published, folds, leave_one_out)
     with stoppable():
-        figures = compare_models(
-            clip_set,
-            run,
-            specs,
-            splits,
-            chosen,
-            data,
-            training,
-            jobs or None,
-            members,
-            model=models,
-        )
+        settings = data, training, jobs or None, members, models
+        figures = compare_models(clip_set, run, specs, splits, chosen, *settings)
     print_comparison(figures, run)
 
 

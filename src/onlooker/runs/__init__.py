@@ -1,1 +1,1 @@
-"""Published and comparative experiments, built only from the rooms below."""
+"""What the commands do: train, evaluate, compare, predict, localize, watch."""

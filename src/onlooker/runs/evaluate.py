@@ -125,10 +125,9 @@ def write_report(
     counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
     clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
     localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
-    settings = {**record.settings, "localization": localization}
-    summary_page(
-        title, counts, evaluation, measured, read_curves(run), clips, settings, recognizer.model.attends
-    ).write(out / "report.html")
+    settings, attends = {**record.settings, "localization": localization}, recognizer.model.attends
+    page = summary_page(title, counts, evaluation, measured, read_curves(run), clips, settings, attends)
+    page.write(out / "report.html")
     write_json(out / "evaluation.json", measured)
     return measured
 

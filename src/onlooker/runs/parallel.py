@@ -35,10 +35,7 @@ def memory_gb() -> int | None:
 
 
 def default_jobs(gib: float = _GIB) -> int:
-    """How many trainings of `gib` GiB each this machine runs at once.
-
-    One per GPU; without a GPU, as many as there are cores and memory for, and at least one.
-    """
+    """One training per GPU; without a GPU, as many of `gib` GiB as there are cores and memory for, at least one."""
     if gpus := _gpus():
         return gpus
     memory = memory_gb()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_ensemble
 from onlooker.recognizer import load
+from onlooker.runs.predict import print_errors
 from onlooker.structures import ClipError, Step
 from onlooker.video.write import Recording
 
@@ -63,7 +64,7 @@ def watch_sources(
 
     def report(error: ClipError) -> None:
         errors.append(error)
-        stderr.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        print_errors([error])
 
     recognizer = load(run)
     recordings = _Recordings(out) if out else None
@@ -72,7 +73,10 @@ def watch_sources(
     if config.rate is None and recognizer.frame_rate:
         rate = f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
         stderr.print(Text(rate, style="dim"), soft_wrap=True)
-    try:
+    with ExitStack() as last:
+        last.callback(_print_counts, streams, recordings)
+        if recordings:
+            last.callback(recordings.close)
         for step in steps:
             if recordings:
                 recordings.add(step)
@@ -83,18 +87,14 @@ def watch_sources(
             elif _is_news(step, stream.printed):
                 console.print(Text(_line(step, stream.printed, len(sources) > 1)), soft_wrap=True)
                 stream.printed = step
-    finally:
-        try:
-            if recordings:
-                recordings.close()
-        finally:
-            for source, stream in streams.items():
-                counts = f"{stream.frames} frames, {stream.step.dropped} dropped"
-                words = f"{source}: {counts}, {stream.step.reconnections} reconnections"
-                if recordings:
-                    words += f", drawn in {recordings.path(source)}"
-                stderr.print(Text(words, style="dim"), soft_wrap=True)
     return errors
+
+
+def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordings | None") -> None:
+    for source, stream in streams.items():
+        counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
+        drawn = f", drawn in {recordings.files[source].path}" if recordings else ""
+        Console(stderr=True).print(Text(f"{source}: {counts}{drawn}", style="dim"), soft_wrap=True)
 
 
 class _Recordings:
@@ -125,9 +125,6 @@ class _Recordings:
             except FileExistsError:
                 continue
         raise FileExistsError(f"{self.folder}: 999 recordings of {source} from this second exist already")
-
-    def path(self, source: str | None) -> Path:
-        return self.files[source].path
 
     def close(self) -> None:
         with ExitStack() as stack:
