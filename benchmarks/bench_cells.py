@@ -1,4 +1,4 @@
-"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: onlooker beside the usual ways.
+"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: onlooker compared with the usual ways.
 
 Thirty steps of 4 videos on 7×7 maps of 512 channels, 512 hidden ones, kernels 3×3. The peer is the ConvLSTM that one
 finds in public code: a cell that joins input and state and convolves both at every step, with or without the same
@@ -27,7 +27,7 @@ from onlooker.training.fit import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
 ATTENTION = ("conv", "product")
-# Keras as it comes, in single precision, beside ours in the same and in what `--precision auto` takes.
+# Keras as it comes, in single precision, and ours in the same and in what `--precision auto` takes.
 KERAS = {"fp32": "keras", "bf16": "keras bf16"}
 
 
@@ -86,7 +86,7 @@ def by_peer(model: StepByStep) -> list[Tensor]:
 
 
 def by_keras() -> None:
-    """In a process of its own: TensorFlow and PyTorch cannot both load their compilers."""
+    """In a separate process: TensorFlow and PyTorch cannot both load their compilers."""
     os.environ.update({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""})
     _keras_step()()
 

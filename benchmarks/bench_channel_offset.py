@@ -1,4 +1,4 @@
-"""Maps whose every channel is resampled at places of its own, forward and backward: onlooker beside grid_sample."""
+"""Maps whose every channel is resampled at different places, forward and backward, compared with grid_sample."""
 
 import argparse
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker_papers.digits.ops.channel_offset import channel_offset
+from onlooker_papers.digits.channel_offset import channel_offset
 
 SIDE, SEED = 64, 0
 CHANNELS = (20, 50)
@@ -36,17 +36,17 @@ def channel_by_channel(features: Tensor, offsets: Tensor) -> Tensor:
     return torch.cat(maps, 1)
 
 
-def channels_as_pictures(features: Tensor, offsets: Tensor) -> Tensor:
-    """One grid_sample, to which every channel is a picture."""
+def channels_as_images(features: Tensor, offsets: Tensor) -> Tensor:
+    """One grid_sample, to which every channel is an image."""
     N, C, H, W = features.shape
-    pictures, moves = features.view(N * C, 1, H, W), offsets.view(N * C, 2, H, W)
-    return F.grid_sample(pictures, grid(moves), padding_mode="border", align_corners=True).view(features.shape)
+    images, moves = features.view(N * C, 1, H, W), offsets.view(N * C, 2, H, W)
+    return F.grid_sample(images, grid(moves), padding_mode="border", align_corners=True).view(features.shape)
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "onlooker": channel_offset,
     "channel by channel": channel_by_channel,
-    "channels as pictures": channels_as_pictures,
+    "channels as pictures": channels_as_images,
 }
 
 
@@ -70,7 +70,7 @@ def main() -> None:
             features = torch.randn(options.count, channels, SIDE, SIDE, requires_grad=True)
             offsets = (torch.randn(options.count, 2 * channels, SIDE, SIDE) * spread).requires_grad_()
             given, pull = [features, offsets], torch.randn_like(features)
-            pairs = list(zip(run(channel_offset, given, pull), run(channels_as_pictures, given, pull), strict=True))
+            pairs = list(zip(run(channel_offset, given, pull), run(channels_as_images, given, pull), strict=True))
             # grid_sample rounds coordinates: near a whole one it may take the slope of the other side. Gradients of
             # offsets are compared in the mean.
             exact = max(((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs[:2])

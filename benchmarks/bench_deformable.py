@@ -12,7 +12,7 @@ import torchvision
 from plain_deform_conv import deformable_conv2d_by_autograd
 from torch import Tensor
 
-from onlooker_papers.digits.ops.deform_conv import deformable_conv2d
+from onlooker.ops.deform_conv import deformable_conv2d
 
 SIDE, KERNEL, SPREAD, SEED = 64, 5, 1.0, 0  # offsets are normal with that standard deviation, in pixels
 LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}
@@ -75,7 +75,7 @@ def differences(given: list[Tensor], pull: Tensor) -> dict[str, float]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
-    arguments.add_argument("--count", type=int, default=50, help="pictures (N); nothing is recorded for others than 50")
+    arguments.add_argument("--count", type=int, default=50, help="images (N); nothing is recorded for others than 50")
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
@@ -91,7 +91,7 @@ def main() -> None:
         seconds |= {f"{layer} {name}": median(times) for name, times in measured.items()}
         rows.append([layer, median(measured["onlooker"]), *found.values(), apart[layer]["largest"]])
     columns = ["channels", "seconds", *(f"{name} / ours" for name in WAYS if name != "onlooker"), "difference"]
-    harness.show(f"{options.count} pictures of 64×64, 5×5 taps, forward and backward", columns, rows)
+    harness.show(f"{options.count} images of 64×64, 5×5 taps, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": apart, "threads": options.threads}
         figures["profile"] = profiles

@@ -1,4 +1,4 @@
-"""Videos of moving digits, every variant: onlooker beside the usual loop over frames in NumPy and SciPy."""
+"""Videos of moving digits, every variant: onlooker compared with the usual loop over frames in NumPy and SciPy."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""Clips to stored VGG-16 features, beside the backbone alone on ready tensors and a loop over single frames."""
+"""Clips to stored VGG-16 features, compared with the backbone alone on ready tensors and a loop over single frames."""
 
 import argparse
 import shutil
@@ -47,7 +47,7 @@ def make_clips(folder: Path, count: int) -> list[Path]:
 
 
 def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
-    """What one writes first: every frame read, resized, normalized and encoded by itself, in single precision."""
+    """What one writes first: every frame read, resized, normalized and encoded alone, in single precision."""
     mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS["imagenet"])
     folder.mkdir(exist_ok=True)
     for path in paths:
@@ -59,9 +59,9 @@ def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path)
             if not found:
                 break
             if index in wanted:
-                picture = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (data.size, data.size))
+                image = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (data.size, data.size))
                 with torch.no_grad():
-                    tensor = (torch.from_numpy(picture).permute(2, 0, 1).float() / 255 - mean) / deviation
+                    tensor = (torch.from_numpy(image).permute(2, 0, 1).float() / 255 - mean) / deviation
                     maps.append(encoder(tensor[None])[0].numpy())
             index += 1
         np.save(folder / f"{path.stem}.npy", np.stack(maps))
@@ -80,13 +80,13 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
 
 
 def encode_all(clip: Path, store: Path, encoder: str, data: DataConfig) -> float:
-    """Every frame of a clip into a new store, in a process of its own: its peak in GB."""
+    """Every frame of a clip into a new store, in a separate process: its peak in GB."""
     make_features(clip, store, StoreSettings(encoder, data, pretrained=False, every=True, seed=SEED), quiet=True)
     return round(1.073741824 * largest_so_far(), 2)
 
 
 def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, float]]:
-    """By what is seen and seconds of the clip, the peak of encoding all of its frames."""
+    """By modality and seconds of the clip, the peak of encoding all of its frames."""
     suffix, codec, settings = bench_read.KINDS["mp4"]
     found: dict[str, dict[str, float]] = {}
     for streams, length in (("rgb", 1), ("flow", 10)):

@@ -1,4 +1,4 @@
-"""Import time of onlooker, and `onlooker --help`, in fresh processes beside `import torchvision`."""
+"""Import time of onlooker, and `onlooker --help`, in fresh processes, compared with `import torchvision`."""
 
 import argparse
 import subprocess

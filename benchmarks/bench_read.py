@@ -1,4 +1,4 @@
-"""Reading 30 equally spaced frames of a clip: onlooker beside OpenCV and decord, short and long, three containers."""
+"""Reading 30 equally spaced frames of a clip, compared with OpenCV and decord: short and long, three containers."""
 
 import argparse
 import tempfile
@@ -46,7 +46,7 @@ def scene(index: int, ground: NDArray[np.uint8], rng: np.random.Generator) -> ND
 
 
 def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: int) -> Path:
-    """Encode the scene and show it so many times in one file, unless a run before left that there."""
+    """Encode the scene and repeat it in one file, unless an earlier run did."""
     if path.exists():
         return path
     rng = np.random.default_rng(SEED)
@@ -65,7 +65,7 @@ def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: i
 
 
 def again(once: Path, path: Path, seconds: int, times: int) -> Path:
-    """The packets of a video so many times one after the other, in one file."""
+    """The packets of a video, repeated in one file."""
     part = path.with_name(f"again-{path.name}")
     with av.open(str(part), "w") as out:
         stream = None
@@ -111,7 +111,7 @@ def by_opencv_seeking(path: Path) -> NDArray[np.uint8]:
 
 
 def by_decord(path: Path) -> NDArray[np.uint8]:
-    """The batch call of its documentation; decord seeks by itself. Where its threads fail (VP9, at times), with one."""
+    """The batch call of its documentation; decord seeks itself. With one thread where several fail (VP9, at times)."""
     from decord import DECORDError, VideoReader
 
     for threads in (0, 1):
@@ -125,7 +125,7 @@ def by_decord(path: Path) -> NDArray[np.uint8]:
 
 
 def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
-    """The same frames: converted to RGB a little differently, but each much nearer than the frame beside it."""
+    """The same frames: converted to RGB a little differently, but each much nearer than the next frame."""
     return ours.shape == theirs.shape and bool(np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3)
 
 

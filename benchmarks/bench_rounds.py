@@ -2,7 +2,7 @@
 
 A round is built, trained for 20 steps, evaluated on one test set and discarded. The peers do few rounds a repetition,
 onlooker all; times are given per round. The limit is the time of a round's matrix products alone, as large as onlooker
-does them and on as many threads; beside it stands that of the two largest, of features with the input kernel and
+does them and on as many threads; next to it is that of the two largest, of features with the input kernel and
 with its gradient, which leave out the softmax layer, the recurrence and the test set.
 """
 
@@ -79,7 +79,7 @@ def by_torch(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threa
 
 
 def by_keras(dead: int, rounds: int) -> list[float]:
-    """Build, fit, discard. In a process of its own: TensorFlow and PyTorch cannot both load their compilers."""
+    """Build, fit, discard. In a separate process: TensorFlow and PyTorch cannot both load their compilers."""
     settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     os.environ.update(settings)
     import keras
@@ -162,7 +162,7 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
 
 
 def _sizes(count: int, most: int) -> list[int]:
-    """`count` in parts of `most`, and what is left."""
+    """`count` in parts of `most`, and the rest."""
     return [min(most, count - first) for first in range(0, count, most)]
 
 

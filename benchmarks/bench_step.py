@@ -101,7 +101,7 @@ def measure_windows(model: Classifier, repetitions: int, steps: int, windows: in
 
 
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
-    """The same from normalized pixels on: the step encodes one frame, the window all of its own."""
+    """The same from normalized pixels on: the step encodes one frame, the window all of its frames."""
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
     states, loop = [model.initial_state(1)], Loop()
 
@@ -113,7 +113,7 @@ def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
 
 
 def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
-    """Latency and memory at frame 100 and after `frames`; a young stream beside the old one tells slow moments."""
+    """Latency and memory at frame 100 and after `frames`; a young stream next to the old one shows slow moments."""
     old = Stream(model)
     old.steps(FIRST)
     early, held = old.latency(span), memory()
@@ -121,8 +121,8 @@ def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -
     late, held_late = old.latency(span), memory()
     young = Stream(model)
     young.steps(FIRST)
-    beside: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "young": lambda: young.steps(span)}
-    seconds = harness.medians(harness.interleaved(beside, repetitions))
+    both: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "young": lambda: young.steps(span)}
+    seconds = harness.medians(harness.interleaved(both, repetitions))
     return {
         "latency": round(seconds["old"] / seconds["young"], 4),
         "latency_by_clock": round(late / early, 4),
@@ -136,15 +136,15 @@ def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -
 
 
 def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str, dict[str, float]]:
-    """Frames a second of so many streams by one model: behind the encoder, and from frames of 320×240 pixels on."""
+    """Frames per second of several streams with one model: behind the encoder, and from frames of 320×240 pixels on."""
     behind = {str(count): Stream(model, count) for count in STREAMS}
     data = DataConfig(size=model.size, normalization="half")
     whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
-    picture = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
+    image = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
 
     def watch(count: str) -> None:
         for _ in range(steps):
-            whole[count].step({str(number): (0, 0.0, picture) for number in range(int(count))})
+            whole[count].step({str(number): (0, 0.0, image) for number in range(int(count))})
 
     works: dict[str, Callable[[], object]] = {}
     for count in behind:

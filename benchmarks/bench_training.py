@@ -1,7 +1,7 @@
 """What a training step from stored features costs: time and peak memory by frames, by grid, by clips, by model.
 
 A step is forward, backward, clipping and update of the part behind the encoder, on VGG-16's features of 512 channels
-(of picture and of flow for `motion`), with 512 hidden channels. Every point has a process of its own, whose peak is all
+(of RGB and of flow for `motion`), with 512 hidden channels. Every point has a separate process, whose peak is all
 the memory that it ever held, libraries and weights included. An epoch reads its clips from files that the system has
 put out of its memory first, and says how much of its time went into reading.
 """
@@ -106,7 +106,7 @@ def step_cost(name: str, batch: int, frames: int, grid: int, half: bool, threads
 
 
 def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) -> dict[str, float]:
-    """Seconds of an epoch of so many clips, those of them that reading took, and the peak in GiB."""
+    """Seconds of an epoch, those of reading, and the peak in GiB."""
     torch.set_num_threads(threads)
     training, store = Training(name, GRID, half), FeatureStore.open(folder)
     files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
@@ -137,7 +137,7 @@ def forget(file: Path) -> None:
 
 
 def make_store(folder: Path, name: str, count: int) -> Path:
-    """A feature store of so many clips as `name` needs them, without the encoder, which no epoch asks for."""
+    """A feature store of `clips` clips as `name` needs them, without the encoder, which no epoch uses."""
     data = DataConfig(frames=T, size=STRIDE * GRID, normalization="imagenet")
     store = FeatureStore.make(folder, StoreSettings("vgg16", data, pretrained=False, precision="bf16"), lambda: b"")
     (maps,) = made_maps(name, 1, T, GRID).numpy()
@@ -247,9 +247,9 @@ def main() -> None:
     columns = ["", "fp32 seconds", "fp32 GiB", "bf16 seconds", "bf16 GiB"]
     harness.show(f"A step of {LARGE_BATCH} videos of {T} frames, threads: {options.threads}", columns, rows)
     print(f"at most {figures['most_gib']} GiB of {LIMIT:.2f} (8 GB)")
-    picture = draw(figures)
+    image = draw(figures)
     if not options.quick:
-        write_bytes(PLOT, picture)
+        write_bytes(PLOT, image)
         print(harness.record("bench-training", __doc__.partition("\n")[0], figures, [SEED]))
 
 

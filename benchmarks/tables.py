@@ -85,7 +85,7 @@ def digit_limits(results: Results) -> Table:
             "300 rounds of LSTM(8)",
             f"{rounds['ratio']:.0f} × Keras, {rounds['ratios']['torch']:.1f} × torch",
             f"the two large products {share(large, 0)} %, the other products {share(every - large, 0)} %",
-            f"{share(every, 0)} % of the speed of its own matrix products",
+            f"{share(every, 0)} % of the speed of its matrix products",
         ]
     )
     rows += [

@@ -297,7 +297,7 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
     call("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
 
 
-def test_a_run_is_not_overwritten_but_can_go_on(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     message = fails("train", squares, "--run", run, *TINY)
     assert f"{run}: holds a run already; continue it with --resume, or choose another --run" in message

@@ -98,7 +98,7 @@ def test_settings_survive_json(config: Any) -> None:
     assert config.from_dict(json.loads(json.dumps(config().to_dict()))) == config()
 
 
-def test_a_setting_that_does_not_exist_is_named_beside_those_that_do() -> None:
+def test_a_setting_that_does_not_exist_is_named_next_to_those_that_do() -> None:
     with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; it has .*batch, .*lr.*, workers"):
         TrainConfig.from_dict({"learning_rate": 0.1})
 

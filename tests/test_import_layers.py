@@ -1,4 +1,4 @@
-"""Imports point only down the floors that pyproject.toml draws."""
+"""Imports follow the layers in pyproject.toml."""
 
 import subprocess
 import sys

@@ -167,7 +167,7 @@ def test_the_drawn_clip_has_as_many_frames_and_as_many_seconds(make_clip: Make, 
     assert frames[0].shape[1] / frames[0].shape[0] == pytest.approx(64 / 48, rel=0.01)
 
 
-def test_the_picture_changes_where_the_attention_is(make_clip: Make, tmp_path: Path) -> None:
+def test_the_image_changes_where_the_attention_is(make_clip: Make, tmp_path: Path) -> None:
     path, of = make_clip(frames=6), recognizer()
     seen = of.predict(path)
     attention = np.zeros((6, 2, 2), np.float32)
@@ -306,7 +306,7 @@ def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_a_verdict_is_kept_with_the_model(tmp_path: Path, make_clip: Make, aggregation: str) -> None:
+def test_an_aggregation_is_kept_with_the_model(tmp_path: Path, make_clip: Make, aggregation: str) -> None:
     by_mean, path = recognizer(), make_clip()
     by_verdict = Recognizer(by_mean.model, CLASSES, DATA, aggregation)
     by_verdict.save(tmp_path / "model")
@@ -317,7 +317,7 @@ def test_a_verdict_is_kept_with_the_model(tmp_path: Path, make_clip: Make, aggre
         np.testing.assert_allclose(of.predict(path).scores, expected[aggregation], rtol=1e-4)
 
 
-def test_a_verdict_that_there_is_not() -> None:
+def test_an_unknown_aggregation() -> None:
     by_mean = recognizer()
     with pytest.raises(ValueError, match="aggregation is 'loudest', expected one of mean, product, last"):
         Recognizer(by_mean.model, CLASSES, DATA, aggregation="loudest")
@@ -454,7 +454,7 @@ def test_a_network_that_started_from_imagenet_is_loaded_without_its_weights(run:
     assert load(run).classes == CLASSES  # conv4 has no ImageNet weights: asking for them would raise
 
 
-def test_what_a_window_shows_is_told_of_the_frame(tmp_path: Path) -> None:
+def test_what_a_window_shows_is_reported_in_the_frame(tmp_path: Path) -> None:
     video = np.full((12, 96, 128, 3), 40, np.uint8)
     for t in range(12):
         video[t, 60:76, 8 + 8 * t : 24 + 8 * t] = 220

@@ -278,7 +278,7 @@ def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
     assert live == list(range(25))
 
 
-def test_a_slow_reader_gets_the_newest_and_is_told_what_it_missed() -> None:
+def test_a_slow_reader_gets_the_newest_and_learns_what_it_missed() -> None:
     of, pieces = recognizer(), cut(transport_stream(40), 10)
     with Sender(lambda: slowly(pieces, 1.0 / len(pieces))) as sender:
         steps = []

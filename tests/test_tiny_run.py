@@ -68,7 +68,7 @@ def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
     assert evaluate(run) == measured
 
 
-def test_a_run_that_was_killed_while_reporting_goes_on(
+def test_a_run_that_was_killed_while_reporting_continues(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, model, run = DataConfig(frames=4, size=16, channels=1), ModelConfig(name="convnet"), tmp_path / "run"

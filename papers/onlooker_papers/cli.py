@@ -78,15 +78,10 @@ def videolstm(
         ),
     ] = None,
     boxes: Annotated[
-        Path | None,
-        typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score localization."),
+        Path | None, typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score boxes.")
     ] = None,
-    pretrained: Annotated[
-        bool, typer.Option(help="Use ImageNet weights, as published; otherwise the encoder keeps random weights.")
-    ] = True,
-    only: Annotated[
-        str | None, typer.Option(help="Compute only `segments`, or only the rows of one model; no page.")
-    ] = None,
+    pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
+    only: Annotated[str | None, typer.Option(help="Only `segments`, or only the rows of one model; no page.")] = None,
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
     ] = 0,
@@ -101,39 +96,38 @@ def videolstm(
     HMDB-51), five models each on RGB and on flow, motion, and ensembles of the two streams.
     """
     budget = _budget(quick, full)
-    given = {name: folder for name, folder in (("ucf101", ucf101), ("hmdb51", hmdb51)) if folder}
-    if len(given) > 1:
+    if ucf101 and hmdb51:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
-    idle = (
-        {"mnist", "only", "clips", "jobs"} if given else {"splits", "split", "pretrained", *(["clips"] if only else [])}
-    )
-    refuse_unused(context, idle if ucf101 else {*idle, "boxes"}, "here")
-    if given:
+    if name := "ucf101" if ucf101 else "hmdb51" if hmdb51 else "":
+        refuse_unused(context, {"mnist", "only", "clips", "jobs", *([] if ucf101 else ["boxes"])}, "here")
         from onlooker_papers.videolstm.official import reproduce as reproduce_official
 
-        ((name, root),) = given.items()
-        run = run or Path("runs") / f"videolstm-{name}-{budget}"
+        run, root = run or Path("runs") / f"videolstm-{name}-{budget}", ucf101 or hmdb51
+        assert root is not None
         with stoppable():
-            made = reproduce_official(
-                run, name, root, splits, split, budget, results, pretrained=pretrained, boxes=boxes
-            )
-            typer.echo(f"report: {made}")
+            page = reproduce_official(run, name, root, splits, split, budget, results, False, pretrained, boxes)
+            typer.echo(f"report: {page}")
         return
-    from onlooker_papers.sets import WAY, available_sets, set_name
+    refuse_unused(context, {"splits", "split", "pretrained", "boxes", *(["clips"] if only else [])}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as reproduce_videolstm
 
-    run = run or Path("runs") / f"videolstm-{budget}"
     if not clips and not only:
-        clips = available_sets()
-        also = (
-            f"and the clips in $ONLOOKER_DATA: {', '.join(map(set_name, clips))}"
-            if clips
-            else f"alone; {WAY}, or --clips"
-        )
-        typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {also}")
+        clips = _clips_of_data_folder()
     with stoppable():
+        run = run or Path("runs") / f"videolstm-{budget}"
         made = reproduce_videolstm(run, mnist, budget, results, only, clips or (), jobs or None)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
+
+
+def _clips_of_data_folder() -> list[Path]:
+    from onlooker_papers.sets import WAY, available_sets, set_name
+
+    clips = available_sets()
+    also = (
+        f"and the clips in $ONLOOKER_DATA: {', '.join(map(set_name, clips))}" if clips else f"alone; {WAY}, or --clips"
+    )
+    typer.echo(f"neither UCF101 nor HMDB-51 is given: on the moving target {also}")
+    return clips
 
 
 @_command

@@ -8,12 +8,14 @@ that is the mean of several trainings also holds their `memos`.
 `python -m onlooker_papers.results` assembles every file of `results/` again.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -50,6 +52,29 @@ class Row:
         if len(memos) == 1:
             return cls(figures, next(iter(settings.values())))
         return cls(figures, settings, {name: memo["figures"] for name, memo in stored.items()})
+
+
+def command_line(paper: str, options: Mapping[str, object]) -> str:
+    """The command with these options: True is a flag, a sequence repeats its option; None, False: not given."""
+    words = ["onlooker", "reproduce", paper]
+    for option, value in options.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [option] if one is True else [] if one is None or one is False else [option, str(one)]
+    return shlex.join(words)
+
+
+def means(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of all numbers, at any depth; chosen parameters (`localization`) are listed."""
+    figures: dict[str, Any] = {}
+    for name, value in seeds[0].items():
+        values = [each[name] for each in seeds]
+        if isinstance(value, Mapping):
+            figures[name] = values if name == "localization" else means(values)
+        elif isinstance(value, Sequence):
+            figures[name] = [mean(at) for at in zip(*values, strict=True)]
+        else:
+            figures[name] = mean(values)
+    return figures
 
 
 @dataclass(frozen=True)
@@ -207,7 +232,7 @@ def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
-    from onlooker_papers.videolstm.ablation import BEST, GROUNDED
+    from onlooker_papers.videolstm.ablation import BEST, WITH_ATTENTION_LOSS
 
     models, curve = figures["models"], figures.get("curve", {})
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
@@ -220,7 +245,7 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
             "point_on_foreground": best["point"],
             "video_map_50": best["video_map_50"],
         }
-    clips, names = str(figures["clips"]), [spec.name for spec in GROUNDED if spec.name in models]
+    clips, names = str(figures["clips"]), [spec.name for spec in WITH_ATTENTION_LOSS if spec.name in models]
     others = {key: value for key, value in figures.items() if key not in found}
     return {**found, **others, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
 

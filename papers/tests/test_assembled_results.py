@@ -41,7 +41,7 @@ def test_every_row_says_where_it_comes_from(name: str) -> None:
         assert '"/' not in json.dumps(cell), "an absolute path"
 
 
-def test_rows_stand_in_their_place_and_others_stay(tmp_path: Path) -> None:
+def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
     first = {("models", "lstm"): Row({"accuracy": 0.5}), ("models", "a/b:c"): Row({"accuracy": 0.25}, {"lr": 0.1})}
     path = write_rows(tmp_path, "something", ABOUT, first)
     before = read(path)

@@ -24,7 +24,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return clips
 
 
-def test_sets_are_found_with_their_pictures_beside_masks(data: Path) -> None:
+def test_sets_are_found_with_their_images_next_to_masks(data: Path) -> None:
     assert available_sets() == [data / "people" / "frames", data / "squares"]
 
 

@@ -237,7 +237,7 @@ def test_the_pointing_game_leaves_out_frames_without_a_box() -> None:
     assert np.isnan(pointing_game(attention, np.full_like(boxes, np.nan), (16, 16)))
 
 
-def test_what_is_told_of_the_thresholds() -> None:
+def test_errors_of_the_thresholds() -> None:
     values = np.linspace(1, 0, len(THRESHOLDS))
     assert at_thresholds("video_map", values) == {
         "video_map_20": 1.0,

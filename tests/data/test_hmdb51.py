@@ -269,7 +269,7 @@ def test_the_archive_of_the_splits_by_its_name(tmp_path: Path) -> None:
     assert counts(HMDB51.split(tmp_path, archive, classes=TWO)) == (128, 12, 60)
 
 
-def test_unpacking_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacking_continues_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ship(tmp_path)
     extract = rar.extract
 

@@ -1,6 +1,7 @@
 """Videos of moving digits, against a plain loop over frames that knows nothing of how they are made."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -89,11 +90,38 @@ def test_equal_seeds_equal_videos_whatever_the_chunk(digits: Digits, monkeypatch
     moving = MovingDigits(digits, frames=10)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
-    monkeypatch.setattr(moving_mnist, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(moving_mnist, "_CHUNK_BYTES", 1)
     assert_equal(first, moving.batch(7, seed=3))
 
 
-def test_digits_and_paths_have_seeds_of_their_own(digits: Digits) -> None:
+def test_threads_make_the_same_videos_and_are_left_as_they_were(digits: Digits) -> None:
+    moving = MovingDigits(digits, frames=10)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = moving.batch(7, seed=3)
+        torch.set_num_threads(3)
+        with torch.inference_mode():  # which holds for one thread alone
+            assert_equal(alone, moving.batch(7, seed=3))
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as new:
+            assert new.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_fails_in_a_thread_is_raised(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise MemoryError("no room for a canvas")
+
+    monkeypatch.setattr(moving_mnist, "paste", fail)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    with pytest.raises(MemoryError, match="no room"):
+        MovingDigits(digits, frames=2).batch(5)
+
+
+def test_digits_and_paths_have_separate_seeds(digits: Digits) -> None:
     moving = MovingDigits(digits, frames=4)
     a = moving.batch(8, digits_seed=1, paths_seed=1)
     paths, others = moving.batch(8, digits_seed=1, paths_seed=2), moving.batch(8, digits_seed=2, paths_seed=1)

@@ -69,7 +69,7 @@ def test_feet_are_on_the_ground_and_nothing_is_under_it(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["walk", "walk_backward", "sit_down", "kick", "bend", "throw"])
-def test_a_foot_that_stands_does_not_slide(action: str) -> None:
+def test_a_foot_on_the_ground_does_not_slide(action: str) -> None:
     path = done(action)
     feet = np.stack([joint(path, "near ankle"), joint(path, "far ankle")], 1)  # T 2 2
     standing = np.abs(feet[..., 1] - feet[..., 1].max(1, keepdims=True)) < 1e-9
@@ -160,7 +160,7 @@ def test_a_person_is_the_same_in_every_video() -> None:
     assert [SMALL.video("wave", number).person for number in range(5)] == [0, 1, 2, 0, 1]
 
 
-def test_a_bystander_stands_still_and_a_room_is_not_plain() -> None:
+def test_a_bystander_does_not_move_and_a_room_is_not_plain() -> None:
     room = StickFigures(frames=6, fps=4, size=(72, 96), bystanders=1, noise=0)
     made = room.video("raise_arm", 0, seed=3)
     assert made.bystander is not None

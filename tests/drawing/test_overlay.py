@@ -45,7 +45,7 @@ def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
     assert color[far].max(initial=0) < 0.15 * color.max()
 
 
-def test_the_picture_stays_readable_under_the_peak_and_away_from_it():
+def test_the_image_stays_readable_under_the_peak_and_away_from_it():
     stripes = gray(64, 64)
     stripes[:, ::8] = 255
     drawn = overlay(stripes, peaked(4, 4, 1, 1)).astype(int)

@@ -27,7 +27,7 @@ def curves():
     }
 
 
-def test_learning_curves_stand_against_epochs_from_one():
+def test_learning_curves_are_drawn_over_epochs_from_one():
     loss, accuracy = loss_and_accuracy(curves()).axes
     for panel, measure in ((loss, "loss"), (accuracy, "accuracy")):
         for line, name in zip(panel.lines, ("training", "validation"), strict=True):
@@ -87,7 +87,7 @@ def test_timeline_draws_the_classes_that_rise_highest():
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.16, 0.3])
 
 
-def test_files_are_a_picture_and_a_drawing():
+def test_files_are_an_image_and_a_drawing():
     def drawn():
         return timeline([0.0, 0.5], [[0.4, 0.6], [0.1, 0.9]], ["a & b", "<c>"])
 

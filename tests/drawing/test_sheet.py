@@ -11,7 +11,7 @@ def counted(T, H, W):
     return (10 * np.arange(1, T + 1, dtype=np.uint8))[:, None, None, None] * np.ones((1, H, W, 3), np.uint8)
 
 
-def test_frames_stand_in_order_from_left_to_right():
+def test_frames_are_in_order_from_left_to_right():
     picture = sheet([("", counted(15, 40, 40))], columns=8, height=64)
     middle = picture[picture.shape[0] // 2, :, 0]
     shades = [int(v) for v in middle[np.r_[True, np.diff(middle) != 0]] if v != 255]
@@ -35,7 +35,7 @@ def test_clips_of_other_shapes_keep_theirs_and_share_the_columns():
     assert np.ptp(centers) <= 1
 
 
-def test_captions_stand_left_and_never_under_the_frames():
+def test_captions_are_left_aligned_and_never_under_the_frames():
     black = np.zeros((4, 64, 64, 3), np.uint8)
     plain, named = sheet([("", black)]), sheet([("walking with a very long name " * 4 + "\n93 %", black)])
     margin = named.shape[1] - plain.shape[1]

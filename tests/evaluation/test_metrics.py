@@ -217,7 +217,7 @@ def test_a_window_is_on_a_box_when_each_holds_the_middle_of_the_other():
     np.testing.assert_array_equal(found[0], [on for _, on in cases])
 
 
-def test_each_box_wants_a_window_of_its_own():
+def test_each_box_needs_a_separate_window():
     left, right, absent = [0, 0, 40, 40], [20, 0, 60, 40], [np.nan] * 4
     on_both = seen_through(30, 20, 40, 40)
     on_left, nowhere = seen_through(10, 20, 30, 30), seen_through(150, 80, 30, 30)

@@ -326,7 +326,7 @@ def test_losses() -> None:
     )
 
 
-def test_verdicts() -> None:
+def test_aggregations() -> None:
     scores = torch.from_numpy(probabilities(4, 50, K))
     check("verdicts", {aggregation: clip_scores(scores, aggregation).tolist() for aggregation in AGGREGATIONS})
 
@@ -417,7 +417,7 @@ def test_a_prediction(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_a_prediction_by_each_verdict(aggregation: str, tmp_path: Path) -> None:
+def test_a_prediction_by_each_aggregation(aggregation: str, tmp_path: Path) -> None:
     seen = recognizer(CASES["lstm"], aggregation).predict(picture_clip(tmp_path / "clip"))
     check(f"predict-by-{aggregation}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
 

@@ -130,7 +130,7 @@ def test_the_thing_that_is_looked_at_is_boxed_whole() -> None:
     assert (of_parts[:, 3] < 39).all(), "the lower end of the thing is hardly attended to"
 
 
-def test_attention_beside_a_thing_counts_for_the_nearest_one_that_is_no_speck() -> None:
+def test_attention_next_to_a_thing_counts_for_the_nearest_one_that_is_no_speck() -> None:
     frames = walking((4, 4, 8, 5), (4, 30, 10, 5))
     frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(np.uint8)
     maps = np.zeros((6, 12, 16), np.float32)
@@ -188,7 +188,7 @@ def test_extents_that_there_cannot_be(settings: dict[str, str], message: str) ->
         LocalizationParameters(**settings)
 
 
-def test_the_point_is_on_the_thing_though_the_highest_cell_is_beside_it() -> None:
+def test_the_point_is_on_the_thing_though_the_highest_cell_is_next_to_it() -> None:
     frames = walking((10, 20, 6, 5), (4, 2, 6, 5))
     maps = np.zeros((6, 6, 8), np.float32)  # cells of 8 pixels
     for t in range(6):

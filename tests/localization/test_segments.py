@@ -64,7 +64,7 @@ def test_read_causally_a_stretch_is_not_judged_by_what_comes_later() -> None:
         assert ended(8) == ended(5), seed
 
 
-def test_a_single_picture_has_no_duration_and_padding_counts_once() -> None:
+def test_a_single_image_has_no_duration_and_padding_counts_once() -> None:
     assert find_segments(np.ones((1, 1)), np.zeros(1), ("a",), HALF) == ()
     (seen,) = find_segments(np.ones((4, 1)), np.array([0, 1, 2, 2.0]), ("a",), HALF)
     assert (seen.start, seen.end) == (0.0, 2.5)

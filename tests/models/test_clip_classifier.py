@@ -55,7 +55,7 @@ def test_it_learns_four_clips_by_heart(name: str) -> None:
 
 @pytest.mark.parametrize("name", OWN)
 @torch.no_grad()
-def test_one_answer_for_the_clip_stands_at_every_frame(name: str) -> None:
+def test_one_prediction_for_the_clip_is_at_every_frame(name: str) -> None:
     model, video = made(name).eval(), made_video()
     logits = model(video).logits
     assert logits.shape == (2, 6, 4)

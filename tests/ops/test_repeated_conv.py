@@ -135,7 +135,7 @@ def test_other_shapes_and_a_loop_within_a_loop_are_taken_apart():
         torch.testing.assert_close(output, plain)
 
 
-def test_more_steps_than_said_are_an_error():
+def test_more_steps_than_given_are_an_error():
     conv, maps = made()
     with repeated(2):
         conv(maps)

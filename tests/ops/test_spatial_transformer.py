@@ -56,7 +56,7 @@ def test_autocast_does_not_round_the_places():
     assert spatial_transform(ramp.bfloat16(), theta, (32, 32)).dtype == torch.bfloat16
 
 
-def test_gradients_reach_picture_and_window():
+def test_gradients_reach_image_and_window():
     image = torch.rand(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     theta = torch.tensor([[[0.71, 0.13, 0.05], [-0.22, 0.83, 0.11]]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda image, theta: spatial_transform(image, theta, (3, 4)), (image, theta))

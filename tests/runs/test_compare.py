@@ -314,7 +314,7 @@ def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path
     return out, ablation(squares, out)
 
 
-def test_picture_flow_and_both_stand_beside_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
+def test_image_flow_and_both_are_next_to_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
     out, figures = fused
     assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "ensemble"]
     assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
@@ -393,7 +393,7 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     assert read == ["rgb", "flow", "both", "both"]
 
 
-def test_what_is_ensemble_is_ensemble_anew_where_a_member_is_another(
+def test_an_ensemble_is_computed_again_where_a_member_is_another(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")

@@ -54,7 +54,7 @@ def test_the_demo_trains_once(
         demo(tmp_path, replace(budget, epochs=2), videos=64, tests=32)
 
 
-def test_no_digit_is_on_two_sides() -> None:
+def test_no_digit_is_in_two_splits() -> None:
     sides = split_digits()
     counts = [len(sides.training), len(sides.validation), len(sides.test)]
     assert counts == [3600, 400, 1000]

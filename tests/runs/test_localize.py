@@ -68,7 +68,7 @@ def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Ma
     assert bars[0] < bars[1], "nor is the bar of time bright"
 
 
-def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_clip: Make) -> None:
+def test_clips_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, make_clip: Make) -> None:
     run = recognizer().save(tmp_path / "run")
     clips = [make_clip(name, frames=4) for name in ("up/a.mp4", "x/down/a.mp4", "y/down/a.mp4", "b.mp4")]
     assert localize_clips(run, clips, tmp_path / "out") == []
@@ -91,7 +91,7 @@ def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, make_
         ("convalstm", {"twice": True}, "a.mp4: given twice; give each clip once"),
     ],
 )
-def test_what_cannot_be_localized_is_told_before_anything_is_written(
+def test_what_cannot_be_localized_is_reported_before_anything_is_written(
     tmp_path: Path, make_clip: Make, model: str, arguments: dict[str, Any], message: str
 ) -> None:
     run, clip = recognizer(model).save(tmp_path / "run"), make_clip("a.mp4", frames=8)

@@ -59,7 +59,7 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     assert mine.read_text(encoding="utf-8") == "precious"
 
 
-def test_training_on_temporal_crops_goes_on_after_a_kill_as_if_nothing_had_been(
+def test_training_on_temporal_crops_continues_after_a_kill_as_if_nothing_had_been(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crops, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
@@ -193,7 +193,7 @@ def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch
     assert load(tmp_path / "run").classes == ("down", "left", "right", "up", "zoom")
 
 
-def test_a_split_with_a_broken_clip_goes_on_without_it(tmp_path: Path) -> None:
+def test_a_split_with_a_broken_clip_continues_without_it(tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares", clips=5)
     split = split_clips(find_clips(folder))
     gone = split.training[0].path

@@ -130,7 +130,7 @@ def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -
     assert sum(mark in ("begins", "ends") for mark in marks) == changes >= 2
 
 
-def test_events_begin_and_end_in_lines_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_events_begin_and_end_in_separate_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     happening = {"door": "..###..............", "yard": "#.................."}
     told = [
         Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, evidence=0.0, happening=each[t] == "#")
@@ -161,7 +161,7 @@ def test_events_begin_and_end_in_lines_of_their_own(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_several_sources_are_told_apart_and_one_may_fail(run: Path, make_clip: Make, tmp_path: Path) -> None:
+def test_several_sources_are_distinguished_and_one_may_fail(run: Path, make_clip: Make, tmp_path: Path) -> None:
     good, gone = make_clip(), tmp_path / "gone.mp4"
     done = watch(run, good, gone)
     assert done.exit_code == 1

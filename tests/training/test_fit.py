@@ -135,7 +135,9 @@ def test_the_weights_left_are_those_of_the_lowest_validation_loss(tmp_path: Path
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_training_stops_after_patience_epochs_without_a_better_loss_and_resuming_does_not_go_on(tmp_path: Path) -> None:
+def test_training_stops_after_patience_epochs_without_a_better_loss_and_resuming_does_not_continue(
+    tmp_path: Path,
+) -> None:
     settings = TrainConfig(epochs=12, batch=8, lr=3e-3, patience=2, precision="32")
     model, curves = train(tmp_path, settings, wrong=True)
     losses = curves["validation"]["loss"]
@@ -398,7 +400,7 @@ def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: Tra
     return Fitting(model, still, settings).training_step((frames, targets, targets), 0)
 
 
-def test_what_a_grounded_model_attends_to_must_tell_the_class_by_itself() -> None:
+def test_what_a_model_with_an_attention_loss_attends_to_predicts_the_class_alone() -> None:
     torch.manual_seed(0)
     model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])

@@ -255,7 +255,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
             next(source)
 
 
-def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_by_itself() -> None:
+def test_closing_waits_a_second_for_a_silent_sender_whose_connection_then_ends_alone() -> None:
     with Sender(lambda: [STREAM], hold=30) as sender:
         source = Source(sender.address, StreamConfig(timeout=2.5)).__enter__()
         next(source)

@@ -1,1 +1,1 @@
-"""Digits in motion (Shan & Atanasov 2017): every table and figure, and what they left open."""
+"""Digits in motion (Shan & Atanasov 2017): every table and figure, and open questions."""

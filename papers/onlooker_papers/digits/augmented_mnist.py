@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from onlooker.data.canvas import ink_boxes
-from onlooker.data.moving_mnist import MovingDigits, undivided_operations
+from onlooker.data.moving_mnist import MovingDigits, chunks, share
 from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_noise, smooth
-from onlooker_papers.digits.threads import chunks, share
 
 VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 
@@ -60,48 +59,31 @@ class AugmentedDigits(MovingDigits):
         if self.window < 1 or self.window % 2 == 0:
             raise ValueError(f"window is {self.window} pixels, expected an odd number, at least 1")
 
-    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28) on random paths."""
-        deformed, S = self.variant == "gesture", self.frames // self.frames_per_setting
-        with undivided_operations() as threads:
-            parts = chunks(len(video), self.canvas**2 * (self.frames + 8 * S * deformed), threads)
-            positions = self.positions(len(images), by_paths)
-            if self.variant == "normal":
-                share(
-                    lambda part: self.place(images[part], positions[part], video[part], boxes[part]),
-                    ((part,) for part in parts),
-                    min(threads, len(parts)),
-                )
-                return
-            angles, scales = self.transforms(len(images), by_paths)
+    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
+        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
+        if self.variant == "normal":
+            super().draw(images, by_paths, video, boxes, threads)
+            return
+        S, side, deformed = self.frames // self.frames_per_setting, self.canvas, self.variant == "gesture"
+        ink, images = ink_boxes(images), images.to(video.device)
+        positions = self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)  # B S k F 2
+        angles, scales = self.transforms(len(images), by_paths)
 
-            def with_noise() -> Iterator[tuple[slice, Tensor | None]]:
-                for part in parts:
-                    yield part, elastic_noise(len(video[part]) * S, self.canvas, by_paths) if deformed else None
+        def work(part: slice, noise: Tensor | None) -> None:
+            fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
+            places = positions[part].flatten(0, 1)
+            n, _, F, _ = places.shape
+            of = torch.arange(n) // S
+            scenes = Scenes(images[part], ink[part], of, places, angles[part].flatten(), scales[part].flatten(), fields)
+            draw_scenes(scenes, video[part].view(n, F, side, side), boxes[part].view(n, F, -1, 4))
 
-            def work(part: slice, noise: Tensor | None) -> None:
-                fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
-                motion = positions[part], angles[part], scales[part], fields
-                self._transform(images[part], *motion, video[part], boxes[part])
+        parts = chunks(len(video), side**2 * (self.frames + 8 * S if deformed else self.frames), threads)
 
-            share(work, with_noise(), min(threads, len(parts)))
+        def with_noise() -> Iterator[tuple[slice, Tensor | None]]:
+            for part in parts:
+                yield part, elastic_noise(len(video[part]) * S, side, by_paths) if deformed else None
 
-    def _transform(
-        self,
-        images: Tensor,
-        positions: Tensor,
-        angles: Tensor,
-        scales: Tensor,
-        fields: Tensor | None,
-        video: Tensor,
-        boxes: Tensor,
-    ) -> None:
-        S = angles.shape[1]
-        positions = positions.unflatten(2, (S, -1)).transpose(1, 2).flatten(0, 1)  # n k F 2
-        of = torch.arange(len(positions)) // S
-        scenes = Scenes(images, ink_boxes(images), of, positions, angles.flatten(), scales.flatten(), fields)
-        shape = len(of), positions.shape[2]  # n F
-        draw_scenes(scenes, video.view(*shape, *video.shape[-2:]), boxes.view(*shape, *boxes.shape[-2:]))
+        share(work, with_noise(), min(threads, len(parts)))
 
     def transforms(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random angles `B S` (radians, clockwise on the screen; 0 without rotation) and scales `B S` (1 without)."""

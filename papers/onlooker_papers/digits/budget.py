@@ -89,7 +89,7 @@ OBJECTS = {
 
 
 def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
-    """`FURTHER`, with so many videos in each variant."""
+    """`FURTHER`, with a number of videos for each variant."""
     return tuple(Entry(FURTHER[variant], count, (variant,)) for variant, count in videos.items())
 
 

@@ -31,7 +31,7 @@ class EachGlimpse(nn.Module):
         num_classes: K, the number of multisets, which says how many symbols there are.
 
     Raises:
-        ValueError: the features cannot be divided, or no number of symbols makes so many classes.
+        ValueError: the features cannot be divided, or no number of symbols makes that many classes.
     """
 
     orders: Tensor

@@ -22,14 +22,7 @@ TRAINING = TrainConfig(batch=16, patience=0)
 
 
 def carry_over(run: Path, encoders: Path, clips: Path, spec: DigitModel, epochs: int) -> dict[str, Any]:
-    """Train one model on a folder of clips, and test it on clips kept apart.
-
-    Args:
-        run: gets the training's folder with the model, and the cell's file next to it.
-        encoders: where `pretrain` left its models.
-        clips: one sub-folder per class.
-        spec: the model.
-        epochs: passes through the training clips.
+    """Train one model on a folder of clips (one sub-folder per class), and test it on held-out clips.
 
     Returns:
         `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,

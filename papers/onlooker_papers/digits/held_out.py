@@ -1,9 +1,9 @@
 """Pairs of moving digits that no training saw, on paths that no training saw: what the models really know."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -58,86 +58,135 @@ _VALIDATION = 320  # videos of validation digits
 _LATER = 2  # frames, out of five
 
 
-def compete(
-    run: Path, encoders: Path, variant: str, spec: DigitModel, videos: int, tests: int, sides: DigitSplit
-) -> dict[str, Any]:
-    """Train one model on one variant, and test it.
+@dataclass(frozen=True)
+class Trial:
+    """One model trained on one variant, and tested on unseen digits on unseen paths.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file next to it.
+        run: the folder of all trials; it gets the training's folder and files with the figures.
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
         spec: the model.
         videos: new ones to train on, each seen once; whole batches, beyond 100 of them in steps of 100.
-        tests: videos of unseen digits on unseen paths.
-        sides: the digits.
-
-    Returns:
-        `accuracy` with its `accuracy_interval`, `short_accuracy` after the first `SHORT` frames, `frame_accuracy`,
-        `log_loss`, `videos`, and what `train` returns.
+        tests: number of test videos.
+        splits: the digits.
+        label: name of the folder, if not that of the model.
     """
-    folder = run / variant / spec.name
-    how, size = _schedule(spec, videos)
-    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(spec, folder, encoders)), size=size)
 
-    def compute() -> dict[str, Any]:
-        for of_another in (_validated(folder), _later(folder)):  # that was here before
-            of_another.unlink(missing_ok=True)
-        learn, choose = _samples(variant, spec, size, sides, num_digits=2)
-        title = f"{variant}, {spec.name}"
-        recognizer, figures = train(spec, PAIRS, learn, choose, DATA, how, folder, encoders, title)
-        test = AugmentedDigits(sides.test, variant=variant, frames=FRAMES).batch(tests, seed=2)
-        return {**score(recognizer, test), **_looks(recognizer, test), "videos": how.epochs * len(learn), **figures}
+    run: Path
+    encoders: Path
+    variant: str
+    spec: DigitModel
+    videos: int
+    tests: int
+    splits: DigitSplit
+    label: str = ""
+    classes: ClassVar = PAIRS
+    num_digits: ClassVar = 2
 
-    return memo_of_training(folder, settings, compute)
+    @property
+    def folder(self) -> Path:
+        """Of the training."""
+        return self.run / self.variant / (self.label or self.spec.name)
+
+    def train(self) -> dict[str, Any]:
+        """The figures of `measure`, the number of training `videos`, and what `models.train` returns."""
+        how, size = _schedule(self.spec, self.videos)
+        of_model = settings_of(self.spec, self.folder, self.encoders)
+
+        def compute() -> dict[str, Any]:
+            for part in ("validation", "later"):  # of a model that was trained before
+                self._memo_path(part).unlink(missing_ok=True)
+            spec, training, validation = self.spec, self.splits.training, self.splits.validation
+            videos = AugmentedDigits(
+                training, self.num_digits, variant=self.variant, frames=spec.frames,
+                frames_per_setting=spec.frames_per_setting,
+            )  # fmt: skip
+            learn = DigitPairs(videos, size, seed=0)
+            choose = DigitPairs(self._drawn(validation, SHORT), _VALIDATION, seed=1)
+            title = f"{self.variant}, {self.folder.name}"
+            recognizer, figures = train(spec, self.classes, learn, choose, DATA, how, self.folder, self.encoders, title)
+            return {**self.measure(recognizer), "videos": how.epochs * len(learn), **figures}
+
+        settings = self._settings(**(how.to_dict() | of_model), size=size)
+        return memo_of_training(self.folder, settings, compute)
+
+    def measure(self, recognizer: Recognizer) -> dict[str, Any]:
+        """The figures of `score`, and `on_digits` of a model with windows."""
+        test = self._drawn(self.splits.test).batch(self.tests, seed=2)
+        return {**score(recognizer, test), **_looks(recognizer, test)}
+
+    def validate(self) -> float:
+        """The accuracy of the trained model on whole videos of validation digits.
+
+        The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
+        """
+
+        def compute() -> dict[str, Any]:
+            whole = self._drawn(self.splits.validation).batch(min(self.tests, _VALIDATION), seed=3)
+            return {"accuracy": score(load(self.folder / "model"), whole)["accuracy"]}
+
+        return self._accuracy("validation", compute, validation_frames=FRAMES)
+
+    def out_of_phase(self) -> float:
+        """The accuracy on the test videos if the model's groups of frames do not begin where settings do.
+
+        Digits change their look every five frames, and a model that reads five together sees them all alike if it
+        begins with the video. Here it begins two frames later, and sees the 45 frames of nine groups.
+        """
+
+        def compute() -> dict[str, Any]:
+            test = self._drawn(self.splits.test).batch(self.tests, seed=2)
+            first, last = _LATER, FRAMES - self.spec.frames_per_setting + _LATER
+            test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
+            return {"accuracy": score(load(self.folder / "model"), test)["accuracy"]}
+
+        return self._accuracy("later", compute, begins_later=_LATER)
+
+    def _drawn(self, digits: Digits, frames: int = FRAMES) -> AugmentedDigits:
+        return AugmentedDigits(digits, self.num_digits, variant=self.variant, frames=frames)
+
+    def _accuracy(self, part: str, compute: Callable[[], dict[str, Any]], **others: Any) -> float:
+        """The memoized accuracy of the trained model in other videos."""
+        settings = self._settings(**others, weights=fingerprint(self.folder))
+        return float(memo(self._memo_path(part), settings, compute)["accuracy"])
+
+    def _memo_path(self, part: str) -> Path:
+        return self.folder.with_suffix(f".{part}.json")
+
+    def _settings(self, **others: Any) -> dict[str, Any]:
+        of_test = {"digits": digest(self.splits), "tests": self.tests, "test_frames": FRAMES}
+        return {"variant": self.variant, **of_test, **others}
 
 
-def validate(run: Path, variant: str, spec: DigitModel, tests: int, sides: DigitSplit) -> float:
-    """The share of whole videos of validation digits that a model of `compete` names right; the arguments are its own.
+class Ceiling(Trial):
+    """What could be known of a pair if each digit were seen alone, clean, under the same transforms.
 
-    The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
+    A classifier of single digits (one of `CEILINGS`) learns from videos of one clean digit. Two such videos of test
+    digits make a pair, and the pair that its two answers make the most probable is the answer. Where a 6 may be a 9,
+    this stays below 100 %. It is a measurement, not a bound: two digits that rotate together say more about the angle
+    than each alone.
     """
-    folder = run / variant / spec.name
 
-    def compute() -> dict[str, Any]:
-        whole = AugmentedDigits(sides.validation, variant=variant, frames=FRAMES).batch(min(tests, _VALIDATION), seed=3)
-        return {"accuracy": score(load(folder / "model"), whole)["accuracy"]}
+    classes: ClassVar = tuple("0123456789")
+    num_digits: ClassVar = 1
 
-    settings = _settings(variant, tests, sides, validation_frames=FRAMES, weights=fingerprint(folder))
-    return float(memo(_validated(folder), settings, compute)["accuracy"])
-
-
-def out_of_phase(run: Path, variant: str, spec: DigitModel, tests: int, sides: DigitSplit) -> float:
-    """The accuracy of a model of `compete` whose stretches do not begin where settings do; the arguments are its own.
-
-    Digits change their look every five frames, and a model that reads five together sees them all alike if it begins
-    with the video. Here it begins two frames later, and sees the 45 frames of nine stretches; the digits are those
-    that `compete` tests on.
-    """
-    folder = run / variant / spec.name
-
-    def compute() -> dict[str, Any]:
-        test = AugmentedDigits(sides.test, variant=variant, frames=FRAMES).batch(tests, seed=2)
-        first, last = _LATER, FRAMES - spec.frames_per_setting + _LATER
-        test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
-        return {"accuracy": score(load(folder / "model"), test)["accuracy"]}
-
-    settings = _settings(variant, tests, sides, begins_later=_LATER, weights=fingerprint(folder))
-    return float(memo(_later(folder), settings, compute)["accuracy"])
-
-
-def _validated(folder: Path) -> Path:
-    """The cell of `validate` on the model in a folder."""
-    return folder.with_suffix(".validation.json")
-
-
-def _later(folder: Path) -> Path:
-    """The cell of `out_of_phase`."""
-    return folder.with_suffix(".later.json")
+    def measure(self, recognizer: Recognizer) -> dict[str, Any]:
+        """`accuracy` of pairs with its interval, and `digit_accuracy` of single digits."""
+        seen = [self._drawn(self.splits.test).batch(self.tests, seed=seed) for seed in (2, 3)]
+        scores = [torch.from_numpy(recognizer.aggregate(answers(recognizer, batch.video)[0])) for batch in seen]
+        targets = torch.cat([batch.labels for batch in seen], 1)
+        right = pair_posterior(*scores).argmax(1) == pair_label(targets)
+        hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
+        return {
+            "accuracy": right.float().mean().item(),
+            "accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
+            "digit_accuracy": torch.cat(hits).float().mean().item(),
+        }
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
-    """How well a model names the pairs in generated videos."""
+    """Accuracy of whole videos, of their first frames and of frames, and log loss."""
     scores, _ = answers(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
@@ -147,30 +196,14 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
 
 
 def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
-    """How a contestant is trained, and the videos of an epoch: whole batches."""
+    """Training settings, and the videos of an epoch: whole batches."""
     size = spec.batch * min(_EPOCH, max(1, videos // spec.batch))
     return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
 
 
-def _settings(variant: str, tests: int, sides: DigitSplit, **others: Any) -> dict[str, Any]:
-    """What a cell depends on."""
-    return {"variant": variant, "digits": digest(sides), "tests": tests, "test_frames": FRAMES, **others}
-
-
-def _samples(
-    variant: str, spec: DigitModel, size: int, sides: DigitSplit, num_digits: int
-) -> tuple[DigitPairs, DigitPairs]:
-    """The `size` new videos of each epoch, and the published kind of videos, of other digits, that chooses one."""
-    learn = AugmentedDigits(
-        sides.training, num_digits, frames=spec.frames, variant=variant, frames_per_setting=spec.frames_per_setting
-    )
-    choose = AugmentedDigits(sides.validation, num_digits, frames=SHORT, variant=variant)
-    return DigitPairs(learn, size, seed=0), DigitPairs(choose, _VALIDATION, seed=1)
-
-
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
-    """`on_digits`: the share of frames where every window of the model is on a digit of its own; if it has any."""
+    """`on_digits`: the share of frames where the windows of the model are on different digits; if it has any."""
     if not recognizer.model.has_windows:
         return {}
     frames = videos.video.movedim(2, -1)
@@ -181,45 +214,6 @@ def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     wanted = min(1.0, thetas.shape[2] / videos.boxes.shape[2])
     seen = shares[np.isfinite(shares)]
     return {"on_digits": float((seen >= wanted).mean())}
-
-
-def ceiling(run: Path, variant: str, name: str, videos: int, tests: int, sides: DigitSplit) -> dict[str, Any]:
-    """What could be known of a pair if each digit were seen alone, clean, under the same transforms.
-
-    A classifier of single digits (one of `CEILINGS`) learns from videos of one clean digit. Two such videos of test
-    digits make a pair, and the pair that its two answers make the most probable is the answer. Where a 6 may be a 9,
-    this stays below 100 %. It is a measurement, not a bound: two digits that turn together tell more of their angle
-    than each alone.
-
-    Returns:
-        `accuracy` of pairs, `digit_accuracy` of single digits, `videos`, and what `train` returns.
-    """
-    spec = CEILINGS[name]
-    folder = run / variant / name
-    how, size = _schedule(spec, videos)
-    settings = _settings(variant, tests, sides, **(how.to_dict() | settings_of(spec, folder, run)), size=size)
-
-    def compute() -> dict[str, Any]:
-        def alone(digits: Digits) -> AugmentedDigits:
-            return AugmentedDigits(digits, num_digits=1, frames=FRAMES, variant=variant)
-
-        learn, choose = _samples(variant, spec, size, sides, num_digits=1)
-        classes = tuple("0123456789")
-        recognizer, figures = train(spec, classes, learn, choose, DATA, how, folder, run, f"{variant}, single digits")
-        seen = [alone(sides.test).batch(tests, seed=seed) for seed in (2, 3)]
-        scores = [torch.from_numpy(recognizer.aggregate(answers(recognizer, batch.video)[0])) for batch in seen]
-        targets = torch.cat([batch.labels for batch in seen], 1)
-        right = pair_posterior(*scores).argmax(1) == pair_label(targets)
-        hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
-        return {
-            "accuracy": right.float().mean().item(),
-            "accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
-            "digit_accuracy": torch.cat(hits).float().mean().item(),
-            "videos": how.epochs * len(learn),
-            **figures,
-        }
-
-    return memo_of_training(folder, settings, compute)
 
 
 def pair_posterior(first: Tensor, second: Tensor) -> Tensor:

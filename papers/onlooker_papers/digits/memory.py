@@ -1,4 +1,4 @@
-"""How much memory a training step takes, each measured in a process of its own."""
+"""How much memory a training step takes, each measured in a separate process."""
 
 import resource
 import sys

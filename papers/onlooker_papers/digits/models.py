@@ -123,7 +123,7 @@ def train(
         title: next to the progress bar.
 
     Returns:
-        The trained model, and `minutes` on so many `threads`, `parameters` (all), `trained` (those that learned),
+        The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that learned),
         `validation` (accuracy).
     """
     torch.manual_seed(how.seed)
@@ -169,7 +169,7 @@ def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
 
     Args:
         spec: the contestant.
-        folder: of its own training.
+        folder: of its training.
         encoders: where `pretrain` left its models.
     """
     if spec.after:

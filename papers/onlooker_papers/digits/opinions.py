@@ -1,4 +1,4 @@
-"""Each frame judged by itself, and the judgments multiplied, each as far as it can be trusted."""
+"""Frames are classified independently, and their probabilities multiplied, with learned weights."""
 
 import math
 

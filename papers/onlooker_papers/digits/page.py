@@ -11,7 +11,7 @@ from onlooker.data.digits import DigitSplit
 from onlooker.data.moving_mnist import Batch, MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.evaluation.report import Page, Table, percent
+from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
@@ -23,37 +23,37 @@ from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import PUBLISHED, READINGS
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.scenes import elastic_fields
-from onlooker_papers.digits.table import accuracies
 from onlooker_papers.digits.tables import Results
 from onlooker_papers.digits.tracks import Tracks
+from onlooker_papers.pages import add_table
 
 _SHOWN = 8  # frames in a row of figure 4
 
 
-def write_page(run: Path, figures: Results, budget: Budget, sides: DigitSplit, encoders: Path) -> Path:
+def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path) -> Path:
     """Write `run/report.html`, the page of all that `reproduce` computed; its images lie next to it.
 
     Args:
         run: the folder of the run.
         figures: by the name of the results file.
         budget: what was computed.
-        sides: the digits.
+        splits: the digits.
         encoders: where `pretrain` left its models.
     """
-    digits = f"{len(sides.training):,} training digits"
+    digits = f"{len(splits.training):,} training digits"
     page = Page("Digits in motion", f"Shan & Atanasov 2017, reproduced · {digits} · {budget.name}")
     _head(page, figures)
     if "digits-paper" in figures:
         _published(page, figures)
     if figures.get("digits-honest", {}).get("models"):
         _held_out(page, figures)
-        _objects(page, run, figures, sides)
+        _objects(page, run, figures, splits)
         page.heading("End to end within ordinary memory")
-        _table(page, tables.memory(figures))
+        add_table(page, tables.memory(figures))
         _hands(page, figures)
     page.heading("The encoders (figure 1), pre-trained on single digits")
-    _table(page, tables.pretraining(figures))
-    _images(page, run, sides, encoders, budget)
+    add_table(page, tables.pretraining(figures))
+    _images(page, run, splits, encoders, budget)
     with page.details("Budget"):
         page.table([[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"])
     return page.write(run / "report.html")
@@ -74,26 +74,22 @@ def _head(page: Page, figures: Results) -> None:
     page.text(
         "The paper classifies videos of two moving digits by their ordered pair. It trains on one video for each of "
         "the 100 pairs. This page repeats its tables under every reading of what its test videos were, says which one "
-        "gives the published figures, and then asks the question that a reader has in mind: are digits recognized "
+        "gives the published figures, and then asks what a reader wants to know: are digits recognized "
         "that no training saw, on paths that no training saw?"
     )
 
 
 def _published(page: Page, results: Results) -> None:
     page.heading("Table I, and what it measures")
-    _table(page, tables.paper(results))
+    add_table(page, tables.paper(results))
     page.text(_reached(results["digits-paper"]["cells"]))
     page.text(
         "A classifier that recognizes every digit would still be correct in only 55 of 100 videos on average: “03” and "
         "“30” show the same two digits, and if their order leaves no trace, a classifier of ordered pairs has to guess."
     )
-    page.figure(to_svg(accuracies(_chart(results))), "Table I as a chart.", wide=True)
+    page.figure(to_svg(digit_figures.table_chart(_chart(results))), "Table I as a chart.", wide=True)
     page.text("The paper's other models: on LeNet's features, and 3-D convolutions on the pixels.")
-    _table(page, tables.baselines(results))
-
-
-def _table(page: Page, table: Table) -> None:
-    page.table(table.rows, table.columns, table.note)
+    add_table(page, tables.baselines(results))
 
 
 def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
@@ -136,7 +132,7 @@ def _held_out(page: Page, results: Results) -> None:
         "training videos are new in every batch; the 55 unordered pairs are the classes. Validation digits, a tenth of "
         "the training set, choose the epoch and the model."
     )
-    _table(page, tables.held_out(results))
+    add_table(page, tables.held_out(results))
     page.text(
         "A *ceiling* is a measurement, not a bound: a classifier of one clean digit, under the same transforms, is "
         "applied to each digit of a pair alone. Where canvases rotate, a 6 may be a 9, and no classifier can know more "
@@ -145,15 +141,15 @@ def _held_out(page: Page, results: Results) -> None:
     )
 
 
-def _objects(page: Page, run: Path, results: Results, sides: DigitSplit) -> None:
+def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> None:
     page.heading("Two objects in a frame: several glimpses")
     page.text(
         "One transform for a whole frame cannot fit two objects in it: the window grows until it holds both. "
         f"`{GLIMPSES.encoder}` has two windows, and puts each where the frame stands out and no earlier one was."
     )
-    _table(page, tables.glimpses(results))
+    add_table(page, tables.glimpses(results))
     model = load(run / "glimpses" / "normal" / GLIMPSES.name, device="cpu").model
-    batch = MovingDigits(sides.test, frames=_SHOWN).batch(3, seed=5)
+    batch = MovingDigits(splits.test, frames=_SHOWN).batch(3, seed=5)
     rows = {
         f"video {i + 1}": _seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
         for i in range(3)
@@ -163,10 +159,10 @@ def _objects(page: Page, run: Path, results: Results, sides: DigitSplit) -> None
         "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
         "and each stays on its object for five frames, which are then read at once."
     )
-    torn = AugmentedDigits(sides.test, variant="gesture", frames=5).batch(3, seed=6)
+    torn = AugmentedDigits(splits.test, variant="gesture", frames=5).batch(3, seed=6)
     follower = Tracks().eval()
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
-    rows = {f"torn digits, video {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
+    rows = {f"torn digits,\nvideo {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
     caption = "`gesture`: two windows through one setting, and the average of what each shows."
     _windows(page, run / "tracks.png", rows, caption, together=True)
 
@@ -193,19 +189,19 @@ def _hands(page: Page, results: Results) -> None:
         "The paper closes with the claim that its model carries over to articulated objects such as a hand. Here are "
         f"its encoders and LSTM on {first['training']} clips of hand gestures, tested on {first['videos']} others."
     )
-    _table(page, tables.hands(results))
+    add_table(page, tables.hands(results))
 
 
-def _images(page: Page, run: Path, sides: DigitSplit, encoders: Path, budget: Budget) -> None:
+def _images(page: Page, run: Path, splits: DigitSplit, encoders: Path, budget: Budget) -> None:
     page.heading("Figures 3, 4 and 5")
-    batches = {name: AugmentedDigits(sides.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
+    batches = {name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
     stn = pretrained(encoders, "stn", budget.frozen["stn"]).encoder
-    scaled = SingleDigits(ScaledDigits(sides.test), seed=2)
+    scaled = SingleDigits(ScaledDigits(splits.test), seed=2)
     single = torch.stack([frames[0] for frames, _, _ in scaled.__getitems__(list(range(_SHOWN)))])
-    moving = MovingDigits(sides.test, frames=_SHOWN).batch(1, seed=5).video[0].movedim(1, -1)
+    moving = MovingDigits(splits.test, frames=_SHOWN).batch(1, seed=5).video[0].movedim(1, -1)
     rows = {
-        "one digit (Scaled MNIST)": _seen(stn, to_video(single, DATA.normalization)),
-        "two moving digits: one window for both": _seen(stn, to_video(moving, DATA.normalization)),
+        "one digit\n(Scaled MNIST)": _seen(stn, to_video(single, DATA.normalization)),
+        "two moving digits:\none window for both": _seen(stn, to_video(moving, DATA.normalization)),
     }
     made = {
         "figure-3": (

@@ -38,7 +38,7 @@ PUBLISHED: dict[str, tuple[int | None, float, float]] = {
 }
 
 
-def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSplit) -> dict[str, Any]:
+def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
     Args:
@@ -46,7 +46,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSp
         encoder: one of the digit encoders.
         recipe: one of `RECIPES`.
         passes: through the training digits, in steps of a tenth.
-        sides: the digits. Validation chooses the epoch.
+        splits: the digits. Validation chooses the epoch.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
@@ -55,25 +55,25 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, sides: DigitSp
     how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
     if how.optimizer == "adamw":
         how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    settings = {"encoder": encoder, "digits": digest(sides), **how.to_dict()}
+    settings = {"encoder": encoder, "digits": digest(splits), **how.to_dict()}
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)
         model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
         parameters = count_parameters(model)
-        scaled = ScaledDigits(sides.training)
+        scaled = ScaledDigits(splits.training)
         learn = SingleDigits(scaled, seed=0)
-        kept = Digits(sides.validation.images[:_VALIDATION], sides.validation.labels[:_VALIDATION])
+        kept = Digits(splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION])
         choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
         fit(model, learn, choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
-        loss, accuracy = _test(model, ScaledDigits(sides.test, mean=scaled.level))
+        loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
             "accuracy": accuracy,
             "loss": loss,
             "parameters": parameters,
             "passes": how.epochs / PARTS,
-            "digits": len(sides.training),
+            "digits": len(splits.training),
             "minutes": round(seconds(folder) / 60, 1),
         }
 

@@ -91,25 +91,23 @@ def table_cell(
     encoder: str,
     recipe: str,
     rounds: Mapping[str, int],
-    sides: DigitSplit,
+    splits: DigitSplit,
     frames: int = FRAMES,
 ) -> dict[str, Any]:
-    """One cell of Table I: an LSTM(8) over a frozen encoder, trained again many times, under all four readings.
+    """One cell of Table I: an LSTM(8) over a frozen encoder, trained many times, under all four readings.
 
-    What the encoder says of a set of videos, and what the rounds of a model gave, is kept until the cell is whole.
+    Features of a set of videos, and the rounds of a model, are stored in `run` until the cell is complete.
 
     Args:
-        run: gets the cell's file, and until it is there a folder of its parts.
-        encoders: where `pretrain` left its models.
+        run, encoders: folders of the cells, and of the models of `pretrain`.
         variant: of the moving digits.
         encoder, recipe: which of these models.
-        rounds: how many trainings of each of the models of `train_rounds`: `lstm` is the paper's, `gru` and `mlp` are
-            its other baselines.
-        sides: the digits; validation has no part in this.
+        rounds: number of trainings by model of `train_rounds`: `lstm` is the paper's, `gru` and `mlp` its baselines.
+        splits: the digits; validation digits are not used.
         frames: of a video.
 
     Returns:
-        For each of the models, for each of `READINGS`: `loss`, `accuracy`, and their spreads between rounds.
+        By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
     """
     folder = run / f"{variant}-{encoder}"
     parts = folder / "checkpoints"
@@ -119,13 +117,13 @@ def table_cell(
         "recipe": recipe,
         "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
         "rounds": dict(rounds),
-        "digits": digest(sides),
+        "digits": digest(splits),
         "frames": frames,
     }
 
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
-        sets = videos(sides.training, sides.test, variant, frames)
+        sets = videos(splits.training, splits.test, variant, frames)
         features = {
             name: _encoded(parts / f"{name}.safetensors", model, batch.video)
             for name, batch in sets.items()
@@ -168,23 +166,15 @@ def _encoded(path: Path, model: Classifier, video: Tensor) -> Tensor:
     return features
 
 
-def conv3d_cell(run: Path, variant: str, rounds: int, sides: DigitSplit, frames: int = FRAMES) -> dict[str, Any]:
-    """The paper's baseline that sees the pixels themselves, under all four readings; returned as by `table_cell`.
-
-    Args:
-        run: gets the cell's file, and until it is there a folder of the rounds that are done.
-        variant: of the moving digits.
-        rounds: how many trainings.
-        sides: the digits; validation has no part in this.
-        frames: of a video.
-    """
+def conv3d_cell(run: Path, variant: str, rounds: int, splits: DigitSplit, frames: int = FRAMES) -> dict[str, Any]:
+    """The paper's baseline on pixels, trained `rounds` times; arguments and figures as those of `table_cell`."""
     folder = run / f"{variant}-conv3d"
-    settings = {"variant": variant, "rounds": rounds, "digits": digest(sides), "frames": frames}
+    settings = {"variant": variant, "rounds": rounds, "digits": digest(splits), "frames": frames}
 
     def compute() -> dict[str, Any]:
         sets = {
             name: (b.video, ordered_label(b.labels))
-            for name, b in videos(sides.training, sides.test, variant, frames).items()
+            for name, b in videos(splits.training, splits.test, variant, frames).items()
         }
         learn = sets.pop("training")
         found = []

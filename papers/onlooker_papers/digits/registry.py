@@ -7,9 +7,9 @@ from onlooker_papers.digits.track_classifier import TrackClassifier
 
 FRAMES, OPINIONS, TRACKS = "frames", "opinions", "tracks"
 RECIPES = {
-    FRAMES: Recipe("each frame by itself, as `convnet`, with a head that may read each glimpse", {"pooled": False},
+    FRAMES: Recipe("each frame alone, as `convnet`, with a head that may read each glimpse", {"pooled": False},
                    FrameClassifier),
-    OPINIONS: Recipe("each frame by itself, weighted and multiplied (logarithmic opinion pool)", {"pooled": True},
+    OPINIONS: Recipe("each frame alone, weighted and multiplied (logarithmic opinion pool)", {"pooled": True},
                      FrameClassifier, loss="last"),
     TRACKS: Recipe("two things before an even background, followed for five frames and read from all of them",
                    {"things": 2}, TrackClassifier, loss="last"),

@@ -12,18 +12,18 @@ from onlooker.runs.memo import memo
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.hands import carry_over
-from onlooker_papers.digits.held_out import CEILINGS, ceiling, compete, out_of_phase, validate
+from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.memory import memory_table
 from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
 from onlooker_papers.mnist import digest, split_mnist
-from onlooker_papers.results import About, Key, Row, check_command, figures_of, write_rows
+from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "held-out")
-# The results file of each kind of row, where in it the rows are, and what it says that it holds.
+# The results file of each kind of row, where in it the rows are, and its description.
 FILES: dict[str, tuple[str, Key]] = {
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
@@ -76,7 +76,7 @@ def reproduce(
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
             raise ValueError(f"no row is called {pattern!r}; there are {', '.join(names)}")
-    sides = split_mnist(mnist)
+    splits = split_mnist(mnist)
     if clips is not None:
         if protocol == "paper":
             raise ValueError("clips of hands belong to the held-out protocol; leave out --clips, or --protocol paper")
@@ -86,9 +86,9 @@ def reproduce(
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
     for file in {FILES[name.split("/")[0]][0] for name in names}:
         check_command(results, file, command)
-    rows = _Tables(run, chosen, sides, clips).compute(names)
+    rows = _Tables(run, chosen, splits, clips).compute(names)
     files, shared = _by_file(rows), {"digits-paper": _of_paper(chosen)}
-    figures = _earlier(run, budget, sides)
+    figures = _earlier(run, budget, splits)
     for file, of_file in files.items():
         known = {**figures.get(file, {}), **shared.get(file, {})}
         figures[file] = figures_of(file, {key: row.figures for key, row in of_file.items()}, known)
@@ -96,8 +96,8 @@ def reproduce(
             about = About(WHAT[file], command, [0], shared.get(file))
             write_rows(results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only))
     path = run / "figures.json"
-    write_json(path, {"budget": budget, "digits": digest(sides), "figures": figures})
-    return path if only else write_page(run, figures, chosen, sides, run / "pretraining")
+    write_json(path, {"budget": budget, "digits": digest(splits), "figures": figures})
+    return path if only else write_page(run, figures, chosen, splits, run / "pretraining")
 
 
 def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
@@ -122,20 +122,19 @@ def _of_paper(budget: Budget) -> dict[str, Any]:
     }
 
 
-def _earlier(run: Path, budget: str, sides: DigitSplit) -> dict[str, Any]:
+def _earlier(run: Path, budget: str, splits: DigitSplit) -> dict[str, Any]:
     """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
     path = run / "figures.json"
     if not path.exists():
         return {}
     stored = read_json(path)
-    same = stored.get("budget") == budget and stored.get("digits") == digest(sides)
+    same = stored.get("budget") == budget and stored.get("digits") == digest(splits)
     return dict(stored["figures"]) if same else {}
 
 
 def _command(budget: str, mnist: Path | None, clips: Path | None) -> str:
-    flags = {"--quick": budget == "quick", "--full": budget == "full", "--mnist MNIST": mnist, "--clips HANDS": clips}
-    words = ["onlooker reproduce digits", *(flag for flag, given in flags.items() if given), "--results results"]
-    return " ".join(words)
+    folders = {"--mnist": mnist and "MNIST", "--clips": clips and "HANDS"}
+    return command_line("digits", {f"--{budget}": budget in ("quick", "full"), **folders, "--results": "results"})
 
 
 def _names(budget: Budget, hands: bool) -> Iterator[str]:
@@ -163,8 +162,8 @@ def _belongs(name: str, protocol: str) -> bool:
 class _Tables:
     """The rows of one run. Each is computed when it is asked for, after the models that it starts from."""
 
-    def __init__(self, run: Path, budget: Budget, sides: DigitSplit, clips: Path | None) -> None:
-        self.run, self.budget, self.sides, self.clips = run, budget, sides, clips
+    def __init__(self, run: Path, budget: Budget, splits: DigitSplit, clips: Path | None) -> None:
+        self.run, self.budget, self.splits, self.clips = run, budget, splits, clips
         self.encoders = run / "pretraining"
 
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
@@ -180,56 +179,55 @@ class _Tables:
         return Row.of(self._pretrained(encoder, recipe), self.encoders / f"{encoder}-{recipe}.json")
 
     def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
-        return pretrain(self.encoders, encoder, recipe, self.budget.passes[encoder][recipe], self.sides)
+        return pretrain(self.encoders, encoder, recipe, self.budget.passes[encoder][recipe], self.splits)
 
     def _paper(self, variant: str, encoder: str) -> Row:
         budget, folder = self.budget, self.run / "paper"
         if encoder == PIXELS:
-            figures = conv3d_cell(folder, variant, budget.conv3d, self.sides, budget.frames)
+            figures = conv3d_cell(folder, variant, budget.conv3d, self.splits, budget.frames)
             return Row.of(figures, folder / f"{variant}-conv3d.json")
         recipe = budget.frozen[encoder]
         self._pretrained(encoder, recipe)
         rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
-        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.sides, budget.frames)
+        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.splits, budget.frames)
         return Row.of(figures, folder / f"{variant}-{encoder}.json")
 
     def _held_out(self, variant: str, model: str) -> Row:
-        compute = self._ceiling if model in CEILINGS else self._competed
-        return Row.of(compute(variant, model), self.run / "held-out" / variant / f"{model}.json")
+        trial = self._ceiling(variant, model) if model in CEILINGS else self._entry(variant, model)
+        return Row.of(self._with_start(trial), trial.folder.with_suffix(".json"))
 
-    def _ceiling(self, variant: str, name: str) -> dict[str, Any]:
-        videos = self.budget.ceilings[name][variant]
-        before = self._before(variant, CEILINGS[name])
-        figures = ceiling(self.run / "held-out", variant, name, videos, self.budget.tests, self.sides)
-        return _in_all(figures, before)
+    def _ceiling(self, variant: str, name: str) -> Trial:
+        run, videos = self.run / "held-out", self.budget.ceilings[name][variant]
+        return Ceiling(run, run, variant, CEILINGS[name], videos, self.budget.tests, self.splits, label=name)
 
-    def _competed(self, variant: str, model: str) -> dict[str, Any]:
+    def _entry(self, variant: str, model: str) -> Trial:
         (entry,) = (e for e in self.budget.entries if e.spec.name == model and variant in e.variants)
-        before = self._before(variant, entry.spec)
-        tests = entry.tests or self.budget.tests
-        figures = self._trained("held-out", variant, entry.spec, entry.videos, tests)
-        of = self.run / "held-out", variant, entry.spec, tests, self.sides
-        figures = {**figures, "validation": validate(*of)}
-        if entry.spec.model == TRACKS:
-            figures["out_of_phase"] = out_of_phase(*of)
-        return _in_all(figures, before)
+        return self._trial("held-out", variant, entry.spec, entry.videos, entry.tests or self.budget.tests)
 
-    def _before(self, variant: str, spec: DigitModel) -> dict[str, Any]:
-        """The figures of the model that another one starts from: its videos and minutes count for both."""
-        if spec.after == SINGLE:
-            return self._ceiling(variant, spec.begins_from)
-        return self._competed(spec.after, spec.begins_from) if spec.after else {"videos": 0, "minutes": 0.0}
-
-    def _trained(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> dict[str, Any]:
+    def _trial(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> Trial:
         if spec.recipe:
             self._pretrained(spec.encoder, spec.recipe)
-        return compete(self.run / part, self.encoders, variant, spec, videos, tests, self.sides)
+        return Trial(self.run / part, self.encoders, variant, spec, videos, tests, self.splits)
+
+    def _with_start(self, trial: Trial) -> dict[str, Any]:
+        """The figures of a trial; its videos and minutes include those of the model that it starts from."""
+        spec, before = trial.spec, {"videos": 0, "minutes": 0.0}
+        if spec.after == SINGLE:
+            before = self._with_start(self._ceiling(trial.variant, spec.begins_from))
+        elif spec.after:
+            before = self._with_start(self._entry(spec.after, spec.begins_from))
+        figures = trial.train()
+        if not isinstance(trial, Ceiling):
+            figures = {**figures, "validation": trial.validate()}
+            if spec.model == TRACKS:
+                figures["out_of_phase"] = trial.out_of_phase()
+        return {**figures, **{name: figures[name] + before[name] for name in ("videos", "minutes")}}
 
     def _glimpses(self, name: str) -> Row:
         """One window and several, trained on equally many videos."""
         spec = OBJECTS[name]
-        figures = self._trained("glimpses", "normal", spec, self.budget.objects, self.budget.tests)
-        return Row.of(figures, self.run / "glimpses" / "normal" / f"{spec.name}.json")
+        trial = self._trial("glimpses", "normal", spec, self.budget.objects, self.budget.tests)
+        return Row.of(trial.train(), trial.folder.with_suffix(".json"))
 
     def _memory(self) -> Row:
         encoders, path = list(self.budget.memory), self.run / "memory.json"
@@ -242,7 +240,3 @@ class _Tables:
             self._pretrained(spec.encoder, spec.recipe)
         figures = carry_over(self.run / "hands", self.encoders, self.clips, spec, self.budget.epochs)
         return Row.of(figures, self.run / "hands" / f"{name}.json")
-
-
-def _in_all(figures: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    return {**figures, **{name: figures[name] + before[name] for name in ("videos", "minutes")}}

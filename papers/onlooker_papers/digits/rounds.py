@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -68,15 +69,13 @@ def train_rounds(
     stacked: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Rounds]:
-    """Train `rounds` classifiers, each from weights of its own, and measure each on every test set.
+    """Train `rounds` classifiers, each from different weights, and measure each on every test set.
 
     Cross entropy, RMSprop (decay .9, epsilon 1e-7 inside the root, as in Keras), no dropout. Round r depends on `seed`
-    and r alone, whatever the number of rounds, of those side by side, and of threads. Its weights are its own; the
-    order of the videos, new in each epoch, it shares with the rounds of its ten (`ORDER_GROUP`), which saves collecting
-    every batch for every round and leaves 300 rounds with 30 orders.
+    and r alone, whatever the number of rounds, stacks and threads. Ten rounds (`ORDER_GROUP`) share the order of the
+    videos, new in each epoch, which saves collecting every batch for every round: 300 rounds have 30 orders.
 
-    On a processor, stacks of rounds are given to as many threads as PyTorch was allowed, one each: while it runs,
-    `torch.set_num_threads` is 1.
+    On the CPU, each stack of rounds has one of PyTorch's threads: `torch.set_num_threads` is 1 meanwhile.
 
     Args:
         features: `V T D`, floating point, on any device, where everything then runs.
@@ -87,7 +86,7 @@ def train_rounds(
         num_classes: K.
         rounds: R.
         epochs: times that every video is seen.
-        batch: videos in a step; the last step of an epoch takes what is left.
+        batch: videos in a step; the last step of an epoch may have fewer.
         lr: learning rate.
         seed: of weights and orders.
         stacked: rounds side by side at most; None: chosen for the device. Numbers depend on it only by rounding.
@@ -101,24 +100,15 @@ def train_rounds(
     """
     _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes, stacked=stacked)
     _check_sets(features, targets, tests, num_classes)
-    kind = STACKS[model]
-    ready = _Material.of(kind, features, targets, tests)
-    width = stacked or (_ON_GPU if features.is_cuda else _ON_CPU)
-
-    @torch.no_grad()
-    def work(numbers: range) -> dict[str, Rounds]:
-        generators = [_stream("weights", seed, r) for r in numbers]
-        stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
-        _fit(stack, ready, numbers, seed, epochs, batch, lr)
-        return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
-
+    ready = _Material.of(STACKS[model], features, targets, tests)
+    work = partial(_train_stack, STACKS[model], ready, num_classes, seed, epochs, batch, lr)
     with _one_thread_each(features.device) as threads:
         # Where rounds are few, every thread still gets its part.
-        width = min(width, -(-rounds // threads))
+        width = min(stacked or (_ON_GPU if features.is_cuda else _ON_CPU), -(-rounds // threads))
         parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
-        found = _over(parts, work, threads, progress)
+        stacks = _over(parts, work, threads, progress)
     return {
-        name: Rounds(torch.cat([f[name].loss for f in found]), torch.cat([f[name].accuracy for f in found]))
+        name: Rounds(torch.cat([of[name].loss for of in stacks]), torch.cat([of[name].accuracy for of in stacks]))
         for name in tests
     }
 
@@ -166,8 +156,13 @@ class _Material:
         return self.training.new_empty(0)
 
 
-def _fit(stack: Stack, ready: _Material, numbers: range, seed: int, epochs: int, batch: int, lr: float) -> None:
-    """All steps of the rounds `numbers`."""
+@torch.no_grad()
+def _train_stack(
+    kind: type[Stack], ready: _Material, num_classes: int, seed: int, epochs: int, batch: int, lr: float, numbers: range
+) -> dict[str, Rounds]:
+    """Train the rounds `numbers` together, and measure them on every test set."""
+    generators = [_stream("weights", seed, r) for r in numbers]
+    stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
     groups = _groups(numbers)
     orders = [_stream("order", seed, group) for group in groups]
     for _ in range(epochs):
@@ -179,6 +174,7 @@ def _fit(stack: Stack, ready: _Material, numbers: range, seed: int, epochs: int,
                 parts.append((rounds, stack.collect(group, ready.training, videos)))
                 truth.append(ready.targets[videos].expand(rounds.stop - rounds.start, -1))
             stack.step(parts, torch.cat(truth), lr)
+    return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
 
 
 def _groups(numbers: range) -> dict[int, slice]:

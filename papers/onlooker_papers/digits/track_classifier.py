@@ -38,7 +38,7 @@ class TrackClassifier(VideoModel):
         stretch: frames that are read together (L).
         hidden: numbers that describe a thing.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: `joint`: all things together make the classes; `each-glimpse`: each is read by itself, and a class is what
+        head: `joint`: all things together make the classes; `each-glimpse`: each is read alone, and a class is what
             they are, in any order (`EachGlimpse`). Things come in no order, which `joint` must learn.
         dropout: before the classes.
         in_channels: C of the frames.

@@ -38,7 +38,7 @@ class Tracks(nn.Module):
 
     from the highest places of m, blurred, each out of reach of those before (inhibition of return, Itti, Koch &
     Niebur 1998). Half a window is 1.8 root mean square radii of its thing, on average over the stretch, and .2 to .6 of
-    half a frame. Which thing is which in the next frame is told by the smoothest paths: of all orders those with the
+    half a frame. Things are matched between frames by the smoothest paths: of all orders those with the
     least Σ|c_t - 2c_{t-1} + c_{t-2}|.
 
     Each window shows the frame less its background, and that times r, both at 32×32: conv 5×5→32, then the mean and

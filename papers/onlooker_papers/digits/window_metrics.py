@@ -1,4 +1,4 @@
-"""How many digits have a glimpse of their own."""
+"""How many digits have a separate window."""
 
 import itertools
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The share of a frame's boxes that have a window of their own; they are paired so that it is as high as can be.
+    """The share of a frame's boxes with a separate window, under the best one-to-one matching.
 
     A window is on a box if the middle of each lies inside the other. Where two boxes overlap so much that one window is
     on both, it still counts for one of them only.
@@ -20,7 +20,7 @@ def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, i
 
     Returns:
         `B T`: the share of the boxes that are present; NaN at a frame without any. With as many windows as boxes it is
-        the share of windows on a box of their own too; its mean is over frames, and `(shares == 1)` are the frames
+        the share of windows on separate boxes too; its mean is over frames, and `(shares == 1)` are the frames
         where all are.
     """
     affine, given = np.asarray(windows, dtype=np.float64), np.asarray(boxes, dtype=np.float64)

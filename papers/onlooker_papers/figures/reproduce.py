@@ -153,8 +153,8 @@ def score(
         What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
         are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
         `uniform`, the pointing of an even map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
-        the times by `memory` (the model's answer at each frame), by `attended` (what is attended at each frame, without
-        a memory), and of `whole` (the clip from beginning to end, with the class that the model says).
+        the times by `memory` (the prediction at each frame), by `attended` (what is attended at each frame, without
+        a memory), and of `whole` (the clip from beginning to end, with the predicted class).
     """
     classes, data = recognizer.classes, recognizer.data
     about = [_about(clip, truth) for clip in clips]
@@ -253,7 +253,7 @@ def _segments(
 
 @torch.inference_mode()
 def _attended(recognizer: Recognizer, samples: torch.Tensor) -> NDArray[np.float32]:
-    """`B T K`, what the attended part of each frame says by itself."""
+    """`B T K`, the prediction from the attended part of each frame alone."""
     model, data, parts = recognizer.model, recognizer.data, []
     for part in samples.split(_AT_ONCE):
         features = model.encode_video(to_video(part, data.normalization, data.flow_channels))

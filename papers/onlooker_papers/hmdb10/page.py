@@ -7,6 +7,7 @@ from typing import Any
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Cell, Page, percent
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS
+from onlooker_papers.pages import add_left_out, add_settings, interval
 
 ATTENTION, BASELINE = "report", "convnet"
 PUBLISHED_ACCURACY = 0.82  # of frames
@@ -36,46 +37,40 @@ def write_page(
     page = Page(title, f"Teja & Akunuri 2020, made again · {figures['set']} · {tested}")
     _what_it_shows(page, figures, settings, published)
     _tables(page, figures, settings, published)
-    page.heading("Does it know more at the end?")
-    curves = {name: {"accuracy": found["frame_accuracy_by_index"]} for name, found in models.items()}
+    page.heading("Accuracy over time")
+    by_frame = {name: of["frame_accuracy_by_index"] for name, of in models.items()}
+    ends = "; ".join(
+        f"{name} {percent(shares[0])} at the first, {percent(shares[-1])} at the last"
+        for name, shares in by_frame.items()
+    )
+    curves = {name: {"accuracy": shares} for name, shares in by_frame.items()}
     curves[_MAJORITY] = {"accuracy": [looking["majority_share"]] * settings["frames"]}
     page.figure(
         to_svg(loss_and_accuracy(curves, x="frame")),
-        f"The share of test clips that are right at each of {settings['frames']} equally spaced frames: "
-        + "; ".join(f"{name} {_ends(found)}" for name, found in models.items())
-        + ". A clip with fewer frames repeats its last one.",
+        f"The share of test clips classified correctly at each of {settings['frames']} equally spaced frames: {ends}. "
+        "A clip with fewer frames repeats its last one.",
         wide=True,
     )
     page.heading("Where it looked")
     page.figure(
         (run / "attention.png").read_bytes(),
-        "A test clip of each class (twelve at most), drawn at random. Warmer colors have more weight; the bar is "
-        "the probability of the true class at this frame.",
+        "Random test clips, one per class (twelve at most). Warmer colors have more weight; the bar is the probability "
+        "of the true class at this frame.",
         wide=True,
     )
-    _how_they_learned(page, models)
-    _left_out(page, looking)
+    page.heading("Training curves")
+    for name, of in models.items():
+        caption = (
+            f"{name}: loss of frames, and accuracy of videos, per epoch. The epoch with the lowest validation loss is "
+            "tested."
+        )
+        page.figure(to_svg(loss_and_accuracy(of["curves"])), caption, wide=True)
+    skipped = [(Path(error["path"]), error) for error in looking["skipped"]]
+    add_left_out(page, [[f"{p.parent.name}/{p.name}", error["found"], error["remedy"]] for p, error in skipped])
     page.heading("How the report was read")
     page.text(_reading(figures, published))
-    page.heading("Settings")
-    page.text(f"`{command}`")
-    with page.details("All settings of this run"):
-        page.table(
-            [[name, ", ".join(value) if isinstance(value, list) else str(value)] for name, value in settings.items()],
-            ["setting", "value"],
-        )
+    add_settings(page, command, {"this run": settings})
     return page.write(run / "report.html")
-
-
-def _how_they_learned(page: Page, models: Mapping[str, Any]) -> None:
-    page.heading("How they learned")
-    for name, found in models.items():
-        page.figure(
-            to_svg(loss_and_accuracy(found["curves"])),
-            f"{name}: loss of frames, and accuracy of videos, after each epoch. The epoch with the lowest validation "
-            "loss is tested.",
-            wide=True,
-        )
 
 
 def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:
@@ -84,7 +79,7 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
     if not published:
         page.text(
             f"**These are not clips of HMDB-51**, but of another folder ({figures['set']}): the published "
-            f"{percent(PUBLISHED_ACCURACY, 0)} does not apply to them, and stands in no table here."
+            f"{percent(PUBLISHED_ACCURACY, 0)} does not apply to them, and is in no table here."
         )
     if not settings["pretrained"]:
         page.text(
@@ -95,29 +90,29 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
         )
     if few := settings.get("clips_a_class"):
         page.text(
-            f"**A quick run**: at most {few} clips a class and {settings['frames']} frames a clip, where the report "
-            "has some hundred clips and 30 frames."
+            f"**A quick run**: at most {few} clips per class and {settings['frames']} frames per clip, where the "
+            "report has some hundred clips and 30 frames."
         )
     note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
     page.figures(
         [
             (percent(looking["frame_accuracy"]), "of frames correct, with attention", note),
             (percent(single["frame_accuracy"]), "of frames correct, each for itself", "equal features, equal budget"),
-            (percent(looking["accuracy"]), "of videos correct, with attention", _interval(looking)),
-            (percent(looking["majority_share"]), _MAJORITY, "what always saying it reaches"),
+            (percent(looking["accuracy"]), "of videos correct, with attention", interval(looking)),
+            (percent(looking["majority_share"]), _MAJORITY, "baseline"),
         ]
     )
 
 
 def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:
     models = figures["models"]
-    page.heading("Beside the published figure" if published else "What attention adds")
+    page.heading("Compared with the published figure" if published else "What attention adds")
     rows: list[list[Cell]] = [
         [
             f"`{name}`: {_WHAT[name]}",
             percent(found["frame_accuracy"]),
             percent(found["accuracy"]),
-            _interval(found).removeprefix("95 % interval "),
+            interval(found).removeprefix("95 % interval "),
             f"{found['log_loss']:.3f}",
             found["parameters"],
         ]
@@ -134,18 +129,18 @@ def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any],
         f"The report counts frames. A video's answer is the mean over its frames; interval and log loss are of videos. "
         f"Both models learn from the same stored features ({settings['encoder']}, "
         f"{'ImageNet' if settings['pretrained'] else 'random'} weights, {height}×{width}×{depth} at "
-        f"{settings['size']} pixels) of {settings['frames']} frames a clip, for {settings['epochs']} epochs of batches "
-        f"of {settings['batch']}.",
+        f"{settings['size']} pixels) of {settings['frames']} frames per clip, for {settings['epochs']} epochs of "
+        f"batches of {settings['batch']}.",
     )
-    sides = models[ATTENTION]["sides"]
+    counts = models[ATTENTION]["sides"]
     page.table(
         [
             ["published", *REPORT_CLIPS.values(), sum(REPORT_CLIPS.values()), 10],
-            ["here", *(sides[side] for side in REPORT_CLIPS), sum(sides.values()), len(figures["classes"])],
+            ["here", *(counts[split] for split in REPORT_CLIPS), sum(counts.values()), len(figures["classes"])],
         ],
         ["clips", *REPORT_CLIPS, "together", "classes"],
-        "In the report's proportions, as nearly as whole recordings allow: clips of one recording stay on one side"
-        + ("." if published else "; a clip of which none is known is one by itself."),
+        "In the report's proportions, as nearly as whole recordings allow: clips of one recording stay in one split"
+        + ("." if published else "; a clip without a known recording counts as one."),
     )
     page.heading("Class by class")
     confusion = models[ATTENTION]["confusion"]
@@ -158,18 +153,6 @@ def _tables(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any],
     )
 
 
-def _left_out(page: Page, found: Mapping[str, Any]) -> None:
-    page.heading("What was left out")
-    if not found["skipped"]:
-        page.text("No clip: all of them could be read.")
-        return
-    rows = []
-    for error in found["skipped"]:
-        path = Path(error["path"])
-        rows.append([f"{path.parent.name}/{path.name}", error["found"], error["remedy"]])
-    page.table(rows, ["clip", "found", "what to do"])
-
-
 def _reading(figures: Mapping[str, Any], published: bool) -> str:
     known = (
         "- It names two of its ten classes, cartwheel and brush_hair, and 730 + 220 + 78 = 1,028 clips. Any ten whole "
@@ -178,26 +161,16 @@ def _reading(figures: Mapping[str, Any], published: bool) -> str:
     if published and figures["classes"] == sorted(FIRST_TEN):
         known += " Here: all clips of the first ten classes in the alphabet."
     unknown = (
-        "- How it shared out its clips is not known. HMDB-51 cuts many clips out of one film: where these are on both "
-        "sides, a test is easier than the one here."
+        "- How it shared out its clips is not known. HMDB-51 cuts many clips out of one film: where these are in two "
+        "splits, a test is easier than the one here."
     )
     ours = (
         "- It gives no equation for its attention, read here as the average over a cube's channels plus a context of "
-        "the memory, one number a place, under a softmax; and neither hidden channels nor an optimizer, which are ours "
-        "(see the settings)."
+        "the memory, one number per place, under a softmax; and neither hidden channels nor an optimizer, which are "
+        "ours (see the settings)."
     )
-    weak = "- What it names as weak: noisy scenes, several people who move, a camera that moves fast."
+    weak = "- What it names as weak: noisy scenes, several people in motion, fast camera motion."
     return "\n".join([known, unknown, ours, weak])
-
-
-def _interval(found: Mapping[str, Any]) -> str:
-    low, high = found["accuracy_interval"]
-    return f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
-
-
-def _ends(found: Mapping[str, Any]) -> str:
-    shares = found["frame_accuracy_by_index"]
-    return f"{percent(shares[0])} at the first, {percent(shares[-1])} at the last"
 
 
 def _share(value: float | None) -> str | None:

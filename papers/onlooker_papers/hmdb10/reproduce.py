@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +31,7 @@ from onlooker.video.sampling import equally_spaced
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.results import About, Row, read_rows, write_rows
+from onlooker_papers.results import About, Row, command_line, read_rows, write_rows
 from onlooker_papers.sets import WAY, available_sets, few_of_each, nearest_to, set_name, set_path
 
 HMDB51 = "HMDB-51"
@@ -51,13 +50,13 @@ class Budget:
     for all epochs, and its best one (lowest validation loss) is tested.
 
     Args:
-        encoder: whose features everything is told from; it does not learn.
+        encoder: makes the features; it is not trained.
         pretrained: with ImageNet weights, as published; else random ones.
         hidden: channels of the ConvLSTM.
         data: frames a clip, and their size.
         training: epochs and the rest.
         complete: insist on HMDB-51's number of clips a class; a cut-down copy in the same layout needs False.
-        clips: at most so many of each class; 0: all.
+        clips: maximum per class; 0: all.
     """
 
     encoder: str = "vgg16"
@@ -177,13 +176,13 @@ def stand_in() -> Path:
 
 
 def _limited(split: Split, count: int) -> Split:
-    """At most so many clips of each class on all sides together, in the report's proportions; 0: all."""
+    """At most `count` clips of each class in all splits together, in the report's proportions; 0: all."""
     together = sum(REPORT_CLIPS.values())
-    sides = (
+    parts = (
         few_of_each(getattr(split, side), count and max(1, round(count * share / together)))
         for side, share in REPORT_CLIPS.items()
     )
-    return Split(*map(tuple, sides))
+    return Split(*map(tuple, parts))
 
 
 def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
@@ -191,8 +190,8 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
     name = set_name(folder)
     chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
     kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
-    sides = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
-    return ClipSet(f"{name}/", folder, Split(**sides))
+    parts = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
+    return ClipSet(f"{name}/", folder, Split(**parts))
 
 
 def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: bool) -> None:
@@ -270,7 +269,6 @@ def _command(
     where: Mapping[str, Path | None], classes: Sequence[str], budget: Budget, run: Path | None, results: Path | None
 ) -> str:
     """The command that makes this run."""
-    words = ["onlooker", "reproduce", "hmdb10"]
     usual = QUICK if budget.clips else PUBLISHED
     options = {
         **where,
@@ -278,14 +276,10 @@ def _command(
         "--epochs": budget.training.epochs if budget.training.epochs != usual.training.epochs else None,
         "--run": run,
         "--results": results,
+        "--quick": bool(budget.clips),
+        "--pretrained" if budget.pretrained else "--no-pretrained": budget.pretrained != usual.pretrained,
     }
-    for flag, value in options.items():
-        words += [flag, str(value)] if value is not None else []
-    if budget.clips:
-        words.append("--quick")
-    if budget.pretrained != usual.pretrained:
-        words.append("--pretrained" if budget.pretrained else "--no-pretrained")
-    return shlex.join(words)
+    return command_line("hmdb10", options)
 
 
 def _write_results(

@@ -15,8 +15,8 @@ def report(results: Results) -> Table:
             rows.append([name, "published (Teja & Akunuri 2020)", share(published), None])
         rows += [[name, f"`{m}`", share(of["frame_accuracy"][m]), share(of["accuracy"][m])] for m in of["accuracy"]]
         rows.append([name, "majority class", *[share(of["majority_share"])] * 2])
-        sides = ", ".join(f"{count} {side}" for side, count in of["sides"].items())
-        notes.append(f"{name}: {of['encoder']}; {of['frames']} frames per clip, {of['epochs']} epochs; clips: {sides}.")
+        split = ", ".join(f"{count} {name}" for name, count in of["sides"].items())
+        notes.append(f"{name}: {of['encoder']}; {of['frames']} frames per clip, {of['epochs']} epochs; clips: {split}.")
     return Table(["set", "model", "frames correct, %", "clips correct, %"], rows, " ".join(notes))
 
 

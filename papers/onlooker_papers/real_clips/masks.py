@@ -1,8 +1,7 @@
-"""Where models looked, scored by the silhouettes of what was to be found, which no training saw."""
+"""Where models looked, scored by the masks of what was to be found, which no training saw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction
+from onlooker_papers.results import means
 
-__all__ = ["BASELINES", "NOT_BLACK", "mean_places", "read_truth", "score_places"]
+__all__ = ["BASELINES", "NOT_BLACK", "read_truth", "score_places"]
 
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-# From a clip and T of its frames to the silhouettes there, `T H W`.
+# From a clip and T of its frames to the masks there, `T H W`.
 Truth = Callable[[Clip, NDArray[np.int64]], Masks]
 
 NOT_BLACK = "not-black"
@@ -39,16 +39,16 @@ BASELINES = {
     "moving": "the largest thing that moves",
     "window": "the window that follows what moves",
 }
-_WHITE = 128  # a silhouette is white on black
+_WHITE = 128  # a mask is white on black
 _BLACK = 48  # compressed black, with what the codec leaves around what is drawn on it
 _HIT = 0.5  # IoU of a box that counts as found
 
 
 def read_truth(given: str, clips: Path) -> Truth:
-    """Where silhouettes come from.
+    """Where masks come from.
 
     Args:
-        given: a folder with a clip of silhouettes, white on black, for every clip, laid out and named as the clips are;
+        given: a folder with a clip of masks, white on black, for every clip, laid out and named as the clips are;
             or `not-black`: what is to be found is drawn on black in the clips themselves.
         clips: the folder of the clips.
 
@@ -59,7 +59,7 @@ def read_truth(given: str, clips: Path) -> Truth:
         return lambda clip, indices: VideoReader(clip.path).get(indices).pixels.max(-1) >= _BLACK
     folder = Path(given)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected silhouettes laid out as the clips, or {NOT_BLACK}")
+        raise FileNotFoundError(f"{folder}: no such folder; expected masks laid out as the clips, or {NOT_BLACK}")
 
     def read(clip: Clip, indices: NDArray[np.int64]) -> Masks:
         path = folder / clip.path.relative_to(clips)
@@ -67,32 +67,32 @@ def read_truth(given: str, clips: Path) -> Truth:
         try:
             return reader.get(indices).pixels.max(-1) >= _WHITE
         except IndexError as error:
-            found = f"silhouettes of {len(reader)} frames for a clip with frame {indices.max()}"
+            found = f"masks of {len(reader)} frames for a clip with frame {indices.max()}"
             raise ClipError(path, found, "give one for every frame") from error
 
     return read
 
 
 def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Truth) -> dict[str, Any]:
-    """How often the attention's peak, and the box, are on the silhouette.
+    """How often the attention's peak, and the box, are on the mask.
 
     Args:
         answers: recognizers, each with the clips that test it.
         truth: see `read_truth`.
 
     Returns:
-        Shares of the frames that were looked at and show something: `peak_in_silhouette` (the pixel that is attended
-        to most, `Prediction.points`, is one of its own), `peak_in_box` (it is in the smallest box around it),
-        `box_iou_50` (the surest tube of the class that was said has an IoU of .5 or more with that box there; no box is
-        a miss), `box_iou`, the mean, and `frames`, how many. Under `cell` the same of the center of the map's highest
-        cell, which knows no pixels, and under `baselines` without attention: `grad_cam` (what speaks for the class that
-        was said, by the same model, made points and boxes in the same way) and `grad_cam_cell`, `center` (a quarter of
-        the frame, in its middle), `frame` (all of it), `moving` (the largest thing that moves: its brightest change),
-        `window` (that which follows what moves, where the model sees such). Nothing for models that do not attend.
+        Shares of the frames with something to find: `peak_in_silhouette` (the most attended pixel, `Prediction.points`,
+        is in the mask), `peak_in_box` (it is in the smallest box around the mask), `box_iou_50` (the box of the tube
+        with the highest score of the predicted class has an IoU of .5 or more with that box; no box is a miss),
+        `box_iou`, the mean, and the number of `frames`. Under `cell` the same for the center of the map's highest cell,
+        and under `baselines` without attention: `grad_cam` and `grad_cam_cell` (maps for the predicted class of the
+        same model, converted in the same way), `center` (a quarter of the frame, in its middle), `frame` (all of it),
+        `moving` (the largest moving object), `window` (the motion crop, if the model has one). Nothing for models that
+        do not attend.
 
     Raises:
-        ClipError: a clip, or its silhouettes, cannot be read or do not fit.
-        ValueError: not one frame with a silhouette.
+        ClipError: a clip, or its masks, cannot be read or do not fit.
+        ValueError: not one frame with a mask.
     """
     rows: dict[str, list[NDArray[np.float64]]] = {}
     attends = False
@@ -104,29 +104,21 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
     together = {name: np.concatenate(parts) for name, parts in rows.items()}
     figures = {name: _shares(of_frames) for name, of_frames in together.items()}
     if attends and not figures:
-        raise ValueError("nothing to score: not one frame shows a silhouette; check that they are white on black")
+        raise ValueError("nothing to score: not one frame shows a mask; check that they are white on black")
     if not figures:
         return {}
     return {**figures.pop("attention"), "cell": figures.pop("cell"), "baselines": figures}
 
 
-def mean_places(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures of several seeds as their means."""
-    return {
-        name: mean_places([of[name] for of in scored]) if isinstance(value, dict) else mean(of[name] for of in scored)
-        for name, value in scored[0].items()
-    }
-
-
 def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
-    """By what points: whether in the silhouette, whether in its box, and the box's IoU; `n 3`, a row a frame."""
+    """By what points: whether in the mask, whether in its box, and the box's IoU; `n 3`, a row a frame."""
     sample = read_sample(clip.path, recognizer.data)
     looked = recognizer.predict_sample(sample, clip.path)
     seen = localize(looked, sample.frames, recognizer.localization)
     indices, first = np.unique(seen.indices, return_index=True)
     masks = truth(clip, indices)
     if seen.size != masks.shape[1:]:
-        raise ClipError(clip.path, f"frames of {seen.size} and silhouettes of {masks.shape[1:]}", "give fitting ones")
+        raise ClipError(clip.path, f"frames of {seen.size} and masks of {masks.shape[1:]}", "give fitting ones")
     shown = masks.any(axis=(1, 2))
     if seen.attention is None or seen.points is None or not shown.any():
         return {}
@@ -190,12 +182,9 @@ def _middle(boxes: Floats) -> tuple[Floats, Floats]:
     return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes
 
 
-def _moving(pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """The largest thing that moves: its brightest change, `T 2`, and the box around it, `T 4`; NaN where nothing does.
-
-    Only what is found without attention at all can say what attention adds: it is taken to the pixel as well.
-    """
-    found = cut_boxes(motion(pictures), LocalizationParameters())
+def _moving(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """The largest moving object: its brightest change, `T 2`, and the box around it, `T 4`; NaN where nothing moves."""
+    found = cut_boxes(motion(images), LocalizationParameters())
     boxes = np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
     return np.stack([here.point for here in found]).astype(np.float64), boxes
 
@@ -207,9 +196,9 @@ def _around(mask: Masks) -> Floats:
 
 
 def _shares(rows: Floats) -> dict[str, float]:
-    in_silhouette, in_box, iou = rows.T
+    in_mask, in_box, iou = rows.T
     return {
-        "peak_in_silhouette": float(in_silhouette.mean()),
+        "peak_in_silhouette": float(in_mask.mean()),
         "peak_in_box": float(in_box.mean()),
         "box_iou_50": float((iou >= _HIT).mean()),
         "box_iou": float(iou.mean()),
@@ -234,7 +223,7 @@ def score_comparison(
     """
     attentive = [spec for spec in specs if spec.attends]
     return {
-        spec.name: mean_places(
+        spec.name: means(
             [
                 score_places(
                     (_trained(run / spec.folder / f"{split}-seed{seed}") for split in splits),

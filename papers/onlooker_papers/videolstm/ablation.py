@@ -1,7 +1,8 @@
-"""Which digit moves? The ablation of VideoLSTM on a set that is generated, with the true boxes known."""
+"""Which digit moves? The ablation of VideoLSTM on a generated data set, with the true boxes known."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import parent_process
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,7 +18,7 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.ensemble import choose_weights
-from onlooker.runs.memo import fingerprint, memo
+from onlooker.runs.memo import fingerprint, memo, read_memo
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
@@ -32,11 +33,11 @@ TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patien
 HIDDEN = 32  # channels or units of the recurrent layer
 RGB, FLOW, MOTION = ModelSpec("convalstm"), ModelSpec("convlstm", "flow"), ModelSpec("motion")
 # With the auxiliary attention loss, which is not published; results keep the name that it had.
-GROUNDED = tuple(
+WITH_ATTENTION_LOSS = tuple(
     replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded") for spec in (RGB, MOTION)
 )
-BEST = GROUNDED[1]
-LOCATED = (MOTION, *GROUNDED)  # whose localization is scored and explained
+BEST = WITH_ATTENTION_LOSS[1]
+LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # whose localization is scored and explained
 # The order of Li et al. 2016 after a single frame; the report's model, models of flow, attention that follows motion,
 # and what the auxiliary loss adds.
 SPECS = (
@@ -46,159 +47,183 @@ SPECS = (
     ModelSpec("convnet", "flow"),
     FLOW,
     MOTION,
-    *GROUNDED,
+    *WITH_ATTENTION_LOSS,
 )
 # VideoLSTM with both streams: attention on RGB that follows the flow, and the flow itself. Results call it `fused`.
 ENSEMBLE, MEMBERS = "fused", (MOTION, FLOW)
 
 
 def modality_of(spec: ModelSpec) -> Modality:
-    """What a model sees: `rgb`, `flow` or `both`."""
+    """The input of a model: `rgb`, `flow` or `both`."""
     return spec.data_config(data("rgb")).modality
 
 
-def compete(
-    run: Path,
-    spec: ModelSpec,
-    clips: int,
-    seed: int,
-    clips_of: ClipsOf,
-    counts: Mapping[str, int],
-    how: TrainConfig = TRAINING,
-    bar: bool = True,
-) -> dict[str, Any]:
-    """Train one model on so many clips, and test it on clips of unseen digits.
+@dataclass(frozen=True)
+class Trial:
+    """One training of one model, tested on clips of unseen digits. All figures are memoized next to its folder.
 
     Args:
-        run: gets the training's folder with the model, and the cell's file next to it.
+        run: the folder of all trials.
         spec: the model.
-        clips: that it learns from, in every epoch the same.
-        seed: of its weights, and of its clips.
+        clips: number of training clips, the same in every epoch.
+        seed: of the weights and of the training clips.
         clips_of: where clips come from.
-        counts: `validation` and `test` clips.
-        how: the budget of all models.
-        bar: show the training's progress.
-
-    Returns:
-        `accuracy` of clips; `frame_accuracy`: the share of frames whose own answer is right; `pointing`: the share of
-        frames where the map's peak is in the true box; `uniform`: what a map without a peak would have; `validation`,
-        `parameters`.
+        counts: number of `validation` and `test` clips.
+        how: training settings.
+        located: whether `compute` includes `localized` and `explained`.
     """
-    folder = run / f"{spec.name}-{clips}-seed{seed}"
-    settings = settings_of(spec, clips, seed, clips_of, counts, how)
 
-    def compute() -> dict[str, Any]:
-        learn = clips_of("training", clips, seed).seen_as(modality_of(spec))
-        choose = clips_of("validation", counts["validation"], 0).seen_as(modality_of(spec))
-        config = data(modality_of(spec))
-        torch.manual_seed(seed)
-        of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
-        model = create_model(
-            spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=HIDDEN, dropout=0.0,
-            **spec.settings, **of_flow,
-        )  # fmt: skip
-        title = f"{spec.name}, {clips} clips" if bar else None
-        curves = fit(model, learn, choose, config, replace(how, seed=seed), folder, title)
-        recognizer = Recognizer(model, CLASSES, config)
-        recognizer.save(folder / "model")
-        losses = curves["validation"]["loss"]
-        test = clips_of("test", counts["test"], 0).seen_as(modality_of(spec))
+    run: Path
+    spec: ModelSpec
+    clips: int
+    seed: int
+    clips_of: ClipsOf
+    counts: Mapping[str, int]
+    how: TrainConfig = TRAINING
+    located: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Of the training."""
+        return self.run / f"{self.spec.name}-{self.clips}-seed{self.seed}"
+
+    def memo_path(self, part: str = "") -> Path:
+        """The file of some figures: `""`, `-localized` or `-explained`."""
+        return self.run / f"{self.folder.name}{part}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether `compute` has nothing left to compute.
+
+        Raises:
+            ValueError: it was computed, or begun, with other settings.
+        """
+        parts = ("-localized", "-explained") if self.located else ()
+        trained = read_memo(self.memo_path(), self.settings()) is not None
+        return trained and all(self.memo_path(part).exists() for part in parts)
+
+    def compute(self) -> dict[str, Any]:
+        """The figures of `train`, after all others are computed, too."""
+        figures = self.train()
+        if self.located:
+            self.localized()
+            self.explained()
+        return figures
+
+    def train(self) -> dict[str, Any]:
+        """The figures of `measure`, and `validation` (accuracy) and `parameters` of the model."""
+
+        def compute() -> dict[str, Any]:
+            config = data(modality_of(self.spec), self.clips_of.frames)
+            torch.manual_seed(self.seed)
+            of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
+            model = create_model(
+                self.spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=HIDDEN, dropout=0.0,
+                **self.spec.settings, **of_flow,
+            )  # fmt: skip
+            # Progress bars of several processes would overwrite one another.
+            title = None if parent_process() else f"{self.spec.name}, {self.clips} clips"
+            samples = self.samples("training"), self.samples("validation")
+            curves = fit(model, *samples, config, replace(self.how, seed=self.seed), self.folder, title)
+            recognizer = Recognizer(model, CLASSES, config, aggregation=self.how.judged_by)
+            recognizer.save(self.folder / "model")
+            losses = curves["validation"]["loss"]
+            return {
+                **self.measure(recognizer),
+                "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
+                "parameters": count_parameters(model),
+            }
+
+        return memo_of_training(self.folder, self.settings(), compute)
+
+    def measure(self, recognizer: Recognizer) -> dict[str, Any]:
+        """Figures of the trained model.
+
+        Returns:
+            `accuracy` of clips; `frame_accuracy`; `pointing`: the share of frames where the map's peak is in the true
+            box; `uniform`: that of a uniform map.
+        """
+        test = self.samples("test")
         scores, attention, _ = recognizer.classify(test.frames()).numpy()
-        return {
-            **_right(scores, test.batch.targets.numpy()),
-            **_pointing(attention, test),
-            "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
-            "parameters": count_parameters(model),
-        }
+        return {**_accuracy(scores, test.batch.targets.numpy()), **_pointing(attention, test)}
 
-    return memo_of_training(folder, settings, compute)
+    def localized(self) -> dict[str, Any]:
+        """How well the trained model localizes the target: the figures of `localized`."""
+        return self._of_trained(
+            "-localized",
+            lambda recognizer: localized(recognizer, self.samples("validation"), self.samples("test")),
+            {"candidates": [asdict(each) for each in CANDIDATES]},
+        )
 
+    def explained(self) -> dict[str, Any]:
+        """What the attention of the trained model shows: the figures of `explained`."""
+        return self._of_trained("-explained", lambda recognizer: explained(recognizer, self.samples("test")))
 
-def settings_of(
-    spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int], how: TrainConfig
-) -> dict[str, Any]:
-    """What the figures of `compete` depend on."""
-    made = {"digits": digest(clips_of.sides), "clips": clips, **counts}
-    return {**made, **replace(how, seed=seed).to_dict(), **_described(spec)}
+    def samples(self, split: str) -> TargetClips:
+        """The clips of a split as the model sees them."""
+        count, seed = (self.clips, self.seed) if split == "training" else (self.counts[split], 0)
+        return self.clips_of(split, count, seed).seen_as(modality_of(self.spec))
 
+    def settings(self) -> dict[str, Any]:
+        """What the figures of `train` depend on."""
+        return {**self._data(), **replace(self.how, seed=self.seed).to_dict(), **self._model()}
 
-def _described(spec: ModelSpec) -> dict[str, Any]:
-    settings = {"hidden": HIDDEN, "attention_loss": False, **spec.settings}
-    return {"model": spec.model, "modality": modality_of(spec), **settings}
+    def _of_trained(
+        self, part: str, compute: Callable[[Recognizer], dict[str, Any]], more: Mapping[str, Any] = {}
+    ) -> dict[str, Any]:
+        settings = {**self._data(), "seed": self.seed, **self._model(), "weights": fingerprint(self.folder), **more}
+        return memo(self.memo_path(part), settings, lambda: compute(load(self.folder, device="cpu")))
 
+    def _data(self) -> dict[str, Any]:
+        return {"digits": digest(self.clips_of.digits), "clips": self.clips, **self.counts}
 
-def ensemble(run: Path, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The models of both streams together, with weights that validation clips choose."""
-    names = [spec.name for spec in MEMBERS]
-    folders = [run / f"{name}-{clips}-seed{seed}" for name in names]
-    of = {name: fingerprint(folder) for name, folder in zip(names, folders, strict=True)}
-    settings = {"digits": digest(clips_of.sides), "clips": clips, "seed": seed, **counts, "members": of}
-
-    def compute() -> dict[str, Any]:
-        members = [load(folder, device="cpu") for folder in folders]
-        scores: dict[str, list[NDArray[np.float32]]] = {"validation": [], "test": []}
-        targets = {}
-        for side, found in scores.items():
-            samples = clips_of(side, counts[side], 0)
-            targets[side] = samples.batch.targets.numpy()
-            for spec, member in zip(MEMBERS, members, strict=True):
-                found.append(member.classify(samples.seen_as(modality_of(spec)).frames()).scores.numpy())
-        weights = choose_weights([of.mean(1) for of in scores["validation"]], targets["validation"])
-        return {**_right(average_scores(scores["test"], weights), targets["test"]), "weights": list(weights)}
-
-    return memo(run / f"{ENSEMBLE}-{clips}-seed{seed}.json", settings, compute)
+    def _model(self) -> dict[str, Any]:
+        settings = {"hidden": HIDDEN, "attention_loss": False, **self.spec.settings}
+        return {"model": self.spec.model, "modality": modality_of(self.spec), **settings}
 
 
-def compete_localized(
-    run: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
-) -> dict[str, Any]:
-    """Where a trained model says that the target is: the figures of `localized`."""
-    name = f"{spec.name}-{clips}-seed{seed}"
-    among = {"candidates": [asdict(each) for each in CANDIDATES]}
-    settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts) | among
+def ensemble(members: Sequence[Trial]) -> dict[str, Any]:
+    """The trained models of both streams together, with weights chosen on validation clips."""
+    first = members[0]
+    of = {trial.spec.name: fingerprint(trial.folder) for trial in members}
+    settings = {**first._data(), "seed": first.seed, "members": of}
 
     def compute() -> dict[str, Any]:
-        sides = (clips_of(side, counts[side], 0).seen_as(modality_of(spec)) for side in ("validation", "test"))
-        return localized(load(run / name, device="cpu"), *sides)
+        recognizers = [load(trial.folder, device="cpu") for trial in members]
+        validation, test = (
+            [
+                recognizer.classify(trial.samples(split).frames()).scores.numpy()
+                for recognizer, trial in zip(recognizers, members, strict=True)
+            ]
+            for split in ("validation", "test")
+        )
+        targets = {split: first.samples(split).batch.targets.numpy() for split in ("validation", "test")}
+        weights = choose_weights([scores.mean(1) for scores in validation], targets["validation"])
+        return {**_accuracy(average_scores(test, weights), targets["test"]), "weights": list(weights)}
 
-    return memo(run / f"{name}-localized.json", settings, compute)
-
-
-def compete_explained(
-    run: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
-) -> dict[str, Any]:
-    """What the attention of a trained model shows: the figures of `explained`."""
-    name = f"{spec.name}-{clips}-seed{seed}"
-    settings = _settings_of_trained(run / name, spec, clips, seed, clips_of, counts)
-
-    def compute() -> dict[str, Any]:
-        return explained(load(run / name, device="cpu"), clips_of("test", counts["test"], 0).seen_as(modality_of(spec)))
-
-    return memo(run / f"{name}-explained.json", settings, compute)
+    return memo(ensemble_path(first), settings, compute)
 
 
-def _settings_of_trained(
-    training: Path, spec: ModelSpec, clips: int, seed: int, clips_of: ClipsOf, counts: Mapping[str, int]
-) -> dict[str, Any]:
-    made = {"digits": digest(clips_of.sides), "clips": clips, "seed": seed, **counts}
-    return {**made, **_described(spec), "weights": fingerprint(training)}
+def ensemble_path(member: Trial) -> Path:
+    """The file of the figures of an ensemble, by one of its members."""
+    return member.run / f"{ENSEMBLE}-{member.clips}-seed{member.seed}.json"
 
 
-def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, and the spread of the accuracies; of those that were fused, the weights too."""
-    accuracies = [each["accuracy"] for each in found]
-    kept = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(found) > 1 else None, "each": accuracies}
+def summary(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, and the spread of the accuracies; of an ensemble, the weights too."""
+    accuracies = [each["accuracy"] for each in seeds]
+    row = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(seeds) > 1 else None, "each": accuracies}
     for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
-        if all(figure in each for each in found):
-            kept[figure] = mean(each[figure] for each in found)
-    if all("weights" in each for each in found):
-        weights = zip(*(each["weights"] for each in found), strict=True)
-        kept["weights"] = {spec.name: mean(of) for spec, of in zip(MEMBERS, weights, strict=True)}
-    return kept
+        if all(figure in each for each in seeds):
+            row[figure] = mean(each[figure] for each in seeds)
+    if all("weights" in each for each in seeds):
+        weights = zip(*(each["weights"] for each in seeds), strict=True)
+        row["weights"] = {spec.name: mean(of) for spec, of in zip(MEMBERS, weights, strict=True)}
+    return row
 
 
-def _right(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
-    """The shares of clips and of frames that probabilities `B T K` have right; a clip's are the mean of its frames'."""
+def _accuracy(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    """The accuracy of clips (by the mean over their frames) and of frames, of probabilities `B T K`."""
     return {
         "accuracy": float((scores.mean(1).argmax(1) == targets).mean()),
         "frame_accuracy": float((scores.argmax(2) == targets[:, None]).mean()),

@@ -13,7 +13,7 @@ class ClipsBudget:
     """What is computed of a folder of real clips, all models on one split of it.
 
     Args:
-        clips: at most so many of each class; 0: all.
+        clips: maximum per class; 0: all.
         seeds: of each model.
         data: how clips are sampled; streams are those of each model.
         training: epochs and the rest.
@@ -50,7 +50,7 @@ class Budget:
     on_clips: ClipsBudget
 
     def training_on(self, clips: int) -> TrainConfig:
-        """That of a model which learns from so many clips: as many steps, however few they are."""
+        """Training settings for a number of clips: the number of steps stays the same."""
         return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
 
 

@@ -18,7 +18,7 @@ def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
 
     Returns:
         `shares` of the pixels that are blanked, and under `attention` and `grad_cam`: `pointing`, and `whole`,
-        `attended`, `random` of `blanked_accuracy`. Grad-CAM is asked for the class that the model says. Nothing for a
+        `attended`, `random` of `blanked_accuracy`. Grad-CAM is computed for the predicted class. Nothing for a
         model that does not attend.
     """
     samples = test.frames()

@@ -46,7 +46,7 @@ class TargetBatch:
 class MovingTarget:
     """Videos of still digits, among which one moves for a part of the time.
 
-    The canvas is divided into cells of a digit's size; every digit begins in a cell of its own, at a random place in
+    The canvas is divided into cells of a digit's size; each digit begins in a different cell, at a random place in
     it. The target leaves in a random direction, at a constant speed, is reflected by the borders of the canvas, and
     stops; it may pass over others and stop on one (joined by the pixel maximum). The others are of other classes, any
     of them, and never move.
@@ -77,7 +77,7 @@ class MovingTarget:
             raise ValueError(f"side is {self.side}, expected 1 to the {SIDE} pixels of a digit")
         if not 1 <= self.num_digits <= self._cells**2:
             raise ValueError(
-                f"num_digits is {self.num_digits}, expected 1 to {self._cells**2}: so many squares of {self.side} "
+                f"num_digits is {self.num_digits}, expected 1 to {self._cells**2}: that many squares of {self.side} "
                 f"pixels fit next to each other on a canvas of {self.canvas}"
             )
         if self.frames < 2:

@@ -18,7 +18,7 @@ from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.videolstm.init_from import init_from
 from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
@@ -29,6 +29,7 @@ from onlooker_papers.videolstm.official_budget import (
     SINGLE,
     STREAMS,
     Budget,
+    OfficialSet,
 )
 from onlooker_papers.videolstm.official_page import write_page
 from onlooker_papers.videolstm.official_places import score_places, with_boxes
@@ -52,37 +53,33 @@ def reproduce(
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
-        run: the folder of everything. The features of all splits are in `features`, the runs of this one in
-            `split1`, …; what is there is not computed again, what was cut off goes on.
+        run: the folder of everything, resumable: features of all splits in `features`, the runs of this one in
+            `split1`, ….
         name: one of `SETS`.
         root: the set's own folder, as its site ships it.
         lists: the folder of its split files; None: they are in `root`.
         split: 1, 2 or 3.
         budget: one of `BUDGETS`.
-        results: a folder for `videolstm-NAME.json`; None: the figures are in `figures.json` alone.
+        results: a folder for `videolstm-NAME.json`.
         quiet: no progress bars.
-        boxes: `finalAnnots.mat` of UCF101-24, or its folder: what VideoLSTM localizes is scored by it; None: it is not.
-        pretrained: with ImageNet weights; without, the encoder's stay random, which shows that all runs, no more.
+        pretrained: use ImageNet weights; random ones only show that everything runs.
+        boxes: `finalAnnots.mat` of UCF101-24, or its folder, to score localization.
 
     Returns:
         The report's path.
 
     Raises:
-        ClipError: the set is not as published, not one clip can be read, or none that tests has boxes.
+        ClipError: the set is not as published, no clip can be read, or no test clip has boxes.
         ValueError: an unknown budget or split, or a run made with other settings.
         DiskFullError: no room for the features.
-        RuntimeError: the ImageNet weights cannot be had.
+        RuntimeError: the ImageNet weights cannot be loaded.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     official, chosen = SETS[name], BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
-    whole = official.published.split(root, lists, split, complete=chosen.complete)
     annotated = ucf101_24(boxes) if boxes else {}
-    clips = _limited(whole, chosen, {name.split("/")[0] for name in annotated})
-    if boxes and not with_boxes(clips.test, annotated):
-        found = f"no boxes of any of the {len(clips.test)} clips that test"
-        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
+    clips = _read(official, root, lists, split, chosen, annotated, boxes)
     left_out = _encode(run / "features", clips, chosen, quiet)
     clips = clips.without({error.path for error in left_out})
     folder = run / f"split{split}"
@@ -95,33 +92,51 @@ def reproduce(
         for error in left_out
     ]
     write_json(folder / "figures.json", figures)
-    flags = {
-        "--splits SPLITS": lists, "--boxes BOXES": boxes, "--no-pretrained": not pretrained,
-        "--quick": budget == "quick", "--full": budget == "full",
+    options = {
+        f"--{name}": official.published.title, "--split": split, "--splits": lists and "SPLITS",
+        "--boxes": boxes and "BOXES", "--no-pretrained": not pretrained, f"--{budget}": budget in ("quick", "full"),
     }  # fmt: skip
-    given = " ".join(["", *(flag for flag, on in flags.items() if on)])
-    command = f"onlooker reproduce videolstm --{name} {official.published.title} --split {split}{given}"
+    command = command_line("videolstm", options)
     if results is not None:
-        title = official.published.title
-        about = About(
-            f"{title}, split {split}: share of test clips that the models of VideoLSTM name",
-            f"{command} --results results",
-            [chosen.training.seed],
-        )
-        row = Row({"split": split, "budget": asdict(chosen), **figures}, asdict(chosen))
-        write_rows(results, f"videolstm-{name}", about, {WHOLE: row})
+        _write_results(results, name, split, chosen, figures, f"{command} --results results")
     return write_page(folder, official, split, chosen, figures, command)
+
+
+def _write_results(
+    results: Path, name: str, split: int, budget: Budget, figures: Mapping[str, Any], command: str
+) -> None:
+    what = f"{SETS[name].published.title}, split {split}: accuracy of the models of VideoLSTM on test clips"
+    row = Row({"split": split, "budget": asdict(budget), **figures}, asdict(budget))
+    write_rows(results, f"videolstm-{name}", About(what, command, [budget.training.seed]), {WHOLE: row})
+
+
+def _read(
+    official: OfficialSet,
+    root: Path,
+    lists: Path | None,
+    split: int,
+    budget: Budget,
+    annotated: Mapping[str, AnnotatedClip],
+    boxes: Path | None,
+) -> Split:
+    """The clips of a budget; some of the test clips have boxes, where boxes are given."""
+    whole = official.published.split(root, lists, split, complete=budget.complete)
+    clips = _limited(whole, budget, {name.split("/")[0] for name in annotated})
+    if boxes and not with_boxes(clips.test, annotated):
+        found = f"no boxes of any of the {len(clips.test)} test clips"
+        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
+    return clips
 
 
 def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split:
     """The classes and clips of a budget; of few classes some that come `first`."""
     every = sorted({clip.label for clip in split.training}, key=lambda label: (label not in first, label))
     labels = sorted(every[: budget.classes or None])
-    sides = (
+    parts = (
         tuple(clip for label in labels for clip in [c for c in side if c.label == label][: budget.clips or None])
         for side in (split.training, split.validation, split.test)
     )
-    return Split(*sides)
+    return Split(*parts)
 
 
 def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[ClipError, ...]:
@@ -154,10 +169,10 @@ class _Runs:
         """What is missing is computed."""
         models = {f"{model}-{streams}": self._learn(model, (streams,)) for streams in STREAMS for model in SINGLE}
         models[MOTION] = self._learn(MOTION, STREAMS)
-        sides = {side: len(getattr(self.clips, side)) for side in ("training", "validation", "test")}
+        counts = {split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")}
         together = {words: self._fuse(members) for words, members in FUSED.items()}
         classes = len({clip.label for clip in self.clips.training})
-        return {"classes": classes, "clips": sides, "models": models, "fused": together}
+        return {"classes": classes, "clips": counts, "models": models, "fused": together}
 
     def places(self, boxes: Path, annotated: Mapping[str, AnnotatedClip]) -> dict[str, Any]:
         """What VideoLSTM localizes, by the boxes of this file."""
@@ -184,9 +199,9 @@ class _Runs:
         dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
         config = ModelConfig(model, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout)
         data = DataConfig(frames=budget.frames, temporal_crops=budget.windows)
-        begin = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
-        begins = {"init_from": {each.name: fingerprint(each) for each in begin}} if begin else {}
-        start = init_from(begin, self.root, stores) if begin else None
+        rgb, flow = (self.folder / name for name in MOTION_BEGINS)
+        begins = {"init_from": {each.name: fingerprint(each) for each in (rgb, flow)}} if model == MOTION else {}
+        start = init_from(rgb, flow, self.root, stores) if model == MOTION else None
 
         def compute() -> dict[str, Any]:
             # Killed before its settings were written, a run holds nothing that was learned.

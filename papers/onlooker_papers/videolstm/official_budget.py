@@ -59,8 +59,8 @@ class Budget:
         hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
         dropout: before the classes.
         lstm_dropout: that of `lstm` and `alstm`.
-        classes: the first so many in the alphabet; 0: all.
-        clips: at most so many of each class on each side; 0: all.
+        classes: number of classes, in alphabetical order; 0: all.
+        clips: maximum per class and split; 0: all.
         complete: insist on the published number of clips; a cut-down copy of a set needs False.
         choose_on: validation clips on which it is chosen how to localize: each is encoded twice for 28 candidates.
     """

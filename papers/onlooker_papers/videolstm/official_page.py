@@ -5,9 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Page, percent
-from onlooker.runs.folder import read_curves
+from onlooker_papers.pages import add_curves, add_left_out, add_settings, interval
 from onlooker_papers.videolstm.official_budget import BOTH, CITED_VIDEO_MAP_20, MOTION, SINGLE, Budget, OfficialSet
 from onlooker_papers.videolstm.places import BASELINES
 
@@ -43,13 +42,9 @@ def write_page(
             "**The encoder has random weights**, not ImageNet's, and they stay as they are (`--no-pretrained`). The "
             "page shows that everything runs; how good the models are, it cannot show."
         )
-    page.figures(
-        [
-            _figure(models["convalstm-rgb"], "ConvALSTM on RGB"),
-            _figure(models[MOTION], "attention that follows motion"),
-            _figure(fused[BOTH], f"two streams: {BOTH}"),
-        ]
-    )
+    shown = {"ConvALSTM on RGB": models["convalstm-rgb"], "attention that follows motion": models[MOTION]}
+    shown[f"two streams: {BOTH}"] = fused[BOTH]
+    page.figures((percent(of["accuracy"]), words, interval(of)) for words, of in shown.items())
     _tables(page, official, split, budget, figures)
     if "places" in figures:
         _places(page, figures["places"], split)
@@ -59,15 +54,12 @@ def write_page(
     for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
         image = folder / name / "attention.png"
         page.figure(image.read_bytes(), f"{name}: test clips drawn at random; more in its own report.", wide=True)
-    _how_they_learned(page, folder)
-    if figures["left_out"]:
-        page.heading("Clips left out")
-        columns = ["clip", "found", "remedy"]
-        page.table([[error[name] for name in columns] for error in figures["left_out"]], columns)
-    page.heading("Settings")
-    page.text(f"`{command}`")
-    with page.details("All settings of these runs"):
-        page.table([[name, str(value)] for name, value in _flat(asdict(budget)).items()], ["setting", "value"])
+    page.heading("Training curves")
+    for streams, words in _STREAMS.items():
+        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
+        add_curves(page, {name: folder / name for name in names}, words)
+    add_left_out(page, [list(error.values()) for error in figures["left_out"]])
+    add_settings(page, command, {"these runs": asdict(budget)})
     return page.write(folder / "report.html")
 
 
@@ -114,20 +106,6 @@ def _places(page: Page, places: Mapping[str, Any], split: int) -> None:
     )
 
 
-def _how_they_learned(page: Page, folder: Path) -> None:
-    page.heading("How they learned")
-    for streams, words in _STREAMS.items():
-        names = [f"{model}-{streams}" for model in SINGLE] + ([MOTION] if streams == "rgb" else [])
-        for side in ("training", "validation"):
-            lines = {name: found[side] for name in names if (found := read_curves(folder / name)) is not None}
-            page.figure(to_svg(loss_and_accuracy(lines)), f"{words}, {side} clips, each epoch.", wide=True)
-
-
-def _figure(found: Mapping[str, Any], words: str) -> tuple[str, str, str]:
-    low, high = found["accuracy_interval"]
-    return percent(found["accuracy"]), words, f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
-
-
 def _accuracies(found: Mapping[str, Any]) -> tuple[str, str]:
     """Of clips, and of frames."""
     return percent(found["accuracy"]), percent(found["frame_accuracy"])
@@ -168,10 +146,3 @@ def _differences(budget: Budget) -> str:
         "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
     )
     return "\n".join(f"- {item}" for item in items)
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    nested = values["training"]
-    return {name: value for name, value in values.items() if value is not nested} | {
-        f"training.{name}": value for name, value in nested.items()
-    }

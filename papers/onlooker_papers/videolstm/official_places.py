@@ -53,7 +53,7 @@ def score_places(
         test: clips with known tubes.
         annotated: these, by clips.
         stores: the features of every frame that the model learned from.
-        choose_on: so many of the validation clips; fewer than 8: nothing is chosen, the defaults hold.
+        choose_on: number of validation clips; fewer than 8: the defaults are used.
 
     Returns:
         `clips`, `classes`; `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
@@ -65,7 +65,7 @@ def score_places(
     samples, _ = stored_clips(test, recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
     assert isinstance(samples, ClipCrops)
     labels = {tube.label for clip in test for tube in annotated[_name(clip)].tubes}
-    true = {_name(clip): _true_tubes(annotated[_name(clip)]) for clip in samples.clips}
+    true: Tubes = {_name(clip): list(annotated[_name(clip)].tubes) for clip in samples.clips}
     found: Tubes = {}
     guessed: dict[str, Tubes] = {name: {} for name in GUESSES}
     for index, clip in enumerate(samples.clips):
@@ -131,10 +131,6 @@ def _guess(recognizer: Recognizer, seen: Prediction, share: Sequence[float]) -> 
     corners = np.array(share, np.float32) * np.array([seen.size[1], seen.size[0]] * 2, np.float32)
     tracks = link(always(corners, len(seen.times)), recognizer.localization)
     return label_tubes(tracks, seen.frame_scores, seen.indices, seen.classes, recognizer.localization)
-
-
-def _true_tubes(clip: AnnotatedClip) -> list[Tube]:
-    return [Tube(tube.label, np.arange(tube.first, tube.last + 1), tube.boxes) for tube in clip.tubes]
 
 
 def _figures(found: Tubes, true: Tubes) -> dict[str, float]:

@@ -37,20 +37,20 @@ def check_sets(folders: Sequence[Path]) -> None:
 def compete_on_clips(
     run: Path, folders: Mapping[Path, str], budget: ClipsBudget, results: Path | None, jobs: int | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Train what is missing on every set, each in a folder of its own with a page.
+    """Train the missing models on every set; each set has a folder with a page.
 
     Args:
-        run: gets the folders, by the names of the sets.
+        run: gets a folder for each set.
         folders: of clips, one sub-folder per class, and the command that makes the figures of each.
-        budget: with how much.
-        results: a folder for `videolstm-clips.json`; None: the figures are in `run` alone.
-        jobs: trainings side by side, one thread each; None: one for every core.
+        budget: how much is computed.
+        results: a folder for `videolstm-clips.json`.
+        jobs: parallel trainings; None: as many as the machine allows.
 
     Returns:
-        By the name of the set, what `compare` found.
+        By the name of the set, the figures of `compare`.
 
     Raises:
-        ValueError: cells that are there were made with other settings, or too few clips for a split.
+        ValueError: a run made with other settings, or too few clips for a split.
     """
     found = {}
     for folder, command in folders.items():

@@ -12,37 +12,36 @@ from numpy.typing import NDArray
 from onlooker.data.digits import DigitSplit
 from onlooker.drawing.flow import flow_colors
 from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
-from onlooker.drawing.plots import loss_and_accuracy, side_by_side, to_svg
+from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
-from onlooker.evaluation.report import Page, Table, percent
+from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
 from onlooker.runs import model_spec
 from onlooker.runs.compare import table
-from onlooker.runs.folder import read_curves
 from onlooker.video.flow import to_pixels
-from onlooker_papers.digits.tables import Results
+from onlooker_papers.pages import add_curves, add_settings, add_table
 from onlooker_papers.videolstm import tables
-from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, GROUNDED, MOTION, RGB, modality_of
+from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, MOTION, RGB, WITH_ATTENTION_LOSS, modality_of
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.official_budget import SETS, SINGLE
 from onlooker_papers.videolstm.official_page import CITED, WORDS
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
 
-# A plot holds as many lines as there are colors that are told apart.
+# A plot has at most as many lines as there are colors.
 _PLOTS = {
-    "RGB alone": (*SINGLE, GROUNDED[0].name),
+    "RGB alone": (*SINGLE, WITH_ATTENTION_LOSS[0].name),
     "the flow, alone and with RGB": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
 }
 
 
-def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: DigitSplit, command: str) -> Path:
+def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, splits: DigitSplit, command: str) -> Path:
     """Write `report.html` into a run's folder.
 
     Args:
         run: the folder, with the trainings of the moving target.
         figures: of the moving target, its `timing`, and `on_clips`: what `compare` found by the name of each set.
         budget: what was computed.
-        sides: the digits.
+        splits: the digits.
         command: what made the run.
 
     Returns:
@@ -67,21 +66,28 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, sides: Dig
     )
     page.text(_what_was_used(figures["on_clips"]))
     results = {tables.NAME: figures, tables.SEGMENTS: figures["timing"]}
-    _accuracies(page, results)
-    _beside_the_paper(page, models, figures["on_clips"])
+    add_table(page, tables.ablation(results))
+    dots = {name.replace("-", "\n"): row["each"] for name, row in models.items()}
+    page.figure(to_svg(side_by_side(dots, 0.1, "chance")), "A dot for each seed.")
+    _published(page, models, figures["on_clips"])
     if figures["on_clips"]:
         _real_clips(page, figures["on_clips"], budget.on_clips)
     if budget.curve:
         page.heading("How many clips it takes")
-        _table(page, tables.curve(results))
-    _where_and_when(page, results)
+        add_table(page, tables.curve(results))
+    page.heading("Where, from labels only")
+    add_table(page, tables.places(results))
+    page.heading("When, from labels only")
+    add_table(page, tables.segments(results))
+    page.heading("What a map shows, and what it does not")
+    add_table(page, tables.explained(results))
     page.heading("Where it looked")
     image = run / "attention.png"
-    write_png(image, sheet(list(_looks(run, budget, sides))))
+    write_png(image, sheet(list(_looks(run, budget, splits))))
     page.figure(
         image.read_bytes(),
-        "Unseen clips; the box is the true place, which no model was told. Below each the optical flow that *motion* "
-        "sees: the hue says where to, the strength how far, white is rest.",
+        "Unseen clips; the box is the true place, which no model was trained on. Below each is the optical flow that "
+        "*motion* sees: hue is direction, saturation is speed.",
         wide=True,
     )
     _how_they_learned(page, run, budget, list(figures["on_clips"]))
@@ -96,8 +102,8 @@ def _what_was_used(on_clips: Mapping[str, Any]) -> str:
     )
     if not on_clips:
         return (
-            "**Used: the moving target alone**, a generated set. `--clips DIR` adds real clips, one class a "
-            f"sub-folder; `--ucf101 DIR` and `--hmdb51 DIR` run the paper's own sets. {weights}"
+            "**Used: the moving target alone**, a generated set. `--clips DIR` adds real clips, one sub-"
+            f"folder per class; `--ucf101 DIR` and `--hmdb51 DIR` run the paper's own sets. {weights}"
         )
     sets = ", ".join(f"{name} ({of['test_videos']} test clips)" for name, of in on_clips.items())
     return (
@@ -106,7 +112,7 @@ def _what_was_used(on_clips: Mapping[str, Any]) -> str:
     )
 
 
-def _beside_the_paper(page: Page, models: Mapping[str, Any], on_clips: Mapping[str, Any]) -> None:
+def _published(page: Page, models: Mapping[str, Any], on_clips: Mapping[str, Any]) -> None:
     page.heading("In the form of the paper's table")
     rows = _in_columns("moving target", {name: of["accuracy"] for name, of in models.items()})
     for name, of in on_clips.items():
@@ -142,9 +148,9 @@ def _in_columns(title: str, accuracy: Mapping[str, float]) -> list[list[str | No
 
 def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) -> None:
     page.heading("On real clips")
-    few = f", at most {budget.clips} clips a class" if budget.clips else ""
+    few = f", at most {budget.clips} clips per class" if budget.clips else ""
     page.text(
-        f"The same models from pixels, `conv4` from random weights, {budget.data.frames} frames a clip, "
+        f"The same models from pixels, `conv4` from random weights, {budget.data.frames} frames per clip, "
         f"{budget.training.epochs} epochs{few}, {tables.seeds(budget.seeds)}, one split by recordings. With so few "
         "test clips a difference of a few percent is chance; `onlooker compare DIR --folds 5` tests on all of them."
     )
@@ -159,74 +165,43 @@ def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) ->
 
 
 def _how_they_learned(page: Page, run: Path, budget: Budget, sets: Sequence[str]) -> None:
-    page.heading("How they learned")
-    names = [name for of in _PLOTS.values() for name in of]
-    _curves(page, "The moving target", {name: run / f"{name}-{budget.clips}-seed{budget.seeds[0]}" for name in names})
-    part = f"split-seed{budget.on_clips.seeds[0]}"
+    page.heading("Training curves")
+    _curves(page, "The moving target", run, f"-{budget.clips}-seed{budget.seeds[0]}")
     for title in sets:
         with page.details(f"The same on {title}"):
-            _curves(page, title, {name: run / "clips" / title / name / part for name in names})
+            _curves(page, title, run / "clips" / title, f"/split-seed{budget.on_clips.seeds[0]}")
 
 
-def _curves(page: Page, title: str, runs: Mapping[str, Path]) -> None:
-    """Loss and accuracy against the epoch, of the models whose runs are there."""
+def _curves(page: Page, title: str, folder: Path, ending: str) -> None:
     for words, names in _PLOTS.items():
-        found = {name: read_curves(runs[name]) for name in names}
-        for side in ("training", "validation"):
-            if lines := {name: curves[side] for name, curves in found.items() if curves is not None}:
-                image = to_svg(loss_and_accuracy(lines))
-                page.figure(image, f"{title}, {words}: {side} clips, each epoch, one seed.", wide=True)
+        add_curves(page, {name: folder / f"{name}{ending}" for name in names}, f"{title}, {words}, one seed")
 
 
 def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:
-    page.heading("Settings")
-    page.text(f"`{command}`")
-    page.text(f"Budget: {budget.name}. `conv4` encoders, every weight random before training.")
-    parts: dict[str, Mapping[str, Any]] = {
+    real = budget.on_clips
+    groups: dict[str, dict[str, Any]] = {
         "the moving target": {
             "clips": budget.clips, "seeds": list(budget.seeds), **budget.counts, **data("both").to_dict(),
             **asdict(budget.training),
-        }
+        },
+        "real clips": {
+            "clips per class": real.clips or "all", "seeds": list(real.seeds), **real.data.to_dict(),
+            **asdict(real.training),
+        },
     }  # fmt: skip
-    if on_clips:
-        of = budget.on_clips
-        parts["real clips"] = {
-            "clips a class": of.clips or "all", "seeds": list(of.seeds), **of.data.to_dict(), **asdict(of.training)
-        }  # fmt: skip
-    for words, values in parts.items():
-        with page.details(f"All settings: {words}"):
-            # Streams and seeds are each model's own.
-            own = {name: value for name, value in values.items() if name not in ("modality", "seed")}
-            page.table([[name, str(value)] for name, value in own.items()], ["setting", "value"])
+    for values in groups.values():
+        # Different for each training.
+        del values["modality"], values["seed"]
+    if not on_clips:
+        del groups["real clips"]
+    add_settings(page, command, groups)
 
 
-def _accuracies(page: Page, results: Results) -> None:
-    _table(page, tables.ablation(results))
-    models = results[tables.NAME]["models"]
-    page.figure(
-        to_svg(side_by_side({n.replace("-", "\n"): row["each"] for n, row in models.items()}, 0.1, "chance")),
-        "A dot for each seed.",
-    )
-
-
-def _where_and_when(page: Page, results: Results) -> None:
-    page.heading("Where, from labels only")
-    _table(page, tables.places(results))
-    page.heading("When, from labels only")
-    _table(page, tables.segments(results))
-    page.heading("What a map shows, and what it does not")
-    _table(page, tables.explained(results))
-
-
-def _table(page: Page, table: Table) -> None:
-    page.table(table.rows, table.columns, table.note)
-
-
-def _looks(run: Path, budget: Budget, sides: DigitSplit) -> Iterator[tuple[str, Any]]:
+def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str, Any]]:
     """The same test clips through both attentions, and the flow that one of them sees."""
-    clips = TargetClips(sides.test, 2, 5)
+    clips = TargetClips(splits.test, 2, 5)
     seen = {}
-    for spec in GROUNDED:
+    for spec in WITH_ATTENTION_LOSS:
         recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
         seen[spec.name] = recognizer.classify(clips.seen_as(modality_of(spec)).frames()).numpy()[:2]
     for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):

@@ -127,7 +127,7 @@ def localization_figures(
 
 
 def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
-    """One box `4` at so many frames, with the same score everywhere, so that the class alone ranks it."""
+    """One box `4` at all frames, with the same score everywhere, so that the class alone ranks it."""
     middle = corners.reshape(1, 2, 2).mean(1)
     return (Candidates(corners[None], np.ones(1, np.float32), middle),) * frames
 

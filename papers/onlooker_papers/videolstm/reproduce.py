@@ -1,38 +1,32 @@
 """`onlooker reproduce videolstm`: the ablation on the moving target, cell by cell, and one page."""
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-from onlooker.data.digits import DigitSplit
 from onlooker.files import read_json, write_json
-from onlooker.runs.parallel import default_jobs
-from onlooker_papers.mnist import split_mnist
-from onlooker_papers.results import WHOLE, About, Key, Row, check_command, figures_of, write_rows
+from onlooker.runs.model_spec import ModelSpec
+from onlooker.runs.parallel import default_jobs, run_parallel
+from onlooker_papers.results import WHOLE, About, Key, Row, check_command, command_line, figures_of, means, write_rows
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (
     ENSEMBLE,
-    GROUNDED,
     LOCATED,
     MEMBERS,
     SPECS,
-    ModelSpec,
-    compete,
-    compete_explained,
-    compete_localized,
+    WITH_ATTENTION_LOSS,
+    Trial,
     ensemble,
+    ensemble_path,
     summary,
 )
-from onlooker_papers.videolstm.ahead import train_ahead
 from onlooker_papers.videolstm.budget import BUDGETS, Budget
 from onlooker_papers.videolstm.on_clips import check_sets, compete_on_clips
 from onlooker_papers.videolstm.page import write_page
 from onlooker_papers.videolstm.target_clips import ClipsOf
-from onlooker_papers.videolstm.timing import EVENT, FRAMES, MODEL, compete_timed
+from onlooker_papers.videolstm.timing import timed_trial
 
 PARTS = ("segments",)  # what --only may also select, in addition to models
 TARGET, SEGMENTS = "moving-target", "segments"
@@ -80,27 +74,50 @@ def reproduce(
     if only is not None and only not in (*PARTS, *specs):
         raise ValueError(f"only is {only!r}, expected one of {', '.join((*PARTS, *specs))}")
     check_sets(clips)
-    chosen, sides = BUDGETS[budget], split_mnist(mnist)
+    chosen = BUDGETS[budget]
     output = _Output(run, results, _command(budget, "MNIST" if mnist else None, results=Path("results")), chosen, only)
     for name in (SEGMENTS, TARGET) if only is None else (SEGMENTS if only in PARTS else TARGET,):
         check_command(results, name, output.command)
     jobs = jobs or default_jobs(_GIB)
-    ahead = partial(train_ahead, run, mnist=mnist, jobs=jobs)
     if only in specs:
         # With fewer clips it is not trained again.
         among, alone = MEMBERS if specs[only] in MEMBERS else (specs[only],), replace(chosen, curve=())
-        ahead(alone, among)
-        output.write(TARGET, _rows(run, alone, sides, among))
+        train_ahead(trials(run, alone, mnist, among), jobs)
+        output.write(TARGET, _rows(run, alone, mnist, among))
         return run / f"{TARGET}.json"
-    ahead(chosen, () if only else SPECS, times=True)
-    timing = output.write(SEGMENTS, {WHOLE: _timing(run, chosen, sides)})
+    timed = [timed_trial(run, chosen.timing, seed, mnist) for seed in chosen.seeds]
+    train_ahead([*trials(run, chosen, mnist, () if only else SPECS), *timed], jobs)
+    timing = output.write(SEGMENTS, {WHOLE: _timing(timed, chosen)})
     if only:
         return run / f"{SEGMENTS}.json"
-    figures = output.write(TARGET, _rows(run, chosen, sides))
+    figures = output.write(TARGET, _rows(run, chosen, mnist))
     commands = {folder: _command(budget, None, [set_path(folder)], results=Path("results")) for folder in clips}
     on_clips = compete_on_clips(run / "clips", commands, chosen.on_clips, results, jobs)
     command = _command(budget, mnist, clips, run, results)
-    return write_page(run, {**figures, "timing": timing, "on_clips": on_clips}, chosen, sides, command)
+    figures = {**figures, "timing": timing, "on_clips": on_clips}
+    return write_page(run, figures, chosen, ClipsOf(mnist).digits, command)
+
+
+def trials(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelSpec] = SPECS) -> list[Trial]:
+    """All trainings of these models; those with an attention loss also learn from the fewer clips of the curve."""
+    return [
+        Trial(
+            run, spec, clips, seed, ClipsOf(mnist), budget.counts, budget.training_on(clips),
+            located=clips == budget.clips and spec in LOCATED,
+        )
+        for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), specs)
+        if clips == budget.clips or spec in WITH_ATTENTION_LOSS
+    ]  # fmt: skip
+
+
+def train_ahead(among: Sequence[Trial], jobs: int) -> None:
+    """Compute the trials that are not done yet in parallel; with one job they are computed when they are needed.
+
+    Raises:
+        ValueError: a trial that was made, or begun, with other settings.
+    """
+    if jobs > 1 and (tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}):
+        run_parallel(tasks, jobs)
 
 
 @dataclass(frozen=True)
@@ -134,64 +151,41 @@ def _command(
     results: Path | None = None,
 ) -> str:
     """The command that makes these figures."""
-    words = ["onlooker", "reproduce", "videolstm"]
-    words += [f"--{budget}"] if budget in ("quick", "full") else []
-    options = [("--mnist", mnist), *(("--clips", folder) for folder in clips)]
-    for flag, value in [*options, ("--run", run), ("--results", results)]:
-        words += [flag, str(value)] if value is not None else []
-    return shlex.join(words)
+    folders = {"--mnist": mnist, "--clips": tuple(clips), "--run": run, "--results": results}
+    return command_line("videolstm", {f"--{budget}": budget in ("quick", "full"), **folders})
 
 
-def _timing(run: Path, budget: Budget, sides: DigitSplit) -> Row:
-    clips_of, how = ClipsOf(sides, FRAMES, EVENT), budget.timing
-    seeds = [compete_timed(run, how.clips, seed, clips_of, how.counts, how.training) for seed in budget.seeds]
+def _timing(timed: Sequence[Trial], budget: Budget) -> Row:
+    seeds, how = [trial.train() for trial in timed], budget.timing
     figures = {
-        **_means(seeds),
+        **means(seeds),
         "each": [of["segment_map_50"] for of in seeds],
         "onsets": [of["onset"] for of in seeds],
         "clips": how.clips,
         "epochs": how.training.epochs,
         "test_clips": how.counts["test"],
     }
-    return Row.of(figures, *(run / f"{MODEL}-{how.clips}-seed{seed}-segments.json" for seed in budget.seeds))
+    return Row.of(figures, *(trial.memo_path() for trial in timed))
 
 
-def _rows(run: Path, budget: Budget, sides: DigitSplit, specs: Sequence[ModelSpec] = SPECS) -> dict[Key, Row]:
+def _rows(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelSpec] = SPECS) -> dict[Key, Row]:
     """The rows of these models: means over seeds."""
-    clips_of = ClipsOf(sides)
+    by_row: dict[tuple[ModelSpec, int], list[Trial]] = {}
+    for trial in trials(run, budget, mnist, specs):
+        by_row.setdefault((trial.spec, trial.clips), []).append(trial)
 
-    def row(figures: Mapping[str, Any], name: str, clips: int, part: str = "") -> Row:
-        return Row.of(figures, *(run / f"{name}-{clips}-seed{seed}{part}.json" for seed in budget.seeds))
+    def row(seeds: Sequence[Trial]) -> Row:
+        return Row.of(summary([trial.train() for trial in seeds]), *(trial.memo_path() for trial in seeds))
 
-    def trained(spec: ModelSpec, clips: int) -> Row:
-        how = budget.training_on(clips)
-        seeds = [compete(run, spec, clips, seed, clips_of, budget.counts, how) for seed in budget.seeds]
-        return row(summary(seeds), spec.name, clips)
-
-    def measured(compute: Callable[..., dict[str, Any]], spec: ModelSpec, part: str) -> Row:
-        seeds = [compute(run, spec, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        return row(_means(seeds), spec.name, budget.clips, part)
-
-    rows: dict[Key, Row] = {("models", spec.name): trained(spec, budget.clips) for spec in specs}
+    rows: dict[Key, Row] = {("models", spec.name): row(by_row[spec, budget.clips]) for spec in specs}
     if {*MEMBERS} <= {*specs}:
-        seeds = [ensemble(run, budget.clips, seed, clips_of, budget.counts) for seed in budget.seeds]
-        rows["models", ENSEMBLE] = row(summary(seeds), ENSEMBLE, budget.clips)
-    for spec in GROUNDED:
-        rows |= {("curve", spec.name, str(clips)): trained(spec, clips) for clips in budget.curve if spec in specs}
-    located = [spec for spec in LOCATED if spec in specs]
-    rows |= {("localized", spec.name): measured(compete_localized, spec, "-localized") for spec in located}
-    return rows | {("explained", spec.name): measured(compete_explained, spec, "-explained") for spec in located}
-
-
-def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of whatever is a number, at any depth; what was chosen is listed."""
-    means: dict[str, Any] = {}
-    for name, value in found[0].items():
-        values = [each[name] for each in found]
-        if isinstance(value, Mapping):
-            means[name] = values if name == "localization" else _means(values)
-        elif isinstance(value, Sequence):
-            means[name] = [mean(at) for at in zip(*values, strict=True)]
-        else:
-            means[name] = mean(values)
-    return means
+        pairs = list(zip(*(by_row[spec, budget.clips] for spec in MEMBERS), strict=True))
+        paths = [ensemble_path(pair[0]) for pair in pairs]
+        rows["models", ENSEMBLE] = Row.of(summary([ensemble(pair) for pair in pairs]), *paths)
+    rows |= {("curve", of.name, str(n)): row(seeds) for (of, n), seeds in by_row.items() if n != budget.clips}
+    located = {spec.name: by_row[spec, budget.clips] for spec in LOCATED if spec in specs}
+    for part, compute in (("localized", Trial.localized), ("explained", Trial.explained)):
+        for name, seeds in located.items():
+            figures = means([compute(trial) for trial in seeds])
+            rows[part, name] = Row.of(figures, *(trial.memo_path(f"-{part}") for trial in seeds))
+    return rows

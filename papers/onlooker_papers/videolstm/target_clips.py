@@ -1,5 +1,9 @@
 """Clips of a moving target as samples: the image, its optical flow, or both, for a fixed number of clips."""
 
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +14,7 @@ from onlooker.config import DataConfig, Modality
 from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import Sample
 from onlooker.video.flow import flow, stacks, to_bytes
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
 from onlooker_papers.videolstm.places import TrueBoxes
 
@@ -79,24 +84,33 @@ class TargetClips(Dataset[Sample]):
         return torch.stack([self[index][0] for index in range(len(self))])
 
 
+@dataclass(frozen=True)
 class ClipsOf:
-    """The clips of each side's digits, made once: their flow takes a while.
+    """The clips of each split's digits, kept in memory because their flow takes a while.
 
     Args:
-        sides: the digits.
+        mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
         frames, event: of every clip, as `TargetClips` takes them.
     """
 
-    def __init__(self, sides: DigitSplit, frames: int = FRAMES, event: tuple[float, float] = ALWAYS) -> None:
-        self.sides, self.frames, self.event = sides, frames, event
-        self._made: dict[tuple[str, int, int], TargetClips] = {}
+    mnist: Path | None = None
+    frames: int = FRAMES
+    event: tuple[float, float] = ALWAYS
 
-    def __call__(self, side: str, count: int, seed: int) -> TargetClips:
-        """So many clips of `training`, `validation` or `test`; the three never share one, whatever the seeds."""
-        key = (side, count, seed)
-        if key not in self._made:
-            apart = {"training": 0, "validation": 1, "test": 2}[side]
-            digits = getattr(self.sides, side)
-            made = TargetClips(digits, count, 3 * seed + apart, frames=self.frames, event=self.event)
-            self._made[key] = made
-        return self._made[key]
+    @property
+    def digits(self) -> DigitSplit:
+        """Training, validation and test digits."""
+        return _digits(self.mnist)
+
+    def __call__(self, split: str, count: int, seed: int) -> TargetClips:
+        """A number of `training`, `validation` or `test` clips; the three never share one, whatever the seeds."""
+        return _clips(self, split, count, seed)
+
+
+_digits = functools.cache(split_mnist)
+
+
+@functools.lru_cache(maxsize=6)  # those of one seed
+def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
+    digits = {"training": of.digits.training, "validation": of.digits.validation, "test": of.digits.test}
+    return TargetClips(digits[split], count, 3 * seed + list(digits).index(split), frames=of.frames, event=of.event)

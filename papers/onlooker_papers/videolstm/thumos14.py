@@ -5,34 +5,15 @@ recognition for videos "in the wild"*, 2017; in the JSON form that ActivityNet m
 """
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onlooker.structures import ClipError
+from onlooker.structures import ClipError, Segment
 
-# videos and segments of each side
+# videos and segments of each split
 COUNTS = {"validation": (200, 3007), "test": (212, 3358)}
-
-
-@dataclass(frozen=True)
-class AnnotatedSegment:
-    """One action.
-
-    Args:
-        label: the name of the class.
-        start, end: seconds from the first frame of the video.
-    """
-
-    label: str
-    start: float
-    end: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end < math.inf:
-            raise ValueError(f"{self.label} from {self.start} to {self.end} s, expected 0 <= start < end")
 
 
 @dataclass(frozen=True)
@@ -49,7 +30,7 @@ class AnnotatedVideo:
     name: str
     subset: str
     duration: float
-    segments: tuple[AnnotatedSegment, ...]
+    segments: tuple[Segment, ...]
 
 
 def thumos14(path: Path, complete: bool = True) -> tuple[tuple[AnnotatedVideo, ...], tuple[ClipError, ...]]:
@@ -58,9 +39,8 @@ def thumos14(path: Path, complete: bool = True) -> tuple[tuple[AnnotatedVideo, .
     200 validation videos with 3,007 segments and 212 test videos with 3,358. The challenge has a 213th test video,
     video_test_0001292, in which nothing but ambiguous actions was found.
 
-    Five videos have segments that end after the video does. They are returned as annotated, and reported: whoever
-    compares with published figures should leave out what they left out (often video_test_0000270 and
-    video_test_0001496).
+    Five videos have segments that end after the video does. They are returned as annotated, and reported: to compare
+    with published figures, leave out the same ones (often video_test_0000270 and video_test_0001496).
 
     Args:
         path: `thumos14.json`: `database` → video → `subset`, `duration` (s), `annotations` → `label`, `segment`
@@ -102,15 +82,13 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # JSON itself would keep the last of two videos of one name, and lose the other.
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
-        raise ValueError(f"{twice[0]} stands there twice")
+        raise ValueError(f"{twice[0]} is there twice")
     return dict(pairs)
 
 
 def _video(name: str, values: dict[str, Any]) -> AnnotatedVideo:
     try:
-        segments = tuple(
-            AnnotatedSegment(str(one["label"]), *map(float, one["segment"])) for one in values["annotations"]
-        )
+        segments = tuple(Segment(str(one["label"]), *map(float, one["segment"])) for one in values["annotations"])
         return AnnotatedVideo(name, str(values["subset"]).lower(), float(values["duration"]), segments)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: {type(error).__name__} {error}") from error

@@ -6,28 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from onlooker.config import TrainConfig
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
-from onlooker.models.registry import create_model
-from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, load
-from onlooker.runs.memo import fingerprint, memo
+from onlooker.recognizer import Recognizer
+from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.tune_localization import ONSETS, choose_times
 from onlooker.structures import Segment
-from onlooker.training.fit import fit
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
-from onlooker_papers.memo import memo_of_training
-from onlooker_papers.mnist import digest
-from onlooker_papers.videolstm.ablation import TRAINING
-from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
+from onlooker_papers.videolstm.ablation import Trial
+from onlooker_papers.videolstm.target_clips import CLASSES, ClipsOf, TargetClips
 
 FRAMES = 16
 EVENT = (0.3, 0.6)  # shortest and longest part of a clip that the motion fills
-MODEL, UNITS = "mil", 32
+MODEL = "mil"
+SPEC = ModelSpec(MODEL, "both", label=MODEL)
 # Segments that need no evidence of single frames, in words.
 GUESSES = {
     "class": "the class, from all frames so far",
@@ -45,75 +40,25 @@ class Timing:
     training: TrainConfig
 
 
-def learn(
-    run: Path,
-    clips: int,
-    seed: int,
-    clips_of: ClipsOf,
-    counts: Mapping[str, int],
-    how: TrainConfig = TRAINING,
-    bar: bool = True,
-) -> dict[str, Any]:
-    """Train the model on so many clips; `parameters` and `validation`, its accuracy there.
+class TimedTrial(Trial):
+    """One training of the model that predicts when, on clips that the event fills a part of: `timed` measures it."""
 
-    Args:
-        run: gets the training's folder with the model, and the cell's file next to it.
-        clips: that it learns from, in every epoch the same.
-        seed: of its weights, and of its clips.
-        clips_of: where clips come from.
-        counts: `validation` and `test` clips.
-        how: its budget.
-        bar: show the training's progress.
+    def measure(self, recognizer: Recognizer) -> dict[str, Any]:
+        """The figures of `timed`."""
+        return timed(recognizer, self.samples("validation"), self.samples("test"))
+
+    def settings(self) -> dict[str, Any]:
+        """What the figures depend on, the time of the event among it."""
+        return {**super().settings(), "frames": self.clips_of.frames, "event": list(self.clips_of.event)}
+
+
+def timed_trial(run: Path, timing: Timing, seed: int, mnist: Path | None = None) -> TimedTrial:
+    """A trial of the model that predicts when.
+
+    It is trained on the prediction at the last frame, because nobody can know the label before.
     """
-    folder = run / f"{MODEL}-{clips}-seed{seed}"
-    # The clip's label, asked for once all frames have been seen: before, nobody can know it.
-    how = replace(how, seed=seed, loss="last")
-    settings = {
-        "digits": digest(clips_of.sides), "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
-        "validation": counts["validation"], **how.to_dict(), "model": MODEL, "units": UNITS,
-    }  # fmt: skip
-
-    def compute() -> dict[str, Any]:
-        config = data("both", clips_of.frames)
-        torch.manual_seed(seed)
-        model = create_model(
-            MODEL, len(CLASSES), in_channels=config.in_channels, flow_channels=config.flow_channels, size=SIZE,
-            hidden=UNITS, dropout=0.0,
-        )  # fmt: skip
-        sides = clips_of("training", clips, seed), clips_of("validation", counts["validation"], 0)
-        curves = fit(model, *sides, config, how, folder, f"{MODEL}, {clips} clips" if bar else None)
-        Recognizer(model, CLASSES, config, aggregation="last").save(folder / "model")
-        losses = curves["validation"]["loss"]
-        return {
-            "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
-            "parameters": count_parameters(model),
-        }
-
-    return memo_of_training(folder, settings, compute)
-
-
-def compete_timed(
-    run: Path,
-    clips: int,
-    seed: int,
-    clips_of: ClipsOf,
-    counts: Mapping[str, int],
-    how: TrainConfig = TRAINING,
-    bar: bool = True,
-) -> dict[str, Any]:
-    """When a trained model says that the target moves: the figures of `timed`; arguments as those of `learn`."""
-    name = f"{MODEL}-{clips}-seed{seed}"
-    trained = learn(run, clips, seed, clips_of, counts, how, bar)
-    settings = {
-        "digits": digest(clips_of.sides), "clips": clips, "frames": clips_of.frames, "event": list(clips_of.event),
-        **counts, **replace(how, seed=seed).to_dict(), "weights": fingerprint(run / name),
-    }  # fmt: skip
-
-    def compute() -> dict[str, Any]:
-        sides = (clips_of(side, counts[side], 0) for side in ("validation", "test"))
-        return {**timed(load(run / name, device="cpu"), *sides), **trained}
-
-    return memo(run / f"{name}-segments.json", settings, compute)
+    how = replace(timing.training, loss="last")
+    return TimedTrial(run, SPEC, timing.clips, seed, ClipsOf(mnist, FRAMES, EVENT), timing.counts, how)
 
 
 def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:

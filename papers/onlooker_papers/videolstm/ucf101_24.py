@@ -10,33 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onlooker.structures import ClipError
-
-
-@dataclass(frozen=True, eq=False)
-class AnnotatedTube:
-    """One actor from the first frame of an action to its last.
-
-    Args:
-        label: the name of the class.
-        first, last: frame indices, 0-based, both with a box.
-        boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels of the video, for the frames `first` to `last`.
-    """
-
-    label: str
-    first: int
-    last: int
-    boxes: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first <= self.last:
-            raise ValueError(f"a tube from frame {self.first} to {self.last}, expected 0 <= first <= last")
-        if self.boxes.shape != (self.last - self.first + 1, 4):
-            raise ValueError(f"boxes have shape {self.boxes.shape} for the frames {self.first} to {self.last}")
-        if not (self.boxes[:, :2] < self.boxes[:, 2:]).all():
-            raise ValueError("a box ends before it begins; expected x1 < x2 and y1 < y2")
+from onlooker.structures import ClipError, Tube
 
 
 @dataclass(frozen=True)
@@ -51,7 +26,7 @@ class AnnotatedClip:
 
     name: str
     frames: int
-    tubes: tuple[AnnotatedTube, ...]
+    tubes: tuple[Tube, ...]
 
 
 def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
@@ -65,7 +40,7 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
         path: the file, or the folder with it: a MATLAB file of version 5; it is data, nothing in it is run.
 
     Raises:
-        ClipError: no such file, not these annotations, a clip that stands twice, or a tube that does not fit its clip.
+        ClipError: no such file, not these annotations, a duplicate clip, or a tube that does not fit its clip.
     """
     path = find_boxes(path)
     # Half a second to import, and only these boxes need it.
@@ -80,7 +55,7 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     clips: dict[str, AnnotatedClip] = {}
     for clip in read:
         if clip.name in clips:
-            raise ClipError(path, f"{clip.name} stands there twice", "take the published file")
+            raise ClipError(path, f"{clip.name} is there twice", "take the published file")
         clips[clip.name] = clip
     return clips
 
@@ -102,12 +77,14 @@ def _clip(row: Any) -> AnnotatedClip:
     label = name.split("/")[0]
     tubes = tuple(_tube(label, tube) for tube in row["tubes"].ravel())
     for tube in tubes:
-        if tube.last >= frames:
-            raise ValueError(f"{name}: a tube ends with frame {tube.last}, the clip has {frames}")
+        if tube.frames[-1] >= frames:
+            raise ValueError(f"{name}: a tube ends with frame {tube.frames[-1]}, the clip has {frames}")
     return AnnotatedClip(name, frames, tubes)
 
 
-def _tube(label: str, tube: Any) -> AnnotatedTube:
+def _tube(label: str, tube: Any) -> Tube:
     corner, size = np.split(tube["boxes"].astype(np.float32), 2, axis=1)
+    if not size.all():
+        raise ValueError("a box without width or height; expected x1 < x2 and y1 < y2")
     boxes = np.concatenate((corner - 1, corner - 1 + size), axis=1)
-    return AnnotatedTube(label, int(tube["sf"].item()) - 1, int(tube["ef"].item()) - 1, boxes)
+    return Tube(label, np.arange(int(tube["sf"].item()) - 1, int(tube["ef"].item())), boxes)

@@ -20,14 +20,14 @@ def test_a_model_that_does_not_learn_its_encoder_must_have_one() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["tracks", "tracks:", "tracks:0", "tracks:two", "stn:2"])
-def test_a_model_that_follows_things_is_told_how_many(encoder: str) -> None:
+def test_a_model_that_follows_things_gets_many(encoder: str) -> None:
     with pytest.raises(
         ValueError, match=rf"encoder is '{encoder}', expected tracks:G for a model that follows G things"
     ):
         DigitModel(encoder, model="tracks")
 
 
-def test_where_the_last_answer_is_the_verdict_it_alone_is_learned() -> None:
+def test_where_the_last_frame_is_the_aggregation_it_alone_is_learned() -> None:
     assert DigitModel("stn:2", model="opinions", aggregation="last").loss == "last"
     assert {DigitModel("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}
 

@@ -100,7 +100,7 @@ def test_windows_are_the_equations_written_out():
 
 
 @torch.no_grad()
-def test_before_it_has_learned_each_window_lies_on_a_digit_of_its_own():
+def test_before_it_has_learned_each_window_is_on_a_different_digit():
     batch = MovingDigits(load_digits()[1], frames=4).batch(60, seed=3)
     frames = batch.video.flatten(0, 1) / 127.5 - 1
     windows = trained_statistics(made(), frames).windows(frames)
@@ -170,7 +170,7 @@ def test_windows_stay_in_the_frame_and_near_half_of_it(stir):
 
 
 @torch.no_grad()
-def test_nothing_stands_out_of_a_flat_map():
+def test_nothing_is_salient_in_a_flat_map():
     assert not contrast(torch.full((1, 4, 5, 5), 3.0)).any()
     assert contrast(torch.randn(2, 4, 5, 7)).mean((1, 2)) == pytest.approx([1, 1], abs=1e-4)
     assert made()(torch.zeros(2, 1, 64, 64)).isfinite().all()

@@ -16,7 +16,7 @@ from onlooker_papers.digits.models import DigitModel
 
 
 @pytest.fixture(scope="module")
-def sides() -> DigitSplit:
+def splits() -> DigitSplit:
     return split_digits()
 
 
@@ -35,10 +35,12 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product"])
-def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides: DigitSplit, aggregation: str) -> None:
+def test_videos_are_scored_by_the_aggregation(
+    monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str
+) -> None:
     frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
     monkeypatch.setattr(held_out, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
-    videos = MovingDigits(sides.validation, frames=12).batch(40, seed=3)
+    videos = MovingDigits(splits.validation, frames=12).batch(40, seed=3)
     right = pair_label(videos.labels).numpy()
     frames[np.arange(40), :, right] += 0.1
     frames /= frames.sum(2, keepdims=True)
@@ -52,7 +54,7 @@ def test_videos_are_scored_by_the_verdict(monkeypatch: pytest.MonkeyPatch, sides
 
 
 def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sides: DigitSplit
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, splits: DigitSplit
 ) -> None:
     spec, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
 
@@ -70,17 +72,17 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
 
     monkeypatch.setattr(held_out, "score", score)
     monkeypatch.setattr(held_out, "train", train)
-    of = tmp_path, "normal", spec, 3, sides
-    held_out.compete(tmp_path, tmp_path, "normal", spec, 1, 3, sides)
-    assert held_out.validate(*of) == held_out.validate(*of) == 0.25
+    trial = held_out.Trial(tmp_path, tmp_path, "normal", spec, 1, 3, splits)
+    trial.train()
+    assert trial.validate() == trial.validate() == 0.25
     assert len(seen) == 2  # the test, and validation once
-    expected = MovingDigits(sides.validation, frames=held_out.FRAMES).batch(3, seed=3).video
+    expected = MovingDigits(splits.validation, frames=held_out.FRAMES).batch(3, seed=3).video
     assert torch.equal(seen[1], expected)
     # Trained again, it is judged again.
     (tmp_path / "normal" / f"{spec.name}.json").unlink()
     right = {"accuracy": 0.75}
-    held_out.compete(tmp_path, tmp_path, "normal", spec, 1, 3, sides)
-    assert held_out.validate(*of) == 0.75
+    trial.train()
+    assert trial.validate() == 0.75
 
 
 def test_validation_chooses_the_model_that_is_recorded() -> None:

@@ -23,7 +23,7 @@ from onlooker_papers.mnist import digest
 
 
 @pytest.fixture(scope="module")
-def sides() -> DigitSplit:
+def splits() -> DigitSplit:
     return split_digits()
 
 
@@ -31,8 +31,8 @@ def sides() -> DigitSplit:
 
 
 @pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
-def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: DigitSplit, variant: str) -> None:
-    sets = published.videos(sides.training, sides.test, variant, frames=10)
+def test_each_reading_shares_with_the_training_videos_what_its_name_says(splits: DigitSplit, variant: str) -> None:
+    sets = published.videos(splits.training, splits.test, variant, frames=10)
     learn = sets["training"]
     assert list(published.READINGS) == [name for name in sets if name != "training"]
     for batch in sets.values():
@@ -42,8 +42,8 @@ def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: 
     assert torch.equal(sets["same-digits"].indices, learn.indices)
     assert not torch.equal(sets["same-digits"].video, learn.video)
     for name in ("same-paths", "new"):  # other digits: those of MNIST's test set
-        shown = sides.test.images[sets[name].indices.numpy()].reshape(-1, 28 * 28)
-        known = {image.tobytes() for image in sides.training.images}
+        shown = splits.test.images[sets[name].indices.numpy()].reshape(-1, 28 * 28)
+        known = {image.tobytes() for image in splits.training.images}
         assert not any(image.tobytes() in known for image in shown)
 
     def centers(name: str) -> torch.Tensor:
@@ -55,9 +55,9 @@ def test_each_reading_shares_with_the_training_videos_what_its_name_says(sides: 
         assert (centers(name) - centers("training")).abs().nanmean() > 6
 
 
-def test_encoding_is_what_the_encoder_says_frame_by_frame(sides: DigitSplit) -> None:
+def test_encoding_is_what_the_encoder_says_frame_by_frame(splits: DigitSplit) -> None:
     model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
-    video = published.videos(sides.training, sides.test, "normal", frames=2)["new"].video[:30]
+    video = published.videos(splits.training, splits.test, "normal", frames=2)["new"].video[:30]
     features = published.encode(model, video)
     assert features.shape == (30, 2, 500)
     assert not features.requires_grad
@@ -80,8 +80,8 @@ def test_the_published_table_is_whole() -> None:
 # The held-out protocol.
 
 
-def test_no_digit_is_on_two_sides(sides: DigitSplit) -> None:
-    parts = [{image.tobytes() for image in part.images} for part in (sides.training, sides.validation, sides.test)]
+def test_no_digit_is_in_two_splits(splits: DigitSplit) -> None:
+    parts = [{image.tobytes() for image in part.images} for part in (splits.training, splits.validation, splits.test)]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 5000
 
 
@@ -266,13 +266,13 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
             tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
         )
     with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
-        held_out.compete(tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits)
+        held_out.Trial(tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits).train()
     with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
         hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
 
 
-def test_a_cell_of_table_one_goes_on_with_what_it_had(
-    run: Path, tmp_path: Path, sides: DigitSplit, monkeypatch: pytest.MonkeyPatch
+def test_a_cell_of_table_one_continues_with_what_it_had(
+    run: Path, tmp_path: Path, splits: DigitSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded, trained = [], []
     encode, train = published.encode, published.train_rounds
@@ -291,7 +291,7 @@ def test_a_cell_of_table_one_goes_on_with_what_it_had(
 
     def compute() -> dict[str, Any]:
         return published.table_cell(
-            tmp_path, run / "run" / "pretraining", "normal", "lenet", "one-cycle", {"lstm": 2, "mlp": 1}, sides, 5
+            tmp_path, run / "run" / "pretraining", "normal", "lenet", "one-cycle", {"lstm": 2, "mlp": 1}, splits, 5
         )
 
     monkeypatch.setattr(published, "encode", encoding)
@@ -306,7 +306,7 @@ def test_a_cell_of_table_one_goes_on_with_what_it_had(
     assert [path.name for path in tmp_path.iterdir()] == ["normal-lenet.json"]
 
 
-def test_a_run_of_another_budget_is_told(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_another_budget_is_reported(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm": 3}))
     with pytest.raises(ValueError, match=r"made with other settings \(rounds\.lstm\); choose another --run"):
         reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
@@ -332,8 +332,8 @@ def test_one_protocol_after_the_other_makes_one_page(
     assert unseen in both
 
 
-def test_the_baseline_on_pixels_is_a_cell_of_its_own(
-    sides: DigitSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_baseline_on_pixels_is_a_separate_cell(
+    splits: DigitSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, numbers = published.train_conv3d, []
 
@@ -345,14 +345,14 @@ def test_the_baseline_on_pixels_is_a_cell_of_its_own(
 
     monkeypatch.setattr(published, "train_conv3d", training)
     with pytest.raises(KeyboardInterrupt):
-        published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
-    found = published.conv3d_cell(tmp_path, "normal", 2, sides, frames=10)
+        published.conv3d_cell(tmp_path, "normal", 2, splits, frames=10)
+    found = published.conv3d_cell(tmp_path, "normal", 2, splits, frames=10)
     assert numbers == [0, 1, 1]  # the first round was kept
     assert set(found["conv3d"]) == set(published.READINGS)
     chance = torch.tensor(100.0).log().item()
     assert found["conv3d"]["same-videos"]["loss"] < chance - 0.2, "twenty steps on a hundred videos teach something"
     assert found["conv3d"]["new"]["accuracy"] < 0.2
-    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == digest(sides)
+    assert read_json(tmp_path / "normal-conv3d.json")["settings"]["digits"] == digest(splits)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_the_baseline_on_pixels_is_a_cell_of_its_own(
         ({"protocol": "paper", "clips": Path("hands")}, "clips of hands belong to the held-out protocol"),
     ],
 )
-def test_wrong_arguments_are_told_before_anything_is_computed(
+def test_wrong_arguments_are_reported_before_anything_is_computed(
     tmp_path: Path, wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):

@@ -63,7 +63,7 @@ def test_without_zoom_and_shift_it_is_the_digit_in_full_size(digits):
         assert np.allclose(image[0].numpy() * 255, enlarged(digits.images[index], 64), atol=1e-3)
 
 
-def test_equal_seeds_give_equal_pictures_and_others_do_not(digits):
+def test_equal_seeds_give_equal_images_and_others_do_not(digits):
     scaled, which = ScaledDigits(digits), torch.arange(6)
     first, again, other = (scaled.batch(which, seed=seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -89,7 +89,7 @@ def test_digits_for_testing_take_the_mean_of_those_for_training():
         ({"shift": -0.1}, "shift is -0.1, expected a share of the side"),
     ],
 )
-def test_settings_that_make_no_picture_are_an_error(digits, setting, message):
+def test_settings_that_make_no_image_are_an_error(digits, setting, message):
     with pytest.raises(ValueError, match=message):
         ScaledDigits(digits, **setting)
 

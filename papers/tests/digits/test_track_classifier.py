@@ -50,7 +50,7 @@ def test_judgments_are_multiplied_each_as_far_as_it_can_be_trusted():
 
 
 @torch.no_grad()
-def test_a_stream_says_what_the_clip_says_wherever_each_stream_stands():
+def test_a_stream_says_what_the_clip_says_wherever_each_stream_is():
     model, video = made(stretch=3), clips(2, 11)
     whole = model(video).logits
     state = None

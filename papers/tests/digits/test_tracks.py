@@ -137,7 +137,7 @@ def test_frames_are_read_together_by_their_mean_and_their_maximum():
 
 
 @torch.no_grad()
-def test_paths_that_cross_are_told_apart_where_the_next_place_would_not_do():
+def test_paths_that_cross_are_distinguished_where_the_next_place_would_not_do():
     steps = torch.arange(5)
     first = [(int(8 + 9 * t), 20) for t in steps]
     second = [(int(44 - 9 * t), 28) for t in steps]

@@ -132,7 +132,7 @@ def test_figures_count_what_the_models_answer(made: Path, hmdb51: Path) -> None:
     assert split == read_json(made / "run" / "models" / "convnet" / "split.json")
 
 
-def test_the_page_has_the_published_figure_beside_ours(made: Path, hmdb51: Path) -> None:
+def test_the_page_has_the_published_figure_next_to_ours(made: Path, hmdb51: Path) -> None:
     page = made / "run" / "report.html"
     seen, text = self_contained(page), words_of(page)
     for words in (
@@ -167,7 +167,7 @@ def test_results_have_a_key_for_each_set(made: Path, squares: Path, tmp_path: Pa
     assert "published (Teja &amp; Akunuri 2020)" not in page
 
 
-def test_a_finished_run_computes_nothing_anew(made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("computed again")
 
@@ -179,7 +179,7 @@ def test_a_finished_run_computes_nothing_anew(made: Path, hmdb51: Path, monkeypa
     assert (made / "run" / "figures.json").read_bytes() == before
 
 
-def test_a_run_that_was_killed_goes_on_with_equal_results(
+def test_a_run_that_was_killed_continues_with_equal_results(
     made: Path, hmdb51: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any) -> Any:
@@ -223,7 +223,7 @@ def test_without_weights_it_says_what_to_do_and_may_begin_otherwise(
     assert not (tmp_path / "run" / "settings.json").exists()
 
 
-def test_without_a_set_it_takes_the_clips_at_hand_and_says_so(
+def test_without_a_set_it_takes_the_clips_of_the_data_folder_and_says_so(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(squares, tmp_path / "data" / "clips" / "squares")
@@ -243,7 +243,7 @@ def test_without_a_set_it_takes_the_clips_at_hand_and_says_so(
     assert sum(figures["sides"].values()) == 3 * 4
     text = words_of(run / "report.html")
     assert "<strong>These are not clips of HMDB-51</strong>" in text
-    assert "<strong>A quick run</strong>: at most 3 clips a class and 4 frames a clip" in text
+    assert "<strong>A quick run</strong>: at most 3 clips per class and 4 frames per clip" in text
     assert "<strong>The encoder has random weights</strong>" in text
 
 

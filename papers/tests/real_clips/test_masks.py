@@ -1,4 +1,4 @@
-"""Where models looked, scored by silhouettes: figures that can be counted by hand."""
+"""Where models looked, scored by masks: figures that can be counted by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
-from onlooker_papers.real_clips.masks import NOT_BLACK, mean_places, read_truth, score_comparison, score_places
+from onlooker_papers.real_clips.masks import NOT_BLACK, read_truth, score_comparison, score_places
+from onlooker_papers.results import means
 
 DATA = DataConfig(frames=4, size=32, normalization="half")
 
@@ -39,7 +40,7 @@ def looks(motion_crop: float = 0.0) -> Looks:
 
 
 def make_set(folder: Path, clips: int = 1) -> tuple[Path, Path]:
-    """Clips with a square that walks, on black, and its silhouettes, whose first frame is empty."""
+    """Clips with a square that walks, on black, and its masks, whose first frame is empty."""
     for name, rows in (("wave", 20), ("jump", 28)):
         for number in range(clips):
             video, mask = np.zeros((4, 64, 64, 3), np.uint8), np.zeros((4, 64, 64, 3), np.uint8)
@@ -55,7 +56,7 @@ def test_figures_are_those_that_are_counted_by_hand(tmp_path: Path) -> None:
     clips, masks = make_set(tmp_path)
     clip = Clip(clips / "wave" / "0.mp4", "wave")
     figures = score_places([(looks(), [clip])], read_truth(str(masks), clips))
-    assert figures["frames"] == 3, "the first silhouette is empty"
+    assert figures["frames"] == 3, "the first mask is empty"
     assert figures["peak_in_silhouette"] == pytest.approx(1 / 3), "frames 1 and 3 are looked at beside it"
     assert figures["peak_in_box"] == pytest.approx(1 / 3)
     assert figures["cell"]["peak_in_silhouette"] == pytest.approx(1 / 3)
@@ -70,12 +71,12 @@ def test_figures_are_those_that_are_counted_by_hand(tmp_path: Path) -> None:
     twice = score_places([(looks(), [clip]), (looks(), [clip])], read_truth(str(masks), clips))
     assert twice["frames"] == 6
     assert twice["peak_in_silhouette"] == figures["peak_in_silhouette"]
-    assert mean_places([figures, {**twice, "box_iou": figures["box_iou"] + 0.5}])["box_iou"] == pytest.approx(
+    assert means([figures, {**twice, "box_iou": figures["box_iou"] + 0.5}])["box_iou"] == pytest.approx(
         figures["box_iou"] + 0.25
     )
 
 
-def test_what_is_not_black_is_a_silhouette_too(tmp_path: Path) -> None:
+def test_what_is_not_black_is_a_mask_too(tmp_path: Path) -> None:
     clips, _ = make_set(tmp_path)
     clip = Clip(clips / "wave" / "0.mp4", "wave")
     figures = score_places([(looks(motion_crop=0.75), [clip])], read_truth(NOT_BLACK, clips))
@@ -106,17 +107,17 @@ def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: 
     assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
 
 
-def test_silhouettes_that_do_not_fit_say_so(tmp_path: Path) -> None:
+def test_masks_that_do_not_fit_say_so(tmp_path: Path) -> None:
     clips, masks = make_set(tmp_path)
-    with pytest.raises(FileNotFoundError, match="expected silhouettes laid out as the clips, or not-black"):
+    with pytest.raises(FileNotFoundError, match="expected masks laid out as the clips, or not-black"):
         read_truth(str(tmp_path / "none"), clips)
     clip = Clip(clips / "wave" / "0.mp4", "wave")
     write(masks / "wave" / "0.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=4)
-    with pytest.raises(ClipError, match=r"silhouettes of 2 frames for a clip with frame 3; give one for every frame"):
+    with pytest.raises(ClipError, match=r"masks of 2 frames for a clip with frame 3; give one for every frame"):
         score_places([(looks(), [clip])], read_truth(str(masks), clips))
     write(masks / "wave" / "0.mp4", np.zeros((4, 32, 64, 3), np.uint8), fps=4)
-    with pytest.raises(ClipError, match=r"frames of \(64, 64\) and silhouettes of \(32, 64\)"):
+    with pytest.raises(ClipError, match=r"frames of \(64, 64\) and masks of \(32, 64\)"):
         score_places([(looks(), [clip])], read_truth(str(masks), clips))
     write(masks / "wave" / "0.mp4", np.zeros((4, 64, 64, 3), np.uint8), fps=4)
-    with pytest.raises(ValueError, match="not one frame shows a silhouette; check that they are white on black"):
+    with pytest.raises(ValueError, match="not one frame shows a mask; check that they are white on black"):
         score_places([(looks(), [clip])], read_truth(str(masks), clips))

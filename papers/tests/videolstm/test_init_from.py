@@ -45,13 +45,13 @@ def parameters(part: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def check_weights(run: Path, rgb: Path, flow: Path) -> None:
     """The weights of a motion run whose training moved nothing are those of its two runs."""
-    model, picture, moved = (load(each, device="cpu").model for each in (run, rgb, flow))
+    model, seen, moved = (load(each, device="cpu").model for each in (run, rgb, flow))
     pairs: dict[str, tuple[Any, Any]] = {
-        "picture": (model.encoder.rgb, picture.encoder),  # type: ignore[union-attr]
+        "rgb": (model.encoder.rgb, seen.encoder),  # type: ignore[union-attr]
         "flow": (model.encoder.flow, moved.encoder),  # type: ignore[union-attr]
-        "attention": (model.cell.attention, picture.cell.attention),  # type: ignore[union-attr, operator]
-        "upper": (model.cell.upper, picture.cell.cell),  # type: ignore[union-attr, operator]
-        "head": (model.head, picture.head),
+        "attention": (model.cell.attention, seen.cell.attention),  # type: ignore[union-attr, operator]
+        "upper": (model.cell.upper, seen.cell.cell),  # type: ignore[union-attr, operator]
+        "head": (model.head, seen.head),
     }
     for name, (mine, source) in pairs.items():
         found, expected = parameters(mine), parameters(source)
@@ -65,14 +65,14 @@ def check_weights(run: Path, rgb: Path, flow: Path) -> None:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory, squares: Path, runs: dict[str, Path]) -> Path:
-    """A motion run from pixels; the run on flow is given first."""
+    """A motion run from pixels."""
     run = tmp_path_factory.mktemp("begun") / "motion"
-    start = init_from([runs["flow"], runs["rgb"]], squares)
+    start = init_from(**runs, folder=squares)
     train_run(squares, run, MOTION, BOTH, STILL, quiet=True, initialize=start)
     return run
 
 
-def test_motion_starts_from_both_runs_in_any_order(begun: Path, runs: dict[str, Path]) -> None:
+def test_motion_starts_from_both_runs(begun: Path, runs: dict[str, Path]) -> None:
     check_weights(begun, **runs)
     config = json.loads((begun / "config.json").read_text(encoding="utf-8"))
     assert config["initialized"] == {run.name: fingerprint(run) for run in runs.values()}
@@ -88,7 +88,7 @@ def test_an_interrupted_run_continues_with_the_same_first_weights_or_not_at_all(
     for name in ("model", "checkpoints"):
         shutil.rmtree(run / name)
     resumed: dict[str, Any] = {"quiet": True, "resume": True}
-    start = init_from([rgb, runs["flow"]], squares)
+    start = init_from(rgb, runs["flow"], squares)
     train_run(squares, run, MOTION, BOTH, STILL, **resumed, initialize=start)
     check_weights(run, **runs)
     assert (run / "evaluation.json").read_bytes() == (begun / "evaluation.json").read_bytes()
@@ -109,11 +109,11 @@ def test_motion_starts_from_runs_on_stored_features(squares: Path, runs: dict[st
         make_features(squares, stores[modality], StoreSettings("conv4", data, pretrained=False), quiet=True)
         train_run(squares, made[modality], model, data, BRIEF, quiet=True, features=[stores[modality]])
     given: dict[str, Any] = {"quiet": True, "features": [*stores.values()]}
-    start = init_from([*made.values()], squares, given["features"])
+    start = init_from(**made, folder=squares, features=given["features"])
     train_run(squares, tmp_path / "motion", MOTION, BOTH, STILL, **given, initialize=start)
     check_weights(tmp_path / "motion", **made)
     # Runs from pixels have trained their encoders: their weights do not fit these features.
-    start = init_from([runs["rgb"], made["flow"]], squares, given["features"])
+    start = init_from(runs["rgb"], made["flow"], squares, given["features"])
     with pytest.raises(ValueError, match=rf"rgb: its encoder is not the one that made {stores['rgb']}; start from a"):
         train_run(squares, tmp_path / "other", MOTION, BOTH, STILL, **given, initialize=start)
 
@@ -121,7 +121,7 @@ def test_motion_starts_from_runs_on_stored_features(squares: Path, runs: dict[st
 def test_runs_of_another_split_or_other_classes_are_refused(
     squares: Path, runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    start, run = init_from([*runs.values()], squares), tmp_path / "motion"
+    start, run = init_from(**runs, folder=squares), tmp_path / "motion"
     with pytest.raises(ValueError, match=rf"{runs['rgb']}: trained on another split, so its training clips may be val"):
         train_run(squares, run, MOTION, BOTH, replace(BRIEF, seed=1), quiet=True, initialize=start)
     assert not any(run.iterdir()), "nothing is left that would be in the way of the next attempt"
@@ -129,33 +129,29 @@ def test_runs_of_another_split_or_other_classes_are_refused(
     (other / "up").rename(other / "above")
     message = "its classes are down, left, right, up, here they are above, down, left, right; start from runs"
     with pytest.raises(ValueError, match=message):
-        train_run(other, run, MOTION, BOTH, BRIEF, quiet=True, initialize=init_from([*runs.values()], other))
+        train_run(other, run, MOTION, BOTH, BRIEF, quiet=True, initialize=init_from(**runs, folder=other))
 
 
 def test_runs_that_do_not_fit(squares: Path, runs: dict[str, Path], tmp_path: Path) -> None:
     rgb, flow, run = runs["rgb"], runs["flow"], tmp_path / "motion"
 
-    def refused(*start: Path, model: ModelConfig = MOTION, data: DataConfig = BOTH) -> str:
+    def refused(rgb: Path = rgb, flow: Path = flow, model: ModelConfig = MOTION, data: DataConfig = BOTH) -> str:
         with pytest.raises((ValueError, FileNotFoundError)) as error:
-            train_run(squares, run, model, data, BRIEF, quiet=True, initialize=init_from(start, squares))
+            train_run(squares, run, model, data, BRIEF, quiet=True, initialize=init_from(rgb, flow, squares))
         return str(error.value)
 
-    expected = "expected two, for motion: a convalstm on rgb and a convlstm on flow"
-    assert f"runs to start from: {rgb} sees rgb; {expected}" in refused(rgb)
-    other = Path(shutil.copytree(rgb, tmp_path / "rgb"))
-    assert f"{rgb} sees rgb, {other} sees rgb; {expected}" in refused(rgb, other)
-    assert f"{other} sees rgb, {flow} sees flow; {expected}" in refused(rgb, other, flow)
-    assert "none: no such folder; expected one that `onlooker train` has finished" in refused(rgb, tmp_path / "none")
+    assert "rgb: trained with modality rgb (here: flow); start from runs" in refused(flow=rgb)
+    assert "none: no such folder; expected one that `onlooker train` has finished" in refused(flow=tmp_path / "none")
     assert "m: no config.json; expected a run's folder" in refused(
-        Path(shutil.copytree(rgb / "model", tmp_path / "m" / "model")).parent, flow
+        Path(shutil.copytree(rgb / "model", tmp_path / "m" / "model")).parent
     )
-    assert "the picture's model has hidden 6 (here: 7); build all three alike" in refused(
-        rgb, flow, model=replace(MOTION, hidden=7)
-    )
+    message = refused(model=replace(MOTION, hidden=7))
+    assert "the attention does not fit this model; build all three alike: " in message
+    assert "size mismatch for " in message
     assert "rgb: trained with size 16 (here: 24); start from runs with the same settings" in refused(
-        rgb, flow, data=replace(BOTH, size=24)
+        data=replace(BOTH, size=24)
     )
     assert "flow: trained with flow dis (here: farneback), flow_length 1 (here: 2); start" in refused(
-        rgb, flow, data=replace(BOTH, flow="farneback", flow_length=2)
+        data=replace(BOTH, flow="farneback", flow_length=2)
     )
-    assert "only motion begins from two streams" in refused(rgb, flow, model=MODELS["rgb"])
+    assert "only motion begins from two streams" in refused(model=MODELS["rgb"])

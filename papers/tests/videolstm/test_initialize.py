@@ -12,7 +12,7 @@ from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker_papers.videolstm.initialize import initialize_motion
+from onlooker_papers.videolstm.init_from import initialize_motion
 
 CLASSES, HIDDEN, SIZE, FIELDS = 3, 5, 16, 2
 FLOW = 2 * FIELDS
@@ -34,7 +34,7 @@ def motion(**changes: Any) -> Any:
     return made("motion", 3 + FLOW, 0, **{"flow_channels": FLOW, **changes})
 
 
-def picture(**changes: Any) -> Any:
+def rgb(**changes: Any) -> Any:
     return made("convalstm", **{"channels": 3, "seed": 1, **changes})
 
 
@@ -54,7 +54,7 @@ def equal(part: Any, expected: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("units", [0, 4])
 def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
     changes: dict[str, Any] = {"head_units": units, "attention_loss": True}
-    model, seen, moved = motion(**changes), picture(**changes), flow(head_units=units)
+    model, seen, moved = motion(**changes), rgb(**changes), flow(head_units=units)
     from_upper, source = weights(model.cell.from_upper), (weights(seen), weights(moved))
     initialize_motion(model, seen, moved)
     assert equal(model.encoder.rgb, weights(seen.encoder))
@@ -81,14 +81,14 @@ def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
 def test_kernels_of_one_place_are_taken_as_they_are() -> None:
     model, moved = motion(), flow()
     moved.cell = ConvLSTM(moved.encoder.num_features, HIDDEN, kernel=1)
-    initialize_motion(model, picture(), moved)
+    initialize_motion(model, rgb(), moved)
     assert equal(model.cell.lower, weights(moved.cell))
 
 
 @torch.no_grad()
-def test_with_a_deaf_flow_it_is_the_two_streams_one_asking_for_the_other() -> None:
-    """The flow's own memory asks the picture's attention, whose ConvLSTM and head then answer."""
-    model, seen, moved = motion(), picture(), flow()
+def test_without_neighbors_in_flow_it_is_the_two_streams_one_attending_for_the_other() -> None:
+    """The flow's own memory asks the attention of RGB, whose ConvLSTM and head then answer."""
+    model, seen, moved = motion(), rgb(), flow()
     for conv in (moved.cell.from_features, moved.cell.from_hidden):
         middle = conv.weight[:, :, 1, 1].clone()
         conv.weight.zero_()
@@ -113,7 +113,7 @@ def test_with_a_deaf_flow_it_is_the_two_streams_one_asking_for_the_other() -> No
 
 
 def wrong_cell() -> Classifier:
-    model: Classifier = picture()
+    model: Classifier = rgb()
     assert isinstance(model.cell, AttentiveCell)
     model.cell.cell = ConvLSTM(model.encoder.num_features, HIDDEN, separable=True)
     return model
@@ -122,55 +122,34 @@ def wrong_cell() -> Classifier:
 @pytest.mark.parametrize(
     ("model", "seen", "moved", "message"),
     [
-        (picture, picture, flow, "only motion begins from two streams, and this is another model; use motion"),
-        (motion, lambda: made("c3d", 3, 0), flow, "the picture's model is not convalstm with its own cell; train one"),
-        (motion, lambda: made("report", 3, 0), flow, "the picture's model is not convalstm with its own cell"),
-        (motion, wrong_cell, flow, "the picture's model is not convalstm with its own cell"),
-        (motion, picture, lambda: made("convalstm", FLOW, 0), "the flow's model is not convlstm with its own cell"),
-        (motion, picture, lambda: flow(cell="separable"), "the flow's model is not convlstm with its own cell"),
-        (motion, lambda: picture(hidden=6), flow, r"picture's model has hidden 6 \(here: 5\); build all three alike"),
-        (motion, picture, lambda: flow(hidden=6), r"flow's model has hidden 6 \(here: 5\); build all three alike"),
-        (motion, lambda: picture(classes=4), flow, r"picture's model has classes 4 \(here: 3\)"),
-        (motion, lambda: picture(glimpse="product"), flow, r"picture's model has glimpse product \(here: scaled\)"),
-        (motion, lambda: picture(channels=1), flow, r"picture's model has channels 1 \(here: 3\)"),
-        (motion, picture, lambda: flow(channels=2), r"flow's model has channels 2 \(here: 4\)"),
-        (
-            motion,
-            picture,
-            lambda: flow(size=32),
-            r"flow's model has size 32 \(here: 16\), grid \(4, 4\) \(here: \(2, 2\)",
-        ),
+        (rgb, rgb, flow, "only motion begins from two streams, and this is another model; use motion"),
+        (motion, lambda: made("c3d", 3, 0), flow, "the RGB model is not convalstm with its own cell; train one"),
+        (motion, lambda: made("report", 3, 0), flow, "the RGB model is not convalstm with its own cell"),
+        (motion, wrong_cell, flow, "the RGB model is not convalstm with its own cell"),
+        (motion, rgb, lambda: made("convalstm", FLOW, 0), "the flow model is not convlstm with its own cell"),
+        (motion, rgb, lambda: flow(cell="separable"), "the flow model is not convlstm with its own cell"),
+        (motion, lambda: rgb(hidden=6), flow, "the attention does not fit this model; build all three alike: .*size"),
+        (motion, rgb, lambda: flow(hidden=6), "the lower ConvLSTM does not fit this model; .*size mismatch"),
+        (motion, lambda: rgb(classes=4), flow, "the head does not fit this model; .*size mismatch"),
+        (motion, lambda: rgb(channels=1), flow, "the encoder of RGB does not fit this model; .*size mismatch"),
+        (motion, rgb, lambda: flow(channels=2), "the encoder of flow does not fit this model; .*size mismatch"),
         (
             lambda: motion(encoder="resnet18", size=64),
-            lambda: picture(size=64),
-            flow,
-            r"picture's model has grid \(8, 8\) \(here: \(2, 2\)\), features 64 \(here: 512\)",
-        ),
-        (
-            lambda: motion(encoder="resnet18", size=64),
-            lambda: picture(encoder="resnet34", size=64),
+            lambda: rgb(encoder="resnet34", size=64),
             lambda: flow(encoder="resnet18", size=64),
-            r"the picture's encoder has other weights than this model's: .*; build all three with the same encoder",
+            "the encoder of RGB does not fit this model; build all three alike: .*Unexpected key",
         ),
-        (
-            motion,
-            lambda: picture(head_units=7),
-            flow,
-            r"the picture's head has other weights .*: 0.bias is \(7,\), here no",
-        ),
+        (motion, lambda: rgb(head_units=7), flow, "the head does not fit this model; .*Unexpected key"),
     ],
 )
-def test_other_models_are_refused_and_nothing_is_changed(model: Any, seen: Any, moved: Any, message: str) -> None:
-    given = model()
-    before = weights(given)
-    with pytest.raises(ValueError, match=message):
-        initialize_motion(given, seen(), moved())
-    assert equal(given, before)
+def test_other_models_are_refused(model: Any, seen: Any, moved: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        initialize_motion(model(), seen(), moved())
 
 
-def test_a_grounded_model_begins_from_one_that_is_not() -> None:
+def test_a_model_with_an_attention_loss_begins_from_one_without() -> None:
     model = motion(attention_loss=True)
     ground = weights(model.attention_head)
-    initialize_motion(model, picture(), flow())
+    initialize_motion(model, rgb(), flow())
     assert isinstance(model.cell, MotionCell)
     assert equal(model.attention_head, ground)

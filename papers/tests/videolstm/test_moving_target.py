@@ -59,7 +59,7 @@ def test_the_event_is_one_run_of_the_asked_length(made: TargetBatch) -> None:
     assert abs(middle.mean() - 9.5) < 0.6
 
 
-def test_digits_begin_beside_each_other_and_nothing_of_a_frame_tells_the_target(digits: Digits) -> None:
+def test_digits_begin_next_to_each_other_and_nothing_of_a_frame_tells_the_target(digits: Digits) -> None:
     moving = MovingTarget(digits)
     corners, _ = moving._paths(2000, torch.Generator().manual_seed(0))
     start = corners[:, :, 0]

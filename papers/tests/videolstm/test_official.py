@@ -95,7 +95,7 @@ def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
 def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
     page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8")
     words = ["RGB, cited", "77.4", "82.1", "89.2", "as commonly cited", "v_Archery_g05_c01.avi", "TV-L1"]
-    for word in (*words, BOTH, "Where they looked", "How they learned", "--ucf101 UCF101", "random weights"):
+    for word in (*words, BOTH, "Where they looked", "Training curves", "--ucf101 UCF101", "random weights"):
         assert word in page, word
     assert page.count("data:image/png") == 4
     rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\xa0", " "), re.DOTALL)
@@ -140,7 +140,7 @@ def test_motion_of_other_beginnings_is_refused(
         official.reproduce(run, "ucf101", tree, budget="tiny", quiet=True)
 
 
-def test_what_is_there_is_not_computed_again_and_the_rest_goes_on(
+def test_what_is_there_is_not_computed_again_and_the_rest_continues(
     done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(done / "run", tmp_path / "run"))
@@ -202,7 +202,7 @@ def test_stored_features_say_what_the_clip_says(done: Path, tree: Path) -> None:
 def test_boxes_of_other_clips(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUDGETS, "tiny", TINY)
     other = write_annotations(tmp_path / "b.mat", ("Surfing/v_Surfing_g01_c01", 1, [annotated_tube(1, [[1, 1, 9, 9]])]))
-    with pytest.raises(ClipError, match=r"b.mat: no boxes of any of the 4 clips that test; UCF101-24 has those of"):
+    with pytest.raises(ClipError, match=r"b.mat: no boxes of any of the 4 test clips; UCF101-24 has those of"):
         official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=other)
     with pytest.raises(ClipError, match=r"finalAnnots.mat: no such file; expected finalAnnots.mat, the corrected"):
         official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, boxes=tmp_path)

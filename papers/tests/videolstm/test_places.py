@@ -61,7 +61,7 @@ def box_at_frame_2(*corners: float) -> np.ndarray:
         ({"boxes": box_at_frame_2(9, 2, 5, 6)}, "expected x1 y1 x2 y2 with x1 < x2 and y1 < y2"),
     ],
 )
-def test_what_does_not_fit_is_told(change: dict[str, Any], message: str) -> None:
+def test_what_does_not_fit_is_an_error(change: dict[str, Any], message: str) -> None:
     images, boxes = moving_square()
     with pytest.raises(ValueError, match=message):
         TrueBoxes(**{"images": images, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})

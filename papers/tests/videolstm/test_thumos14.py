@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from onlooker.structures import ClipError
-from onlooker_papers.videolstm.thumos14 import COUNTS, AnnotatedSegment, AnnotatedVideo, thumos14
+from onlooker.structures import ClipError, Segment
+from onlooker_papers.videolstm.thumos14 import COUNTS, AnnotatedVideo, thumos14
 
 
 def video(*segments: tuple[str, float, float], subset: str = "Test", duration: float = 10.0) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_segments_of_a_video(tmp_path: Path) -> None:
     learn = video(("Diving", 0, 1.5), ("CliffDiving", 0, 1.5), subset="Validation")
     path = write(tmp_path / "a.json", {"video_validation_1": learn, "video_test_2": video()})
     videos, doubtful = thumos14(path, complete=False)
-    segments = AnnotatedSegment("Diving", 0.0, 1.5), AnnotatedSegment("CliffDiving", 0.0, 1.5)
+    segments = Segment("Diving", 0.0, 1.5), Segment("CliffDiving", 0.0, 1.5)
     assert videos == (
         AnnotatedVideo("video_validation_1", "validation", 10.0, segments),
         AnnotatedVideo("video_test_2", "test", 10.0, ()),
@@ -51,7 +51,7 @@ def test_the_published_annotations(official: Path) -> None:
     assert len({segment.label for video in videos for segment in video.segments}) == 20
     first = videos[0]
     assert (first.name, first.duration, len(first.segments)) == ("video_test_0000004", 33.83, 7)
-    assert first.segments[0] == AnnotatedSegment("CricketBowling", 0.2, 1.1)
+    assert first.segments[0] == Segment("CricketBowling", 0.2, 1.1)
     ends = ["test_0000270", "test_0000814", "test_0001081", "validation_0000364", "validation_0000856"]
     assert sorted(error.path.name.removeprefix("video_") for error in doubtful) == ends
     assert sum(s.end > v.duration for v in videos for s in v.segments) == 30
@@ -96,7 +96,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"a.json: cannot be read as JSON \(.+\); take the published file"):
         thumos14(path)
     path.write_text('{"database": {"v": {}, "v": {}}}')
-    with pytest.raises(ClipError, match=r"a.json: cannot be read as JSON \(v stands there twice\)"):
+    with pytest.raises(ClipError, match=r"a.json: cannot be read as JSON \(v is there twice\)"):
         thumos14(path)
     path.write_text("{}")
     with pytest.raises(ClipError, match=r"not the annotations of THUMOS'14 \(KeyError: 'database'\)"):

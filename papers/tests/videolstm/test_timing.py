@@ -8,7 +8,7 @@ from onlooker.data.digits import split_digits
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
+from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
 from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, timed, timing_figures
 
 CHOSEN = LocalizationParameters(onset=0.05, level=3.0)
@@ -17,7 +17,7 @@ CHOSEN = LocalizationParameters(onset=0.05, level=3.0)
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
     torch.set_num_threads(1)
-    return ClipsOf(split_digits(), FRAMES, EVENT)("test", 12, 0)
+    return TargetClips(split_digits().test, 12, 2, frames=FRAMES, event=EVENT)
 
 
 def knowing(clips: TargetClips) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_the_onset_is_chosen_without_a_true_time(clips: TargetClips) -> None:
     torch.manual_seed(0)
     config = data("both", FRAMES)
     model = create_model("mil", 10, in_channels=3, flow_channels=2, size=SIZE, hidden=8)
-    blind = ClipsOf(split_digits(), FRAMES, EVENT)("validation", 4, 0)
+    blind = TargetClips(split_digits().validation, 4, 1, frames=FRAMES, event=EVENT)
     blind.batch.moving.zero_()
     found = timed(Recognizer(model, CLASSES, config, "last"), blind, clips)
     assert 0 <= found["segment_map_50"] <= 1

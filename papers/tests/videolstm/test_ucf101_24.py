@@ -10,7 +10,7 @@ from published_trees import write_annotations as write
 from scipy.io import savemat
 
 from onlooker.structures import ClipError
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedTube, ucf101_24
+from onlooker_papers.videolstm.ucf101_24 import ucf101_24
 
 NAME = "Surfing/v_Surfing_g01_c01"
 
@@ -30,8 +30,8 @@ def test_frames_and_pixels_count_from_zero_and_boxes_are_corners(tmp_path: Path)
     clip = ucf101_24(path)[NAME]
     assert (clip.name, clip.frames, len(clip.tubes)) == (NAME, 9, 2)
     first, second = clip.tubes
-    assert (first.label, first.first, first.last) == ("Surfing", 2, 3)
-    assert (second.first, second.last) == (8, 8)
+    assert (first.label, first.frames.tolist()) == ("Surfing", [2, 3])
+    assert second.frames.tolist() == [8]
     assert first.boxes.dtype == np.float32
     np.testing.assert_array_equal(first.boxes, [[0, 0, 319, 239], [9, 19, 39, 59]])
 
@@ -46,8 +46,21 @@ def test_the_corrected_annotations(official: Path) -> None:
     assert boxes.min(0).tolist() == [0, 0, 15, 18]
     assert boxes.max(0).tolist() == [308, 228, 319, 239]
     dunk = clips["Basketball/v_Basketball_g01_c01"]
-    assert (dunk.frames, dunk.tubes[0].first, dunk.tubes[0].last) == (141, 8, 51)
+    assert (dunk.frames, *dunk.tubes[0].frames[[0, -1]]) == (141, 8, 51)
     assert dunk.tubes[0].boxes[0].tolist() == [188, 101, 235, 179]
+
+
+def test_the_test_clips_are_those_of_split_1(official: Path, real_data: Path) -> None:
+    clips = ucf101_24(official / "finalAnnots.mat")
+    lists = real_data / "annotations" / "ucf101"
+    if not lists.is_dir():
+        pytest.skip("no lists of UCF101 here")
+    training, test = (
+        {line.split()[0].removesuffix(".avi") for line in (lists / f"{split}list01.txt").read_text().splitlines()}
+        for split in ("train", "test")
+    )
+    assert len(set(clips) & test) == 910
+    assert len(set(clips) & training) == 2284
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -71,9 +84,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     ("frames", "tubes", "message"),
     [
         (3, [tube(3, [[1, 1, 2, 2]] * 2)], f"{NAME}: a tube ends with frame 3, the clip has 3"),
-        (9, [tube(3, [[1, 1, 0, 2]])], "a box ends before it begins; expected x1 < x2 and y1 < y2"),
-        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}], r"boxes have shape \(1, 4\) for the frames 2 to 3"),
-        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "a tube from frame 2 to 1, expected 0 <= first <= last"),
+        (9, [tube(3, [[1, 1, 0, 2]])], "a box without width or height; expected x1 < x2 and y1 < y2"),
+        (
+            9,
+            [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}],
+            "ValueError: boxes has 1 entries for 2 frames",
+        ),
+        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "not the annotations of UCF101-24"),
     ],
 )
 def test_tubes_that_do_not_fit(tmp_path: Path, frames: int, tubes: list[dict[str, Any]], message: str) -> None:
@@ -81,12 +98,7 @@ def test_tubes_that_do_not_fit(tmp_path: Path, frames: int, tubes: list[dict[str
         ucf101_24(write(tmp_path / "a.mat", (NAME, frames, tubes)))
 
 
-def test_clips_twice(tmp_path: Path) -> None:
+def test_a_duplicate_clip(tmp_path: Path) -> None:
     row = NAME, 9, [tube(1, [[1, 1, 2, 2]])]
-    with pytest.raises(ClipError, match=rf"a.mat: {NAME} stands there twice; take the published file"):
+    with pytest.raises(ClipError, match=rf"a.mat: {NAME} is there twice; take the published file"):
         ucf101_24(write(tmp_path / "a.mat", row, row))
-
-
-def test_a_tube_is_checked_when_it_is_made() -> None:
-    with pytest.raises(ValueError, match=r"boxes have shape \(2, 4\) for the frames 0 to 0"):
-        AnnotatedTube("Surfing", 0, 0, np.zeros((2, 4), dtype=np.float32))

@@ -18,11 +18,11 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
 from onlooker_papers.videolstm import ablation, reproduce
-from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, compete, summary
-from onlooker_papers.videolstm.ahead import train_ahead
+from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
+from onlooker_papers.videolstm.reproduce import train_ahead, trials
 from onlooker_papers.videolstm.target_clips import ClipsOf, TargetClips, data
-from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, Timing, compete_timed
+from onlooker_papers.videolstm.timing import GUESSES, Timing, timed_trial
 
 TINY = Budget(
     "tiny",
@@ -37,7 +37,7 @@ TINY = Budget(
 
 
 @pytest.fixture(scope="module")
-def sides() -> DigitSplit:
+def splits() -> DigitSplit:
     torch.set_num_threads(1)
     return split_digits()
 
@@ -52,8 +52,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_clips_are_their_pictures_and_their_flow(sides: DigitSplit) -> None:
-    clips = TargetClips(sides.test, 3, seed=0)
+def test_clips_are_their_images_and_their_flow(splits: DigitSplit) -> None:
+    clips = TargetClips(splits.test, 3, seed=0)
     frames, target, index = clips[1]
     assert (frames.shape, frames.dtype) == ((10, 64, 64, 3), torch.uint8)
     assert (target, index) == (int(clips.batch.targets[1]), 1)
@@ -105,7 +105,7 @@ def words_of(page: Path) -> str:
     return page.read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
-def test_published_figures_stand_beside_those_of_each_set(run: Path) -> None:
+def test_published_figures_are_next_to_those_of_each_set(run: Path) -> None:
     page = words_of(run / "run" / "report.html")
     cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
     assert f"<td>UCF101, RGB, cited</td>{cells}" in page
@@ -187,7 +187,9 @@ def test_clips_that_do_not_fit(words: tuple[str, ...], message: str, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-def test_without_sets_it_takes_the_clips_at_hand_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sets_it_takes_the_clips_of_the_data_folder_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[Any] = []
     monkeypatch.setattr(reproduce, "reproduce", lambda *words: given.append(words[5]))
     squares = moving_squares.make_set(tmp_path / "clips" / "squares", clips=1, frames=2)
@@ -205,7 +207,7 @@ def test_without_sets_it_takes_the_clips_at_hand_and_says_so(tmp_path: Path, mon
     assert list(map(list, given)) == [[squares], [], []]
 
 
-def test_the_times_have_a_file_of_their_own(run: Path) -> None:
+def test_the_times_have_a_separate_file(run: Path) -> None:
     stored = json.loads((run / "results" / "segments.json").read_text())
     assert stored["command"] == "onlooker reproduce videolstm --results results"
     assert stored["seeds"] == [0, 1]
@@ -281,50 +283,47 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
         reproduce.reproduce(run / "run", budget="tiny")
 
 
-def test_trainings_side_by_side_find_the_same(run: Path, tmp_path: Path) -> None:
+def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> None:
     brief = replace(TINY, curve=(), seeds=(0,))
-    train_ahead(tmp_path, brief, MEMBERS, None, 1)
-    assert not list(tmp_path.iterdir()), "one after the other, none is ahead"
-    train_ahead(tmp_path, brief, MEMBERS, None, 2, times=True)
+    motion, flow = (
+        replace(trial, located=trial.spec == MEMBERS[0]) for trial in trials(tmp_path, brief, None, MEMBERS)
+    )
+    among = [motion, flow, timed_trial(tmp_path, brief.timing, 0)]
+    train_ahead(among, 1)
+    assert not list(tmp_path.iterdir()), "with one job none is computed ahead"
+    train_ahead(among, 2)
     made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
     assert [path.stem for path in made] == [
-        "convlstm-flow-12-seed0", "mil-6-seed0", "mil-6-seed0-segments", "motion-12-seed0",
-        "motion-12-seed0-explained", "motion-12-seed0-localized",
+        "convlstm-flow-12-seed0", "mil-6-seed0", "motion-12-seed0", "motion-12-seed0-explained",
+        "motion-12-seed0-localized",
     ]  # fmt: skip
     for path in made:
         assert path.read_bytes() == (run / "run" / path.name).read_bytes()
-    made[3].with_suffix(".json").rename(tmp_path / "kept")
-    other = replace(brief, training=replace(brief.training, lr=1.0))
+    made[2].with_suffix(".json").rename(tmp_path / "other")
     with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
-        train_ahead(tmp_path, other, MEMBERS, None, 2)
-    assert not list(tmp_path.glob("*.begun.json")), "what is there is looked at before anything is trained"
-    (tmp_path / "kept").rename(made[3])
+        train_ahead([replace(trial, how=replace(trial.how, lr=1.0)) for trial in (motion, flow)], 2)
+    assert not list(tmp_path.glob("*.begun.json")), "all settings are compared before anything is trained"
+    (tmp_path / "other").rename(made[2])
     first = read_json(made[0])
     made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
     write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
     with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
-        train_ahead(tmp_path, brief, MEMBERS, None, 2)
+        train_ahead(among, 2)
 
 
-def test_places_of_other_weights_are_not_believed(run: Path, tmp_path: Path, sides: DigitSplit) -> None:
+def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
     name = "motion-12-seed0"
     for kind in ("localized", "explained"):
         shutil.copy(run / "run" / f"{name}-{kind}.json", tmp_path)
     shutil.copy(run / "run" / "fused-12-seed0.json", tmp_path)
     for member, seed in (("motion", 1), ("convlstm-flow", 0)):
         shutil.copytree(run / "run" / f"{member}-12-seed{seed}", tmp_path / f"{member}-12-seed0")
-    asked = (12, 0, ClipsOf(sides), TINY.counts)
-    for find in (ablation.compete_localized, ablation.compete_explained):
+    members = [Trial(tmp_path, spec, 12, 0, ClipsOf(), TINY.counts) for spec in MEMBERS]
+    for compute in (members[0].localized, members[0].explained):
         with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
-            find(tmp_path, ablation.MOTION, *asked)
+            compute()
     with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\."):
-        ablation.ensemble(tmp_path, *asked)
-    for name in ("mil-6-seed0.json", "mil-6-seed0-segments.json"):
-        shutil.copy(run / "run" / name, tmp_path)
-    shutil.copytree(run / "run" / "mil-6-seed1", tmp_path / "mil-6-seed0")
-    timed, how = ClipsOf(sides, FRAMES, EVENT), TINY.timing
-    with pytest.raises(ValueError, match=r"segments.json: made with other settings \(weights\)"):
-        compete_timed(tmp_path, how.clips, 0, timed, how.counts, how.training)
+        ensemble(members)
 
 
 def test_fewer_clips_get_as_many_steps(run: Path) -> None:
@@ -346,7 +345,7 @@ def test_an_unknown_budget(tmp_path: Path) -> None:
         reproduce.reproduce(tmp_path / "run", budget="huge")
 
 
-def test_a_cell_says_where_it_looked(sides: DigitSplit, tmp_path: Path) -> None:
-    found = compete(tmp_path, ablation.MOTION, 6, 0, ClipsOf(sides), TINY.counts, TINY.training)
-    assert set(found) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
-    assert 0.02 < found["uniform"] < 0.2
+def test_a_trial_measures_where_it_looked(tmp_path: Path) -> None:
+    figures = Trial(tmp_path, ablation.MOTION, 6, 0, ClipsOf(), TINY.counts, TINY.training).train()
+    assert set(figures) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
+    assert 0.02 < figures["uniform"] < 0.2

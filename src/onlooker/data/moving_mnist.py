@@ -5,9 +5,12 @@ Paths have a closed form; how digits are drawn along them is in `canvas.py`.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,22 +21,22 @@ from onlooker.data.canvas import ink_boxes, paste
 from onlooker.data.digits import SIDE, Digits
 
 __all__ = [
-    "CHUNK_BYTES",
     "PAIRS",
     "Batch",
     "DigitPairs",
     "MovingDigits",
     "Sample",
     "bounce",
+    "chunks",
     "pair_label",
     "random_stream",
-    "undivided_operations",
+    "share",
 ]
 
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
-CHUNK_BYTES = 1 << 22  # of video that are generated at a time, about the size of a CPU's cache
 _STREAMS = {"digits": 0, "paths": 1}
+_CHUNK_BYTES = 1 << 22  # of video that are generated at a time, about the size of a CPU's cache
 
 Sample = tuple[Tensor, int, int]
 
@@ -101,11 +104,13 @@ class MovingDigits:
         digits_seed: int | None = None,
         paths_seed: int | None = None,
         labels: Tensor | Sequence[Sequence[int]] | None = None,
+        device: torch.device | str = "cpu",
     ) -> Batch:
         """Generate `size` videos. Equal arguments give equal videos, bit for bit, whatever the number of threads.
 
-        For the same digits on new paths, keep `digits_seed` (and `labels`) and change `paths_seed`; for new digits on
-        the same paths, the reverse.
+        Random numbers are drawn on the CPU, so that another device shows the same videos (its bilinear resampling may
+        round a pixel differently by 1). For the same digits on new paths, keep `digits_seed` (and `labels`) and change
+        `paths_seed`; for new digits on the same paths, the reverse.
 
         Args:
             size: number of videos (B); optional if `labels` are given.
@@ -113,35 +118,36 @@ class MovingDigits:
             digits_seed: of the labels and their images.
             paths_seed: of positions, directions and speeds.
             labels: `B k` classes to show; None: every class is equally probable.
+            device: where the videos are generated.
 
         Raises:
             ValueError: `size` is missing, below 1 or not that of `labels`, or a label has no image.
         """
         by_digits = random_stream(seed if digits_seed is None else digits_seed, "digits")
         by_paths = random_stream(seed if paths_seed is None else paths_seed, "paths")
-        classes, indices = self._choose(size, labels, by_digits)
-        images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
-        video = torch.empty(len(classes), self.frames, 1, self.canvas, self.canvas, dtype=torch.uint8)
-        boxes = torch.empty(len(classes), self.frames, self.num_digits, 4)
-        self.draw(images, by_paths, video, boxes)
-        return Batch(video, classes, boxes, indices)
+        with _undivided_operations() as threads:
+            classes, indices = self._choose(size, labels, by_digits)
+            images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
+            B, T, side = len(classes), self.frames, self.canvas
+            video = torch.empty(B, T, 1, side, side, dtype=torch.uint8, device=device)
+            boxes = torch.empty(B, T, self.num_digits, 4, device=device)
+            self.draw(images, by_paths, video, boxes, threads if video.device.type == "cpu" else 1)
+            return Batch(video, classes.to(device), boxes, indices.to(device))
 
-    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28) on random paths."""
-        step = max(1, CHUNK_BYTES // video[0].nbytes)
-        with undivided_operations():
-            positions = self.positions(len(images), by_paths)
-            for first in range(0, len(images), step):
-                part = slice(first, first + step)
-                self.place(images[part], positions[part], video[part], boxes[part])
+    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
+        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
+        ink, positions = ink_boxes(images)[:, :, None], self.positions(len(images), by_paths)
+        ink, images, positions = (each.to(video.device) for each in (ink, images[:, :, None], positions))
 
-    def place(self, images: Tensor, positions: Tensor, video: Tensor, boxes: Tensor) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28) at these positions (B k T 2)."""
-        paste(images[:, :, None], positions, video[:, :, 0])
-        boxes[:] = (ink_boxes(images)[:, :, None] + positions.repeat(1, 1, 1, 2)).transpose(1, 2)
+        def work(part: slice) -> None:
+            paste(images[part], positions[part], video[part, :, 0])
+            boxes[part] = (ink[part] + positions[part].repeat(1, 1, 1, 2)).transpose(1, 2)
+
+        parts = chunks(len(video), self.canvas**2 * self.frames, threads)
+        share(work, ((part,) for part in parts), min(threads, len(parts)))
 
     def positions(self, size: int, generator: torch.Generator) -> Tensor:
-        """Random paths: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square."""
+        """Random paths: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square, on the CPU."""
         k, largest = self.num_digits, self.canvas - SIDE
         start = torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * largest
         direction = torch.rand(size, k, generator=generator, dtype=torch.float64) * (2 * math.pi)
@@ -160,7 +166,7 @@ class MovingDigits:
                 raise ValueError(f"size is {size}, expected at least 1 video")
             classes = present[torch.randint(len(present), (size, self.num_digits), generator=generator)]
         else:
-            classes = torch.as_tensor(labels, dtype=torch.int64)
+            classes = torch.as_tensor(labels, dtype=torch.int64).cpu()
             if classes.ndim != 2 or classes.shape[1] != self.num_digits or not len(classes):
                 raise ValueError(f"labels have shape {tuple(classes.shape)}, expected (videos, {self.num_digits})")
             if size is not None and size != len(classes):
@@ -208,19 +214,54 @@ class DigitPairs(Dataset[Sample]):
 
 
 @contextmanager
-def undivided_operations() -> Iterator[int]:
+def _undivided_operations() -> Iterator[int]:
     """Keep PyTorch from dividing each operation among threads; yields how many threads it would have used.
 
-    The operations here are short: on a busy machine, threads that synchronize after every one wait longer than they
-    work.
+    The operations here are short, so whole chunks are divided instead (`share`): on a busy machine, threads that
+    synchronize after every operation wait longer than they work.
     """
     threads = torch.get_num_threads()
+    if threads == 1:
+        yield 1
+        return
     # For this thread and those that start later.
     torch.set_num_threads(1)
     try:
         yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+def chunks(count: int, bytes_each: int, threads: int) -> list[slice]:
+    """Divide `count` videos into chunks that fit a CPU's cache, equally many for all threads."""
+    turns = math.ceil(count * bytes_each / _CHUNK_BYTES / threads)
+    size = math.ceil(count / (turns * threads))
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def share(work: Callable[..., None], parts: Iterable[tuple[Any, ...]], threads: int) -> None:
+    """Call `work` with every part; parts are generated in order, one whenever a thread is free."""
+    parts = iter(parts)
+    lock = Lock()
+    inference = torch.is_inference_mode_enabled()  # of this thread only
+
+    def run() -> None:
+        with torch.inference_mode(inference):
+            while True:
+                with lock:
+                    part = next(parts, None)
+                if part is None:
+                    return
+                work(*part)
+
+    if threads == 1:
+        run()
+        return
+    with ThreadPoolExecutor(threads - 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        others = [pool.submit(run) for _ in range(threads - 1)]
+        run()
+        for other in others:
+            other.result()
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:

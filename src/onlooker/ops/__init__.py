@@ -1,1 +1,1 @@
-"""Tensor operations: convolutions that a loop repeats, and the sampler of spatial transformers."""
+"""Tensor operations: sampling at learned places, and convolutions that a loop repeats."""

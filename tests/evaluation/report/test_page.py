@@ -76,7 +76,7 @@ def test_the_page_is_whole_and_asks_for_nothing_outside_itself(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_clips_and_pictures_come_out_as_they_went_in(tmp_path):
+def test_clips_and_images_come_out_as_they_went_in(tmp_path):
     outline = Outline(written(full_page(), tmp_path))
     videos = outline.every("video")
     assert len(videos) == 3
@@ -124,7 +124,7 @@ def test_multiplication_and_globs_stay_as_they_are(tmp_path):
     assert outline.words["strong"] == ["clips/*.mp4"]
 
 
-def test_numbers_stand_right_and_gaps_are_dashes(tmp_path):
+def test_numbers_are_right_aligned_and_gaps_are_dashes(tmp_path):
     rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
     outline = Outline(written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path))
     assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
@@ -132,7 +132,7 @@ def test_numbers_stand_right_and_gaps_are_dashes(tmp_path):
     assert outline.words["td"][6] == "–"
 
 
-def test_a_list_of_contents_stands_where_there_are_three_parts(tmp_path):
+def test_a_list_of_contents_is_shown_where_there_are_three_parts(tmp_path):
     outline = Outline(written(full_page(), tmp_path))
     links = [a["href"] for a in outline.every("a")][:3]
     assert links == [f"#{a['id']}" for a in outline.every("h2")]

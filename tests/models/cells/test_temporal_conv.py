@@ -90,7 +90,7 @@ def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
     torch.testing.assert_close(hidden, exact, atol=0.03, rtol=0.03)
 
 
-def test_it_stands_behind_attention_and_beside_an_encoder_of_flow():
+def test_it_works_with_attention_and_with_an_encoder_of_flow():
     model = create_model("atcn", 3, in_channels=5, flow_channels=2, hidden=8).eval()
     with torch.no_grad():
         output = model(torch.rand(2, 4, 5, 64, 64))

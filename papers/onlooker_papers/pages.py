@@ -1,0 +1,51 @@
+"""Parts that the pages of the papers share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.evaluation.report import Page, Table, percent
+from onlooker.runs.folder import read_curves
+
+
+def add_table(page: Page, table: Table) -> None:
+    """A table, as the documentation has it."""
+    page.table(table.rows, table.columns, table.note)
+
+
+def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:
+    """Training and validation loss and accuracy per epoch, of the runs that exist."""
+    curves = {name: found for name, folder in runs.items() if (found := read_curves(folder)) is not None}
+    for split in ("training", "validation") if curves else ():
+        image = to_svg(loss_and_accuracy({name: of[split] for name, of in curves.items()}))
+        page.figure(image, f"{title}: {split} clips, per epoch.", wide=True)
+
+
+def add_settings(page: Page, command: str, groups: Mapping[str, Mapping[str, Any]]) -> None:
+    """The command and, folded, all settings; nested ones by their names with a dot."""
+    page.heading("Settings")
+    page.text(f"`{command}`")
+    for title, values in groups.items():
+        with page.details(f"All settings: {title}"):
+            page.table([[name, str(value)] for name, value in _flat(values).items()], ["setting", "value"])
+
+
+def add_left_out(page: Page, clips: list[list[str]]) -> None:
+    """Clips that could not be used: name, problem, what to do; nothing if there are none."""
+    if clips:
+        page.heading("Clips left out")
+        page.table(clips, ["clip", "problem", "what to do"])
+
+
+def interval(measured: Mapping[str, Any]) -> str:
+    """The 95 % interval of an accuracy."""
+    low, high = measured["accuracy_interval"]
+    return f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
