@@ -158,12 +158,12 @@ class Recognizer:
         """
         if self.model.encodes_frames and len(crops) > 1:
             features = torch.cat([self._encode(part) for part in samples.split(_FRAMES_PER_BATCH)])
-            found = _probabilities(self.model.forward_features(features[crops]))
+            of_crops = _probabilities(self.model.forward_features(features[crops])).numpy()
         else:
-            found = _concatenated(self.classify(samples[crop][None]) for crop in crops)
-        scores = np.mean([self.aggregate(of_crop) for of_crop in found.scores.numpy()], 0)
+            of_crops = _concatenated(self.classify(samples[crop][None]) for crop in crops).numpy()
+        scores = np.mean([self.aggregate(frame_scores) for frame_scores in of_crops[0]], 0)
         frame_scores, *rest = (
-            None if part is None else mean_over_crops(part, crops, len(samples)) for part in found.numpy()
+            None if part is None else mean_over_crops(part, crops, len(samples)) for part in of_crops
         )
         return frame_scores, scores, *rest
 
@@ -189,10 +189,10 @@ class Recognizer:
         if self.model.has_windows:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
             # A frame's glimpses may depend on its neighbors; of several temporal crops the first one is shown.
-            found = [self.model.windows(video[crop]) for crop in sample.temporal_crops]
-            theta = torch.zeros(len(frames), *found[0].shape[1:])
-            for crop, of_crop in zip(sample.temporal_crops[::-1], found[::-1], strict=True):
-                theta[crop] = of_crop.cpu()
+            windows = [self.model.windows(video[crop]).cpu() for crop in sample.temporal_crops]
+            theta = torch.zeros(len(frames), *windows[0].shape[1:])
+            for crop, of_crop in zip(sample.temporal_crops[::-1], windows[::-1], strict=True):
+                theta[crop] = of_crop
         elif sample.crop is not None:
             theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
         else:
