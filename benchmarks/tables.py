@@ -101,11 +101,33 @@ def digit_limits(results: Results) -> Table:
     return Table(["what", "speed", "where its time goes", "limit"], rows, note)
 
 
+def robustness(results: Results) -> Table:
+    """What the attack corpus found, by class of attack, before and after the fixes."""
+    parts = results["robustness"]
+    groups = list(dict.fromkeys(name for figures in parts.values() for name in figures["classes"]))
+    of_part = {part: {**figures["classes"], "all": figures["all"]} for part, figures in parts.items()}
+    columns = list(next(iter(parts.values()))["all"])
+    rows = []
+    for group in [*groups, "all"]:
+        counts = [of_part[part].get(group, {}) for part in parts]
+        rows.append([group, *(" → ".join(f"{each.get(column, '–')}" for each in counts) for column in columns)])
+    notes = [
+        f"{part} (library of commit {figures['commit']}): {figures['cases']:,} cases; most memory beyond the library "
+        f"{figures['most_memory']['mib']} MiB ({figures['most_memory']['case']}); most processor time "
+        f"{figures['most_seconds']['seconds']} s ({figures['most_seconds']['case']})"
+        for part, figures in parts.items()
+    ]
+    limits = next(iter(parts.values()))["limits"]
+    note = f"{'; '.join(notes)}. Limits of a case: {limits['mib']} MiB, {limits['processor_seconds']:g} s of one core."
+    return Table(["class", *columns], rows, note)
+
+
 TABLES = {
     "training-memory": training_memory,
     "training-frames": training_steps,
     "training-grid": training_grid,
     "training-epochs": training_epochs,
     "digit-limits": digit_limits,
+    "robustness": robustness,
 }
-NEEDED = {name: {TRAINING} for name in TABLES} | {"digit-limits": set(_DIGITS)}
+NEEDED = {name: {TRAINING} for name in TABLES} | {"digit-limits": set(_DIGITS), "robustness": {"robustness"}}

@@ -1,0 +1,219 @@
+"""Folders and lists of clips: names that no terminal, table or formula expects, and files that are none."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from attacks import probes
+from attacks.case import Kind, Make, Material, Target
+from attacks.hostile import place
+from attacks.videos import copied
+
+NAMES_GROUP, LISTS_GROUP = "names", "folders and lists"
+
+NAMES: dict[str, str] = {
+    "not UTF-8": os.fsdecode(b"attack \xff\xfe\xe9"),
+    "of 250 bytes": "attack" + "é" * 122,
+    "of 250 bytes, ASCII": "attack" + "x" * 244,
+    "escape sequence": "attack\x1b[31m\x1b]0;title\x07",
+    "one byte escape": "attack\x9b31m",
+    "newline": "attack\nerror: other.mp4: gone",
+    "carriage return": "attack\rgood.mp4",
+    "formula": "=cmd|'calc'!A0 attack",
+    "formula of plus": "+1+1 attack",
+    "formula of at": "@SUM(1) attack",
+    "mathtext": r"attack $\frac{$",
+    "dollar": "attack $1",
+    "markup": "[bold]attack[link=x]",
+    "open markup": "attack[red",
+    "HTML": "attack<img src=x onerror=alert(1)>",
+    "right to left": "attack\u202e4pm.",
+    "dash": "--attack",
+    "quotes": "attack\"',;\t`",
+    "percent": "attack %s {0} %(x)s",
+    "emoji": "attack 🧨",
+    "question mark": "attack?key=1#2",
+    "colon": "http:attack:0",
+    "spaces": " attack ",
+    "glob": "attack*[a-z]?",
+    "backslash": "attack\\..\\x",
+}
+LABELS = {name: text for name, text in NAMES.items() if name != "colon"}
+_QUICK = ("not UTF-8", "of 250 bytes", "escape sequence", "newline", "formula", "markup", "dash", "mathtext")
+
+
+def _named(text: str, suffix: str = ".mp4") -> Make:
+    """A good clip with this name."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        path = scratch / f"{text}{suffix}"
+        shutil.copy(material.good[0], path)
+        return Target(path, truth=12)
+
+    return make
+
+
+def _named_and_bad(text: str) -> Make:
+    """A file with this name that is no clip."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        path = scratch / f"{text}.mp4"
+        path.write_bytes(b"not a video")
+        return Target(path, refuse=True)
+
+    return make
+
+
+def _clip_in_folder(text: str) -> Make:
+    """Good and bad clips of this name in a folder of clips."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = copied(material, scratch / "clips")
+        for number, label in enumerate(("left", "right", "left", "right")):
+            shutil.copy(material.good[0], folder / label / f"{text}{number}.mp4"[-250:])
+        (folder / "left" / f"{text}.mp4").write_bytes(b"not a video")
+        return Target(folder, refuse=True)
+
+    return make
+
+
+def _class(text: str) -> Make:
+    """A class of this name."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = copied(material, scratch / "clips")
+        (folder / "left").rename(folder / text)
+        return Target(folder, truth=1)
+
+    return make
+
+
+def _row(label: str, path: str = "left/00.mp4") -> str:
+    quoted = label.replace('"', '""')
+    return f'{path},"{quoted}"\n'
+
+
+def _list(text: Callable[[Material], str | bytes], *, refuse: bool = False, fatal: bool = True) -> Make:
+    """A list of clips with this text."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        copied(material, scratch)
+        path, content = scratch / "attack.csv", text(material)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
+        return Target(path, ("attack",), refuse, fatal=fatal)
+
+    return make
+
+
+def _rows(material: Material, label: str = "left") -> str:
+    """The good clips as rows, those of the left with another label."""
+    paths = sorted(path.relative_to(material.squares) for path in material.squares.glob("*/*.mp4"))
+    rows = [_row(label if path.parts[0] == "left" else "right", path.as_posix()) for path in paths]
+    return "path,label\n" + "".join(rows)
+
+
+_LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whether it must be refused
+    "no quotes at the end": (lambda m: _rows(m) + '"left/00.mp4,left\n', True),
+    "a field of 200 kB": (lambda m: _rows(m) + _row("x" * 200_000), False),
+    "a zero byte": (lambda m: _rows(m) + "left/\x0000.mp4,left\n", False),
+    "a path of 5000 characters": (lambda m: _rows(m) + _row("left", "x" * 5000), False),
+    "a clip that is a device": (lambda m: _rows(m) + _row("left", "/dev/zero"), False),
+    "a clip that is a folder": (lambda m: _rows(m) + _row("left", "left"), False),
+    "UTF-16": (lambda m: _rows(m).encode("utf-16"), True),
+    "zeros": (lambda m: bytes(5000), True),
+    "a million columns": (lambda m: "path,label" + "," * 1_000_000 + "\n", True),
+    "only a header": (lambda m: "path,label\n", True),
+    "a label of 300 bytes": (lambda m: _rows(m, "y" * 300), False),
+    "a label with a path": (lambda m: _rows(m, "../../attack"), False),
+}
+
+
+def _special(file: str, name: str) -> Make:
+    """Something that is no file of bytes in a folder of clips."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = copied(material, scratch / "attack")
+        place(folder / file, name)
+        return Target(folder, ("attack",), fatal=True)
+
+    return make
+
+
+def _written(file: str, content: bytes, refuse: bool = True) -> Make:
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = copied(material, scratch / "attack")
+        (folder / file).write_bytes(content)
+        return Target(folder, ("attack", file), refuse, fatal=True)
+
+    return make
+
+
+_RECORDINGS: dict[str, bytes] = {
+    "of zeros": bytes(1000),
+    "without rows": b"clip,recording\n",
+    "with short rows": b"clip,recording\nleft/00.mp4\nleft/01.mp4\n",
+    "with a zero byte": b"clip,recording\nleft/00.mp4,\x00\n",
+    "with a field of 200 kB": b"clip,recording\nleft/00.mp4," + b"x" * 200_000 + b"\n",
+    "in UTF-16": "clip,recording\n".encode("utf-16"),
+    "with an open quote": b'clip,recording\n"left/00.mp4,a\n',
+}
+
+
+def _cases(material: Material, scratch: Path, rng: random.Random) -> Target:
+    """Two classes whose names differ in case."""
+    folder = copied(material, scratch / "attack")
+    (folder / "left").rename(folder / "Attack")
+    (folder / "right").rename(folder / "attack")
+    return Target(folder, truth=1, fatal=True)
+
+
+def _loop(material: Material, scratch: Path, rng: random.Random) -> Target:
+    folder = copied(material, scratch / "attack")
+    (folder / "left" / "again").symlink_to(folder)
+    return Target(folder, fatal=True)
+
+
+def _random_list(material: Material, scratch: Path, rng: random.Random) -> Target:
+    """A list with bytes changed."""
+    copied(material, scratch)
+    data = bytearray(_rows(material), "utf-8")
+    for _ in range(rng.choice((1, 3, 20))):
+        data[rng.randrange(len(data))] = rng.choice((0, 10, 13, 34, 44, 59, 255, rng.randrange(256)))
+    path = scratch / "attack.csv"
+    path.write_bytes(data)
+    return Target(path, fatal=True)
+
+
+def folders() -> list[Kind]:
+    kinds = []
+    for name, text in NAMES.items():
+        kinds.append(Kind(NAMES_GROUP, f"{name}, predicted", _named(text), probes.predict, quick=name in _QUICK))
+        bad = name in ("not UTF-8", "escape sequence", "newline")
+        kinds.append(Kind(NAMES_GROUP, f"{name}, not a clip", _named_and_bad(text), probes.predict, quick=bad))
+        kinds.append(Kind(NAMES_GROUP, f"{name}, localized", _named(text), probes.localize, quick=name == "not UTF-8"))
+        train = Kind(NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True)
+        kinds.append(replace(train, quick=name == "not UTF-8"))
+    for name, text in LABELS.items():
+        train = Kind(NAMES_GROUP, f"class {name}, trained", _class(text), probes.train, slow=True)
+        kinds.append(replace(train, quick=name in ("formula", "mathtext")))
+        rows = _list(lambda m, text=text: _rows(m, text), fatal=name in ("newline", "not UTF-8"))
+        kinds.append(Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True))
+    for name, (write, refuse) in _LISTS.items():
+        kinds.append(Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips))
+        if not refuse:
+            kinds.append(Kind(LISTS_GROUP, f"list with {name}, trained", _list(write), probes.train, slow=True))
+    kinds.append(Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30))
+    for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
+        kinds.append(Kind(LISTS_GROUP, f"recordings.csv a {name}", _special("recordings.csv", name), probes.list_clips))
+        make = _special("left/attack.mp4", name)
+        kinds.append(Kind(LISTS_GROUP, f"a clip a {name}, trained", make, probes.train, slow=True))
+        kinds.append(Kind(LISTS_GROUP, f"a class a {name}", _special("attack", name), probes.list_clips))
+    for name, content in _RECORDINGS.items():
+        make = _written("recordings.csv", content)
+        kinds.append(Kind(LISTS_GROUP, f"recordings.csv {name}", make, probes.list_clips))
+    kinds.append(Kind(LISTS_GROUP, "classes that differ in case", _cases, probes.train, slow=True))
+    kinds.append(Kind(LISTS_GROUP, "a folder in itself", _loop, probes.list_clips))
+    return kinds

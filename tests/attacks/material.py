@@ -1,0 +1,35 @@
+"""What attacks are made from: whole videos in every container, a folder of clips, a trained run, a feature store."""
+
+import json
+import shutil
+from pathlib import Path
+
+import clips
+import moving_squares
+
+from attacks.case import Material
+from attacks.probes import DATA, MODEL, TRAINING
+from onlooker import load
+from onlooker.runs.features import StoreSettings, make_features
+from onlooker.runs.train import train_run
+
+SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".ts")
+FRAMES = 24
+
+
+def make_material(root: Path) -> Material:
+    """Fill a folder; a few seconds."""
+    material = Material(root)
+    (root / "whole").mkdir()
+    for suffix in SUFFIXES:
+        codec = "mpeg2video" if suffix == ".ts" else None
+        clips.make_clip(material.whole(suffix), FRAMES, codec=codec, options={"g": "8"})
+    moving_squares.make_set(material.squares, 5)
+    for way in ("up", "down"):
+        shutil.rmtree(material.squares / way)
+    figures = train_run(material.squares, material.run, MODEL, DATA, TRAINING, quiet=True)
+    make_features(material.squares, material.store, StoreSettings("conv4", DATA, pretrained=False), quiet=True)
+    prediction = load(material.run).predict(material.good[0])
+    truth = {"figures": figures, "scores": prediction.scores.tolist(), "classes": prediction.classes}
+    (root / "truth.json").write_text(json.dumps(truth), "utf-8")
+    return material

@@ -1,0 +1,356 @@
+"""Model folders, run folders and feature stores that came from elsewhere, or were damaged on a disk."""
+
+import json
+import pickle
+import random
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from attacks import probes
+from attacks.case import Kind, Make, Material, Probe, SilentError, Target
+from attacks.hostile import place
+
+MODELS, RUNS, STORES = "model folders", "run folders", "feature stores"
+WEIGHTS = "model.safetensors"
+Change = Callable[[Path, random.Random], None]
+
+# Values that a field may be given.
+VALUES: dict[str, Any] = {
+    "null": None,
+    "a list": [],
+    "an object": {},
+    "text": "attack",
+    "-1": -1,
+    "0": 0,
+    "a billion": 10**9,
+    "1e308": 1e308,
+    "NaN": float("nan"),
+    "a list in a list": [[[[]]]],
+    "10**400": 10**400,
+}
+
+
+def _copy(source: Path, scratch: Path) -> Path:
+    folder = scratch / "attack"
+    shutil.copytree(source, folder)
+    return folder
+
+
+def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:
+    """A copy of the run, the store or the model with one file changed."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = _copy(material.root / part, scratch)
+        change(folder / file, rng)
+        return Target(folder, ("attack", *names), refuse)
+
+    return make
+
+
+def _set(keys: tuple[str | int, ...], value: Any) -> Change:
+    """A value of a JSON file replaced; `...` removes it."""
+
+    def change(path: Path, rng: random.Random) -> None:
+        values = at = json.loads(path.read_text("utf-8"))
+        for key in keys[:-1]:
+            at = at[key]
+        if value is ...:
+            del at[keys[-1]]
+        else:
+            at[keys[-1]] = value
+        path.write_text(json.dumps(values), "utf-8")
+
+    return change
+
+
+def _truncate(path: Path, rng: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: rng.randrange(len(data) - 1)])
+
+
+def _flip(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _zeros(path: Path, rng: random.Random) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _zero_end(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+
+
+def _deep(path: Path, rng: random.Random) -> None:
+    path.write_text("[" * 200_000, "utf-8")
+
+
+def _plain(text: str) -> Change:
+    return lambda path, _: path.write_text(text, "utf-8") and None
+
+
+def _delete(path: Path, rng: random.Random) -> None:
+    path.unlink()
+
+
+def _special(name: str) -> Change:
+    return lambda path, _: place(path, name)
+
+
+# What may happen to any file; a file of JSON that is changed so cannot be read.
+FILES: dict[str, Change] = {
+    "truncated": _truncate,
+    "of zeros": _zeros,
+    "half zeros": _zero_end,
+    "empty": _plain(""),
+    "of text": _plain("attack"),
+    "missing": _delete,
+    "a pipe": _special("pipe"),
+    "a link to /dev/zero": _special("link to /dev/zero"),
+    "a link to nothing": _special("link to nothing"),
+    "a folder": _special("folder"),
+}
+JSON: dict[str, Change] = {
+    "a list": _plain("[]"),
+    "a number": _plain("1"),
+    "null": _plain("null"),
+    "an empty object": _plain("{}"),
+    "200000 deep": _deep,
+    "of a long number": _plain('{"model": ' + "9" * 5000 + "}"),
+}
+
+
+class _Runs:
+    """What a pickle can do: here it leaves a file behind."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.mark,)
+
+
+def _pickled(path: Path, rng: random.Random) -> None:
+    path.write_bytes(pickle.dumps(_Runs(path.with_name("executed"))))
+
+
+def _pickle_only(path: Path, rng: random.Random) -> None:
+    path.unlink()
+    torch.save(_Runs(path.with_name("executed")), path.with_name("pytorch_model.bin"))
+
+
+def not_executing(probe: Probe) -> Probe:
+    def run(material: Material, target: Target, scratch: Path) -> None:
+        try:
+            probe(material, target, scratch)
+        finally:
+            if list(target.path.rglob("executed")):
+                raise SilentError("a pickle was executed")
+
+    return run
+
+
+def _tensors(change: Callable[[dict[str, torch.Tensor], random.Random], None]) -> Change:
+    def written(path: Path, rng: random.Random) -> None:
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+        change(tensors, rng)
+        save_file(tensors, path)
+
+    return written
+
+
+def _nan(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            tensor.fill_(float("nan"))
+
+
+def _one_nan(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
+    tensors[rng.choice(sorted(tensors))].view(-1)[0] = float("inf")
+
+
+def _flip_weights(path: Path, rng: random.Random) -> None:
+    """A bit of the numbers themselves, not of the header."""
+    data = bytearray(path.read_bytes())
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _flip_header(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(8 + struct.unpack("<Q", data[:8])[0])] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _long_header(path: Path, rng: random.Random) -> None:
+    path.write_bytes(struct.pack("<Q", 1 << 60) + path.read_bytes()[8:])
+
+
+_FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
+    "recognizer.json": (
+        ("classes",), ("classes", 0), ("data",), ("data", "frames"), ("data", "size"), ("data", "channels"),
+        ("data", "modality"), ("data", "motion_crop"), ("data", "temporal_crops"), ("model",), ("package",),
+        ("aggregation",), ("localization",), ("frame_rate",), ("onlooker",),
+    ),
+    "config.json": (("hidden",), ("encoder",), ("num_classes",), ("size",), ("in_channels",), ("dropout",)),
+}  # fmt: skip
+_GIANTS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
+    "frames of a billion": ("recognizer.json", ("data", "frames"), 10**9),
+    "temporal crops of a billion": ("recognizer.json", ("data", "temporal_crops"), 10**9),
+    "flow length of a billion": ("recognizer.json", ("data", "flow_length"), 10**9),
+    "hidden of 100000": ("config.json", ("hidden",), 100_000),
+    "classes of a billion": ("config.json", ("num_classes",), 10**9),
+    "a giant encoder": ("config.json", ("encoder",), "convnext_xxlarge"),
+    "a network of vit": ("config.json", ("encoder",), "vit_giant_patch14_224"),
+}
+
+
+def models() -> list[Kind]:
+    kinds = []
+    load = not_executing(probes.load_model)
+    weights: dict[str, tuple[Change, bool, float]] = {
+        **{name: (change, True, 0) for name, change in FILES.items()},
+        "NaN": (_tensors(_nan), True, 0),
+        "one that is infinite": (_tensors(_one_nan), True, 5),
+        "a bit of a number flipped": (_flip_weights, True, 25),
+        "a bit of the header flipped": (_flip_header, False, 15),
+        "a header of 2**60 bytes": (_long_header, True, 0),
+        "a pickle": (_pickled, True, 0),
+        "a pickle instead": (_pickle_only, True, 0),
+    }
+    for name, (change, refuse, share) in weights.items():
+        make = changed("run/model", WEIGHTS, change, refuse=refuse)
+        kinds.append(Kind(MODELS, f"weights {name}", make, load, share))
+    for file, fields in _FIELDS.items():
+        for name, change in {**FILES, **JSON}.items():
+            gone = name in ("missing", "a link to nothing")  # then it is no model folder
+            make = changed("run/model", file, change, refuse=True, names=() if gone else (file,))
+            quick = file == "recognizer.json" or name == "200000 deep"
+            kinds.append(Kind(MODELS, f"{file} {name}", make, load, quick=quick))
+        make = changed("run/model", file, _flip)
+        kinds.append(Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False))
+        for keys in fields:
+            for name, value in {**VALUES, "missing": ...}.items():
+                make = changed("run/model", file, _set(keys, value), names=(str(keys[0]),))
+                quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden", "localization")
+                kinds.append(Kind(MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick))
+    for name, (file, keys, value) in _GIANTS.items():
+        unused = keys[-1] == "flow_length"  # by a model of RGB
+        make = changed("run/model", file, _set(keys, value), refuse=not unused)
+        kinds.append(Kind(MODELS, name, make, load, quick=name != "a network of vit"))
+    return kinds
+
+
+_RUN_FILES = ("config.json", "split.json", "skipped.json", "curves.csv")
+_RUN_FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
+    "config.json": (("classes",), ("clips",), ("model",), ("model", "hidden"), ("data",), ("training",),
+                    ("training", "epochs"), ("training", "batch"), ("features",), ("initialized",)),
+    "split.json": (("training",), ("test",), ("test", 0), ("test", 0, "path"), ("test", 0, "label")),
+    "skipped.json": (),
+}  # fmt: skip
+_CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/best.ckpt")
+
+
+def _no_curves(path: Path, rng: random.Random) -> None:
+    rows = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([rows[0].replace("loss", "attack"), *rows[1:]]), "utf-8")
+
+
+def _ragged_curves(path: Path, rng: random.Random) -> None:
+    path.write_text(path.read_text("utf-8") + "1,2\n", "utf-8")
+
+
+def runs() -> list[Kind]:
+    kinds = []
+    for file in _RUN_FILES:
+        needed = file != "curves.csv"
+        changes = {**FILES, **JSON} if needed else {**FILES, "other columns": _no_curves, "a short row": _ragged_curves}
+        for name, change in changes.items():
+            skip = file == "skipped.json" and name == "a list"
+            make = changed("run", file, change, refuse=needed and not skip, names=(file,))
+            quick = file == "split.json" or name == "a pipe"
+            kinds.append(Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick))
+            kinds.append(Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True))
+        make = changed("run", file, _flip, names=())
+        kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True))
+        for keys in _RUN_FIELDS.get(file, ()):
+            for name in ("null", "a list", "text", "-1", "a billion", "missing"):
+                make = changed("run", file, _set(keys, VALUES.get(name, ...)), names=(file,))
+                for what, probe in (("evaluated", probes.evaluate_run), ("resumed", probes.resume)):
+                    title = f"{file} {'.'.join(map(str, keys))} {name}, {what}"
+                    kinds.append(Kind(RUNS, title, make, probe, slow=True))
+    for file in _CHECKPOINTS:
+        for name, change in FILES.items():
+            make = changed("run", file, change, refuse=name != "missing", names=(Path(file).name,))
+            kinds.append(Kind(RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"))
+        make = changed("run", file, _flip, refuse=True, names=(Path(file).name,))
+        kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True))
+        make = changed("run", file, _pickled, refuse=True, names=(Path(file).name,))
+        kinds.append(Kind(RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True))
+    return kinds
+
+
+def _maps(change: Change) -> Make:
+    """A store with one file of feature maps changed."""
+
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = _copy(material.store, scratch)
+        change(rng.choice(sorted(folder.glob("maps/**/*.npy"))), rng)
+        return Target(folder, refuse=True)
+
+    return make
+
+
+def _zero_maps(path: Path, rng: random.Random) -> None:
+    np.load(path, mmap_mode="r+")[:] = 0
+
+
+def _flip_map(path: Path, rng: random.Random) -> None:
+    """A bit of the numbers, which follow a header of 128 bytes."""
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(128, len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _claim_map(path: Path, rng: random.Random) -> None:
+    data = path.read_bytes()
+    at = data.index(b"'shape': (")
+    path.write_bytes(data[:at] + b"'shape': (999999999999,), }".ljust(128 - at - 1) + b"\n" + data[128:])
+
+
+def stores() -> list[Kind]:
+    kinds = []
+    maps = {
+        **FILES,
+        "with zeros": _zero_maps,
+        "with a bit flipped": _flip_map,
+        "of 2 TB": _claim_map,
+        "a pickle": _pickled,
+    }
+    del maps["missing"]  # is made again
+    train = not_executing(probes.train_on_store)
+    for name, change in maps.items():
+        share = 3 if name == "with a bit flipped" else 0
+        kinds.append(Kind(STORES, f"maps {name}", _maps(change), train, share, slow=True, quick=name == "with zeros"))
+    for file in ("store.json", "encoder.safetensors"):
+        for name, change in {**FILES, **(JSON if file == "store.json" else {})}.items():
+            make = changed("store", file, change, refuse=True, names=(file,))
+            kinds.append(Kind(STORES, f"{file} {name}", make, train, quick=name in ("truncated", "a list")))
+    for name, value in {**VALUES, "missing": ...}.items():
+        for key in ("frames", "size", "encoder", "weights", "precision", "version"):
+            make = changed("store", "store.json", _set((key,), value))
+            kinds.append(Kind(STORES, f"store.json {key} {name}", make, train, quick=False))
+    make = changed("store", "encoder.safetensors", _flip_weights, refuse=True)
+    kinds.append(Kind(STORES, "encoder with a bit flipped", make, train, 3))
+    return kinds
