@@ -169,7 +169,7 @@ class ModelConfig(Config):
     name: str = setting("convalstm", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "conv4",
-        "Image encoder: conv4, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
+        "Image encoder: conv4, small, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
     pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1)

@@ -10,7 +10,7 @@ from onlooker.models.encoders import build_encoder
 DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
 # Timm networks with channels first and with channels last, and vectors.
 TIMM = ["vgg16", "vgg16:vector", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
-NAMES = ["conv4", *DIGITS, *TIMM]
+NAMES = ["conv4", "small", *DIGITS, *TIMM]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
     "lenet": [(8, 8), (20, 20)],
@@ -110,7 +110,7 @@ def test_vgg16_is_that_of_the_papers(name, grid, features, parameters):
     assert sum(p.numel() for p in encoder.parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
+@pytest.mark.parametrize("name", ["conv4", "small", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
 def test_no_pretrained_weights_is_an_error(name):
     with pytest.raises(ValueError, match=f"{name} has no pretrained weights; use a timm network such as vgg16"):
         build_encoder(name, 3, 32, pretrained=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders.small import Small
 from onlooker.models.packages import load_packages
 
 __all__ = ["ENCODERS", "Encoder", "build_encoder"]
@@ -34,6 +35,7 @@ class Encoder(Protocol):
 # before its classifier.
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
+    "small": lambda in_channels, size: Small(in_channels),
 }
 
 

@@ -1,0 +1,1 @@
+"""The weights of the encoder `small`: a classifier of Tiny ImageNet."""

@@ -1,0 +1,208 @@
+"""Training of the encoder `small` on Tiny ImageNet: an epoch at a time, resumable, with usable weights after each."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from onlooker.models.encoders import build_encoder
+from onlooker_papers.encoder.images import SIZE, Images, random_crops
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the encoder is trained.
+
+    Attributes:
+        epochs: passes through the training images; the learning rate falls along a cosine to their end.
+        batch: images in a step.
+        lr: highest learning rate (SGD with Nesterov momentum), reached after `warmup` epochs.
+        weight_decay: of the convolutions and the classifier, not of batch norm.
+        small_size: size of the crops in the first three fifths of the epochs; later ones have 64 pixels (progressive
+            resizing, which takes half the time; Touvron et al. 2019, arXiv 1906.06423).
+        min_area: smallest part of an image in a crop.
+        jitter: of brightness and contrast.
+        mixup: alpha of mixup's Beta distribution (Zhang et al. 2017, arXiv 1710.09412); 0: off.
+        smoothing: label smoothing.
+        average: decay of the exponential moving average of the weights, which are the ones that are kept.
+        seed: of weights, order and crops.
+    """
+
+    epochs: int = 50
+    batch: int = 256
+    lr: float = 0.4
+    warmup: float = 2.0
+    weight_decay: float = 1e-4
+    small_size: int = 48
+    min_area: float = 0.35
+    jitter: float = 0.3
+    mixup: float = 0.1
+    smoothing: float = 0.1
+    average: float = 0.999
+    seed: int = 0
+
+
+class ImageClassifier(nn.Module):
+    """The encoder, the mean over its map, and a linear layer."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.encoder: Any = build_encoder("small", 3, SIZE)
+        self.head = nn.Linear(self.encoder.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`N 3 H W -> N K`."""
+        return self.head(self.encoder(images).mean((2, 3)))
+
+
+class Training:
+    """The state of a training: everything that the next epoch needs.
+
+    Args:
+        run: folder with `state.pt` (to resume) and `log.jsonl` (one line per epoch).
+        recipe: must be the one that the folder's training began with.
+        num_classes: K.
+        device: where to train.
+
+    Raises:
+        ValueError: the folder belongs to another recipe.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
+        self.run, self.recipe, self.device = run, recipe, device
+        torch.manual_seed(recipe.seed)
+        self.model = ImageClassifier(num_classes).to(device).to(memory_format=torch.channels_last)
+        average = get_ema_multi_avg_fn(recipe.average)
+        self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        decayed = [weight for weight in self.model.parameters() if weight.ndim > 1]
+        others = [weight for weight in self.model.parameters() if weight.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.SGD(groups, recipe.lr, momentum=0.9, nesterov=True)
+        self.log: list[dict[str, float]] = []
+        if (run / "state.pt").exists():
+            self._load()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are complete."""
+        return len(self.log)
+
+    def fit(self, train: Images, validation: Images, minutes: float = math.inf) -> Iterator[dict[str, float]]:
+        """Train to the end of the recipe, or until the next epoch would not end within `minutes`.
+
+        Yields:
+            After each epoch, its line of the log: `epoch`, `size`, `loss`, `accuracy` on the validation images,
+            `minutes`.
+        """
+        started, longest = time.monotonic(), 0.0
+        while self.epoch < self.recipe.epochs:
+            before = time.monotonic()
+            if (before - started + longest) / 60 > minutes:
+                return
+            loss = self._train_epoch(train)
+            self.average.eval()
+            accuracy = evaluate(self.average, validation, self.device)
+            longest = max(longest, time.monotonic() - before)
+            line = {"epoch": self.epoch + 1, "size": self._size(), "loss": loss, "accuracy": accuracy}
+            self.log.append({**line, "minutes": (time.monotonic() - before) / 60})
+            self._save()
+            yield self.log[-1]
+
+    def _size(self) -> int:
+        return self.recipe.small_size if self.epoch < 0.6 * self.recipe.epochs else SIZE
+
+    def _train_epoch(self, images: Images) -> float:
+        # Seeded by the epoch, so that a resumed training is the same as an uninterrupted one.
+        random = torch.Generator().manual_seed(self.recipe.seed * 10_000 + self.epoch)
+        self.model.train()
+        batches = torch.randperm(len(images.targets), generator=random).split(self.recipe.batch)
+        total = 0.0
+        for index, batch in enumerate(batches):
+            rate = learning_rate(self.recipe, self.epoch + index / len(batches))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            crops = random_crops(
+                images.pixels[batch].to(self.device), self._size(), random, self.recipe.min_area, self.recipe.jitter
+            )
+            loss = self._step(normalize(crops), images.targets[batch].to(self.device), random)
+            total += float(loss) / len(batches)
+            self.average.update_parameters(self.model)
+        return total
+
+    def _step(self, crops: Tensor, targets: Tensor, random: torch.Generator) -> Tensor:
+        share = 1.0
+        if self.recipe.mixup:
+            concentration = torch.full((2,), self.recipe.mixup)
+            share = float(torch._sample_dirichlet(concentration, generator=random)[0])
+        order = torch.randperm(len(crops), generator=random).to(self.device)
+        mixed = (share * crops + (1 - share) * crops[order]).to(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(mixed)
+        losses = [
+            F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.smoothing)
+            for labels in (targets, targets[order])
+        ]
+        loss = share * losses[0] + (1 - share) * losses[1]
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _save(self) -> None:
+        state = {
+            "recipe": asdict(self.recipe),
+            "log": self.log,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.run.mkdir(parents=True, exist_ok=True)
+        torch.save(state, self.run / "state.part")
+        (self.run / "state.part").replace(self.run / "state.pt")
+        lines = "".join(json.dumps(line) + "\n" for line in self.log)
+        (self.run / "log.jsonl").write_text(lines, encoding="utf-8")
+
+    def _load(self) -> None:
+        state: dict[str, Any] = torch.load(self.run / "state.pt", map_location="cpu", weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{self.run} holds a training with {state['recipe']}, not {asdict(self.recipe)}")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.log = state["log"]
+
+
+def learning_rate(recipe: Recipe, epoch: float) -> float:
+    """Linear warm-up, then a cosine to zero.
+
+    Args:
+        epoch: passes through the images so far, with fraction.
+    """
+    if epoch < recipe.warmup:
+        return recipe.lr * epoch / recipe.warmup
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Images from 0 to 1 as the encoder takes them: with ImageNet's mean and standard deviation, `N 3 H W`."""
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
+    return (images - mean) / deviation
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, images: Images, device: torch.device, batch: int = 500) -> float:
+    """The part of the images that a model in evaluation mode classifies correctly, in float32."""
+    correct = 0
+    for pixels, targets in zip(images.pixels.split(batch), images.targets.split(batch), strict=True):
+        logits = model(normalize(pixels.to(device).float() / 255).to(memory_format=torch.channels_last))
+        correct += int((logits.argmax(1).cpu() == targets).sum())
+    return correct / len(images.targets)

@@ -1,0 +1,102 @@
+"""Training of the encoder: the images, the crops, and a training that is interrupted."""
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from onlooker_papers.encoder.images import Images, random_crops, read_tiny_imagenet
+from onlooker_papers.encoder.train import Recipe, Training, learning_rate
+
+RECIPE = Recipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of three images, and one validation image of each."""
+    lines = []
+    for index, name in enumerate(("n01", "n02")):
+        for number in range(3):
+            path = tmp_path / "train" / name / "images" / f"{name}_{number}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((64, 64, 3), (10, 20, 200 * index), np.uint8))
+        (tmp_path / "val" / "images").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "val" / "images" / f"val_{index}.JPEG"), np.full((64, 64, 3), index, np.uint8))
+        lines.append(f"val_{index}.JPEG\t{name}\t0\t0\t63\t63\n")
+    (tmp_path / "val" / "val_annotations.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def made(count: int = 24) -> Images:
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, 3, 64, 64), dtype=torch.uint8, generator=random)
+    return Images(pixels, torch.arange(count) % 2)
+
+
+def test_images_are_rgb_with_their_classes(folder: Path) -> None:
+    train, validation, classes = read_tiny_imagenet(folder)
+    assert classes == ["n01", "n02"]
+    assert train.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert validation.targets.tolist() == [0, 1]
+    assert train.pixels.shape == (6, 3, 64, 64)
+    assert train.pixels[5, 0].float().mean() > 190  # red comes first
+
+
+def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
+    (folder / "train" / "n01" / "images" / "n01_0.JPEG").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"n01_0\.JPEG: no image, expected an image of 64x64 pixels"):
+        read_tiny_imagenet(folder)
+
+
+def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
+    ramp = torch.arange(0, 256, 4, dtype=torch.uint8).expand(32, 3, 64, 64)
+    crops = random_crops(ramp, 48, torch.Generator().manual_seed(0), min_area=0.5, jitter=0.0)
+    assert crops.shape == (32, 3, 48, 48)
+    step = crops.diff(dim=-1)
+    mirrored = (step <= 1e-6).all((1, 2, 3))
+    assert ((step >= -1e-6).all((1, 2, 3)) ^ mirrored).all()
+    assert 0 < mirrored.sum() < 32
+    torch.testing.assert_close(crops, crops[:, :1, :1].expand_as(crops), msg="rows and colors are equal")
+    width = (crops[..., -1] - crops[..., 0]).abs().amax((1, 2)) * 255 / 252  # part of the image's width
+    assert width.min() > (0.5 * 3 / 4) ** 0.5 - 0.05
+    assert width.max() <= 1.001
+
+
+def test_brightness_and_contrast_stay_in_range() -> None:
+    crops = random_crops(made().pixels, 32, torch.Generator().manual_seed(0), min_area=0.35, jitter=0.9)
+    assert crops.min() >= 0
+    assert crops.max() <= 1
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    recipe = Recipe(epochs=10, warmup=2, lr=0.4)
+    assert [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 10)] == pytest.approx([0, 0.2, 0.4, 0])
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    images = made()
+    whole = Training(tmp_path / "whole", RECIPE, 2, CPU)
+    lines = list(whole.fit(images, images))
+    assert [line["size"] for line in lines] == [32, 32, 64]
+    first = Training(tmp_path / "parts", RECIPE, 2, CPU)
+    assert len(list(islice(first.fit(images, images), 1))) == 1
+    rest = Training(tmp_path / "parts", RECIPE, 2, CPU)
+    assert rest.epoch == 1
+    assert len(list(rest.fit(images, images))) == 2
+    for name, weight in whole.average.state_dict().items():
+        torch.testing.assert_close(rest.average.state_dict()[name], weight, msg=name)
+
+
+def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    list(islice(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8)), 1))
+    with pytest.raises(ValueError, match="holds a training with"):
+        Training(tmp_path, replace(RECIPE, lr=0.1), 2, CPU)
+
+
+def test_a_training_stops_before_an_epoch_that_would_take_too_long(tmp_path: Path) -> None:
+    assert len(list(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8), minutes=1e-6))) <= 1
