@@ -130,7 +130,7 @@ def test_pixels_without_a_defined_black_and_white_are_an_error(tmp_path: Path, k
 def test_several_images_in_one_file_are_an_error(tmp_path: Path) -> None:
     first, second = (Image.fromarray(clips.paint(number)) for number in (1, 2))
     first.save(tmp_path / "1.tif", save_all=True, append_images=[second])
-    with pytest.raises(ClipError, match=r"1\.tif: 2 images in one file; save each of them as its own file"):
+    with pytest.raises(ClipError, match=r"1\.tif: several images in one file; save each of them as its own file"):
         read(tmp_path, 1)
 
 

@@ -24,6 +24,8 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot be.
 
+    Errors of FFmpeg, the disk or the memory inside the `with` are ClipErrors of this file too.
+
     Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
     header claims a text of that length.
     """
@@ -39,7 +41,10 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         what = "the file starts like a video but cannot be opened" if _starts_like_video(path) else "not a video file"
         raise ClipError(path, f"{what} ({error_text(error)})", REENCODE) from error
     with container:
-        yield container, video_stream(path, container)
+        try:
+            yield container, video_stream(path, container)
+        except (av.error.FFmpegError, OSError, MemoryError, OverflowError) as error:
+            raise ClipError(path, f"cannot be decoded ({error_text(error)})", REENCODE) from error
 
 
 def check_file(path: Path) -> None:

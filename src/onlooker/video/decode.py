@@ -14,25 +14,39 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from onlooker.structures import ClipError
-from onlooker.video.container import REENCODE, check_size, open_video
+from onlooker.video.container import REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
+# Color matrices that FFmpeg converts, by their numbers in ITU-T H.273; frames with others are refused by it, and are
+# treated as unspecified.
+_UNSPECIFIED = 2
+_MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 
 class Converter:
-    """Decoded frames to upright RGB of one size: that of the first."""
+    """Decoded frames to upright RGB of one size: that of the first.
 
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
+    Args:
+        name: the file or address, for errors.
+    """
+
+    def __init__(self, name: Path | str) -> None:
+        self.name, self._reformatter = name, VideoReformatter()
         self._size: tuple[int, int] | None = None
 
     def __call__(self, frame: VideoFrame) -> Pixels:
-        """`H W 3`; a frame of another size is scaled to that of the first."""
+        """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot be converted."""
         width, height = self._size = self._size or (frame.width, frame.height)
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+        if frame.colorspace not in _MATRICES:
+            frame.colorspace = _UNSPECIFIED
+        try:
+            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+        except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+            what = f"a frame ({frame.format.name}, {width}x{height}) cannot be converted to RGB ({error_text(error)})"
+            raise ClipError(self.name, what, REENCODE) from error
         # Counter-clockwise, as the display matrix says; other angles are rounded to a multiple of 90 degrees.
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 

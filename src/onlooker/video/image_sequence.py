@@ -57,19 +57,23 @@ def read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
 
 def _load(path: Path) -> NDArray[np.uint8]:
     """`H W 3`, upright."""
+    if not path.is_file():  # a pipe would wait for a writer, a device never ends
+        raise ClipError(path.parent, f"{path.name} is not a regular file", "save it as an image, or remove it")
     try:
         # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is rotated.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             check_size(path, *image.size)
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            several = image.format == "TIFF" and getattr(image, "is_animated", False)  # counting them may take minutes
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        Exception
+    ) as error:  # for damaged tags, Pillow raises what its arithmetic happens to: TypeError, KeyError, ...
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
-    if pages > 1:
-        raise ClipError(path.parent, f"{path.name}: {pages} images in one file", "save each of them as its own file")
+    if several:
+        raise ClipError(path.parent, f"{path.name}: several images in one file", "save each of them as its own file")
     if not deep:
         return pixels
     low, high = pixels.min(), pixels.max()

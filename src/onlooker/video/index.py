@@ -158,7 +158,7 @@ def _fill(stream: VideoStream, index: PacketIndex, runs: list[range], store: Fra
     """Decode the runs, put the frames that the store asks for, and return how many these are."""
     wanted = dict(zip(index.pts[index.shown[store.unique]].tolist(), store.unique.tolist(), strict=True))
     size = stream.codec_context.width, stream.codec_context.height
-    convert, last, count = Converter(), index.pts.min() - 1, 0
+    convert, last, count = Converter(store.path), index.pts.min() - 1, 0
     for frame in _decode(store.path, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError

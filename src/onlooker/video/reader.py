@@ -115,7 +115,7 @@ class VideoReader:
             for index, pixels in enumerate(image_sequence.read_images(self._images)):
                 yield index, index / RATE, pixels
             return
-        convert = Converter()
+        convert = Converter(self.path)
         for index, seconds, frame in decode_file(self.path):
             yield index, seconds, convert(frame)
 
@@ -140,7 +140,7 @@ class VideoReader:
             store.check(len(self._index.shown))
             try:
                 decode_indexed(stream, self._index, store)
-            except (IndexContradictedError, av.error.FFmpegError):
+            except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                 self._index = None
                 return None
         return store
@@ -158,7 +158,7 @@ class VideoReader:
     def _decode_file(self, store: FrameStore | None = None) -> NDArray[np.float64]:
         """Decode everything, and put the frames that the store asks for: the times of all frames."""
         wanted = set() if store is None else set(store.indices.tolist())
-        convert, times = Converter(), []
+        convert, times = Converter(self.path), []
         for index, seconds, frame in decode_file(self.path):
             times.append(seconds)
             if store is not None and index in wanted:

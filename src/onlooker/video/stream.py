@@ -114,8 +114,8 @@ class Source:
         self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
-        self._error: BaseException | None = None
-        self._convert = Converter()
+        self._error: ClipError | None = None
+        self._convert = Converter(self.name)
         self._clock = _LiveClock(leap=max(config.timeout, 1.0))
         # A daemon thread, so that the program can end while it waits for a silent address.
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
@@ -148,7 +148,11 @@ class Source:
                 return None
             index, when, arrivals = self._held.popleft()
             self._news.notify_all()
-        return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
+        try:
+            return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
+        except ClipError:
+            self.stop()  # the other frames would not be better
+            raise
 
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
@@ -167,11 +171,14 @@ class Source:
     # The methods below run in the thread.
 
     def _read(self) -> None:
-        error: BaseException | None = None
+        error: ClipError | None = None
         try:
             self._reconnect_loop()
-        except Exception as raised:
+        except ClipError as raised:
             error = raised
+        except Exception as raised:  # whatever happens to one source must not end the others
+            error = ClipError(self.name, error_text(raised) or type(raised).__name__, "check what it sends")
+            error.__cause__ = raised
         with self._news:
             self._error, self._over = None if self._stopped.is_set() else error, True
             self._news.notify_all()

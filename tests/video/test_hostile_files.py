@@ -1,0 +1,121 @@
+"""Unusual and hostile files: what is valid is read, everything else is an error of that file alone."""
+
+import io
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition
+
+import clips
+import pytest
+from attacks.images import COUNT, _many_pages, _page_at_zeros, sequence
+from attacks.videos import tagged
+from PIL import Image
+
+from onlooker.config import StreamConfig
+from onlooker.structures import ClipError
+from onlooker.video import decode, stream
+from onlooker.video.reader import VideoReader, read
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize("matrix", range(3, 19))
+def test_clips_of_every_color_matrix_are_read(tmp_path: Path, matrix: int) -> None:
+    path = tagged(tmp_path / "tagged.mkv", matrix, frames=6)
+    assert [clips.painted_number(frame) for frame in read(path, 6).pixels] == list(range(6))
+    assert [clips.painted_number(frame) for _, _, frame in VideoReader(path)] == list(range(6))
+
+
+class Refusing:
+    """What FFmpeg does with frames that it cannot convert."""
+
+    def reformat(self, *_: object, **__: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+
+def test_a_frame_that_cannot_be_converted_is_an_error_of_its_clip(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip("a.mp4")
+    monkeypatch.setattr(decode, "VideoReformatter", Refusing)
+    text = r"a\.mp4: a frame \(yuv420p, 64x48\) cannot be converted to RGB \(operation not supported\); encode it again"
+    for use in (lambda: read(path, 3), lambda: list(iter(VideoReader(path))), lambda: VideoReader(path).size):
+        with pytest.raises(ClipError, match=text):
+            use()
+
+
+@pytest.mark.parametrize("error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()])
+def test_whatever_happens_to_a_source_is_its_error(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stream.VideoReader, "__iter__", refuse)
+    path = make_clip("a.mp4")
+    source = stream.Source(path, StreamConfig(), news := Condition())
+    source.start()
+    with news:
+        news.wait_for(lambda: source.ready, timeout=10)
+    with pytest.raises(ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"):
+        source.poll()
+    assert source.finished
+
+
+def test_a_disk_that_fails_while_a_file_is_read_is_an_error_of_the_file(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip("a.mp4")
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(decode, "read_packets", fail)
+    with pytest.raises(ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"):
+        list(iter(VideoReader(path)))
+
+
+def damaged_sequence(folder: Path, suffix: str, write: Callable[[Path], object]) -> Path:
+    folder = sequence(folder / "images", suffix)
+    (folder / f"0003{suffix}").unlink()
+    write(folder / f"0003{suffix}")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
+@pytest.mark.parametrize("seed", [13, 391, 2891])  # struct.error, TypeError and AttributeError inside Pillow
+def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(tmp_path: Path, seed: int) -> None:
+    folder = sequence(tmp_path / "images", ".jpg")
+    image, content = Image.fromarray(clips.paint(3)), io.BytesIO()
+    exif = image.getexif()
+    exif.update({274: 6, 271: "maker", 282: 72.0, 305: "soft", 34665: {36867: "2020", 33434: (1, 3)}})
+    image.save(content, "JPEG", exif=exif)
+    data, rng = bytearray(content.getvalue()), random.Random(seed)
+    for _ in range(rng.choice((1, 2, 4))):
+        data[rng.randrange(30, 180)] = rng.choice((0, 1, 255, rng.randrange(256)))
+    (folder / "0003.jpg").write_bytes(data)
+    with pytest.raises(ClipError, match=r"0003\.jpg cannot be read as an image"):
+        read(folder, COUNT)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write", "found"),
+    [
+        (".tif", _page_at_zeros, "0003.tif: several images in one file"),
+        (".tif", _many_pages, "0003.tif: several images in one file"),
+        (".png", os.mkfifo, "0003.png is not a regular file"),
+        (".png", lambda path: path.symlink_to("/dev/zero"), "0003.png is not a regular file"),
+        (".png", lambda path: path.symlink_to(path.name), "0003.png is not a regular file"),
+        (".png", Path.mkdir, "0003.png is not a regular file"),
+    ],
+)
+def test_an_image_that_is_none_is_an_error_at_once(
+    tmp_path: Path, suffix: str, write: Callable[[Path], object], found: str
+) -> None:
+    folder = damaged_sequence(tmp_path, suffix, write)
+    with pytest.raises(ClipError) as error:
+        read(folder, COUNT)
+    assert error.value.found == found
+    assert error.value.path == folder
