@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
+
 import clips
 import pytest
 from hypothesis import settings

@@ -1,9 +1,13 @@
 """Video classification that shows what happens, where and when, learned from one label per video."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# On by default, and decided when these libraries are imported: their reports over the network about who uses them.
+os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 if TYPE_CHECKING:
     from onlooker.ensemble import Ensemble

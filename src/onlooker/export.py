@@ -34,7 +34,6 @@ from onlooker.onnx_step import (
     ExportedStep,
     PixelStep,
     check_installed,
-    disable_telemetry,
     inexpressible,
     write_graph,
 )
@@ -260,7 +259,6 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
 
     Static quantization with ranges from clips: dynamic ranges reduce the size of convolutions but not their time.
     """
-    disable_telemetry()
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

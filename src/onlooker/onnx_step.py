@@ -4,7 +4,6 @@ The graph takes pixels as bytes and contains normalization, encoder, one step of
 """
 
 import copy
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -114,7 +113,6 @@ class ExportedStep:
     """
 
     def __init__(self, folder: Path | str, file: str = STEP) -> None:
-        disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -148,14 +146,8 @@ class ExportedStep:
             state = answer.state
 
 
-def disable_telemetry() -> None:
-    """Switch off onnxruntime's telemetry, which is on by default; call it before the first import of onnxruntime."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-
 def check_installed() -> None:
     """Raise a RuntimeError unless the packages for exporting are installed."""
-    disable_telemetry()
     for name in ("onnx", "onnxscript", "onnxruntime"):
         try:
             import_module(name)

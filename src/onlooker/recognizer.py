@@ -1,5 +1,6 @@
 """A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
-from onlooker.video.flow import FlowSettings, read_flow
+from onlooker.video.flow import FlowSettings, missing_weights, read_flow
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
 
@@ -305,7 +306,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 
     Raises:
         FileNotFoundError: no trained model in the folder.
-        ValueError: files that do not match each other, or of another version.
+        ValueError: files that do not match each other, or of another version; or optical flow whose weights would have
+            to be downloaded, unless ONLOOKER_DOWNLOAD is set.
     """
     folder = Path(run)
     if (folder / ENSEMBLE_FILE).exists():
@@ -326,6 +328,11 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             f"{folder}: its JSON files are not those of this version of onlooker ({error!r}); train again, or use the "
             "version that wrote them"
         ) from error
+    if data.modality != "rgb" and (weights := missing_weights(data.flow)) and not os.environ.get("ONLOOKER_DOWNLOAD"):
+        raise ValueError(
+            f"{folder / _FILE}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and a model "
+            "downloads nothing unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
+        )
     _load_weights(model, folder / "model.safetensors")
     return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 

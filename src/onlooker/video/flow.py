@@ -107,12 +107,24 @@ def _load_raft(name: str) -> Any:
     return net.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def missing_weights(method: str) -> Path | None:
+    """The file to which the first use of a method would download its weights; None if it needs none, or has them."""
+    if method not in _RAFT:
+        return None
+    import torch
+    from torchvision.models import get_model_weights
+
+    url: str = get_model_weights(_RAFT[method])["DEFAULT"].url
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    return None if file.exists() else file
+
+
+_RAFT = {"raft": "raft_small", "raft:large": "raft_large"}
 FLOWS: dict[str, Method] = {
     "dis": dis,
     "farneback": farneback,
     "tvl1": tvl1,
-    "raft": partial(raft, "raft_small"),
-    "raft:large": partial(raft, "raft_large"),
+    **{method: partial(raft, name) for method, name in _RAFT.items()},
 }
 
 

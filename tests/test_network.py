@@ -1,0 +1,29 @@
+"""Nothing leaves the machine: libraries do not report their use, and no command opens a connection unasked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    code = "import onlooker, onnxruntime, huggingface_hub.constants as hub; assert hub.HF_HUB_DISABLE_TELEMETRY"
+    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""})
+    # What onnxruntime would leave: a number for this device, and a database of what it has to report.
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_whoever_imports_onnxruntime_switches_its_telemetry_off_first() -> None:
+    folders = [ROOT / name for name in ("docs", "examples", "tests", "benchmarks", "papers")]
+    files = [path for folder in folders for kind in ("py", "md", "ipynb") for path in folder.rglob(f"*.{kind}")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
+    users = {path: text for path, text in texts.items() if "import onnxruntime" in text}
+    assert len(users) > 1
+    for path, text in users.items():
+        assert "ORT_DISABLE_TELEMETRY" in text.partition("import onnxruntime")[0], path
