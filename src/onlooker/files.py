@@ -1,8 +1,10 @@
-"""Files that are written completely or not at all, and clear errors where a file cannot be written."""
+"""Files that are written completely or not at all, and clear errors where a file cannot be read or written."""
 
 import errno
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,9 +12,18 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any, BinaryIO
 
-__all__ = ["read_json", "write_bytes", "write_json"]
+__all__ = ["check_regular", "printable", "read_bytes", "read_json", "write_bytes", "write_json"]
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
+LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+_JSON: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "text"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
@@ -104,7 +115,8 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
             so that two writers do not use the same file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = part or target.with_name(f".{target.name}.{os.getpid()}.part")
+    # Its name is shortened: that of the target may be as long as the file system allows, 255 bytes.
+    part = part or target.with_name(f".{target.name[:50]}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             yield file
@@ -125,21 +137,66 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+def printable(text: object) -> str:
+    """Text for a terminal: control characters, which may move the cursor, and bytes that are not UTF-8, as escapes."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, str(text))
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()
+
+
+def check_regular(path: Path) -> None:
+    """The check before anything is opened: reading a pipe would wait for a writer, and a device never ends.
 
     Raises:
-        ValueError: the file is truncated, or not JSON.
+        ValueError: the path, or what it links to, is no regular file.
+        OSError: there is none.
     """
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        found = _KINDS.get(kind, "a special file")
+        raise ValueError(f"{printable(path)}: {found}, expected a regular file; replace it, or remove it")
+
+
+def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ValueError: no regular file, or one of more than `limit` bytes.
+        OSError: it cannot be read.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)  # not the size that the system states: it may grow
+    if len(content) > limit:
+        largest = f"at most {format_bytes(limit)} are read"
+        raise ValueError(f"{printable(path)}: more than {format_bytes(limit)}; {largest}, remove it or make it smaller")
+    return content
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The content of a JSON file, whose outermost value is a `kind`: a dict, list or str.
+
+    Raises:
+        ValueError: no regular file or a very large one (`read_bytes`), truncated, not JSON, or of another kind.
+    """
+    content, remedy = read_bytes(path), "restore it, or make it again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a complete JSON file ({error}); restore it, or make it again") from error
+        values = json.loads(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{printable(path)}: not a complete JSON file ({error}); {remedy}") from error
+    except RecursionError as error:
+        raise ValueError(f"{printable(path)}: JSON nested too deeply to be read; {remedy}") from error
+    if not isinstance(values, kind):
+        raise ValueError(f"{printable(path)}: JSON of type {type(values).__name__}, expected {_JSON[kind]}; {remedy}")
+    return values
 
 
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file; see `write_bytes`."""
-    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    # What UTF-8 lacks are the bytes of a name that is not UTF-8: their escapes are also those of JSON.
+    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

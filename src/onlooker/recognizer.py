@@ -18,7 +18,7 @@ from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_features, to_video
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import explain_write_errors, read_json, write_json
+from onlooker.files import check_regular, explain_write_errors, read_json, write_json
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -347,6 +347,7 @@ def _load_weights(model: VideoModel, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_model
 
+    check_regular(path)
     try:
         load_model(model, path)
     except (SafetensorError, RuntimeError) as error:

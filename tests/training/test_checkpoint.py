@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from onlooker.files import DiskFullError
-from onlooker.training.checkpoint import AtomicCheckpointIO
+from onlooker.training.checkpoint import _PARTS, AtomicCheckpointIO
 
 
 def saved(path: Path, epoch: int) -> dict[str, Any]:
-    checkpoint = {"epoch": epoch, "weights": torch.full((4,), float(epoch))}
+    checkpoint = {**dict.fromkeys(_PARTS), "epoch": epoch, "weights": torch.full((4,), float(epoch))}
     AtomicCheckpointIO().save_checkpoint(checkpoint, path)
     return checkpoint
 

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from onlooker.files import NotWritableError, atomic_file, explain_write_errors, read_json, write_json
+from onlooker.files import NotWritableError, atomic_file, check_regular, explain_write_errors, read_json, write_json
 from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
@@ -53,18 +53,37 @@ def parse_size(text: str) -> int | None:
     return int(float(size[1]) * 1000 ** " KMGT".index(size[2] or " "))
 
 
+def open_array(file: Path) -> NDArray[Any]:
+    """The array `N …` of a `.npy` file, mapped into memory; never a pickle or an archive, which `np.load` reads too.
+
+    Raises:
+        ValueError: no regular file, or one that is not of the length that its header states.
+        OSError: it cannot be read.
+    """
+    check_regular(file)
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header is evaluated as Python, with any of its errors
+        raise ValueError(f"{file}: no whole array ({type(error).__name__}); remove it, and it is made again") from error
+    if not array.ndim:
+        raise ValueError(f"{file}: a number, expected an array with rows; remove it, and it is made again")
+    return array
+
+
 def is_whole(file: Path) -> bool:
     """Whether `file` is a `.npy` file of the length that its header states; its numbers are not checked."""
     try:
-        np.load(file, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        open_array(file)
+    except (OSError, ValueError):
         return False
     return True
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
     """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated along the last axis."""
-    stored = [np.load(file, mmap_mode="r") for file in files]
+    stored = [open_array(file) for file in files]
     chosen = sampling(len(stored[0]))
     return np.concatenate([rows[chosen] for rows in stored], -1)
 
@@ -81,7 +100,7 @@ class ArrayCache:
         """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else the stored one, else 20 GB."""
         folder = folder or default_cache()
         stored = folder / _LIMIT_FILE
-        limit = os.environ.get("ONLOOKER_CACHE_LIMIT") or (read_json(stored) if stored.exists() else DEFAULT_LIMIT)
+        limit = os.environ.get("ONLOOKER_CACHE_LIMIT") or (read_json(stored, str) if stored.exists() else DEFAULT_LIMIT)
         return cls(folder, parse_size(str(limit)))
 
     def store_limit(self, size: str) -> None:

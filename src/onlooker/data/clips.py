@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.array_cache import ELSEWHERE, ArrayCache, load_rows
+from onlooker.data.array_cache import ELSEWHERE, ArrayCache, load_rows, open_array
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
@@ -126,7 +126,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         path, files = self.clips[index].path, self.files[index]
         try:
             return torch.from_numpy(load_rows(files, sampling))
-        except (OSError, ValueError, EOFError) as error:  # the files were whole when the clips were read
+        except (OSError, ValueError) as error:  # the files were whole when the clips were read
             if self.make is None:
                 raise ClipError(path, f"what is stored of it is damaged or gone ({error})", _REPEAT) from error
         return torch.from_numpy(load_rows(self.make(path), sampling))
@@ -166,7 +166,7 @@ class ClipCrops(ClipFrames):
     def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
         """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them, `W T`."""
         frames = self._loaded(index, self.sampling)
-        total = len(np.load(self.files[index][0], mmap_mode="r"))
+        total = len(open_array(self.files[index][0]))
         return frames, self.sampling.positions(total)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from onlooker.files import check_regular
 from onlooker.structures import ClipError
 from onlooker.video.image_sequence import find_images
 
@@ -25,6 +26,7 @@ def fingerprint(path: Path, whole: bool = False) -> str:
     digest = hashlib.sha256()
     try:
         for file in find_images(path) if path.is_dir() else [path]:
+            check_regular(file)
             with file.open("rb") as content:
                 if whole:
                     digest.update(hashlib.file_digest(content, "sha256").digest())
@@ -33,6 +35,7 @@ def fingerprint(path: Path, whole: bool = False) -> str:
                 digest.update(size.to_bytes(8, "little") + content.read(_ENDS))
                 content.seek(max(content.tell(), size - _ENDS))
                 digest.update(content.read(_ENDS))
-    except OSError as error:
-        raise ClipError(path, f"cannot be read ({error.strerror})", "restore it, or leave it out") from error
+    except (OSError, ValueError) as error:
+        found = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise ClipError(path, found, "restore it, or leave it out") from error
     return digest.hexdigest()[:32]

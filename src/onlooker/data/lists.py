@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from onlooker.files import read_bytes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 
@@ -158,11 +159,12 @@ def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
 
     Raises:
         ClipError: no such file, not UTF-8, or an empty file; `remedy` says what to do.
+        ValueError: no regular file, or a very large one.
     """
-    if not path.is_file():
+    if not os.path.exists(path):
         raise ClipError(path, "no such file", remedy)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ClipError(path, f"not UTF-8 text ({error.reason})", remedy) from error
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -22,6 +22,7 @@ from onlooker.data.extract import Encode, Extracted, extract
 from onlooker.data.feature_store import FeatureStore, StoreSettings, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
+from onlooker.files import check_regular
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import VideoModel
@@ -135,6 +136,7 @@ def stored_settings(
 def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
     """Load the frozen encoder of each store into a model."""
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
+        check_regular(store.encoder_file)
         try:
             encoder.load_state_dict(load_file(store.encoder_file))
         except (SafetensorError, RuntimeError) as error:

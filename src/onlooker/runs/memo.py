@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import onlooker
-from onlooker.files import read_json, write_json
+from onlooker.files import check_regular, read_json, write_json
 
 __all__ = ["check_settings", "fingerprint", "memo", "read_memo"]
 
@@ -76,7 +76,8 @@ def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str
 
 def fingerprint(run: Path) -> str:
     """A checksum of a run's weights: a setting of everything that is computed from them."""
-    with (run / "model" / "model.safetensors").open("rb") as weights:
+    check_regular(file := run / "model" / "model.safetensors")
+    with file.open("rb") as weights:
         return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
 
 

@@ -9,7 +9,9 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from onlooker.files import atomic_file, explain_write_errors
+from onlooker.files import atomic_file, check_regular, explain_write_errors
+
+_PARTS = ("state_dict", "curves", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,6 +34,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """The content of a checkpoint, whatever `weights_only`: nothing in the file is executed.
+
+        Raises:
+            ValueError: no regular file, damaged, or not the checkpoint of a training.
+        """
+        path = Path(path)
+        remedy = f"restore it, or remove {path.parent}, and run the same command with --resume to train from the start"
+        check_regular(path)
+        try:
+            checkpoint = torch.load(path, map_location, weights_only=True)
+        except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
+            raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {remedy}") from None
+        if not isinstance(checkpoint, dict) or (missing := [name for name in _PARTS if name not in checkpoint]):
+            found = f"no {missing[0]} in it" if isinstance(checkpoint, dict) else f"holds a {type(checkpoint).__name__}"
+            raise ValueError(f"{path}: not the checkpoint of a training ({found}); {remedy}")
+        return checkpoint
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -269,7 +269,7 @@ def fit(
         trainer = _trainer(train, folder, title)
         resume = last if last.exists() else None
         trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
-    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    best = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "best.ckpt", "cpu")
     fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
     model.eval().to(choose_device())
