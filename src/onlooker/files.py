@@ -1,6 +1,7 @@
 """Files that are written completely or not at all, and clear errors where a file cannot be read or written."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -115,8 +116,7 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
             so that two writers do not use the same file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Its name is shortened: that of the target may be as long as the file system allows, 255 bytes.
-    part = part or target.with_name(f".{target.name[:50]}.{os.getpid()}.part")
+    part = part or target.with_name(f".{short_name(target.name)}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             yield file
@@ -144,6 +144,14 @@ def printable(text: object) -> str:
 
 def _escaped(character: re.Match[str]) -> str:
     return character[0].encode("unicode_escape").decode()
+
+
+def short_name(name: str, limit: int = 200) -> str:
+    """The name of a file; one of more than `limit` bytes ends in a digest. File systems allow 255, with suffixes."""
+    content = os.fsencode(name)
+    if len(content) <= limit:
+        return name
+    return f"{content[: limit - 17].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def check_regular(path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.files import printable
+
 __all__ = ["Box", "Clip", "ClipError", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube"]
 
 Array = NDArray[np.generic]
@@ -21,7 +23,7 @@ class ClipError(ValueError):
     """A clip that cannot be used: its path, what was found, and what to do about it."""
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
-        super().__init__(f"{path}: {found}; {remedy}")
+        super().__init__(printable(f"{path}: {found}; {remedy}"))
         self.path, self.found, self.remedy = Path(path), found, remedy
 
     def to_dict(self) -> dict[str, str]:
@@ -357,7 +359,7 @@ class Prediction(_Scored):
             lines.append(f"  when: {self.when} s")
         if self.where:
             lines.append(f"  where: {self.where} (mean box, x1 y1 x2 y2)")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     __repr__ = __str__
 

@@ -18,6 +18,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from onlooker.files import printable
+
 __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
 
 AGAIN = "run the same command to continue"
@@ -93,16 +95,17 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
 def _refuse_addresses(values: Iterable[Any]) -> None:
     paths = (path for value in values for path in (value if isinstance(value, list) else [value]))
     for path in paths:
-        if isinstance(path, Path) and (address := _ADDRESS.match(path.as_posix())) and not path.exists():
+        if isinstance(path, Path) and (address := _ADDRESS.match(path.as_posix())) and not os.path.exists(path):
             given = f"{address[1]}//{address[2]}"
             raise ValueError(f"{given}: an address, expected a file or folder; download it (live: `onlooker watch`)")
 
 
 def _explained(error: Exception) -> str:
     """The message of an error; what the operating system reports by a number, in words."""
-    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
-        return str(error) or type(error).__name__
-    return f"{os.fsdecode(error.filename)}: {_MEANINGS.get(error.errno, error.strerror)}"
+    text = re.sub(r"\s*\n\s*", " ", str(error)) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {_MEANINGS.get(error.errno, error.strerror)}"
+    return printable(text)
 
 
 def given_options(context: typer.Context) -> set[str]:
@@ -159,7 +162,7 @@ def stoppable(hint: Callable[[], str] = lambda: AGAIN) -> Iterator[None]:
 def warn(items: Iterable[object]) -> None:
     """One line per clip that was left out."""
     for item in items:
-        typer.secho(f"left out: {item}", fg="yellow", err=True)
+        typer.secho(printable(f"left out: {item}"), fg="yellow", err=True)
 
 
 def writing(items: Iterable[Any], total: int) -> Iterable[Any]:

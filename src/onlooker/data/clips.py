@@ -78,7 +78,7 @@ def _identity(path: Path) -> list[Any]:
         raise ClipError(path, "no such file", "check the path") from error
     except OSError as error:
         raise ClipError(path, f"cannot be accessed ({error.strerror})", "allow reading it") from error
-    return [str(path.resolve()), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
+    return [os.path.realpath(path), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
 
 
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):

@@ -141,7 +141,7 @@ class FeatureStore:
 
     def key(self, clip: Path) -> dict[str, Any]:
         """The key of a clip's maps in `cache`: its content and the settings; a ClipError if it cannot be read."""
-        if not clip.is_dir():
+        if not os.path.isdir(clip):
             check_file(clip)
         return {"clip": fingerprint(clip, whole=True), **self.settings.to_dict()}
 

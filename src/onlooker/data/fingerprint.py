@@ -25,7 +25,7 @@ def fingerprint(path: Path, whole: bool = False) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for file in find_images(path) if path.is_dir() else [path]:
+        for file in find_images(path) if os.path.isdir(path) else [path]:
             check_regular(file)
             with file.open("rb") as content:
                 if whole:

@@ -1,11 +1,10 @@
 """A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from onlooker.data.lists import SPLIT_NAMES, Parts, read_lines
+from onlooker.data.lists import SPLIT_NAMES, Parts, parse_rows, read_lines
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
@@ -93,9 +92,9 @@ def _with_recordings(folder: Path, parts: Parts, recordings: Mapping[str, str]) 
 
 
 def _read_recordings(path: Path) -> dict[str, str]:
-    rows = csv.DictReader(
-        line for _, line in read_lines(path, "save it as CSV in UTF-8 with the columns clip and recording")
-    )
-    if not {"clip", "recording"} <= set(rows.fieldnames or ()):
-        raise ClipError(path, f"columns {', '.join(rows.fieldnames or ())}", "expected clip and recording")
-    return {row["clip"]: row["recording"] for row in rows if row["recording"]}
+    lines = read_lines(path, "save it as CSV in UTF-8 with the columns clip and recording")
+    header, *rows = parse_rows(path, (line for _, line in lines))
+    if not {"clip", "recording"} <= set(header):
+        raise ClipError(path, f"columns {', '.join(header)}", "expected clip and recording")
+    named = (dict(zip(header, row, strict=False)) for row in rows)
+    return {row["clip"]: row["recording"] for row in named if row.get("clip") and row.get("recording")}

@@ -3,7 +3,7 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
         where = f"line {number} of {path}, class {row['label']}"
         names = [row["path"]] if files is None else _kinetics_names(path, number, row)
         found = path.parent / names[0] if files is None else files.anywhere(names, row["label"])
-        if found is None or not found.exists():
+        if found is None or not os.path.exists(found):
             missing.append(ClipError(path.parent / names[0], f"not found ({where})", "left out"))
         elif found in clips:
             twice = f"line {number} is a duplicate of line {clips[found][0]}: {found}"
@@ -68,7 +68,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file as dictionaries, with their line numbers."""
     lines = read_lines(path, "give a CSV file with the columns path and label, in UTF-8")
     delimiter = max(",;\t", key=lines[0][1].count)
-    header, *values = ([field.strip() for field in next(csv.reader([line], delimiter=delimiter))] for _, line in lines)
+    header, *values = [[field.strip() for field in next(parse_rows(path, [line], delimiter))] for _, line in lines]
     header = [name.lower() for name in header]
     expected = _KINETICS if "youtube_id" in header else _PATHS
     if absent := [name for name in expected if name not in header]:
@@ -171,6 +171,14 @@ def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
     if not lines:
         raise ClipError(path, "an empty file", remedy)
     return lines
+
+
+def parse_rows(path: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
+    """The fields of each line of a CSV file; a ClipError for a line that is none."""
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:
+        raise ClipError(path, f"cannot be read as CSV ({error})", "save it again as CSV in UTF-8") from error
 
 
 def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> tuple[str, ...]:

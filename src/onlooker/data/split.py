@@ -1,5 +1,6 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
+import os
 import random
 import re
 from collections import Counter, defaultdict
@@ -91,7 +92,7 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 def require_clips(clips: Iterable[Clip]) -> None:
     """Raise a ClipError if a clip of a stored split does not exist."""
     for clip in clips:
-        if not clip.path.exists():
+        if not os.path.exists(clip.path):
             raise ClipError(clip.path, "not found", "the split of the run names it; restore it, or train again")
 
 

@@ -1,5 +1,6 @@
 """Predictions and steps of a stream, drawn on their frames: attention, boxes, points, class, probability and time."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class StreamAnnotator:
 
 
 def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:
-    if Path(out).resolve() == Path(path).resolve():
+    if os.path.realpath(out) == os.path.realpath(path):
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
     count = prediction.indices[-1] - prediction.indices[0]
     seconds = prediction.times[-1] - prediction.times[0]

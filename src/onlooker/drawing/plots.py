@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.files import printable
+
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -38,6 +40,11 @@ def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
 
 
+def _plain_text(name: str) -> str:
+    """A name as it is: between dollar signs matplotlib reads mathematics, and fails where it is none."""
+    return printable(name).replace("$", r"\$")
+
+
 def _share_axis(axes: "Axes") -> None:
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(_PERCENT)
@@ -45,7 +52,7 @@ def _share_axis(axes: "Axes") -> None:
 
 def _line(axes: "Axes", x: ArrayLike, y: "Sequence[float] | NDArray[np.float64]", k: int, name: str) -> None:
     marker = "o" if len(y) < 3 else ""
-    axes.plot(x, y, color=COLORS[k % len(COLORS)], linewidth=1.8, marker=marker, label=name)
+    axes.plot(x, y, color=COLORS[k % len(COLORS)], linewidth=1.8, marker=marker, label=_plain_text(name))
 
 
 def _legend(axes: "Axes", **where: Any) -> None:
@@ -96,7 +103,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cell = float(np.interp(K, [2, 10, 20, 60], [0.95, 0.55, 0.4, 0.185]))
     letters = float(np.interp(K, [2, 10, 20, 60], [10, 9.5, 9, 6.5]))
-    names = [name if len(name) <= 28 else name[:27] + "…" for name in classes]
+    names = [name if len(name) <= 28 else name[:27] + "…" for name in map(printable, classes)]
     longest = max(len(name) for name in names) * letters * 0.0085  # inches, approximately
     margin = 0.6 + longest
     figure = _figure(K * cell + margin + 0.2, K * cell + margin)
@@ -107,6 +114,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
     _plain(axes, "predicted", "true")
     axes.grid(False)
     axes.spines[:].set_visible(False)
+    names = list(map(_plain_text, names))
     axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
     axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
     # White lines between the cells.
@@ -202,7 +210,7 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
     axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
                   textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
     _plain(axes, "", "accuracy")
-    axes.set_xticks(range(len(shares)), list(shares))
+    axes.set_xticks(range(len(shares)), [_plain_text(name) for name in shares])
     axes.set_xlim(-0.6, len(shares) - 0.4)
     _share_axis(axes)
     return figure

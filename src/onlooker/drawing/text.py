@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from onlooker.files import printable
 from onlooker.video.resize import Pixels
 
 Color = tuple[int, int, int]
@@ -25,7 +26,7 @@ def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 def text_width(text: str, height: int, bold: bool = False) -> int:
     """The width of `text` in pixels in a font of `height` pixels."""
-    return int(np.ceil(_font(height, bold).getlength(text)))
+    return int(np.ceil(_font(height, bold).getlength(printable(text))))
 
 
 def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
@@ -78,7 +79,7 @@ def write(
     if strip.size:
         drawn = Image.fromarray(strip)
         place = at[0], at[1] - top
-        ImageDraw.Draw(drawn).text(place, text, color, font, stroke_width=rim, stroke_fill=outline)
+        ImageDraw.Draw(drawn).text(place, printable(text), color, font, stroke_width=rim, stroke_fill=outline)
         strip[:] = np.asarray(drawn)
 
 

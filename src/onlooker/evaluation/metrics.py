@@ -22,6 +22,7 @@ from onlooker.structures import Evaluation
 __all__ = ["METRICS", "measure", "wilson_interval", "write_scores"]
 
 CALIBRATION_BINS = 15
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
 def _correct(of: Evaluation) -> int:
@@ -137,14 +138,18 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
-    """Write a CSV with one row per video: name, truth, predicted, and `p(class)` of every class."""
+    """Write a CSV with one row per video: name, truth, predicted, and `p(class)` of every class.
+
+    A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)])
     for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
         classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
-        writer.writerow([name, *classes, *(f"{float(score):.6g}" for score in scores)])
-    write_bytes(Path(path), text.getvalue().encode())
+        texts = (f"'{text}" if text.startswith(_FORMULA) else text for text in (name, *classes))
+        writer.writerow([*texts, *(f"{float(score):.6g}" for score in scores)])
+    write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
 
 
 def _probabilities(scores: NDArray[np.floating]) -> NDArray[np.float64]:

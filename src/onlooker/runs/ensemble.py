@@ -1,6 +1,7 @@
 """Late fusion of trained runs, with weights chosen on validation clips."""
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,7 @@ def _common_split(runs: Sequence[Path], clips: Path | None) -> Split:
                 f"{run}: trained on another split than {runs[0]}; combine runs of one split (equal --seed)"
             )
     split = Split.from_dict(splits[0], clips or next((each for each in folders if each.exists()), folders[0]))
-    if missing := [clip.path for clip in (*split.validation, *split.test) if not clip.path.exists()]:
+    if missing := [clip.path for clip in (*split.validation, *split.test) if not os.path.exists(clip.path)]:
         raise ClipError(missing[0], "not found", "if the clips were moved, give their folder by --clips")
     return split
 

@@ -20,7 +20,7 @@ from onlooker.ensemble import is_ensemble
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
-from onlooker.files import check_writable, write_json
+from onlooker.files import check_writable, printable, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.runs.folder import RunRecord, read_curves, stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
@@ -160,7 +160,8 @@ def _drawn_clips(
         frames = VideoReader(clip.path).get(prediction.indices)
         seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-        caption = f"{clip.label} · {clip.path.stem}\nprediction: {prediction.label}, {100 * prediction.score:.0f} %"
+        title, answer = printable(f"{clip.label} · {clip.path.stem}"), printable(prediction.label)
+        caption = f"{title}\nprediction: {answer}, {100 * prediction.score:.0f} %"
         small = np.stack([shrink(frame, _SHOWN_SIDE) for frame in frames.pixels])
         drawn = draw_clip(small, prediction, recognizer.display_flow(clip.path, prediction.indices))
         yield drawn, caption, "right" if correct[i] else "wrong", fps

@@ -15,6 +15,7 @@ A run can be moved to another machine: only training and the evaluation of its o
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ class RunRecord:
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
         # Clips whose features are stored may be gone.
-        there = all(clip.path.exists() for clip in self.split.clips)
+        there = all(os.path.exists(clip.path) for clip in self.split.clips)
         write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
         config = {

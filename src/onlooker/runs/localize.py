@@ -1,5 +1,6 @@
 """Localize clips with a trained run: boxes and times in files that other programs read, and drawn on the clips."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from onlooker.drawing.clip import write_located
 from onlooker.ensemble import Ensemble, load_any
-from onlooker.files import write_bytes, write_json
+from onlooker.files import printable, write_bytes, write_json
 from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
 from onlooker.runs.predict import distinct_names, for_each_clip, print_errors
 from onlooker.structures import ClipError, Prediction, Tube
@@ -41,7 +42,7 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         raise ValueError(f"{out}: a file; --out is a folder")
     names = dict(zip(clips, distinct_names(clips), strict=True))
     for clip, name in names.items():
-        if (out / f"{name}.mp4").resolve() == clip.resolve():
+        if os.path.realpath(out / f"{name}.mp4") == os.path.realpath(clip):
             raise ValueError(f"{clip}: the drawn clip would replace the clip itself; choose another --out")
     recognizer = load_any(run)
     members = recognizer.members if isinstance(recognizer, Ensemble) else (recognizer,)
@@ -55,7 +56,7 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         prediction = recognizer.predict(clip)
         tubes = best_tubes(prediction, min_score)
         _write(out / names[clip], clip, prediction, tubes, min_score)
-        cells = Text(names[clip]), Text(prediction.label), f"{100 * prediction.score:.0f} %"
+        cells = Text(printable(names[clip])), Text(printable(prediction.label)), f"{100 * prediction.score:.0f} %"
         table.add_row(*cells, *_summary(prediction, tubes, min_score))
 
     errors = for_each_clip(localize, clips, "localizing")

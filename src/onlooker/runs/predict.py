@@ -4,6 +4,7 @@ Names of files and classes are printed as `Text`: rich would read `[final]` in a
 """
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.text import Text
 from onlooker.drawing.plots import timeline as draw_timeline
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.ensemble import load_any
-from onlooker.files import write_bytes, write_json
+from onlooker.files import printable, short_name, write_bytes, write_json
 from onlooker.structures import ClipError, Prediction
 
 
@@ -54,31 +55,34 @@ def predict_clips(
     def predict(clip: Path) -> None:
         prediction = recognizer.predict(clip)
         if clip in targets:
-            console.print(Text(f"drawn: {recognizer.overlay(clip, targets[clip], prediction)}"), soft_wrap=True)
+            drawn = recognizer.overlay(clip, targets[clip], prediction)
+            console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
         if timeline:
             figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
             write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
         predictions.append(prediction)
 
     errors = for_each_clip(predict, clips, "predicting")
-    if json:
-        write_json(json, {"clips": [to_values(each) for each in predictions], "failed": [str(e) for e in errors]})
     if predictions:
         console.print(_clip_table(predictions))
     for prediction in predictions if frames else ():
         console.print(_frame_table(prediction))
     print_errors(errors)
+    if json:
+        write_json(json, {"clips": [to_values(each) for each in predictions], "failed": [str(e) for e in errors]})
     return errors
 
 
 def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: str) -> list[ClipError]:
-    """Work on each clip, with a progress bar for several; an error for each that cannot be read."""
+    """Work on each clip, with a progress bar for several; an error for each that cannot be read, or written."""
     errors = []
     for clip in track(clips, title, console=Console(stderr=True), disable=len(clips) == 1, transient=True):
         try:
             work(clip)
         except ClipError as error:
             errors.append(error)
+        except (OSError, ValueError) as error:  # the answers of other clips are kept
+            errors.append(ClipError(clip, str(error), "the other clips are not affected"))
     return errors
 
 
@@ -95,7 +99,7 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
     for target in targets:
         # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
-        if target.exists() and any(clip.exists() and target.samefile(clip) for clip in clips):
+        if target.exists() and any(os.path.exists(clip) and target.samefile(clip) for clip in clips):
             raise ValueError(f"{target}: the drawn clip would replace a clip; write it elsewhere")
     return dict(zip(clips, targets, strict=True))
 
@@ -103,10 +107,12 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
 def distinct_names(clips: Sequence[Path]) -> list[str]:
     """Names of clips, which differ even without case: without suffix, and with as many folders as that takes.
 
+    One that is too long for a file system ends in a digest.
+
     Raises:
         ValueError: a clip is given twice.
     """
-    paths = [clip.resolve() for clip in clips]
+    paths = [Path(os.path.realpath(clip)) for clip in clips]
     stems = Counter(str(path.with_suffix("")).casefold() for path in paths)
     # Two clips in a folder may differ in the suffix alone.
     parts = [
@@ -118,7 +124,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
         counts = Counter(name.casefold() for name in names)
         duplicates = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]
         if not duplicates:
-            return names
+            return [short_name(name) for name in names]
         if all(depth[i] >= len(parts[i]) for i in duplicates):
             raise ValueError(f"{clips[duplicates[0]]}: given twice; give each clip once")
         for i in duplicates:
@@ -155,17 +161,17 @@ def _clip_table(predictions: Sequence[Prediction]) -> Table:
         (label, score), *others = prediction.ranking
         runner_up = f"{others[0][0]} {100 * others[0][1]:.1f} %" if others else ""
         row = [str(prediction.path), label, f"{100 * score:.1f} %", runner_up, prediction.when, prediction.where]
-        table.add_row(*map(Text, row[: len(table.columns)]))
+        table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
     return table
 
 
 def _frame_table(prediction: Prediction) -> Table:
     """One row per frame of the sample."""
-    table = Table(title=Text(prediction.path.name, style="table.title"))
+    table = Table(title=Text(printable(prediction.path.name), style="table.title"))
     for column in ("second", "frame"):
         table.add_column(column, justify="right")
     table.add_column("class")
     table.add_column("probability", justify="right")
     for step in prediction.steps:
-        table.add_row(f"{step.time:.2f}", str(step.index), Text(step.label), f"{100 * step.score:.1f} %")
+        table.add_row(f"{step.time:.2f}", str(step.index), Text(printable(step.label)), f"{100 * step.score:.1f} %")
     return table

@@ -1,6 +1,7 @@
 """Watch streams with a trained run: a line per change and per second, or JSON for every frame; and drawn recordings."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from rich.text import Text
 from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_ensemble
+from onlooker.files import printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.structures import ClipError, Step
@@ -83,9 +85,9 @@ def watch_sources(
             stream = streams.setdefault(step.source, _Progress(step))
             stream.step, stream.frames = step, stream.frames + 1
             if every_frame:
-                console.print(Text(json.dumps(to_values(step), ensure_ascii=False)), soft_wrap=True)
+                console.print(Text(json.dumps(to_values(step))), soft_wrap=True)
             elif _is_news(step, stream.printed):
-                console.print(Text(_line(step, stream.printed, len(sources) > 1)), soft_wrap=True)
+                console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
                 stream.printed = step
     return errors
 
@@ -94,7 +96,7 @@ def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordi
     for source, stream in streams.items():
         counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
         drawn = f", drawn in {recordings.files[source].path}" if recordings else ""
-        Console(stderr=True).print(Text(f"{source}: {counts}{drawn}", style="dim"), soft_wrap=True)
+        Console(stderr=True).print(Text(printable(f"{source}: {counts}{drawn}"), style="dim"), soft_wrap=True)
 
 
 class _Recordings:
@@ -116,8 +118,8 @@ class _Recordings:
     def _begin(self, source: str) -> Recording:
         # What follows a question mark in an address is often a key, which a name must not show.
         address = f"camera {source}" if source.isdigit() else source.split("?")[0]
-        name = re.sub(r"[^\w.-]+", "-", Path(source).stem if Path(source).exists() else address).strip("-.")
-        short = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+        name = re.sub(r"[^\w.-]+", "-", Path(source).stem if os.path.exists(source) else address).strip("-.")
+        short = name.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
         stem = f"{short} {datetime.now():%Y-%m-%d %H-%M-%S}"
         for number in range(1, 1000):
             try:

@@ -1,5 +1,6 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,7 +42,7 @@ class VideoReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._is_folder = self.path.is_dir()
+        self._is_folder = os.path.isdir(path)
         self._index: PacketIndex | None = None
         self._expected: int | None = None  # number of frames: first that of packets; None: not counted yet
 
@@ -170,9 +171,9 @@ class VideoReader:
 def is_video(path: Path | str) -> bool:
     """Whether a path looks like a video: a file with one of `SUFFIXES`, or a folder with numbered images."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return bool(image_sequence.find_images(path))
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 
 def read(path: Path | str, count: int = 30, pad: bool = True) -> Frames:

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
+from onlooker.files import short_name
 from onlooker.video.resize import Pixels
 
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
@@ -60,7 +61,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{short_name(path.name)}.part")
     options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
     try:
         with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:

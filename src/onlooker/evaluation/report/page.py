@@ -130,7 +130,7 @@ class Page:
                 script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             )
         )
-        write_bytes(path, html.encode())
+        write_bytes(path, html.encode(errors="backslashreplace"))  # of names that are not UTF-8
         return path
 
     def _add(self, kind: str, **values: Any) -> Self:

@@ -1,0 +1,138 @@
+"""Any name that a file system allows: not UTF-8, of 255 bytes, with control characters, formulas or mathematics."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import moving_squares
+import pytest
+import torch
+from commands import call
+from pages import self_contained
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.lists import read_list
+from onlooker.data.split import Split
+from onlooker.runs.predict import distinct_names
+from onlooker.runs.train import train_run
+from onlooker.structures import ClipError
+
+CLASSES = ["=cmd|' C calc'!A0", "$\\frac{$", "$a_b$", "esc\x1b[31m\nape"]
+STEMS = [os.fsdecode(b"caf\xe9"), "a\x1b]0;title\x07", "new\nline", "l" * 250, "-+@", "[bold]$x$"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
+    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    torch.set_num_threads(1)
+    yield
+    patch.undo()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    squares = moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=len(STEMS))
+    for name, way in zip(CLASSES, sorted(moving_squares.WAYS), strict=True):
+        (squares / way).rename(squares / name)
+        for number, stem in enumerate(STEMS):
+            (squares / name / f"{number:02}.mp4").rename(squares / name / f"{stem}.mp4")
+    return squares
+
+
+@pytest.fixture(scope="module")
+def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    model, data = ModelConfig(name="convalstm", hidden=8), DataConfig(frames=4, size=16, channels=1)
+    train_run(clips, run, model, data, TrainConfig(epochs=1, batch=8, precision="32"), quiet=True)
+    return run
+
+
+def test_any_name_is_trained_on_and_reported(clips: Path, run: Path) -> None:
+    split = Split.from_dict(json.loads((run / "split.json").read_text(encoding="utf-8")), clips)
+    assert len(split.clips) == len(CLASSES) * len(STEMS)
+    assert all(clip.path.exists() for clip in split.clips)
+    self_contained(run / "report.html")
+    with (run / "scores.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert any(cell.startswith("'=cmd") for cell in cells)
+    labels = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))["classes"]
+    assert sorted(labels) == sorted(CLASSES)
+
+
+@pytest.mark.parametrize("command", ["predict", "localize"])
+def test_answers_of_clips_with_any_name_are_safe_to_print(clips: Path, run: Path, tmp_path: Path, command: str) -> None:
+    paths = [clips / CLASSES[3] / f"{stem}.mp4" for stem in STEMS]
+    words = ["--json", tmp_path / "a.json"] if command == "predict" else ["--out", tmp_path / "out", "--min-score", 0]
+    output = call(command, run, *paths, *words).output
+    assert not set(output) & {"\x1b", "\x07", *map(chr, range(0x80, 0xA0))}
+    if command == "predict":
+        answers = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["clips"]
+        assert [Path(answer["path"]) for answer in answers] == paths
+    else:
+        assert len(list((tmp_path / "out").glob("*.mp4"))) == len(STEMS)
+
+
+def test_a_clip_that_cannot_be_read_or_written_costs_no_other_its_answer(
+    clips: Path, run: Path, tmp_path: Path
+) -> None:
+    good, long = clips / CLASSES[0] / "-+@.mp4", tmp_path / ("l" * 300 + ".mp4")
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    (tmp_path / "drawn" / f"{long.stem}.mp4").parent.mkdir()
+    words = ["--json", tmp_path / "a.json", "--overlay", tmp_path / "drawn"]
+    result = call("predict", run, long, loop, good, *words, ok=False)
+    assert "-+@.mp4" in result.stdout.replace("\n", "")
+    assert result.stderr.count("error: ") == 2
+    written = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [Path(answer["path"]) for answer in written["clips"]] == [good]
+    assert len(written["failed"]) == 2
+    result = call("localize", run, long, loop, good, "--out", tmp_path / "out", ok=False)
+    assert result.stderr.count("error: ") == 2
+    assert (tmp_path / "out" / "-+@.json").exists()
+
+
+def test_one_clip_that_cannot_be_drawn_is_named(clips: Path, run: Path, tmp_path: Path) -> None:
+    one, two = (Path(shutil.copy(clips / CLASSES[0] / "-+@.mp4", tmp_path / f"{name}.mp4")) for name in "ab")
+    (tmp_path / "out" / "a.json").mkdir(parents=True)
+    result = call("localize", run, one, two, "--out", tmp_path / "out", ok=False)
+    assert "error: " in result.stderr
+    assert "a.mp4" in result.stderr
+    assert (tmp_path / "out" / "b-segments.json").exists()
+
+
+def test_names_for_results_fit_a_file_system(tmp_path: Path) -> None:
+    paths = [tmp_path / ("ü" * 120) / f"{'x' * 200}{number}" / "clip.mp4" for number in range(2)]
+    paths += [tmp_path / "a" / f"{'y' * 240}{number}.mp4" for number in range(2)]
+    names = distinct_names(paths)
+    assert len(set(names)) == 4
+    assert max(len(os.fsencode(name)) for name in names) <= 200
+    assert distinct_names([tmp_path / "a" / "clip.mp4"]) == ["clip"]
+
+
+def test_a_list_with_a_name_of_300_bytes_keeps_its_other_clips(tmp_path: Path) -> None:
+    names = ["a.mp4", "b.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    lines = ["path,label", "a.mp4,a", f"{'l' * 300}.mp4,a", "b.mp4,b"]
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    parts, missing = read_list(tmp_path / "list.csv")
+    assert [clip.path.name for clip in parts[""]] == names
+    assert [error.path.name for error in missing] == ["l" * 300 + ".mp4"]
+
+
+def test_a_field_that_csv_cannot_have_is_an_error_of_the_list(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"path,label\n{'l' * 200_000},a\n", encoding="utf-8")
+    with pytest.raises(ClipError, match=r"list.csv: cannot be read as CSV .field larger than"):
+        read_list(tmp_path / "list.csv")
+
+
+def test_errors_are_safe_to_print() -> None:
+    error = ClipError(Path("a\x1b[2J\n.mp4"), "no class \x07", "remove it")
+    assert str(error) == r"a\x1b[2J\n.mp4: no class \x07; remove it"
+    assert error.path == Path("a\x1b[2J\n.mp4")
