@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all bench bench-env real-clips notebook clean
+.PHONY: demo test test-all hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on moving digits, write the report
 	$(BIN)/onlooker demo
@@ -23,6 +23,23 @@ $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
+
+hashed:  ## the environment from files whose hashes are stored (Linux on x86-64), instead of those the index has today
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-hashes.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . -e papers
+	@touch $(READY)
+
+hashes licenses sbom: $(READY)  ## requirements-hashes.txt (asks the package index), docs/licenses.md, docs/sbom.cdx.json
+	$(BIN)/python tools/dependencies.py $@
+
+# A separate environment: pip-audit's own dependencies are not onlooker's. A package without an answer is a failure.
+audit:  ## known vulnerabilities of requirements-hashes.txt; asks the package index's database of advisories
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
+		|| { echo "audit: pip-audit cannot be installed: the package index is not reachable; run it on a machine where it is" >&2; exit 1; }
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashes.txt \
+		|| { echo "audit: vulnerable packages are listed above; \"not found\" says that this machine's index has no advisories: run it where it has" >&2; exit 1; }
 
 # The benchmarks have an environment with the libraries that onlooker is compared with: all are measured in one run.
 BENCH := .venv-bench
@@ -43,7 +60,7 @@ notebook: $(READY)  ## run the notebook and store its output in it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
 
 clean:  ## the environment and the caches; runs/ and results/ stay
-	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-audit .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
 real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"

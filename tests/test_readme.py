@@ -18,7 +18,10 @@ from onlooker_papers.digits import reproduce as digits
 from onlooker_papers.hmdb10 import reproduce as hmdb10
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 # Training commands run as written, but for a moment only.
 BRIEF = "--epochs 1 --frames 4 --size 16 --batch 4"
 

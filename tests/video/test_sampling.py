@@ -59,3 +59,14 @@ def test_errors_name_the_numbers() -> None:
         TemporalCrops(-2, 4).rows(30)
     with pytest.raises(ValueError, match="count is 0, expected at least 1"):
         TemporalCrops(16, 0).rows(30)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 40), st.integers(1, 12))
+def test_every_sampling_is_in_the_video_and_never_goes_back(total: int, length: int, count: int) -> None:
+    crops = TemporalCrops(length, count)
+    for indices in (equally_spaced(total, length), crops(total)):
+        assert 0 <= indices[0] <= indices[-1] < total
+        assert (np.diff(indices) >= 0).all()
+    # The frames of all crops, each once; `positions` finds them again.
+    assert len(set(crops(total).tolist())) == len(crops(total))
+    np.testing.assert_array_equal(crops(total)[crops.positions(total)], crops.rows(total))
