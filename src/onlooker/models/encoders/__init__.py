@@ -38,6 +38,8 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "small": lambda in_channels, size: Small(in_channels),
 }
 
+_INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
+
 
 def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = False) -> Encoder:
     """An encoder by its name.
@@ -60,11 +62,9 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
         return ENCODERS[name](in_channels, size)
     base, _, kind = name.partition(":")
     if kind not in ("", "vector"):
-        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector")
+        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector; {_INSTALL}")
     try:
         return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
     except ValueError as error:
         known = f"{', '.join(ENCODERS)} and every timm network, such as vgg16"
-        raise ValueError(
-            f"no encoder is called {name!r}; there are {known} ({error}), and those of other packages, once installed"
-        ) from error
+        raise ValueError(f"no encoder is called {name!r}; there are {known} ({error}); {_INSTALL}") from error
