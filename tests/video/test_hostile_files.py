@@ -1,21 +1,27 @@
 """Unusual and hostile files: what is valid is read, everything else is an error of that file alone."""
 
 import io
+import multiprocessing
 import os
 import random
-from collections.abc import Callable
+import re
+import resource
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Condition
 
 import clips
 import pytest
+from attacks.case import Material
+from attacks.hostile import _TABLES, _fragments, _one_byte_packets, _with_table, build, parse
 from attacks.images import COUNT, _many_pages, _page_at_zeros, sequence
 from attacks.videos import tagged
 from PIL import Image
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
-from onlooker.video import decode, stream
+from onlooker.video import decode, mp4_claims, stream
 from onlooker.video.reader import VideoReader, read
 
 Make = Callable[..., Path]
@@ -119,3 +125,80 @@ def test_an_image_that_is_none_is_an_error_at_once(
         read(folder, COUNT)
     assert error.value.found == found
     assert error.value.path == folder
+
+
+CLAIMS = {
+    "40 million samples": _with_table(_TABLES["40 million samples"]),
+    "40 million empty samples": _with_table(_TABLES["40 million empty samples"]),
+    "2 billion samples": _with_table(_TABLES["2 billion samples"]),
+    "a fragment of 40 million samples": _fragments(40_000_000, 0),
+    "a fragment of 2 billion samples": _fragments(2**31 - 1, 0),
+    "a fragment of 4 billion sized samples": _fragments(2**32 - 1, None),
+    "300,000 packets of one byte": _one_byte_packets(300_000),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_small_files_that_claim_millions_of_samples_take_little_memory(
+    make_clip: Make, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "whole").mkdir()
+    make_clip("whole/clip.mp4", frames=24, options={"g": "8"})
+    path = CLAIMS[name](Material(tmp_path), tmp_path, random.Random(0)).path
+    error, peak = in_a_process(path)
+    assert peak < 100
+    if "one byte" in name:
+        assert error == f"{path}: no frame could be decoded; encode it again (ffmpeg -i IN OUT.mp4), or remove it"
+    else:
+        found = rf"[\d,]+ samples claimed in {path.stat().st_size:,} bytes"
+        limit = "at most one per byte and 10,000,000 in all are read; cut it into parts, or remove it if"
+        assert re.fullmatch(f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error)
+
+
+def in_a_process(path: Path) -> tuple[str, float]:
+    """The error of reading a clip, and by how many megabytes the memory grew for it."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=_measure, args=(path, results))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    return results.get()
+
+
+def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]]") -> None:
+    before, error = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, ""
+    try:
+        read(path, 4)
+    except ClipError as raised:
+        error = str(raised)
+    results.put((error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000))
+
+
+def test_the_limit_of_samples_spares_uncompressed_sound(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip("a.mov", audio=True)
+    assert 20 <= mp4_claims._claimed(path, path.stat().st_size, 0) < 100
+    boxes = parse(path.read_bytes())
+    sound = [*([(b"hdlr", bytes(8) + b"soun")]), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]
+    path.write_bytes(build([*boxes, *sound, (b"stsz", struct.pack(">III", 0, 1, 10**9))]))
+    assert len(read(path, 20)) == 20
+
+
+def test_a_file_of_broken_packets_is_given_up(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip("a.mp4", options={"g": "5", "bf": "0"})
+    data = path.read_bytes()
+    at = data.find(b"mdat") + 4
+    path.write_bytes(data[:at] + bytes(len(data[at : data.find(b"moov") - 4])) + data[data.find(b"moov") - 4 :])
+    monkeypatch.setattr(decode, "_MAX_BROKEN", 3)
+    asked = []
+
+    def counted(*arguments: object) -> Iterator[object]:
+        for packet in read_packets(*arguments):
+            asked.append(packet)
+            yield packet
+
+    read_packets = decode.read_packets
+    monkeypatch.setattr(decode, "read_packets", counted)
+    with pytest.raises(ClipError, match="no frame could be decoded"):
+        list(iter(VideoReader(path)))
+    assert len(asked) == 3

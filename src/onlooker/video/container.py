@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from onlooker.structures import ClipError
+from onlooker.video.mp4_claims import check_samples
 
 MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim gigabytes
@@ -48,7 +49,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def check_file(path: Path) -> None:
-    """Raise a ClipError unless a path is a readable file that is not empty."""
+    """Raise a ClipError unless a path is a readable file that is not empty, nor an mp4 with absurd claims."""
     try:
         if not path.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
@@ -60,6 +61,7 @@ def check_file(path: Path) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
+        check_samples(path)
     except ClipError:
         raise
     except PermissionError as error:

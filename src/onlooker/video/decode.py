@@ -19,6 +19,7 @@ from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
+_MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
 # Color matrices that FFmpeg converts, by their numbers in ITU-T H.273; frames with others are refused by it, and are
 # treated as unspecified.
 _UNSPECIFIED = 2
@@ -117,10 +118,13 @@ def decode_packets(
     path: Path | str, stream: VideoStream, packets: Iterable["Packet[VideoStream] | None"]
 ) -> Iterator[VideoFrame]:
     """The frames in packets; packets that cannot be decoded are skipped. None flushes the decoder."""
+    broken = 0
     for packet in packets:
         try:
-            frames = stream.codec_context.decode(packet)
+            frames, broken = stream.codec_context.decode(packet), 0
         except av.error.FFmpegError:
+            if (broken := broken + 1) == _MAX_BROKEN:
+                return
             continue  # a broken packet: the next may decode
         for frame in frames:
             check_size(path, frame.width, frame.height)

@@ -8,6 +8,7 @@ with one thread, skipping broken packets, counting what comes out.
 
 import multiprocessing
 import os
+from array import array
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from onlooker.video.decode import Converter, FrameStore, has_display_times, read
 
 # Packets up to this many bytes stay in memory between indexing and decoding; those of larger files are read again.
 PACKET_BYTES = 64 << 20
+_PACKET_RECORD = 1000  # bytes that a packet takes besides its data
+_KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time is as good as corrupt
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
 THREADED_PIXELS = 640 * 360
@@ -87,33 +90,34 @@ class PacketIndex:
 def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
     """The index, or None where the packets cannot be relied on, and the number of packets."""
     packets: list[Packet[VideoStream]] = []
-    marks: list[tuple[int | None, bool, bool, bool]] = []
+    pts, flags = array("q"), bytearray()  # few bytes per packet: there may be millions
     size = 0
     for packet in read_packets(container, stream):
-        marks.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.is_corrupt))
-        size += packet.size
+        pts.append(packet.pts or 0)
+        hidden, corrupt = packet.is_discard, packet.is_corrupt or packet.pts is None
+        flags.append(packet.is_keyframe * _KEY | hidden * _HIDDEN | corrupt * _CORRUPT)
+        size += packet.size + _PACKET_RECORD
         if size <= PACKET_BYTES:
             packets.append(packet)
         elif packets:
             packets.clear()
-    pts, key, hidden, corrupt = zip(*marks, strict=True) if marks else ((), (), (), ())
+    marks, ticks = np.frombuffer(bytes(flags), np.uint8), np.array(pts, np.int64)
+    shown = np.argsort(ticks, kind="stable")
     reliable = (
-        not any(corrupt)
+        len(marks) > 0
+        and not (marks & _CORRUPT).any()
         and has_display_times(container, stream)
         and container.format.name.startswith(_FORMATS)
         and stream.codec_context.name in _CODECS
-        and any(key[:1])
-        and not all(hidden)
-        and None not in pts
-        and len(set(pts)) == len(pts)
+        and bool(marks[0] & _KEY)
+        and not (marks & _HIDDEN).all()
+        and bool((np.diff(ticks[shown]) > 0).all())
     )
     if not reliable:
         return None, len(marks)
-    ticks = np.array(pts, np.int64)
-    order = np.argsort(ticks, kind="stable")
-    shown = order[~np.array(hidden)[order]]
+    shown = shown[~(marks[shown] & _HIDDEN).astype(bool)]
     times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
-    return PacketIndex(ticks, np.flatnonzero(key), shown, times, packets or None), len(marks)
+    return PacketIndex(ticks, np.flatnonzero(marks & _KEY), shown, times, packets or None), len(marks)
 
 
 def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
