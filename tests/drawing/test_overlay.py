@@ -246,3 +246,13 @@ def test_an_inset_keeps_its_proportions_in_the_upper_right_corner(
     assert (drawn == 200).all(-1).sum() == height * width
     assert (drawn[height, 90 - width :] == 0).all(), "its rim"
     assert (frame == 100).all()
+
+
+@pytest.mark.parametrize(("H", "W"), [(7, 8191), (8191, 7), (2, 16384), (99, 2000), (200, 16384)])
+def test_thin_frames_are_enlarged_to_a_bounded_size(H, W):
+    large = enlarge(gray(H, W))
+    assert min(large.shape[:2]) == 256
+    assert max(large.shape[:2]) == 4096
+    drawn = boxes(probability_bar(caption(large, ["class", "90 %"]), 0.9), (0, 0, W, H), size=(H, W))
+    assert drawn.shape == large.shape
+    assert (drawn != large).any()

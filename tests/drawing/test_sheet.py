@@ -49,3 +49,11 @@ def test_nothing_to_show_is_an_error():
         sheet([])
     with pytest.raises(ValueError, match=r"walk: frames are uint8 \(0, 8, 8, 3\)"):
         sheet([("walk", np.zeros((0, 8, 8, 3), np.uint8))])
+
+
+@pytest.mark.parametrize(("H", "W"), [(7, 8191), (8191, 7), (2, 16384), (16384, 2)])
+def test_thin_clips_are_at_least_a_line(H, W):
+    picture = sheet([("", counted(2, H, W)), ("", counted(2, 40, 40))], columns=2, height=64)
+    assert picture.shape[0] < 200
+    assert picture.shape[1] < 400
+    assert {10, 20} <= set(picture[:70].reshape(-1).tolist())

@@ -20,6 +20,7 @@ Size = tuple[int, int]
 RIMS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
 # A map is shown at full strength from this multiple of the uniform weight on, so that nearly uniform maps stay pale.
 CONTRAST_FLOOR = 4.0
+_LONGER_SIDE = 4096  # pixels, of enlarged frames
 _OPACITY = 0.6  # of the color at the peak of a map
 
 
@@ -85,16 +86,18 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
 def enlarge(frame: Pixels) -> Pixels:
     """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one unchanged.
 
-    Frames under 100 pixels are enlarged by an integer factor without smoothing, so that their pixels are visible.
+    Frames under 100 pixels are enlarged by an integer factor without smoothing, so that their pixels are visible. A
+    frame so thin that its longer side would exceed 4096 pixels is stretched to 4096x256.
     """
     H, W, _ = frame.shape
     factor = 256 / min(H, W)
     if factor <= 1:
         return frame
-    if min(H, W) < 100:
-        return frame.repeat(int(np.ceil(factor)), axis=0).repeat(int(np.ceil(factor)), axis=1)
+    whole = int(np.ceil(factor))
+    if min(H, W) < 100 and whole * max(H, W) <= _LONGER_SIDE:
+        return frame.repeat(whole, axis=0).repeat(whole, axis=1)
     # Video encoders need even sizes.
-    size = 2 * round(W * factor / 2), 2 * round(H * factor / 2)
+    size = [2 * round(min(side * factor, _LONGER_SIDE) / 2) for side in (W, H)]
     return cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
 
 

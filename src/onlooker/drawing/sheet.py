@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.Image import Resampling
 
 from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
@@ -47,10 +47,19 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
         _label(image, name, top, margin - 4 * gap, letters, height, gap)
         method = Resampling.NEAREST if frames.shape[1] < min(height, 100) else Resampling.BICUBIC
         for column, index in enumerate(equally_spaced(len(frames), min(len(frames), columns))):
-            cell = ImageOps.pad(Image.fromarray(frames[index]), (width, height), method, "white")
-            x = margin + column * (width + gap)
-            image[top : top + height, x : x + width] = np.asarray(cell)
+            cell = _scaled(frames[index], width, height, method)
+            y, x = top + round((height - len(cell)) / 2), margin + column * (width + gap)
+            x += round((width - cell.shape[1]) / 2)
+            image[y : y + len(cell), x : x + cell.shape[1]] = cell
     return image
+
+
+def _scaled(frame: Pixels, width: int, height: int, method: Resampling) -> Pixels:
+    """A frame as large as fits, at least one pixel high and wide however thin it is."""
+    H, W = frame.shape[:2]
+    scale = min(width / W, height / H)
+    size = max(1, round(W * scale)), max(1, round(H * scale))
+    return np.asarray(Image.fromarray(frame).resize(size, method))
 
 
 def write_png(path: Path, image: Pixels) -> Path:

@@ -25,7 +25,6 @@ from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.runs.folder import RunRecord, read_curves, stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import shrink
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
 
@@ -157,11 +156,10 @@ def _drawn_clips(
         # With temporal crops there are many more frames than are drawn.
         count = min(recognizer.data.frames, len(prediction.times))
         prediction = prediction.at(equally_spaced(len(prediction.times), count))
-        frames = VideoReader(clip.path).get(prediction.indices)
+        frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
         seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
         fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
         title, answer = printable(f"{clip.label} · {clip.path.stem}"), printable(prediction.label)
         caption = f"{title}\nprediction: {answer}, {100 * prediction.score:.0f} %"
-        small = np.stack([shrink(frame, _SHOWN_SIDE) for frame in frames.pixels])
-        drawn = draw_clip(small, prediction, recognizer.display_flow(clip.path, prediction.indices))
+        drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
         yield drawn, caption, "right" if correct[i] else "wrong", fps
