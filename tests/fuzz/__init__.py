@@ -1,0 +1,1 @@
+"""Our own parsers on damaged input, made by code and a seed."""
