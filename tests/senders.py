@@ -18,15 +18,22 @@ PACKET = 188  # bytes of a packet of a transport stream
 Chunks = Iterable[bytes]
 
 
-def transport_stream(frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video") -> bytes:
-    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
+def transport_stream(
+    frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video", every: int = 1
+) -> bytes:
+    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second.
+
+    With `every` n, their times are n times as far apart.
+    """
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream(codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for number in range(first, first + frames):
-            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")))
+            frame = VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")
+            frame.pts, frame.time_base = (number - first) * every, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
 
@@ -76,11 +83,14 @@ class Sender:
     Args:
         connections: for each connection what makes its chunks, or what talks to it. After the last, nobody is let in.
         hold: seconds for which a connection stays open after its last chunk, saying nothing.
+        port: where it listens; 0: anywhere.
     """
 
-    def __init__(self, *connections: Callable[..., Chunks | None], hold: float = 0.0, scheme: str = "tcp") -> None:
+    def __init__(
+        self, *connections: Callable[..., Chunks | None], hold: float = 0.0, scheme: str = "tcp", port: int = 0
+    ) -> None:
         self._connections, self._hold, self._talks = connections, hold, scheme != "tcp"
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
         self.accepted, self.over = 0, False
         self._thread = Thread(target=self._serve, daemon=True)

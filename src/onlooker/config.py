@@ -275,12 +275,17 @@ class StreamConfig(Config):
         CONNECTION,
     )
     timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
-    attempts: int = setting(5, "Consecutive attempts to reconnect to a source that was lost.", CONNECTION, least=0)
+    attempts: int = setting(
+        5, "Consecutive attempts to reconnect to a source that was lost; -1: without limit.", CONNECTION, least=-1
+    )
     wait: float = setting(
         0.5,
         "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
         CONNECTION,
         least=0,
+    )
+    wait_for_source: bool = setting(
+        False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
     )
 
 

@@ -25,7 +25,7 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_recipe, rebuild
 from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
-from onlooker.streaming import Address, OnError, Streams, watch
+from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.video.flow import FlowSettings, missing_weights, read_flow
 
@@ -209,12 +209,14 @@ class Recognizer:
         source: Address | Sequence[Address],
         config: StreamConfig | None = None,
         on_error: OnError | None = None,
+        on_status: OnStatus | None = None,
     ) -> Iterator[Step]:
         """What happens in a camera, an address or a file, live: a `Step` for every frame, in constant memory.
 
         Several sources, given as a list, are processed in batches, each with a state of its own; `Step.source` names
-        the source, and one that ends or fails does not stop the others. See `streaming.watch` for `on_error` and the
-        errors. Unless `config.rate` is set, the model receives as many frames per second as in training.
+        the source, and one that ends or fails does not stop the others. See `streaming.watch` for `on_error`,
+        `on_status` and the errors. Unless `config.rate` is set, the model receives as many frames per second as in
+        training.
 
         Raises:
             ValueError: a model that needs whole clips.
@@ -224,7 +226,7 @@ class Recognizer:
         streams = Streams(self.model, self.classes, self.data, self.localization)
         if config.rate is None:
             config = replace(config, rate=self.frame_rate or 0.0)
-        return watch(streams, sources, config, on_error)
+        return watch(streams, sources, config, on_error, on_status)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.

@@ -22,13 +22,15 @@ from onlooker.structures import Box, ClipError, Step
 from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink
-from onlooker.video.stream import Frame, Source
+from onlooker.video.stream import Frame, Source, Status
 
 Address = int | str | Path
 OnError = Callable[[ClipError], None]
+OnStatus = Callable[[Status], None]
 Pixels = NDArray[np.uint8]
 
 _BATCH_SIZES = 4  # for which a copy of the weights is kept
+_LOOK = 0.5  # seconds without a frame after which the sources are asked whether their connections have changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +185,11 @@ def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
 
 
 def watch(
-    streams: Streams, sources: Sequence[Address], config: StreamConfig, on_error: OnError | None = None
+    streams: Streams,
+    sources: Sequence[Address],
+    config: StreamConfig,
+    on_error: OnError | None = None,
+    on_status: OnStatus | None = None,
 ) -> Iterator[Step]:
     """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
 
@@ -193,6 +199,7 @@ def watch(
         config: how frames are read from them.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other
             sources have ended.
+        on_status: called with each change of the connection to a camera or an address.
 
     Raises:
         ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
@@ -205,10 +212,12 @@ def watch(
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
-    return _steps(streams, opened, news, on_error)
+    return _steps(streams, opened, news, on_error, on_status or (lambda _: None))
 
 
-def _steps(streams: Streams, sources: list[Source], news: Condition, on_error: OnError | None) -> Iterator[Step]:
+def _steps(
+    streams: Streams, sources: list[Source], news: Condition, on_error: OnError | None, on_status: OnStatus
+) -> Iterator[Step]:
     errors: list[ClipError] = []
     live = list(sources)
     try:
@@ -216,12 +225,13 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, on_error: O
             source.start()
         while live:
             with news:
-                news.wait_for(lambda: any(source.ready for source in live))
-            frames = _poll(live, on_error or errors.append)
+                news.wait_for(lambda: any(source.ready for source in live), _LOOK)
+            frames = _poll(live, on_error or errors.append, on_status)
             steps = streams.step({source.name: frame for source, frame in frames})
             for source, _ in frames:
                 yield replace(steps[source.name], dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
+                _poll([source], errors.append, on_status)  # that it has gone
                 live.remove(source)
                 streams.forget(source.name)
     finally:
@@ -234,8 +244,8 @@ def _steps(streams: Streams, sources: list[Source], news: Condition, on_error: O
         raise errors[0]
 
 
-def _poll(sources: list[Source], on_error: OnError) -> list[tuple[Source, Frame]]:
-    """The frames that are ready."""
+def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> list[tuple[Source, Frame]]:
+    """The frames that are ready; tells what has happened to the sources before them."""
     frames = []
     for source in sources:
         try:
@@ -243,4 +253,6 @@ def _poll(sources: list[Source], on_error: OnError) -> list[tuple[Source, Frame]
                 frames.append((source, frame))
         except ClipError as error:
             on_error(error)
+        for status in source.changes:
+            on_status(status)
     return frames

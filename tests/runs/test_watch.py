@@ -186,6 +186,22 @@ def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
         assert (done.exit_code, message in done.stderr) == (1, True), done.output
 
 
+def test_a_lost_source_is_told(run: Path) -> None:
+    part = transport_stream(40)
+    patience = ("--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
+    with Sender(lambda: [part], lambda: [part]) as sender:
+        done = watch(run, sender.address, "--json", *patience)
+    values = [json.loads(line) for line in done.stdout.splitlines()]
+    states = [value["state"] for value in values if "state" in value]
+    assert states == ["online", "reconnecting", "online", "reconnecting", "gone"]
+    assert "state" in values[0]
+    assert (values[40].get("index"), values[41]["state"], values[41]["source"]) == (39, "reconnecting", sender.address)
+    with Sender(lambda: [part], lambda: [part]) as sender:
+        lines = watch(run, sender.address, *patience).stderr.splitlines()
+    assert lines[:2] == [f"{sender.address}: reconnecting (the sender has ended it)", f"{sender.address}: online"]
+    assert len(lines) == 5  # and lost again, with its error and counts
+
+
 def test_fused_models_answer_whole_clips(run: Path, tmp_path: Path) -> None:
     Ensemble([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
     assert "an ensemble, which predicts whole clips; watch with one member" in watch(tmp_path / "fused", "0").stderr

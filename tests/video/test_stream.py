@@ -22,8 +22,9 @@ from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video import stream
+from onlooker.video.clock import LiveClock
 from onlooker.video.reader import VideoReader
-from onlooker.video.stream import Frame, _LiveClock, without_password
+from onlooker.video.stream import Frame, without_password
 
 Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)
@@ -437,7 +438,7 @@ def test_invalid_sources(given: object, message: str) -> None:
         ({"rate": -1.0}, "rate is -1.0"),
         ({"drop": "some"}, "drop is 'some', expected latest or none"),
         ({"timeout": 0.0}, "timeout is 0.0"),
-        ({"attempts": -1}, "attempts is -1"),
+        ({"attempts": -2}, "attempts is -2"),
         ({"wait": -0.5}, "wait is -0.5"),
     ],
 )
@@ -453,7 +454,7 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_the_clock_ignores_jumps() -> None:
-    clock = _LiveClock(leap=2)
+    clock = LiveClock(leap=2)
     clock.connected(10)
     stamps = [5.0, 5.1, 5.2, 90000.0, 5.4, 5.5, None, 5.7, 5.6, 5.8, 6.8]
     expected = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 2.0]

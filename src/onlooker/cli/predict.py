@@ -61,7 +61,7 @@ def watch(
         typer.Argument(help="Camera numbers (0 is the first), addresses (rtsp, tcp, http, ...) or video files."),
     ],
     stream: StreamConfig,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per frame.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
     out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
 ) -> Sequence[Exception]:
     """Classify live: a line when the class changes, an event begins or ends, and every second."""

@@ -20,6 +20,7 @@ from onlooker.files import printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.structures import ClipError, Step
+from onlooker.video.stream import Status
 from onlooker.video.write import Recording
 
 _NAME_BYTES = 150  # of a recording's name that come from its source; file systems allow 255 in all
@@ -68,10 +69,20 @@ def watch_sources(
         errors.append(error)
         print_errors([error])
 
+    told: dict[str, str] = {}
+
+    def report_status(status: Status) -> None:
+        before, told[status.source] = told.get(status.source), status.state
+        if every_frame:
+            console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
+        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
+            reason = f" ({status.reason})" if status.reason else ""
+            stderr.print(Text(f"{status.source}: {status.state}{reason}", style="dim"), soft_wrap=True)
+
     recognizer = load(run)
     recordings = _Recordings(out) if out else None
     streams: dict[str | None, _Progress] = {}
-    steps = recognizer.watch(sources, config, report)
+    steps = recognizer.watch(sources, config, report, report_status)
     if config.rate is None and recognizer.frame_rate:
         rate = f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
         stderr.print(Text(rate, style="dim"), soft_wrap=True)

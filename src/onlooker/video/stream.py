@@ -4,25 +4,28 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import av
 import cv2
 import numpy as np
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
+from onlooker.video.clock import LiveClock
 from onlooker.video.container import MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import RATE, Converter, decode_packets, frame_rate
+from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 
+State = Literal["online", "stalled", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
 
@@ -34,6 +37,25 @@ _ANALYZE = "1000000"
 
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _QUEUE = 4  # frames held for a slow reader that wants all of them
+_CHANGES = 16  # changes of the connection held for a slow reader, the latest
+_FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
+
+
+class Status(NamedTuple):
+    """A change of the connection to a camera or an address.
+
+    Args:
+        source: its name, without a password.
+        state: `online`: frames arrive, for the first time or again; `stalled`: none for half of `timeout`, and the
+            connection is open; `reconnecting`: it is lost, or not there yet; `gone`: it has ended, or was given up.
+        time: seconds since its first frame; None before it.
+        reason: what was found; empty for `online`.
+    """
+
+    source: str
+    state: State
+    time: float | None
+    reason: str = ""
 
 
 class _Arrival(NamedTuple):
@@ -50,48 +72,16 @@ class _EndedError(_LostError):
     """A connection that the sender has ended."""
 
 
-class _LiveClock:
-    """Seconds since the first frame of a source, always ascending, despite lost connections and damaged timestamps.
-
-    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock continues from
-    there. After a reconnection, whose timestamps may start anywhere, the wall-clock time is used.
-    """
-
-    def __init__(self, leap: float) -> None:
-        self._leap, self._step = leap, 1 / RATE
-        self._began: float | None = None
-        self._last: float | None = None
-        self._offset: float | None = None  # from timestamps to times, in this connection
-
-    def connected(self, rate: float) -> None:
-        """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
-        self._offset, self._step = None, 1 / (rate if rate > 0 else RATE)
-
-    def __call__(self, stamp: float | None) -> float:
-        """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
-        now = time.monotonic()
-        if self._began is None or self._last is None:
-            self._began, seconds = now, 0.0
-        else:
-            seconds = after = self._last + self._step
-            if self._offset is None:
-                seconds = max(now - self._began, after)
-            elif stamp is not None and self._last < stamp + self._offset <= self._last + self._leap:
-                seconds = stamp + self._offset
-        if stamp is not None:
-            self._offset = seconds - stamp
-        self._last = seconds
-        return seconds
-
-
 class Source:
     """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed out by `poll`.
 
     `dropped` counts frames that arrived but were not handed out because the reader was too slow, `reconnections` how
-    often the connection was lost and came back. Frames that `rate` skips are not counted.
+    often the connection was lost and came back. Frames that `rate` skips are not counted. `changes`: what has happened
+    to the connection between the last two calls of `poll`.
 
     A camera or address that has sent a frame and is lost is reconnected to `config.attempts` times, and times continue
-    by the wall clock; with 0 attempts, an address ends where its sender ends it.
+    by the wall clock; with 0 attempts, an address ends where its sender ends it. One that is not there at the start is
+    treated alike with `config.wait_for_source`, and is an error without.
 
     Args:
         source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
@@ -114,9 +104,13 @@ class Source:
         self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
+        self.changes: list[Status] = []
+        self._changed: deque[tuple[int, Status]] = deque(maxlen=_CHANGES)  # with the last frame before it
+        self._state: str | None = None
+        self._waiting = math.inf  # since when for the next frame
         self._error: ClipError | None = None
         self._convert = Converter(self.name)
-        self._clock = _LiveClock(leap=max(config.timeout, 1.0))
+        self._clock = LiveClock(leap=max(config.timeout, 1.0))
         # A daemon thread, so that the program can end while it waits for a silent address.
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
 
@@ -141,6 +135,12 @@ class Source:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
         """
         with self._news:
+            if time.monotonic() - self._waiting > self._config.timeout / 2 and self._state == "online":
+                self._change("stalled", f"no frame for {self._config.timeout / 2:g} s")
+            before = self._held[0][0] + self._ahead if self._held else math.inf
+            self.changes = [status for index, status in self._changed if index < before]
+            for _ in self.changes:
+                self._changed.popleft()
             if not self._held:
                 error, self._error = self._error, None
                 if error:
@@ -150,8 +150,9 @@ class Source:
             self._news.notify_all()
         try:
             return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
-        except ClipError:
+        except ClipError as error:
             self.stop()  # the other frames would not be better
+            self._change("gone", error.found)
             raise
 
     def stop(self) -> None:
@@ -168,6 +169,13 @@ class Source:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
+    def _change(self, state: State, reason: str = "") -> None:
+        """Note the state of a camera or address, if it is a new one."""
+        with self._news:
+            if state != self._state and not isinstance(self._given, Path):
+                self._state = state
+                self._changed.append((self._index, Status(self.name, state, self._clock.now, reason)))
+
     # The methods below run in the thread.
 
     def _read(self) -> None:
@@ -180,6 +188,7 @@ class Source:
             error = ClipError(self.name, error_text(raised) or type(raised).__name__, "check what it sends")
             error.__cause__ = raised
         with self._news:
+            self._change("gone", error.found if error else "it has ended")
             self._error, self._over = None if self._stopped.is_set() else error, True
             self._news.notify_all()
 
@@ -191,19 +200,25 @@ class Source:
             try:
                 with closing(self._arrivals()) as arrivals:
                     for arrival in arrivals:
+                        self._waiting = math.inf
+                        self._change("online")
                         if self._index == before and before >= 0:
                             self.reconnections += 1
                         if not self._put(arrival):
                             return
+                        self._waiting = time.monotonic()
                 return
             except _LostError as lost:
+                self._waiting = math.inf
                 if self._index > before:
                     failures, since = 0, time.monotonic()
-                if isinstance(lost, _EndedError) and not self._config.attempts and self._index >= 0:
+                attempts = self._config.attempts if self._index >= 0 or self._config.wait_for_source else 0
+                if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
-                if self._index < 0 or failures >= self._config.attempts:
+                if 0 <= attempts <= failures:
                     raise self._given_up(str(lost), failures, time.monotonic() - since) from lost
-                wait = min(self._config.wait * 2**failures, _MAX_WAIT)
+                self._change("reconnecting", str(lost))
+                wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
             failures += 1
             if self._stopped.wait(wait):
                 return
@@ -212,7 +227,7 @@ class Source:
         if isinstance(self._given, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
-        more = "allow more time (timeout)"
+        more = "allow more time (timeout)" + (", or wait for it (wait_for_source)" if self._index < 0 else "")
         if attempts:
             more = "wait longer (attempts, wait, timeout)"
             reason = f"{reason}; {attempts} new connections in {seconds:.1f} s brought no frame"
@@ -273,7 +288,7 @@ def _parse(source: int | str | Path) -> int | str | Path:
     return source
 
 
-def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
+def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
     """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names on some."""
     logging: Any = cv2.utils.logging
     to_rgb: Any = cv2.cvtColor
@@ -296,7 +311,7 @@ def _of_camera(number: int, clock: _LiveClock) -> Generator[_Arrival]:
         camera.release()
 
 
-def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, convert: Converter) -> Generator[_Arrival]:
+def _of_address(address: str, name: str, timeout: float, clock: LiveClock, convert: Converter) -> Generator[_Arrival]:
     options = {
         "protocol_whitelist": _PROTOCOLS,
         "format_whitelist": _FORMATS,
@@ -325,14 +340,26 @@ def _of_address(address: str, name: str, timeout: float, clock: _LiveClock, conv
         unit = float(video.time_base or 0)
         # A file on a server has a duration, a live stream has none.
         recorded = container.duration is not None
-        packets = (packet for packet in container.demux(video) if packet.size)
+        last = time.monotonic()
+
+        def packets() -> Iterator["Packet[VideoStream] | None"]:
+            for packet in container.demux():  # of all streams: one that sends only sound must not wait forever
+                if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
+                    raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
+                if packet.stream is video and packet.size:
+                    yield cast("Packet[VideoStream]", packet)
+            yield None
+
         try:
-            for frame in decode_packets(name, video, chain(packets, [None])):
+            for frame in decode_packets(name, video, packets()):
                 stamp = None if frame.pts is None else frame.pts * unit
                 yield _Arrival(clock(stamp), partial(convert, frame), recorded)
+                last = time.monotonic()
         except av.error.ExitError as error:
             raise _LostError(f"no frame within {timeout:g} s") from error
-        except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV, for a new stream
-            raise _LostError(f"connection broken ({error_text(error)})") from error
+        # IndexError: PyAV, for a new stream. ValueError: a frame of an impossible size, too.
+        except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+            found = error.found if isinstance(error, ClipError) else error_text(error)
+            raise _LostError(f"connection broken ({found})") from error
         if not recorded:
             raise _EndedError("the sender has ended it")

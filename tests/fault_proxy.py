@@ -1,0 +1,136 @@
+"""A camera behind a bad network: each connection sends some frames, and then one of the faults that networks have."""
+
+import io
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from functools import cache
+from threading import Event, Thread
+from typing import Self
+
+import av
+import clips
+import numpy as np
+from av.video.frame import VideoFrame
+from senders import PACKET, cut, transport_stream
+
+STREAM = transport_stream(60)  # FFmpeg reads a second of it before the first frame
+GARBAGE = np.random.default_rng(0).bytes(188 * 50)
+
+
+@cache
+def with_sound(frames: int, seconds: int) -> bytes:
+    """A stream of video and sound, whose sound goes on for some seconds after its last frame; no frames: sound only."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        video = container.add_stream("mpeg2video", rate=Fraction(25)) if frames else None
+        sound = container.add_stream("mp2", rate=48000, layout="mono")
+        if video:
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(frames):
+            container.mux(video.encode(VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24")))
+        for start in range(0, 48000 * seconds, 1152):
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+            block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
+            container.mux(sound.encode(block))
+    return file.getvalue()
+
+
+def dropped(stream: bytes) -> Iterable[bytes]:
+    """The connection ends within a packet."""
+    return [stream[: len(stream) * 3 // 4 + 5]]
+
+
+def frozen(stream: bytes, seconds: float = 0.5) -> Iterator[bytes]:
+    """The connection stays open, and nothing comes."""
+    yield stream
+    for _ in range(round(seconds * 100)):
+        time.sleep(0.01)
+        yield b""
+
+
+def half_open(stream: bytes) -> Iterator[bytes]:
+    """It is accepted, and nobody answers."""
+    return frozen(b"")
+
+
+def flooded(stream: bytes) -> Iterable[bytes]:
+    """Ten times the frames and garbage, as fast as they can be sent."""
+    return [stream, GARBAGE, *[stream] * 10, GARBAGE]
+
+
+def resized(stream: bytes) -> Iterable[bytes]:
+    """The frames become larger, then smaller."""
+    return [stream, transport_stream(20, 20, (96, 64)), transport_stream(20, 40, (32, 32))]
+
+
+def only_sound(stream: bytes) -> Iterable[bytes]:
+    """Sound without video."""
+    return [with_sound(0, 3)]
+
+
+def sound_after(stream: bytes) -> Iterator[bytes]:
+    """The video stops, and its sound goes on."""
+    yield with_sound(60, 3)
+    sound = with_sound(60, 60)
+    for chunk in cut(sound[len(sound) // 2 // PACKET * PACKET :], 3):
+        yield chunk
+        time.sleep(0.01)
+
+
+FAULTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
+    fault.__name__: fault for fault in (dropped, frozen, half_open, flooded, resized, only_sound, sound_after)
+}
+
+
+class FaultProxy:
+    """Gives each connection one of `faults`, by name, at once and in turn; those after it have none, and stay open.
+
+    Args:
+        faults: names in `FAULTS`.
+        stream: what each connection sends until its fault; a function of its number gives each its own.
+    """
+
+    def __init__(self, faults: Sequence[str], stream: bytes | Callable[[int], bytes] = STREAM) -> None:
+        self._faults, self._of = faults, stream if callable(stream) else (lambda _: stream)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.accepted, self._over = 0, Event()
+        self._threads = [Thread(target=self._accept, daemon=True)]
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            chunks = FAULTS.get("".join(self._faults[self.accepted : self.accepted + 1]), self._faultless)
+            thread = Thread(target=self._send, args=(connection, chunks(self._of(self.accepted))), daemon=True)
+            self._threads.append(thread)
+            self.accepted += 1
+            thread.start()
+
+    def _faultless(self, stream: bytes) -> Iterator[bytes]:
+        yield stream
+        self._over.wait(60)
+
+    def _send(self, connection: socket.socket, chunks: Iterable[bytes]) -> None:
+        with connection, suppress(OSError):  # the receiver has gone
+            for chunk in chunks:
+                if self._over.is_set():
+                    return
+                connection.sendall(chunk)
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join(10)

@@ -1,0 +1,137 @@
+"""Every fault of a network is survived: the source comes back, says what happened, and its memory does not grow."""
+
+import gc
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fault_proxy import FAULTS, FaultProxy
+from senders import Sender, slowly, transport_stream
+
+from onlooker.config import StreamConfig
+from onlooker.structures import ClipError
+from onlooker.video.stream import Source, Status
+
+PATIENT = StreamConfig(drop="none", timeout=0.3, attempts=-1, wait=0.02)
+
+
+def told(changes: list[Status]) -> list[str]:
+    """The states without those of stalling, and of frames that come late."""
+    return [state for state, _ in groupby(change.state for change in changes if change.state != "stalled")]
+
+
+def follow(source: Source, states: int = 99, frames: int = 0) -> tuple[list[float], list[Status], str]:
+    """Times of frames, changes of the connection, and the error, until so many of both have come or it has ended."""
+    times: list[float] = []
+    changes: list[Status] = []
+    error, end = "", time.monotonic() + 30
+    while not source.finished and time.monotonic() < end and (len(told(changes)) < states or len(times) < frames):
+        with source._news:
+            source._news.wait_for(lambda: source.ready, 0.05)
+        try:
+            if (frame := source.poll()) is not None:
+                times.append(frame[1])
+        except ClipError as raised:
+            error = str(raised)
+        changes += source.changes
+    if source.finished:
+        source.poll()
+        changes += source.changes
+    return times, changes, error
+
+
+def opened(address: str, config: StreamConfig = PATIENT) -> Source:
+    source = Source(address, config, threading.Condition())
+    source.start()
+    return source
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_a_source_comes_back_after_every_fault(fault: str) -> None:
+    begins = fault in ("half_open", "only_sound")  # before any frame
+    expected = ["reconnecting", "online"] if begins else ["online", "reconnecting", "online", "reconnecting", "online"]
+    with FaultProxy([fault, fault]) as proxy:
+        source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
+        times, changes, _ = follow(source, len(expected), 20)
+        source.close(5)
+    assert told(changes)[: len(expected)] == expected, changes
+    assert all(a < b for a, b in pairwise(times))
+    assert source.reconnections == (0 if begins else 2)
+
+
+def test_changes_of_the_connection_are_told_in_order() -> None:
+    part = transport_stream(40)
+    with Sender(lambda: slowly([part], 0.3), lambda: [part]) as sender:
+        source = opened(sender.address, StreamConfig(drop="none", timeout=0.4, attempts=1, wait=0.02))
+        times, changes, error = follow(source)
+    assert told(changes) == ["online", "reconnecting", "online", "reconnecting", "gone"]
+    assert changes[0] == (sender.address, "online", pytest.approx(0, abs=0.1), "")
+    assert changes[1][1::2] == ("stalled", "no frame for 0.2 s")
+    assert {change.reason for change in changes if change.state == "reconnecting"} == {"the sender has ended it"}
+    assert "connection refused); 1 new connections" in changes[-1].reason
+    assert changes[-1].reason in error
+    assert len(times) in (79, 80)
+
+
+def test_an_absent_source_is_waited_for_on_request() -> None:
+    with Sender() as sender:
+        pass
+    port = int(sender.address.rpartition(":")[2])
+    _, changes, error = follow(opened(sender.address))
+    assert (
+        "refused); check that it sends, and the network; or allow more time (timeout), or wait for it (wait_for"
+        in error
+    )
+    assert [change.state for change in changes] == ["gone"]
+    source = opened(sender.address, StreamConfig(drop="none", timeout=1, attempts=-1, wait=0.02, wait_for_source=True))
+    assert [change.state for change in follow(source, states=1)[1]] == ["reconnecting"]
+    with Sender(lambda: [transport_stream(10)], port=port):
+        times, changes, _ = follow(source, states=1)
+        assert (changes[0].state, changes[0].time) == ("online", pytest.approx(0, abs=0.1))
+        source.close()
+    source = opened(sender.address, StreamConfig(timeout=1, attempts=2, wait=0.02, wait_for_source=True))
+    times, changes, error = follow(source)
+    assert (times, [change.state for change in changes]) == ([], ["reconnecting", "gone"])
+    assert "2 new connections in" in error
+
+
+def _resident() -> int:
+    """Megabytes of memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_a_simulated_day_of_faults_is_survived_in_constant_memory() -> None:
+    # One frame per second: 86,400 are a day. Each connection lasts for five minutes to half an hour, until a fault.
+    chance = np.random.default_rng(0)
+    lengths = [300, 600, 1800]
+    streams = [transport_stream(length, every=25) for length in lengths]
+    faults = [name for name in FAULTS if name != "sound_after"]
+    plan = [str(name) for name in chance.choice(faults, 150)]
+    of = chance.integers(0, len(lengths), len(plan) + 1)
+    begin, memory, count, changes, last = time.monotonic(), [], 0, Counter[str](), 0.0
+    with FaultProxy(plan, lambda number: streams[of[number]]) as proxy:
+        source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
+        while proxy.accepted <= len(plan) or changes["online"] <= changes["reconnecting"]:
+            assert time.monotonic() - begin < 500, (proxy.accepted, changes)
+            with source._news:
+                source._news.wait_for(lambda: source.ready, 0.05)
+            if (frame := source.poll()) is not None:
+                assert frame[1] > last or count == 0
+                count, last = count + 1, frame[1]
+                if count % 5000 == 0:
+                    gc.collect()
+                    memory.append(_resident())
+            changes.update(change.state for change in source.changes)
+        source.close()
+    assert last >= 86_400, "less than a day was simulated"
+    assert changes["gone"] == 0
+    assert changes["online"] == changes["reconnecting"] + 1, "every fault was recovered from"
+    assert source.reconnections == changes["reconnecting"]
+    assert max(memory[2:]) - memory[2] <= 16, memory
