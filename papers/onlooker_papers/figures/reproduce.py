@@ -152,7 +152,7 @@ def score(
     Returns:
         What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
         are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
-        `uniform`, the pointing of an even map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
+        `uniform`, the pointing for a uniform map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
         the times by `memory` (the prediction at each frame), by `attended` (what is attended at each frame, without
         a memory), and of `whole` (the clip from beginning to end, with the predicted class).
     """

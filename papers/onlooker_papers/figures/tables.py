@@ -23,12 +23,12 @@ def places(results: Results) -> Table:
     note = (
         f"{share(found['accuracy'])} % of {found['videos']} clips of {len(found['budget']['actions'])} actions correct "
         f"(95 %: {share(low)} to {share(high)}; majority class: {share(found['majority_share'])}). The map's peak is "
-        f"on the person in {share(found['pointing'])} % of the frames of the event; of an even map, in "
+        f"on the person in {share(found['pointing'])} % of the frames of the event; for a uniform map, in "
         f"{share(found['uniform'])} %. {found['processor_minutes']:.0f} minutes of one core for training."
     )
     columns = ("cor_loc", "frame_map_50", "video_map_20", "video_map_50")
     cells = [[words, *(share(row[column]) for column in columns)] for words, row in rows.items()]
-    return Table(["boxes by", "CorLoc", "frame-mAP .5", "video-mAP .2", "video-mAP .5"], cells, note)
+    return Table(["boxes from", "CorLoc", "frame-mAP .5", "video-mAP .2", "video-mAP .5"], cells, note)
 
 
 def times(results: Results) -> Table:

@@ -34,10 +34,10 @@ NOT_BLACK = "not-black"
 BASELINES = {
     "grad_cam": "Grad-CAM of the same model",
     "grad_cam_cell": "Grad-CAM: the middle of its highest cell",
-    "center": "a box in the middle",
+    "center": "a centered box",
     "frame": "the whole frame",
-    "moving": "the largest thing that moves",
-    "window": "the window that follows what moves",
+    "moving": "the largest moving region",
+    "window": "the motion crop",
 }
 _WHITE = 128  # a mask is white on black
 _BLACK = 48  # compressed black, with what the codec leaves around what is drawn on it

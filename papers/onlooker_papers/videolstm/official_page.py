@@ -99,7 +99,7 @@ def _places(page: Page, places: Mapping[str, Any], split: int) -> None:
     how = "by blanking, without their boxes" if places["chosen_on"] >= 8 else "too few: these are the defaults"
     page.table(
         rows,
-        ["boxes by", "frame-mAP at .2", "frame-mAP at .5", "video-mAP at .2", "video-mAP at .5"],
+        ["boxes from", "frame-mAP at .2", "frame-mAP at .5", "video-mAP at .2", "video-mAP at .5"],
         f"The {places['clips']} test clips with boxes in UCF101-24, {places['classes']} classes. Attention becomes "
         f"boxes and tubes with {chosen}, chosen on {places['chosen_on']} validation clips ({how}); how the paper "
         f"smooths, cuts and links, it does not say. The last rows have the same classes. *Cited*: split 1, {CITED}.",

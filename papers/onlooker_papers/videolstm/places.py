@@ -18,9 +18,9 @@ Scores = NDArray[np.float32]
 
 # Boxes that need no attention, or nothing but it, in words.
 BASELINES = {
-    "center": "a box in the middle",
+    "center": "a centered box",
     "frame": "the whole frame",
-    "motion": "the largest thing that moves",
+    "motion": "the largest moving region",
     "map": "the map without a foreground",
     "grad_cam": "Grad-CAM of the same model",
 }
@@ -31,7 +31,7 @@ class TrueBoxes:
     """Clips in each of which one thing is to be found, and where it is.
 
     Args:
-        images: `B T H W C`, uint8, in which the largest thing that moves is looked for.
+        images: `B T H W C`, uint8, in which the largest moving region is looked for.
         boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames in which there is nothing to find.
         targets: `B`, the class of each clip, as a place in `classes`.
         classes: the `K` class names.

@@ -59,7 +59,7 @@ def places(results: Results) -> Table:
     best = found[BEST.name]["baselines"] if BEST.name in found else {}
     rows |= {f"{BASELINES[name]}; classes of `{BEST.name}`": row for name, row in best.items()}
     columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
-    heads = ["boxes by", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
+    heads = ["boxes from", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
     note = (
         "In %. A box is the part of the attended region that belongs to the foreground; threshold and foreground are "
         "chosen on validation clips without their boxes, by what blanking a box does to the label's probability. The "
@@ -82,7 +82,7 @@ def segments(results: Results) -> Table:
         "best one in hindsight."
     )
     cells = [[name, *(share(row[column]) for column in columns)] for name, row in rows.items()]
-    return Table(["time by", "segment-mAP .5", "segment-mAP .5 to .95", "overlap with the true time"], cells, note)
+    return Table(["times from", "segment-mAP .5", "segment-mAP .5 to .95", "overlap with the true time"], cells, note)
 
 
 def explained(results: Results) -> Table:

@@ -27,7 +27,7 @@ SPEC = ModelSpec(MODEL, "both", label=MODEL)
 GUESSES = {
     "class": "the class, from all frames so far",
     "whole": "the whole clip",
-    "motion": "how much moves",
+    "motion": "amount of motion",
 }
 
 
