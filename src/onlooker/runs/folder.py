@@ -115,7 +115,7 @@ class RunRecord:
                 DataConfig.from_dict(stored["data"]),
                 TrainConfig.from_dict(stored["training"]),
                 Split.from_dict(read_json(run / "split.json"), folder),
-                tuple(ClipError(**error) for error in read_json(run / "skipped.json")),
+                tuple(ClipError(**error) for error in read_json(run / "skipped.json", list)),
                 tuple(map(Path, stored["features"])),
                 stored["initialized"],
             )
