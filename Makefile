@@ -30,8 +30,14 @@ hashed:  ## the environment from files whose hashes are stored (Linux on x86-64)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . -e papers
 	@touch $(READY)
 
-hashes licenses sbom: $(READY)  ## requirements-hashes.txt (asks the package index), docs/licenses.md, docs/sbom.cdx.json
-	$(BIN)/python tools/dependencies.py $@
+hashes: $(READY)  ## requirements-hashes.txt from constraints.txt; asks the package index
+	$(BIN)/python tools/dependencies.py hashes
+
+licenses: $(READY)  ## docs/licenses.md from the installed packages
+	$(BIN)/python tools/dependencies.py licenses
+
+sbom: $(READY)  ## docs/sbom.cdx.json from the installed packages
+	$(BIN)/python tools/dependencies.py sbom
 
 # A separate environment: pip-audit's own dependencies are not onlooker's. A package without an answer is a failure.
 audit:  ## known vulnerabilities of requirements-hashes.txt; asks the package index's database of advisories
