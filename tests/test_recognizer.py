@@ -396,6 +396,39 @@ def test_truncated_weights(run: Path, share: float) -> None:
         load(run)
 
 
+def test_a_flipped_bit_in_the_weights(run: Path) -> None:
+    weights = run / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-2] ^= 1  # one weight becomes another finite number
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the weights that recognizer.json was"):
+        load(run)
+    values = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))
+    del values["weights"]  # as an older version wrote it
+    (run / "model" / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
+    load(run)
+
+
+def test_weights_and_scores_that_are_no_numbers(tmp_path: Path, make_clip: Make) -> None:
+    broken = recognizer()
+    with torch.no_grad():
+        broken.model.head[-1].bias[1] = torch.nan
+    with pytest.raises(ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"):
+        load(broken.save(tmp_path / "run"))
+    clip = make_clip()
+    with pytest.raises(ClipError, match=r"clip.mp4: the model's scores are not finite numbers; train it again"):
+        broken.predict(clip)
+    with pytest.raises(ClipError, match=r"the model's scores are not finite numbers"):
+        broken.watch(clip)  # before the source is opened
+    samples, _ = prepare([Clip(clip, "run")], CLASSES, DATA, tmp_path / "cache")
+    with pytest.raises(ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"):
+        broken.evaluate(samples)
+
+
+def test_all_files_of_a_model_can_be_read_by_the_same_people(run: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in (run / "model").iterdir()} == {run.stat().st_mode & 0o666}
+
+
 def test_weights_that_are_gone(run: Path) -> None:
     (run / "model" / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):

@@ -18,7 +18,7 @@ from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_features, to_video
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import check_regular, explain_write_errors, read_json, write_json
+from onlooker.files import check_regular, explain_write_errors, file_digest, read_json, write_json
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -36,7 +36,7 @@ Floats = NDArray[np.float32]
 DEFAULT_LOCALIZATION = LocalizationParameters()
 ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
-_FILE = "recognizer.json"
+_FILE, _WEIGHTS = "recognizer.json", "model.safetensors"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: of 30 frames of 224 pixels these are five clips
@@ -289,6 +289,7 @@ class Recognizer:
             "data": self.data.to_dict(),
             "model": type(self.model).__name__,
             "package": self.model.package,
+            "weights": file_digest(folder / _WEIGHTS),
             "aggregation": self.aggregation,
             "frame_rate": self.frame_rate,
             "localization": asdict(self.localization),
@@ -308,8 +309,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 
     Raises:
         FileNotFoundError: no trained model in the folder.
-        ValueError: files that do not match each other, or of another version; or optical flow whose weights would have
-            to be downloaded, unless ONLOOKER_DOWNLOAD is set.
+        ValueError: files that are damaged, do not match each other, or are of another version; or optical flow whose
+            weights would have to be downloaded, unless ONLOOKER_DOWNLOAD is set.
     """
     folder = Path(run)
     if (folder / ENSEMBLE_FILE).exists():
@@ -335,7 +336,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             f"{folder / _FILE}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and a model "
             "downloads nothing unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
         )
-    _load_weights(model, folder / "model.safetensors")
+    _load_weights(model, folder / _WEIGHTS, values.get("weights"))
     return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 
 
@@ -345,7 +346,8 @@ def trained_run(run: Path) -> Path:
     return final if (final / "model" / _FILE).exists() and not (run / "model" / _FILE).exists() else run
 
 
-def _load_weights(model: VideoModel, path: Path) -> None:
+def _load_weights(model: VideoModel, path: Path, digest: str | None) -> None:
+    """Load weights; older folders have no digest of them."""
     from safetensors import SafetensorError
     from safetensors.torch import load_model
 
@@ -354,6 +356,14 @@ def _load_weights(model: VideoModel, path: Path) -> None:
         load_model(model, path)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
+    if digest and file_digest(path) != digest:
+        raise ValueError(
+            f"{path}: damaged, or not the weights that {_FILE} was written with (another SHA-256); copy the folder "
+            "again, or train again"
+        )
+    for name, values in model.state_dict().items():
+        if not values.isfinite().all():
+            raise ValueError(f"{path}: {name} has values that are not finite; copy the folder again, or train again")
 
 
 def _concatenated(parts: Iterable[Classification]) -> Classification:

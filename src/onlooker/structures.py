@@ -35,6 +35,11 @@ class ClipError(ValueError):
         return type(self), (self.path, self.found, self.remedy)
 
 
+def _check_scores(scores: Array, whose: Path | str) -> None:
+    if not np.isfinite(scores).all():
+        raise ClipError(whose, "the model's scores are not finite numbers", "train it again, with a lower --lr")
+
+
 def _check(name: str, array: Array, ndim: int, length: int | None = None) -> None:
     if array.ndim != ndim:
         raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions")
@@ -176,6 +181,7 @@ class Step(_Scored):
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
+        _check_scores(self.scores, self.source or f"frame {self.index}")
         if self.pixels is not None and (self.pixels.dtype != np.uint8 or self.pixels.shape[2:] != (3,)):
             raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 H W 3")
         if self.evidence is not None and not math.isfinite(self.evidence):
@@ -313,6 +319,7 @@ class Prediction(_Scored):
         _check("scores", self.scores, 1, len(self.classes))
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
+        _check_scores(self.scores, self.path)
         _check("indices", self.indices, 1, len(self.times))
         for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("glimpses", 4)):
             if (array := getattr(self, name)) is not None:
@@ -387,6 +394,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         _check("targets", self.targets, 1, len(self.names))
         _check("scores", self.scores, 2, len(self.names))
+        for name, scores in zip(self.names, self.scores, strict=True):
+            _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
             raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
         if len(self.frame_scores) != len(self.names):

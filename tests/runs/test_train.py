@@ -279,6 +279,22 @@ def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp
         train_final(clips, tmp_path, MODEL, *STATED)
 
 
+def test_a_second_training_in_the_same_folder_is_refused(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, run = clips_module.read_clips, tmp_path / "run"
+
+    def and_train_again(*given: Any) -> Any:
+        for resume in (False, True):
+            with pytest.raises(ValueError, match=r"run: another process computes it; wait until it ends, or choose"):
+                train_run(squares, run, MODEL, DATA, replace(TINY, seed=1), resume=resume, quiet=True)
+        return read(*given)
+
+    monkeypatch.setattr(clips_module, "read_clips", and_train_again)
+    train_run(squares, run, MODEL, DATA, TINY, quiet=True)
+    assert RunRecord.read(run).training.seed == 0
+
+
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": "convnet", "frames": 3, "size": 16, "channels": 1, "epochs": 1, "batch": 8}
     trained = onlooker.train(str(squares), run=tmp_path / "run", quiet=True, precision="32", **settings)

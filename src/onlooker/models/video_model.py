@@ -2,6 +2,7 @@
 
 import inspect
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -147,6 +148,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
         )
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        # safetensors writes files that only their owner may read.
+        (save_directory / "model.safetensors").chmod(save_directory.stat().st_mode & 0o666)
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.folder import entries
 from onlooker.data.split import Split, SplitDict
 from onlooker.files import check_writable, read_json, write_json
 from onlooker.structures import ClipError
@@ -131,23 +132,25 @@ def stored_split(run: Path) -> SplitDict:
     return split
 
 
-def start_run(run: Path, resume: bool) -> bool:
-    """Make the folder of a run, and find out before any work that it can be written to.
+@contextmanager
+def start_run(run: Path, resume: bool) -> Iterator[bool]:
+    """Make and lock the folder of a run, and find out before any work that it can be written to.
 
-    Returns:
+    Yields:
         Whether a run is there to continue.
 
     Raises:
         FileExistsError: it holds a run and `resume` was not asked for, or other files.
         NotWritableError: it cannot be written to.
+        ValueError: another process trains in it.
     """
-    if (run / "config.json").exists():
-        if not resume and any((run / name).exists() for name in ("checkpoints", "model")):
-            raise FileExistsError(f"{run}: holds a run already; continue it with --resume, or choose another --run")
-    elif run.exists() and any(path.name not in _BEFORE_CONFIG for path in run.iterdir()):
+    config = run / "config.json"
+    if run.is_dir() and not config.exists() and any(path.name not in _BEFORE_CONFIG for path in entries(run)):
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
-    check_writable(run, "choose another folder with --run")
-    return resume and (run / "config.json").exists()
+    with lock_run(run):
+        if not resume and config.exists() and any((run / name).exists() for name in ("checkpoints", "model")):
+            raise FileExistsError(f"{run}: holds a run already; continue it with --resume, or choose another --run")
+        yield resume and config.exists()
 
 
 @contextmanager
@@ -168,16 +171,21 @@ def lock_run(folder: Path) -> Iterator[None]:
     """Let no other process write to the run or comparison in a folder.
 
     Raises:
-        ValueError: another process does.
+        NotWritableError: it cannot be written to.
+        ValueError: another process writes to it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder, "choose another folder with --run")
+    lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        with FileLock(folder / _LOCK, timeout=0):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise ValueError(
             f"{folder}: another process computes it; wait until it ends, or choose another --run"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_curves(run: Path) -> Curves | None:

@@ -126,34 +126,41 @@ def train_run(
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
-        ValueError: settings, stores or weights that do not fit, or a run of another version.
+        ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
-    begun = RunRecord.read(run, folder) if start_run(run, resume) else None
-    if begun is not None:
-        model, data, training, split, features = begun.model, begun.data, begun.training, begun.split, begun.features
-    every_clip, split, skipped = _asked_clips(clips, split, begun, strict)
-    classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
-    stores = open_stores(features)
-    model, data = stored_settings(stores, model, data) if stores else (model, data)
-    data, training = resolve_normalization(data, model.pretrained, model.name), resolve_loss(training, model.name)
-    # Settings that do not fit are an error before clips are read, which may take long.
-    net = _build(model, data, training, classes, stores, initialize)
-    if stores:
-        samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
-    else:
-        samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
-    skipped = (*skipped, *unreadable)
-    if begun is None:
-        split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
-    assert split is not None
-    initialized = initialize(net, classes, data, split) if initialize else {}
-    record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
-    if begun is not None:
-        _check_first_weights(run, begun, record)
-    record.write(run)
-    recognizer, tuning = _fit(net, samples, record, run, quiet)
-    return write_report(run, recognizer, samples.only(split.test), record, run, tuning) if split.test else {}
+    with start_run(run, resume) as there:
+        begun = RunRecord.read(run, folder) if there else None
+        if begun is not None:
+            model, data, training, split, features = (
+                begun.model,
+                begun.data,
+                begun.training,
+                begun.split,
+                begun.features,
+            )
+        every_clip, split, skipped = _asked_clips(clips, split, begun, strict)
+        classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
+        stores = open_stores(features)
+        model, data = stored_settings(stores, model, data) if stores else (model, data)
+        data, training = resolve_normalization(data, model.pretrained, model.name), resolve_loss(training, model.name)
+        # Settings that do not fit are an error before clips are read, which may take long.
+        net = _build(model, data, training, classes, stores, initialize)
+        if stores:
+            samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
+        else:
+            samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
+        skipped = (*skipped, *unreadable)
+        if begun is None:
+            split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
+        assert split is not None
+        initialized = initialize(net, classes, data, split) if initialize else {}
+        record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
+        if begun is not None:
+            _check_first_weights(run, begun, record)
+        record.write(run)
+        recognizer, tuning = _fit(net, samples, record, run, quiet)
+        return write_report(run, recognizer, samples.only(split.test), record, run, tuning) if split.test else {}
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
