@@ -61,10 +61,20 @@ def test_every_name_and_value_of_a_key_counts(cache: ArrayCache) -> None:
 def test_a_damaged_file_is_computed_again(cache: ArrayCache) -> None:
     file = cache.get({"a": 1}, lambda: [ROWS])
     content = file.read_bytes()
-    for damage in (content[:-1], content[:20], b""):
+    zeros = content[:128] + bytes(len(content) - 128)
+    flipped = content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]
+    as_integers = content.replace(b"<f4", b"<i4")
+    no_header = content.replace(b"}", b"{")
+    for damage in (content[:-1], content[:20], b"", no_header, bytes(len(content)), zeros, flipped, as_integers):
         file.write_bytes(damage)
         assert not is_whole(file)
         assert cache.get({"a": 1}, lambda: [ROWS]).read_bytes() == content
+
+
+def test_a_file_of_an_older_version_has_no_checksum(cache: ArrayCache) -> None:
+    cache.folder.mkdir()
+    np.save(file := cache.file({"a": 1}), ROWS)
+    assert cache.get({"a": 1}, never) == file
 
 
 def test_what_breaks_off_leaves_nothing(cache: ArrayCache) -> None:
@@ -144,7 +154,7 @@ def test_the_lock_of_a_killed_process_ends_with_it(cache: ArrayCache) -> None:
 
 def fill(cache: ArrayCache, *numbers: int) -> None:
     for number in numbers:
-        cache.get({"number": number}, lambda: [np.zeros((1, 872), np.uint8)])  # 1,000 bytes with the header
+        cache.get({"number": number}, lambda: [np.zeros((1, 858), np.uint8)])  # 1,000 bytes with header and checksum
         time.sleep(0.01)  # file systems keep times of a few milliseconds
 
 
@@ -228,7 +238,7 @@ def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
     def refused(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(array_cache, "_write_header", refused)
+    monkeypatch.setattr(array_cache, "_header", refused)
     message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
     with pytest.raises(NotWritableError, match=message):
         cache.get({"a": 1}, lambda: [ROWS], "its frames", Path("clip.mp4"))

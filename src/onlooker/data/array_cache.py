@@ -1,17 +1,20 @@
 """One cache for arrays on disk: decoded frames, optical flow and features are computed once and found by their key.
 
-An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete. A lock, which ends with
-its process, keeps two processes from computing the same entry.
+An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete. Its last bytes are a
+checksum of all others, which NumPy does not read. A lock, which ends with its process, keeps two processes from
+computing the same entry.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -53,7 +56,7 @@ def parse_size(text: str) -> int | None:
     return int(float(size[1]) * 1000 ** " KMGT".index(size[2] or " "))
 
 
-def open_array(file: Path) -> NDArray[Any]:
+def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
     """The array `N …` of a `.npy` file, mapped into memory; never a pickle or an archive, which `np.load` reads too.
 
     Raises:
@@ -62,7 +65,7 @@ def open_array(file: Path) -> NDArray[Any]:
     """
     check_regular(file)
     try:
-        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+        array = np.lib.format.open_memmap(file, mode="r")
     except OSError:
         raise
     except Exception as error:  # a damaged header is evaluated as Python, with any of its errors
@@ -73,12 +76,14 @@ def open_array(file: Path) -> NDArray[Any]:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether `file` is a `.npy` file of the length that its header states; its numbers are not checked."""
+    """Whether `file` is a `.npy` file of the length that its header states, with its checksum if it has one."""
     try:
-        open_array(file)
+        rows = open_array(file)
+        content = np.memmap(file, np.uint8, "r")
     except (OSError, ValueError):
         return False
-    return True
+    stated = content[rows.offset + rows.nbytes :].tobytes()
+    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows))
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
@@ -192,27 +197,35 @@ class ArrayCache:
 
 def _write(file: Path, parts: Parts) -> int:
     """Write an entry, and return the size of its rows: a reader finds all of it or nothing."""
-    row, count = np.empty(0), 0
+    row, count, crc = np.empty(0), 0, 0
     with atomic_file(file) as output:
         for rows in parts:
             if not count:
                 row = np.empty_like(rows[0])
-                _write_header(output, row, 0)
-            output.write(np.ascontiguousarray(rows, row.dtype).data)
-            count += len(rows)
+                output.write(_header(row, 0))
+            content = np.ascontiguousarray(rows, row.dtype)
+            output.write(content.data)
+            crc, count = zlib.crc32(content, crc), count + len(rows)
         if not count:
             raise ValueError(f"{file}: an array without rows, expected at least one")
+        output.write(_checksum(_header(row, count), crc))
         output.seek(0)
-        _write_header(output, row, count)
+        output.write(_header(row, count))
         output.flush()
         os.fsync(output.fileno())
     return count * row.nbytes
 
 
-def _write_header(output: BinaryIO, row: NDArray[Any], count: int) -> None:
+def _header(row: NDArray[Any], count: int) -> bytes:
     # NumPy reserves space for any number of rows, so the header can be written again with the final number.
-    descr, shape = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape)
-    np.lib.format.write_array_header_1_0(output, {"descr": descr, "fortran_order": False, "shape": shape})
+    descr, shape, header = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def _checksum(header: bytes, crc: int) -> bytes:
+    """What an entry ends with; `crc`: of its rows."""
+    return b"crc32 %08x" % zlib.crc32(header, crc)
 
 
 def _lock_file(entry: Path) -> Path:
