@@ -1,5 +1,6 @@
 """The exported step equals the eager one, is written whole or not at all, and runs where there is no PyTorch."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.transforms import to_video
 from onlooker.ensemble import Ensemble
 from onlooker.export import export, export_run, verify
+from onlooker.files import DiskFullError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
 from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
@@ -367,3 +369,18 @@ def test_two_exports_to_one_folder_do_not_mix(tmp_path: Path) -> None:
             export(recognizer("lstm"), folder)
         assert other.is_dir()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_named_and_leaves_the_export_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, of = tmp_path / "export", recognizer()
+    folder.mkdir()
+    (folder / "step.json").write_text("before")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(onlooker.export, "write_graph", full)
+    with pytest.raises(DiskFullError, match=r"export: no space left for the exported step: .* free; free some space"):
+        export(of, folder)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("step.json", "before")]
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]

@@ -87,7 +87,7 @@ def test_a_full_disk_names_what_was_written(tmp_path: Path) -> None:
         raise error
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
 def test_a_folder_that_cannot_be_written_is_not_only_an_errno(tmp_path: Path, number: int) -> None:
     message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
     with (

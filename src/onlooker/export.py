@@ -25,7 +25,7 @@ from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Ensemble, is_ensemble
-from onlooker.files import read_json, write_json
+from onlooker.files import explain_write_errors, read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker.onnx_step import (
     DESCRIPTION,
@@ -73,6 +73,7 @@ def export(
             calibration clips; or clips of unknown classes.
         ClipError: none of the clips can be read.
         RuntimeError: the packages for exporting are not installed.
+        DiskFullError, NotWritableError: the folder cannot be written to; an earlier export stays.
     """
     check_installed()
     if isinstance(recognizer, Ensemble):
@@ -82,7 +83,7 @@ def export(
     if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):
         raise ValueError(f"clips of classes {', '.join(unknown)}; the model knows {', '.join(recognizer.classes)}")
     step, folder = PixelStep(recognizer), Path(folder)
-    with _draft(folder) as draft:
+    with explain_write_errors("the exported step", folder), _draft(folder) as draft:
         with _quiet():
             batch = write_graph(step, draft / STEP)
             difference = verify(recognizer, draft)

@@ -26,7 +26,7 @@ _KINDS = {
 }
 _JSON: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "text"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 class DiskFullError(OSError):

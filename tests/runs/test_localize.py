@@ -1,6 +1,7 @@
 """Where and when: chosen from labels, written in forms that others read, drawn on the clip."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_cli
         assert 0 <= y <= y + height <= coco["videos"][0]["height"]
     assert len((tmp_path / "out" / "a.txt").read_text().splitlines()) == len(coco["annotations"])
     assert len(read(tmp_path / "out" / "a.mp4")) == len(video)
+
+
+def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
+    tmp_path: Path, make_clip: Make, on_full_disk: Callable[[Path], None]
+) -> None:
+    run, out = recognizer().save(tmp_path / "run"), tmp_path / "out"
+    out.mkdir()
+    on_full_disk(out / f".a.txt.{os.getpid()}.part")
+    (error,) = localize_clips(run, [make_clip(f"{name}.mp4", frames=8) for name in "ab"], out, min_score=0.0)
+    assert "a.txt: no space left for this file" in str(error)
+    assert (out / "b.mp4").exists()
 
 
 def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:

@@ -1,11 +1,14 @@
 """Clips are named on paper as on the disk, and each is drawn to a file of its own."""
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from onlooker.config import DataConfig
+from onlooker.files import DiskFullError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import distinct_names, predict_clips
@@ -107,3 +110,21 @@ def test_clips_have_distinct_names(tmp_path: Path) -> None:
     assert distinct_names([tmp_path / name for name in names]) == ["a.mp4", "a.avi", "A", "b", "x-c", "y-c"]
     with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
         distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
+
+
+def test_a_full_disk_costs_a_drawing_and_no_prediction(
+    run: Path, make_clip: Make, on_full_disk: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, out = [make_clip(f"{name}.mp4", frames=2) for name in "ab"], run.parent / "seen"
+    out.mkdir()
+    on_full_disk(out / ".a.mp4.part")
+    (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
+    assert "a.mp4: no space left for this video" in str(error)
+    assert drawn(out) == ["b.mp4"]
+    answers = json.loads((run.parent / "answers.json").read_text(encoding="utf-8"))
+    assert [each["path"] for each in answers["clips"]] == [str(clip) for clip in clips]
+    assert answers["failed"] == [str(error)]
+    on_full_disk(run.parent / f".full.json.{os.getpid()}.part")
+    with pytest.raises(DiskFullError, match=r"full.json: no space left for this file"):
+        predict_clips(run, clips, None, run.parent / "full.json")
+    assert capsys.readouterr().out.count("runner-up") == 2, "the table is printed before"

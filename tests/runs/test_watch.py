@@ -20,11 +20,13 @@ from typer.testing import CliRunner
 from onlooker.cli import app
 from onlooker.config import DataConfig
 from onlooker.ensemble import Ensemble
+from onlooker.files import DiskFullError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Step
 from onlooker.video.reader import VideoReader
+from onlooker.video.write import Recording
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -101,6 +103,26 @@ def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) ->
         assert min(frames[0].shape[:2]) >= 256
         lengths.add(len(frames))
     assert (len(files), lengths) == (2, {6, 4})
+
+
+def test_a_recording_that_has_no_space_ends_neither_its_stream_nor_the_others(
+    run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, other, add = make_clip("full.mp4", frames=12), make_clip("other.mp4", frames=12), Recording.add
+
+    def on_small_disk(self: Recording, frame: np.ndarray, seconds: float) -> None:
+        if self.path.name.startswith("full") and seconds > 0.5:
+            raise DiskFullError(f"{self.path}: no space left for this recording")
+        add(self, frame, seconds)
+
+    monkeypatch.setattr(Recording, "add", on_small_disk)
+    done = watch(run, full, other, "--out", tmp_path / "drawn", "--json")
+    assert done.exit_code == 1
+    assert done.stderr.count("error: ") == done.stderr.count("no space left for this recording") == 1
+    sources = [json.loads(line)["source"] for line in done.stdout.splitlines()]
+    assert [sources.count(str(path)) for path in (full, other)] == [12, 12]
+    lengths = {file.name[:4]: len(list(VideoReader(file))) for file in (tmp_path / "drawn").iterdir()}
+    assert lengths == {"full": 6, "othe": 12}
 
 
 def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None:

@@ -351,6 +351,23 @@ def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
     assert numbers == list(range(30))
 
 
+def test_a_file_on_a_server_without_a_frame_that_can_be_decoded_is_an_error(make_clip: Make) -> None:
+    path = make_clip(frames=30)
+    content = path.read_bytes()
+    start, size = content.index(b"mdat") + 4, int.from_bytes(content[content.index(b"mdat") - 4 :][:4], "big") - 8
+    path.write_bytes(content[:start] + bytes(size) + content[start + size :])
+    handler = partial(Quiet, directory=str(path.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with Source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
+            frames, error = taken(source)
+        server.shutdown()
+        thread.join()
+    assert not frames
+    assert error.endswith("/clip.mp4: no frame of it can be decoded; send a whole recording, or record again")
+
+
 def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
     path = make_clip(frames=30)
     for given in (path, str(path)):

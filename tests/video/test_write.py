@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import clips
 import numpy as np
 import pytest
 
+from onlooker.files import DiskFullError
 from onlooker.video.reader import read
 from onlooker.video.write import Recording, encode_mp4, write
 
@@ -196,3 +197,24 @@ def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path)
             recording.add(np.zeros((4, 4), np.uint8), 0.0)
         with pytest.raises(ValueError, match="seconds are nan, expected a finite number"):
             recording.add(np.zeros((4, 4, 3), np.uint8), float("nan"))
+
+
+def test_a_full_disk_leaves_the_video_before(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"before")
+    on_full_disk(tmp_path / ".a.mp4.part")
+    with pytest.raises(
+        DiskFullError, match=r"a.mp4: no space left for this video in .* free; free some space, and run"
+    ):
+        write(tmp_path / "a.mp4", painted(50), 25)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mp4", b"before")]
+
+
+def test_a_recording_on_a_full_disk_says_so(
+    tmp_path: Path, on_full_disk: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_full_disk(tmp_path / "a.mp4")
+    monkeypatch.setattr(Path, "touch", lambda *_, **__: None)
+    message = r"a.mp4: no space left for this recording .*; what it holds can be played; free some space, and run the"
+    recording = Recording(tmp_path / "a.mp4")
+    with pytest.raises(DiskFullError, match=message):
+        recording.add(clips.paint(0, (64, 48)), 0.0)

@@ -30,7 +30,7 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         min_score: minimum probability of a class in the whole clip; below it there are no boxes and no segments.
 
     Returns:
-        An error for each clip that could not be read.
+        An error for each clip that could not be read, or whose files could not be written.
 
     Raises:
         ValueError: a model that does not attend, a duplicate clip, a file as `out`, an `out` where a clip itself would

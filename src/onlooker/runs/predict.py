@@ -41,7 +41,7 @@ def predict_clips(
         frames: also print the prediction at every frame.
 
     Returns:
-        An error for each clip that could not be read.
+        An error for each clip that could not be read, or whose drawing could not be written.
 
     Raises:
         ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip, or
@@ -54,13 +54,13 @@ def predict_clips(
 
     def predict(clip: Path) -> None:
         prediction = recognizer.predict(clip)
+        predictions.append(prediction)  # it is printed even if it cannot be drawn
         if clip in targets:
             drawn = recognizer.overlay(clip, targets[clip], prediction)
             console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
         if timeline:
             figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
             write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
-        predictions.append(prediction)
 
     errors = for_each_clip(predict, clips, "predicting")
     if predictions:

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.text import Text
 from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_ensemble
-from onlooker.files import printable
+from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.structures import ClipError, Step
@@ -56,7 +56,7 @@ def watch_sources(
         out: a folder for a recording of each source, with the results drawn on it.
 
     Returns:
-        An error for each source that could not be read or was lost.
+        An error for each source that could not be read, was lost, or could not be recorded any more.
 
     Raises:
         ValueError: a run that cannot process streams, an invalid source, or a file as `out`.
@@ -80,7 +80,7 @@ def watch_sources(
             stderr.print(Text(f"{status.source}: {status.state}{reason}", style="dim"), soft_wrap=True)
 
     recognizer = load(run)
-    recordings = _Recordings(out) if out else None
+    recordings = _Recordings(out, report) if out else None
     streams: dict[str | None, _Progress] = {}
     steps = recognizer.watch(sources, config, report, report_status)
     if config.rate is None and recognizer.frame_rate:
@@ -106,25 +106,41 @@ def watch_sources(
 def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordings | None") -> None:
     for source, stream in streams.items():
         counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
-        drawn = f", drawn in {recordings.files[source].path}" if recordings else ""
+        file = recordings and recordings.files.get(source)
+        drawn = f", drawn in {file.path}" if file else ""
         Console(stderr=True).print(Text(printable(f"{source}: {counts}{drawn}"), style="dim"), soft_wrap=True)
 
 
 class _Recordings:
-    """A drawn recording of each stream, named by the stream and its start time."""
+    """A drawn recording of each stream, named by the stream and its start time.
 
-    def __init__(self, folder: Path) -> None:
+    One that cannot be written any more is reported and ends; its stream and the other recordings continue.
+    """
+
+    def __init__(self, folder: Path, report: Callable[[ClipError], None]) -> None:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: a file; recordings go into a folder, one of each source: name one")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.annotate = folder, StreamAnnotator()
+        check_writable(folder)
+        self.folder, self.report, self.annotate = folder, report, StreamAnnotator()
         self.files: dict[str | None, Recording] = {}
+        self.ended: set[str | None] = set()  # sources that are not recorded any more
 
     def add(self, step: Step) -> None:
+        if step.source in self.ended:
+            return
         drawn = self.annotate(step)
-        if step.source not in self.files:
-            self.files[step.source] = self._begin(str(step.source))
-        self.files[step.source].add(drawn, step.time)
+        try:
+            if step.source not in self.files:
+                self.files[step.source] = self._begin(str(step.source))
+            self.files[step.source].add(drawn, step.time)
+        except OSError as error:
+            self._fail(step.source, error)
+            with suppress(OSError, KeyError):  # KeyError: it could not even begin
+                self.files[step.source].close()
+
+    def _fail(self, source: str | None, error: OSError) -> None:
+        self.ended.add(source)
+        self.report(ClipError(str(source), str(error), "its stream and the other recordings continue"))
 
     def _begin(self, source: str) -> Recording:
         # What follows a question mark in an address is often a key, which a name must not show.
@@ -140,9 +156,11 @@ class _Recordings:
         raise FileExistsError(f"{self.folder}: 999 recordings of {source} from this second exist already")
 
     def close(self) -> None:
-        with ExitStack() as stack:
-            for recording in self.files.values():
-                stack.callback(recording.close)
+        for source in [each for each in self.files if each not in self.ended]:
+            try:
+                self.files[source].close()
+            except OSError as error:
+                self._fail(source, error)
 
 
 def _is_news(step: Step, last: Step | None) -> bool:

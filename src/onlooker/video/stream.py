@@ -207,6 +207,10 @@ class Source:
                         if not self._put(arrival):
                             return
                         self._waiting = time.monotonic()
+                if self._index < 0:
+                    raise ClipError(
+                        self.name, "no frame of it can be decoded", "send a whole recording, or record again"
+                    )
                 return
             except _LostError as lost:
                 self._waiting = math.inf

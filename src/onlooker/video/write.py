@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from onlooker.files import short_name
+from onlooker.files import explain_write_errors, short_name
 from onlooker.video.resize import Pixels
 
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
@@ -26,6 +27,7 @@ _GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
+_RECORD_AGAIN = "what it holds can be played; free some space, and run the same command again for a new one"
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
@@ -45,6 +47,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     Raises:
         ValueError: for another suffix, frames of another shape, type or size than the first, no frames, or an fps
             that is not positive (for GIF: above 50).
+        DiskFullError, NotWritableError: there is no space for it, or the folder cannot be written to.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -60,18 +63,19 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     first = next(images, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{short_name(path.name)}.part")
     options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
-    try:
-        with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
-            stream, images = _add_stream(container, first, rate), chain([first], images)
-            for image in images:
-                container.mux(stream.encode(image))
-            container.mux(stream.encode(None))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with explain_write_errors("this video", path.parent, whose=path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
+                stream, images = _add_stream(container, first, rate), chain([first], images)
+                for image in images:
+                    container.mux(stream.encode(image))
+                container.mux(stream.encode(None))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -86,15 +90,18 @@ class Recording:
     Raises:
         ValueError: another suffix.
         FileExistsError: the file exists.
+        DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the end; what it holds
+            until then can be played.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(exist_ok=False)
-        self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_PIECES)
+        with self._explained():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(exist_ok=False)
+            self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_PIECES)
         self._stream: VideoStream | None = None
         self._ticks = -1
 
@@ -112,16 +119,21 @@ class Recording:
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
         size = self._stream.width, self._stream.height
-        self._container.mux(self._stream.encode(image.reformat(*size, format="yuv420p")))
+        with self._explained():
+            self._container.mux(self._stream.encode(image.reformat(*size, format="yuv420p")))
 
     def close(self) -> None:
         """Finish the file."""
         stream, self._stream = self._stream, None
-        try:
-            if stream is not None:
-                self._container.mux(stream.encode(None))
-        finally:
-            self._container.close()
+        with self._explained():
+            try:
+                if stream is not None:
+                    self._container.mux(stream.encode(None))
+            finally:
+                self._container.close()
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explain_write_errors("this recording", self.path.parent, _RECORD_AGAIN, whose=self.path)
 
     def __enter__(self) -> Self:
         return self
