@@ -83,7 +83,7 @@ def is_whole(file: Path) -> bool:
     except (OSError, ValueError):
         return False
     stated = content[rows.offset + rows.nbytes :].tobytes()
-    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows))
+    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows.data))
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
@@ -205,7 +205,7 @@ def _write(file: Path, parts: Parts) -> int:
                 output.write(_header(row, 0))
             content = np.ascontiguousarray(rows, row.dtype)
             output.write(content.data)
-            crc, count = zlib.crc32(content, crc), count + len(rows)
+            crc, count = zlib.crc32(content.data, crc), count + len(rows)
         if not count:
             raise ValueError(f"{file}: an array without rows, expected at least one")
         output.write(_checksum(_header(row, count), crc))
