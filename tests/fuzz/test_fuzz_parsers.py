@@ -10,31 +10,34 @@ import pytest
 from rar5 import make_rar
 
 from fuzz.mutations import attack, mutate, mutate_json
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data import rar
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.lists import read_list
 from onlooker.data.official import read_entries
+from onlooker.data.split import Split
 from onlooker.data.ucf101 import _ENTRY
 from onlooker.ensemble import Ensemble
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
+from onlooker.runs.folder import RunRecord, read_curves
+from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import every_frame
 
 Parse = Callable[[int], object]
 DATA = DataConfig(frames=2, size=16, channels=1, normalization="half")
 REFUSALS = (ValueError, FileNotFoundError)  # a ClipError is a ValueError
-QUICK, LONG = 60, 3000
+UNDAMAGED, QUICK, LONG = -1, 60, 3000
 
 
 def damaged(path: Path, how: Callable[[bytes, int], bytes] = mutate) -> Callable[[int], Path]:
-    """The file with the damage of a seed."""
+    """Writes the file with the damage of a seed."""
     whole = path.read_bytes()
 
     def write(seed: int) -> Path:
-        path.write_bytes(how(whole, seed))
+        path.write_bytes(whole if seed == UNDAMAGED else how(whole, seed))
         return path
 
     return write
@@ -105,14 +108,9 @@ def of_packet_index(folder: Path) -> Parse:
 def of_packet_tables(folder: Path) -> Parse:
     """Only the tables behind the frames: sizes, times, keyframes, chunks."""
     path = clips.make_clip(folder / "b.mp4", frames=12, options={"g": "4"})
-    whole = path.read_bytes()
-    start = whole.index(b"stbl")
-
-    def parse(seed: int) -> None:
-        path.write_bytes(whole[:start] + mutate(whole[start:], seed))
-        read(path, 4)
-
-    return parse
+    start = path.read_bytes().index(b"stbl")
+    write = damaged(path, lambda data, seed: data[:start] + mutate(data[start:], seed))
+    return lambda seed: read(write(seed), 4)
 
 
 def of_model(name: str) -> Callable[[Path], Parse]:
@@ -123,6 +121,30 @@ def of_model(name: str) -> Callable[[Path], Parse]:
         def parse(seed: int) -> None:
             write(seed)
             load(folder, "cpu")
+
+        return parse
+
+    return make
+
+
+def of_run(name: str) -> Callable[[Path], Parse]:
+    how = mutate if name.endswith(".csv") else mutate_json
+
+    def make(folder: Path) -> Parse:
+        paths = [clips.make_clip(folder / f"{number}.mp4", frames=1) for number in range(6)]
+        listed = [Clip(path, "ab"[number % 2]) for number, path in enumerate(paths)]
+        split = Split(tuple(listed[:2]), tuple(listed[2:4]), tuple(listed[4:]))
+        skipped = (ClipError(folder / "7.mp4", "zero bytes", "remove it"),)
+        RunRecord(folder, ("a", "b"), ModelConfig("convnet"), DATA, TrainConfig(), split, skipped).write(folder)
+        names = [f"{part}_{value}" for part in ("training", "validation") for value in ("loss", "accuracy")]
+        rows = [",".join(("epoch", *names)), *(f"{epoch},1.5,0.5,1.25,0.75" for epoch in range(1, 5))]
+        (folder / "curves.csv").write_text("\n".join(rows))
+        write = damaged(folder / name, how)
+
+        def parse(seed: int) -> None:
+            write(seed)
+            RunRecord.read(folder)
+            read_curves(folder)
 
         return parse
 
@@ -152,7 +174,6 @@ def of_store(folder: Path) -> Parse:
     return parse
 
 
-FOLDERS = pytest.mark.xfail(strict=False, reason="the settings of folders are being checked one by one")
 TARGETS = {
     "rar": of_rar,
     "list": of_list,
@@ -163,16 +184,23 @@ TARGETS = {
     "mp4 tables": of_packet_tables,
     "model config.json": of_model("config.json"),
     "model recognizer.json": of_model("recognizer.json"),
+    "run config.json": of_run("config.json"),
+    "run split.json": of_run("split.json"),
+    "run skipped.json": of_run("skipped.json"),
+    "run curves.csv": of_run("curves.csv"),
     "ensemble.json": of_ensemble,
     "store.json": of_store,
 }
-EVERY = [pytest.param(name, marks=FOLDERS if name.endswith(".json") else ()) for name in TARGETS]
+# Fields of folders are being checked one by one: remove this mark with the last of them.
+FIELDS = pytest.mark.xfail(strict=False, reason="fields of model, run and store folders that are not checked yet")
+EVERY = [pytest.param(name, marks=FIELDS if "." in name else ()) for name in TARGETS]
 
 
 def check(make: Callable[[Path], Parse], folder: Path, seeds: range) -> None:
-    outcomes, failures, longest = attack(make(folder), seeds, str(folder), REFUSALS)
+    parse = make(folder)
+    parse(UNDAMAGED)
+    outcomes, failures, longest = attack(parse, seeds, str(folder), REFUSALS)
     assert not failures, f"{dict(outcomes)}, {longest:.1f} s\n" + "\n".join(failures[:20])
-    assert outcomes["read"]
     assert outcomes["named"] or make is of_npy  # a damaged array is made again
 
 
