@@ -82,6 +82,7 @@ class Running:
     cpu: float = 0.0
     main: float = 0.0  # what its main thread has used of it
     busy: float = field(default_factory=time.monotonic)  # when that was last seen to run
+    cpu_then: float = 0.0  # what all threads had used by then
     killed: Verdict | None = None
 
     def look(self, limits: Limits) -> None:
@@ -92,8 +93,8 @@ class Running:
             seconds, ready = _cpu(f"{pid}/task/{pid}")  # of the main thread: that of a progress bar never rests
             main, runs = main + seconds, runs or ready
         self.peak, self.cpu = max(self.peak, memory), max(self.cpu, cpu)
-        if runs or main != self.main:
-            self.main, self.busy = main, now
+        if runs or main != self.main or cpu - self.cpu_then > 0.08 * self.case.kind.patience:
+            self.main, self.busy, self.cpu_then = main, now, cpu
         if memory > limits.memory:
             self._kill("memory")
         elif self.cpu > limits.cpu or now - self.begin > limits.wall or now - self.busy > self.case.kind.patience:
@@ -211,22 +212,29 @@ def finish(running: Running, status: int, limits: Limits) -> Result:
 
 
 def run_cases(todo: Sequence[Case], material: Material, folder: Path, limits: Limits, jobs: int) -> list[Result]:
-    """All cases, several at the same time."""
+    """All cases, several at the same time; one that hangs is run again, because a busy machine may have stopped it."""
     results: list[Result] = []
-    running: dict[int, Running] = {}
+    running: dict[int, tuple[int, Running]] = {}
+    again: set[int] = set()
     left = list(enumerate(todo))[::-1]
     while left or running:
         while left and len(running) < jobs:
             number, case = left.pop()
             started = start(case, material, folder, number)
-            running[started.pid] = started
+            running[started.pid] = number, started
         time.sleep(_POLL)
-        for pid, each in list(running.items()):
+        for pid, (number, each) in list(running.items()):
             ended, status, used = os.wait4(pid, os.WNOHANG)
             if ended:
                 each.cpu = max(each.cpu, used.ru_utime + used.ru_stime)
-                results.append(finish(running.pop(pid), status, limits))
-                _progress(results[-1], len(results), len(todo))
+                result = finish(each, status, limits)
+                del running[pid]
+                if result.verdict == "hung" and number not in again:
+                    again.add(number)
+                    left.insert(0, (number, each.case))
+                    continue
+                results.append(result)
+                _progress(result, len(results), len(todo))
             else:
                 each.look(limits)
     return results

@@ -199,7 +199,7 @@ def folders() -> list[Kind]:
     for name, text in LABELS.items():
         train = Kind(NAMES_GROUP, f"class {name}, trained", _class(text), probes.train, slow=True)
         kinds.append(replace(train, quick=name in ("formula", "mathtext")))
-        rows = _list(lambda m, text=text: _rows(m, text), fatal=name in ("newline", "not UTF-8"))
+        rows = _list(lambda m, text=text: _rows(m, text), fatal=name in ("newline", "carriage return", "not UTF-8"))
         kinds.append(Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True))
     for name, (write, refuse) in _LISTS.items():
         kinds.append(Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips))

@@ -30,6 +30,14 @@ def make_material(root: Path) -> Material:
     figures = train_run(material.squares, material.run, MODEL, DATA, TRAINING, quiet=True)
     make_features(material.squares, material.store, StoreSettings("conv4", DATA, pretrained=False), quiet=True)
     prediction = load(material.run).predict(material.good[0])
-    truth = {"figures": figures, "scores": prediction.scores.tolist(), "classes": prediction.classes}
+    of_store = train_run(
+        material.squares, root / "stored", MODEL, DATA, TRAINING, quiet=True, features=[material.store]
+    )
+    truth = {
+        "figures": figures,
+        "of_store": of_store["log_loss"],
+        "scores": prediction.scores.tolist(),
+        "classes": prediction.classes,
+    }
     (root / "truth.json").write_text(json.dumps(truth), "utf-8")
     return material

@@ -242,7 +242,10 @@ def models() -> list[Kind]:
         kinds.append(Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False))
         for keys in fields:
             for name, value in {**VALUES, "missing": ...}.items():
-                make = changed("run/model", file, _set(keys, value), names=(str(keys[0]),))
+                if (keys, name) == (("classes", 0), "text") or (keys[0] == "data" and name == "missing"):
+                    continue  # another name; the default
+                field = next(str(key) for key in keys[::-1] if isinstance(key, str))
+                make = changed("run/model", file, _set(keys, value), names=(field,))
                 quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden", "localization")
                 kinds.append(Kind(MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick))
     for name, (file, keys, value) in _GIANTS.items():
@@ -278,7 +281,8 @@ def runs() -> list[Kind]:
         changes = {**FILES, **JSON} if needed else {**FILES, "other columns": _no_curves, "a short row": _ragged_curves}
         for name, change in changes.items():
             skip = file == "skipped.json" and name == "a list"
-            make = changed("run", file, change, refuse=needed and not skip, names=(file,))
+            gone = name in ("missing", "a link to nothing")  # then it is no run
+            make = changed("run", file, change, refuse=needed and not skip, names=() if gone else (file,))
             quick = file == "split.json" or name == "a pipe"
             kinds.append(Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick))
             kinds.append(Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True))
@@ -286,13 +290,18 @@ def runs() -> list[Kind]:
         kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True))
         for keys in _RUN_FIELDS.get(file, ()):
             for name in ("null", "a list", "text", "-1", "a billion", "missing"):
-                make = changed("run", file, _set(keys, VALUES.get(name, ...)), names=(file,))
+                if (keys, name) in ((("test",), "a list"), (("test", 0), "missing")):
+                    continue  # fewer clips
+                elsewhere = name == "text" and keys[-1] in ("path", "clips")  # then it is not found
+                make = changed("run", file, _set(keys, VALUES.get(name, ...)), names=() if elsewhere else (file,))
                 for what, probe in (("evaluated", probes.evaluate_run), ("resumed", probes.resume)):
                     title = f"{file} {'.'.join(map(str, keys))} {name}, {what}"
                     kinds.append(Kind(RUNS, title, make, probe, slow=True))
     for file in _CHECKPOINTS:
         for name, change in FILES.items():
-            make = changed("run", file, change, refuse=name != "missing", names=(Path(file).name,))
+            make = changed(
+                "run", file, change, refuse=name not in ("missing", "a link to nothing"), names=(Path(file).name,)
+            )
             kinds.append(Kind(RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"))
         make = changed("run", file, _flip, refuse=True, names=(Path(file).name,))
         kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True))
@@ -307,7 +316,7 @@ def _maps(change: Change) -> Make:
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = _copy(material.store, scratch)
         change(rng.choice(sorted(folder.glob("maps/**/*.npy"))), rng)
-        return Target(folder, refuse=True)
+        return Target(folder)  # they may be made again
 
     return make
 
@@ -338,7 +347,6 @@ def stores() -> list[Kind]:
         "of 2 TB": _claim_map,
         "a pickle": _pickled,
     }
-    del maps["missing"]  # is made again
     train = not_executing(probes.train_on_store)
     for name, change in maps.items():
         share = 3 if name == "with a bit flipped" else 0

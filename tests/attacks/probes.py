@@ -86,17 +86,18 @@ def train(material: Material, target: Target, scratch: Path) -> None:
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
         raise SilentError("accepted")
-    if any("attack" in skipped["path"] for skipped in figures["skipped"]):
-        for skipped in figures["skipped"]:
-            require_named(f"{skipped['path']}: {skipped['found']}", target)
+    for skipped in figures["skipped"]:
+        require_named(f"{skipped['path']}: {skipped['found']}", target)
+    if target.truth is not None and figures["skipped"]:
+        raise LostError(f"a valid clip was skipped: {figures['skipped'][0]['found']}")
     if not (run / "report.html").stat().st_size:
         raise SilentError("an empty report")
     with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
-    if formulas := [cell for cell in cells if cell[:1] in ("=", "+", "@") or cell.startswith("-a")]:
+    if formulas := [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(cell)]:
         raise SilentError(f"a spreadsheet would compute {formulas[0]!r} of scores.csv")
     load(run).predict(material.good[0])
-    _check([], target, scratch)
+    _check_printed(scratch)
 
 
 def list_clips(material: Material, target: Target, scratch: Path) -> None:
@@ -131,9 +132,11 @@ def train_on_store(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train --features STORE`."""
     model = ModelConfig("convalstm", hidden=8)
     run = scratch / "new-run"
-    train_run(material.squares, run, model, DATA, TRAINING, quiet=True, features=[target.path])
+    figures = train_run(material.squares, run, model, DATA, TRAINING, quiet=True, features=[target.path])
     if target.refuse:
         raise SilentError("accepted")
+    if abs(figures["log_loss"] - material.truth["of_store"]) > 1e-9:
+        raise SilentError(f"log loss {figures['log_loss']}, expected {material.truth['of_store']}")
 
 
 def watch(material: Material, target: Target, scratch: Path) -> None:
@@ -181,8 +184,20 @@ def _check(failed: Sequence[ClipError], target: Target, scratch: Path) -> None:
         raise LostError(f"a valid clip was refused: {failed[0]}")
     if target.refuse and not failed:
         raise SilentError("accepted")
+    _check_printed(scratch)
+
+
+def _check_printed(scratch: Path) -> None:
     if has_control(_printed(scratch)):
         raise UnnamedError("a name was printed with its control characters")
+
+
+def _number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _printed(scratch: Path) -> str:

@@ -60,11 +60,6 @@ def _video(first: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
     return senders.transport_stream(30, first, size)
 
 
-def _frozen() -> Iterable[bytes]:
-    yield from senders.cut(_video())
-    time.sleep(60)
-
-
 def _flood() -> Iterable[bytes]:
     """The same second, as fast as it can be sent, for five seconds."""
     stream, until = _video(), time.monotonic() + 5
@@ -116,7 +111,7 @@ _SENDERS: dict[str, tuple[Callable[[], Any], int]] = {  # and how many frames mu
     "ends": (lambda: senders.Sender(lambda: [_video()]), 25),
     "drops twice, and comes back": (lambda: Reopening(lambda: [_video()], lambda: [_video(30)], times=1), 70),
     "drops within a packet": (lambda: Reopening(lambda: [_video()[:20_001]], lambda: [_video()]), 25),
-    "freezes": (lambda: Reopening(_frozen, lambda: [_video()]), 40),
+    "freezes": (lambda: Reopening(lambda: [_video()], hold=3.0, times=1), 40),
     "half open": (lambda: Reopening(list, lambda: [_video()], hold=3.0), 0),
     "says nothing": (lambda: senders.Sender(list, hold=8.0), 0),
     "floods": (lambda: senders.Sender(_flood), 30),
