@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -82,6 +83,8 @@ def overlay(material: Material, target: Target, scratch: Path) -> None:
 def train(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train`, on a folder or list that has the attack in it, to the report."""
     run = scratch / "new-run"
+    # On one core, clips are read by this process: workers would first import the library, which takes longer.
+    os.sched_setaffinity(0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]})
     go = lambda: train_run(target.path, run, ModelConfig("convnet"), DATA, TRAINING, quiet=True)  # noqa: E731
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
