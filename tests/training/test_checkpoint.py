@@ -26,6 +26,17 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["last.ckpt"]
 
 
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    saved(tmp_path / "last.ckpt", 3)
+    content = bytearray((tmp_path / "last.ckpt").read_bytes())
+    content[content.index(torch.full((4,), 3.0).numpy().tobytes())] ^= 1
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"last.ckpt: a damaged checkpoint \(BadZipFile\); restore it, or remove .*, and"
+    ):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+
+
 def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "last.ckpt"
     saved(target, 1)

@@ -1,6 +1,7 @@
 """Checkpoints that stay complete when the process is killed, and that can be moved with their run."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         remedy = f"restore it, or remove {path.parent}, and run the same command with --resume to train from the start"
         check_regular(path)
         try:
+            with zipfile.ZipFile(path) as records:
+                if records.testzip():  # PyTorch writes a checksum of each record, and does not check it
+                    raise zipfile.BadZipFile
             checkpoint = torch.load(path, map_location, weights_only=True)
         except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
             raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {remedy}") from None
