@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,25 @@ LeaveOneOut = Annotated[
 ]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
+
+
+def _set_safe(safe: bool) -> bool:
+    from onlooker.video.safe import VARIABLE
+
+    if safe:  # in the environment, for worker processes too
+        os.environ[VARIABLE] = "1"
+    return safe
+
+
+Safe = Annotated[
+    bool,
+    typer.Option(
+        "--safe",
+        callback=_set_safe,
+        help="Decode in a separate process with limits of memory and time, for files of strangers; slower.",
+        rich_help_panel=CLIPS,
+    ),
+]
 
 
 def default_run(clips: Path, name: str) -> Path:

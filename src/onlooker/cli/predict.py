@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable, warn
-from onlooker.cli.options import RunArgument
+from onlooker.cli.options import RunArgument, Safe
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
@@ -30,6 +30,7 @@ def predict(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scores and attention of every frame.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
+    safe: Safe = False,
 ) -> Sequence[Exception]:
     """What happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import predict_clips
@@ -43,6 +44,7 @@ def localize(
     clips: ClipPaths,
     out: Annotated[Path, typer.Option(help="A folder for the results.")] = Path("localized"),
     min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
+    safe: Safe = False,
 ) -> Sequence[Exception]:
     """Write boxes and segments of each clip as JSON (COCO, ActivityNet) and in MOT's format, and an annotated clip."""
     from onlooker.runs.localize import localize_clips
@@ -63,6 +65,7 @@ def watch(
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
     out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
+    safe: Safe = False,
 ) -> Sequence[Exception]:
     """Classify live: a line when the class changes, an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources

@@ -8,7 +8,7 @@ import typer
 
 from onlooker.cli.command import command, given_options, refuse_unused, resume_hint, stoppable, warn
 from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import Clips, Folds, LeaveOneOut, RunArgument, default_run, refuse_unused_flow
+from onlooker.cli.options import Clips, Folds, LeaveOneOut, RunArgument, Safe, default_run, refuse_unused_flow
 from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
 
 group = typer.Typer()
@@ -40,6 +40,7 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
+    safe: Safe = False,
     features: Annotated[
         list[Path] | None,
         typer.Option(
@@ -175,6 +176,7 @@ def evaluate(
             help="Evaluate on other clips (a folder, a list, with --set a published data set): on their test split."
         ),
     ] = None,
+    safe: Safe = False,
 ) -> None:
     """Measure accuracy per video and per frame, confusions and calibration, and write a report."""
     from onlooker.data.sets import read_set, set_name

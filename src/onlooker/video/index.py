@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
+from onlooker.video.safe import is_worker
 
 # Packets up to this many bytes stay in memory between indexing and decoding; those of larger files are read again.
 PACKET_BYTES = 64 << 20
@@ -146,7 +147,7 @@ def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -
 
 def _cores() -> int:
     """How many cores decode: one in a worker process, whose siblings use the others."""
-    if multiprocessing.parent_process() is not None:
+    if multiprocessing.parent_process() is not None or is_worker():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

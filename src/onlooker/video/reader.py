@@ -14,6 +14,7 @@ from onlooker.video import image_sequence
 from onlooker.video.container import REENCODE, open_video
 from onlooker.video.decode import RATE, Converter, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
+from onlooker.video.safe import answers, ask, is_safe
 from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["VideoReader", "is_video", "read"]
@@ -36,12 +37,17 @@ class VideoReader:
         frames = reader.get([0, 10, 20], size=112)        # 3 112 112 3
         for index, time, pixels in reader: ...            # in constant memory
 
+    Args:
+        path: a video file, or a folder of numbered images.
+        safe: decode in a worker process with limits of memory and time, see `onlooker.video.safe`; None: as the
+            environment variable `ONLOOKER_SAFE` says (1: yes).
+
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, safe: bool | None = None) -> None:
+        self.path, self._safe = Path(path), is_safe() if safe is None else safe
         self._is_folder = os.path.isdir(path)
         self._index: PacketIndex | None = None
         self._expected: int | None = None  # number of frames: first that of packets; None: not counted yet
@@ -52,6 +58,8 @@ class VideoReader:
     @cached_property
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds since the first."""
+        if self._safe:
+            return ask(self.path, "times")[1]
         if self._is_folder:
             return np.arange(len(self._images)) / RATE
         if self._expected is None:
@@ -62,6 +70,9 @@ class VideoReader:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright frames."""
+        if self._safe:
+            H, W = ask(self.path, "facts", name="size")[1].tolist()
+            return H, W
         _, _, pixels = next(iter(self))
         return pixels.shape[0], pixels.shape[1]
 
@@ -72,6 +83,8 @@ class VideoReader:
     @property
     def estimated_length(self) -> int:
         """The number of frames according to the file's header, which may be wrong; 0 where it does not say."""
+        if self._safe:
+            return int(ask(self.path, "facts", name="estimated_length")[1].item())
         if self._is_folder:
             return len(image_sequence.find_images(self.path))
         with open_video(self.path) as (container, video):
@@ -99,6 +112,8 @@ class VideoReader:
             ValueError: no indices.
         """
         sampling = which if callable(which) else lambda total: np.asarray(which)
+        if self._safe:
+            return self._from_worker(sampling, size, shorter_side)
 
         def make_store(total: int) -> FrameStore:
             return FrameStore(self.path, sampling(total), size, shorter_side)
@@ -112,6 +127,10 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """All frames in constant memory: index, seconds since the first frame, `H W 3` pixels."""
+        if self._safe:
+            for values, pixels in answers(self.path, "frames"):
+                yield int(values["index"]), float(values["seconds"]), pixels
+            return
         if self._is_folder:
             for index, pixels in enumerate(image_sequence.read_images(self._images)):
                 yield index, index / RATE, pixels
@@ -119,6 +138,18 @@ class VideoReader:
         convert = Converter(self.path)
         for index, seconds, frame in decode_file(self.path):
             yield index, seconds, convert(frame)
+
+    def _from_worker(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
+        for _ in range(3):
+            total = len(self.times)
+            asked = {"indices": sampling(total).tolist(), "size": size, "shorter_side": shorter_side}
+            values, array = ask(self.path, "get", total=total, **asked)
+            if "recounted" not in values:
+                indices = np.array(asked["indices"], np.int64)
+                self.size = values["size"][0], values["size"][1]
+                return Frames(array, self.times[indices], indices)
+            self.times = array
+        raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def _from_images(self, make_store: MakeStore) -> FrameStore:
         store = make_store(len(self._images))

@@ -1,0 +1,191 @@
+"""Videos decoded by a worker process: the same frames, and whatever happens to the worker is an error of its clip."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import clips
+import numpy as np
+import pytest
+from attacks.images import sequence
+from commands import call
+
+from onlooker.config import DataConfig
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.structures import ClipError
+from onlooker.video import safe
+from onlooker.video.flow import read_flow
+from onlooker.video.reader import VideoReader, read
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(safe.VARIABLE, "1")
+    yield
+    safe._close_all()
+
+
+def plain(path: Path) -> VideoReader:
+    return VideoReader(path, safe=False)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm", "images"])
+def test_the_frames_are_those_of_a_reader_without_a_worker(make_clip: Make, tmp_path: Path, name: str) -> None:
+    settings: dict[str, Any] = {"a.avi": {"options": {"bf": "2"}}, "a.webm": {"codec": "libvpx"}}.get(name, {})
+    path = sequence(tmp_path / name) if name == "images" else make_clip(name, **settings)
+    reader, expected = VideoReader(path), plain(path)
+    for settings in ({}, {"size": 16}, {"shorter_side": 20}):
+        mine, theirs = reader.get([5, 0, 3, 3], **settings), expected.get([5, 0, 3, 3], **settings)
+        assert (mine.pixels == theirs.pixels).all()
+        assert (mine.times == theirs.times).all()
+        assert (mine.indices == theirs.indices).all()
+    assert (read(path, 4).pixels == expected.get(read(path, 4).indices).pixels).all()
+    assert (reader.size, reader.estimated_length) == (expected.size, expected.estimated_length)
+    assert (reader.times == expected.times).all()
+    every = [(index, time, clips.painted_number(pixels)) for index, time, pixels in VideoReader(path)]
+    assert every == [(index, time, clips.painted_number(pixels)) for index, time, pixels in plain(path)]
+    for wrong, kind in (([99], IndexError), ([-1], IndexError), ([], ValueError)):
+        with pytest.raises(kind) as error:
+            reader.get(wrong)
+        with pytest.raises(kind) as same:
+            expected.get(wrong)
+        assert str(error.value) == str(same.value)
+    assert len(safe._idle) == 1  # one process for all of this
+
+
+def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip("a.mp4")
+    assert (read_flow(path, 3).stacks.shape) == (3, 48, 64, 20)
+    (tmp_path / "text.mp4").write_text("no video")
+    for wrong in (tmp_path / "no.mp4", tmp_path / "text.mp4", tmp_path):
+        with pytest.raises(ClipError) as error:
+            read(wrong)
+        with pytest.raises(ClipError) as same:
+            plain(wrong).get([0])
+        assert str(error.value) == str(same.value)
+        assert error.value.path == wrong
+
+
+def test_a_recount_is_sampled_again(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip("a.mp4")
+    reader = VideoReader(path)
+    reader.times = np.arange(30.0)  # as a file says whose packets cannot all be decoded
+    frames = reader.get(lambda total: np.array([total - 1]))
+    assert frames.indices.tolist() == [19]
+    assert clips.painted_number(frames.pixels[0]) == 19
+
+
+def endless(path: Path, frames: int = 24) -> Path:
+    """A GIF of some kilobytes with frames of 67 million pixels."""
+    clips.make_clip(path, frames=frames)
+    data = bytearray(path.read_bytes())
+    data[6:10] = b"\xff\x1f\xff\x1f"
+    path.write_bytes(data)
+    return path
+
+
+def test_too_much_time_or_memory_is_an_error_of_the_clip(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, good = endless(tmp_path / "endless.gif"), make_clip("good.mp4")
+    limits = r"at most 2 GiB, and 60 s and 10 s per MB, are allowed; remove it, or read it without --safe if you trust"
+    assert len(read(good, 4)) == 4
+    with pytest.raises(ClipError, match=rf"endless\.gif: cannot be decoded \(.*allocate.*\); {limits}"):
+        VideoReader(path).get(range(12))
+    assert len(read(good, 4)) == 4
+    monkeypatch.setattr(safe, "SECONDS", 0.3)
+    with pytest.raises(ClipError, match=rf"endless\.gif: decoding took more than \d+ s; {limits}"):
+        VideoReader(path).get(range(24), size=16)
+    monkeypatch.undo()
+    monkeypatch.setenv(safe.VARIABLE, "1")
+    assert len(read(good, 4)) == 4
+
+
+def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> None:
+    path = make_clip("a.mp4", frames=400)
+    frames = iter(VideoReader(path))
+    next(frames)
+    (worker,) = [each for each in _children() if "safe import serve" in each[1]]
+    os.kill(worker[0], signal.SIGKILL)
+    with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status -9; at most 2 GiB"):
+        list(frames)
+    assert len(read(path, 4)) == 4
+    assert len(safe._idle) == 1
+    os.kill(safe._idle[0]._process.pid, signal.SIGKILL)  # one that waits
+    safe._idle[0]._process.wait()
+    assert len(read(path, 4)) == 4
+
+
+def test_no_process_is_left_of_a_clip_that_is_not_read_to_its_end(make_clip: Make) -> None:
+    frames = iter(VideoReader(make_clip("a.mp4", frames=400)))
+    assert [next(frames)[0] for _ in range(3)] == [0, 1, 2]
+    frames.close()
+    assert not _children()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "nonsense",
+        "[]",
+        "{}",
+        '{"shape": [-1], "dtype": "|u1"}',
+        '{"shape": [99999999999], "dtype": "|u1"}',
+        '{"shape": [1], "dtype": "|O"}',
+        '{"shape": [4], "dtype": "|u1"}',
+        '{"shape": [0], "dtype": "|u1", "error": ["SystemExit"]}',
+        "[" * 100_000,
+        "",
+    ],
+)
+def test_a_worker_that_lies_is_an_error_of_the_clip(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    path, start = make_clip("a.mp4"), subprocess.Popen
+
+    def lying(_: object, **settings: Any) -> "subprocess.Popen[bytes]":
+        return start([sys.executable, "-c", f"print({said!r})"], **settings)
+
+    monkeypatch.setattr(safe, "subprocess", SimpleNamespace(Popen=lying, PIPE=subprocess.PIPE))
+    with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status"):
+        read(path, 4)
+
+
+def test_commands_decode_safely_when_asked(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataConfig(frames=4, size=16, channels=1, normalization="half")
+    Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), data).save(tmp_path / "run")
+    good, out = [make_clip("1.mp4"), make_clip("2.mp4")], tmp_path / "out.json"
+    monkeypatch.setenv(safe.VARIABLE, "0")
+    monkeypatch.setattr(safe, "SECONDS", 1.0)
+    monkeypatch.setattr(safe, "SECONDS_PER_MB", 0.0)
+    given = [good[0], endless(tmp_path / "3.gif", 100), good[1]]
+    result = call("predict", tmp_path / "run", *given, "--json", out, "--safe", ok=False)
+    values = json.loads(out.read_text("utf-8"))
+    assert [clip["path"] for clip in values["clips"]] == [str(path) for path in good]
+    assert "3.gif: decoding took more than 1 s; at most 2 GiB" in values["failed"][0]
+    assert "3.gif: decoding took more than 1 s; at most 2 GiB" in result.stderr
+    for command in ("train", "evaluate", "predict", "localize", "watch"):
+        assert "--safe" in call(command, "--help").stdout
+
+
+def _children() -> list[tuple[int, str]]:
+    """Processes that this one has started: their numbers and commands."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_text("utf-8")
+        except OSError:
+            continue
+        if parent == os.getpid() and "safe import serve" in command:
+            found.append((int(folder.name), command))
+    return found
