@@ -1,13 +1,24 @@
 """Nothing leaves the machine: libraries do not report their use, and no command opens a connection unasked."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from network_guard import guarded
+from test_cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+# By FFmpeg, which is C: no hook of Python sees it.
+PROBE = """
+import av, network_guard
+try:
+    av.open("tcp://192.0.2.1:80", timeout=2)
+except OSError:
+    print(network_guard._refused())
+"""
 
 
 def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
@@ -27,3 +38,20 @@ def test_whoever_imports_onnxruntime_switches_its_telemetry_off_first() -> None:
     assert len(users) > 1
     for path, text in users.items():
         assert "ORT_DISABLE_TELEMETRY" in text.partition("import onnxruntime")[0], path
+
+
+@pytest.mark.slow
+def test_no_command_reaches_the_network(tmp_path: Path) -> None:
+    log = guarded(tmp_path / "guarded")
+    assert {entry["command"][0] for entry in log} == set(COMMANDS)
+    assert [entry for entry in log if entry["reached"] or entry["refused_by_the_kernel"]] == []
+    reports = [path for path in (tmp_path / "guarded" / "home").rglob("*") if "icrosoft" in str(path)]
+    assert reports == []
+
+
+def test_the_guard_sees_what_python_and_c_send() -> None:
+    words = [*(["unshare", "-rn"] if shutil.which("unshare") else []), sys.executable, "-c", PROBE]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip("no network of its own for a process here")
+    assert int(done.stdout) >= 1, done.stderr

@@ -1,0 +1,95 @@
+"""Runs every command under a network guard: `python tests/network_guard.py FOLDER` writes FOLDER/network.json.
+
+An audit hook notes every name that Python looks up and every address it connects to. Where the system allows it (Linux,
+`unshare`), all runs without a network, and the kernel counts what any library or child process tried to send.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
+_TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "1", "--batch", "8", "--precision", "32"]
+
+
+def guarded(folder: Path) -> list[dict[str, Any]]:
+    """Run every command in a process of its own home folder; for each what it tried to reach, and its status."""
+    unshare = ["unshare", "-rn"] if shutil.which("unshare") else []
+    if unshare and subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        unshare = []
+    own = {"HOME": str(folder / "home"), "ONLOOKER_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    paths = os.pathsep.join([str(Path(__file__).parent), kept.get("PYTHONPATH", "")])
+    (folder / "home").mkdir(parents=True)
+    command = [*unshare, sys.executable, __file__, str(folder)]
+    subprocess.run(command, check=True, env={**kept, **own, "PYTHONPATH": paths}, capture_output=True, text=True)
+    log: list[dict[str, Any]] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    return log
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """Every command on a tiny set of clips, in an order in which each has what it needs."""
+    import moving_squares
+
+    clips, runs, drawn = str(moving_squares.make_set(folder / "clips")), folder / "runs", str(folder / "drawn")
+    clip, run, stored = str(folder / "clips" / "up" / "00.mp4"), str(runs / "one"), str(folder / "store")
+    return [
+        ["generate", "figures", str(folder / "figures"), "--clips", "1"],
+        ["models"],
+        ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
+        ["train", clips, "--run", str(runs / "two"), "--model", "lstm", "--hidden", "8", *_TINY],
+        ["evaluate", run],
+        ["features", clips, "--store", stored, "--encoder", "conv4", *_TINY[:6], "--no-pretrained"],
+        ["predict", run, clip, "--overlay", str(folder / "drawn.mp4")],
+        ["localize", run, clip, "--out", drawn, "--min-score", "0.01"],
+        ["watch", run, clip, "--json", "--out", drawn],
+        ["compare", clips, "--run", str(runs / "compared"), "--models", "lstm", "--seeds", "1", "--jobs", "1", *_TINY],
+        ["ensemble", run, str(runs / "two"), "--run", str(runs / "ensemble")],
+        ["export", run],
+        ["cache"],
+        ["reproduce", "--help"],
+        ["demo", "--help"],
+    ]
+
+
+def _refused() -> int:
+    """How often the kernel had no way to send something."""
+    count = 0
+    for path, name in (("/proc/net/snmp", "OutNoRoutes"), ("/proc/net/snmp6", "Ip6OutNoRoutes")):
+        rows = [line.split() for line in Path(path).read_text().splitlines()] if Path(path).exists() else []
+        if name == "OutNoRoutes" and rows:
+            count += int(rows[1][rows[0].index(name)])
+        count += sum(int(row[1]) for row in rows if row[0] == name)
+    return count
+
+
+def _run_all(folder: Path) -> None:
+    reached: list[str] = []
+
+    def note(event: str, details: tuple[Any, ...]) -> None:
+        address = str(details[1] if event in ("socket.connect", "socket.sendto") else details[:1])
+        # A name of the file system is no address.
+        if event in _EVENTS and not (
+            address.startswith(("/", "b'")) or "127.0.0.1" in address or "localhost" in address
+        ):
+            reached.append(f"{event} {address}")
+
+    sys.addaudithook(note)
+    from commands import call
+
+    log = []
+    for words in commands(folder):
+        before = _refused()
+        call(*words)
+        shown = [word.replace(str(folder), "FOLDER") for word in words]
+        log.append({"command": shown, "reached": list(reached), "refused_by_the_kernel": _refused() - before})
+        reached.clear()
+    (folder / "network.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _run_all(Path(sys.argv[1]))
