@@ -24,7 +24,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
     ("config", "changed", "message"),
     [
         (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
-        (DataConfig, {"size": 7}, "size is 7, expected at least 8. Height and width in pixels"),
+        (DataConfig, {"size": 7}, "size is 7, expected at least 8 and at most 4096. Height and width in pixels"),
         (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grayscale\) or 3 \(RGB\)"),
         (DataConfig, {"flow": "magic"}, "flow is 'magic', expected dis, farneback, tvl1, raft or raft:large"),
         (DataConfig, {"translate": -0.1}, "translate is -0.1, expected at least 0 and below 1"),

@@ -3,8 +3,13 @@ its type and bounds are its validation."""
 
 import dataclasses
 import math
+import reprlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, get_args
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+from onlooker.files import format_bytes
 
 __all__ = [
     "Aggregation",
@@ -33,6 +38,8 @@ Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 
+_SAMPLE = 1 << 32  # bytes of one clip as a model receives it, as bytes; float32 has four times as many
+
 # Headings of `--help` for options that few people need first.
 INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
 MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "Cameras and live addresses"
@@ -57,32 +64,67 @@ def choices(kind: Any) -> tuple[Any, ...]:
     return inner
 
 
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise a ValueError unless a value that came from a file is of a type, such as `list[str]` or a `Literal`."""
+    if not _has_type(value, kind):
+        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_in_words(kind)}")
+
+
+def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:
+    """A value of a file, of a type; a KeyError if there is none, a ValueError for another type."""
+    check_type(name, values[name], kind)
+    return values[name]
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return isinstance(value, str) and value in args
+    if origin in (Union, UnionType):
+        return any(_has_type(value, each) for each in args)
+    if origin is list:
+        return isinstance(value, list) and all(_has_type(each, args[0]) for each in value)
+    if kind in (int, float):  # a bool is a number in Python
+        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    return (origin or kind) not in _WORDS or isinstance(value, origin or kind)
+
+
+def _in_words(kind: Any) -> str:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _listed(list(args))
+    if args and origin is not list:
+        return " or ".join(map(_in_words, args))
+    return _WORDS.get(kind, str(kind))
+
+
 @dataclass(frozen=True)
 class Config:
-    """A group of options: values outside of their choices or bounds raise a ValueError."""
+    """A group of options: values of other types, or outside of their choices or bounds, raise a ValueError."""
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            value = getattr(self, each.name)
-            allowed, bounds = choices(each.type), each.metadata["bounds"]
-            if allowed and value is not None and value not in allowed:
-                expected = _listed([str(choice) for choice in allowed])
+            value, bounds = getattr(self, each.name), each.metadata["bounds"]
+            if not _has_type(value, each.type):
+                expected = _in_words(each.type)
             elif bounds and value is not None and not _within(value, **bounds):
                 expected = _interval(**bounds)
             else:
                 continue
-            raise ValueError(f"{each.name} is {value!r}, expected {expected}. {each.metadata['help']}")
+            raise ValueError(f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata['help']}")
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A config from plain values, such as those of a JSON file.
+    def from_dict(cls, values: dict[str, Any], whole: bool = False) -> Self:
+        """A config from plain values, such as those of a JSON file; if it is `whole`, with none left to the defaults.
 
         Raises:
-            ValueError: an unknown setting, or one out of its range.
+            ValueError: an unknown setting, one out of its range, or one that is missing.
         """
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        if whole and (missing := sorted(known - set(values))):
+            raise ValueError(f"no {', '.join(missing)} among the settings of {cls.__name__}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,12 +134,16 @@ class Config:
 
 def _within(value: float, least: float = -math.inf, most: float = math.inf, **strict: float) -> bool:
     above, below = strict.get("above", -math.inf), strict.get("below", math.inf)
-    return math.isfinite(value) and least <= value <= most and above < value < below
+    return least <= value <= most and above < value < below
 
 
 def _interval(**bounds: float) -> str:
     words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
     return " and ".join(f"{words[name]} {limit}" for name, limit in bounds.items())
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
+_WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
 
 
 def _listed(names: list[str]) -> str:
@@ -108,8 +154,10 @@ def _listed(names: list[str]) -> str:
 class DataConfig(Config):
     """How a video becomes a sample."""
 
-    frames: int = setting(30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", least=1)
-    size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8)
+    frames: int = setting(
+        30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", least=1, most=10_000
+    )
+    size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8, most=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     temporal_crops: int = setting(
@@ -118,6 +166,7 @@ class DataConfig(Config):
         "(VideoLSTM: 25); 0: frames from the whole clip.",
         INPUT,
         least=0,
+        most=10_000,
     )
     motion_crop: float = setting(
         0.0,
@@ -129,7 +178,9 @@ class DataConfig(Config):
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
-    flow_length: int = setting(1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, least=1)
+    flow_length: int = setting(
+        1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, least=1, most=100
+    )
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, least=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, least=0, below=1)
     degrees: float = setting(0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, least=0, most=180)
@@ -140,6 +191,10 @@ class DataConfig(Config):
         super().__post_init__()
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
+        if (needed := self.frames * self.size**2 * self.in_channels) > _SAMPLE:
+            given = f"frames is {self.frames}, size is {self.size}, with {self.in_channels} channels"
+            sizes = f"a sample of {format_bytes(needed)}, at most {format_bytes(_SAMPLE)}"
+            raise ValueError(f"{given}: {sizes}; use fewer frames, or smaller ones")
 
     @property
     def flow_limit(self) -> float:
@@ -172,8 +227,8 @@ class ModelConfig(Config):
         "Image encoder: conv4, small, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
     pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
-    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1)
-    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0)
+    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1, most=16_384)
+    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0, most=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, least=0, below=1)
     init: Literal["zeros", "first-frame", "clip-mean"] = setting(
         "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
@@ -217,7 +272,7 @@ class TrainConfig(Config):
     batch: int = setting(16, "Batch size in clips.", least=1)
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", least=0)
-    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", least=0)
+    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", least=0, most=2**32 - 1)
     optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
         "adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING
     )
@@ -243,7 +298,9 @@ class TrainConfig(Config):
         0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, least=0
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
-    workers: int = setting(0, "Worker processes that load clips; 0: load in the main process.", TRAINING, least=0)
+    workers: int = setting(
+        0, "Worker processes that load clips; 0: load in the main process.", TRAINING, least=0, most=1024
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onlooker
+from onlooker.config import field_of
 from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import read_json, write_json
+from onlooker.files import read_json, reading, write_json
 from onlooker.localization import localize
 from onlooker.recognizer import ENSEMBLE_FILE, Recognizer, load
 from onlooker.structures import Prediction
@@ -37,7 +38,7 @@ class Ensemble:
             raise ValueError(
                 f"{len(members)} members and {len(weights)} weights, expected a weight each for two or more"
             )
-        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
+        if not (min(weights) >= 0 and abs(sum(weights) - 1) <= 1e-6):
             raise ValueError(f"weights are {', '.join(map(str, weights))}, expected none below 0 and a sum of 1")
         for name, values in (
             ("classes", [member.classes for member in members]),
@@ -92,8 +93,11 @@ class Ensemble:
             raise FileNotFoundError(
                 f"{run}: no {ENSEMBLE_FILE}; expected a folder that `onlooker ensemble` has written"
             )
-        weights = read_json(folder / ENSEMBLE_FILE)["weights"]
-        return cls([load(folder / f"member-{number}", device) for number in range(len(weights))], weights)
+        with reading(folder / ENSEMBLE_FILE):
+            weights = field_of(read_json(folder / ENSEMBLE_FILE), "weights", list[float])
+        members = [load(folder / f"member-{number}", device) for number in range(len(weights))]
+        with reading(folder / ENSEMBLE_FILE):
+            return cls(members, weights)
 
 
 def is_ensemble(run: Path) -> bool:

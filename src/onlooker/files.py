@@ -207,6 +207,19 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return values
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the values of a file becomes a ValueError that names the file."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if str(error).startswith(printable(path)):
+            raise
+        found = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        remedy = "restore it; or if another version of onlooker wrote it, use that version, or train again"
+        raise ValueError(f"{printable(path)}: {found}; {remedy}") from error
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file; see `write_bytes`."""
     # What UTF-8 lacks are the bytes of a name that is not UTF-8: their escapes are also those of JSON.

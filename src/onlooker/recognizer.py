@@ -1,6 +1,8 @@
 """A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
+import math
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,16 +15,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, StreamConfig
+from onlooker.config import DataConfig, ModelConfig, StreamConfig, field_of
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_features, to_video
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import check_regular, explain_write_errors, file_digest, read_json, write_json
+from onlooker.files import (
+    check_regular,
+    explain_write_errors,
+    file_digest,
+    format_bytes,
+    read_json,
+    reading,
+    write_json,
+)
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_recipe, rebuild
+from onlooker.models.registry import find_class, find_recipe, planned_bytes, rebuild
 from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
@@ -89,6 +99,8 @@ class Recognizer:
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
+        if frame_rate is not None and not 0 < frame_rate < math.inf:
+            raise ValueError(f"frame_rate is {frame_rate}, expected frames per second, above 0, or None")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
 
@@ -320,24 +332,33 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
         state = "a file, not a folder" if Path(run).is_file() else state
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
-    try:
-        values, settings = read_json(folder / _FILE), read_json(folder / "config.json")
-        model = rebuild(values["model"], settings, values["package"])
-        data, classes = DataConfig.from_dict(values["data"]), [str(name) for name in values["classes"]]
-        localization = LocalizationParameters(**values["localization"])
-        aggregation, frame_rate = values["aggregation"], values["frame_rate"]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder}: its JSON files are not those of this version of onlooker ({error!r}); train again, or use the "
-            "version that wrote them"
-        ) from error
+    stored, config, weights_file = folder / _FILE, folder / "config.json", folder / _WEIGHTS
+    with reading(stored):
+        values = read_json(stored)
+        kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
+        data = DataConfig.from_dict(field_of(values, "data", dict), whole=True)
+        localization = LocalizationParameters.from_dict(field_of(values, "localization", dict), whole=True)
+        classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
+        frame_rate = field_of(values, "frame_rate", float | None)
+    check_regular(weights_file)
+    with reading(config):
+        settings = read_json(config)
+        if field_of(settings, "size", int) != data.size:
+            raise ValueError(f"size is {reprlib.repr(settings['size'])}, and {_FILE} has frames of {data.size} pixels")
+        planned, size = planned_bytes(kind, settings), weights_file.stat().st_size
+    if planned > 2 * size:  # weights that are used in several places are stored once
+        sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by the settings in {config.name}"
+        raise ValueError(f"{weights_file}: these are not the weights of this model ({sizes}); train again")
+    with reading(config):
+        model = rebuild(kind.__name__, settings)
     if data.modality != "rgb" and (weights := missing_weights(data.flow)) and not os.environ.get("ONLOOKER_DOWNLOAD"):
         raise ValueError(
             f"{folder / _FILE}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and a model "
             "downloads nothing unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
         )
-    _load_weights(model, folder / _WEIGHTS, values.get("weights"))
-    return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
+    _load_weights(model, weights_file, values.get("weights"))
+    with reading(stored):
+        return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 
 
 def trained_run(run: Path) -> Path:
@@ -351,7 +372,6 @@ def _load_weights(model: VideoModel, path: Path, digest: str | None) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_model
 
-    check_regular(path)
     try:
         load_model(model, path)
     except (SafetensorError, RuntimeError) as error:

@@ -80,7 +80,7 @@ def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"files that are not a store's \(mine.txt\); choose a new folder"):
         made_store(tmp_path)
     (tmp_path / "store.json").write_text('{"version": 2, "encoder": "pool"}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"store\.json: not the file of a feature store"):
+    with pytest.raises(ValueError, match=r"store\.json: no pretrained; restore it"):
         FeatureStore.open(tmp_path)
 
 

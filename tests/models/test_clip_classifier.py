@@ -270,5 +270,5 @@ def test_a_class_that_is_not_known_is_named(tmp_path: Path) -> None:
     # An older version did not write the class.
     file.write_text(file.read_text().replace('  "model": "Oracle",\n', ""))
     assert '"model"' not in file.read_text()
-    with pytest.raises(ValueError, match="its JSON files are not those of this version of onlooker"):
+    with pytest.raises(ValueError, match=r"recognizer\.json: no model; restore it; or if another"):
         load(tmp_path)

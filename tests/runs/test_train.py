@@ -254,7 +254,9 @@ def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
     config = json.loads((old / "config.json").read_text(encoding="utf-8"))
     del config["initialized"]
     (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"old: written by another version of onlooker \('initialized'\); train again"):
+    with pytest.raises(
+        ValueError, match=r"config\.json: no initialized; restore it; or if another version of onlooker"
+    ):
         evaluate(old)
 
 

@@ -190,11 +190,11 @@ def evaluate(
 
 def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command line."""
-    from onlooker.files import read_json
+    from onlooker.runs.folder import RunRecord
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, changed = read_json(run / "config.json"), []
+    stored, changed = RunRecord.read(run).settings, []
     for name, config in configs.items():
         for setting, value in config.to_dict().items():
             current = stored[name].get(setting)

@@ -14,11 +14,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, field_of
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
-from onlooker.files import atomic_file, explain_write_errors, read_json, write_json
+from onlooker.files import atomic_file, explain_write_errors, read_json, reading, write_json
 from onlooker.video.container import check_file
 
 __all__ = ["FeatureStore", "StoreSettings"]
@@ -70,11 +70,14 @@ class StoreSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StoreSettings":
         """The inverse of `to_dict`."""
-        own = {name: values[name] for name in _OWN}
+        own = {name: field_of(values, name, bool if name == "pretrained" else str) for name in _OWN}
         sampling = {name: value for name, value in values.items() if name not in _OWN}
         if every := sampling["frames"] == EVERY:
             del sampling["frames"]
-        return cls(**own, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)
+        made = cls(**own, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)
+        for missing in made.to_dict().keys() - values.keys():
+            raise KeyError(missing)
+        return made
 
 
 class FeatureStore:
@@ -90,17 +93,15 @@ class FeatureStore:
         if not (folder / _FILE).exists():
             remedy = f"make one by `onlooker features CLIPS --store {folder}`"
             raise FileNotFoundError(f"{folder}: no feature store there (no {_FILE}); {remedy}")
-        values = read_json(folder / _FILE)
-        version = values.pop("version", None)
-        if version != VERSION:
-            raise ValueError(
-                f"{folder}: a store of version {version}, this onlooker reads and writes version {VERSION}; "
-                "make a new one in another folder"
-            )
-        try:
+        with reading(folder / _FILE):
+            values = read_json(folder / _FILE)
+            version = values.pop("version", None)
+            if version != VERSION:
+                raise ValueError(
+                    f"a store of version {version}, this onlooker reads and writes version {VERSION}; "
+                    "make a new one in another folder"
+                )
             return cls(folder, StoreSettings.from_dict(values))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / _FILE}: not the file of a feature store ({error!r}); restore it") from error
 
     @classmethod
     def make(cls, folder: Path, settings: StoreSettings, save: Callable[[], bytes]) -> "FeatureStore":

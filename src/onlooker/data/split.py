@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from onlooker.config import field_of
 from onlooker.data.fingerprint import fingerprint
 from onlooker.structures import Clip, ClipError
 
@@ -74,9 +76,10 @@ class Split:
         """The inverse of `to_dict`, with the clips in `folder`. They need not exist: see `require_clips`."""
 
         def clip(entry: dict[str, str | None]) -> Clip:
-            return Clip(folder / str(entry["path"]), str(entry["label"]), entry["recording"])
+            path, label = (field_of(entry, name, str) for name in ("path", "label"))
+            return Clip(folder / path, label, field_of(entry, "recording", str | None))
 
-        return cls(*(tuple(map(clip, values[name])) for name in SPLITS))
+        return cls(*(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS))
 
     def _by_name(self) -> dict[str, tuple[Clip, ...]]:
         return dict(zip(SPLITS, (self.training, self.validation, self.test), strict=True))

@@ -2,10 +2,13 @@
 
 import difflib
 import inspect
+import reprlib
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+import torch
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.packages import load_packages
@@ -264,14 +267,37 @@ def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> V
         ValueError: no such class, or a setting that does not fit.
         TypeError: settings of another class.
     """
+    if "pretrained" in settings:  # the saved weights replace them
+        settings = {**settings, "pretrained": False}
+    return find_class(kind, package)(**settings)
+
+
+def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
+    """A class of models by its name; a ValueError if there is none."""
     if kind not in _classes():
         load_packages()
     if kind not in (known := _classes()):
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
         raise ValueError(f"no class of models is called {kind!r}; {remedy}")
-    if "pretrained" in settings:  # the saved weights replace them
-        settings = {**settings, "pretrained": False}
-    return known[kind](**settings)
+    return known[kind]
+
+
+def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
+    """The size of the weights of a saved model by its settings, without memory for them; 0 where that is not possible.
+
+    Raises:
+        KeyError, ValueError: a setting is missing, or of another type.
+    """
+    for name, parameter in [*inspect.signature(kind.__init__).parameters.items()][1:]:  # without self
+        check_type(name, value := settings[name], parameter.annotation)
+        if isinstance(value, int) and not 0 <= value < 1 << 31:
+            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size")
+    try:
+        with torch.device("meta"):
+            weights = rebuild(kind.__name__, settings).state_dict().values()
+    except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
+        return 0
+    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def _classes() -> dict[str, type[VideoModel]]:

@@ -280,7 +280,8 @@ def _page(
         page.text("Random test clips; up to half are mistakes.")
         for spec in attentive:
             run = cells[spec.name][0][0].run
-            page.figure((run / "attention.png").read_bytes(), f"{spec.name}, {run.name}", wide=True)
+            if (run / "attention.png").exists():  # unless all clips were removed while the models were trained
+                page.figure((run / "attention.png").read_bytes(), f"{spec.name}, {run.name}", wide=True)
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["problem"])
     with page.details("Settings"):

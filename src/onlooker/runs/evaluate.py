@@ -1,7 +1,9 @@
 """Evaluate a run on its test clips, or on other clips, and write its report."""
 
+import os
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         FileNotFoundError: no trained model there.
         ValueError: an ensemble.
         NotWritableError: the run cannot be written to.
-        ClipError: clips are missing, cannot be read, or were all used in training.
+        ClipError: all clips are missing, cannot be read, or were used in training.
     """
     if is_ensemble(run):
         figures = f"its test figures are in {run / 'evaluation.json'}"
@@ -65,7 +67,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         out, test, skipped = run, record.split.test, [*record.skipped]
         if not test:
             raise ClipError(run, "trained on all clips, none is left for testing", "give new clips with --clips")
-        require_clips(test)
+        if not any(os.path.exists(clip.path) for clip in test):  # those that are left are tested
+            require_clips(test)
     else:
         other = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1)
         out = run / f"evaluation-{set_name(other.path)}"
@@ -119,7 +122,8 @@ def write_report(
     measured = measure(evaluation)
     write_scores(out / "scores.csv", evaluation)
     drawn = list(_drawn_clips(recognizer, samples, evaluation))
-    write_png(out / "attention.png", sheet([(f"{name}\n{tone}", frames) for frames, name, tone, _ in drawn]))
+    if drawn:
+        write_png(out / "attention.png", sheet([(f"{name}\n{tone}", frames) for frames, name, tone, _ in drawn]))
     title = f"{record.model.name} · {record.model.encoder}"
     counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
     clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
@@ -146,20 +150,27 @@ def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple
 def _drawn_clips(
     recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation
 ) -> Iterable[tuple[NDArray[np.uint8], str, Tone, float]]:
-    """Random test clips, the same in every call; up to half are mistakes. Frames, caption, tone, frames per second."""
+    """Random test clips, the same in every call; up to half are mistakes. Frames, caption, tone, frames per second.
+
+    A clip that was removed since it was read is not drawn.
+    """
     correct = evaluation.scores.argmax(1) == evaluation.targets
     order = random.Random(0).sample(range(len(samples)), len(samples))
     mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
     for i in [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes:
-        clip = samples.clips[i]
-        prediction = recognizer.predict(clip.path)
-        # With temporal crops there are many more frames than are drawn.
-        count = min(recognizer.data.frames, len(prediction.times))
-        prediction = prediction.at(equally_spaced(len(prediction.times), count))
-        frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
-        seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
-        fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-        title, answer = printable(f"{clip.label} · {clip.path.stem}"), printable(prediction.label)
-        caption = f"{title}\nprediction: {answer}, {100 * prediction.score:.0f} %"
-        drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
-        yield drawn, caption, "right" if correct[i] else "wrong", fps
+        with suppress(ClipError):
+            yield _drawn(recognizer, samples.clips[i], "right" if correct[i] else "wrong")
+
+
+def _drawn(recognizer: Recognizer, clip: Clip, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
+    prediction = recognizer.predict(clip.path)
+    # With temporal crops there are many more frames than are drawn.
+    count = min(recognizer.data.frames, len(prediction.times))
+    prediction = prediction.at(equally_spaced(len(prediction.times), count))
+    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
+    seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
+    fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+    title, answer = printable(f"{clip.label} · {clip.path.stem}"), printable(prediction.label)
+    caption = f"{title}\nprediction: {answer}, {100 * prediction.score:.0f} %"
+    drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
+    return drawn, caption, tone, fps

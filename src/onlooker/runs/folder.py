@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig, field_of
 from onlooker.data.folder import entries
 from onlooker.data.split import Split, SplitDict
-from onlooker.files import check_writable, read_json, write_json
+from onlooker.files import check_writable, read_bytes, read_json, reading, write_json
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves
 
@@ -106,24 +105,25 @@ class RunRecord:
         """
         if missing := [name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()]:
             raise FileNotFoundError(f"{run}: no {missing[0]}; expected a run's folder, as `onlooker train` writes it")
-        stored = read_json(run / "config.json")
-        try:
-            folder = clips or Path(stored["clips"])
-            return cls(
-                folder,
-                tuple(stored["classes"]),
-                ModelConfig.from_dict(stored["model"]),
-                DataConfig.from_dict(stored["data"]),
-                TrainConfig.from_dict(stored["training"]),
-                Split.from_dict(read_json(run / "split.json"), folder),
-                tuple(ClipError(**error) for error in read_json(run / "skipped.json", list)),
-                tuple(map(Path, stored["features"])),
-                stored["initialized"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{run}: written by another version of onlooker ({error}); train again, or use that version"
-            ) from error
+        with reading(run / "config.json"):
+            stored = read_json(run / "config.json")
+            folder = clips or Path(field_of(stored, "clips", str))
+            classes = tuple(field_of(stored, "classes", list[str]))
+            model = ModelConfig.from_dict(field_of(stored, "model", dict), whole=True)
+            data = DataConfig.from_dict(field_of(stored, "data", dict), whole=True)
+            training = TrainConfig.from_dict(field_of(stored, "training", dict), whole=True)
+            features = tuple(map(Path, field_of(stored, "features", list[str])))
+            initialized = field_of(stored, "initialized", dict)
+        with reading(run / "split.json"):
+            split = Split.from_dict(read_json(run / "split.json"), folder)
+            if unknown := sorted({clip.label for clip in split.clips} - set(classes)):
+                raise ValueError(f"clips of class {unknown[0]}, which config.json does not name among its classes")
+        with reading(run / "skipped.json"):
+            errors = [
+                ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
+                for error in read_json(run / "skipped.json", list)
+            ]
+        return cls(folder, classes, model, data, training, split, tuple(errors), features, initialized)
 
 
 def stored_split(run: Path) -> SplitDict:
@@ -192,8 +192,12 @@ def read_curves(run: Path) -> Curves | None:
     """Loss and accuracy per epoch from `curves.csv`; None if there is none."""
     if not (run / "curves.csv").exists():
         return None
-    table = np.genfromtxt(run / "curves.csv", delimiter=",", names=True, ndmin=1)
-    return {
-        split: {name: table[f"{split}_{name}"].tolist() for name in ("loss", "accuracy")}
-        for split in ("training", "validation")
-    }
+    with reading(run / "curves.csv"):
+        header, *lines = (line.split(",") for line in read_bytes(run / "curves.csv").decode().splitlines())
+        rows = [dict(zip(header, line, strict=True)) for line in lines]
+        if not rows:
+            raise ValueError("no epochs in it")
+        return {
+            split: {name: [float(row[f"{split}_{name}"]) for row in rows] for name in ("loss", "accuracy")}
+            for split in ("training", "validation")
+        }

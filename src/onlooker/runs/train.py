@@ -150,17 +150,24 @@ def train_run(
             samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
         else:
             samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
-        skipped = (*skipped, *unreadable)
         if begun is None:
+            skipped = (*skipped, *unreadable)
             split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
         assert split is not None
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
-        if begun is not None:
+        if begun is None:
+            record.write(run)
+        else:
             _check_first_weights(run, begun, record)
-        record.write(run)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
-        return write_report(run, recognizer, samples.only(split.test), record, run, tuning) if split.test else {}
+        if not split.test:
+            return {}
+        gone = () if begun is None else unreadable  # since the run was begun
+        tested = [clip for clip in split.test if clip.path not in {error.path for error in gone}]
+        require_clips([] if tested else split.test)
+        reported = replace(record, skipped=(*skipped, *gone))
+        return write_report(run, recognizer, samples.only(tested), reported, run, tuning)
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
@@ -205,7 +212,7 @@ def _asked_clips(
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
     """All clips, their split if it is known before they are read, and those that are left out already."""
     if begun is not None:
-        require_clips(begun.split.clips)
+        require_clips((*begun.split.training, *begun.split.validation))
         return begun.split.clips, begun.split, begun.skipped
     if split is not None:
         return split.clips, split, ()
@@ -252,7 +259,10 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     fit(net, learn, choose, data, training, run, None if quiet else record.model.name)
     rate = sample_rate([clip.path for clip in split.training], data)
     recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
-    recognizer.localization, tuning = choose_localization(recognizer, choose)
+    try:
+        recognizer.localization, tuning = choose_localization(recognizer, choose)
+    except ClipError as error:  # a clip that was removed while the model was trained
+        tuning = f"not tuned: {error}"
     if tuning and not quiet:
         print(f"localization: {tuning}", file=sys.stderr)
     with whole_folder(run / "model") as part:

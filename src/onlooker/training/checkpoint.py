@@ -43,7 +43,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ValueError: no regular file, damaged, or not the checkpoint of a training.
         """
         path = Path(path)
-        remedy = f"restore it, or remove {path.parent}, and run the same command with --resume to train from the start"
         check_regular(path)
         try:
             with zipfile.ZipFile(path) as records:
@@ -51,11 +50,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     raise zipfile.BadZipFile
             checkpoint = torch.load(path, map_location, weights_only=True)
         except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
-            raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {remedy}") from None
+            raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
         if not isinstance(checkpoint, dict) or (missing := [name for name in _PARTS if name not in checkpoint]):
             found = f"no {missing[0]} in it" if isinstance(checkpoint, dict) else f"holds a {type(checkpoint).__name__}"
-            raise ValueError(f"{path}: not the checkpoint of a training ({found}); {remedy}")
+            raise ValueError(f"{path}: not the checkpoint of a training ({found}); {restore(path)}")
         return checkpoint
+
+
+def restore(path: Path) -> str:
+    """What to do about a checkpoint that cannot be used."""
+    return f"restore it, or remove {path.parent}, and run the same command with --resume to train from the start"
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -21,7 +21,7 @@ from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
-from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping
+from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, quiet
 
@@ -107,12 +107,13 @@ class Fitting(L.LightningModule):
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
+        self.started = False
         self.seconds: list[float] = []  # training time at the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of this epoch."""
-        self._started = time.perf_counter()
+        self.started, self._started = True, time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Reseed from (seed, epoch, batch), so that a resumed run is identical."""
@@ -268,7 +269,13 @@ def fit(
     with quiet(), explain_write_errors("TensorBoard's curves", folder):
         trainer = _trainer(train, folder, title)
         resume = last if last.exists() else None
-        trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
+        except (KeyError, RuntimeError, TypeError) as error:
+            if not resume or fitting.started:
+                raise
+            found = " ".join(str(error).split())[:300]
+            raise ValueError(f"{resume}: not a checkpoint of this run ({found}); {restore(resume)}") from error
     best = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "best.ckpt", "cpu")
     fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.

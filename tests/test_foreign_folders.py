@@ -1,0 +1,246 @@
+"""Model folders, runs and stores that were damaged, or made to do harm: every refusal names the file and the field."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import pytest
+import torch
+from pooling_store import made_store
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.feature_store import FeatureStore
+from onlooker.ensemble import Ensemble
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import train as train_module
+from onlooker.runs.evaluate import evaluate
+from onlooker.runs.folder import RunRecord, read_curves
+from onlooker.runs.train import train_run
+from onlooker.structures import ClipError
+
+MODEL, DATA = ModelConfig("convalstm", hidden=8), DataConfig(frames=4, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=8, precision="32")
+DEEP: Any = [[[[]]]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
+    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    torch.set_num_threads(1)
+    yield
+    patch.undo()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
+
+
+@pytest.fixture(scope="module")
+def trained(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train_run(squares, run, MODEL, DATA, TINY, quiet=True)
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    network = create_model("convalstm", 2, in_channels=1, size=16, hidden=8)
+    return Recognizer(network, ["a", "b"], DataConfig(frames=4, size=16, channels=1)).save(tmp_path / "model")
+
+
+def change(file: Path, field: str, value: Any) -> None:
+    values = at = json.loads(file.read_text(encoding="utf-8"))
+    *parents, last = (int(key) if key.isdecimal() else key for key in field.split("."))
+    for key in parents:
+        at = at[key]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    file.write_text(json.dumps(values), encoding="utf-8")
+
+
+VALUES = (None, [], {}, "attack", -1, 10**9, 1e308, float("nan"), DEEP, 10**400, ...)
+
+
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        *(("recognizer.json", f"data.{name}") for name in ("frames", "size", "channels", "modality", "flow_length")),
+        *(("recognizer.json", name) for name in ("classes", "data", "model", "aggregation", "localization")),
+        *(("config.json", name) for name in ("hidden", "encoder", "size", "cell", "num_classes", "in_channels")),
+    ],
+)
+def test_a_model_with_a_wrong_value_is_refused_by_file_and_field(model: Path, file: str, field: str) -> None:
+    original = (model / file).read_text(encoding="utf-8")
+    for value in VALUES:
+        (model / file).write_text(original, encoding="utf-8")
+        change(model / file, field, value)
+        with pytest.raises(ValueError, match=r"model/(recognizer|config)\.json: |model.safetensors: ") as caught:
+            load(model)
+        assert file in str(caught.value)
+        if value not in ({}, "attack", 10**9):
+            assert field.split(".")[-1] in str(caught.value), value
+        assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("changed", [{"hidden": 100_000}, {"encoder": "vit_giant_patch14_224"}, {"head_units": 10**8}])
+def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str, Any]) -> None:
+    for field, value in changed.items():
+        change(model / "config.json", field, value)
+    with pytest.raises(ValueError, match=r"(model.safetensors: .* by the settings in|model/)config.json|config\.json"):
+        load(model)
+
+
+@pytest.mark.parametrize("classes", [[["a"], "b"], [None, "b"], ["a", 3]])
+def test_classes_are_texts(model: Path, classes: list[Any]) -> None:
+    change(model / "recognizer.json", "classes", classes)
+    with pytest.raises(ValueError, match=r"recognizer.json: classes is .*, expected a list of texts; restore it"):
+        load(model)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0, -1, "fast", [3]])
+def test_a_frame_rate_is_a_positive_number(model: Path, value: Any) -> None:
+    change(model / "recognizer.json", "frame_rate", value)
+    with pytest.raises(ValueError, match=r"recognizer.json: frame_rate is .*, expected "):
+        load(model)
+
+
+@pytest.mark.parametrize("value", [None, [], [1], "a", ["a", "b"], [0.5, float("nan")]])
+def test_the_weights_of_an_ensemble_are_numbers(model: Path, tmp_path: Path, value: Any) -> None:
+    Ensemble([load(model), load(model)], [0.5, 0.5]).save(tmp_path / "both")
+    change(tmp_path / "both" / "ensemble.json", "weights", value)
+    with pytest.raises(ValueError, match=r"ensemble\.json: "):
+        Ensemble.load(tmp_path / "both")
+
+
+@pytest.mark.parametrize("field", ["encoder", "pretrained", "frames", "size", "precision", "weights", "version"])
+def test_a_store_with_a_wrong_value_is_refused_by_file_and_field(tmp_path: Path, field: str) -> None:
+    store = made_store(tmp_path / "store")
+    original = (store.folder / "store.json").read_text(encoding="utf-8")
+    for value in (None, [], {}, -1, 1e308, float("nan"), DEEP, 10**400, ...):
+        (store.folder / "store.json").write_text(original, encoding="utf-8")
+        change(store.folder / "store.json", field, value)
+        with pytest.raises(ValueError, match=rf"store\.json: .*{field}"):
+            FeatureStore.open(store.folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        *(("config.json", name) for name in ("classes", "clips", "model", "data", "training", "features")),
+        *(("config.json", name) for name in ("model.hidden", "data.frames", "training.epochs", "initialized")),
+        *(("split.json", name) for name in ("training", "test.0.path", "test.0.label")),
+    ],
+)
+def test_a_run_with_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field: str) -> None:
+    original = (run / file).read_text(encoding="utf-8")
+    for value in (None, -1, 1e308, DEEP, ...):
+        (run / file).write_text(original, encoding="utf-8")
+        change(run / file, field, value)
+        with pytest.raises(ValueError, match=rf"run/{file}: ") as caught:
+            RunRecord.read(run)
+        assert field.split(".")[-1] in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '[{"path": 3}]', '[{"path": "a", "found": "b", "remedy": null}]'])
+def test_a_list_of_skipped_clips_is_checked(run: Path, content: str) -> None:
+    (run / "skipped.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run/skipped\.json: "):
+        RunRecord.read(run)
+
+
+def test_a_class_of_a_split_that_the_run_does_not_name(run: Path) -> None:
+    change(run / "split.json", "test.0.label", "sideways")
+    with pytest.raises(ValueError, match=r"split.json: clips of class sideways, which config.json does not name"):
+        RunRecord.read(run)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, b"epoch,training_loss\n0,1\n", b"\xff\xfe", b"a,b\n1\n"])
+def test_damaged_curves_are_refused_by_name(run: Path, damage: bytes) -> None:
+    (run / "curves.csv").write_bytes(damage)
+    with pytest.raises(ValueError, match=r"run/curves\.csv: "):
+        read_curves(run)
+
+
+def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: Path) -> None:
+    for name in ("hidden", "head_units"):
+        change(run / "config.json", f"model.{name}", 12)
+    with pytest.raises(ValueError, match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*") as e:
+        train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
+    assert "\n" not in str(e.value)
+    shutil.rmtree(run / "checkpoints")
+    assert train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)["videos"] == 5
+
+
+def removing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, clips: Callable[[RunRecord], list[Path]]) -> None:
+    """Remove clips when a step of a training begins."""
+    original = getattr(module, name)
+
+    def step(*arguments: Any) -> Any:
+        record = next((each for each in arguments if isinstance(each, RunRecord)), None)
+        for path in clips(record) if record else []:
+            path.unlink()
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, step)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_test_clips_that_are_removed_during_training_leave_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    folder, run = moving_squares.make_set(tmp_path / "squares"), tmp_path / "run"
+    removing(monkeypatch, train_module, "_fit", lambda record: [clip.path for clip in record.split.test[:count]])
+    figures = train_run(folder, run, MODEL, DATA, TINY, quiet=True)
+    assert figures["videos"] == 5  # from the cache
+    assert (run / "report.html").exists()
+    assert load(run).classes == tuple(sorted(moving_squares.WAYS))
+
+
+def test_validation_clips_that_are_removed_during_training_leave_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = moving_squares.make_set(tmp_path / "squares", clips=12), tmp_path / "run"
+    original = train_module.fit
+
+    def removed(*arguments: Any) -> Any:
+        for clip in RunRecord.read(run).split.validation:
+            clip.path.unlink()
+        return original(*arguments)
+
+    monkeypatch.setattr(train_module, "fit", removed)
+    train_run(folder, run, MODEL, DATA, TINY, quiet=True)
+    assert load(run).classes == tuple(sorted(moving_squares.WAYS))
+
+
+def test_a_run_continues_and_is_evaluated_without_test_clips_that_are_gone(run: Path, tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares")
+    change(run / "config.json", "clips", str(folder))
+    split = RunRecord.read(run).split
+    split.test[0].path.unlink()
+    before = (run / "split.json").read_text(encoding="utf-8")
+    for figures in (evaluate(run), train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)):
+        assert figures["videos"] == 4
+        assert [Path(error["path"]) for error in figures["skipped"]] == [split.test[0].path]
+    assert (run / "split.json").read_text(encoding="utf-8") == before
+    for clip in split.test[1:]:
+        clip.path.unlink()
+    with pytest.raises(ClipError, match="not found; the split of the run names it; restore it, or train again"):
+        evaluate_module.evaluate(run)
+    with pytest.raises(ClipError, match="not found; the split of the run names it; restore it, or train again"):
+        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
