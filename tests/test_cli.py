@@ -318,7 +318,10 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     [
         ("train {tmp}/nowhere", "nowhere: no such folder; give a folder with one sub-folder per class"),
         ("train {tmp}", "0 sub-folders; expected at least 2, each with the clips of one class"),
-        ("train {squares} --run {tmp}/r --size 4", "size is 4, expected at least 8. Height and width in pixels"),
+        (
+            "train {squares} --run {tmp}/r --size 4",
+            "size is 4, expected at least 8 and at most 4096. Height",
+        ),
         ("train {squares} --run {tmp}/r --model magic", "no model is called 'magic'; there are convnet"),
         ("train {squares} --run {tmp}/r --encoder magic", "no encoder is called 'magic'; there are conv4"),
         (
@@ -359,7 +362,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),
         ("predict {run} https://host/a.mp4", "https://host/a.mp4: an address, expected a file or folder; down"),
         ("train http://host/clips", "http://host/clips: an address, expected a file or folder; download it"),
-        ("train {squares} --run {run}/config.json", "config.json: a file where a folder is expected; check"),
+        ("train {squares} --run {run}/config.json", "config.json is a file, expected a folder; choose another"),
     ],
 )
 def test_errors_are_one_line(

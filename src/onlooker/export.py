@@ -208,10 +208,10 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
 
 
 def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedStep) -> float:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     state, exported_state, largest = None, None, 0.0
     for _ in range(_COMPARED):
-        frame = chance.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
+        frame = rng.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
         output, state = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), state)
         answer = exported.step(frame, exported_state)
         exported_state = answer.state

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,14 +141,14 @@ def test_a_full_disk_names_the_clip_and_loses_nothing(
 ) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(3)]
     extract(store, paths[:1], pool)
-    before, original = files_of(store), array_cache._write_header
+    before, original = files_of(store), array_cache._header
 
-    def full(output: BinaryIO, row: Any, count: int) -> None:
+    def full(row: Any, count: int) -> bytes:
         if count or moment == "first rows":
             raise OSError(errno.ENOSPC, "No space left on device")
-        original(output, row, count)
+        return original(row, count)
 
-    monkeypatch.setattr(array_cache, "_write_header", full)
+    monkeypatch.setattr(array_cache, "_header", full)
     monkeypatch.setattr("onlooker.files.disk_usage", lambda folder: type("Usage", (), {"free": 100}))
     said = (
         r"1.mp4: no space left for its features in .*maps: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; free "
@@ -168,7 +168,7 @@ def test_another_error_of_the_disk_names_the_clip(
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(array_cache, "_write_header", broken)
+    monkeypatch.setattr(array_cache, "_header", broken)
     with pytest.raises(OSError, match=r"clip.mp4: its features cannot be written in .* \(Input/output error\)"):
         extract(made_store(tmp_path / "store"), [make_clip()], pool)
 

@@ -204,32 +204,32 @@ def draw_shadow(image: NDArray[np.float32], x: float, ground: float, width: floa
     return darker
 
 
-def draw_room(size: tuple[int, int], horizon: float, chance: np.random.Generator) -> NDArray[np.float32]:
+def draw_room(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """A room as background, `H W 3` from 0 to 255: gradients for wall and floor, texture, and objects.
 
     Args:
         size: H and W.
         horizon: the row where the floor begins.
-        chance: the random generator.
+        rng: the random generator.
     """
     height, width = size
     image = np.empty((height, width, 3), np.float32)
     split = round(horizon)
-    tone = chance.uniform(105, 205)
-    for part, level in ((slice(0, split), tone), (slice(split, height), tone * chance.uniform(0.55, 0.8))):
-        first, last = (level * chance.uniform(0.8, 1.15) + chance.uniform(-32, 32, 3) for _ in range(2))
+    tone = rng.uniform(105, 205)
+    for part, level in ((slice(0, split), tone), (slice(split, height), tone * rng.uniform(0.55, 0.8))):
+        first, last = (level * rng.uniform(0.8, 1.15) + rng.uniform(-32, 32, 3) for _ in range(2))
         # A gradient in any direction.
-        slope = chance.normal(size=2)
+        slope = rng.normal(size=2)
         rows, columns = np.mgrid[0 : image[part].shape[0], 0:width]
         ramp = slope[0] * rows / height + slope[1] * columns / width
         ramp = (ramp - ramp.min()) / max(float(np.ptp(ramp)), 1e-6)
         image[part] = first + ramp[..., None] * (last - first)
     objects = np.clip(image, 0, 255).astype(np.uint8)  # OpenCV draws smooth edges only in uint8
-    for _ in range(int(chance.integers(3, 8))):
-        _draw_object(objects, horizon, chance)
+    for _ in range(int(rng.integers(3, 8))):
+        _draw_object(objects, horizon, rng)
     image = objects.astype(np.float32)
     for cells, strength in ((7, 5.0), (40, 3.5)):
-        noise = chance.normal(0, strength, (max(2, height * cells // width), cells)).astype(np.float32)
+        noise = rng.normal(0, strength, (max(2, height * cells // width), cells)).astype(np.float32)
         image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.clip(image, 0, 255, out=image)
 
@@ -238,17 +238,17 @@ def _fixed(points: Floats) -> NDArray[np.int32]:
     return np.round(points * 2**_SHIFT).astype(np.int32)
 
 
-def _draw_object(image: Pixels, horizon: float, chance: np.random.Generator) -> None:
+def _draw_object(image: Pixels, horizon: float, rng: np.random.Generator) -> None:
     """A picture frame on the wall, a box or a ball on the floor, a pole, or a cable."""
     height, width = image.shape[:2]
-    color = tuple(float(c) for c in np.clip(chance.uniform(40, 215) + chance.uniform(-45, 45, 3), 0, 255))
+    color = tuple(float(c) for c in np.clip(rng.uniform(40, 215) + rng.uniform(-45, 45, 3), 0, 255))
     edge = tuple(c * 0.6 for c in color)
-    x = chance.uniform(0, width)
-    w, h = chance.uniform(0.05, 0.18, 2) * width
-    kind = str(chance.choice(["frame", "box", "ball", "pole", "cable"]))
-    floor = horizon + chance.uniform(0.0, 0.3) * (height - horizon)
+    x = rng.uniform(0, width)
+    w, h = rng.uniform(0.05, 0.18, 2) * width
+    kind = str(rng.choice(["frame", "box", "ball", "pole", "cable"]))
+    floor = horizon + rng.uniform(0.0, 0.3) * (height - horizon)
     corners = {
-        "frame": (x, chance.uniform(0.08, 0.7) * horizon, w, h),
+        "frame": (x, rng.uniform(0.08, 0.7) * horizon, w, h),
         "box": (x, floor - h, w, h),
         "pole": (x, floor - 0.75 * horizon, 0.012 * width, 0.75 * horizon),
     }

@@ -90,12 +90,12 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
         split = _official(path, asked, asked.split)
         return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
     parts, left_out = _read_list(path) if path.is_file() else (find_parts(path, classes), [])
-    found = ClipSet(path, parts, tuple(left_out))
+    clip_set = ClipSet(path, parts, tuple(left_out))
     if not asked.class_names:
-        return found
-    chosen = check_classes(asked.class_names, sorted({clip.label for clip in found.clips}), str(path))
-    kept = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
-    return ClipSet(path, kept, found.left_out)
+        return clip_set
+    chosen = check_classes(asked.class_names, sorted({clip.label for clip in clip_set.clips}), str(path))
+    selected = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+    return ClipSet(path, selected, clip_set.left_out)
 
 
 def set_name(path: Path) -> str:
@@ -117,8 +117,8 @@ def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[Cl
     if is_video(path):
         return (path,), ()
     if not asked.set:
-        found = read_set(path, asked, classes=1)
-        return tuple(clip.path for clip in found.clips), found.left_out
+        clip_set = read_set(path, asked, classes=1)
+        return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
     splits = [_official(path, asked, number) for number in (1, 2, 3)]
     return tuple(dict.fromkeys(clip.path for split in splits for clip in split.clips)), ()
 

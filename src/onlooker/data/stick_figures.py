@@ -134,21 +134,21 @@ class StickFigures:
             raise ValueError(f"no action is called {action!r}; there are {', '.join(ACTIONS)}")
         if number < 0:
             raise ValueError(f"number is {number}, expected 0 or more")
-        chance = np.random.default_rng([seed, _STREAMS["video"], list(ACTIONS).index(action), number])
+        rng = np.random.default_rng([seed, _STREAMS["video"], list(ACTIONS).index(action), number])
         index = number % self.people
         person = make_person(index, seed)
-        facing = int(chance.choice([-1, 1]))
-        event = self._event(chance)
-        ground = self.size[0] * chance.uniform(0.86, 0.95)
-        path = self._perform(action, person, facing, event, chance)
-        path, height = self._placed(path, ground, self.size[0] * chance.uniform(*self.height), chance)
+        facing = int(rng.choice([-1, 1]))
+        event = self._event(rng)
+        ground = self.size[0] * rng.uniform(0.86, 0.95)
+        path = self._perform(action, person, facing, event, rng)
+        path, height = self._placed(path, ground, self.size[0] * rng.uniform(*self.height), rng)
 
         image = np.full((*self.size, 3), _PLAIN, np.float32)
         if self.background == "room":
-            image = draw_room(self.size, ground - self.size[0] * chance.uniform(0.06, 0.16), chance)
+            image = draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
         bystander = None
-        if chance.random() < self.bystanders:
-            image, bystander = self._with_bystander(image, index, ground, seed, chance)
+        if rng.random() < self.bystanders:
+            image, bystander = self._with_bystander(image, index, ground, seed, rng)
         if self.background == "room":
             stool = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground)
             image = stool.over(image)
@@ -163,22 +163,22 @@ class StickFigures:
                 behind = draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
             frame = figure.over(behind)
             if self.background == "room" and self.noise:
-                frame += self.noise * chance.standard_normal(frame.shape, np.float32)
+                frame += self.noise * rng.standard_normal(frame.shape, np.float32)
             video[t] = np.clip(frame, 0, 255).round()
         moving = (np.arange(self.frames) >= event[0]) & (np.arange(self.frames) <= event[1])
         return FigureVideo(
             video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, bystander
         )
 
-    def _event(self, chance: np.random.Generator) -> tuple[int, int]:
+    def _event(self, rng: np.random.Generator) -> tuple[int, int]:
         """The first and the last frame of the motion."""
         steps = self.frames - 1
-        length = max(1, round(float(chance.uniform(*self.event)) * steps))
-        first = int(chance.integers(0, steps - length + 1))
+        length = max(1, round(float(rng.uniform(*self.event)) * steps))
+        first = int(rng.integers(0, steps - length + 1))
         return first, first + length
 
     def _perform(
-        self, action: str, person: Person, facing: int, event: tuple[int, int], chance: np.random.Generator
+        self, action: str, person: Person, facing: int, event: tuple[int, int], rng: np.random.Generator
     ) -> Floats:
         """Joints `T J 2` in units of the height of the body, the soles at y = 0."""
         path = perform(
@@ -189,31 +189,31 @@ class StickFigures:
             event,
             # The right side is the near one of a person who faces to the right.
             near_acts=person.right_handed == (facing > 0),
-            tempo=person.tempo * chance.uniform(0.9, 1.1),
-            vigour=person.vigour * chance.uniform(0.95, 1.05),
-            phase=chance.uniform(0, 2 * np.pi),
+            tempo=person.tempo * rng.uniform(0.9, 1.1),
+            vigour=person.vigour * rng.uniform(0.95, 1.05),
+            phase=rng.uniform(0, 2 * np.pi),
         )
         return path * np.array([facing, 1.0])
 
-    def _placed(self, path: Floats, ground: float, height: float, chance: np.random.Generator) -> tuple[Floats, float]:
+    def _placed(self, path: Floats, ground: float, height: float, rng: np.random.Generator) -> tuple[Floats, float]:
         """Joints in pixels, at a random position that keeps the motion in the frame; and the height of the body."""
         low, high = path.min((0, 1)) - REACH, path.max((0, 1)) + REACH
         width = self.size[1] - 2 * _MARGIN
         height = float(min(height, width / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
         first, last = _MARGIN - height * low[0], self.size[1] - _MARGIN - height * high[0]
-        return path * height + np.array([chance.uniform(first, max(first, last)), ground]), height
+        return path * height + np.array([rng.uniform(first, max(first, last)), ground]), height
 
     def _with_bystander(
-        self, image: NDArray[np.float32], index: int, ground: float, seed: int, chance: np.random.Generator
+        self, image: NDArray[np.float32], index: int, ground: float, seed: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
         """The image with another person, who stands still in a pose of any action that keeps a foot on the ground."""
-        other = make_person((index + 1 + int(chance.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
-        action = str(chance.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
-        facing = int(chance.choice([-1, 1]))
-        path = self._perform(action, other, facing, (0, self.frames - 1), chance)
-        frozen = path[[int(chance.integers(self.frames))]]
-        standing = ground - self.size[0] * chance.uniform(0.0, 0.03)
-        joints, height = self._placed(frozen, standing, self.size[0] * chance.uniform(*self.height), chance)
+        other = make_person((index + 1 + int(rng.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
+        action = str(rng.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
+        facing = int(rng.choice([-1, 1]))
+        path = self._perform(action, other, facing, (0, self.frames - 1), rng)
+        frozen = path[[int(rng.integers(self.frames))]]
+        standing = ground - self.size[0] * rng.uniform(0.0, 0.03)
+        joints, height = self._placed(frozen, standing, self.size[0] * rng.uniform(*self.height), rng)
         if self.background == "room":
             image = draw_shadow(image, joints[0, JOINTS.index("pelvis"), 0], standing, 0.22 * height)
             if action in ("sit_down", "stand_up"):
@@ -233,28 +233,26 @@ class StickFigures:
 
 def make_person(index: int, seed: int = 0) -> Person:
     """The person with this number. Equal arguments give equal persons."""
-    chance = np.random.default_rng([seed, _STREAMS["person"], index])
+    rng = np.random.default_rng([seed, _STREAMS["person"], index])
     usual = asdict(Body())
-    body = Body(**{part: length * float(chance.uniform(0.92, 1.08)) for part, length in usual.items()})
+    body = Body(**{part: length * float(rng.uniform(0.92, 1.08)) for part, length in usual.items()})
 
     def color(saturation: tuple[float, float], value: tuple[float, float]) -> tuple[float, float, float]:
-        hue = float(chance.random())
-        rgb = colorsys.hsv_to_rgb(hue, float(chance.uniform(*saturation)), float(chance.uniform(*value)))
+        hue = float(rng.random())
+        rgb = colorsys.hsv_to_rgb(hue, float(rng.uniform(*saturation)), float(rng.uniform(*value)))
         return rgb[0] * 255, rgb[1] * 255, rgb[2] * 255
 
-    depth = float(chance.uniform(0.35, 1.0))
-    hair = float(chance.uniform(0.1, 0.75))
+    depth = float(rng.uniform(0.35, 1.0))
+    hair = float(rng.uniform(0.1, 0.75))
     look = Look(
         skin=(245 * depth, 205 * depth**1.1, 175 * depth**1.25),
         hair=(190 * hair, 140 * hair, 95 * hair),
         shirt=color((0.45, 0.9), (0.55, 0.95)),
         trousers=color((0.15, 0.7), (0.2, 0.6)),
         shoes=color((0.0, 0.5), (0.1, 0.9)),
-        thickness=float(chance.uniform(0.78, 1.22)),
+        thickness=float(rng.uniform(0.78, 1.22)),
     )
-    return Person(
-        body, look, float(chance.uniform(0.85, 1.15)), float(chance.uniform(0.9, 1.08)), bool(chance.random() < 0.85)
-    )
+    return Person(body, look, float(rng.uniform(0.85, 1.15)), float(rng.uniform(0.9, 1.08)), bool(rng.random() < 0.85))
 
 
 def write_set(

@@ -42,11 +42,11 @@ def _read_ucf101(root: Path, lists: Path, split: int, classes: Sequence[str], co
             raise ClipError(path, f"{len(listed)} clips", f"the published list has {count}; take the official file")
     if both := [name for name in test if name in training]:
         raise ClipError(paths[1], f"{both[0]} is in {paths[0].name} too", "take the official files")
-    learned, tested = (
+    training_clips, test_clips = (
         [Clip(folder / name, label, f"{label}_g{group}") for name, (label, group) in listed.items() if label in chosen]
         for listed in (training, test)
     )
-    return folder, learned, tested
+    return folder, training_clips, test_clips
 
 
 UCF101 = PublishedSet("UCF101", _read_ucf101)

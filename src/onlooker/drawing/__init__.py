@@ -1,1 +1,1 @@
-"""What a person looks at: overlays, curves, sample sheets."""
+"""Visualization: overlays, plots, sheets of frames."""

@@ -145,19 +145,19 @@ def reliability(scores: ArrayLike, targets: ArrayLike) -> "Figure":
     # Bins without videos have no number.
     _, number = np.unique(np.minimum((confidence * _BINS).astype(int), _BINS - 1), return_inverse=True)
     count = np.bincount(number)
-    sure, share = (np.bincount(number, weights) / count for weights in (confidence, right))
+    mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
     figure = _figure(4.4, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
-    upper.vlines(sure, sure, share, color=COLORS[1], linewidth=2.5, alpha=0.35)
-    upper.scatter(sure, share, s=26, color=COLORS[0], zorder=3)
+    upper.vlines(mean_confidence, mean_confidence, accuracy, color=COLORS[1], linewidth=2.5, alpha=0.35)
+    upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     _plain(upper, "", "accuracy")
     upper.text(
         0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
     )
-    lower.bar(sure, count, width=0.8 / _BINS, color="#9db8cc")
+    lower.bar(mean_confidence, count, width=0.8 / _BINS, color="#9db8cc")
     _plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)

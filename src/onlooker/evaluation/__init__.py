@@ -1,1 +1,1 @@
-"""How good is it: figures, and the page that shows them."""
+"""Metrics, and the report that shows them."""

@@ -98,13 +98,13 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
     """
     rows = np.arange(len(targets))
 
-    def badness(weights: tuple[float, ...]) -> tuple[float, float]:
-        right = average_scores(scores, weights)[rows, targets]
-        return round(float(-np.log(np.maximum(right, 1e-12)).mean()), 9), sum(weight**2 for weight in weights)
+    def cost(weights: tuple[float, ...]) -> tuple[float, float]:
+        of_targets = average_scores(scores, weights)[rows, targets]
+        return round(float(-np.log(np.maximum(of_targets, 1e-12)).mean()), 9), sum(weight**2 for weight in weights)
 
     steps = itertools.product(range(_STEPS + 1), repeat=len(scores) - 1)
     candidates = [(*first, _STEPS - sum(first)) for first in steps if sum(first) <= _STEPS]
-    return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=badness)
+    return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=cost)
 
 
 def _evaluations(

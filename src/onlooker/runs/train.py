@@ -253,14 +253,14 @@ def _check_first_weights(run: Path, begun: RunRecord, record: RunRecord) -> None
 def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool) -> tuple[Recognizer, str]:
     """Train, tune localization and save; the recognizer, and how localization was tuned."""
     split, data, training = record.split, record.data, record.training
-    learn, choose = samples.only(split.training), samples.only(split.validation)
-    if isinstance(learn, ClipCrops):
-        learn = learn.random(training.seed)
-    fit(net, learn, choose, data, training, run, None if quiet else record.model.name)
+    training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
+    if isinstance(training_clips, ClipCrops):
+        training_clips = training_clips.random(training.seed)
+    fit(net, training_clips, validation_clips, data, training, run, None if quiet else record.model.name)
     rate = sample_rate([clip.path for clip in split.training], data)
     recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
     try:
-        recognizer.localization, tuning = choose_localization(recognizer, choose)
+        recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
     if tuning and not quiet:

@@ -121,15 +121,15 @@ def choose_times(recognizer: Recognizer, samples: torch.Tensor, targets: Sequenc
     parts = [recognizer.frame_evidence(part) for part in samples.split(_CLIPS_ENCODED)]
     evidence, attended = (torch.cat(part) for part in zip(*parts, strict=True))
 
-    def label_probability(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def label_probability(event: NDArray[np.bool_]) -> NDArray[np.float64]:
         with torch.inference_mode():
-            masked = evidence.masked_fill(~torch.from_numpy(kept).to(evidence.device), -torch.inf)
+            masked = evidence.masked_fill(~torch.from_numpy(event).to(evidence.device), -torch.inf)
             scores = model.pool_evidence(masked, attended).double().softmax(1).cpu().numpy()
         return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        kept = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
-        return float(explanation_cost(kept.mean(1), label_probability(kept), label_probability(~kept)).mean())
+        event = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
+        return float(explanation_cost(event.mean(1), label_probability(event), label_probability(~event)).mean())
 
     chosen = choose_parameters([replace(recognizer.localization, onset=onset) for onset in ONSETS], criterion)
     return replace(chosen, level=float(evidence.amax(1).median()))

@@ -1,4 +1,4 @@
-"""What a user sees of a training run: `curves.csv`, a progress bar, and no messages of Lightning's."""
+"""Progress of a training run: `curves.csv` and a progress bar instead of Lightning's messages."""
 
 import csv
 import io

@@ -1,1 +1,1 @@
-"""Files to pixels and back."""
+"""Reading and writing videos."""
