@@ -14,7 +14,6 @@ from attacks.videos import lossless
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.xfail(strict=False, reason="the failures that the corpus was made for are being fixed")
 def test_quick_cases_are_answered_or_named() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "robustness.py"), "--quick"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
