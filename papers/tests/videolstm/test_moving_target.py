@@ -95,7 +95,7 @@ def test_equal_seeds_give_equal_videos_and_others_do_not(digits: Digits) -> None
     ("settings", "message"),
     [
         ({"side": 29}, "side is 29, expected 1 to the 28 pixels of a digit"),
-        ({"num_digits": 10}, "num_digits is 10, expected 1 to 9: so many squares of 20 pixels fit"),
+        ({"num_digits": 10}, "num_digits is 10, expected 1 to 9: that many squares of 20 pixels fit"),
         ({"canvas": 19}, "num_digits is 4, expected 1 to 0"),
         ({"frames": 1}, "frames is 1, expected at least 2: nothing moves in one frame"),
         ({"speed": (0.0, 2.0)}, r"speed is \(0.0, 2.0\), expected \(slowest, fastest\)"),
