@@ -32,7 +32,7 @@ from onlooker.files import (
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class, find_recipe, planned_bytes, rebuild
+from onlooker.models.registry import find_class, find_recipe, load_weights, planned_bytes, rebuild
 from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
@@ -356,7 +356,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             f"{folder / _FILE}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and a model "
             "downloads nothing unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
         )
-    _load_weights(model, weights_file, values.get("weights"))
+    load_weights(model, weights_file, values.get("weights"))
     with reading(stored):
         return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 
@@ -365,25 +365,6 @@ def trained_run(run: Path) -> Path:
     """The run whose model `load(run)` reads: after cross-validation its final run."""
     final = run / "final"
     return final if (final / "model" / _FILE).exists() and not (run / "model" / _FILE).exists() else run
-
-
-def _load_weights(model: VideoModel, path: Path, digest: str | None) -> None:
-    """Load weights; older folders have no digest of them."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_model
-
-    try:
-        load_model(model, path)
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
-    if digest and file_digest(path) != digest:
-        raise ValueError(
-            f"{path}: damaged, or not the weights that {_FILE} was written with (another SHA-256); copy the folder "
-            "again, or train again"
-        )
-    for name, values in model.state_dict().items():
-        if not values.isfinite().all():
-            raise ValueError(f"{path}: {name} has values that are not finite; copy the folder again, or train again")
 
 
 def _concatenated(parts: Iterable[Classification]) -> Classification:

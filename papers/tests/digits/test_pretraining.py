@@ -17,6 +17,7 @@ pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
 """
 
 
+@pytest.mark.slow
 def test_a_training_killed_midway_continues_to_the_same_figures(tmp_path: Path) -> None:
     def begin(folder: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path / folder)])

@@ -246,6 +246,7 @@ def test_a_page_of_another_set_cites_what_there_is(done: Path, tmp_path: Path) -
     assert "RGB, cited" not in other
 
 
+@pytest.mark.slow
 def test_the_quick_way_without_weights_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Eleven trainings of 512 channels behind VGG-16 at 224 pixels take minutes; all else is as `--quick` has it.
     one = replace(BUDGETS["quick"].training, epochs=1)

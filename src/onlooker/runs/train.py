@@ -132,13 +132,8 @@ def train_run(
     with start_run(run, resume) as there:
         begun = RunRecord.read(run, folder) if there else None
         if begun is not None:
-            model, data, training, split, features = (
-                begun.model,
-                begun.data,
-                begun.training,
-                begun.split,
-                begun.features,
-            )
+            model, data, training = begun.model, begun.data, begun.training
+            split, features = begun.split, begun.features
         every_clip, split, skipped = _asked_clips(clips, split, begun, strict)
         classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
@@ -161,13 +156,8 @@ def train_run(
         else:
             _check_first_weights(run, begun, record)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
-        if not split.test:
-            return {}
-        gone = () if begun is None else unreadable  # since the run was begun
-        tested = [clip for clip in split.test if clip.path not in {error.path for error in gone}]
-        require_clips([] if tested else split.test)
-        reported = replace(record, skipped=(*skipped, *gone))
-        return write_report(run, recognizer, samples.only(tested), reported, run, tuning)
+        gone = () if begun is None else unreadable  # since the run was started
+        return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
@@ -240,6 +230,21 @@ def _build(
             raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
         use_encoders(net, stores)
     return net
+
+
+def _report(
+    run: Path,
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    record: RunRecord,
+    gone: Sequence[ClipError],
+    tuning: str,
+) -> dict[str, Any]:
+    """Evaluate on the test clips that can still be read, and write the report."""
+    test = [clip for clip in record.split.test if clip.path not in {error.path for error in gone}]
+    require_clips([] if test else record.split.test)
+    reported = replace(record, skipped=(*record.skipped, *gone))
+    return write_report(run, recognizer, samples.only(test), reported, run, tuning)
 
 
 def _check_first_weights(run: Path, begun: RunRecord, record: RunRecord) -> None:
