@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from onlooker.files import read_json
 
 _KILLED = """
