@@ -94,8 +94,7 @@ class FlowStacks:
     Args:
         stacks: `T H W 2L`, uint8: x_1, y_1, x_2, y_2, … of L consecutive pairs of frames; a byte is
             round(255 (v + limit) / (2 limit)) for a displacement of v pixels of this `H W`.
-        times: `T`, presentation time of the first frame of each stack, in seconds from the first frame of the video.
-        indices: `T`, index of that frame in the video. Padding of a short clip repeats an index.
+        times, indices: `T`, as of `Frames`, of the first frame of each stack.
         limit: the displacement in pixels that bytes 0 and 255 represent.
     """
 
@@ -156,12 +155,10 @@ class Step(_Scored):
         box: where it happens, in pixels of the frame, with the predicted class: the track with the highest mean
             concentration; None for a frame of a `Prediction`, uniform attention, or a model that does not attend.
         point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
-        evidence: how much this frame contributes: the log of its weight, up to a constant; None for a model without
-            evidence.
-        happening: whether the event happens at this frame, based on this frame and earlier ones: without delay, or with
-            that of `score_smoothing` (`localization.online.update_event`). None for a frame of a `Prediction`, whose
-            `segments` say it, and for a model without evidence, which predicts some class at every frame and keeps
-            predicting what it remembers.
+        evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
+        happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
+            `score_smoothing` (`localization.online.update_event`). None for a model without evidence, and for a frame
+            of a `Prediction`, which has `segments`.
         pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A stored step keeps them in memory.
     """
 
@@ -282,20 +279,17 @@ class Prediction(_Scored):
     """Result for one video; `print` shows it in a few lines.
 
     Args:
-        path: the video.
-        classes: the `K` class names.
+        path, classes: the video, and the `K` class names.
         frame_scores: `T K` probabilities at every frame of the sample.
         scores: `K` probabilities of the whole video.
         times, indices: `T`, the frames of the sample.
         attention: `T h w`, each map sums to one; None for a model that does not attend.
-        glimpses: `T G 4 2`, corners of the G parts of each frame that the model receives, x and y in pixels of the
-            video, from the upper left corner of the glimpse clockwise; None for a model of whole frames.
+        glimpses: `T G 4 2`, corners of the G parts of each frame that the model receives, clockwise from the upper
+            left, x and y in pixels of the video; None for a model of whole frames.
         size: height and width of the video.
-        tubes: where it happens, for every class with a probability of at least .01, highest scores first; empty for a
-            model that does not attend, or uniform attention.
+        tubes: where it happens, for classes of at least .01, best first; empty without attention or if it is uniform.
         segments: when it happens, likewise.
-        evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; None for a model
-            without evidence.
+        evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
         points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
             finer than a cell of `attention`. NaN for uniform attention; None without attention.
     """

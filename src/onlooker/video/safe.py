@@ -1,4 +1,4 @@
-"""Decoding in a worker process with limits of memory and time, for files from people who are not trusted.
+"""Decoding in a worker process with limits of memory and time, for untrusted files.
 
 A worker that is killed, or takes too much, is an error of the clip that it was decoding; the next clip gets another
 one. Workers answer in JSON and raw pixels, never in pickles, so that one that a file has taken over can only lie.
