@@ -14,6 +14,7 @@ from attacks.videos import lossless
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow  # 40 s, and a loaded machine hangs where the library does not
 def test_quick_cases_are_answered_or_named() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "robustness.py"), "--quick"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
