@@ -50,7 +50,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def until(what: Any, seconds: float = 60.0) -> None:
+def until(what: Any, seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "in vain"
