@@ -13,7 +13,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, eve
 __all__ = ["ClipCrops", "ClipFrames"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
+Decoded = TypeVar("Decoded")
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
@@ -199,7 +200,7 @@ def prepare(
     arrays.clean()
     arrays.prune()
     paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
-    results = list(progress(_decode(paths, partial(_attempt, make), processes), len(paths)))
+    results = list(progress(decode_each(paths, make, processes), len(paths)))
     samples, errors = readable_samples(clips, results, classes, config, make)
     require_readable(paths, errors)
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
@@ -235,17 +236,21 @@ def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None
         raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
-def _attempt(make: Callable[[Path], Files], path: Path) -> Files | ClipError | OSError:
+def _attempt(make: Callable[[Path], Decoded], path: Path) -> Decoded | ClipError | OSError:
     try:
         return make(path)
     except (ClipError, OSError) as error:  # a value, because a worker process would lose its type
         return error
 
 
-def _decode(
-    paths: list[Path], decode: Callable[[Any], Files | ClipError | OSError], processes: int | None
-) -> Iterator[Files | ClipError]:
-    """The results of all clips in their order, from this process at first, from worker processes if it takes long."""
+def decode_each(
+    paths: list[Path], make: Callable[[Path], Decoded], processes: int | None = None
+) -> Iterator[Decoded | ClipError]:
+    """What `make` returns for each clip, in order, from this process at first, from worker processes if it takes long.
+
+    A clip that cannot be read gives its ClipError. `processes` as for `prepare`.
+    """
+    decode = partial(_attempt, make)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process that is a worker itself has been given one core.
     workers = processes or (1 if parent_process() else cores)
@@ -272,7 +277,7 @@ def _decode(
     yield from map(_checked, results)
 
 
-def _checked(result: Files | ClipError | OSError) -> Files | ClipError:
+def _checked(result: Decoded | ClipError | OSError) -> Decoded | ClipError:
     if isinstance(result, OSError):
         raise result
     return result
