@@ -21,6 +21,7 @@ TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
     "videos", "frames", "classes", "accuracy", "accuracy_interval", "frame_accuracy", "mean_class_accuracy",
     "class_accuracy", "log_loss", "calibration_error", "brier", "majority_share", "confusion", "skipped",
+    "perfect_calibration_error",
 }  # fmt: skip
 
 

@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from onlooker.evaluation.metrics import measure
+from onlooker.structures import Evaluation
 
 FOLDER = Path(__file__).parent / "values"
 _SHOWN = 16  # elements of a float array that are stored
@@ -39,6 +43,15 @@ def check(name: str, values: Mapping[str, Any], rtol: float = 1e-5, atol: float 
     assert file.is_file(), f"{file}: no such file; GOLDEN_WRITE=1 writes it"
     differences = _compare("", json.loads(file.read_text()), json.loads(json.dumps(found)), rtol, atol)
     assert not differences, f"{file.name}: {len(differences)} differ\n" + "\n".join(differences[:40])
+
+
+def measured_as_stored(of: Evaluation) -> dict[str, Any]:
+    """`measure` with the calibration error of the stored figures, over 15 bins of equal width."""
+    scores, targets, K = torch.from_numpy(of.scores), torch.from_numpy(of.targets), len(of.classes)
+    error = float(multiclass_calibration_error(scores, targets, num_classes=K, n_bins=15)) if K > 1 else 0.0
+    measured = measure(of) | {"calibration_error": error}
+    del measured["perfect_calibration_error"]
+    return measured
 
 
 def _plain(value: Any) -> Any:

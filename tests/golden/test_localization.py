@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden import check
+from golden import check, measured_as_stored
 from numpy.typing import NDArray
 
-from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
+from onlooker.evaluation.metrics import wilson_interval, write_scores
 from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.localization import localize
 from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
@@ -193,7 +193,9 @@ def test_accuracy(classes: int, tmp_path: Path) -> None:
     answers = evaluation(classes)
     write_scores(tmp_path / "scores.csv", answers)
     written = (tmp_path / "scores.csv").read_text().splitlines()
-    check(f"evaluation_accuracy_{classes}", {"measured": measure(answers), "csv": written[:4] + written[-2:]})
+    check(
+        f"evaluation_accuracy_{classes}", {"measured": measured_as_stored(answers), "csv": written[:4] + written[-2:]}
+    )
 
 
 def random_boxes(chance: np.random.Generator, *shape: int) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from golden import check
+from golden import check, measured_as_stored
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -22,7 +22,6 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_features, to_video
 from onlooker.ensemble import Ensemble, average_scores
-from onlooker.evaluation.metrics import measure
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -511,7 +510,7 @@ def test_figures_of_answers() -> None:
     frame_scores = tuple(probabilities(5, K, seed=number) for number in range(len(targets)))
     scores = np.stack([of_clip.mean(0) for of_clip in frame_scores])
     names = tuple(f"clip {number}" for number in range(len(targets)))
-    check("measure", measure(Evaluation(names, CLASSES, targets, scores, frame_scores)))
+    check("measure", measured_as_stored(Evaluation(names, CLASSES, targets, scores, frame_scores)))
 
 
 # Rounds.

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+from torchmetrics.functional.classification import multiclass_accuracy
 
+from onlooker.evaluation.calibration import calibration_error, perfect_calibration_error
 from onlooker.files import write_bytes
 from onlooker.structures import Evaluation
 
 __all__ = ["METRICS", "measure", "wilson_interval", "write_scores"]
 
-CALIBRATION_BINS = 15
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
@@ -58,14 +58,6 @@ def _log_loss(of: Evaluation) -> float:
     return float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean())
 
 
-def _calibration_error(of: Evaluation) -> float:
-    K, scores, targets = len(of.classes), torch.from_numpy(of.scores), torch.from_numpy(of.targets)
-    # torchmetrics needs at least two classes.
-    return (
-        0.0 if K < 2 else float(multiclass_calibration_error(scores, targets, num_classes=K, n_bins=CALIBRATION_BINS))
-    )
-
-
 def _top5(of: Evaluation) -> float | None:
     K, scores, targets = len(of.classes), torch.from_numpy(of.scores), torch.from_numpy(of.targets)
     return float(multiclass_accuracy(scores, targets, num_classes=K, top_k=5, average="micro")) if K > 5 else None
@@ -82,7 +74,8 @@ METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "mean_class_accuracy": _mean_recall,
     "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
     "log_loss": _log_loss,
-    "calibration_error": _calibration_error,
+    "calibration_error": lambda of: calibration_error(of.scores, of.targets),
+    "perfect_calibration_error": lambda of: list(perfect_calibration_error(of.scores)),
     "brier": lambda of: float(((of.scores - np.eye(len(of.classes))[of.targets]) ** 2).sum(axis=1).mean()),
     "majority_share": lambda of: int(np.bincount(of.targets).max()) / len(of.targets),
     "confusion": lambda of: _confusion(of).tolist(),
@@ -97,7 +90,8 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     Returns:
         Counts (`videos`, `frames`), `classes`; `accuracy` of the videos with its 95 % `accuracy_interval` (Wilson);
         `frame_accuracy` over all frames of all videos; `class_accuracy` by name (None for a class without videos) and
-        its mean `mean_class_accuracy`; `log_loss` (nats); `calibration_error` (expected, 15 bins, Guo et al. 2017);
+        its mean `mean_class_accuracy`; `log_loss` (nats); `calibration_error` (five bins of equal mass) and
+        `perfect_calibration_error`, what chance alone makes of it at this number of videos (mean, 95th percentile);
         `brier` (sum over classes, 0 to 2, Brier 1950); `majority_share`, the majority-class baseline; `confusion`,
         `K K` counts with true classes in rows; `skipped`, clips that were left out; `top5_accuracy` if K > 5.
 
