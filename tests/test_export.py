@@ -54,7 +54,7 @@ def recognizer(name: str = "convlstm", **settings: Any) -> Recognizer:
     streams = "both" if name == "motion" else "rgb"
     data = DataConfig(frames=5, size=size, channels=channels, modality=streams, normalization="imagenet")
     if name in FRAME_BY_FRAME:
-        settings = {"hidden": 4, "flow_channels": data.flow_channels, **settings}
+        settings = {**({} if name == "linear" else {"hidden": 4}), "flow_channels": data.flow_channels, **settings}
     model = create_model(name, len(CLASSES), in_channels=data.in_channels, size=size, **settings)
     with torch.no_grad():
         for values in model.parameters():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from onlooker.ensemble import Ensemble
     from onlooker.models.classifier import Classifier
     from onlooker.models.clip_classifier import ClipClassifier
+    from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
     from onlooker.runs.train import TrainedRun, train
@@ -24,6 +25,7 @@ _PUBLIC = {
     "onlooker.ensemble": ["Ensemble"],
     "onlooker.models.classifier": ["Classifier"],
     "onlooker.models.clip_classifier": ["ClipClassifier"],
+    "onlooker.models.linear": ["LinearClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
     "onlooker.recognizer": ["Recognizer", "load"],
     "onlooker.runs.train": ["TrainedRun", "train"],
@@ -39,6 +41,7 @@ __all__ = [
     "ClipError",
     "Ensemble",
     "Evaluation",
+    "LinearClassifier",
     "Prediction",
     "Recognizer",
     "Segment",

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Ensemble, is_ensemble
 from onlooker.files import explain_write_errors, read_json, write_json
-from onlooker.models.classifier import Classifier
+from onlooker.models.video_model import VideoModel
 from onlooker.onnx_step import (
     DESCRIPTION,
     INT8,
@@ -194,7 +194,7 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
         ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
     """
     # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
-    model = cast(Classifier, copy.deepcopy(recognizer.model).cpu())
+    model = copy.deepcopy(recognizer.model).cpu()
     try:
         largest = _largest_difference(model, recognizer.data, ExportedStep(folder))
     except Exception as error:  # onnxruntime's exceptions have no common base class
@@ -207,7 +207,7 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     return largest
 
 
-def _largest_difference(model: Classifier, data: DataConfig, exported: ExportedStep) -> float:
+def _largest_difference(model: VideoModel, data: DataConfig, exported: ExportedStep) -> float:
     rng = np.random.default_rng(0)
     state, exported_state, largest = None, None, 0.0
     for _ in range(_COMPARED):

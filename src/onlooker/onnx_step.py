@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.data.transforms import to_video
-from onlooker.models.cells.cell import State
-from onlooker.models.classifier import Classifier
+from onlooker.models.cells.init import LearnedInit
 from onlooker.models.registry import list_models
+from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
@@ -34,10 +34,10 @@ class Answer(NamedTuple):
 
 
 class PixelStep(nn.Module):
-    """`Classifier.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
+    """`VideoModel.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
 
     Args:
-        recognizer: its model must be a `Classifier`; a copy is made, on the CPU.
+        recognizer: of its model a copy is made, on the CPU.
 
     Raises:
         ValueError: a model without a step, one that begins with the whole clip, or one that sees windows.
@@ -45,7 +45,7 @@ class PixelStep(nn.Module):
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
-        model = cast(Classifier, recognizer.model)
+        model = recognizer.model
         if not model.encodes_frames:
             names = ", ".join(list_models(streaming=True))
             what = "reads several frames together" if model.streams else "needs the whole clip"
@@ -63,8 +63,8 @@ class PixelStep(nn.Module):
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
         # The state of a model without memory is empty and is not part of the graph.
-        self.carried = [bool(part.numel()) for part in self._zeros(1)]
-        self.state_shapes = [tuple(part.shape[1:]) for part in self._zeros(1) if part.numel()]
+        self.carried = [bool(part.numel()) for part in self.model.zero_state(1)]
+        self.state_shapes = [tuple(part.shape[1:]) for part in self.model.zero_state(1) if part.numel()]
         self.learns_start = model.init == "first-frame"
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.answers: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
@@ -73,9 +73,6 @@ class PixelStep(nn.Module):
         states = [f"state_{i}" for i in range(len(self.state_shapes))]
         self.inputs = ["frame", *["first"] * self.learns_start, *states]
         self.outputs = [*self.answers, *(f"next_{name}" for name in states)]
-
-    def _zeros(self, batch_size: int) -> State:
-        return self.model.cell.initial_state(batch_size, self.model.grid, torch.device("cpu"), torch.float32)
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
         """Inputs of the right shapes and types.
@@ -92,16 +89,16 @@ class PixelStep(nn.Module):
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # `len(frame)` would fix the number of streams in the graph.
         given = iter(rest[-len(self.state_shapes) :])
-        zeros = self._zeros(frame.shape[0])
-        state = State(*(next(given) if carried else part for carried, part in zip(self.carried, zeros, strict=True)))
+        zeros = self.model.zero_state(frame.shape[0])
+        state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
         if self.learns_start:
-            learned = self.model.learned_init(features)
+            learned = cast(LearnedInit, self.model.learned_init)(features)
             first = [rest[0].view(-1, *[1] * (part.ndim - 1)) for part in state]
-            state = State(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
-        output, state = self.model.cell(features, state)
-        scores = self.model.classify(output.hidden).softmax(-1)
+            state = type(zeros)(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
+        output, state = self.model.step_features(features, state)
         answers = [part for part in output[1:] if part is not None]
-        return scores, *answers, *(part for part, carried in zip(state, self.carried, strict=True) if carried)
+        after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
+        return output.logits.softmax(-1), *answers, *after
 
 
 class ExportedStep:
@@ -192,11 +189,11 @@ def _trace(step: PixelStep, path: Path, batch_size: int, first_dimension: dict[i
     )
 
 
-def inexpressible(model: Classifier, error: Exception) -> ValueError:
+def inexpressible(model: VideoModel, error: Exception) -> ValueError:
     """The error for a model that the exporter or onnxruntime rejects."""
-    encoder = type(model.encoder).__name__
+    encoder, cell = type(model.encoder).__name__, type(getattr(model, "cell", model)).__name__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ValueError(
-        f"a model with encoder {encoder} and cell {type(model.cell).__name__} cannot be written as ONNX ({reason}); "
+        f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason}); "
         "conv4 and most timm networks can"
     )

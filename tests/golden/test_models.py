@@ -56,7 +56,7 @@ def stored(name: str) -> str:
 SLOW_NETWORKS = [name for name in MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
 RECIPES = {**MODELS, **PAPER_MODELS}
 # In the order of the stored values, which are from before some models moved to the package of a paper.
-NAMES = [name for name in MODELS if not name.startswith("torchvision:")]
+NAMES = [name for name in MODELS if not name.startswith("torchvision:") and name != "linear"]
 NAMES[1:1], NAMES[-3:-3] = ["opinions"], ["tracks"]
 NAMES += [name for name in MODELS if name.startswith("torchvision:")]
 CASES: dict[str, Case] = {
@@ -114,6 +114,11 @@ CASES: dict[str, Case] = {
     "lstm-timm-vector": ("lstm", PICTURE, {"encoder": "test_resnet:vector"}),
     "feature-average-timm": ("feature-average", PICTURE, {"encoder": "test_resnet"}),
 }
+# Models that were added after the values of `models` were stored.
+LATER: dict[str, Case] = {
+    "linear": ("linear", PICTURE, {"statistics": "mean,spread,change,largest,end"}),
+    "linear-paired": ("linear", BOTH, {**FLOW, "regions": 2, "statistics": "trend,change"}),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +136,7 @@ def made(case: Case) -> VideoModel:
     """The model with the weights of seed 0."""
     name, data, settings = case
     torch.manual_seed(0)
-    hidden = {} if name == "opinions" else {"hidden": HIDDEN}
+    hidden = {} if name in ("opinions", "linear") else {"hidden": HIDDEN}
     return create_model(name, K, in_channels=data.in_channels, size=data.size, **hidden, **settings)
 
 
@@ -271,9 +276,9 @@ def probabilities(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 # One model.
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *LATER])
 def test_a_model(name: str) -> None:
-    case = CASES[name]
+    case = {**CASES, **LATER}[name]
     data, model = case[1], made(case).eval()
     samples = samples_of(data)
     video = seen_by(samples, data)

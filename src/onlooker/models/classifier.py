@@ -70,7 +70,7 @@ class Classifier(VideoModel):
                 "attention 'motion' comes from optical flow, and flow_channels is 0; give 2 for each displacement "
                 "field, and frames with the flow behind their other channels (in_channels=5 for RGB and one field)"
             )
-        self.encoder = _build_encoder(encoder, in_channels, flow_channels, size, pretrained)
+        self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)
         self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
@@ -102,9 +102,7 @@ class Classifier(VideoModel):
 
     def forward_features(self, features: Tensor) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for those of another encoder."""
-        expected = (self.encoder.num_features, *self.grid)
-        if features.ndim != 5 or tuple(features.shape[2:]) != expected:
-            raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
+        self.check_features(features)
         output, _ = unroll(self.cell, features, self._first_state(features))
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
         return Output(logits, output.attention, output.evidence)
@@ -122,6 +120,10 @@ class Classifier(VideoModel):
             if not self.streams:
                 raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
             state = self._first_state(features[:, None])
+        return self.step_features(features, state)
+
+    def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
+        """`step` after the encoder: features `B D h w`."""
         output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention, output.evidence), state
 
@@ -136,6 +138,10 @@ class Classifier(VideoModel):
         """Zeros; a ValueError if the model learns its first state from frames."""
         if self.init != "zeros":
             raise ValueError(f"init is {self.init!r}: the first state is learned from frames; begin `step` with None")
+        return self.zero_state(batch_size)
+
+    def zero_state(self, batch_size: int) -> State:
+        """Zeros, also if the first state is learned."""
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 
@@ -160,7 +166,8 @@ class Classifier(VideoModel):
         return cast(Tensor, self.attention_head(attended.sum((3, 4))))
 
 
-def _build_encoder(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
+def build_encoders(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
+    """One encoder for all channels, or two side by side if the last `flow_channels` are optical flow."""
     if not flow_channels:
         return build_encoder(name, in_channels, size, pretrained)
     if not 0 < flow_channels < in_channels or flow_channels % 2:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import torch
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type
+from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type
 from onlooker.files import file_digest
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
 
@@ -39,6 +40,7 @@ class Recipe:
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
+        solver: how it is trained: by `gradient` descent, or by `logistic` regression on statistics (`training.linear`).
     """
 
     summary: str
@@ -47,11 +49,12 @@ class Recipe:
     modality: Literal["rgb", "flow", "both"] | None = None
     loss: Literal["every", "last"] = "every"
     paired: bool = False
+    solver: Literal["gradient", "logistic"] = "gradient"
 
     @property
     def attends(self) -> bool:
         """Whether its outputs have attention."""
-        return bool(self.settings.get("attention"))
+        return self.model.attends or bool(self.settings.get("attention"))
 
     @property
     def normalization(self) -> Literal["imagenet", "kinetics", "mvit"]:
@@ -68,8 +71,10 @@ class Recipe:
 
     @property
     def ignores(self) -> frozenset[str]:
-        """Settings of `ModelConfig` that change nothing in it."""
+        """Settings of a run that change nothing in it."""
         unused = frozenset({"encoder", "hidden"}) - self.arguments
+        if self.solver == "logistic":
+            unused |= GRADIENT
         if network := self.settings.get("network"):
             used = "encoder" if network in FRAME_NETWORKS else "hidden" if network == "c3d" else None
             unused |= {"encoder", "hidden"} - {used}
@@ -78,7 +83,18 @@ class Recipe:
         return unused
 
 
+# Settings of training by gradient descent alone: optimization, and the augmentation of frames.
+GRADIENT = {f.name for f in fields(TrainConfig)} - {"seed", "aggregation"}
+GRADIENT |= {f.name for f in fields(DataConfig) if f.metadata["group"] == AUGMENTATION}
+
 MODELS: dict[str, Recipe] = {
+    "linear": Recipe(
+        "logistic regression on statistics of frozen features over time: trained in seconds, the baseline of all",
+        model=LinearClassifier,
+        loss="last",
+        paired=True,
+        solver="logistic",
+    ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",
         {"cell": "memoryless", "attention": None},

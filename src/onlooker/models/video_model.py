@@ -58,6 +58,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     has_evidence = False
     streams = True
     has_attention_loss = False
+    init = "zeros"  # the state before the first frame: zeros, or learned from frames
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
@@ -118,9 +119,17 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
         """One frame `B C H W` of a stream."""
 
+    def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:
+        """`step` after the encoder, on the features `B D h w` of one frame and the state before it."""
+        raise ValueError("this model has no step on features; use one that encodes single frames")
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first frame of `batch_size` videos or streams."""
+
+    def zero_state(self, batch_size: int) -> Any:
+        """A state of zeros, also in a model that learns its first state from frames."""
+        return self.initial_state(batch_size)
 
     def check_video(self, video: Tensor) -> tuple[int, int]:
         """B and T of a video `B T C H W`.
@@ -133,6 +142,12 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
         self.check_frames(video.shape[2:])
         return B, T
+
+    def check_features(self, features: Tensor) -> None:
+        """Raise a ValueError unless features are `B T D h w`, with the D, h and w of the model's encoder."""
+        expected = (cast(Encoder, self.encoder).num_features, *self.grid)
+        if features.ndim != 5 or tuple(features.shape[2:]) != expected:
+            raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
 
     def check_frames(self, shape: tuple[int, ...]) -> None:
         """Raise a ValueError unless `shape` is the `C H W` that the model was built for."""

@@ -1,0 +1,172 @@
+"""Each statistic equals a naive one in NumPy at every frame, a stream a clip, and the map shows what decides."""
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.models.linear import STATISTICS, LinearClassifier
+from onlooker.models.registry import create_model
+
+EVERY = ",".join(STATISTICS)
+NAIVE = {
+    "mean": lambda x: x.mean(0),
+    "spread": lambda x: x.std(0),
+    "change": lambda x: np.abs(np.diff(x, axis=0)).mean(0) if len(x) > 1 else 0 * x[0],
+    "largest": lambda x: np.abs(np.diff(x, axis=0)).max(0) if len(x) > 1 else 0 * x[0],
+    "end": lambda x: x[-1] - x[0],
+    "trend": lambda x: np.polyfit(np.arange(len(x)), x, 1)[0] * (len(x) - 1) if len(x) > 1 else 0 * x[0],
+}
+
+
+def made(**changes):
+    """Seeded, with a standardization that changes something."""
+    torch.manual_seed(0)
+    model = LinearClassifier(4, **{"size": 32, **changes})
+    model.center.normal_()
+    model.scale.uniform_(0.5, 2)
+    return model.eval()
+
+
+def made_features(T=7, B=2, D=64, side=4):
+    return 3 + torch.randn(B, T, D, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def stepped(model, features):
+    state, outputs = model.initial_state(len(features)), []
+    for each in features.unbind(1):
+        output, state = model.step_features(each, state)
+        outputs.append(output)
+    return torch.stack([o.logits for o in outputs], 1), torch.stack([o.attention for o in outputs], 1)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("T", [1, 2, 7])
+@torch.no_grad()
+def test_a_statistic_equals_the_naive_one(name, T):
+    x = made_features(T).double().numpy()
+    of_place = np.array([NAIVE[name](clip.reshape(T, -1)).reshape(64, 4, 4) for clip in x])
+    model, features = made(statistics=name), made_features(T)
+    np.testing.assert_allclose(model.summarize(features), of_place.mean((2, 3)), atol=2e-5)
+    quarters = of_place.reshape(2, 64, 2, 2, 2, 2).mean((3, 5)).reshape(2, -1)
+    np.testing.assert_allclose(made(statistics=name, regions=2).summarize(features), quarters, atol=2e-5)
+
+
+@torch.no_grad()
+def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_far():
+    model, features = made(statistics=EVERY, regions=2), made_features()
+    logits = model.forward_features(features).logits
+    for t in range(7):
+        standard = (model.summarize(features[:, : t + 1]) - model.center) / model.scale
+        np.testing.assert_allclose(logits[:, t], model.head(standard), atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"statistics": EVERY, "regions": 2}, {"in_channels": 5, "flow_channels": 2}])
+@torch.no_grad()
+def test_step_equals_forward(changes):
+    model = made(**changes)
+    video = torch.rand(2, 7, model.in_channels, 32, 32)
+    logits, attention, _ = model(video)
+    state = None
+    for t, frame in enumerate(video.unbind(1)):
+        output, state = model.step(frame, state)
+        assert (output.logits - logits[:, t]).abs().max() < 1e-5
+        assert (output.attention - attention[:, t]).abs().max() < 1e-5
+    assert torch.allclose(attention.sum((2, 3)), torch.ones(2, 7), atol=1e-5)
+    assert sum(part.numel() for part in state) == sum(part.numel() for part in model.initial_state(2)), "constant"
+
+
+@torch.no_grad()
+def test_statistics_of_a_long_stream_stay_exact():
+    # With an offset, in which sums of squares in float32 would lose the spread.
+    model, state = made(statistics=EVERY), None
+    x = made_features(T=2000, B=1, side=4)[:, :, :2] + 100
+    model.encoder.num_features = 2
+    state = model.initial_state(1)
+    for each in x.unbind(1):
+        frame, state = model._add_frame(each, state)
+    values = model._values(frame, state).view(len(STATISTICS), 2).numpy()
+    naive = [NAIVE[name](x[0].double().numpy().reshape(2000, -1)).reshape(2, 16).mean(1) for name in STATISTICS]
+    np.testing.assert_allclose(values, naive, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class():
+    model, features = made(statistics="spread,change,mean"), made_features()
+    logits, attention, _ = model.forward_features(features)
+    weights = ((model.head.weight - model.head.weight.mean(0)) / model.scale).view(4, 3, 64).numpy()
+    for b, t in ((0, 0), (1, 3), (1, 6)):
+        of_class = weights[logits[b, t].argmax()]
+        x = features[b].numpy()
+        change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
+        added = np.einsum("d,dhw->hw", of_class[1], change) + np.einsum("d,dhw->hw", of_class[2], x[t])
+        added = added.clip(0)
+        np.testing.assert_allclose(attention[b, t], added / added.sum(), atol=1e-5)
+
+
+@torch.no_grad()
+def test_attention_follows_the_one_moving_thing_that_decides():
+    # One feature sees a square; class 1 is its change, class 0 its absence.
+    model = made(statistics="mean,change")
+    model.center.zero_()
+    model.scale.fill_(1)
+    model.head.weight.zero_()
+    model.head.weight[1, 64] = 5.0
+    features = torch.zeros(1, 4, 64, 4, 4)
+    features[..., 0, 3] = 1.0  # always there, so that it decides nothing
+    places = [(0, 0), (1, 1), (2, 2), (3, 0)]
+    for t, (y, x) in enumerate(places):
+        features[0, t, 0, y, x] = 1.0
+    logits, attention, _ = model.forward_features(features)
+    assert logits[0, 3].argmax() == 1
+    assert torch.allclose(attention[0, 0], torch.full((4, 4), 1 / 16)), "no change yet: uniform"
+    for t in (1, 2, 3):
+        (y, x), before = places[t], places[t - 1]
+        assert attention[0, t, y, x] == attention[0, t][before] == 0.5
+
+
+@torch.no_grad()
+def test_half_precision_keeps_the_statistics():
+    model, video = made(), torch.rand(2, 5, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(video).logits.float()
+    assert (half - model(video).logits).abs().max() < 0.05 * half.abs().max()
+
+
+def test_the_encoder_is_frozen_also_in_training():
+    model = made().train()
+    assert model.training
+    assert not any(part.training for part in model.encoder.modules())
+    assert [name for name, weight in model.named_parameters() if weight.requires_grad] == ["head.weight", "head.bias"]
+
+
+@torch.no_grad()
+def test_a_saved_model_is_the_same(tmp_path):
+    model, video = made(statistics="change,trend", regions=2), torch.rand(1, 4, 3, 32, 32)
+    model.save_pretrained(tmp_path)
+    for ours, theirs in zip(model(video)[:2], LinearClassifier.from_pretrained(tmp_path)(video)[:2], strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"statistics": "mean,median"},
+            r"statistics is 'mean,median', expected different ones of mean, spread, change",
+        ),
+        ({"statistics": "mean,mean"}, "statistics is 'mean,mean', expected different ones of"),
+        ({"statistics": ""}, "statistics is '', expected different ones of"),
+        ({"regions": 5}, "regions is 5, expected from 1 to the 4 locations of a side of the map"),
+        ({"regions": 0}, "regions is 0, expected from 1 to the 4"),
+        ({"hidden": 8}, "linear has no setting 'hidden'; "),
+        ({"flow_channels": 3}, "flow_channels is 3 of 3 channels, expected an even number"),
+    ],
+)
+def test_wrong_settings(changes, message):
+    with pytest.raises(ValueError, match=message):
+        create_model("linear", 3, **{"size": 32, **changes})
+
+
+def test_features_of_another_encoder_are_an_error():
+    with pytest.raises(ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"):
+        made().forward_features(torch.zeros(1, 2, 9, 4, 4))
