@@ -131,6 +131,10 @@ def test_models_are_listed_with_their_parameters() -> None:
     # torchvision's own count, 33,371,472, has 400 classes.
     assert rows["torchvision:r3d_18"] == [f"{33_371_472 - 513 * 390:,}", "512"]
     assert rows["c3d"][1] == rows["lstm"][1] == "64"
+    assert rows["small"][0] == "1,567,920"
+    text = " ".join(output.replace("│", " ").split())
+    assert "images of ImageNet" in text
+    assert "--encoder resnet18 --pretrained" in text
 
 
 def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]) -> None:

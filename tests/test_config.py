@@ -117,7 +117,6 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "dropout": 0.5,
         "init": "zeros",
         "attention_loss": False,
-        "pretrained": False,
     }
 
 

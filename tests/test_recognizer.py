@@ -17,7 +17,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS
@@ -335,7 +335,7 @@ def test_parts_that_do_not_fit_each_other() -> None:
 
 def test_auto_normalization_is_that_of_the_encoder() -> None:
     assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
-    assert resolve_normalization(DataConfig(), ModelConfig().pretrained).normalization == "half"
+    assert resolve_normalization(DataConfig(), pretrained=False).normalization == "half"
     weights = {"r3d_18": "kinetics", "s3d": "kinetics", "mvit_v2_s": "mvit", "swin3d_t": "imagenet"}
     for network, expected in weights.items():
         found = resolve_normalization(DataConfig(), True, f"torchvision:{network}").normalization

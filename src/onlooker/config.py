@@ -226,7 +226,11 @@ class ModelConfig(Config):
         "conv4",
         "Image encoder: conv4, small, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
-    pretrained: bool = setting(False, "Initialize the encoder with ImageNet weights (timm networks).")
+    pretrained: bool | None = setting(
+        None,
+        "Start the encoder from pretrained weights; unless given, from those that are installed (small); for timm "
+        "networks ImageNet's, which are downloaded.",
+    )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1, most=16_384)
     head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0, most=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, least=0, below=1)
@@ -243,10 +247,12 @@ class ModelConfig(Config):
     )
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of `create_model`: all settings but the name and those left to the model's recipe (auto)."""
+        """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""
         values = self.to_dict()
         del values["name"]
-        return {name: value for name, value in values.items() if name not in OWN or value != "auto"}
+        return {
+            name: value for name, value in values.items() if value is not None and (name not in OWN or value != "auto")
+        }
 
 
 # Settings that a model's recipe decides unless they are given.

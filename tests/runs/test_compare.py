@@ -245,6 +245,7 @@ def test_specs_are_text_and_back(text: str, spec: ModelSpec, name: str) -> None:
     assert spec.name == name
     assert ":" not in spec.folder, "Windows has no such file names"
     assert spec.model_config(ModelConfig(pretrained=True)).pretrained
+    assert ModelSpec.parse("lstm:encoder=small:pretrained=false").model_config(ModelConfig()).pretrained is False
     assert spec.model_config(ModelConfig()).to_dict().items() >= {"name": spec.model, **spec.settings}.items()
 
 

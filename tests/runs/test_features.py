@@ -10,6 +10,7 @@ import moving_squares
 import numpy as np
 import pytest
 import torch
+from packaged_weights import put_weights
 from safetensors.torch import load_file
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
@@ -19,7 +20,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split
 from onlooker.data.transforms import to_video
-from onlooker.models.encoders import build_encoder
+from onlooker.models.encoders import TERMS, build_encoder
 from onlooker.models.registry import configured
 from onlooker.recognizer import load
 from onlooker.runs import evaluate as evaluate_module
@@ -46,6 +47,11 @@ def make(clips: Path, store: Path, shard: str = "1/1", **changes: Any) -> Any:
     return make_features(clips, store, settings, shard, quiet=True)
 
 
+def read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
@@ -64,6 +70,34 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) ->
     folder = tmp_path_factory.mktemp("runs") / "run"
     train_run(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
     return folder
+
+
+def test_weights_of_the_package_are_used_and_their_terms_stay(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_weights(tmp_path, monkeypatch)
+    stored, end_to_end = tmp_path / "stored", tmp_path / "clips"
+    make(squares, tmp_path / "store", encoder="small", data=replace(DATA, channels=3, size=32), pretrained=None)
+    assert read(tmp_path / "store" / "store.json").items() >= {"pretrained": True, "normalization": "imagenet"}.items()
+    once = replace(TINY, epochs=1)
+    train_run(squares, stored, ModelConfig("convnet"), DataConfig(), once, quiet=True, features=[tmp_path / "store"])
+    small = ModelConfig("convnet", "small")
+    train_run(squares, end_to_end, small, DataConfig(frames=4, size=32), once, quiet=True)
+    for run in (stored, end_to_end):
+        config = read(run / "config.json")
+        assert (config["model"]["pretrained"], config["data"]["normalization"]) == (True, "imagenet")
+        assert TERMS["small"] in (run / "model" / "README.md").read_text(encoding="utf-8")
+        load(run).save(tmp_path / "copy" / run.name)
+        assert TERMS["small"] in (tmp_path / "copy" / run.name / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_encoder_without_pretrained_weights_is_random_unless_they_are_asked_for(
+    squares: Path, tmp_path: Path
+) -> None:
+    make(squares, tmp_path / "store", pretrained=None)
+    assert read(tmp_path / "store" / "store.json")["pretrained"] is False
+    with pytest.raises(ValueError, match="conv4 has no pretrained weights; use small"):
+        make(squares, tmp_path / "other", pretrained=True)
 
 
 def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) -> None:

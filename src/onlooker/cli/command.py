@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -85,7 +85,7 @@ def command(
 
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
-    flag = f"--{name}/--no-{name}" if field.type is bool else f"--{name}"
+    flag = f"--{name}/--no-{name}" if bool in (field.type, *get_args(field.type)) else f"--{name}"
     option = typer.Option(flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"])
     kind = inspect.Parameter.KEYWORD_ONLY
     annotation: Any = Annotated[field.type, option]

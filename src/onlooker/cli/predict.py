@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -98,11 +98,12 @@ def export(
 
 @functools.partial(command, group=group, panel="Models and data")
 def models() -> None:
-    """List the models, their parameters, their feature dimension and their purpose."""
+    """List the models and the encoders: their parameters, feature dimension, purpose, and pretrained weights."""
     import torch
     from rich.console import Console
     from rich.table import Table
 
+    from onlooker.models.encoders import ENCODERS, TERMS
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
@@ -112,4 +113,13 @@ def models() -> None:
         with torch.device("meta"):  # weights that only are counted need no memory
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
-    Console().print(table)
+    encoders = Table("encoder", "parameters", "features", "pretrained weights")
+    for name, build in ENCODERS.items():
+        with torch.device("meta"):
+            encoder = build(3, 64)
+        weights = f"in this package: {TERMS[name]}" if name in TERMS else "none, and so no terms of their images"
+        encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
+    timm = "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet"
+    encoders.add_row("any timm network", "", "", timm)
+    for each in (table, encoders):
+        Console().print(each)

@@ -135,8 +135,16 @@ def features(
     store: Annotated[Path, typer.Option(help="A folder for the features; made if it does not exist.")],
     data: DataConfig,
     published: SetConfig,
-    encoder: Annotated[str, typer.Option(help="Any timm network such as vgg16, NAME:vector, conv4, ...")] = "vgg16",
-    pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights (timm networks).")] = True,
+    encoder: Annotated[
+        str, typer.Option(help="small, conv4, any timm network such as vgg16, NAME:vector, ...")
+    ] = "vgg16",
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--no-pretrained",
+            help="Use pretrained weights (timm networks: ImageNet's, downloaded); unless given, where there are any.",
+        ),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,

@@ -34,7 +34,8 @@ class StoreSettings:
     """What a feature store is made with: all that the maps of a clip depend on except the clip.
 
     Args:
-        encoder, pretrained: its name (`build_encoder`), and whether its initial weights are those of ImageNet.
+        encoder, pretrained: its name (`build_encoder`), and whether its weights are pretrained; None until it is built:
+            wherever there are any.
         data: how clips are sampled, resized and normalized; augmentation does not matter.
         every: all frames of a clip instead of `data.frames` equally spaced ones, for temporal crops that share frames.
         precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
@@ -44,7 +45,7 @@ class StoreSettings:
 
     encoder: str = "vgg16"
     data: DataConfig = field(default_factory=DataConfig)
-    pretrained: bool = True
+    pretrained: bool | None = None
     every: bool = False
     precision: str = "auto"
     seed: int = 0
@@ -61,6 +62,8 @@ class StoreSettings:
         """Plain values, without those that are still to be chosen: the content of `store.json` and part of the keys."""
         if self.data.normalization == "auto":
             raise ValueError("normalization is auto, expected the one that the encoder was trained with")
+        if self.pretrained is None:
+            raise ValueError("pretrained is None, expected whether the encoder's weights are pretrained")
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
         frames = EVERY if self.every else self.data.frames

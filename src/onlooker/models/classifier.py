@@ -39,7 +39,7 @@ class Classifier(VideoModel):
         flow_channels: number of channels of optical flow, the last ones, which have a second encoder: 2 for each
             displacement field. `motion` needs them; 0: one encoder for all channels.
         size: height and width of the frames.
-        pretrained: start the encoder from ImageNet weights (timm networks).
+        pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks).
 
     Raises:
         ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.

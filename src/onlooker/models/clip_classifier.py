@@ -32,7 +32,7 @@ class ClipClassifier(VideoModel):
         dropout: before the classes.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: start from ImageNet weights (timm networks) or Kinetics weights (torchvision's).
+        pretrained: start the encoder as in `Classifier`, or from Kinetics weights (torchvision's networks).
 
     Raises:
         ValueError: a setting that is unknown or does not fit the others.

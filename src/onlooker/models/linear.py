@@ -107,7 +107,7 @@ class LinearClassifier(VideoModel):
         in_channels: C of the frames.
         flow_channels: how many of them, the last ones, are optical flow with a second encoder; 0: one encoder for all.
         size: height and width of the frames.
-        pretrained: the encoder has ImageNet weights (timm networks).
+        pretrained: the encoder has pretrained weights, as in `Classifier`.
 
     Raises:
         ValueError: unknown statistics, or more regions than locations.

@@ -13,6 +13,7 @@ from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, 
 from onlooker.files import file_digest
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
+from onlooker.models.encoders import TERMS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
@@ -26,6 +27,7 @@ __all__ = [
     "rebuild",
     "register_model",
     "resolve_loss",
+    "resolve_pretrained",
 ]
 
 
@@ -251,9 +253,10 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
             "stored features of each"
         )
-    settings = model.settings()
+    settings = resolve_pretrained(model).settings()
     foreign = settings.keys() - recipe.arguments
-    changed = [f.name for f in fields(model) if f.name in foreign - recipe.ignores and settings[f.name] != f.default]
+    unused = {name: settings[name] for name in foreign - recipe.ignores if settings[name] is not False}
+    changed = [f.name for f in fields(model) if f.name in unused and unused[f.name] != f.default]
     if changed:
         raise ValueError(
             f"{model.name} has no {' and no '.join(changed)}; leave {'them' if len(changed) > 1 else 'it'} out"
@@ -266,6 +269,13 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
+
+
+def resolve_pretrained(model: ModelConfig) -> ModelConfig:
+    """`pretrained=None` replaced by whether the model's encoder has weights in this package."""
+    if model.pretrained is not None:
+        return model
+    return replace(model, pretrained=model.encoder in TERMS and "encoder" not in find_recipe(model.name).ignores)
 
 
 def resolve_loss(train: TrainConfig, model: str) -> TrainConfig:
@@ -285,9 +295,11 @@ def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> V
         ValueError: no such class, or a setting that does not fit.
         TypeError: settings of another class.
     """
-    if "pretrained" in settings:  # the saved weights replace them
-        settings = {**settings, "pretrained": False}
-    return find_class(kind, package)(**settings)
+    if not settings.get("pretrained"):
+        return find_class(kind, package)(**settings)
+    model = find_class(kind, package)(**{**settings, "pretrained": False})  # the saved weights replace them
+    model.note_pretrained()
+    return model
 
 
 def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:

@@ -155,13 +155,20 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         if tuple(shape) != expected:
             raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
 
+    def note_pretrained(self) -> None:
+        """Say in config.json that the weights began as pretrained ones, which are loaded from elsewhere."""
+        cast(dict[str, Any], self._hub_mixin_config)["pretrained"] = True
+
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """The README.md of a saved model, without a license."""
+        """The README.md of a saved model, without a license, but with the terms of its encoder's first weights."""
+        pretrained = cast(dict[str, Any], self._hub_mixin_config).get("pretrained")
+        terms = {module.terms for module in self.modules() if hasattr(module, "terms")} if pretrained else ()
         return ModelCard(
             "---\nlibrary_name: onlooker\ntags: [video-classification, visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
+            + "".join(f"\nIts encoder began with pretrained weights of onlooker, {each}.\n" for each in terms)
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -173,9 +180,13 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
         # strict: the hub's default ignores missing weights. pretrained=False: the file has all weights, so those of
         # ImageNet or Kinetics need not be downloaded.
+        pretrained = False
         if "pretrained" in inspect.signature(cls.__init__).parameters:
-            arguments["pretrained"] = False
-        return cast(Self, super()._from_pretrained(strict=strict, **arguments))
+            pretrained, arguments["pretrained"] = arguments["pretrained"], False
+        model = cast(Self, super()._from_pretrained(strict=strict, **arguments))
+        if pretrained:
+            model.note_pretrained()
+        return model
 
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:

@@ -16,7 +16,7 @@ from onlooker.data.split import Split, Splits
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_json
-from onlooker.models.registry import configured, resolve_loss
+from onlooker.models.registry import configured, resolve_loss, resolve_pretrained
 from onlooker.recognizer import resolve_normalization
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
@@ -123,7 +123,7 @@ def compare(
         results.update(
             splits=len(splits),
             seeds=list(seeds),
-            weights="ImageNet" if model.pretrained else "from scratch",
+            weights="pretrained" if any(of[0].pretrained for of in configs) else "from scratch",
             modality={spec.name: of[1].modality for spec, of in zip(models, configs, strict=True)},
             ensemble_weights=_ensemble_weights(members, cells),
             skipped=[str(error) for error in (*clips.left_out, *skipped)],
@@ -167,8 +167,8 @@ def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
     if not spec.attends:
         training = replace(training, attention_regularization=0.0)
-    of_model = spec.model_config(model)
-    of_data = resolve_normalization(spec.data_config(data), of_model.pretrained, spec.model)
+    of_model = resolve_pretrained(spec.model_config(model))
+    of_data = resolve_normalization(spec.data_config(data), bool(of_model.pretrained), spec.model)
     return of_model, of_data, resolve_loss(training, spec.model)
 
 

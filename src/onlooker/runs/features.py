@@ -23,7 +23,7 @@ from onlooker.data.feature_store import FeatureStore, StoreSettings, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
 from onlooker.files import check_regular
-from onlooker.models.encoders import build_encoder
+from onlooker.models.encoders import build_encoder, has_weights
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import resolve_normalization
@@ -72,9 +72,10 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
         ValueError: the store was made by something else.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    s = replace(settings, data=resolve_normalization(settings.data, settings.pretrained))
+    pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
+    s = replace(settings, pretrained=pretrained, data=resolve_normalization(settings.data, pretrained))
     torch.manual_seed(s.seed)
-    net = cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, s.pretrained))
+    net = cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, pretrained))
     precision = s.precision
     if precision == "auto" and (folder / "store.json").exists():
         precision = FeatureStore.open(folder).settings.precision

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from onlooker.config import DataConfig, Modality, ModelConfig
 from onlooker.models.registry import MODELS, find_recipe, is_model
@@ -157,7 +157,7 @@ def _value(name: str, text: str) -> Any:
     if name not in kinds:
         raise ValueError(f"models have no setting {name!r}; they have {', '.join(sorted(kinds))}")
     kind: Any = kinds[name]
-    if kind is bool:
+    if bool in (kind, *get_args(kind)):
         values: dict[str, Any] = {"true": True, "false": False}
         if text.lower() not in values:
             raise ValueError(f"{name} is {text!r}, expected true or false")

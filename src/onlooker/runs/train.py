@@ -16,7 +16,7 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.report import percent
-from onlooker.models.registry import configured, resolve_loss
+from onlooker.models.registry import configured, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.evaluate import read_clips, write_report
@@ -138,7 +138,8 @@ def train_run(
         classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
-        data, training = resolve_normalization(data, model.pretrained, model.name), resolve_loss(training, model.name)
+        model, training = resolve_pretrained(model), resolve_loss(training, model.name)
+        data = resolve_normalization(data, bool(model.pretrained), model.name)
         # Settings that do not fit are an error before clips are read, which may take long.
         net = _build(model, data, training, classes, stores, initialize)
         if stores:
@@ -221,9 +222,11 @@ def _build(
     initialize: Initialize | None,
 ) -> VideoModel:
     torch.manual_seed(training.seed)
-    # ImageNet weights would be downloaded only to be replaced.
-    pretrained = model.pretrained and not stores and initialize is None
-    net = configured(replace(model, pretrained=pretrained), data, len(classes))
+    # Pretrained weights would be loaded, or downloaded, only to be replaced.
+    elsewhere = bool(stores) or initialize is not None
+    net = configured(replace(model, pretrained=model.pretrained and not elsewhere), data, len(classes))
+    if model.pretrained and elsewhere:
+        net.note_pretrained()
     check_regularization(net, training)
     if stores:
         if not net.encodes_frames:

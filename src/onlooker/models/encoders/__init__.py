@@ -1,16 +1,17 @@
 """Encoders of single frames, `forward(frames: N C H W) -> N D h w`, and the table of them."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders.packaged import load_packaged
 from onlooker.models.encoders.small import Small
 from onlooker.models.packages import load_packages
 
-__all__ = ["ENCODERS", "Encoder", "build_encoder"]
+__all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder", "has_weights"]
 
 
 class Encoder(Protocol):
@@ -37,6 +38,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
     "small": lambda in_channels, size: Small(in_channels),
 }
+TERMS = {"small": Small.terms}  # of the encoders whose weights are in this package
 
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
 
@@ -48,18 +50,22 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load ImageNet weights (timm networks only).
+        pretrained: load the weights of this package (`TERMS`), or timm's ImageNet weights.
 
     Raises:
         ValueError: no encoder of that name, or pretrained weights of one that has none.
+        RuntimeError: timm's weights cannot be loaded.
     """
     if name not in ENCODERS:
         load_packages()
     if name in ENCODERS:
-        if pretrained:
-            remedy = "use a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
+        encoder = ENCODERS[name](in_channels, size)
+        if pretrained and name not in TERMS:
+            remedy = "use small, a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
             raise ValueError(f"{name} has no pretrained weights; {remedy}")
-        return ENCODERS[name](in_channels, size)
+        if pretrained:
+            load_packaged(cast(nn.Module, encoder), name, in_channels)
+        return encoder
     base, _, kind = name.partition(":")
     if kind not in ("", "vector"):
         raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector; {_INSTALL}")
@@ -68,3 +74,10 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
     except ValueError as error:
         known = f"{', '.join(ENCODERS)} and every timm network, such as vgg16"
         raise ValueError(f"no encoder is called {name!r}; there are {known} ({error}); {_INSTALL}") from error
+
+
+def has_weights(name: str) -> bool:
+    """Whether an encoder has pretrained weights: in this package, or as a timm network."""
+    if name not in ENCODERS:
+        load_packages()
+    return name in TERMS or name not in ENCODERS

@@ -20,6 +20,9 @@ class Small(nn.Module):
     """
 
     num_features = FEATURES
+    terms = (
+        "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and education only"
+    )
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()

@@ -1,0 +1,37 @@
+"""Weights of encoders that are in this package: safetensors in half precision, one file per encoder."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from onlooker.models.encoders.backbone import first_filters
+
+FOLDER = Path(__file__).with_name("weights")
+
+
+def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
+    """Load the weights of this package into an encoder of that name.
+
+    The first filters are those of RGB; those of one channel are their sum, those of any other number start from their
+    mean (`first_filters`), as in `Backbone`.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    path = FOLDER / f"{name}.safetensors"
+    try:
+        weights = load_file(path)
+        key = next(iter(encoder.state_dict()))
+        weights[key] = _filters(weights[key].float(), in_channels)
+        encoder.load_state_dict(weights)
+    except (OSError, KeyError, SafetensorError, RuntimeError) as error:
+        remedy = "install onlooker again, or use random weights (--no-pretrained; in Python pretrained=False)"
+        raise ValueError(f"{path}: the weights of {name} are missing or damaged ({error}); {remedy}") from error
+
+
+def _filters(color: Tensor, channels: int) -> Tensor:
+    if channels == 3:
+        return color
+    return color.sum(1, keepdim=True) if channels == 1 else first_filters(color, channels)

@@ -1,0 +1,128 @@
+"""Encoders with weights in the package: their first filters, what is loaded when, and damaged files."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from packaged_weights import put_weights
+
+from onlooker.config import DataConfig, ModelConfig
+from onlooker.models.encoders import TERMS, build_encoder, packaged
+from onlooker.models.registry import configured, create_model, rebuild, resolve_pretrained
+from onlooker.models.video_model import VideoModel
+
+ROOT = Path(__file__).resolve().parents[3]
+FIRST = "layers.0.0.weight"
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    return put_weights(tmp_path, monkeypatch)
+
+
+def built(in_channels: int = 3) -> torch.nn.Module:
+    encoder = build_encoder("small", in_channels, 64, pretrained=True)
+    assert isinstance(encoder, torch.nn.Module)
+    return encoder
+
+
+def test_weights_and_statistics_are_those_of_the_file_in_single_precision(weights: dict[str, torch.Tensor]) -> None:
+    for name, value in built().state_dict().items():
+        assert value.dtype == (torch.float32 if value.is_floating_point() else torch.int64)
+        assert torch.equal(value, weights[name].to(value.dtype)), name
+
+
+def test_filters_of_one_channel_are_the_sum_of_the_colors(weights: dict[str, torch.Tensor]) -> None:
+    gray = torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(built(1).eval()(gray), built(3).eval()(gray.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.parametrize("channels", [2, 5, 20])
+def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Tensor], channels: int) -> None:
+    filters = built(channels).state_dict()[FIRST]
+    assert filters.shape[1] == channels
+    torch.testing.assert_close(filters, weights[FIRST].float().mean(1, keepdim=True).expand_as(filters))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"encoder": "small"}, True),
+        ({"encoder": "small", "pretrained": False}, False),
+        ({"encoder": "conv4"}, False),
+        ({"encoder": "resnet18"}, False),
+        ({"encoder": "resnet18", "pretrained": True}, True),
+        ({"name": "single-frame", "encoder": "small"}, True),
+        ({"name": "c3d", "encoder": "small"}, False),
+        ({"name": "torchvision:r3d_18", "encoder": "small"}, False),
+    ],
+)
+def test_weights_of_the_package_are_used_unless_told_otherwise(settings: dict[str, object], expected: bool) -> None:
+    assert resolve_pretrained(ModelConfig.from_dict(settings)).pretrained is expected
+
+
+def first_filters_of(model: VideoModel) -> torch.Tensor:
+    return next(value for name, value in model.state_dict().items() if name.endswith(FIRST))
+
+
+def test_a_configured_model_starts_from_them_and_a_created_one_does_not(weights: dict[str, torch.Tensor]) -> None:
+    expected = weights[FIRST].float()
+    assert torch.equal(first_filters_of(configured(ModelConfig("lstm", "small"), DataConfig(), 2)), expected)
+    random = configured(ModelConfig("lstm", "small", pretrained=False), DataConfig(), 2)
+    for other in (random, create_model("lstm", 2, encoder="small")):
+        assert not torch.equal(first_filters_of(other), expected)
+
+
+def test_one_encoder_for_rgb_and_one_for_flow(weights: dict[str, torch.Tensor]) -> None:
+    model = configured(ModelConfig("motion", "small"), DataConfig(modality="both"), 2)
+    state = model.state_dict()
+    assert torch.equal(state[f"encoder.rgb.{FIRST}"], weights[FIRST].float())
+    assert state[f"encoder.flow.{FIRST}"].shape[1] == 2
+
+
+def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path)
+    message = r"small\.safetensors: the weights of small are missing or damaged .*; install onlooker again"
+    with pytest.raises(ValueError, match=message):
+        built()
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "another network", "key"])
+def test_a_damaged_file_is_named(weights: dict[str, torch.Tensor], tmp_path: Path, damage: str) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "small.safetensors"
+    if damage == "another network":
+        save_file({name: value[:1].clone() for name, value in weights.items() if value.ndim}, path)
+    elif damage == "key":
+        save_file({name: value for name, value in weights.items() if name != FIRST}, path)
+    else:
+        whole = path.read_bytes()
+        path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"no weights"}[damage])
+    with pytest.raises(ValueError, match=r"small\.safetensors: the weights of small are missing or damaged"):
+        built()
+
+
+def test_the_card_of_a_model_has_the_terms_of_its_weights(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    def card(model: VideoModel, name: str) -> str:
+        model.save_pretrained(tmp_path / name)
+        return (tmp_path / name / "README.md").read_text(encoding="utf-8")
+
+    model = create_model("lstm", 2, encoder="small", pretrained=True)
+    assert TERMS["small"] in card(model, "pretrained")
+    assert TERMS["small"] in card(type(model).from_pretrained(tmp_path / "pretrained"), "loaded")
+    settings = json.loads((tmp_path / "pretrained" / "config.json").read_text(encoding="utf-8"))
+    assert TERMS["small"] in card(rebuild(type(model).__name__, settings), "rebuilt")
+    assert "ImageNet" not in card(create_model("lstm", 2, encoder="small"), "random")
+    assert "ImageNet" not in card(create_model("lstm", 2), "conv4")
+
+
+@pytest.mark.skipif(not (packaged.FOLDER / "small.safetensors").exists(), reason="not trained yet")
+def test_the_weights_in_the_package_are_those_that_were_measured() -> None:
+    path = packaged.FOLDER / "small.safetensors"
+    figures = json.loads((ROOT / "results" / "encoder.json").read_text(encoding="utf-8"))["figures"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == figures["sha256"]
+    assert path.stat().st_size == round(1e6 * figures["megabytes"]) <= 4e6
+    assert all(value.isfinite().all() for value in built().state_dict().values())
