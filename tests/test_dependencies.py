@@ -40,7 +40,12 @@ def test_the_bill_of_materials_is_complete() -> None:
     refs = {each["bom-ref"] for each in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
     assert {each["ref"] for each in bill["dependencies"]} == refs
     assert all(set(each["dependsOn"]) <= refs for each in bill["dependencies"])
+    assert len(refs) == len(bill["components"]) + 1  # each names one component
+    assert bill["serialNumber"].startswith("urn:uuid:")
+    assert bill["version"] >= 1
     for each in bill["components"]:
+        assert each["type"] == "library"
+        assert each["purl"] == f"pkg:pypi/{each['name']}@{each['version']}"
         assert Version(each["version"])
         assert each["hashes"]
     (pyav,) = [each for each in bill["components"] if each["name"] == "av"]

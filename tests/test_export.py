@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -102,6 +103,24 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
             np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
         spread.append(answer.scores)
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
+
+
+def test_a_damaged_step_is_refused(tmp_path: Path) -> None:
+    of = recognizer("lstm")
+    folder = export(of, tmp_path / "out")
+    content = bytearray((folder / "step.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "step.onnx").write_bytes(content)
+    message = r"step.onnx: damaged, or not the file that step.json was written with .*; copy the folder again"
+    with pytest.raises(ValueError, match=message):
+        ExportedStep(folder)
+    (folder / "step.json").write_text('{"files": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"step.json: files is \[\], expected {…}; restore it"):
+        ExportedStep(folder)
+    (folder / "step.onnx").unlink()
+    os.mkfifo(folder / "step.onnx")
+    with pytest.raises(ValueError, match=r"step.onnx: a pipe, expected a regular file"):
+        ExportedStep(folder)
 
 
 CASES = [(name, {}) for name in FRAME_BY_FRAME] + [

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pooling_store import made_store
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.ensemble import Ensemble
+from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs import evaluate as evaluate_module
@@ -170,6 +172,94 @@ def test_a_class_of_a_split_that_the_run_does_not_name(run: Path) -> None:
         RunRecord.read(run)
 
 
+@pytest.mark.parametrize(
+    "change_split", [lambda test: test.pop(), lambda test: test[0].update(label=test[-1]["label"])]
+)
+def test_a_split_that_was_changed(run: Path, change_split: Callable[[Any], Any]) -> None:
+    values = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    change_split(values["test"])
+    write_json(run / "split.json", values)
+    for read in (RunRecord.read, evaluate):
+        with pytest.raises(ValueError, match=r"split.json: damaged, or not the file that config.json was written with"):
+            read(run)
+    change(run / "config.json", "split", ...)  # as an older version wrote it
+    assert RunRecord.read(run).split
+
+
+def test_a_class_that_was_renamed(run: Path) -> None:
+    change(run / "model" / "recognizer.json", "classes.0", "sideways")
+    message = r"recognizer.json: the classes sideways, left, right, up, config.json has down, left, right, up; restore"
+    with pytest.raises(ValueError, match=message):
+        evaluate(run)
+
+
+def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
+    (run / "config.json").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"run: no config.json, .* writes; restore it, or train again in another"
+    ):
+        evaluate(run)
+    for resume in (False, True):
+        with pytest.raises(FileNotFoundError, match=r"run: a run without config.json; restore it, or choose a new"):
+            train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_features_and_runs_of_strangers_download_nothing_unasked(
+    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv("ONLOOKER_DOWNLOAD", raising=False)
+    message = r"{}: flow is 'raft', whose weights .*raft_small.* unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
+    if made:
+        store = made_store(tmp_path / "store").folder
+        values = json.loads((store / "store.json").read_text(encoding="utf-8"))
+        write_json(store / "store.json", values | {"modality": "flow", "flow": "raft", "flow_length": 1})
+        with pytest.raises(ValueError, match=message.format("store.json")):
+            train_run(squares, tmp_path / "new", MODEL, DATA, TINY, features=[store], quiet=True)
+    else:
+        for name, value in (("modality", "flow"), ("flow", "raft")):
+            change(run / "config.json", f"data.{name}", value)
+        with pytest.raises(ValueError, match=message.format("config.json")):
+            train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "found"),
+    [
+        (10**9, r"config.json: epochs is 1000000000, expected at least 1 and at most 1000000"),
+        (4, r"last.ckpt: not a checkpoint of this run \(its schedule is over 2 batches, that of this run over 8\)"),
+    ],
+)
+def test_epochs_that_the_checkpoint_does_not_have(run: Path, squares: Path, epochs: int, found: str) -> None:
+    change(run / "config.json", "training.epochs", epochs)
+    with pytest.raises(ValueError, match=found):
+        train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
+
+
+def test_a_checkpoint_of_a_longer_training(run: Path, squares: Path, tmp_path: Path) -> None:
+    longer = tmp_path / "longer"
+    for folder, epochs in ((longer, 2), (tmp_path / "shorter", 1)):
+        train_run(squares, folder, MODEL, DATA, replace(TINY, epochs=epochs, schedule="constant"), quiet=True)
+    shutil.copy(longer / "checkpoints" / "last.ckpt", tmp_path / "shorter" / "checkpoints")
+    with pytest.raises(
+        ValueError, match=r"last.ckpt: not a checkpoint of this run \(of epoch 2, this run has 1\); res"
+    ):
+        train_run(squares, tmp_path / "shorter", MODEL, DATA, TINY, resume=True, quiet=True)
+
+
+def test_training_clips_that_are_gone_are_all_named(run: Path, tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares")
+    change(run / "config.json", "clips", str(folder))
+    gone = [clip.path for clip in RunRecord.read(run).split.training[:7]]
+    for path in gone:
+        path.unlink()
+    with pytest.raises(ClipError, match=r"not found, like 6 more .*, …\); .* with the clips that are there") as error:
+        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
+    assert error.value.path == gone[0]
+    assert all(str(path) in error.value.found for path in gone[1:5])
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, b"epoch,training_loss\n0,1\n", b"\xff\xfe", b"a,b\n1\n"])
 def test_damaged_curves_are_refused_by_name(run: Path, damage: bytes) -> None:
     (run / "curves.csv").write_bytes(damage)
@@ -240,7 +330,7 @@ def test_a_run_continues_and_is_evaluated_without_test_clips_that_are_gone(run: 
     assert (run / "split.json").read_text(encoding="utf-8") == before
     for clip in split.test[1:]:
         clip.path.unlink()
-    with pytest.raises(ClipError, match="not found; the split of the run names it; restore it, or train again"):
+    with pytest.raises(ClipError, match=r"not found.*; the split of the run names it; restore it, or train again"):
         evaluate_module.evaluate(run)
-    with pytest.raises(ClipError, match="not found; the split of the run names it; restore it, or train again"):
+    with pytest.raises(ClipError, match=r"not found.*; the split of the run names it; restore it, or train again"):
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)

@@ -23,6 +23,7 @@ from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Ensemble
+from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load, resolve_normalization
@@ -401,12 +402,15 @@ def test_a_flipped_bit_in_the_weights(run: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-2] ^= 1  # one weight becomes another finite number
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the weights that recognizer.json was"):
+    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"):
         load(run)
+    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"):
+        Classifier.from_pretrained(run / "model")
     values = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))
     del values["weights"]  # as an older version wrote it
     (run / "model" / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
     load(run)
+    assert not Classifier.from_pretrained(run / "model").training
 
 
 def test_weights_and_scores_that_are_no_numbers(tmp_path: Path, make_clip: Make) -> None:
@@ -415,6 +419,8 @@ def test_weights_and_scores_that_are_no_numbers(tmp_path: Path, make_clip: Make)
         broken.model.head[-1].bias[1] = torch.nan
     with pytest.raises(ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"):
         load(broken.save(tmp_path / "run"))
+    with pytest.raises(ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"):
+        Classifier.from_pretrained(tmp_path / "run")
     clip = make_clip()
     with pytest.raises(ClipError, match=r"clip.mp4: the model's scores are not finite numbers; train it again"):
         broken.predict(clip)

@@ -269,6 +269,42 @@ def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path
     assert [error.path for error in errors] == [bad]
 
 
+@pytest.mark.parametrize(("name", "frames"), [("convalstm", 5), ("mil", 0)])
+def test_a_state_that_is_not_finite_ends_its_stream_alone(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, name: str, frames: int
+) -> None:
+    of, good, bad, step = recognizer(name), make_clip(frames=12), make_clip("bad.mp4", frames=12), Streams.step
+
+    def damaged(self: Streams, frames: dict[str, Any]) -> dict[str, Step]:
+        for source, (index, _time, _pixels) in frames.items():
+            if source == str(bad) and index == 5:
+                state = self.states[source]
+                nan = [torch.full_like(part, torch.nan) for part in state.model]
+                self.states[source] = replace(state, model=type(state.model)(*nan))
+        return step(self, frames)
+
+    if name == "mil":  # whose evidence of one frame is not finite
+        original = of.model.step
+        monkeypatch.setattr(of.model, "step", lambda video, state: _without_evidence(original(video, state), video))
+        white = np.full((12, 48, 64, 3), 255, np.uint8)
+        write(bad, white, 10)
+    else:
+        monkeypatch.setattr(Streams, "step", damaged)
+    errors: list[ClipError] = []
+    steps = list(of.watch([bad, good], on_error=errors.append))
+    assert [error.path for error in errors] == [bad]
+    assert [step.index for step in steps if step.source == str(good)] == list(range(12))
+    assert len([step for step in steps if step.source == str(bad)]) == frames
+    if name == "convalstm":
+        check([step for step in steps if step.source == str(good)], of, good)
+
+
+def _without_evidence(answer: Any, video: torch.Tensor) -> Any:
+    output, state = answer
+    white = video.flatten(1).amin(1) > 0.9
+    return output._replace(evidence=output.evidence.masked_fill(white, torch.inf)), state
+
+
 def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
     of, path, pieces = recognizer(), make_clip(frames=12), cut(transport_stream(25), 20)
     with Sender(lambda: slowly(pieces, 0.5 / len(pieces))) as sender:

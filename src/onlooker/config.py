@@ -274,7 +274,7 @@ class SharedConfig(ModelConfig):
 class TrainConfig(Config):
     """How a model is trained."""
 
-    epochs: int = setting(40, "Maximum number of epochs.", least=1)
+    epochs: int = setting(40, "Maximum number of epochs.", least=1, most=1_000_000)
     batch: int = setting(16, "Batch size in clips.", least=1)
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", least=0)

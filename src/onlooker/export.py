@@ -19,13 +19,13 @@ import torch
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, field_of
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.ensemble import Ensemble, is_ensemble
-from onlooker.files import explain_write_errors, read_json, write_json
+from onlooker.files import explain_write_errors, file_digest, read_json, reading, write_json
 from onlooker.models.video_model import VideoModel
 from onlooker.onnx_step import (
     DESCRIPTION,
@@ -94,7 +94,7 @@ def export(
                 files[INT8]["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
         tested = {"tested": _test(recognizer, draft, files, clips)} if clips else {}
         for name, figures in files.items():
-            figures["bytes"] = (draft / name).stat().st_size
+            figures |= {"bytes": (draft / name).stat().st_size, "sha256": file_digest(draft / name)}
         compared = {"frames": _COMPARED, "largest_difference": difference}
         description = _describe(recognizer, step, batch) | {"compared": compared, **tested, "files": files}
         write_json(draft / DESCRIPTION, description)
@@ -143,7 +143,10 @@ def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], list[
     if not ((run / "split.json").exists() and (run / "config.json").exists()):
         return [], []  # a model folder alone
     values = read_json(run / "split.json")
-    split = Split.from_dict(values, Path(read_json(run / "config.json")["clips"]))
+    with reading(run / "config.json"):
+        folder = Path(field_of(read_json(run / "config.json"), "clips", str))
+    with reading(run / "split.json"):
+        split = Split.from_dict(values, folder)
     return [clip.path for clip in (*split.training, *split.validation)], copies_of(values, clips)
 
 

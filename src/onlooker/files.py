@@ -143,6 +143,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_digest(path: Path, digest: str | None, record: Path) -> None:
+    """Raise a ValueError if a file has another SHA-256 than its record states; None: it states none."""
+    if digest and file_digest(path) != digest:
+        made = f"not the file that {record.name} was written with"
+        raise ValueError(f"{path}: damaged, or {made} (another SHA-256); copy the folder again, or make it again")
+
+
 def printable(text: object) -> str:
     """Text for a terminal: control characters, which may move the cursor, and bytes that are not UTF-8, as escapes."""
     return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, str(text))

@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from onlooker.config import field_of
 from onlooker.data.transforms import to_video
+from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.cells.init import LearnedInit
 from onlooker.models.registry import list_models
 from onlooker.models.video_model import VideoModel
@@ -107,17 +109,24 @@ class ExportedStep:
     Args:
         folder: written by `export`.
         file: `step.onnx` or `step.int8.onnx`.
+
+    Raises:
+        ValueError: damaged, or not the file that step.json describes.
     """
 
     def __init__(self, folder: Path | str, file: str = STEP) -> None:
         import onnxruntime
 
+        path, record = Path(folder, file), Path(folder, DESCRIPTION)
+        check_regular(path)
+        if record.exists():  # while it is exported there is none yet
+            with reading(record):
+                digest = field_of(field_of(read_json(record), "files", dict), file, dict).get("sha256")
+            check_digest(path, digest, record)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
-        self.session = onnxruntime.InferenceSession(
-            str(Path(folder) / file), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = {each.name: each.shape[1:] for each in self.session.get_inputs()}
         self._outputs = [each.name for each in self.session.get_outputs()]
 

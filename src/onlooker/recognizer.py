@@ -1,7 +1,6 @@
 """A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
 import math
-import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -32,12 +31,12 @@ from onlooker.files import (
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class, find_recipe, load_weights, planned_bytes, rebuild
-from onlooker.models.video_model import Output, VideoModel, choose_device
+from onlooker.models.registry import find_class, find_recipe, planned_bytes, rebuild
+from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
-from onlooker.video.flow import FlowSettings, missing_weights, read_flow
+from onlooker.video.flow import FlowSettings, read_flow, refuse_download
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
 
@@ -46,7 +45,7 @@ Floats = NDArray[np.float32]
 DEFAULT_LOCALIZATION = LocalizationParameters()
 ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
-_FILE, _WEIGHTS = "recognizer.json", "model.safetensors"
+_FILE, _WEIGHTS = RECORD, "model.safetensors"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: of 30 frames of 224 pixels these are five clips
@@ -351,12 +350,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise ValueError(f"{weights_file}: these are not the weights of this model ({sizes}); train again")
     with reading(config):
         model = rebuild(kind.__name__, settings)
-    if data.modality != "rgb" and (weights := missing_weights(data.flow)) and not os.environ.get("ONLOOKER_DOWNLOAD"):
-        raise ValueError(
-            f"{folder / _FILE}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and a model "
-            "downloads nothing unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
-        )
-    load_weights(model, weights_file, values.get("weights"))
+    refuse_download(data, stored)
+    load_weights(model, weights_file)
     with reading(stored):
         return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
 

@@ -95,7 +95,7 @@ class Streams:
         self.states.pop(name, None)
 
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
-        """Process one frame of some of the streams, in one batch.
+        """Process one frame of some of the streams, in one batch; after an error the states are those before it.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
@@ -104,7 +104,12 @@ class Streams:
         # New streams go in a batch of their own: a model may learn its first state from their first frames.
         new = [name for name in frames if name not in self.states]
         known = [name for name in frames if name in self.states]
-        return {step.source or "": step for names in (new, known) if names for step in self._step_batch(names, frames)}
+        batches, before = [names for names in (new, known) if names], dict(self.states)
+        try:
+            return {step.source or "": step for names in batches for step in self._step_batch(names, frames)}
+        except Exception:
+            self.states = before
+            raise
 
     @torch.inference_mode()
     def _step_batch(self, names: list[str], frames: dict[str, Frame]) -> list[Step]:
@@ -227,9 +232,9 @@ def _steps(
             with news:
                 news.wait_for(lambda: any(source.ready for source in live), _LOOK)
             frames = _poll(live, on_error or errors.append, on_status)
-            steps = streams.step({source.name: frame for source, frame in frames})
-            for source, _ in frames:
-                yield replace(steps[source.name], dropped=source.dropped, reconnections=source.reconnections)
+            steps = _step_each(streams, dict(frames), on_error or errors.append)
+            for source, step in steps.items():
+                yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
                 _poll([source], errors.append, on_status)  # that it has gone
                 live.remove(source)
@@ -242,6 +247,22 @@ def _steps(
             source.close(max(0.0, until - monotonic()))
     if errors:
         raise errors[0]
+
+
+def _step_each(streams: Streams, frames: dict[Source, Frame], on_error: OnError) -> dict[Source, Step]:
+    """The steps of one batch; if it fails, those of each source alone, without the sources that fail."""
+    try:
+        steps = streams.step({source.name: frame for source, frame in frames.items()})
+        return {source: steps[source.name] for source in frames}
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        if len(frames) > 1:
+            alone = [_step_each(streams, {source: frame}, on_error) for source, frame in frames.items()]
+            return {source: step for steps in alone for source, step in steps.items()}
+        (source,) = frames
+        found = error if isinstance(error, ClipError) else ClipError(source.name, str(error), "check what it sends")
+        source.end(found.found)
+        on_error(found)
+        return {}
 
 
 def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> list[tuple[Source, Frame]]:

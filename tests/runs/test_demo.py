@@ -13,6 +13,7 @@ from onlooker.data.digits import split_digits
 from onlooker.files import read_json
 from onlooker.runs import demo as demo_module
 from onlooker.runs.demo import TRAINING, demo
+from onlooker.runs.folder import lock_run
 from onlooker_papers.demo import record
 
 
@@ -52,6 +53,11 @@ def test_the_demo_trains_once(
     assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8")) == measured
     with pytest.raises(ValueError, match="holds a demo with another budget; choose another --run"):
         demo(tmp_path, replace(budget, epochs=2), videos=64, tests=32)
+
+
+def test_only_one_process_computes_a_demo(tmp_path: Path) -> None:
+    with lock_run(tmp_path), pytest.raises(ValueError, match="another process computes it; wait until it ends"):
+        demo(tmp_path, replace(TRAINING, epochs=1))
 
 
 def test_no_digit_is_in_two_splits() -> None:

@@ -155,6 +155,15 @@ def test_small_files_that_claim_millions_of_samples_take_little_memory(
         assert re.fullmatch(f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error)
 
 
+def test_a_compressed_index_is_refused(make_clip: Make) -> None:
+    path = make_clip("a.mov")
+    boxes = [each for each in parse(path.read_bytes()) if each[0] != b"moov"]
+    boxes.append((b"moov", [(b"cmov", [(b"dcom", b"zlib"), (b"cmvd", bytes(100))])]))
+    path.write_bytes(build(boxes))
+    with pytest.raises(ClipError, match=r"a\.mov: its index is compressed, .* of samples; copy it into a new file"):
+        read(path, 4)
+
+
 def in_a_process(path: Path) -> tuple[str, float]:
     """The error of reading a clip, and by how many megabytes the memory grew for it."""
     context = multiprocessing.get_context("fork")

@@ -173,7 +173,7 @@ def test_commands_decode_safely_when_asked(make_clip: Make, tmp_path: Path, monk
     assert [clip["path"] for clip in values["clips"]] == [str(path) for path in good]
     assert "3.gif: decoding took more than 1 s; at most 2 GiB" in values["failed"][0]
     assert "3.gif: decoding took more than 1 s; at most 2 GiB" in result.stderr
-    for command in ("train", "evaluate", "predict", "localize", "watch"):
+    for command in ("train", "compare", "ensemble", "features", "evaluate", "predict", "localize", "watch", "export"):
         assert "--safe" in call(command, "--help").stdout
 
 

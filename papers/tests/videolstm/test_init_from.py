@@ -142,7 +142,7 @@ def test_runs_that_do_not_fit(squares: Path, runs: dict[str, Path], tmp_path: Pa
 
     assert "rgb: trained with modality rgb (here: flow); start from runs" in refused(flow=rgb)
     assert "none: no such folder; expected one that `onlooker train` has finished" in refused(flow=tmp_path / "none")
-    assert "m: no config.json; expected a run's folder" in refused(
+    assert "m: no config.json, expected what `onlooker train` writes" in refused(
         Path(shutil.copytree(rgb / "model", tmp_path / "m" / "model")).parent
     )
     message = refused(model=replace(MOTION, hidden=7))

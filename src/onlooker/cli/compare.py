@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from onlooker.cli.command import command, stoppable, warn
-from onlooker.cli.options import Clips, Folds, LeaveOneOut, default_run, refuse_unused_flow
+from onlooker.cli.options import Clips, Folds, LeaveOneOut, Safe, default_run, refuse_unused_flow
 from onlooker.config import DataConfig, SetConfig, SharedConfig, TrainConfig
 
 group = typer.Typer()
@@ -29,6 +29,7 @@ def compare(
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: one per GPU, or as many as cores and memory allow.")
     ] = 0,
+    safe: Safe = False,
 ) -> None:
     """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies."""
     from onlooker.data.sets import asked_splits, read_set
@@ -52,6 +53,7 @@ def ensemble(
     runs: Annotated[list[Path], typer.Argument(help="Two or more runs of the same split.")],
     run: Annotated[Path, typer.Option(help="A new folder for the ensemble.")],
     clips: Annotated[Path | None, typer.Option(help="The folder of the clips, if they were moved.")] = None,
+    safe: Safe = False,
 ) -> None:
     """Combine runs into an ensemble (late fusion), with weights chosen on the validation clips."""
     from onlooker.runs.ensemble import ensemble as ensemble_runs

@@ -82,6 +82,7 @@ def export(
     clips: Annotated[
         Path | None, typer.Option(help="Evaluate the exported files on clips: a folder with one sub-folder per class.")
     ] = None,
+    safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run

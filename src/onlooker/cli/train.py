@@ -153,6 +153,7 @@ def features(
         Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Random seed of weights that are not pretrained.")] = 0,
+    safe: Safe = False,
 ) -> None:
     """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
 

@@ -115,7 +115,9 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         files = {clip.path: file for clip, file in zip(self.clips, self.files, strict=True)}
         for clip in clips:
             if clip.path not in files:
-                raise ClipError(clip.path, "cannot be read any more", "the split of the run names it; restore it")
+                raise ClipError(
+                    clip.path, "cannot be read any more", "the split of the run names it; restore it, or train again"
+                )
         subset = copy(self)
         subset._set(clips, [files[clip.path] for clip in clips])
         return subset

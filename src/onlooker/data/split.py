@@ -16,6 +16,9 @@ from onlooker.structures import Clip, ClipError
 
 __all__ = ["Split", "apportion", "make_splits", "split_clips"]
 
+_NAMED = 5  # clips in an error
+_RESTORE = "the split of the run names it; restore it, or train again with the clips that are there (another --run)"
+
 SPLITS = ("training", "validation", "test")
 
 SplitDict = dict[str, list[dict[str, str | None]]]
@@ -93,10 +96,11 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 
 
 def require_clips(clips: Iterable[Clip]) -> None:
-    """Raise a ClipError if a clip of a stored split does not exist."""
-    for clip in clips:
-        if not os.path.exists(clip.path):
-            raise ClipError(clip.path, "not found", "the split of the run names it; restore it, or train again")
+    """Raise a ClipError if clips of a stored split do not exist."""
+    if missing := [clip.path for clip in clips if not os.path.exists(clip.path)]:
+        others = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
+        found = f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
+        raise ClipError(missing[0], found, _RESTORE)
 
 
 def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:

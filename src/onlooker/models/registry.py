@@ -4,13 +4,11 @@ import difflib
 import inspect
 import reprlib
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type
-from onlooker.files import file_digest
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.encoders import TERMS
@@ -332,31 +330,3 @@ def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
 
 def _classes() -> dict[str, type[VideoModel]]:
     return {recipe.model.__name__: recipe.model for recipe in (*MODELS.values(), *_registered.values())}
-
-
-def load_weights(model: VideoModel, path: Path, digest: str | None) -> None:
-    """Load the weights of a saved model.
-
-    Args:
-        model: gets them.
-        path: a safetensors file.
-        digest: SHA-256 of the file; None in older folders.
-
-    Raises:
-        ValueError: weights of another model, damaged ones, or values that are not finite.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_model
-
-    try:
-        load_model(model, path)
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
-    if digest and file_digest(path) != digest:
-        raise ValueError(
-            f"{path}: damaged, or not the weights that recognizer.json was written with (another SHA-256); copy the "
-            "folder again, or train again"
-        )
-    for name, values in model.state_dict().items():
-        if not values.isfinite().all():
-            raise ValueError(f"{path}: {name} has values that are not finite; copy the folder again, or train again")

@@ -7,11 +7,17 @@ from typing import Any, NamedTuple, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from onlooker.config import check_type
+from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import Encoder
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+
+RECORD = "recognizer.json"  # beside the weights of a recognizer
 
 
 class Output(NamedTuple):
@@ -189,8 +195,35 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return model
 
     @classmethod
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
+        load_weights(model, Path(model_file))
+        return model.to(map_location).eval()
+
+    @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
         raise ValueError(f"{model_file} is a pickle, which can run code when it is loaded; expected model.safetensors")
+
+
+def load_weights(model: VideoModel, path: Path) -> None:
+    """Load the weights of a saved model from a safetensors file; the record beside it may state their digest.
+
+    Raises:
+        ValueError: weights of another model, damaged ones, or values that are not finite.
+    """
+    record = path.with_name(RECORD)
+    check_regular(path)
+    try:
+        load_model(model, path)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
+    if record.exists():
+        with reading(record):
+            digest = read_json(record).get("weights")
+            check_type("weights", digest, str | None)
+        check_digest(path, digest, record)
+    for name, values in model.state_dict().items():
+        if not values.isfinite().all():
+            raise ValueError(f"{path}: {name} has values that are not finite; copy the folder again, or train again")
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -23,7 +23,7 @@ from onlooker.files import read_json, write_json
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.folder import read_curves
+from onlooker.runs.folder import lock_run, read_curves
 from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker.video.write import encode_mp4
@@ -53,27 +53,28 @@ def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EP
         The report's path.
 
     Raises:
-        ValueError: the folder holds a demo with another budget.
+        ValueError: the folder holds a demo with another budget, or another process computes it.
     """
-    budget = {"videos": videos, "frames": FRAMES, **training.to_dict()}
-    if (run / "budget.json").exists() and read_json(run / "budget.json") != budget:
-        raise ValueError(f"{run}: holds a demo with another budget; choose another --run, or remove it")
-    write_json(run / "budget.json", budget)
-    digits = split_digits()
-    test = MovingDigits(digits.test, frames=FRAMES).batch(tests, seed=2)
-    measured = {}
-    for name in COMPARED:
-        folder = run / name
-        if not (folder / "model" / "recognizer.json").exists():  # the last file that saving writes
-            _train(name, folder, digits, training, videos)
-        measured[name] = _evaluate(load(folder), folder, test)
-        accuracy = percent(measured[name]["accuracy"])
-        Console().print(f"{name}: {accuracy} of test videos classified correctly", highlight=False)
-    write_json(run / "demo.json", measured)
-    drawn = draw(load(run / COMPARED[0]), test, _SHOWN)
-    write_png(run / "attention.png", sheet([(caption, frames) for frames, caption, _ in drawn[:4]]))
-    clips = [(encode_mp4(frames, 5), caption, tone) for frames, caption, tone in drawn]
-    return _page(run, measured, clips, training, videos).write(run / "report.html")
+    with lock_run(run):
+        budget = {"videos": videos, "frames": FRAMES, **training.to_dict()}
+        if (run / "budget.json").exists() and read_json(run / "budget.json") != budget:
+            raise ValueError(f"{run}: holds a demo with another budget; choose another --run, or remove it")
+        write_json(run / "budget.json", budget)
+        digits = split_digits()
+        test = MovingDigits(digits.test, frames=FRAMES).batch(tests, seed=2)
+        measured = {}
+        for name in COMPARED:
+            folder = run / name
+            if not (folder / "model" / "recognizer.json").exists():  # the last file that saving writes
+                _train(name, folder, digits, training, videos)
+            measured[name] = _evaluate(load(folder), folder, test)
+            accuracy = percent(measured[name]["accuracy"])
+            Console().print(f"{name}: {accuracy} of test videos classified correctly", highlight=False)
+        write_json(run / "demo.json", measured)
+        drawn = draw(load(run / COMPARED[0]), test, _SHOWN)
+        write_png(run / "attention.png", sheet([(caption, frames) for frames, caption, _ in drawn[:4]]))
+        clips = [(encode_mp4(frames, 5), caption, tone) for frames, caption, tone in drawn]
+        return _page(run, measured, clips, training, videos).write(run / "report.html")
 
 
 def _train(name: str, folder: Path, digits: DigitSplit, training: TrainConfig, videos: int) -> None:

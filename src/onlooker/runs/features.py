@@ -29,6 +29,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
+from onlooker.video.flow import refuse_download
 
 __all__ = ["StoreSettings", "make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
 
@@ -94,6 +95,8 @@ def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
         FileNotFoundError, ValueError: no store in a folder, or stores that were made by different settings.
     """
     stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.settings.data.modality == "flow"))
+    for store in stores:
+        refuse_download(store.settings.data, store.folder / "store.json")
     if len(stores) < 2:
         return stores
     modalities = [store.settings.data.modality for store in stores]

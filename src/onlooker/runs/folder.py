@@ -26,12 +26,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig, field_of
+from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type, field_of
 from onlooker.data.folder import entries
 from onlooker.data.split import Split, SplitDict
-from onlooker.files import check_writable, read_bytes, read_json, reading, write_json
+from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves
+from onlooker.video.flow import refuse_download
 
 __all__ = ["RunRecord", "read_curves", "start_run"]
 
@@ -87,6 +88,7 @@ class RunRecord:
             "features": [str(store.resolve()) for store in self.features],
             "initialized": self.initialized,
             "classes": list(self.classes),
+            "split": file_digest(run / "split.json"),
             **self.settings,
         }
         write_json(run / "config.json", config)
@@ -100,11 +102,12 @@ class RunRecord:
             clips: where its clips are now; None: where they were.
 
         Raises:
-            FileNotFoundError: no run there.
-            ValueError: another version of onlooker wrote it.
+            FileNotFoundError: no run there, or a part of it is missing.
+            ValueError: another version of onlooker wrote it, or a file was changed.
         """
         if missing := [name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()]:
-            raise FileNotFoundError(f"{run}: no {missing[0]}; expected a run's folder, as `onlooker train` writes it")
+            remedy = "restore it, or train again in another folder" if run.is_dir() else "check the path"
+            raise FileNotFoundError(f"{run}: no {missing[0]}, expected what `onlooker train` writes; {remedy}")
         with reading(run / "config.json"):
             stored = read_json(run / "config.json")
             folder = clips or Path(field_of(stored, "clips", str))
@@ -112,12 +115,15 @@ class RunRecord:
             model = ModelConfig.from_dict(field_of(stored, "model", dict), whole=True)
             data = DataConfig.from_dict(field_of(stored, "data", dict), whole=True)
             training = TrainConfig.from_dict(field_of(stored, "training", dict), whole=True)
+            refuse_download(data, run / "config.json")
             features = tuple(map(Path, field_of(stored, "features", list[str])))
             initialized = field_of(stored, "initialized", dict)
+            check_type("split", digest := stored.get("split"), str | None)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
             if unknown := sorted({clip.label for clip in split.clips} - set(classes)):
                 raise ValueError(f"clips of class {unknown[0]}, which config.json does not name among its classes")
+            check_digest(run / "split.json", digest, run / "config.json")
         with reading(run / "skipped.json"):
             errors = [
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
@@ -141,11 +147,14 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 
     Raises:
         FileExistsError: it holds a run and `resume` was not asked for, or other files.
+        FileNotFoundError: it holds a run whose config.json is missing.
         NotWritableError: it cannot be written to.
         ValueError: another process trains in it.
     """
     config = run / "config.json"
     if run.is_dir() and not config.exists() and any(path.name not in _BEFORE_CONFIG for path in entries(run)):
+        if any((run / name).exists() for name in _BEFORE_CONFIG):
+            raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
     with lock_run(run):
         if not resume and config.exists() and any((run / name).exists() for name in ("checkpoints", "model")):

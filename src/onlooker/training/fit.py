@@ -108,6 +108,7 @@ class Fitting(L.LightningModule):
         self.model, self.data, self.train_config = model, data, train
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self.started = False
+        self.scheduled: list[int] = []  # batches of the schedule of a checkpoint
         self.seconds: list[float] = []  # training time at the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
 
@@ -183,7 +184,10 @@ class Fitting(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule if the learning rate is not constant."""
         optimizer = optimizer_of(self.model, self.train_config)
-        schedule = schedule_of(optimizer, self.train_config, int(self.trainer.estimated_stepping_batches))
+        steps = int(self.trainer.estimated_stepping_batches)
+        if self.scheduled not in ([], [steps]):
+            raise ValueError(f"its schedule is over {self.scheduled[0]} batches, that of this run over {steps}")
+        schedule = schedule_of(optimizer, self.train_config, steps)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -203,6 +207,10 @@ class Fitting(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the curves; keep the frozen weights."""
         self.curves, self.seconds = checkpoint["curves"], checkpoint.get("seconds", [])
+        lengths = [each.get("total_steps", each.get("T_max")) for each in checkpoint["lr_schedulers"]]
+        self.scheduled = [length for length in lengths if length is not None]
+        if checkpoint["epoch"] >= self.train_config.epochs:
+            raise ValueError(f"of epoch {checkpoint['epoch'] + 1}, this run has {self.train_config.epochs}")
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
 
@@ -271,8 +279,8 @@ def fit(
         resume = last if last.exists() else None
         try:
             trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
-        except (KeyError, RuntimeError, TypeError) as error:
-            if not resume or fitting.started:
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            if not resume or fitting.started or str(error).startswith(str(resume)):
                 raise
             found = " ".join(str(error).split())[:300]
             raise ValueError(f"{resume}: not a checkpoint of this run ({found}); {restore(resume)}") from error

@@ -3,6 +3,7 @@
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.config import DataConfig
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, check_frames, shrink, to_square
@@ -117,6 +119,16 @@ def missing_weights(method: str) -> Path | None:
     url: str = get_model_weights(_RAFT[method])["DEFAULT"].url
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     return None if file.exists() else file
+
+
+def refuse_download(data: DataConfig, file: Path) -> None:
+    """Raise a ValueError if settings that came from a file, perhaps a stranger's, would make flow download weights."""
+    weights = None if data.modality == "rgb" else missing_weights(data.flow)
+    if weights and not os.environ.get("ONLOOKER_DOWNLOAD"):
+        raise ValueError(
+            f"{file}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and nothing is "
+            "downloaded unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
+        )
 
 
 _RAFT = {"raft": "raft_small", "raft:large": "raft_large"}

@@ -42,6 +42,9 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
                 by_chunk = sound and (one, three) == (1, 1)  # uncompressed sound, of which FFmpeg indexes chunks
             elif name in (b"stsz", b"stz2"):
                 tracks.append(0 if by_chunk else two)
+            elif name == b"cmov":
+                remedy = "copy it into a new file (ffmpeg -i old.mov -c copy new.mov) if you trust it, or remove it"
+                raise ClipError(path, "its index is compressed, and may claim any number of samples", remedy)
             elif name == b"trun":
                 fragments += one
     return max(*tracks, fragments)

@@ -151,9 +151,13 @@ class Source:
         try:
             return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
         except ClipError as error:
-            self.stop()  # the other frames would not be better
-            self._change("gone", error.found)
+            self.end(error.found)  # the other frames would not be better
             raise
+
+    def end(self, reason: str) -> None:
+        """Stop because of an error, which is the reason of its last status."""
+        self.stop()
+        self._change("gone", reason)
 
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
