@@ -64,8 +64,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     run = trained_run(run)
     recognizer, record = load(run), RunRecord.read(run)
     if recognizer.classes != record.classes:
-        other = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
-        raise ValueError(f"{run / 'model' / 'recognizer.json'}: {other}; restore the file that was changed")
+        found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
+        raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
     if clips is None:
         out, test, skipped = run, record.split.test, [*record.skipped]
         if not test:
