@@ -76,17 +76,16 @@ def test_step_equals_forward(changes):
 
 
 @torch.no_grad()
-def test_statistics_of_a_long_stream_stay_exact():
-    # With an offset, in which sums of squares in float32 would lose the spread.
-    model, state = made(statistics=EVERY), None
-    x = made_features(T=2000, B=1, side=4)[:, :, :2] + 100
-    model.encoder.num_features = 2
-    state = model.initial_state(1)
-    for each in x.unbind(1):
-        frame, state = model._add_frame(each, state)
-    values = model._values(frame, state).view(len(STATISTICS), 2).numpy()
-    naive = [NAIVE[name](x[0].double().numpy().reshape(2000, -1)).reshape(2, 16).mean(1) for name in STATISTICS]
-    np.testing.assert_allclose(values, naive, rtol=1e-3, atol=1e-4)
+def test_a_stream_forgets_what_is_longer_ago_than_the_window():
+    model, features = made(statistics=EVERY, window=4), made_features(T=9)
+    logits, attention, _ = model.forward_features(features)
+    last = model.forward_features(features[:, 5:])
+    torch.testing.assert_close(logits[:, -1], last.logits[:, -1])
+    torch.testing.assert_close(attention[:, -1], last.attention[:, -1])
+    for ours, theirs in zip(stepped(model, features), (logits, attention), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    with pytest.raises(ValueError, match="window is 1 frames, expected at least 2"):
+        made(window=1)
 
 
 @torch.no_grad()

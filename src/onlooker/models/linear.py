@@ -1,7 +1,6 @@
-"""The linear baseline: logistic regression on running statistics of frozen features, fitted in seconds."""
+"""The linear baseline: logistic regression on statistics of the frozen features of some frames, fitted in seconds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
@@ -14,95 +13,88 @@ from onlooker.models.video_model import Output, VideoModel
 
 __all__ = ["STATISTICS", "LinearClassifier"]
 
-ALL = "mean,spread,change,largest,end"
+DEFAULT = "mean,spread,change,largest"
 
 
 class LinearState(NamedTuple):
-    """Frames so far, `B 1`; the last frame's features, `B D N`; the maps that statistics keep, `B P D N` (N: h*w)."""
+    """Frames so far, at most W, `B 1`; the features of the last W frames, the newest last, `B W D N` (N: h*w)."""
 
-    time: Tensor
-    previous: Tensor
-    memory: Tensor
-
-
-class Frame(NamedTuple):
-    """Features of a frame, `B D N`; their absolute change since the frame before; frames so far, `B 1 1`."""
-
-    features: Tensor
-    change: Tensor
-    time: Tensor
+    seen: Tensor
+    frames: Tensor
 
 
-@dataclass(frozen=True)
-class Statistic:
-    """A statistic of the frames so far, at each location, in constant memory.
+class Window(NamedTuple):
+    """The last frames of a stream.
 
     Args:
-        maps: how many maps `B D N` it keeps; they are zeros before the first frame.
-        update: a frame and these maps to the maps after it.
-        value: the frame and the updated maps to the statistic; None: the first map.
-        mean_of: the part of a frame that it is the mean of, for attention; None for other statistics.
+        frames: features `B W D N`.
+        changes: `B W D N`, absolute difference of each frame from the one before; zero where there is none.
+        there: `B W 1 1`, zero for the places of frames before the stream began, else one.
+        seen: `B 1 1`, the sum of `there`.
     """
 
-    maps: int
-    update: Callable[..., tuple[Tensor, ...]]
-    value: Callable[..., Tensor] | None = None
-    mean_of: Callable[[Frame], Tensor] | None = None
+    frames: Tensor
+    changes: Tensor
+    there: Tensor
+    seen: Tensor
 
 
-def _add(mean: Tensor, value: Tensor, count: Tensor) -> Tensor:
-    """The mean of `count` values from that of those before."""
-    return mean + (value - mean) / count
+def _mean(of: Window) -> Tensor:
+    return (of.frames * of.there).sum(1) / of.seen
 
 
-def _squares(frame: Frame, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """Welford's (1962) update of a mean and the sum of squared differences from it."""
-    after = _add(mean, frame.features, frame.time)
-    return after, squares + (frame.features - mean) * (frame.features - after)
+def _spread(of: Window) -> Tensor:
+    return (((of.frames - _mean(of)[:, None]) * of.there).square().sum(1) / of.seen).sqrt()
 
 
-def _products(frame: Frame, mean: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for the product with the time 1, 2, …, t, whose mean before this frame was t/2."""
-    after = _add(mean, frame.features, frame.time)
-    return after, products + frame.time / 2 * (frame.features - after)
+def _change(of: Window) -> Tensor:
+    return of.changes.sum(1) / (of.seen - 1).clamp_min(1)
 
 
-STATISTICS: dict[str, Statistic] = {
-    "mean": Statistic(1, lambda now, mean: (_add(mean, now.features, now.time),), mean_of=lambda now: now.features),
-    "spread": Statistic(2, _squares, lambda now, _, squares: (squares / now.time).sqrt()),
-    "change": Statistic(
-        1,
-        lambda now, mean: (_add(mean, now.change, (now.time - 1).clamp_min(1)),),
-        mean_of=lambda now: now.change,
-    ),
-    "largest": Statistic(1, lambda now, largest: (torch.maximum(largest, now.change),)),
-    "end": Statistic(
-        1,
-        lambda now, first: (torch.where(now.time == 1, now.features, first),),
-        lambda now, first: now.features - first,
-    ),
-    # The line of least squares at the last frame minus at the first.
-    "trend": Statistic(2, _products, lambda now, _, products: 12 * products / (now.time * (now.time + 1))),
+def _end(of: Window) -> Tensor:
+    first = of.there - F.pad(of.there, (0, 0, 0, 0, 1, 0))[:, :-1]
+    return of.frames[:, -1] - (of.frames * first).sum(1)
+
+
+def _trend(of: Window) -> Tensor:
+    """The line of least squares at the last frame minus at the first."""
+    time = of.there.cumsum(1) - (of.seen[:, None] + 1) / 2
+    products = (of.frames * time * of.there).sum(1)
+    return 12 * products / (of.seen * (of.seen + 1))
+
+
+# name -> from the last frames, at each location: `B D N`
+STATISTICS: dict[str, Callable[[Window], Tensor]] = {
+    "mean": _mean,
+    "spread": _spread,
+    "change": _change,
+    "largest": lambda of: of.changes.amax(1),
+    "end": _end,
+    "trend": _trend,
 }
 
 
 class LinearClassifier(VideoModel):
-    """A linear layer on statistics of the frames so far, of frozen features x_t at each location i:
+    """A linear layer on statistics of the last W frames, of frozen features x_t at each location i:
 
-        mean     1/t Σ_τ x_τi                          spread   standard deviation of x_1i … x_ti
-        change   1/(t-1) Σ_τ |x_τi - x_τ-1,i|          largest  max_τ |x_τi - x_τ-1,i|
-        end      x_ti - x_1i                           trend    rise of the least-squares line from 1 to t
+        mean     average of x_τi                       spread   standard deviation of x_τi
+        change   average of |x_τi - x_τ-1,i|           largest  max_τ |x_τi - x_τ-1,i|
+        end      last minus first x_τi                 trend    rise of the least-squares line over x_τi
 
     Each is averaged over the locations, or over those of `regions`×`regions` parts of the map, and standardized by its
-    mean and spread over the training clips. `training.linear` fits the layer; attention is class activation mapping
-    (Zhou et al. 2016) by the statistics that are means over time: with weights w_k of class k (per standardized unit,
-    minus their mean over classes) and the class k of the highest logit, a_ti ∝ max(0, w_k^mean · x_ti + w_k^change ·
-    |x_ti - x_t-1,i|), uniform if nothing is positive.
+    mean and spread over the training clips. A stream forgets what is more than W frames ago; a clip of up to W frames
+    ends with the statistics of all its frames.
+
+    `training.linear` fits the layer; attention is class activation mapping (Zhou et al. 2016) by what this frame adds
+    to `mean` and `change`: with weights w_k of class k (per standardized unit, minus their mean over classes) and the
+    class k of the highest logit, a_ti ∝ max(0, w_k^mean · x_ti + w_k^change · |x_ti - x_t-1,i|), uniform if nothing is
+    positive.
 
     Args:
         num_classes: K.
         encoder: as in `Classifier`; its weights are frozen.
         statistics: names in `STATISTICS`, separated by commas.
+        window: W; the number of frames of a training clip.
         regions: parts of the map in each direction that have statistics of their own; 1: the whole map.
         in_channels: C of the frames.
         flow_channels: how many of them, the last ones, are optical flow with a second encoder; 0: one encoder for all.
@@ -110,7 +102,7 @@ class LinearClassifier(VideoModel):
         pretrained: the encoder has pretrained weights, as in `Classifier`.
 
     Raises:
-        ValueError: unknown statistics, or more regions than locations.
+        ValueError: unknown statistics, more regions than locations, or a window of fewer than 2 frames.
     """
 
     attends = True
@@ -124,7 +116,8 @@ class LinearClassifier(VideoModel):
         self,
         num_classes: int,
         encoder: str = "conv4",
-        statistics: str = ALL,
+        statistics: str = DEFAULT,
+        window: int = 30,
         regions: int = 1,
         in_channels: int = 3,
         flow_channels: int = 0,
@@ -137,7 +130,9 @@ class LinearClassifier(VideoModel):
         h, w = self.grid = self.encoder.grid(size, size)
         if not 1 <= regions <= min(h, w):
             raise ValueError(f"regions is {regions}, expected from 1 to the {min(h, w)} locations of a side of the map")
-        self.names = statistics.split(",")
+        if window < 2:
+            raise ValueError(f"window is {window} frames, expected at least 2")
+        self.names, self.window = statistics.split(","), window
         if not set(self.names) <= STATISTICS.keys() or len(set(self.names)) < len(self.names):
             raise ValueError(f"statistics is {statistics!r}, expected different ones of {', '.join(STATISTICS)}")
         pooling = F.adaptive_avg_pool2d(torch.eye(h * w).view(1, -1, h, w), regions)[0].flatten(1)
@@ -161,10 +156,7 @@ class LinearClassifier(VideoModel):
     def forward_features(self, features: Tensor) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for those of another encoder."""
         self.check_features(features)
-        state, outputs = self.initial_state(len(features)), []
-        for each in features.unbind(1):
-            output, state = self.step_features(each, state)
-            outputs.append(output)
+        outputs = [self._output(self._window(features, t + 1)) for t in range(features.shape[1])]
         logits, attention = (torch.stack(part, 1) for part in list(zip(*outputs, strict=True))[:2])
         return Output(logits, attention)
 
@@ -174,54 +166,49 @@ class LinearClassifier(VideoModel):
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         """`step` after the encoder: features `B D h w`."""
-        frame, state = self._add_frame(features, state)
-        logits = self.head((self._values(frame, state) - self.center) / self.scale)
-        return Output(logits, self._attention(frame, logits)), state
+        newest = features.flatten(2)[:, None].to(state.frames.dtype)
+        state = LinearState((state.seen + 1).clamp_max(self.window), torch.cat((state.frames[:, 1:], newest), 1))
+        return self._output(_as_window(*state)), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
-        D, N, P = self.encoder.num_features, len(self.pooling), sum(STATISTICS[name].maps for name in self.names)
-        return LinearState(*(self.pooling.new_zeros(batch_size, *shape) for shape in ((1,), (D, N), (P, D, N))))
+        D, N = self.encoder.num_features, len(self.pooling)
+        return LinearState(*(self.pooling.new_zeros(batch_size, *shape) for shape in ((1,), (self.window, D, N))))
 
     def summarize(self, features: Tensor) -> Tensor:
-        """The statistics of whole clips, not standardized: features `B T D h w` to `B M`."""
+        """The statistics at the last frame of clips, not standardized: features `B T D h w` to `B M`."""
         self.check_features(features)
-        state = self.initial_state(len(features))
-        for each in features.unbind(1):
-            frame, state = self._add_frame(each, state)
-        return self._values(frame, state)
+        return self._values(self._window(features, features.shape[1]))
 
-    def _add_frame(self, features: Tensor, state: LinearState) -> tuple[Frame, LinearState]:
+    def _window(self, features: Tensor, end: int) -> Window:
+        """The last W of the first `end` frames of `B T D h w`."""
         # Half precision does not suffice for differences of frames.
-        x, time = features.flatten(2).to(state.previous.dtype), state.time + 1
-        change = (x - state.previous).abs() * (time > 1)[..., None]
-        frame, maps = Frame(x, change, time[..., None]), iter(state.memory.unbind(1))
-        updated = [each for s in self._statistics for each in s.update(frame, *(next(maps) for _ in range(s.maps)))]
-        return frame, LinearState(time, x, torch.stack(updated, 1))
+        frames = features[:, max(0, end - self.window) : end].flatten(3).to(self.pooling.dtype)
+        return _as_window(frames.new_full((len(frames), 1), frames.shape[1]), frames)
 
-    def _values(self, frame: Frame, state: LinearState) -> Tensor:
+    def _values(self, window: Window) -> Tensor:
         """All statistics, averaged over the locations of each region: `B M`, M = S*D*R."""
-        maps, values = iter(state.memory.unbind(1)), []
-        for statistic in self._statistics:
-            own = [next(maps) for _ in range(statistic.maps)]
-            value = own[0] if statistic.value is None else statistic.value(frame, *own)
-            values.append(value @ self.pooling)
-        return torch.stack(values, 1).flatten(1)
+        return torch.stack([STATISTICS[name](window) @ self.pooling for name in self.names], 1).flatten(1)
 
-    def _attention(self, frame: Frame, logits: Tensor) -> Tensor:
+    def _output(self, window: Window) -> Output:
+        logits = self.head((self._values(window) - self.center) / self.scale)
+        return Output(logits, self._attention(window, logits))
+
+    def _attention(self, window: Window, logits: Tensor) -> Tensor:
         contrast = (self.head.weight - self.head.weight.mean(0)) / self.scale
         D = self.encoder.num_features
         weights = contrast[logits.argmax(1)].unflatten(1, (len(self.names), D, -1)) @ self.pooling.T  # `B S D N`
-        parts = [
-            (weights[:, i] * statistic.mean_of(frame)).sum(1)
-            for i, statistic in enumerate(self._statistics)
-            if statistic.mean_of
-        ]
-        positive = sum(parts, torch.zeros_like(frame.features[:, 0])).clamp_min(0)
+        newest = {"mean": window.frames[:, -1], "change": window.changes[:, -1]}
+        parts = [(weights[:, i] * newest[name]).sum(1) for i, name in enumerate(self.names) if name in newest]
+        positive = sum(parts, torch.zeros_like(window.frames[:, 0, 0])).clamp_min(0)
         total = positive.sum(1, keepdim=True)
         uniform = torch.full_like(positive, 1 / len(self.pooling))
         return torch.where(total > 0, positive / total.clamp_min(1e-30), uniform).unflatten(1, self.grid)
 
-    @property
-    def _statistics(self) -> list[Statistic]:
-        return [STATISTICS[name] for name in self.names]
+
+def _as_window(seen: Tensor, frames: Tensor) -> Window:
+    """The window of the last frames `B W D N`, of which the `seen`, `B 1`, last ones are there."""
+    there = (torch.arange(frames.shape[1], 0, -1, device=frames.device) <= seen).to(frames.dtype)[..., None, None]
+    before = torch.cat((frames[:, :1], frames[:, :-1]), 1)
+    paired = torch.cat((torch.zeros_like(there[:, :1]), there[:, :-1]), 1)
+    return Window(frames, (frames - before).abs() * paired, there, seen[..., None])

@@ -266,6 +266,8 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     settings = {name: settings[name] for name in settings.keys() - foreign}
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
+    if "window" in recipe.arguments:
+        settings["window"] = data.frames
     return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
 
 
