@@ -93,12 +93,13 @@ def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class(
     model, features = made(statistics="spread,change,mean"), made_features()
     logits, attention, _ = model.forward_features(features)
     weights = ((model.head.weight - model.head.weight.mean(0)) / model.scale).view(4, 3, 64).numpy()
+    center = model.center.view(3, 64, 1, 1).numpy()
     for b, t in ((0, 0), (1, 3), (1, 6)):
         of_class = weights[logits[b, t].argmax()]
         x = features[b].numpy()
         change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
-        added = np.einsum("d,dhw->hw", of_class[1], change) + np.einsum("d,dhw->hw", of_class[2], x[t])
-        added = added.clip(0)
+        added = np.einsum("d,dhw->hw", of_class[1], change - center[1])
+        added = (added + np.einsum("d,dhw->hw", of_class[2], x[t] - center[2])).clip(0)
         np.testing.assert_allclose(attention[b, t], added / added.sum(), atol=1e-5)
 
 

@@ -82,13 +82,15 @@ class LinearClassifier(VideoModel):
         end      last minus first x_τi                 trend    rise of the least-squares line over x_τi
 
     Each is averaged over the locations, or over those of `regions`×`regions` parts of the map, and standardized by its
-    mean and spread over the training clips. A stream forgets what is more than W frames ago; a clip of up to W frames
-    ends with the statistics of all its frames.
+    mean m and spread s over the training clips. A stream forgets what is more than W frames ago; a clip of up to W
+    frames ends with the statistics of all its frames. `training.linear` fits the layer.
 
-    `training.linear` fits the layer; attention is class activation mapping (Zhou et al. 2016) by what this frame adds
-    to `mean` and `change`: with weights w_k of class k (per standardized unit, minus their mean over classes) and the
-    class k of the highest logit, a_ti ∝ max(0, w_k^mean · x_ti + w_k^change · |x_ti - x_t-1,i|), uniform if nothing is
-    positive.
+    Attention is class activation mapping (Zhou et al. 2016) by `mean` and `change`: what a location of this frame adds
+    to the highest logit k, with weights w = (w_k - mean of all w) / s,
+
+        a_ti ∝ max(0, w^mean · (x_ti - m^mean) + w^change · (|x_ti - x_t-1,i| - m^change))
+
+    and uniform if nothing is positive.
 
     Args:
         num_classes: K.
@@ -195,12 +197,14 @@ class LinearClassifier(VideoModel):
         return Output(logits, self._attention(window, logits))
 
     def _attention(self, window: Window, logits: Tensor) -> Tensor:
-        contrast = (self.head.weight - self.head.weight.mean(0)) / self.scale
-        D = self.encoder.num_features
-        weights = contrast[logits.argmax(1)].unflatten(1, (len(self.names), D, -1)) @ self.pooling.T  # `B S D N`
+        shape = len(self.names), self.encoder.num_features, self.pooling.shape[1]
+        weights = ((self.head.weight - self.head.weight.mean(0)) / self.scale)[logits.argmax(1)].unflatten(1, shape)
         newest = {"mean": window.frames[:, -1], "change": window.changes[:, -1]}
-        parts = [(weights[:, i] * newest[name]).sum(1) for i, name in enumerate(self.names) if name in newest]
-        positive = sum(parts, torch.zeros_like(window.frames[:, 0, 0])).clamp_min(0)
+        added = torch.zeros_like(window.frames[:, 0, 0])
+        for name, w, m in zip(self.names, weights.unbind(1), self.center.view(shape), strict=True):
+            if name in newest:
+                added = added + (w @ self.pooling.T * newest[name]).sum(1) - (w * m).sum(1) @ self.pooling.T
+        positive = added.clamp_min(0)
         total = positive.sum(1, keepdim=True)
         uniform = torch.full_like(positive, 1 / len(self.pooling))
         return torch.where(total > 0, positive / total.clamp_min(1e-30), uniform).unflatten(1, self.grid)

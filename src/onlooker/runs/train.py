@@ -16,7 +16,7 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.report import percent
-from onlooker.models.registry import configured, resolve_loss, resolve_pretrained
+from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.evaluate import read_clips, write_report
@@ -27,12 +27,15 @@ from onlooker.runs.model_spec import ModelSpec, folder_name
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import check_regularization, fit
+from onlooker.training.linear import fit_linear
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
 # Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
 # returns plain values that say where the weights come from, for config.json.
 Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
+
+_SOLVERS: dict[str, Callable[..., Any]] = {"gradient": fit, "logistic": fit_linear}  # by `Recipe.solver`
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,8 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
     if isinstance(training_clips, ClipCrops):
         training_clips = training_clips.random(training.seed)
-    fit(net, training_clips, validation_clips, data, training, run, None if quiet else record.model.name)
+    solve = _SOLVERS[find_recipe(record.model.name).solver]
+    solve(net, training_clips, validation_clips, data, training, run, None if quiet else record.model.name)
     rate = sample_rate([clip.path for clip in split.training], data)
     recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
     try:

@@ -1,0 +1,100 @@
+"""The linear model in runs: from clips and from a store, killed, compared, and with settings that have no effect."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import numpy as np
+import pytest
+import torch
+from commands import fails
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.feature_store import StoreSettings
+from onlooker.recognizer import load
+from onlooker.runs import train as train_module
+from onlooker.runs.evaluate import evaluate
+from onlooker.runs.features import make_features
+from onlooker.runs.train import train_run
+
+DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_run(squares, folder, LINEAR, DATA, TRAIN, quiet=True)
+    return folder
+
+
+def scores(run: Path) -> np.ndarray:
+    rows = (run / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
+    return np.array([[float(value) for value in row.split(",")[-4:]] for row in rows])
+
+
+def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> None:
+    figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert figures["videos"] == 5
+    assert not (run / "curves.csv").exists()
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Color shows attention" in page
+    assert "Loss and accuracy per epoch" not in page
+    recognizer = load(run)
+    assert recognizer.aggregation == "last"
+    clip = squares / "left" / "00.mp4"
+    prediction = recognizer.predict(clip)
+    assert prediction.attention is not None
+    assert prediction.attention.shape == (6, 4, 4)
+    assert evaluate(run)["accuracy"] == figures["accuracy"]
+    assert [step.label for step in recognizer.watch(clip)][-1] in recognizer.classes
+
+
+def test_a_killed_run_starts_again_and_ends_the_same(
+    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(train_module._SOLVERS, "logistic", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
+    train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
+    np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
+
+
+def test_training_on_stored_features_gives_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    make_features(squares, store, StoreSettings("conv4", DATA, pretrained=False, precision="32"), quiet=True)
+    train_run(squares, tmp_path / "stored", LINEAR, DATA, TRAIN, quiet=True, features=[store])
+    assert np.abs(scores(tmp_path / "stored") - scores(run)).max() < 0.05, "but for half precision"
+
+
+def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
+    both = replace(DATA, modality="both", frames=4)
+    assert train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"] >= 0.75
+    assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave it out"),
+        ("--hflip", "--hflip has no effect in linear; leave it out"),
+        ("--hidden 8", "--hidden has no effect in linear; leave it out"),
+        ("--dropout 0.2", "linear has no dropout; leave it out"),
+        ("--cell lstm", "linear has no cell; leave it out"),
+        ("--aggregation mean", "aggregation is 'mean' and loss is 'last'"),
+    ],
+)
+def test_settings_without_effect_are_refused(options: str, message: str, squares: Path, tmp_path: Path) -> None:
+    words = ["train", squares, "--model", "linear", "--run", tmp_path / "run", *options.split()]
+    assert message in fails(*words)
