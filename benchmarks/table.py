@@ -12,12 +12,13 @@ import tables
 from onlooker.evaluation.report import Table, percent
 from onlooker_papers.digits import tables as digits
 from onlooker_papers.digits.tables import Results
+from onlooker_papers.encoder import tables as encoder
 from onlooker_papers.figures import tables as figures
 from onlooker_papers.hmdb10 import tables as hmdb10
 from onlooker_papers.real_clips import tables as real_clips
 from onlooker_papers.videolstm import tables as videolstm
 
-_MODULES: tuple[Any, ...] = (digits, figures, hmdb10, real_clips, tables, videolstm)
+_MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, tables, videolstm)
 TABLES: dict[str, Callable[[Results], Table]] = {
     name: make for module in _MODULES for name, make in module.TABLES.items()
 }

@@ -1,4 +1,4 @@
-"""`python -m onlooker_papers.encoder TINY_IMAGENET`: train the encoder `small`."""
+"""`python -m onlooker_papers.encoder TINY_IMAGENET`: train the encoder `small`, or export its weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,29 @@ def encoder(
     folder: Annotated[Path, typer.Argument(help="Tiny ImageNet, unpacked: has train/ and val/.")],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
     minutes: Annotated[float, typer.Option(help="Stop before the epoch that would not end in time.")] = float("inf"),
+    export: Annotated[
+        Path | None, typer.Option(help="Write the weights of the training as the package has them, and its results.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="With --export: folder of the results files.")] = Path("results"),
+    figure: Annotated[Path, typer.Option(help="With --export: PNG of the training curve.")] = Path(
+        "docs/encoder-training.png"
+    ),
 ) -> None:
     """Train the encoder on Tiny ImageNet; hours on two cores, minutes on a GPU; resumable after each epoch."""
-    from onlooker_papers.encoder.images import read_tiny_imagenet
+    from onlooker_papers.encoder.export import export as export_weights
+    from onlooker_papers.encoder.export import record
+    from onlooker_papers.encoder.images import list_tiny_imagenet, read_images, read_tiny_imagenet
     from onlooker_papers.encoder.train import Recipe, Training
 
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if export is not None:
+        files, held_back, classes = list_tiny_imagenet(folder)
+        figures = export_weights(run, export, read_images(held_back, classes), len(files), device)
+        typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
+        typer.echo(record(figures, results, figure))
+        return
     with stoppable():
         train, validation, classes = read_tiny_imagenet(folder)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         training = Training(run, Recipe(), len(classes), device)
         for line in training.fit(train, validation, minutes):
             typer.echo(

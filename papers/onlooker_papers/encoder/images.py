@@ -35,14 +35,21 @@ def read_tiny_imagenet(folder: Path) -> tuple[Images, Images, list[str]]:
         FileNotFoundError: one of these is missing.
         ValueError: a file is not an image of 64×64 pixels.
     """
+    train, validation, classes = list_tiny_imagenet(folder)
+    return read_images(train, classes), read_images(validation, classes), classes
+
+
+def list_tiny_imagenet(folder: Path) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]], list[str]]:
+    """The files of training images and of validation images, each with its class, and the classes."""
     classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
     train = [(path, name) for name in classes for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))]
     lines = (folder / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
     validation = [(folder / "val" / "images" / line.split("\t")[0], line.split("\t")[1]) for line in lines]
-    return _read(train, classes), _read(validation, classes), classes
+    return train, validation, classes
 
 
-def _read(files: list[tuple[Path, str]], classes: list[str]) -> Images:
+def read_images(files: list[tuple[Path, str]], classes: list[str]) -> Images:
+    """Images with their classes; a ValueError names a file that is not an image of 64×64 pixels."""
     pixels = np.empty((len(files), 3, SIZE, SIZE), np.uint8)
     for index, (path, _) in enumerate(files):
         image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)

@@ -1,5 +1,7 @@
 """Training of the encoder: the images, the crops, and a training that is interrupted."""
 
+import hashlib
+import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -8,8 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from onlooker_papers.encoder.__main__ import app
+from onlooker_papers.encoder.export import export
 from onlooker_papers.encoder.images import Images, random_crops, read_tiny_imagenet
+from onlooker_papers.encoder.tables import card
 from onlooker_papers.encoder.train import Recipe, Training, learning_rate
 
 RECIPE = Recipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
@@ -100,3 +107,36 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_a_training_stops_before_an_epoch_that_would_take_too_long(tmp_path: Path) -> None:
     assert len(list(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8), minutes=1e-6))) <= 1
+
+
+def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "weights" / "small.safetensors"
+    trained = Training(run, RECIPE, 2, CPU)
+    lines = list(trained.fit(made(8), made(8)))
+    results, figure = tmp_path / "results", tmp_path / "docs" / "curve.png"
+    words = [folder, "--run", run, "--export", file, "--results", results, "--figure", figure]
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exit_code == 0, result.output
+    figures = json.loads((results / "encoder.json").read_text(encoding="utf-8"))["figures"]
+    assert figures["accuracy"] == 0.5  # the two validation images are one color, of two classes
+    assert figures["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert figures["megabytes"] == file.stat().st_size / 1e6 <= 4
+    assert (figures["epochs"], figures["train_images"], figures["validation_images"]) == (3, 6, 2)
+    assert figures["curve"]["accuracy"] == [line["accuracy"] for line in lines]
+    assert 198e6 < figures["multiply_adds_112"] <= 200e6
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    weights, average = load_file(file), trained.average.module.encoder.state_dict()
+    assert set(weights) == set(average)
+    for name, value in weights.items():
+        assert value.dtype == (torch.float16 if average[name].is_floating_point() else torch.int64)
+        torch.testing.assert_close(value.float(), average[name].float(), rtol=1e-3, atol=1e-6, msg=name)
+    assert "| classes | 2 |" in card({"encoder": figures}).markdown()
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
+    trained = Training(tmp_path, RECIPE, 2, CPU)
+    trained.average.module.encoder.layers[0][1].running_var.fill_(1e5)
+    trained._save()
+    with pytest.raises(ValueError, match=r"layers\.0\.1\.running_var has values up to 100000, which half precision"):
+        export(tmp_path, tmp_path / "small.safetensors", made(2), 2, CPU)
+    assert not (tmp_path / "small.safetensors").exists()

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hatchling.builders.wheel import WheelBuilder
 from packaged_weights import put_weights
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.models.encoders import TERMS, build_encoder, packaged
 from onlooker.models.registry import configured, create_model, rebuild, resolve_pretrained
 from onlooker.models.video_model import VideoModel
+from onlooker_papers.encoder.tables import card
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST = "layers.0.0.weight"
@@ -126,3 +128,18 @@ def test_the_weights_in_the_package_are_those_that_were_measured() -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == figures["sha256"]
     assert path.stat().st_size == round(1e6 * figures["megabytes"]) <= 4e6
     assert all(value.isfinite().all() for value in built().state_dict().values())
+
+
+@pytest.mark.skipif(not (packaged.FOLDER / "small.safetensors").exists(), reason="not trained yet")
+def test_the_model_card_has_the_figures_of_these_weights() -> None:
+    results = {"encoder": json.loads((ROOT / "results" / "encoder.json").read_text(encoding="utf-8"))["figures"]}
+    assert card(results).markdown() in (ROOT / "docs" / "encoder.md").read_text(encoding="utf-8")
+
+
+def test_the_wheel_has_the_weights() -> None:
+    path = packaged.FOLDER / "small.safetensors"
+    builder = WheelBuilder(str(ROOT))
+    assert builder.config.include_path(path.relative_to(ROOT).as_posix())
+    files = {file.distribution_path for file in builder.recurse_included_files()}
+    assert ("onlooker/models/encoders/weights/small.safetensors" in files) == path.exists()
+    assert not [name for name in files if name.endswith((".pt", ".bin", ".ckpt"))]

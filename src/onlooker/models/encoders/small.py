@@ -10,7 +10,7 @@ FEATURES = 256
 
 
 class Small(nn.Module):
-    """A residual network of 16 layers: a frame to a map of a sixteenth of its height and width.
+    """A residual network of 17 convolutions: a frame to a map of a sixteenth of its height and width.
 
     The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
     for 64×64 pixels, 199 million for 112×112, 1.6 million weights.

@@ -1,0 +1,91 @@
+"""The weights of a training as the package has them, measured as they are, and the results file."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from onlooker.drawing.plots import loss_and_accuracy, to_png
+from onlooker.evaluation.metrics import wilson_interval
+from onlooker.files import write_bytes
+from onlooker.models.encoders.small import Small
+from onlooker.models.video_model import count_parameters
+from onlooker_papers.encoder.images import Images
+from onlooker_papers.encoder.train import ImageClassifier, evaluate
+from onlooker_papers.measurement import write_results
+from onlooker_papers.results import keep_whole
+
+WHAT = "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation images"
+COMMAND = (
+    "python -m onlooker_papers.encoder TINY_IMAGENET && python -m onlooker_papers.encoder TINY_IMAGENET --export FILE"
+)
+
+
+def export(run: Path, file: Path, validation: Images, train_images: int, device: torch.device) -> dict[str, Any]:
+    """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
+
+    Args:
+        run: its folder.
+        file: is written.
+        validation: images to measure these weights on, with the classifier that was trained with them.
+        train_images: their number.
+        device: where to measure.
+
+    Returns:
+        The figures of the results file.
+
+    Raises:
+        ValueError: a weight that half precision cannot hold.
+    """
+    state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    trained = {name.removeprefix("module."): value for name, value in state["average"].items() if "." in name}
+    model = ImageClassifier(len(trained["head.bias"]))
+    model.load_state_dict(trained)
+    shipped = {name: _half(name, value) for name, value in model.encoder.state_dict().items()}
+    model.encoder.load_state_dict(shipped)
+    accuracy = evaluate(model.eval().to(device), validation, device)
+    content, total, log = save(shipped), len(validation.targets), state["log"]
+    write_bytes(file, content)
+    return {
+        "accuracy": accuracy,
+        "accuracy_interval": list(wilson_interval(round(accuracy * total), total)),
+        "classes": model.head.out_features,
+        "train_images": train_images,
+        "validation_images": total,
+        "parameters": count_parameters(model.encoder),
+        "megabytes": len(content) / 1e6,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
+        "epochs": len(log),
+        "hours": sum(line["minutes"] for line in log) / 60,
+        "recipe": state["recipe"],
+        "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
+    }
+
+
+def record(figures: dict[str, Any], results: Path, figure: Path) -> Path:
+    """Write `encoder.json` among the results files, and draw the training curve."""
+    curve = figures["curve"]
+    lines = {"training": {"loss": curve["loss"]}, "validation": {"accuracy": curve["accuracy"]}}
+    write_bytes(figure, to_png(loss_and_accuracy(lines)))
+    return keep_whole(write_results(results / "encoder.json", WHAT, COMMAND, figures, [figures["recipe"]["seed"]]))
+
+
+def multiply_adds(size: int) -> int:
+    """Multiply-adds of the encoder for a frame of `size` × `size` pixels."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        Small().eval()(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() // 2
+
+
+def _half(name: str, value: Tensor) -> Tensor:
+    half = value.half() if value.is_floating_point() else value
+    if not half.isfinite().all():
+        raise ValueError(
+            f"{name} has values up to {value.abs().max():g}, which half precision cannot hold; train longer"
+        )
+    return half.contiguous()
