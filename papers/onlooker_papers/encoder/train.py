@@ -55,12 +55,13 @@ class ImageClassifier(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.encoder: Any = build_encoder("small", 3, SIZE)
-        self.head = nn.Linear(self.encoder.num_features, num_classes)
+        encoder: Any = build_encoder("small", 3, SIZE, pretrained=False)
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.last_features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`N 3 H W -> N K`."""
-        return self.head(self.encoder(images).mean((2, 3)))
+        return self.head(self.encoder.last_map(images).mean((2, 3)))
 
 
 class Training:

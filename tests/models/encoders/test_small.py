@@ -1,5 +1,6 @@
 """The encoder `small`: its cost, its map, and blocks that start as the identity."""
 
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -12,7 +13,7 @@ def test_it_is_small_enough_for_a_laptop() -> None:
     encoder = Small().eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         features = encoder(torch.zeros(1, 3, 112, 112))
-    assert features.shape == (1, 256, 7, 7)
+    assert features.shape == (1, 560, 7, 7)
     assert counter.get_total_flops() / 2 <= 200e6  # multiply-adds
     assert 2 * count_parameters(encoder) <= 4e6  # bytes in half precision
 
@@ -21,6 +22,17 @@ def test_its_docstring_and_its_card_state_its_cost() -> None:
     assert [round(multiply_adds(size) / 1e6) for size in (64, 112)] == [65, 199]
     assert count_parameters(Small()) == 1_567_920
     assert "65 million multiply-adds" in (Small.__doc__ or "")
+
+
+@pytest.mark.parametrize("size", [64, 100, 112, 33])
+@torch.no_grad()
+def test_its_features_are_those_of_four_depths_in_the_cells_of_the_last_map(size: int) -> None:
+    encoder, frames = Small().eval(), torch.rand(2, 3, size, size)
+    features = encoder(frames)
+    assert features.shape == (2, encoder.num_features, *encoder.grid(size, size))
+    torch.testing.assert_close(features[:, -256:], encoder.last_map(frames))
+    earlier = encoder.layers[:2](frames)
+    torch.testing.assert_close(features[:, :48, 0, 0], earlier[:, :, :4, :4].mean((2, 3)))
 
 
 def test_a_new_block_is_the_identity_after_relu() -> None:
