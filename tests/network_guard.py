@@ -1,4 +1,4 @@
-"""Runs every command under a network guard: `python tests/network_guard.py FOLDER` writes FOLDER/network.json.
+"""Runs every command under a network guard: `python tests/network_guard.py --results results` writes the log.
 
 An audit hook notes every name that Python looks up and every address it connects to. Where the system allows it (Linux,
 `unshare`), all runs without a network, and the kernel counts what any library or child process tried to send.
@@ -9,9 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+WHAT = "How often each command tried to reach the network, seen by Python's audit hook and counted by the kernel."
 _EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
 _TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "1", "--batch", "8", "--precision", "32"]
 
@@ -91,5 +93,23 @@ def _run_all(folder: Path) -> None:
     (folder / "network.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
 
 
+def write_log(results: Path) -> Path:
+    """Run every command, and write how often each tried to reach the network as a results file."""
+    from onlooker_papers.measurement import write_results
+    from onlooker_papers.results import keep_whole
+
+    figures: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in guarded(Path(folder, "guarded")):
+            counts = figures.setdefault(entry["command"][0], {"runs": 0, "attempts": 0})
+            counts["runs"] += 1
+            counts["attempts"] += len(entry["reached"]) + entry["refused_by_the_kernel"]
+    command = "python tests/network_guard.py --results results"
+    return keep_whole(write_results(results / "network-guard.json", WHAT, command, figures))
+
+
 if __name__ == "__main__":
-    _run_all(Path(sys.argv[1]))
+    if sys.argv[1] == "--results":
+        print(write_log(Path(sys.argv[2])))
+    else:
+        _run_all(Path(sys.argv[1]))

@@ -1,5 +1,6 @@
 """Nothing leaves the machine: libraries do not report their use, and no command opens a connection unasked."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,12 @@ def test_no_command_reaches_the_network(tmp_path: Path) -> None:
     assert [entry for entry in log if entry["reached"] or entry["refused_by_the_kernel"]] == []
     reports = [path for path in (tmp_path / "guarded" / "home").rglob("*") if "icrosoft" in str(path)]
     assert reports == []
+
+
+def test_the_log_of_all_commands_is_in_the_results() -> None:
+    figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))["figures"]
+    assert set(figures) == set(COMMANDS), "python tests/network_guard.py --results results"
+    assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
 
 
 def test_the_guard_sees_what_python_and_c_send() -> None:
