@@ -176,7 +176,8 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str,
     if (run / "config.json").exists():
         begun = RunRecord.read(run, record.clips)
         readable = record.split.without({error.path for error in begun.skipped})
-        check_settings(run, begun.identity, replace(record, split=readable).identity)
+        asked = replace(record, model=resolve_pretrained(record.model), split=readable)
+        check_settings(run, begun.identity, asked.identity)
     settings = record.model, record.data, record.training
     return train_run(record.clips, run, *settings, record.split, resume=True, quiet=quiet)
 
