@@ -290,6 +290,17 @@ def test_a_failure_leaves_the_earlier_export(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
+def test_the_exported_step_is_calibrated_as_the_model_is(tmp_path: Path) -> None:
+    of = recognizer("lstm")
+    flat = Recognizer(of.model, CLASSES, of.data, temperature=3.0)
+    steps = [ExportedStep(export(one, tmp_path / str(one.temperature))) for one in (of, flat)]
+    frame = pixels(of, 1, 1)[0]
+    sure, calibrated = (step.step(frame).scores for step in steps)
+    expected = sure ** (1 / 3)
+    np.testing.assert_allclose(calibrated, expected / expected.sum(), atol=1e-5)
+    assert json.loads((tmp_path / "3.0" / "step.json").read_text())["temperature"] == 3
+
+
 def test_eight_bits_answer_nearly_the_same(tmp_path: Path, make_clip: Make) -> None:
     for label in CLASSES:
         for i in range(2):

@@ -115,10 +115,11 @@ def test_classes_are_texts(model: Path, classes: list[Any]) -> None:
         load(model)
 
 
+@pytest.mark.parametrize("field", ["frame_rate", "temperature"])
 @pytest.mark.parametrize("value", [float("nan"), 0, -1, "fast", [3]])
-def test_a_frame_rate_is_a_positive_number(model: Path, value: Any) -> None:
-    change(model / "recognizer.json", "frame_rate", value)
-    with pytest.raises(ValueError, match=r"recognizer.json: frame_rate is .*, expected "):
+def test_a_frame_rate_and_a_temperature_are_positive_numbers(model: Path, field: str, value: Any) -> None:
+    change(model / "recognizer.json", field, value)
+    with pytest.raises(ValueError, match=rf"recognizer.json: {field} is .*, expected "):
         load(model)
 
 

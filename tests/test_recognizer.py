@@ -17,7 +17,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS
@@ -88,6 +88,32 @@ def test_a_clip_in_temporal_crops_is_the_mean_of_them(make_clip: Make, name: str
     part = seen.at(np.array([2, 5]))
     assert part.indices.tolist() == [2, 5]
     assert np.array_equal(part.frame_scores, seen.frame_scores[[2, 5]])
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_path: Path, crops: int) -> None:
+    path, data = make_clip(frames=14), replace(DATA, temporal_crops=crops)
+    plain = recognizer("lstm", data)
+    of = Recognizer(plain.model, CLASSES, data, temperature=2.5)
+    sample = torch.from_numpy(resize(read(path, 6).pixels, 16, 3))[None]
+    logits = plain.classify(sample).scores.log()
+    torch.testing.assert_close(of.classify(sample).scores, (logits / 2.5).softmax(-1))
+    seen, steps = of.predict(path), list(of.watch(path, StreamConfig(drop="none")))
+    if crops == 1:
+        expected = plain.predict(path).frame_scores ** (1 / 2.5)
+        np.testing.assert_allclose(seen.frame_scores, expected / expected.sum(1, keepdims=True), atol=1e-6)
+        assert (seen.frame_scores.argmax(1) == plain.predict(path).frame_scores.argmax(1)).all()
+    flat = [step.scores ** (1 / 2.5) for step in plain.watch(path, StreamConfig(drop="none"))]
+    np.testing.assert_allclose([step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6)
+    samples, _ = prepare([Clip(path, "run")], CLASSES, data, tmp_path / "cache")
+    np.testing.assert_allclose(of.evaluate(samples).scores[0], seen.scores, rtol=1e-5)
+
+    stored = of.save(tmp_path / "run")
+    assert load(stored).temperature == 2.5
+    values = json.loads((stored / "recognizer.json").read_text(encoding="utf-8"))
+    del values["temperature"]  # as an older version wrote it
+    (stored / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
+    assert load(stored).temperature == 1
 
 
 def test_a_frame_that_temporal_crops_share_is_encoded_once(make_clip: Make) -> None:

@@ -199,7 +199,7 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
     model = copy.deepcopy(recognizer.model).cpu()
     try:
-        largest = _largest_difference(model, recognizer.data, ExportedStep(folder))
+        largest = _largest_difference(model, recognizer, ExportedStep(folder))
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
     if not largest <= TOLERANCE:
@@ -210,7 +210,8 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     return largest
 
 
-def _largest_difference(model: VideoModel, data: DataConfig, exported: ExportedStep) -> float:
+def _largest_difference(model: VideoModel, recognizer: Recognizer, exported: ExportedStep) -> float:
+    data, temperature = recognizer.data, recognizer.temperature
     rng = np.random.default_rng(0)
     state, exported_state, largest = None, None, 0.0
     for _ in range(_COMPARED):
@@ -218,7 +219,7 @@ def _largest_difference(model: VideoModel, data: DataConfig, exported: ExportedS
         output, state = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), state)
         answer = exported.step(frame, exported_state)
         exported_state = answer.state
-        expected = (output.logits.softmax(-1), output.attention, output.evidence)
+        expected = ((output.logits / temperature).softmax(-1), output.attention, output.evidence)
         pairs = [(a.numpy(), b) for a, b in zip(expected, answer[:3], strict=True) if a is not None and b is not None]
         # NumPy propagates NaN, which is not below any tolerance.
         largest = float(np.max([largest, *(np.abs(a - b).max() for a, b in pairs)]))
@@ -236,6 +237,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
         "onlooker": onlooker.__version__,
         "classes": list(recognizer.classes),
         "aggregation": recognizer.aggregation,
+        "temperature": recognizer.temperature,  # applied inside the graph; for information
         "frames": data.frames,
         "batch": batch,
         "frame": {

@@ -64,6 +64,7 @@ class PixelStep(nn.Module):
             )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
+        self.temperature = recognizer.temperature
         # The state of a model without memory is empty and is not part of the graph.
         self.carried = [bool(part.numel()) for part in self.model.zero_state(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self.model.zero_state(1) if part.numel()]
@@ -100,7 +101,7 @@ class PixelStep(nn.Module):
         output, state = self.model.step_features(features, state)
         answers = [part for part in output[1:] if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
-        return output.logits.softmax(-1), *answers, *after
+        return (output.logits / self.temperature).softmax(-1), *answers, *after
 
 
 class ExportedStep:

@@ -75,6 +75,7 @@ class Recognizer:
         localization: how attention and scores become tubes and segments; `runs.tune_localization` chooses it from clips
             and their labels.
         frame_rate: frames per second of the training samples, the default for streams; None: every frame.
+        temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -88,6 +89,7 @@ class Recognizer:
         aggregation: str = "mean",
         localization: LocalizationParameters = DEFAULT_LOCALIZATION,
         frame_rate: float | None = None,
+        temperature: float = 1.0,
     ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
@@ -100,8 +102,11 @@ class Recognizer:
             )
         if frame_rate is not None and not 0 < frame_rate < math.inf:
             raise ValueError(f"frame_rate is {frame_rate}, expected frames per second, above 0, or None")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature}, expected a number above 0")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
+        self.temperature = temperature
 
     def predict(self, path: Path | str) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
@@ -146,7 +151,7 @@ class Recognizer:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
-        return _concatenated(_probabilities(self._forward(batch)) for batch in samples.split(clips))
+        return _concatenated(self._probabilities(self._forward(batch)) for batch in samples.split(clips))
 
     def _forward(self, samples: Tensor) -> Output:
         samples = samples.to(self._device)
@@ -154,6 +159,10 @@ class Recognizer:
             return self.model.forward_features(to_features(samples))
         output: Output = self.model(to_video(samples, self.data.normalization, self.data.flow_channels))
         return output
+
+    def _probabilities(self, output: Output) -> Classification:
+        places = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
+        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), *places)
 
     @torch.inference_mode()
     def classify_crops(
@@ -170,7 +179,7 @@ class Recognizer:
         """
         if self.model.encodes_frames and len(crops) > 1:
             features = torch.cat([self._encode(part) for part in samples.split(_FRAMES_PER_BATCH)])
-            of_crops = _probabilities(self.model.forward_features(features[crops])).numpy()
+            of_crops = self._probabilities(self.model.forward_features(features[crops])).numpy()
         else:
             of_crops = _concatenated(self.classify(samples[crop][None]) for crop in crops).numpy()
         scores = np.mean([self.aggregate(frame_scores) for frame_scores in of_crops[0]], 0)
@@ -234,7 +243,7 @@ class Recognizer:
         """
         sources = [source] if isinstance(source, int | str | Path) else source
         config = config or StreamConfig()
-        streams = Streams(self.model, self.classes, self.data, self.localization)
+        streams = Streams(self.model, self.classes, self.data, self.localization, self.temperature)
         if config.rate is None:
             config = replace(config, rate=self.frame_rate or 0.0)
         return watch(streams, sources, config, on_error, on_status)
@@ -303,6 +312,7 @@ class Recognizer:
             "weights": file_digest(folder / _WEIGHTS),
             "aggregation": self.aggregation,
             "frame_rate": self.frame_rate,
+            "temperature": self.temperature,
             "localization": asdict(self.localization),
         }
         write_json(folder / _FILE, values)
@@ -339,6 +349,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         localization = LocalizationParameters.from_dict(field_of(values, "localization", dict), whole=True)
         classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
         frame_rate = field_of(values, "frame_rate", float | None)
+        # Models of earlier versions have none.
+        temperature = field_of({"temperature": 1.0, **values}, "temperature", float)
     check_regular(weights_file)
     with reading(config):
         settings = read_json(config)
@@ -353,7 +365,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     refuse_download(data, stored)
     load_weights(model, weights_file)
     with reading(stored):
-        return Recognizer(model.to(choose_device(device)), classes, data, aggregation, localization, frame_rate)
+        model = model.to(choose_device(device))
+        return Recognizer(model, classes, data, aggregation, localization, frame_rate, temperature)
 
 
 def trained_run(run: Path) -> Path:
@@ -367,11 +380,6 @@ def _concatenated(parts: Iterable[Classification]) -> Classification:
     return Classification(
         torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in (attention, evidence))
     )
-
-
-def _probabilities(output: Output) -> Classification:
-    attention, evidence = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
-    return Classification(output.logits.float().softmax(-1).cpu(), attention, evidence)
 
 
 def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:

@@ -67,6 +67,7 @@ class Streams:
         classes: the `K` class names.
         data: how frames are resized and normalized.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
+        temperature: of the probabilities (`Recognizer`).
 
     Raises:
         ValueError: a model that cannot process single frames.
@@ -79,8 +80,9 @@ class Streams:
         classes: Sequence[str],
         data: DataConfig,
         localization: LocalizationParameters | None = None,
+        temperature: float = 1.0,
     ) -> None:
-        self.model, self.classes, self.data = model, tuple(classes), data
+        self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
         self.localization = make_causal(localization or LocalizationParameters())
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
@@ -120,7 +122,7 @@ class Streams:
         video = to_video(pixels.to(device), self.data.normalization, self.data.flow_channels)
         with resumed(self._loop(len(names))):
             output, after = self.model.step(video, _joined([state.model for state in states]))
-        scores = output.logits.float().softmax(-1).cpu().numpy()
+        scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         evidence = None if output.evidence is None else output.evidence.float().tolist()
         steps = []

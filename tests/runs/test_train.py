@@ -16,6 +16,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits, split_clips, split_without_test
+from onlooker.evaluation.calibration import fit_temperature
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
@@ -23,7 +24,7 @@ from onlooker.runs import evaluate as evaluate_module
 from onlooker.runs import folder as folder_module
 from onlooker.runs import train as clips_module
 from onlooker.runs.compare import compare
-from onlooker.runs.evaluate import evaluate
+from onlooker.runs.evaluate import evaluate, read_clips
 from onlooker.runs.folder import RunRecord, lock_run
 from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.train import train_final, train_run
@@ -57,6 +58,23 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     with pytest.raises(FileExistsError, match=r"holds files that are not a run's; choose a new folder with --run"):
         train_run(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
     assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
+    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(run).temperature == 1  # of 4 validation clips nothing can be said
+    monkeypatch.setattr(clips_module, "_MIN_CALIBRATION", 4)
+    measured = train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    recognizer, record = load(tmp_path / "run"), RunRecord.read(tmp_path / "run")
+    chosen = recognizer.temperature
+    weights = [Path(each, "model", "model.safetensors").read_bytes() for each in (run, tmp_path / "run")]
+    assert weights[0] == weights[1]
+    recognizer.temperature = 1.0
+    samples, _ = read_clips(record.split.validation, recognizer.classes, recognizer.data, quiet=True)
+    evaluation = recognizer.evaluate(samples)
+    assert chosen == pytest.approx(fit_temperature(evaluation.frame_scores, evaluation.targets), rel=1e-3) != 1
+    assert evaluate(tmp_path / "run") == measured  # with the stored temperature
 
 
 def test_training_on_temporal_crops_continues_after_a_kill_as_if_nothing_had_been(

@@ -15,6 +15,7 @@ from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
+from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.report import percent
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
@@ -30,6 +31,8 @@ from onlooker.training.fit import check_regularization, fit
 from onlooker.training.linear import fit_linear
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
+
+_MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 # Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
 # returns plain values that say where the weights come from, for config.json.
@@ -263,7 +266,7 @@ def _check_first_weights(run: Path, begun: RunRecord, record: RunRecord) -> None
 
 
 def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool) -> tuple[Recognizer, str]:
-    """Train, tune localization and save; the recognizer, and how localization was tuned."""
+    """Train, tune localization, calibrate and save; the recognizer, and how localization was tuned."""
     split, data, training = record.split, record.data, record.training
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
     if isinstance(training_clips, ClipCrops):
@@ -274,6 +277,7 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
+        recognizer.temperature = _choose_temperature(recognizer, validation_clips)
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
     if tuning and not quiet:
@@ -281,3 +285,10 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     with whole_folder(run / "model") as part:
         recognizer.save(part)
     return recognizer, tuning
+
+
+def _choose_temperature(recognizer: Recognizer, validation: ClipFrames) -> float:
+    if len(validation) < _MIN_CALIBRATION:
+        return 1.0
+    evaluation = recognizer.evaluate(validation)
+    return fit_temperature(evaluation.frame_scores, evaluation.targets, recognizer.aggregation)

@@ -124,7 +124,8 @@ def choose_times(recognizer: Recognizer, samples: torch.Tensor, targets: Sequenc
     def label_probability(event: NDArray[np.bool_]) -> NDArray[np.float64]:
         with torch.inference_mode():
             masked = evidence.masked_fill(~torch.from_numpy(event).to(evidence.device), -torch.inf)
-            scores = model.pool_evidence(masked, attended).double().softmax(1).cpu().numpy()
+            logits = model.pool_evidence(masked, attended).double() / recognizer.temperature
+            scores = logits.softmax(1).cpu().numpy()
         return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
