@@ -17,6 +17,7 @@ import onlooker
 from onlooker.cli.options import default_run
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.folder import find_clips
+from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
 TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
@@ -141,7 +142,8 @@ def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]
     run, output = trained
     assert f"report: {run / 'report.html'}" in output
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    assert f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos" in output
+    assert f"test: {first_line(measured)}\n" in output
+    assert all(f"  - {step}\n" in output for step in advice(measured))
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["model"]["name"] == "alstm"
     assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (8, 16, 2)

@@ -52,7 +52,8 @@ def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
     assert measured["classes"] == sorted(moving_squares.WAYS)
     elements = self_contained(run / "report.html")
     assert elements["video"] == measured["videos"]
-    assert elements["img"] == 3  # confusion, calibration, curves
+    assert elements["img"] == 3  # calibration, two curves
+    assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
     assert len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
     assert (run / "attention.png").read_bytes().startswith(b"\x89PNG")
     assert not list(run.rglob("*.part*"))

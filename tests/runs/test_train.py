@@ -17,6 +17,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
+from onlooker.evaluation.conclusion import first_line
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
@@ -320,8 +321,7 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     trained = onlooker.train(str(squares), run=tmp_path / "run", quiet=True, precision="32", **settings)
     assert trained.path == tmp_path / "run"
     assert trained.figures == json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
-    share = f"{100 * trained.figures['accuracy']:.1f} % of {trained.figures['videos']} test videos"
-    assert str(trained) == f"{trained.path}: {share} classified correctly (majority-class baseline 25.0 %)"
+    assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
     assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
     with_flow = onlooker.train(
         squares, tmp_path / "flow", quiet=True, precision="32", **{**settings, "model": "motion"}

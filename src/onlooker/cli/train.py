@@ -215,13 +215,13 @@ def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
 
 
 def _print_figures(measured: dict[str, Any], run: Path) -> None:
+    from onlooker.evaluation.conclusion import advice, first_line
+
     if not measured:
         typer.echo(f"trained on all clips: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
-    typer.echo(
-        f"test: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos classified correctly, "
-        f"{100 * measured['frame_accuracy']:.1f} % of frames (majority-class baseline "
-        f"{100 * measured['majority_share']:.1f} %)"
-    )
+    typer.echo(f"test: {first_line(measured)}")
+    for step in advice(measured):
+        typer.echo(f"  - {step}")
     typer.echo(f"report: {run / 'report.html'}")

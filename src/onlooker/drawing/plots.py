@@ -1,4 +1,4 @@
-"""Plots in one style: learning curves, confusion matrix, calibration, class probabilities over time, comparisons."""
+"""Plots in one style: learning curves, calibration, class probabilities over time, comparisons."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ __all__ = ["COLORS", "FAINT", "INK", "QUIET", "loss_and_accuracy", "side_by_side
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
 _PERCENT = "{x:.0%}"
-_BINS = 15  # of the confidence
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -59,13 +58,14 @@ def _legend(axes: "Axes", **where: Any) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
 
 
-def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch") -> "Figure":
+def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch", kept: int = 0) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
     Args:
         curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
             per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
         x: what is counted from 1.
+        kept: the epoch with the weights that are used, which is marked; 0: none.
     """
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
     if not measures:
@@ -83,67 +83,26 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
             _share_axis(axes)
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        if kept:
+            axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: {x} {kept}")
         if len(curves) > 1:
             _legend(axes)
     return figure
 
 
-def confusion(matrix: ArrayLike, classes: Sequence[str]) -> "Figure":
-    """A confusion matrix, readable for 2 to 60 classes. Colors are shares of the true class; for up to 30 classes,
-    numbers are videos.
-
-    Args:
-        matrix: `K K` counts; rows: true class, columns: predicted class.
-        classes: the `K` names.
-    """
-    counts = np.asarray(matrix, dtype=np.float64)
-    K = len(classes)
-    if counts.shape != (K, K):
-        raise ValueError(f"the matrix has shape {counts.shape} for {K} classes, expected {K} {K}")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cell = float(np.interp(K, [2, 10, 20, 60], [0.95, 0.55, 0.4, 0.185]))
-    letters = float(np.interp(K, [2, 10, 20, 60], [10, 9.5, 9, 6.5]))
-    names = [name if len(name) <= 28 else name[:27] + "…" for name in map(printable, classes)]
-    longest = max(len(name) for name in names) * letters * 0.0085  # inches, approximately
-    margin = 0.6 + longest
-    figure = _figure(K * cell + margin + 0.2, K * cell + margin)
-    axes = figure.subplots()
-    # A power below 1 makes single mistakes among many clips visible.
-    depth = shares**0.6
-    axes.imshow(depth, cmap="Blues", vmin=0, vmax=1)
-    _plain(axes, "predicted", "true")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    names = list(map(_plain_text, names))
-    axes.set_xticks(np.arange(K), names, rotation=90 if longest > 0.9 * cell else 0, fontsize=letters, color=INK)
-    axes.set_yticks(np.arange(K), names, fontsize=letters, color=INK)
-    # White lines between the cells.
-    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5 if K <= 20 else 0.6)
-    axes.tick_params(which="both", length=0)
-    if K <= 30:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            color = "white" if depth[row, column] > 0.55 else INK
-            label = f"{counts[row, column]:g}"
-            size = letters if len(label) < 4 else letters * 0.75
-            axes.text(column, row, label, ha="center", va="center", fontsize=size, color=color)
-    return figure
-
-
-def reliability(scores: ArrayLike, targets: ArrayLike) -> "Figure":
-    """A reliability diagram: accuracy against confidence in up to 15 equal bins (Guo et al. 2017).
+def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figure":
+    """A reliability diagram: accuracy against confidence in bins (Guo et al. 2017).
 
     Args:
         scores: `B K` probabilities of each video.
         targets: `B` true classes.
+        bins: `B`, the number of each video's bin.
     """
     probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
         raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    # Bins without videos have no number.
-    _, number = np.unique(np.minimum((confidence * _BINS).astype(int), _BINS - 1), return_inverse=True)
+    _, number = np.unique(np.asarray(bins), return_inverse=True)  # without gaps
     count = np.bincount(number)
     mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
     figure = _figure(4.4, 4.6)
@@ -157,7 +116,7 @@ def reliability(scores: ArrayLike, targets: ArrayLike) -> "Figure":
     upper.text(
         0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
     )
-    lower.bar(mean_confidence, count, width=0.8 / _BINS, color="#9db8cc")
+    lower.hist(confidence, 20, range=(0, 1), color="#9db8cc", rwidth=0.8)
     _plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)

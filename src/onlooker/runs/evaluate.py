@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,17 +14,18 @@ from rich.progress import track
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames, Files, prepare
-from onlooker.data.sets import ClipSet, read_set, set_name
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.ensemble import is_ensemble
+from onlooker.evaluation.conclusion import confused_pairs
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
-from onlooker.evaluation.report.summary import summary_page
-from onlooker.files import check_writable, printable, write_json
+from onlooker.evaluation.report.summary import PAIRS, summary_page
+from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
-from onlooker.runs.folder import RunRecord, read_curves, stored_split
+from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, read_curves, stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -76,7 +77,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         other = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1)
         out = run / f"evaluation-{set_name(other.path)}"
         test, known = _new_clips(run, recognizer, other)
-        skipped = [*other.left_out, *known]
+        skipped, record = [*other.left_out, *known], replace(record, clips=other.path)
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
@@ -114,26 +115,41 @@ def write_report(
         out: the folder for them.
         recognizer: the trained model.
         samples: the test clips.
-        record: what the model was trained with, and which clips are left out.
+        record: what the model was trained with; the folder of these samples, and which clips are left out.
         run: where its curves are.
         tuning: how the localization parameters were chosen, if they were just now.
 
     Returns:
-        The figures (`metrics.measure`).
+        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there:
+        `linear_accuracy` of the linear baseline on the test clips, `learning_curve` (values of `LearningPoint`s) and
+        `labels_to_check`.
     """
     evaluation = recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation)
+    if out == run and (run / CROSS_VALIDATION).exists():
+        measured |= read_json(run / CROSS_VALIDATION)
     write_scores(out / "scores.csv", evaluation)
-    drawn = list(_drawn_clips(recognizer, samples, evaluation))
+    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured))
     if drawn:
-        write_png(out / "attention.png", sheet([(f"{name}\n{tone}", frames) for frames, name, tone, _ in drawn]))
-    title = f"{record.model.name} · {record.model.encoder}"
-    counts = f"{len(samples)} test clips · {len(recognizer.classes)} classes"
-    clips = [(encode_mp4(frames, fps), caption, tone) for frames, caption, tone, fps in drawn]
+        tiles = [(f"{caption}\n{tone}", frames) for frames, caption, tone, _ in drawn.values()]
+        write_png(out / "attention.png", sheet(tiles))
+    counts = (
+        f"{record.model.name} · {record.model.encoder} · {len(samples)} test clips · {len(recognizer.classes)} classes"
+    )
+    encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
     localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
-    settings, attends = {**record.settings, "localization": localization}, recognizer.model.attends
-    page = summary_page(title, counts, evaluation, measured, read_curves(run), clips, settings, attends)
-    page.write(out / "report.html")
+    settings = {
+        **record.settings,
+        "localization": localization,
+        "probabilities": {"aggregation": recognizer.aggregation, "temperature": recognizer.temperature},
+    }
+    root = root_of(record.clips)
+    files = [clip.path for clip in samples.clips]
+    paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
+    curves, attends = read_curves(run), recognizer.model.attends
+    summary_page(set_name(record.clips), counts, evaluation, measured, curves, encoded, settings, attends, paths).write(
+        out / "report.html"
+    )
     write_json(out / "evaluation.json", measured)
     return measured
 
@@ -151,18 +167,25 @@ def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple
 
 
 def _drawn_clips(
-    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation
-) -> Iterable[tuple[NDArray[np.uint8], str, Tone, float]]:
-    """Random test clips, the same in every call; up to half are mistakes. Frames, caption, tone, frames per second.
+    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation, measured: Mapping[str, Any]
+) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
+    """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
 
-    A clip that was removed since it was read is not drawn.
+    Up to half are mistakes, first those of the most confused pairs of classes; of each of these classes there is one
+    that is classified correctly, if there is any. A clip that was removed since it was read is not drawn.
     """
-    correct = evaluation.scores.argmax(1) == evaluation.targets
+    targets, predicted = evaluation.targets, evaluation.scores.argmax(1)
+    pairs = [{i, j} for i, j, _ in confused_pairs(measured["confusion"])[:PAIRS]]
     order = random.Random(0).sample(range(len(samples)), len(samples))
-    mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
-    for i in [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes:
+    mistakes = [i for i in order if predicted[i] != targets[i]]
+    mistakes.sort(key=lambda i: {targets[i], predicted[i]} not in pairs)
+    mistakes = mistakes[: _SHOWN // 2]
+    correct = [i for i in order if predicted[i] == targets[i]]
+    first = {int(targets[i]): i for i in reversed(correct) if any(targets[i] in pair for pair in pairs)}.values()
+    correct.sort(key=lambda i: i not in first)
+    for i in correct[: _SHOWN - len(mistakes)] + mistakes:
         with suppress(ClipError):
-            yield _drawn(recognizer, samples.clips[i], "right" if correct[i] else "wrong")
+            yield i, _drawn(recognizer, samples.clips[i], "wrong" if i in mistakes else "right")
 
 
 def _drawn(recognizer: Recognizer, clip: Clip, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:

@@ -7,6 +7,8 @@
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
     final/           after cross-validation: a run on all clips
+    cross_validation.json
+                     what the choice of the model has measured (`runs.evaluate.write_report`), if it was chosen
     evaluation.json, scores.csv, attention.png, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
@@ -36,6 +38,7 @@ from onlooker.video.flow import refuse_download
 
 __all__ = ["RunRecord", "read_curves", "start_run"]
 
+CROSS_VALIDATION = "cross_validation.json"
 _LOCK = ".lock"
 # What is written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")

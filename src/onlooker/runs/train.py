@@ -16,7 +16,7 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
-from onlooker.evaluation.report import percent
+from onlooker.evaluation.conclusion import first_line
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
@@ -51,10 +51,7 @@ class TrainedRun:
     def __str__(self) -> str:
         if not self.figures:
             return f"{self.path}: trained on all clips"
-        return (
-            f"{self.path}: {percent(self.figures['accuracy'])} of {self.figures['videos']} test videos classified "
-            f"correctly (majority-class baseline {percent(self.figures['majority_share'])})"
-        )
+        return f"{self.path}: {first_line(self.figures)}"
 
 
 def train(

@@ -115,6 +115,25 @@ def test_marks_of_the_text_become_markup(tmp_path):
     assert outline.words["li"] == ["first", "second"]
 
 
+def test_a_cell_of_the_confusion_matrix_opens_its_clips(tmp_path):
+    clips = {(0, 0): ["a/1.mp4"], (0, 1): [EVIL] * 102}
+    page = Page("t").confusion([[1, 102], [0, 3]], [EVIL, "walk"], clips)
+    outline = Outline(written(page, tmp_path))
+    links = [a["href"] for a in outline.every("a")]
+    lists = [a["id"] for a in outline.every("div") if "cell" in a.get("class", "")]
+    assert lists == ["cell-0-0", "cell-0-1"]
+    assert [link for link in links if "cell" in link] == [f"#{name}" for name in lists]
+    assert [word for word in outline.words["a"] if word.isdigit()] == ["1", "102"]
+    assert "3" in outline.words["td"]  # without a list
+    assert outline.words["li"] == ["a/1.mp4", *[EVIL] * 100, "and 2 more"]
+    assert [a.get("class") for a in outline.every("td")] == ["right", "wrong", None, "right"]
+    assert "upright" not in outline.every("div")[0]["class"]
+    many = Outline(written(Page("t").confusion([[1] * 14] * 14, ["a"] * 14, {}), tmp_path))
+    assert "upright" in many.every("div")[0]["class"]
+    with pytest.raises(ValueError, match="the matrix has 2 rows for 3 classes, expected 3 3"):
+        Page("t").confusion([[1, 2], [3, 4]], ["a", "b", "c"], {})
+
+
 def test_multiplication_and_globs_stay_as_they_are(tmp_path):
     page = Page("t").text("2 * 3 * 4 and `a*b*c`").table([["clips/*.mp4, masks/*.png **x** `a*b`"]], ["file"])
     page.clips([(MP4, "clips/*.mp4\n*x* masks/*.png", None)])

@@ -1,7 +1,10 @@
 """The page of one evaluation shows the figures that were measured, and speaks of attention only where there is one."""
 
+import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,20 +28,61 @@ def evaluation() -> Evaluation:
     )
 
 
-def page(evaluation: Evaluation, path: Path, attends: bool, modality: str = "rgb", clips: Sequence[bytes] = ()) -> str:
+def page(
+    evaluation: Evaluation, path: Path, attends: bool, modality: str = "rgb", clips: Sequence[int] = (), **more: Any
+) -> str:
     curves = {side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")}
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
-    drawn = [(clip, "", None) for clip in clips]
-    made = summary_page("t", "s", evaluation, measure(evaluation), curves, drawn, settings, attends)
+    drawn = {i: (b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips}
+    figures = measure(evaluation) | more
+    made = summary_page("my_clips", "s", evaluation, figures, curves, drawn, settings, attends)
     return made.write(path).read_text(encoding="utf-8")
 
 
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", "|", text)).replace("\u00a0", " ")
+
+
 def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) -> None:
-    text = page(evaluation, tmp_path / "page.html", attends=True)
-    assert "75.0\u00a0%" in text  # three of four
+    text = page(evaluation, tmp_path / "page.html", attends=True, linear_accuracy=0.5)
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
-    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss and accuracy per epoch", "model.name"))
+    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss per epoch", "model.name"))
+    assert "<h1>my_clips</h1>" in text
+    found = words(text)
+    assert (
+        "|not better than always answering run (50 %) or the linear baseline (50 %) as far as 4 clips can tell" in found
+    )
+    for figure in ("3 of 4 test clips correct", "75 %", "95 % interval 30 % to 95 %", "2 of 4 test clips correct"):
+        assert f"|{figure}|" in found
+    assert "|What to do next|" in found
+    assert "|Most confused: run and <walk> (1 of 4 test clips)." in found
+
+
+def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluation, tmp_path: Path) -> None:
+    found = words(page(evaluation, tmp_path / "page.html", attends=False))
+    assert "|c||<walk>||run||60 %||" in found
+    doubtful = [{"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}]
+    points = [{"clips": clips, "correct": 30, "tested": 40} for clips in (10, 20)]
+    found = words(page(evaluation, tmp_path / "page.html", False, labels_to_check=doubtful, learning_curve=points))
+    assert "|x.mp4||run||<walk>||97 %|" in found
+    assert "|20||30 of 40 (75 %)|" in found
+    assert "twice as many for training (40) the accuracy would be about" in found
+
+
+def test_clips_of_confused_classes_are_side_by_side(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = page(evaluation, tmp_path / "page.html", True, "rgb", [0, 1, 2])
+    assert text.count("<video") == 3
+    assert "run and <walk>|, confused in 1 of 4 (25 %)" in words(text)
+    assert "Others" not in text
+
+
+def test_a_thousand_classes_have_no_matrix(tmp_path: Path) -> None:
+    scores, names = np.eye(1000)[:3], ("a", "b", "c")
+    many = Evaluation(names, tuple(map(str, range(1000))), np.array([0, 1, 5]), scores, tuple(scores[:, None]))
+    text = page(many, tmp_path / "page.html", False)
+    assert "confusion" not in re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)
+    assert "|c||5||2||100 %||" in words(text)
 
 
 def test_percent() -> None:
@@ -47,7 +91,6 @@ def test_percent() -> None:
 
 
 def test_flow_is_explained_where_it_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
-    clips = [b"\0\0\0\x18ftypisom"]
     for modality in ("rgb", "flow", "both"):
-        text = page(evaluation, tmp_path / f"{modality}.html", True, modality, clips)
+        text = page(evaluation, tmp_path / f"{modality}.html", True, modality, [0])
         assert ("hue is direction" in text) == (modality != "rgb")

@@ -7,7 +7,7 @@ escaped by the template; class and file names are what users typed.
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -26,6 +26,7 @@ __all__ = ["Page", "Tone"]
 Tone = Literal["right", "wrong"]
 
 _TEMPLATES = "templates"
+_LISTED = 100  # clips of a cell of the confusion matrix
 
 
 class Page:
@@ -101,6 +102,25 @@ class Page:
             title, _, more = caption.partition("\n")
             cards.append({"source": _data_uri("video/mp4", content), "title": title, "more": more, "tone": tone})
         return self._add("clips", clips=cards)
+
+    def confusion(
+        self, counts: Sequence[Sequence[int]], classes: Sequence[str], clips: Mapping[tuple[int, int], Sequence[str]]
+    ) -> Self:
+        """A confusion matrix; a click on a cell opens the list of its clips.
+
+        Args:
+            counts: `K K`; rows: true class, columns: predicted class.
+            classes: the `K` names.
+            clips: by true and predicted class, a line of plain text per clip.
+
+        Raises:
+            ValueError: counts that are not `K K`.
+        """
+        K = len(classes)
+        if len(counts) != K or any(len(row) != K for row in counts):
+            raise ValueError(f"the matrix has {len(counts)} rows for {K} classes, expected {K} {K}")
+        lists = [(i, j, clips[i, j][:_LISTED], len(clips[i, j]) - _LISTED) for i, j in sorted(clips)]
+        return self._add("confusion", counts=counts, classes=classes, lists=lists, linked=set(clips))
 
     @contextmanager
     def details(self, summary: str) -> Iterator[Self]:

@@ -1,14 +1,24 @@
-"""The report of one trained model: accuracy, test clips, mistakes, training curves, settings."""
+"""The report of one trained model: accuracy, what to do next, test clips, mistakes, training curves, settings."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from onlooker.drawing.plots import confusion, loss_and_accuracy, reliability, to_svg
+import numpy as np
+
+from onlooker.drawing.plots import loss_and_accuracy, reliability, to_svg
+from onlooker.evaluation.calibration import confidence_bins
+from onlooker.evaluation.conclusion import advice, confused_pairs, first_line, labels_to_check, share_of
 from onlooker.evaluation.report.page import Page, Tone
-from onlooker.evaluation.report.table import percent
+from onlooker.evaluation.report.table import Cell, percent
 from onlooker.structures import Evaluation
 
 Curves = Mapping[str, Mapping[str, list[float]]]
+
+PAIRS = 2  # pairs of classes whose clips are shown together
+_MISTAKES = 200  # rows of the table
+_CLASSES = 60  # of a matrix that can be read
 
 
 def summary_page(
@@ -17,31 +27,35 @@ def summary_page(
     evaluation: Evaluation,
     measured: Mapping[str, Any],
     curves: Curves | None,
-    clips: Iterable[tuple[bytes, str, Tone | None]],
+    clips: Mapping[int, tuple[bytes, str, Tone | None]],
     settings: Mapping[str, Mapping[str, Any]],
     attends: bool,
+    paths: Sequence[str] = (),
 ) -> Page:
     """The page of one evaluation.
 
     Args:
-        title, subtitle: the head of the page.
+        title: the name of the data.
+        subtitle: the model.
         evaluation: predictions and true classes.
-        measured: its metrics (`metrics.measure`).
+        measured: its metrics (`metrics.measure`), and what `conclusion.advice` can use of a cross-validation.
         curves: loss and accuracy per epoch of training and validation; None where training is not known.
-        clips: test clips as mp4, with caption and tone.
+        clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         settings: the run's settings by group.
         attends: whether attention is drawn on the clips.
+        paths: of the clips; empty: their names.
     """
-    page = Page(title, subtitle)
+    page = Page(title, _escaped(first_line(measured)))
+    page.text(_escaped(subtitle))
     page.figures(_key_figures(measured))
-    if shown := list(clips):
+    if steps := advice(measured):
+        page.heading("What to do next").text("\n".join(f"- {_escaped(step)}" for step in steps))
+    if clips:
         page.heading("Test clips")
         page.text(_about_clips(attends, settings.get("data", {}).get("modality", "rgb")))
-        page.clips(shown)
-    _mistakes(page, evaluation, measured)
-    if curves and curves["training"]["loss"]:
-        page.heading("Training")
-        page.figure(to_svg(loss_and_accuracy(curves)), "Loss and accuracy per epoch.", wide=True)
+        _clips(page, evaluation, measured, clips)
+    _mistakes(page, evaluation, measured, paths or evaluation.names)
+    _training(page, measured, curves)
     if evaluation.skipped:
         page.heading("Clips left out")
         page.table([[str(e.path), e.found, e.remedy] for e in evaluation.skipped], ["clip", "problem", "what to do"])
@@ -52,15 +66,30 @@ def summary_page(
     return page
 
 
+def _escaped(text: str) -> str:
+    """Markdown that shows the text as it is, but for code in backticks."""
+    return re.sub(r"([\\*_\[\]<>&])", r"\\\1", text)
+
+
 def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    low, high = measured["accuracy_interval"]
-    interval = f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
-    return [
-        (percent(measured["accuracy"]), "of videos classified correctly", interval),
-        (percent(measured["frame_accuracy"]), "of frames classified correctly", "each frame on its own"),
-        (percent(measured["majority_share"]), "majority-class baseline", "always predicting the most frequent class"),
-        (percent(measured["calibration_error"]), "calibration error", "mean gap between confidence and accuracy"),
+    total, frames = measured["videos"], measured["frames"]
+    digits = 0 if total < 200 else 1
+
+    def counted(share: float, of: int = total) -> str:
+        return f"{round(share * of)} of {of}"
+
+    low, high = (percent(value, digits) for value in measured["accuracy_interval"])
+    accuracy, of_frames, majority = (measured[name] for name in ("accuracy", "frame_accuracy", "majority_share"))
+    expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
+    values = [
+        (percent(accuracy, digits), f"{counted(accuracy)} test clips correct", f"95 % interval {low} to {high}"),
+        (percent(of_frames, digits), f"{counted(of_frames, frames)} frames correct", "each frame on its own"),
+        (percent(majority, digits), "majority-class baseline", f"{counted(majority)}: always the most frequent class"),
     ]
+    if (linear := measured.get("linear_accuracy")) is not None:
+        values.append((percent(linear, digits), "linear baseline", f"{counted(linear)} test clips correct"))
+    chance = f"{expected} expected of a perfectly calibrated model, up to {most}"
+    return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 
 
 def _about_clips(attends: bool, modality: str) -> str:
@@ -72,14 +101,77 @@ def _about_clips(attends: bool, modality: str) -> str:
     return " ".join(parts)
 
 
-def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any]) -> None:
+def _clips(
+    page: Page,
+    evaluation: Evaluation,
+    measured: Mapping[str, Any],
+    clips: Mapping[int, tuple[bytes, str, Tone | None]],
+) -> None:
+    """The clips of the most confused pairs of classes together, then the others."""
+    left, predicted = dict(clips), evaluation.scores.argmax(1)
+    for i, j, count in confused_pairs(measured["confusion"])[:PAIRS]:
+        of_pair = [k for k in left if {int(evaluation.targets[k]), int(predicted[k])} <= {i, j}]
+        first, second = (_escaped(evaluation.classes[k]) for k in (i, j))
+        page.text(f"**{first} and {second}**, confused in {share_of(count, len(predicted))}")
+        page.clips(left.pop(k) for k in of_pair)
+    if left and len(left) < len(clips):
+        page.text("**Others**")
+    page.clips(left.values())
+
+
+def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], paths: Sequence[str]) -> None:
     page.heading("Mistakes")
+    predicted, sure, classes = evaluation.scores.argmax(1), evaluation.scores.max(1), evaluation.classes
+    order = np.argsort(-sure, kind="stable").tolist()
+    cells: dict[tuple[int, int], list[str]] = {}
+    for k in order:
+        line = f"{paths[k]} · {percent(sure[k], 0)}"
+        cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
+    if len(classes) <= _CLASSES:
+        page.confusion(measured["confusion"], classes, cells)
+        page.text("Numbers are clips; click on one to list them.")
+    bins = confidence_bins(sure)
     page.figure(
-        to_svg(confusion(measured["confusion"], evaluation.classes)), "Rows: true class. Columns: predicted class."
+        to_svg(reliability(evaluation.scores, evaluation.targets, bins)),
+        "Accuracy against confidence, in bins of equally many clips. Below the line: overconfident.",
     )
-    page.figure(
-        to_svg(reliability(evaluation.scores, evaluation.targets)),
-        "Accuracy against confidence. Below the line: overconfident.",
+    counts = zip(classes, measured["confusion"], strict=True)
+    of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
+    page.table(of_class, ["class", "classified correctly"])
+    suspects = {row["name"] for row in labels_to_check(replace(evaluation, names=tuple(paths)))}
+    mistakes = [k for k in order if predicted[k] != evaluation.targets[k]]
+    rows: list[list[Cell]] = [
+        [
+            paths[k],
+            classes[evaluation.targets[k]],
+            classes[predicted[k]],
+            percent(sure[k], 0),
+            "check" if paths[k] in suspects else "",
+        ]
+        for k in mistakes[:_MISTAKES]
+    ]
+    note = (
+        "Most confident first. *check*: as sure of its answer as of clips with that label, so look at the label first."
     )
-    rows = [[name, None if right is None else percent(right)] for name, right in measured["class_accuracy"].items()]
-    page.table(rows, ["class", "classified correctly"])
+    if len(mistakes) > _MISTAKES:
+        note += f" {len(mistakes) - _MISTAKES} more mistakes are in scores.csv."
+    if rows:
+        page.table(rows, ["clip", "true class", "prediction", "confidence", "label"], note)
+    if doubtful := measured.get("labels_to_check"):
+        page.heading("Labels to check")
+        page.text("Of all clips, each predicted by a model that was not trained on it; the most doubtful label first.")
+        found = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in doubtful]
+        page.table(found, ["clip", "label", "prediction", "confidence"])
+
+
+def _training(page: Page, measured: Mapping[str, Any], curves: Curves | None) -> None:
+    if points := measured.get("learning_curve"):
+        page.heading("More clips")
+        rows = [[point["clips"], share_of(point["correct"], point["tested"])] for point in points]
+        page.table(rows, ["training clips", "classified correctly"])
+    if curves and curves["training"]["loss"]:
+        page.heading("Training")
+        kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
+        for name in ("loss", "accuracy"):
+            of_split = {split: {name: values[name]} for split, values in curves.items()}
+            page.figure(to_svg(loss_and_accuracy(of_split, kept=kept)), f"{name.capitalize()} per epoch.")

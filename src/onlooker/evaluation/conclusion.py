@@ -1,0 +1,136 @@
+"""What an evaluation means in words: its first line, what to do next, and which labels may be wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.evaluation.learning_curve import predict_accuracy
+from onlooker.evaluation.report.table import percent
+from onlooker.files import printable
+from onlooker.structures import Evaluation
+
+__all__ = ["advice", "confused_pairs", "first_line", "label_errors", "labels_to_check", "share_of"]
+
+Measured = Mapping[str, Any]
+
+_FEW = 200  # clips, below which a percentage has no decimals
+_SHOWN = 50  # labels to check
+
+
+def share_of(count: int, total: int) -> str:
+    """`7 of 18 (39 %)`."""
+    return f"{count} of {total} ({percent(count / total, 0 if total < _FEW else 1)})"
+
+
+def first_line(measured: Measured) -> str:
+    """The accuracy with its interval, after the baselines that it is not better than.
+
+    Args:
+        measured: `metrics.measure`; optionally `linear_accuracy` of the linear baseline on the same clips.
+    """
+    total, (low, high) = measured["videos"], measured["accuracy_interval"]
+    correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
+    interval = f"95 % interval {100 * low:.{digits}f} to {percent(high, digits)}"
+    accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval})"
+    baselines = _baselines(measured)
+    names = {name: f"{name} ({percent(share, digits)})" for name, share in baselines.items()}
+    if worse := [name for name, share in baselines.items() if low <= share]:
+        possible = all(measured["accuracy"] > baselines[name] for name in worse)
+        doubt = f" as far as {total} clips can tell" if possible else ""
+        return f"not better than {' or '.join(names[name] for name in worse)}{doubt}: {accuracy}"
+    return "; ".join([accuracy, *names.values()])
+
+
+def _baselines(measured: Measured) -> dict[str, float]:
+    counts = np.sum(measured["confusion"], axis=1)
+    always = f"always answering {printable(measured['classes'][int(counts.argmax())])}"
+    baselines = {always: measured["majority_share"]} if np.count_nonzero(counts) > 1 else {}
+    return baselines | ({"the linear baseline": measured["linear_accuracy"]} if "linear_accuracy" in measured else {})
+
+
+def advice(measured: Measured) -> list[str]:
+    """What to do next, most important first, in sentences; empty for a perfect result on many clips.
+
+    Args:
+        measured: as for `first_line`; optionally `learning_curve`, values of `LearningPoint`s.
+    """
+    total, (low, high) = measured["videos"], measured["accuracy_interval"]
+    names, steps = [printable(name) for name in measured["classes"]], []
+    if any(low <= share for share in _baselines(measured).values()):
+        steps.append(
+            "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark, blurred and too "
+            "short clips. The label must be visible in the frames that the model receives."
+        )
+    if pairs := confused_pairs(measured["confusion"]):
+        i, j, count = pairs[0]
+        steps.append(
+            f"Most confused: {names[i]} and {names[j]} ({count} of {total} test clips). Check their labels, add clips "
+            "that show the difference, or merge them."
+        )
+    if points := measured.get("learning_curve"):
+        clips = 2 * max(point["clips"] for point in points)
+        more, least, most = (percent(value, 0) for value in predict_accuracy(points, clips))
+        steps.append(
+            f"Add clips: with twice as many for training ({clips}) the accuracy would be about {more} (95 % interval "
+            f"{least} to {most})."
+        )
+    elif high - low > 0.2 and measured["accuracy"] < 1:
+        steps.append("Add clips, of as many people, places and cameras as possible.")
+    if high - low > 0.2:
+        steps.append(
+            f"{total} test clips leave an interval of {100 * (high - low):.0f} points: `--folds 5` tests on every clip."
+        )
+    return steps
+
+
+def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Pairs of classes that are mistaken for one another, and the number of these clips, most first."""
+    counts = np.asarray(confusion)
+    both = np.triu(counts + counts.T, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[: np.count_nonzero(both)]
+    return [(int(i), int(j), int(both[i, j])) for i, j in zip(*np.unravel_index(order, both.shape), strict=True)]
+
+
+def label_errors(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> NDArray[np.int64]:
+    """All clips, those whose labels are most likely wrong first: by p(label) - max p(another class).
+
+    Northcutt et al. 2021, normalized margin.
+
+    Args:
+        scores: `B K`, probabilities by models that were not trained on the clip, as in a cross-validation.
+        targets: `B`, the labels.
+    """
+    return np.argsort(_margin(scores, targets), kind="stable")
+
+
+def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
+
+    Confident learning (Northcutt et al. 2021): the predicted class is not the label, and has at least the mean
+    probability of the clips with this label.
+
+    Args:
+        evaluation: as for `label_errors`.
+    """
+    scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
+    usual = [scores[targets == k, k].mean() if (targets == k).any() else np.inf for k in range(len(classes))]
+    predicted = scores.argmax(axis=1)
+    doubtful = (predicted != targets) & (scores.max(axis=1) >= np.array(usual)[predicted])
+    return [
+        {
+            "name": evaluation.names[i],
+            "label": classes[targets[i]],
+            "predicted": classes[predicted[i]],
+            "score": float(scores[i].max()),
+        }
+        for i in label_errors(scores, targets)
+        if doubtful[i]
+    ][:_SHOWN]
+
+
+def _margin(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> NDArray[np.floating]:
+    rows, others = np.arange(len(targets)), np.array(scores, np.float64)
+    others[rows, targets] = 0
+    return scores[rows, targets] - others.max(axis=1)

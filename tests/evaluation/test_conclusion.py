@@ -1,0 +1,122 @@
+"""The words for a result: against baselines, with few clips, and which labels to look at."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+
+from onlooker.evaluation.conclusion import (
+    advice,
+    confused_pairs,
+    first_line,
+    label_errors,
+    labels_to_check,
+    share_of,
+)
+from onlooker.evaluation.metrics import measure
+from onlooker.structures import Evaluation
+
+
+def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
+    """Figures of clips that are classified as the matrix of true and predicted classes says."""
+    pairs = [(i, j) for i, row in enumerate(confusion) for j, count in enumerate(row) for _ in range(count)]
+    scores = np.eye(len(confusion))[[j for _, j in pairs]]
+    classes = ("fight", "other", "walk")[: len(confusion)]
+    names = tuple(f"{i}.mp4" for i in range(len(pairs)))
+    targets = np.array([i for i, _ in pairs])
+    return measure(Evaluation(names, classes, targets, scores, tuple(score[None] for score in scores))) | more
+
+
+def test_counts_next_to_percentages() -> None:
+    assert share_of(7, 18) == "7 of 18 (39 %)"
+    assert share_of(411, 500) == "411 of 500 (82.2 %)"
+
+
+@pytest.mark.parametrize(
+    ("confusion", "more", "line"),
+    [
+        (
+            [[16, 2], [3, 15]],
+            {},
+            "accuracy 31 of 36 (86 %, 95 % interval 71 to 94 %); always answering fight (50 %)",
+        ),
+        (
+            [[8, 12], [6, 10]],
+            {},
+            "not better than always answering fight (56 %): accuracy 18 of 36 (50 %, 95 % interval 34 to 66 %)",
+        ),
+        (
+            [[6, 3], [3, 6]],
+            {},
+            "not better than always answering fight (50 %) as far as 18 clips can tell: "
+            "accuracy 12 of 18 (67 %, 95 % interval 44 to 84 %)",
+        ),
+        (
+            [[16, 2], [3, 15]],
+            {"linear_accuracy": 33 / 36},
+            "not better than the linear baseline (92 %): accuracy 31 of 36 (86 %, 95 % interval 71 to 94 %)",
+        ),
+        (
+            [[8, 12], [6, 10]],
+            {"linear_accuracy": 24 / 36},
+            "not better than always answering fight (56 %) or the linear baseline (67 %): "
+            "accuracy 18 of 36 (50 %, 95 % interval 34 to 66 %)",
+        ),
+        (
+            [[160, 10], [10, 120]],
+            {"linear_accuracy": 0.6},
+            "accuracy 280 of 300 (93.3 %, 95 % interval 89.9 to 95.6 %); always answering fight (56.7 %); "
+            "the linear baseline (60.0 %)",
+        ),
+        ([[3, 1], [0, 0]], {}, "accuracy 3 of 4 (75 %, 95 % interval 30 to 95 %)"),
+    ],
+)
+def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: str) -> None:
+    assert first_line(measured(confusion, **more)) == line
+
+
+def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
+    points = [{"clips": clips, "correct": 18, "tested": 36} for clips in (20, 40, 80)]
+    check, pair, more, test = advice(measured([[8, 12], [6, 10]], learning_curve=points))
+    assert "onlooker check" in check
+    assert "fight and other (18 of 36 test clips)" in pair
+    assert "twice as many for training (160) the accuracy would be about 50 % (95 % interval" in more
+    assert "36 test clips leave an interval of 31 points" in test
+    assert advice(measured([[200, 0], [0, 200]])) == []
+
+
+def test_pairs_count_both_directions() -> None:
+    assert confused_pairs([[5, 1, 0], [3, 4, 2], [0, 0, 9]]) == [(0, 1, 4), (1, 2, 2)]
+    assert confused_pairs([[5, 0], [0, 5]]) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_swapped_labels_are_in_the_first_tenth(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(4), 50)
+    features = chance.normal(size=(200, 8)) + 3.2 * np.eye(4, 8)[truth]
+    swapped = chance.choice(200, 10, replace=False)
+    labels = truth.copy()
+    labels[swapped] = (labels[swapped] + chance.integers(1, 4, 10)) % 4
+    scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
+    assert (scores.argmax(1) == truth).mean() > 0.9
+    order = label_errors(scores, labels)
+    assert sorted(order) == list(range(200))
+    assert np.isin(swapped, order[:20]).mean() >= 0.8
+
+    names = tuple(map(str, range(200)))
+    evaluation = Evaluation(names, tuple("abcd"), labels, scores, tuple(score[None] for score in scores))
+    rows = labels_to_check(evaluation)
+    assert [int(row["name"]) for row in rows] == [i for i in order if str(i) in {row["name"] for row in rows}]
+    assert len(rows) <= 30
+    assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
+    assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
+
+
+def test_a_class_without_clips_is_never_the_better_label() -> None:
+    scores = np.array([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9], [0.2, 0.8, 0.0]])
+    evaluation = Evaluation(("a", "b", "c"), ("x", "y", "z"), np.array([0, 0, 1]), scores, (scores,) * 3)
+    assert labels_to_check(evaluation) == []
+    assert label_errors(scores, evaluation.targets).tolist() == [1, 2, 0]
