@@ -255,7 +255,7 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     result = call(*words, *TINY)
     assert "majority class" in result.output
     figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
-    assert set(figures["accuracy"]) == {"convnet", "lstm"}
+    assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
     assert (tmp_path / "compared" / "report.html").exists()
     message = fails(*words, *TINY, "--epochs", 3)
     assert "made with other settings (training.epochs); choose another --run, or remove it" in message
@@ -357,7 +357,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("train {squares} --run {tmp}/r --leave-one-out", "0 recordings are known; leave-one-out needs"),
         ("compare {squares} --run {tmp}/r --models lstm,magic", "magic is unknown or listed twice; there are"),
         ("compare {squares} --run {tmp}/r --models lstm,lstm", "lstm is unknown or listed twice"),
-        ("compare {squares} --run {tmp}/r --seeds 0", "4 models and 0 seeds, expected at least one"),
+        ("compare {squares} --run {tmp}/r --seeds 0", "5 models and 0 seeds, expected at least one"),
         ("train {squares} --run {tmp}/r --resume", "r: no run to resume; check --run"),
         ("train {squares} --run {squares}", "holds files that are not a run's; choose a new folder"),
         ("evaluate {run} --clips {squares}/..", "no clips; a class folder holds"),

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from commands import fails
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import StoreSettings
+from onlooker.data.split import make_splits
+from onlooker.models.registry import configured
 from onlooker.recognizer import load
 from onlooker.runs import train as train_module
+from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
+from onlooker.runs.model_spec import parse_specs, with_baseline
 from onlooker.runs.train import train_run
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear")
@@ -82,6 +87,29 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
     both = replace(DATA, modality="both", frames=4)
     assert train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"] >= 0.75
     assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
+
+
+def test_a_comparison_has_the_baseline_with_the_encoder_of_all_whatever_else_they_share() -> None:
+    models, _ = parse_specs("alstm,convnet", DATA)
+    shared = ModelConfig(
+        encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="first-frame"
+    )
+    training = TrainConfig(epochs=3, aggregation="product", attention_regularization=0.5, seed=4)
+    (model, data, train) = settings_of(with_baseline(models)[-1], shared, DATA, training)
+    assert model == ModelConfig("linear", encoder="small", pretrained=False)
+    assert train == TrainConfig(seed=4, loss="last")
+    assert configured(model, data, 3).encoder is not None
+    assert [spec.name for spec in with_baseline(models)] == ["alstm", "convnet", "linear"]
+    for there in ("linear,lstm", "lstm,linear:flow"):
+        assert with_baseline(parse_specs(there, DATA)[0]) == parse_specs(there, DATA)[0]
+
+
+@pytest.mark.slow
+def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
+    models, folds = with_baseline([]), partial(make_splits, folds=2)
+    figures = compare(squares, tmp_path, models, folds, [0], replace(DATA, size=16), TRAIN, jobs=1)
+    assert list(figures["accuracy"]) == ["linear"]
+    assert figures["test_videos"] == 24
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,13 @@ def compare(
     ] = 0,
     safe: Safe = False,
 ) -> None:
-    """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies."""
+    """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies.
+
+    The linear baseline, with the same encoder, has a row in every table.
+    """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.compare import compare as compare_models
-    from onlooker.runs.model_spec import parse_specs
+    from onlooker.runs.model_spec import parse_specs, with_baseline
 
     run = run or default_run(clips, "compared")
     specs, members = parse_specs(models.name, data)
@@ -44,7 +47,7 @@ def compare(
     splits = asked_splits(clip_set, published, folds, leave_one_out)
     with stoppable():
         settings = data, training, jobs or None, members, models
-        figures = compare_models(clip_set, run, specs, splits, chosen, *settings)
+        figures = compare_models(clip_set, run, with_baseline(specs), splits, chosen, *settings)
     print_comparison(figures, run)
 
 

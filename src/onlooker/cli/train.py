@@ -108,7 +108,7 @@ def _cross_validate(
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.compare import compare, settings_of
-    from onlooker.runs.model_spec import ModelSpec
+    from onlooker.runs.model_spec import ModelSpec, with_baseline
     from onlooker.runs.train import train_final
 
     if (run / "config.json").exists():
@@ -116,7 +116,7 @@ def _cross_validate(
     clip_set, spec = read_set(clips, published), ModelSpec(model.name)
     splits = asked_splits(clip_set, published, folds, leave_one_out)
     with stoppable():
-        figures = compare(clip_set, run, [spec], splits, [training.seed], data, training, model=model)
+        figures = compare(clip_set, run, with_baseline([spec]), splits, [training.seed], data, training, model=model)
         final = train_final(clip_set, run, *settings_of(spec, model, data, training))
     print_comparison(figures, run)
     typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")

@@ -16,7 +16,7 @@ from onlooker.data.split import Split, Splits
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_json
-from onlooker.models.registry import configured, resolve_loss, resolve_pretrained
+from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.recognizer import resolve_normalization
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
@@ -156,7 +156,7 @@ def _check(
     check_specs(models, members, model)
     if not models or not seeds:
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
-    if training.attention_regularization and not any(spec.attends for spec in models):
+    if training.attention_regularization and not any(spec.learns_attention for spec in models):
         raise ValueError(
             f"attention_regularization is {training.attention_regularization}, and none of the models attends; "
             "leave it out"
@@ -165,8 +165,10 @@ def _check(
 
 def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Configs:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
-    if not spec.attends:
+    if not spec.learns_attention:
         training = replace(training, attention_regularization=0.0)
+    if find_recipe(spec.model).solver == "logistic":  # all other settings are those of gradient descent
+        training = TrainConfig(seed=training.seed)
     of_model = resolve_pretrained(spec.model_config(model))
     of_data = resolve_normalization(spec.data_config(data), bool(of_model.pretrained), spec.model)
     return of_model, of_data, resolve_loss(training, spec.model)

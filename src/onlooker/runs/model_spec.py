@@ -9,9 +9,9 @@ from typing import Any, cast, get_args
 from onlooker.config import DataConfig, Modality, ModelConfig
 from onlooker.models.registry import MODELS, find_recipe, is_model
 
-__all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "parse_specs"]
+__all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "parse_specs", "with_baseline"]
 
-ENSEMBLE = "ensemble"
+ENSEMBLE, BASELINE = "ensemble", "linear"
 # The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
 _DEFAULT_MEMBERS = "motion+convlstm:flow"
 # Names (torchvision:r3d_18) and values (encoder=vgg16:vector) may hold colons as well.
@@ -70,14 +70,19 @@ class ModelSpec:
         """Whether the model has attention."""
         return is_model(self.model) and find_recipe(self.model).attends
 
+    @property
+    def learns_attention(self) -> bool:
+        """Whether its attention is trained, which has settings."""
+        return self.attends and find_recipe(self.model).solver == "gradient"
+
     def model_config(self, shared: ModelConfig) -> ModelConfig:
-        """The settings of all models, with those of this one; options of attention only if it attends.
+        """The settings of all models, with those of this one; options of attention only if it learns it.
 
         Raises:
             ValueError: a setting that there is not, or a value out of range.
         """
         values = {f.name: getattr(shared, f.name) for f in dataclasses.fields(ModelConfig)}
-        without = {} if self.attends else {"attention_loss": False, "glimpse": "auto"}
+        without = {} if self.learns_attention else {"attention_loss": False, "glimpse": "auto"}
         return ModelConfig.from_dict({**values, **without, "name": self.model, **self.settings})
 
     def data_config(self, shared: DataConfig) -> DataConfig:
@@ -121,6 +126,14 @@ def parse_specs(text: str, data: DataConfig) -> tuple[list[ModelSpec], list[Mode
     return [parse(word) for word in words if word not in ensembles], [parse(word) for word in members]
 
 
+def with_baseline(models: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """The models, and the linear baseline with the encoder of all models unless it is among them."""
+    if any(spec.model == BASELINE for spec in models):
+        return list(models)
+    others = [f for f in dataclasses.fields(ModelConfig) if f.name not in {"name", *find_recipe(BASELINE).arguments}]
+    return [*models, ModelSpec(BASELINE, settings={f.name: f.default for f in others}, label=BASELINE)]
+
+
 def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], shared: ModelConfig | None = None) -> None:
     """Check what is to be compared before anything is computed.
 
@@ -148,7 +161,7 @@ def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], share
     if members and len(set(wanted)) < max(2, len(wanted)):
         raise ValueError(f"{ENSEMBLE} takes {' and '.join(wanted)}; expected two different models or more")
     given = {} if shared is None else {"attention_loss": shared.attention_loss, "glimpse": shared.glimpse != "auto"}
-    if idle := [name for name, value in given.items() if value and not any(spec.attends for spec in models)]:
+    if idle := [name for name, value in given.items() if value and not any(spec.learns_attention for spec in models)]:
         raise ValueError(f"{idle[0]} needs attention, which none of {', '.join(names)} has; leave it out")
 
 
