@@ -20,7 +20,7 @@ def deformable_conv2d_by_autograd(
 ) -> Tensor:
     """The same as `deformable_conv2d`, written down plainly: slow, keeps everything, can be differentiated twice."""
     taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
-    everywhere = slice(0, taps.places)
+    everywhere = slice(0, taps.locations)
     y, x = taps.coordinates(offset, taps.lattice(offset), everywhere)
     y, x = (where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), taps.size, strict=True))
     spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)

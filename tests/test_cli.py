@@ -328,8 +328,8 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
             "train {squares} --run {tmp}/r --size 4",
             "size is 4, expected at least 8 and at most 4096. Height",
         ),
-        ("train {squares} --run {tmp}/r --model magic", "no model is called 'magic'; there are convnet"),
-        ("train {squares} --run {tmp}/r --encoder magic", "no encoder is called 'magic'; there are conv4"),
+        ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are convnet"),
+        ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (
             "train {squares} --flow dis --flow-length 2",
             "--flow and --flow-length have no effect with --modality rgb; leave it out",
@@ -420,7 +420,7 @@ def test_generated_folders_are_folders_of_clips(tmp_path: Path) -> None:
         first, last = facts["event"]
         assert 0 <= first < last < len(facts["boxes"])
         assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
-    assert "holds something already" in fails("generate", "figures", folder)
+    assert "not an empty folder" in fails("generate", "figures", folder)
     assert "clips is 0, expected at least 1" in fails("generate", "figures", tmp_path / "other", "--clips", 0)
 
 

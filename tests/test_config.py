@@ -81,7 +81,7 @@ def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], messa
 def test_a_clip_is_scored_as_it_was_trained_unless_aggregation_is_given(
     settings: dict[str, Any], aggregation: str
 ) -> None:
-    assert TrainConfig(**settings).judged_by == aggregation
+    assert TrainConfig(**settings).resolved_aggregation == aggregation
 
 
 def test_choices_are_the_names_in_the_tables_of_the_library() -> None:

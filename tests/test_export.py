@@ -194,7 +194,7 @@ def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_cli
     when = json.loads((folder / "step.json").read_text())["happening"]
     seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in VideoReader(clip)])
     highest, happening = when["level"], []
-    for _, answer in ExportedStep(folder).follow(seen):
+    for _, answer in ExportedStep(folder).run(seen):
         assert answer.evidence is not None
         highest = max(highest, float(answer.evidence[0]))
         happening.append(bool(np.exp(answer.evidence[0] - highest) >= when["onset"]))
@@ -319,7 +319,7 @@ def test_eight_bits_answer_nearly_the_same(tmp_path: Path, make_clip: Make) -> N
     assert (small["calibration_clips"], small["calibration_frames"]) == (6, 30)
     assert 0 < small["largest_difference"] < 0.1
     assert small["calibrated_on_tested"]
-    sample = next(iter(ExportedStep(folder, INT8).follow(pixels(of, 1, 1)[0])))[1]
+    sample = next(iter(ExportedStep(folder, INT8).run(pixels(of, 1, 1)[0])))[1]
     np.testing.assert_allclose(sample.scores.sum(), 1, rtol=1e-5)
     export(of, folder)  # without 8 bits now: those of before are of another export
     assert sorted(path.name for path in folder.iterdir()) == ["step.json", "step.onnx"]

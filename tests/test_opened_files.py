@@ -58,7 +58,7 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recordings": ("clips/recordings.csv", lambda folder: find_clips(class_folders(folder / "clips"))),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
-    "cache limit": ("limit.json", ArrayCache.of_user),
+    "cache limit": ("limit.json", ArrayCache.for_user),
     "store": ("store.json", FeatureStore.open),
     "checkpoint": ("last.ckpt", lambda folder: AtomicCheckpointIO().load_checkpoint(folder / "last.ckpt")),
     "recognizer": ("model/recognizer.json", lambda folder: load(model_folder(folder / "model"))),

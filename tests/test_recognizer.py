@@ -597,7 +597,7 @@ def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install
     values = json.loads((run / "recognizer.json").read_text())
     (run / "recognizer.json").write_text(json.dumps({**values, "model": "Elsewhere", "package": "my-models"}))
     monkeypatch.setattr("onlooker.models.registry.load_packages", lambda: None)
-    with pytest.raises(ValueError, match="no class of models is called 'Elsewhere'; install my-models"):
+    with pytest.raises(ValueError, match="unknown class of models 'Elsewhere'; install my-models"):
         load(run)
 
 

@@ -252,10 +252,10 @@ def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -
     for count in (1, 2, 3, 4, 5, 6, 6, 6):
         streams.step({str(number): frame for number in range(count)})
         assert len(streams._loops) <= 4
-    begun = dict(streams._loops[6].begun)
+    convs = dict(streams._loops[6].convs)
     streams.step({str(number): frame for number in range(6)})
-    assert begun
-    assert streams._loops[6].begun == begun
+    assert convs
+    assert streams._loops[6].convs == convs
 
 
 def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:

@@ -48,5 +48,5 @@ def test_generated_target_clips_are_a_folder_of_clips(tmp_path: Path) -> None:
         first, last = facts["event"]
         assert 0 <= first < last < len(facts["boxes"])
         assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
-    assert "holds something already" in fails("generate", "target", folder)
+    assert "not an empty folder" in fails("generate", "target", folder)
     assert "clips is 0, expected at least 1" in fails("generate", "target", tmp_path / "other", "--clips", 0)

@@ -52,7 +52,7 @@ def setting(default: Any, help: str, group: str | None = None, **bounds: float) 
         default: its value unless given.
         help: one sentence.
         group: its heading in `--help`; None: among the options that people need first.
-        bounds: of a number: `least` or `above`, and `most` or `below`.
+        bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
     return field(default=default, metadata={"help": help, "group": group, "bounds": bounds})
 
@@ -132,13 +132,13 @@ class Config:
         return dataclasses.asdict(self)
 
 
-def _within(value: float, least: float = -math.inf, most: float = math.inf, **strict: float) -> bool:
+def _within(value: float, minimum: float = -math.inf, maximum: float = math.inf, **strict: float) -> bool:
     above, below = strict.get("above", -math.inf), strict.get("below", math.inf)
-    return least <= value <= most and above < value < below
+    return minimum <= value <= maximum and above < value < below
 
 
 def _interval(**bounds: float) -> str:
-    words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
+    words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
     return " and ".join(f"{words[name]} {limit}" for name, limit in bounds.items())
 
 
@@ -155,9 +155,9 @@ class DataConfig(Config):
     """How a video becomes a sample."""
 
     frames: int = setting(
-        30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", least=1, most=10_000
+        30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
     )
-    size: int = setting(64, "Height and width in pixels to which frames are resized.", least=8, most=4096)
+    size: int = setting(64, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     temporal_crops: int = setting(
@@ -165,26 +165,28 @@ class DataConfig(Config):
         "Temporal crops of consecutive frames: training takes a random one, testing averages this number of them "
         "(VideoLSTM: 25); 0: frames from the whole clip.",
         INPUT,
-        least=0,
-        most=10_000,
+        minimum=0,
+        maximum=10_000,
     )
     motion_crop: float = setting(
         0.0,
         "Crop a square that follows the motion, for a fixed camera and small objects: its side as a fraction of the "
         "frame's shorter side; 0: whole frames.",
         INPUT,
-        least=0,
-        most=1,
+        minimum=0,
+        maximum=1,
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
     flow_length: int = setting(
-        1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, least=1, most=100
+        1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, minimum=1, maximum=100
     )
-    translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, least=0, below=1)
-    scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, least=0, below=1)
-    degrees: float = setting(0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, least=0, most=180)
-    speed: float = setting(0.0, "Maximum change of speed: 0.2 is ±20 %.", AUGMENTATION, least=0, below=1)
+    translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
+    scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
+    degrees: float = setting(
+        0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, minimum=0, maximum=180
+    )
+    speed: float = setting(0.0, "Maximum change of speed: 0.2 is ±20 %.", AUGMENTATION, minimum=0, below=1)
     hflip: bool = setting(False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION)
 
     def __post_init__(self) -> None:
@@ -231,9 +233,9 @@ class ModelConfig(Config):
         "Start the encoder from pretrained weights; unless given, from those that are installed (small); for timm "
         "networks ImageNet's, which are downloaded.",
     )
-    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, least=1, most=16_384)
-    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, least=0, most=65_536)
-    dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, least=0, below=1)
+    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
+    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, minimum=0, maximum=65_536)
+    dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
     init: Literal["zeros", "first-frame", "clip-mean"] = setting(
         "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
     )
@@ -251,12 +253,12 @@ class ModelConfig(Config):
         values = self.to_dict()
         del values["name"]
         return {
-            name: value for name, value in values.items() if value is not None and (name not in OWN or value != "auto")
+            name: value for name, value in values.items() if value is not None and (name not in RECIPE_SETTINGS or value != "auto")
         }
 
 
 # Settings that a model's recipe decides unless they are given.
-OWN = ("cell", "glimpse")
+RECIPE_SETTINGS = ("cell", "glimpse")
 
 
 @dataclass(frozen=True)
@@ -274,11 +276,11 @@ class SharedConfig(ModelConfig):
 class TrainConfig(Config):
     """How a model is trained."""
 
-    epochs: int = setting(40, "Maximum number of epochs.", least=1, most=1_000_000)
-    batch: int = setting(16, "Batch size in clips.", least=1)
+    epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
+    batch: int = setting(16, "Batch size in clips.", minimum=1)
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
-    patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", least=0)
-    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", least=0, most=2**32 - 1)
+    patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", minimum=0)
+    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
     optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
         "adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING
     )
@@ -288,9 +290,9 @@ class TrainConfig(Config):
         "else constant.",
         TRAINING,
     )
-    weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, least=0)
-    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, least=0)
-    label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, least=0, below=1)
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
+    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
+    label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
     loss: Loss = setting(
         "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
     )
@@ -301,11 +303,11 @@ class TrainConfig(Config):
         TRAINING,
     )
     attention_regularization: float = setting(
-        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, least=0
+        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
     workers: int = setting(
-        0, "Worker processes that load clips; 0: load in the main process.", TRAINING, least=0, most=1024
+        0, "Worker processes that load clips; 0: load in the main process.", TRAINING, minimum=0, maximum=1024
     )
 
     def __post_init__(self) -> None:
@@ -317,7 +319,7 @@ class TrainConfig(Config):
             )
 
     @property
-    def judged_by(self) -> Literal["mean", "product", "last"]:
+    def resolved_aggregation(self) -> Literal["mean", "product", "last"]:
         """The aggregation, with `auto` resolved."""
         if self.aggregation != "auto":
             return self.aggregation
@@ -329,7 +331,9 @@ class StreamConfig(Config):
     """How frames are read from a camera, an address or a file as they arrive."""
 
     rate: float | None = setting(
-        None, "Frames per second that the model receives; as many as in training unless given; 0: every frame.", least=0
+        None,
+        "Frames per second that the model receives; as many as in training unless given; 0: every frame.",
+        minimum=0,
     )
     drop: Literal["latest", "none"] = setting(
         "latest",
@@ -339,13 +343,13 @@ class StreamConfig(Config):
     )
     timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
     attempts: int = setting(
-        5, "Consecutive attempts to reconnect to a source that was lost; -1: without limit.", CONNECTION, least=-1
+        5, "Consecutive attempts to reconnect to a source that was lost; -1: without limit.", CONNECTION, minimum=-1
     )
     wait: float = setting(
         0.5,
         "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
         CONNECTION,
-        least=0,
+        minimum=0,
     )
     wait_for_source: bool = setting(
         False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION

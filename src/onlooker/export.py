@@ -249,12 +249,12 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
             "mean": mean,
             "std": std,
         },
-        "first": "first" if step.learns_start else None,
+        "first": "first" if step.has_learned_init else None,
         "state": {
             f"state_{i}": {"shape": ["B", *shape], "next": f"next_state_{i}"}
             for i, shape in enumerate(step.state_shapes)
         },
-        "outputs": {name: ["B", *shape] for name, shape in step.answers.items()},
+        "outputs": {name: ["B", *shape] for name, shape in step.result_shapes.items()},
         # For a program that decides whether the event happens as `localization.online.update_event` does.
         "happening": times if model.has_evidence else None,
     }
@@ -275,7 +275,7 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     if not samples:
         raise skipped[0]
     clips = [sample.pixels[sample.temporal_crops[0]] for sample in samples]
-    steps = [step for frames in clips for step in exported.follow(frames)]
+    steps = [step for frames in clips for step in exported.run(frames)]
 
     class Frames(CalibrationDataReader):
         def __init__(self) -> None:
@@ -301,8 +301,8 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     )
     plain.unlink()
     small = ExportedStep(folder, INT8)
-    answers = [answer for frames in clips for _, answer in small.follow(frames)]
-    differences = [np.abs(a.scores - b.scores).max() for (_, a), b in zip(steps, answers, strict=True)]
+    quantized = [output for frames in clips for _, output in small.run(frames)]
+    differences = [np.abs(a.scores - b.scores).max() for (_, a), b in zip(steps, quantized, strict=True)]
     return {
         "calibration_clips": len(samples),
         "calibration_frames": len(differences),
@@ -330,10 +330,10 @@ def _test(
         if (sample := _read(clip.path, recognizer.data, skipped)) is None:
             continue
         for name, exported in steps.items():
-            answers = [
-                [answer.scores for _, answer in exported.follow(sample.pixels[crop])] for crop in sample.temporal_crops
+            of_crops = [
+                [output.scores for _, output in exported.run(sample.pixels[crop])] for crop in sample.temporal_crops
             ]
-            scores = np.mean([recognizer.aggregate(np.concatenate(of_crop)) for of_crop in answers], 0)
+            scores = np.mean([recognizer.aggregate(np.concatenate(of_crop)) for of_crop in of_crops], 0)
             correct[name].append(recognizer.classes[int(scores.argmax())] == clip.label)
     if not correct[STEP]:
         raise skipped[0]

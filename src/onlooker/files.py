@@ -51,20 +51,20 @@ def is_disk_full(error: BaseException) -> bool:
 
 @contextmanager
 def explain_write_errors(
-    what: str,
+    content: str,
     folder: Path,
     remedy: str | Callable[[], str] = FREE_SPACE,
-    needed: Callable[[], int] = lambda: 0,
-    whose: Path | None = None,
+    size: Callable[[], int] = lambda: 0,
+    path: Path | None = None,
 ) -> Iterator[None]:
     """Replace an error about a full, failing or write-protected disk by one that says what was written and what to do.
 
     Args:
-        what: is written, such as `a checkpoint`.
+        content: what is written, such as `a checkpoint`.
         folder: where it is written.
         remedy: what to do about it; a function is called once the write has failed.
-        needed: its size in bytes, as far as it is known when the write fails; 0: unknown.
-        whose: the path that the message starts with; None: the folder.
+        size: a function that returns its bytes, as far as they are known when the write fails; 0: unknown.
+        path: what the message starts with; None: the folder.
 
     Raises:
         DiskFullError: the disk is full.
@@ -75,18 +75,21 @@ def explain_write_errors(
     except (DiskFullError, NotWritableError):
         raise
     except Exception as error:
-        place = f" in {folder}" if whose else ""
+        where = f" in {folder}" if path else ""
         kind: type[OSError]
         if is_disk_full(error):
-            size, free = needed(), disk_usage(_existing(folder)).free
-            asked = f"{format_bytes(size)} needed, " if size else ""
-            missing = f", {format_bytes(size - free)} missing" if size > free else ""
-            kind, reason = DiskFullError, f"no space left for {what}{place}: {asked}{format_bytes(free)} free{missing}"
+            required, free = size(), disk_usage(_existing(folder)).free
+            needed = f"{format_bytes(required)} needed, " if required else ""
+            missing = f", {format_bytes(required - free)} missing" if required > free else ""
+            kind, reason = (
+                DiskFullError,
+                f"no space left for {content}{where}: {needed}{format_bytes(free)} free{missing}",
+            )
         elif isinstance(error, OSError) and error.errno in _REFUSED:
-            kind, reason = NotWritableError, f"{what} cannot be written{place} ({error.strerror})"
+            kind, reason = NotWritableError, f"{content} cannot be written{where} ({error.strerror})"
         else:
             raise
-        raise kind(f"{whose or folder}: {reason}; {remedy if isinstance(remedy, str) else remedy()}") from error
+        raise kind(f"{path or folder}: {reason}; {remedy if isinstance(remedy, str) else remedy()}") from error
 
 
 def check_writable(folder: Path, remedy: str = "choose another folder, or allow writing to it") -> None:
@@ -134,7 +137,7 @@ def format_bytes(size: int) -> str:
 
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists: making it may be what failed."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 def file_digest(path: Path) -> str:
@@ -176,8 +179,8 @@ def check_regular(path: Path) -> None:
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
-        found = _KINDS.get(kind, "a special file")
-        raise ValueError(f"{printable(path)}: {found}, expected a regular file; replace it, or remove it")
+        actual = _KINDS.get(kind, "a special file")
+        raise ValueError(f"{printable(path)}: {actual}, expected a regular file; replace it, or remove it")
 
 
 def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
@@ -222,9 +225,9 @@ def reading(path: Path) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if str(error).startswith(printable(path)):
             raise
-        found = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        problem = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
         remedy = "restore it; or if another version of onlooker wrote it, use that version, or train again"
-        raise ValueError(f"{printable(path)}: {found}; {remedy}") from error
+        raise ValueError(f"{printable(path)}: {problem}; {remedy}") from error
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -240,6 +243,6 @@ def write_bytes(path: Path, content: bytes) -> None:
         DiskFullError: the disk is full.
         NotWritableError: the folder is read-only, or belongs to another user.
     """
-    explained = explain_write_errors("this file", path.parent, needed=lambda: len(content), whose=path)
+    explained = explain_write_errors("this file", path.parent, size=lambda: len(content), path=path)
     with explained, atomic_file(path) as file:
         file.write(content)

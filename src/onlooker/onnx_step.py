@@ -26,7 +26,7 @@ STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
 Array = NDArray[Any]
 
 
-class Answer(NamedTuple):
+class StepOutput(NamedTuple):
     """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, `evidence` `B`, and the new state."""
 
     scores: NDArray[np.float32]
@@ -68,14 +68,14 @@ class PixelStep(nn.Module):
         # The state of a model without memory is empty and is not part of the graph.
         self.carried = [bool(part.numel()) for part in self.model.zero_state(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self.model.zero_state(1) if part.numel()]
-        self.learns_start = model.init == "first-frame"
+        self.has_learned_init = model.init == "first-frame"
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
-        self.answers: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
-        self.answers |= {"attention": model.grid} if model.attends else {}
-        self.answers |= {"evidence": ()} if model.has_evidence else {}
+        self.result_shapes: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
+        self.result_shapes |= {"attention": model.grid} if model.attends else {}
+        self.result_shapes |= {"evidence": ()} if model.has_evidence else {}
         states = [f"state_{i}" for i in range(len(self.state_shapes))]
-        self.inputs = ["frame", *["first"] * self.learns_start, *states]
-        self.outputs = [*self.answers, *(f"next_{name}" for name in states)]
+        self.inputs = ["frame", *["first"] * self.has_learned_init, *states]
+        self.outputs = [*self.result_shapes, *(f"next_{name}" for name in states)]
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
         """Inputs of the right shapes and types.
@@ -84,24 +84,24 @@ class PixelStep(nn.Module):
         leave the memory out of the graph.
         """
         frame = torch.randint(256, (batch_size, *[self.model.size] * 2, self.model.in_channels)).to(torch.uint8)
-        first = [torch.arange(batch_size) == 0] if self.learns_start else []
+        first = [torch.arange(batch_size) == 0] if self.has_learned_init else []
         return frame, *first, *(torch.rand(batch_size, *shape) for shape in self.state_shapes)
 
     def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Frames `B H W C` uint8, `first` `B` if the init is learned, and states to the `answers` and states."""
+        """Frames `B H W C` uint8, `first` `B` if the init is learned, and states to results and new states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # `len(frame)` would fix the number of streams in the graph.
         given = iter(rest[-len(self.state_shapes) :])
         zeros = self.model.zero_state(frame.shape[0])
         state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
-        if self.learns_start:
+        if self.has_learned_init:
             learned = cast(LearnedInit, self.model.learned_init)(features)
             first = [rest[0].view(-1, *[1] * (part.ndim - 1)) for part in state]
             state = type(zeros)(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
         output, state = self.model.step_features(features, state)
-        answers = [part for part in output[1:] if part is not None]
+        results = [part for part in output[1:] if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
-        return (output.logits / self.temperature).softmax(-1), *answers, *after
+        return (output.logits / self.temperature).softmax(-1), *results, *after
 
 
 class ExportedStep:
@@ -138,19 +138,19 @@ class ExportedStep:
         feeds = {"frame": frame, **dict(zip(shapes, values, strict=True))}
         return feeds | {"first": np.full(len(frame), state is None)} if "first" in self._inputs else feeds
 
-    def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> Answer:
+    def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> StepOutput:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
         outputs = dict(zip(self._outputs, self.session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
-        return Answer(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
+        return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
 
-    def follow(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], Answer]]:
+    def run(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], StepOutput]]:
         """Step through one clip, `T H W C` uint8: what goes in and what comes out at each frame."""
         state = None
         for frame in frames:
-            feeds, answer = self.feeds(frame[None], state), self.step(frame[None], state)
-            yield feeds, answer
-            state = answer.state
+            feeds, output = self.feeds(frame[None], state), self.step(frame[None], state)
+            yield feeds, output
+            state = output.state
 
 
 def check_installed() -> None:

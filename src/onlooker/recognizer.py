@@ -65,7 +65,7 @@ class Classification(NamedTuple):
 
 
 class Recognizer:
-    """Pixels in, classes, places and times out.
+    """A trained model with its preprocessing and postprocessing: what happens in clips and streams, where and when.
 
     Args:
         model: a trained classifier; it is put into evaluation mode.

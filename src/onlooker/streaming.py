@@ -214,16 +214,16 @@ def watch(
     """
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
-    news = Condition()
-    opened = [Source(source, config, news, streams.lookahead) for source in sources]
+    condition = Condition()
+    opened = [Source(source, config, condition, streams.lookahead) for source in sources]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
-    return _steps(streams, opened, news, on_error, on_status or (lambda _: None))
+    return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
 
 
 def _steps(
-    streams: Streams, sources: list[Source], news: Condition, on_error: OnError | None, on_status: OnStatus
+    streams: Streams, sources: list[Source], condition: Condition, on_error: OnError | None, on_status: OnStatus
 ) -> Iterator[Step]:
     errors: list[ClipError] = []
     live = list(sources)
@@ -231,8 +231,8 @@ def _steps(
         for source in sources:
             source.start()
         while live:
-            with news:
-                news.wait_for(lambda: any(source.ready for source in live), _LOOK)
+            with condition:
+                condition.wait_for(lambda: any(source.ready for source in live), _LOOK)
             frames = _poll(live, on_error or errors.append, on_status)
             steps = _step_each(streams, dict(frames), on_error or errors.append)
             for source, step in steps.items():

@@ -35,9 +35,9 @@ class ClipError(ValueError):
         return type(self), (self.path, self.found, self.remedy)
 
 
-def _check_scores(scores: Array, whose: Path | str) -> None:
+def _check_scores(scores: Array, path: Path | str) -> None:
     if not np.isfinite(scores).all():
-        raise ClipError(whose, "the model's scores are not finite numbers", "train it again, with a lower --lr")
+        raise ClipError(path, "the model's scores are not finite numbers", "train it again, with a lower --lr")
 
 
 def _check(name: str, array: Array, ndim: int, length: int | None = None) -> None:
@@ -330,9 +330,9 @@ class Prediction(_Scored):
     @property
     def steps(self) -> tuple[Step, ...]:
         """The same as one record per frame."""
-        nothing = [None] * len(self.times)
-        maps = nothing if self.attention is None else self.attention
-        evidence = nothing if self.evidence is None else self.evidence.tolist()
+        missing = [None] * len(self.times)
+        maps = missing if self.attention is None else self.attention
+        evidence = missing if self.evidence is None else self.evidence.tolist()
         frames = zip(self.indices, self.times, self.frame_scores, maps, evidence, strict=True)
         return tuple(
             Step(int(index), float(time), scores, self.classes, attention, evidence=of_frame)
@@ -342,8 +342,8 @@ class Prediction(_Scored):
     @property
     def when(self) -> str:
         """The segments of the predicted class in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds)."""
-        own = sorted((one for one in self.segments if one.label == self.label), key=lambda segment: segment.start)
-        return ", ".join(f"{one.start:.1f} to {one.end:.1f}" for one in own)
+        segments = sorted((s for s in self.segments if s.label == self.label), key=lambda segment: segment.start)
+        return ", ".join(f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
 
     @property
     def where(self) -> str:

@@ -200,13 +200,13 @@ def test_a_size_that_cannot_be_read(text: str) -> None:
 
 def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
-    assert ArrayCache.of_user(tmp_path).limit == 20 * 10**9
+    assert ArrayCache.for_user(tmp_path).limit == 20 * 10**9
     ArrayCache(tmp_path).store_limit("2GB")
-    assert ArrayCache.of_user(tmp_path).limit == 2 * 10**9
+    assert ArrayCache.for_user(tmp_path).limit == 2 * 10**9
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "3MB")
-    assert ArrayCache.of_user(tmp_path).limit == 3 * 10**6
+    assert ArrayCache.for_user(tmp_path).limit == 3 * 10**6
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "none")
-    assert ArrayCache.of_user(tmp_path).limit is None
+    assert ArrayCache.for_user(tmp_path).limit is None
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

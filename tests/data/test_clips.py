@@ -129,7 +129,7 @@ def test_a_full_disk_names_the_clip_and_leaves_no_file(
         "disk in ONLOOKER_CACHE, or free some space, and run the same command again"
     )
     with pytest.raises(DiskFullError, match=said):
-        cached_sample(path, config, ArrayCache.of_user(cache))
+        cached_sample(path, config, ArrayCache.for_user(cache))
     assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
 
@@ -272,7 +272,7 @@ def test_training_decodes_with_worker_processes_where_that_is_faster(
         return [options["collate_fn"](dataset[i]) for i in range(len(dataset))]
 
     monkeypatch.setattr(clips_module, "DataLoader", counted)
-    monkeypatch.setattr(clips_module, "_SECONDS_ALONE", alone)
+    monkeypatch.setattr(clips_module, "_SERIAL_SECONDS", alone)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
     samples, errors = read_clips(clips, ("a", "b"), replace(CONFIG, size=19), quiet=True)
     assert (len(samples), len(errors), started) == (4, 2, workers)

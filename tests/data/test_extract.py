@@ -35,7 +35,7 @@ Make = Callable[..., Path]
 def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Path) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip("a.mp4", frames=9), make_clip("b.avi", frames=30)]
     made = extract(store, paths, pool, batch=3)
-    assert (made.new, made.there, made.failed) == (2, 0, ())
+    assert (made.new, made.existing, made.failed) == (2, 0, ())
     for path, file in zip(paths, made.results, strict=True):
         expected = pooled(resize(read(path, 4).pixels, 16, 3))
         assert isinstance(file, Path)
@@ -53,7 +53,7 @@ def test_a_second_call_computes_nothing(make_clip: Make, tmp_path: Path) -> None
         raise AssertionError("encoded again")
 
     second = extract(FeatureStore.open(tmp_path / "store"), [path], never)
-    assert (second.new, second.there, second.results) == (0, 1, first.results)
+    assert (second.new, second.existing, second.results) == (0, 1, first.results)
 
 
 def test_a_short_clip_repeats_its_last_frame_and_stores_it_once(make_clip: Make, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path
     path = make_clip()
     copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
     made = extract(made_store(tmp_path / "store"), copies, pool, decoders=3)
-    assert (made.new, made.there, len(set(made.results))) == (1, 3, 1)
+    assert (made.new, made.existing, len(set(made.results))) == (1, 3, 1)
 
 
 def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_cli
     assert [str(error).split(": ")[1].split(";")[0][:14] for error in made.failed] == [
         "zero bytes", "not a video fi", "no such file",
     ]  # fmt: skip
-    assert (made.new, made.there) == (1, 0)
+    assert (made.new, made.existing) == (1, 0)
     assert [isinstance(result, Path) for result in made.results] == [False, True, False, False]
     assert len(files_of(store)) == 1
 
@@ -187,7 +187,7 @@ def test_a_clip_that_another_process_encodes_is_waited_for(tmp_path: Path) -> No
     process.stdout.readline()  # it encodes the first batch
     made = extract(store, paths, pool)
     assert process.communicate()[0].splitlines()[-1] == "1 0 0"
-    assert (made.new, made.there, made.results) == (0, 1, (store.file(paths[0]),))
+    assert (made.new, made.existing, made.results) == (0, 1, (store.file(paths[0]),))
 
 
 def test_progress_counts_work_and_not_stored_clips(make_clip: Make, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def encode(frames):
 torch.set_num_threads(1)
 store, clips = FeatureStore.open(Path(sys.argv[1])), sorted(Path(sys.argv[2]).iterdir())
 made = extract(store, clips, encode, batch=1)
-print(made.new, made.there, len(made.failed), flush=True)
+print(made.new, made.existing, len(made.failed), flush=True)
 """
 
 
@@ -262,7 +262,7 @@ def test_killed_at_random_moments_and_complete_in_the_end(tmp_path: Path, kills:
         assert all(left[name] == expected[name] for name in left if not name.startswith("."))
     assert halves > 0
     made = extract(store, paths, pool, batch=1)
-    assert made.new + made.there == len(paths)
+    assert made.new + made.existing == len(paths)
     assert files_of(store) == expected
 
 

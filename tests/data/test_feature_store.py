@@ -22,7 +22,7 @@ def test_a_renamed_or_copied_clip_is_known_and_a_changed_one_is_not(make_clip: M
     extract(store, [path], pool)
     copy = Path(shutil.copy(path, tmp_path / "copy.mp4"))
     moved = path.rename(tmp_path / "moved.mp4")
-    assert extract(store, [copy, moved], pool).there == 2
+    assert extract(store, [copy, moved], pool).existing == 2
     content = bytearray(copy.read_bytes())
     content[-1] ^= 1
     copy.write_bytes(content)
@@ -101,4 +101,4 @@ def test_a_damaged_file_of_a_store_is_computed_again(make_clip: Make, tmp_path: 
     assert isinstance(file, Path)
     file.write_bytes(file.read_bytes()[:-10])
     assert extract(store, [path], pool).new == 1
-    assert extract(store, [path], pool).there == 1
+    assert extract(store, [path], pool).existing == 1

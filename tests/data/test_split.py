@@ -15,9 +15,9 @@ from onlooker.data.folder import find_clips
 from onlooker.data.split import (
     Split,
     apportion,
-    carve_validation,
     copies_of,
     fold_clips,
+    hold_out_validation,
     leave_one_out,
     make_splits,
     require_clips,
@@ -317,8 +317,8 @@ def test_a_class_of_as_many_recordings_as_splits_is_in_all_of_them(few: list[lis
 
 def test_validation_clips_out_of_an_official_training_split() -> None:
     clips = sorted(made([[0, 1]] * 20, 2), key=lambda clip: int(str(clip.recording)))
-    split = carve_validation(clips[:30], clips[30:], 0.2)
+    split = hold_out_validation(clips[:30], clips[30:], 0.2)
     assert (len(split.training), len(split.validation), split.test) == (24, 6, tuple(clips[30:]))
     for share in (0, 1.0):
         with pytest.raises(ValueError, match=f"validation is {share}, expected a share of the training clips between"):
-            carve_validation(clips[:30], clips[30:], share)
+            hold_out_validation(clips[:30], clips[30:], share)

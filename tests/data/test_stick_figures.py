@@ -224,7 +224,7 @@ def test_a_split_of_the_folder_keeps_people_together(written: Path) -> None:
 
 
 def test_a_folder_that_holds_something_is_left_alone(written: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match="figures: holds something already; choose a new folder"):
+    with pytest.raises(FileExistsError, match="figures: not an empty folder; choose a new folder"):
         write_set(written, 1, figures=SMALL)
 
     def broken() -> Any:
@@ -259,7 +259,7 @@ def test_settings_that_make_no_video(settings: dict[str, Any], message: str) -> 
 
 
 def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no action is called 'fly'; there are bend, clap, jump"):
+    with pytest.raises(ValueError, match="unknown action 'fly'; there are bend, clap, jump"):
         SMALL.video("fly")
     with pytest.raises(ValueError, match="number is -1, expected 0 or more"):
         SMALL.video("wave", -1)

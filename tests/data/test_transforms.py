@@ -19,7 +19,7 @@ def test_to_video_is_numpys(name: str, channels: int) -> None:
 
 
 def test_a_normalization_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="no normalization is called 'auto', expected one of half, mnist, imagenet"):
+    with pytest.raises(ValueError, match="unknown normalization 'auto', expected one of half, mnist, imagenet"):
         to_video(torch.zeros(1, 2, 2, 3, dtype=torch.uint8), "auto")
 
 

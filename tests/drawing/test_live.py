@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onlooker.drawing.clip import StreamAnnotator
-from onlooker.drawing.overlay import RIMS
+from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.structures import Box, Step
 
 GRAY = np.full((256, 320, 3), 90, np.uint8)
@@ -30,27 +30,27 @@ def test_a_model_without_attention_gets_words_and_a_bar() -> None:
 def test_places_are_drawn_where_they_are() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     drawn = StreamAnnotator()(replace(PLAIN, box=box, point=(250.0, 150.0)))
-    assert (drawn[120, 101:179] == RIMS[0]).all()
+    assert (drawn[120, 101:179] == BOX_COLORS[0]).all()
     assert (drawn[140:160, 240:260] == 255).any()
     small = replace(PLAIN, pixels=GRAY[::4, ::4].copy(), box=replace(box, corners=(25.0, 30.0, 45.0, 50.0)))
     enlarged = StreamAnnotator()(small)
     assert enlarged.shape == GRAY.shape
-    assert has(enlarged[116:126, 101:179], RIMS[0])
+    assert has(enlarged[116:126, 101:179], BOX_COLORS[0])
 
 
 def test_a_class_that_is_not_probable_has_no_box() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     unsure = replace(PLAIN, scores=np.array([0.25, 0.24], np.float32), box=box)
-    assert not has(StreamAnnotator()(unsure), RIMS[0])
-    assert has(StreamAnnotator(min_score=0.2)(unsure), RIMS[0])
+    assert not has(StreamAnnotator()(unsure), BOX_COLORS[0])
+    assert has(StreamAnnotator(min_score=0.2)(unsure), BOX_COLORS[0])
 
 
 def test_while_nothing_happens_there_is_no_box() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     at = replace(PLAIN, box=box, evidence=0.1)
-    assert has(StreamAnnotator()(replace(at, happening=True)), RIMS[0])
+    assert has(StreamAnnotator()(replace(at, happening=True)), BOX_COLORS[0])
     quiet = StreamAnnotator()(replace(at, happening=False))
-    assert not has(quiet, RIMS[0])
+    assert not has(quiet, BOX_COLORS[0])
     assert (quiet[:40] != StreamAnnotator()(replace(at, happening=True))[:40]).any(), "brackets around the class"
 
 

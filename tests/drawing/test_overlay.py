@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from onlooker.drawing.overlay import (
-    RIMS,
+    BOX_COLORS,
     boxes,
     caption,
     enlarge,
@@ -140,14 +140,14 @@ def near(frame, color):
 def test_each_outline_has_its_color_and_place_also_in_an_enlarged_frame():
     corners = np.array([square(10, 20, 40, 60), square(30, 50, 70, 90)])
     drawn = outlines(gray(100, 80, 0), corners)
-    assert near(drawn, RIMS[0]) == pytest.approx((10, 20, 40, 60), abs=1)
-    assert near(drawn, RIMS[1]) == pytest.approx((30, 50, 70, 90), abs=1)
+    assert near(drawn, BOX_COLORS[0]) == pytest.approx((10, 20, 40, 60), abs=1)
+    assert near(drawn, BOX_COLORS[1]) == pytest.approx((30, 50, 70, 90), abs=1)
     assert not drawn[30:45, 15:25].any()
     one = outlines(gray(100, 80, 0), np.array([square(5, 5, 9, 9), np.full((4, 2), np.nan)]))
-    assert near(one, RIMS[0]) == pytest.approx((5, 5, 9, 9), abs=1)
+    assert near(one, BOX_COLORS[0]) == pytest.approx((5, 5, 9, 9), abs=1)
     assert not one[20:].any()
     larger = outlines(gray(300, 240, 0), corners, size=(100, 80))
-    assert near(larger, RIMS[1]) == pytest.approx((90, 150, 210, 270), abs=2)
+    assert near(larger, BOX_COLORS[1]) == pytest.approx((90, 150, 210, 270), abs=2)
 
 
 def test_a_turned_outline_follows_its_corners():
@@ -171,7 +171,7 @@ def test_a_ring_is_around_its_point_in_frames_of_any_size():
 
 def test_outlines_beyond_the_frame_are_cut():
     drawn = outlines(gray(60, 60, 0), [square(-20, 10, 40, 1e9), square(-50, -50, -20, -20)])
-    x1, y1, x2, y2 = near(drawn, RIMS[0])
+    x1, y1, x2, y2 = near(drawn, BOX_COLORS[0])
     assert (x1, y1, x2, y2) == pytest.approx((0, 10, 40, 59), abs=1)
     assert not drawn[:8].any()
 
@@ -224,7 +224,7 @@ def test_on_real_frames_the_attended_person_gains_color_and_keeps_contrast(real_
 
 def test_the_time_bar_is_the_clip_with_its_span_and_the_moment():
     drawn = np.stack([time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)])
-    red = (drawn == RIMS[3]).all(-1)
+    red = (drawn == BOX_COLORS[3]).all(-1)
     row = red[0].any(0).nonzero()[0]
     assert 7 < row.min() < 20, "what begins before the clip begins with it"
     middle = red[0, :, 110].any(), red[0, :, 40].any(), red[0, :, 190].any()

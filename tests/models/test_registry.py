@@ -89,7 +89,7 @@ def test_settings_override_the_recipe():
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():
-    with pytest.raises(ValueError, match=f"no model is called 'transformer'; there are {', '.join(MODELS)}"):
+    with pytest.raises(ValueError, match=f"unknown model 'transformer'; there are {', '.join(MODELS)}"):
         create_model("transformer", 3)
 
 
@@ -98,7 +98,7 @@ def test_settings_that_do_not_fit_are_errors():
         create_model("lstm", 3, attention="conv")
     with pytest.raises(ValueError, match="num_classes is 0, expected at least 1"):
         create_model("lstm", 0)
-    with pytest.raises(ValueError, match="no encoder is called 'eye'"):
+    with pytest.raises(ValueError, match="unknown encoder 'eye'"):
         create_model("lstm", 3, encoder="eye")
     with pytest.raises(ValueError, match="lstm has no setting 'color'; there are attention, attention_loss, cell"):
         create_model("lstm", 3, color="red")
@@ -123,7 +123,7 @@ def test_a_recipe_has_the_loss_that_its_model_needs():
     assert last == {"linear", "tcn", "atcn", "mil"}
     auto = TrainConfig()
     assert [resolve_loss(auto, name).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
-    assert resolve_loss(auto, "mil").judged_by == "last"
+    assert resolve_loss(auto, "mil").resolved_aggregation == "last"
     assert resolve_loss(TrainConfig(loss="every"), "tcn").loss == "every", "unless another was asked for"
 
 
@@ -147,7 +147,7 @@ def test_a_run_may_name_another_cell_and_glimpse():
         ),
         ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "torchvision:r3d_18 has no glimpse; leave it out"),
         ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "torchvision:swin3d_b has no glimpse; leave it out"),
-        ({"name": "lstm", "cell": "gru"}, "no cell is called 'gru'; there are memoryless, lstm"),
+        ({"name": "lstm", "cell": "gru"}, "unknown cell 'gru'; there are memoryless, lstm"),
         ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),
     ],

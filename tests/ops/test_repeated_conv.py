@@ -162,7 +162,7 @@ def test_a_loop_that_is_entered_step_by_step(mode):
             with resumed(loop):
                 seen = torch.tanh(conv(seen))
             expected = torch.tanh(conv(expected))
-            assert len(loop.begun) == 1
+            assert len(loop.convs) == 1
     torch.testing.assert_close(seen, expected)
 
 

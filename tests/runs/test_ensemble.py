@@ -76,7 +76,7 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
     assert (tmp_path / "localized" / f"{clip.stem}.json").exists()
     with pytest.raises(ValueError, match=r"an ensemble; its test figures are in .*evaluation\.json, and `onlooker"):
         evaluate(tmp_path / "both")
-    with pytest.raises(FileExistsError, match="is there already; choose a new folder by --run"):
+    with pytest.raises(FileExistsError, match="exists already; choose a new folder by --run"):
         ensemble(runs, tmp_path / "both")
     with pytest.raises(ValueError, match=r"an ensemble; load it with onlooker\.Ensemble\.load"):
         load(tmp_path / "both")

@@ -120,7 +120,7 @@ def test_a_second_call_does_nothing(squares: Path, store: Path, monkeypatch: pyt
 
     monkeypatch.setattr(extraction, "samples", never)
     again = make(squares, store, precision="auto")
-    assert (again.new, again.there) == (0, 12)
+    assert (again.new, again.existing) == (0, 12)
 
 
 def test_shards_divide_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_half_the_bits_stay_near(squares: Path, store: Path, tmp_path: Path) -> 
     assert make(path, tmp_path / "store", precision="bf16").new == 1
     ours, theirs = (np.load(FeatureStore.open(s).file(path)).astype(np.float32) for s in (tmp_path / "store", store))
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
-    assert make(path, tmp_path / "store", precision="auto").there == 1  # that of the store
+    assert make(path, tmp_path / "store", precision="auto").existing == 1  # that of the store
 
 
 def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:

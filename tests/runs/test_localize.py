@@ -18,7 +18,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer, load
 from onlooker.runs import tune_localization
 from onlooker.runs.localize import localize_clips
-from onlooker.runs.tune_localization import ONSETS, choose_localization, choose_times
+from onlooker.runs.tune_localization import ONSETS, choose_localization, choose_temporal_parameters
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
@@ -142,10 +142,10 @@ def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not()
     # Three frames tell the class: two with most of the weight, one with e^-4 of it, .018; the others have e^-8.
     samples[:, :, 0, 0, 0], samples[:, 2:5, 0, 0, 0] = 12, torch.tensor([20, 16, 20], dtype=torch.uint8)
     samples[:, 2:5, 0, 1, 0] = 255
-    found = choose_times(weighing, samples, [1, 1, 1])
+    found = choose_temporal_parameters(weighing, samples, [1, 1, 1])
     assert (found.onset, found.level) == (0.01, 10)
     with pytest.raises(ValueError, match="the model does not weigh frames"):
-        choose_times(recognizer(), samples, [1, 1, 1])
+        choose_temporal_parameters(recognizer(), samples, [1, 1, 1])
 
 
 def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:

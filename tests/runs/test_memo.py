@@ -33,7 +33,7 @@ def test_interrupted_computation_is_repeated(tmp_path: Path) -> None:
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
         memo(path, {"epochs": 3}, killed)
-    assert [p.name for p in tmp_path.iterdir()] == ["cell.begun.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["cell.in_progress.json"]
     assert memo(path, {"epochs": 3}, lambda: {"loss": 1.0}) == {"loss": 1.0}
     assert [p.name for p in tmp_path.iterdir()] == ["cell.json"]
 
@@ -45,7 +45,7 @@ def test_interrupted_computation_continues_only_under_its_settings(tmp_path: Pat
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
         memo(path, {"digits": 3600}, killed)
-    with pytest.raises(ValueError, match=r"cell.begun.json: made with other settings \(digits\)"):
+    with pytest.raises(ValueError, match=r"cell.in_progress.json: made with other settings \(digits\)"):
         memo(path, {"digits": 54000}, dict)
 
 

@@ -129,7 +129,7 @@ def test_frames_without_flow(frames: np.ndarray, message: str) -> None:
 
 
 def test_an_unknown_method_is_an_error_that_lists_the_methods(tmp_path: Path) -> None:
-    expected = "no flow method is called 'horn', expected one of dis, farneback, tvl1, raft, raft:large"
+    expected = "unknown flow method 'horn', expected one of dis, farneback, tvl1, raft, raft:large"
     with pytest.raises(ValueError, match=expected):
         flow(moving(16, 16, [(0, 0)]), "horn")
     with pytest.raises(ValueError, match=expected):

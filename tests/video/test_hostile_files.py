@@ -61,10 +61,10 @@ def test_whatever_happens_to_a_source_is_its_error(
 
     monkeypatch.setattr(stream.VideoReader, "__iter__", refuse)
     path = make_clip("a.mp4")
-    source = stream.Source(path, StreamConfig(), news := Condition())
+    source = stream.Source(path, StreamConfig(), condition := Condition())
     source.start()
-    with news:
-        news.wait_for(lambda: source.ready, timeout=10)
+    with condition:
+        condition.wait_for(lambda: source.ready, timeout=10)
     with pytest.raises(ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"):
         source.poll()
     assert source.finished

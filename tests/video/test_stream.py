@@ -290,7 +290,7 @@ def test_a_slow_reader_that_wants_all_gets_all() -> None:
     with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
         next(source)
         time.sleep(0.3)
-        assert len(source._held) == 4
+        assert len(source._queue) == 4
         assert [index for index, _, _ in source] == list(range(1, 60))
     assert source.dropped == 0
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.data.moving_mnist import Batch
-from onlooker.drawing.overlay import RIMS
+from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
 from onlooker.ops.spatial_transformer import spatial_transform, window_corners
 from onlooker_papers.digits.augmented_mnist import VARIANTS
@@ -35,7 +35,7 @@ _NOTES = {
     "rotation+scale": "both",
     "gesture": "both, then elastic",
 }
-_RIMS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in RIMS)
+_BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
 def table_chart(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> "Figure":
@@ -86,7 +86,7 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
             _show(axes, batch.video[0, t, 0], 0, 255)
             for k, (x1, y1, x2, y2) in enumerate(batch.boxes[0, t].tolist()):
                 if not math.isnan(x1):
-                    rim = _RIMS[1 - k % 2]
+                    rim = _BOX_COLORS[1 - k % 2]
                     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=rim, linewidth=0.8))
     for axes, t in zip(grid[0], range(0, longest, every), strict=False):
         axes.set_title(f"frame {t}", color=QUIET, fontsize=9)
@@ -205,7 +205,7 @@ def _view(axes: "Axes", view: Tensor, low: float, high: float, rim: str) -> None
 
 
 def _rim(window: int) -> str:
-    return _RIMS[window % len(_RIMS)]
+    return _BOX_COLORS[window % len(_BOX_COLORS)]
 
 
 def _border(corners: NDArray[np.float32], height: int, width: int) -> float:

@@ -75,7 +75,7 @@ def reproduce(
     names = [name for name in _names(chosen, clips is not None) if _belongs(name, protocol)]
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
-            raise ValueError(f"no row is called {pattern!r}; there are {', '.join(names)}")
+            raise ValueError(f"unknown row {pattern!r}; there are {', '.join(names)}")
     splits = split_mnist(mnist)
     if clips is not None:
         if protocol == "paper":

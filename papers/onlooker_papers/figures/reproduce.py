@@ -29,7 +29,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.memo import memo
 from onlooker.runs.train import train_run
-from onlooker.runs.tune_localization import choose_places
+from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Clip, Segment
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -73,7 +73,7 @@ BUDGETS = {
 
 
 def reproduce(run: Path, budget: str = "standard", results: Path | None = None) -> Path:
-    """Write the clips, train, and score places and times; what is there already is not done again.
+    """Write the clips, train, and score places and times; what was computed before is not computed again.
 
     Args:
         run: the folder of everything: `clips`, `training` (a run of `onlooker train`), and the figures of both
@@ -128,11 +128,11 @@ def _score(run: Path) -> dict[str, Any]:
 
 
 def choose_in_image(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`choose_places` on clips and their labels, with boxes cut in the image, whatever the model sees."""
+    """`choose_spatial_parameters` on clips and their labels, with boxes cut in the image, whatever the model sees."""
     clips = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CHOOSE_ON).astype(int)).tolist()]
     samples, images = _read(recognizer, clips)
     targets = [recognizer.classes.index(clip.label) for clip in clips]
-    return choose_places(recognizer, samples, list(images), targets)
+    return choose_spatial_parameters(recognizer, samples, list(images), targets)
 
 
 def score(

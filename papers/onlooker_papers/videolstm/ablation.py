@@ -125,7 +125,7 @@ class Trial:
             title = None if parent_process() else f"{self.spec.name}, {self.clips} clips"
             samples = self.samples("training"), self.samples("validation")
             curves = fit(model, *samples, config, replace(self.how, seed=self.seed), self.folder, title)
-            recognizer = Recognizer(model, CLASSES, config, aggregation=self.how.judged_by)
+            recognizer = Recognizer(model, CLASSES, config, aggregation=self.how.resolved_aggregation)
             recognizer.save(self.folder / "model")
             losses = curves["validation"]["loss"]
             return {

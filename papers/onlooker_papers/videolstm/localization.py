@@ -8,7 +8,7 @@ import torch
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer
 from onlooker.runs import tune_localization
-from onlooker.runs.tune_localization import choose_places
+from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
@@ -36,8 +36,8 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
 
 
 def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
-    """`choose_places`, on the first clips of a set, with tubes as long as the clip."""
+    """`choose_spatial_parameters`, on the first clips of a set, with tubes as long as the clip."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
-    return choose_places(recognizer, samples, list(clips.images[:count]), targets, CANDIDATES)
+    return choose_spatial_parameters(recognizer, samples, list(clips.images[:count]), targets, CANDIDATES)

@@ -16,7 +16,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.tune_localization import choose_places
+from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Box, Clip, Prediction, Tube
 from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.videolstm.places import always
@@ -85,7 +85,7 @@ def score_places(
 
 
 def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int) -> LocalizationParameters:
-    """`choose_places` on a temporal crop of each of `count` clips, for a model trained on stored features.
+    """`choose_spatial_parameters` on a temporal crop of each of `count` clips, for a model trained on stored features.
 
     Each clip goes through the encoder twice for every candidate. Fewer than 8 clips: the recognizer's parameters.
 
@@ -99,7 +99,7 @@ def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int)
     samples = [(sample := read_sample(clip.path, data)).at(sample.temporal_crops[0]) for clip in chosen]
     pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
     targets = [recognizer.classes.index(clip.label) for clip in chosen]
-    return choose_places(recognizer, pixels, [sample.frames for sample in samples], targets)
+    return choose_spatial_parameters(recognizer, pixels, [sample.frames for sample in samples], targets)
 
 
 def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:

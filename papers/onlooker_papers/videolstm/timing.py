@@ -13,7 +13,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.recognizer import Recognizer
 from onlooker.runs.model_spec import ModelSpec
-from onlooker.runs.tune_localization import ONSETS, choose_times
+from onlooker.runs.tune_localization import ONSETS, choose_temporal_parameters
 from onlooker.structures import Segment
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
 from onlooker_papers.videolstm.ablation import Trial
@@ -71,7 +71,7 @@ def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) ->
     Returns:
         `accuracy`, of whole clips, and the figures of `timing_figures`.
     """
-    chosen = choose_times(recognizer, validation.frames(), validation.batch.targets.tolist())
+    chosen = choose_temporal_parameters(recognizer, validation.frames(), validation.batch.targets.tolist())
     answer = recognizer.classify(test.frames())
     assert answer.evidence is not None
     frame_scores = answer.scores.numpy()

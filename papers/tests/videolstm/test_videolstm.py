@@ -302,12 +302,12 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
     made[2].with_suffix(".json").rename(tmp_path / "other")
     with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
         train_ahead([replace(trial, how=replace(trial.how, lr=1.0)) for trial in (motion, flow)], 2)
-    assert not list(tmp_path.glob("*.begun.json")), "all settings are compared before anything is trained"
+    assert not list(tmp_path.glob("*.in_progress.json")), "all settings are compared before anything is trained"
     (tmp_path / "other").rename(made[2])
     first = read_json(made[0])
-    made[0].rename(tmp_path / "convlstm-flow-12-seed0.begun.json")
-    write_json(tmp_path / "convlstm-flow-12-seed0.begun.json", {**first["settings"], "lr": 1.0})
-    with pytest.raises(ValueError, match=r"seed0\.begun\.json: made with other settings \(lr\)"):
+    made[0].rename(tmp_path / "convlstm-flow-12-seed0.in_progress.json")
+    write_json(tmp_path / "convlstm-flow-12-seed0.in_progress.json", {**first["settings"], "lr": 1.0})
+    with pytest.raises(ValueError, match=r"seed0\.in_progress\.json: made with other settings \(lr\)"):
         train_ahead(among, 2)
 
 

@@ -21,7 +21,7 @@ def cache(
     from onlooker.data.array_cache import ArrayCache
     from onlooker.files import format_bytes
 
-    stored = ArrayCache.of_user()
+    stored = ArrayCache.for_user()
     if limit:
         stored.store_limit(limit)
     if clear:

@@ -170,9 +170,10 @@ def features(
     with stoppable():
         paths, left_out = every_clip(clips, published)
         settings = StoreSettings(encoder, data, pretrained, every, precision, seed)
-        made = make_features(paths, store, settings, shard)
-    warn([*left_out, *made.failed])
-    typer.echo(f"features: {made.new} new, {made.there} existed, {len(made.failed)} failed; store: {store}")
+        extracted = make_features(paths, store, settings, shard)
+    warn([*left_out, *extracted.failed])
+    counts = f"{extracted.new} new, {extracted.existing} existed, {len(extracted.failed)} failed"
+    typer.echo(f"features: {counts}; store: {store}")
 
 
 @_command

@@ -29,12 +29,12 @@ Parts = Iterable[NDArray[np.generic]]  # the rows of an array, `N …`, part by 
 VERSION = 3  # part of every key: increase it when reading, resizing or the layout of entries changes
 DEFAULT_LIMIT = "20GB"
 _LIMIT_FILE = "limit.json"
-ELSEWHERE = "name a folder that can be written in ONLOOKER_CACHE"
-_REMEDY = (
+NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
+_DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
 )
-_CHECKED = 1 / 32  # of the limit: after adding that much, a process checks the size of the cache
+_CHECK_INTERVAL = 1 / 32  # of the limit: after adding that much, a process checks the size of the cache
 
 
 def default_cache() -> Path:
@@ -44,7 +44,7 @@ def default_cache() -> Path:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlooker"
     except RuntimeError as error:
-        raise NotWritableError(f"the user has no home folder for the cache; {ELSEWHERE}") from error
+        raise NotWritableError(f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}") from error
 
 
 def parse_size(text: str) -> int | None:
@@ -69,7 +69,9 @@ def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
     except OSError:
         raise
     except Exception as error:  # a damaged header is evaluated as Python, with any of its errors
-        raise ValueError(f"{file}: no whole array ({type(error).__name__}); remove it, and it is made again") from error
+        raise ValueError(
+            f"{file}: not a complete array ({type(error).__name__}); remove it, and it is made again"
+        ) from error
     if not array.ndim:
         raise ValueError(f"{file}: a number, expected an array with rows; remove it, and it is made again")
     return array
@@ -101,7 +103,7 @@ class ArrayCache:
         self._added = 0  # bytes since the size was last checked
 
     @classmethod
-    def of_user(cls, folder: Path | None = None) -> Self:
+    def for_user(cls, folder: Path | None = None) -> Self:
         """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else the stored one, else 20 GB."""
         folder = folder or default_cache()
         stored = folder / _LIMIT_FILE
@@ -122,10 +124,10 @@ class ArrayCache:
         self,
         key: Key,
         make: Callable[[], Parts],
-        what: str = "an array",
-        whose: Path | None = None,
-        needed: Callable[[], int] = lambda: 0,
-        remedy: str | Callable[[], str] = _REMEDY,
+        content: str = "an array",
+        path: Path | None = None,
+        size: Callable[[], int] = lambda: 0,
+        remedy: str | Callable[[], str] = _DISK_FULL_REMEDY,
         wait: bool = True,
     ) -> Path:
         """The `.npy` file of a key; the array is computed now if there is none, or if it is damaged.
@@ -133,7 +135,7 @@ class ArrayCache:
         Args:
             key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
-            what, whose, needed, remedy: for error messages, see `explain_write_errors`.
+            content, path, size, remedy: for error messages, see `explain_write_errors`.
             wait: until a process that computes this array has finished.
 
         Raises:
@@ -145,7 +147,7 @@ class ArrayCache:
             with suppress(OSError):
                 os.utime(file)  # most recently used
             return file
-        with explain_write_errors(what, self.folder, remedy, needed, whose):
+        with explain_write_errors(content, self.folder, remedy, size, path):
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(_lock_file(file)).acquire(blocking=wait):
                 try:
@@ -154,7 +156,7 @@ class ArrayCache:
                 finally:
                     with suppress(OSError):  # a process that waits for the lock notices that its file is gone
                         _lock_file(file).unlink()
-        if self.limit is not None and self._added > self.limit * _CHECKED:
+        if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
             self.prune()
         return file
 
@@ -191,7 +193,7 @@ class ArrayCache:
             self._remove(file)
 
     def _remove(self, file: Path) -> None:
-        with explain_write_errors("the cache", self.folder, ELSEWHERE):
+        with explain_write_errors("the cache", self.folder, NOT_WRITABLE_REMEDY):
             file.unlink(missing_ok=True)
 
 

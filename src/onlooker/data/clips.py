@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.array_cache import ELSEWHERE, ArrayCache, load_rows, open_array
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.structures import Clip, ClipError
@@ -38,7 +38,7 @@ Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipErr
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 # Starting worker processes takes about this long: fewer clips are decoded here sooner.
-_SECONDS_ALONE = 3.0
+_SERIAL_SECONDS = 3.0
 _DECODED = 0.01  # seconds: a clip that took less was cached
 
 
@@ -197,8 +197,8 @@ def prepare(
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to. What was decoded stays.
     """
-    arrays = ArrayCache.of_user(cache)
-    check_writable(arrays.folder, ELSEWHERE)
+    arrays = ArrayCache.for_user(cache)
+    check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.clean()
     arrays.prune()
     paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
@@ -256,8 +256,8 @@ def decode_each(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process that is a worker itself has been given one core.
     workers = processes or (1 if parent_process() else cores)
-    done, spent = 0, 0.0 if processes is None else _SECONDS_ALONE
-    while done < len(paths) and (workers == 1 or spent < _SECONDS_ALONE):
+    done, spent = 0, 0.0 if processes is None else _SERIAL_SECONDS
+    while done < len(paths) and (workers == 1 or spent < _SERIAL_SECONDS):
         started = time.monotonic()
         result = decode(paths[done])
         taken = time.monotonic() - started

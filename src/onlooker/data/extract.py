@@ -46,7 +46,7 @@ class Extracted:
         return tuple(result for result in self.results if isinstance(result, ClipError))
 
     @property
-    def there(self) -> int:
+    def existing(self) -> int:
         """Clips that were already stored, or that another process has stored in the meantime."""
         return len(self.results) - len(self.failed) - self.new
 
@@ -92,7 +92,7 @@ def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -
         yield np.stack(rows), expected
 
 
-class _Started:
+class _PrefetchedClip:
     """A clip of which a thread decodes a few batches in advance."""
 
     def __init__(self, index: int, key: Key, batches: Iterator[Batch]) -> None:
@@ -122,20 +122,20 @@ class _Extraction:
         self.store, self.clips, self.encode, self.batch, self.progress = store, clips, encode, batch, progress
         self.results: dict[int, Path | ClipError] = {}
         self.busy: list[tuple[int, Key]] = []  # clips that other processes encode
-        self.new = self.there = 0
+        self.new = self.existing = 0
         self.needed = 0  # bytes of the features that are being written
 
     def run(self, decoders: int) -> Extracted:
-        started: deque[_Started] = deque()
+        prefetched: deque[_PrefetchedClip] = deque()
         try:
             for index, key in self._missing():
-                started.append(_Started(index, key, self._samples(index)))
-                if len(started) > decoders:
-                    self._finish(started.popleft())
-            while started:
-                self._finish(started.popleft())
+                prefetched.append(_PrefetchedClip(index, key, self._samples(index)))
+                if len(prefetched) > decoders:
+                    self._finish(prefetched.popleft())
+            while prefetched:
+                self._finish(prefetched.popleft())
         finally:
-            for clip in started:
+            for clip in prefetched:
                 clip.close()
         for index, key in self.busy:  # by now they are stored, or the other process was killed
             self._encode(index, key, self._samples(index), wait=True)
@@ -157,7 +157,7 @@ class _Extraction:
             else:
                 yield index, key
 
-    def _finish(self, clip: _Started) -> None:
+    def _finish(self, clip: _PrefetchedClip) -> None:
         with closing(clip):
             self._encode(clip.index, clip.key, clip)
 
@@ -193,15 +193,15 @@ class _Extraction:
         total = f" ({format_bytes(left * self.needed)} if all are like this one)" if self.needed else ""
         return (
             f"free space for the {left} clips that are left{total}, or move the store to a larger disk, and run "
-            f"the same command again: the {self.new + self.there} that are stored stay"
+            f"the same command again: the {self.new + self.existing} that are stored stay"
         )
 
     def _done(self, index: int, result: Path | ClipError, new: bool = False) -> None:
         self.results[index] = result
         if isinstance(result, Path):
-            self.new, self.there = self.new + new, self.there + (not new)
+            self.new, self.existing = self.new + new, self.existing + (not new)
         self._report()
 
     def _report(self, fraction: float = 0.0) -> None:
         # Clips that were already stored are no work: counted, they would promise a speed that does not last.
-        self.progress(len(self.results) - self.there + fraction, len(self.clips) - self.there)
+        self.progress(len(self.results) - self.existing + fraction, len(self.clips) - self.existing)

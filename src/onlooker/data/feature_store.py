@@ -25,7 +25,7 @@ __all__ = ["FeatureStore", "StoreSettings"]
 
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
-_OWN = ("encoder", "pretrained", "weights", "precision")  # settings of a store that are no `DataConfig`'s
+_STORE_SETTINGS = ("encoder", "pretrained", "weights", "precision")  # settings of a store that are no `DataConfig`'s
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
 
 
@@ -67,14 +67,17 @@ class StoreSettings:
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
         frames = EVERY if self.every else self.data.frames
-        own, sampling = {name: getattr(self, name) for name in _OWN}, {name: getattr(self.data, name) for name in names}
+        own, sampling = (
+            {name: getattr(self, name) for name in _STORE_SETTINGS},
+            {name: getattr(self.data, name) for name in names},
+        )
         return {**own, "frames": frames, **sampling}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StoreSettings":
         """The inverse of `to_dict`."""
-        own = {name: field_of(values, name, bool if name == "pretrained" else str) for name in _OWN}
-        sampling = {name: value for name, value in values.items() if name not in _OWN}
+        own = {name: field_of(values, name, bool if name == "pretrained" else str) for name in _STORE_SETTINGS}
+        sampling = {name: value for name, value in values.items() if name not in _STORE_SETTINGS}
         if every := sampling["frames"] == EVERY:
             del sampling["frames"]
         made = cls(**own, data=DataConfig.from_dict(sampling | {"translate": 0.0, "scale": 0.0}), every=every)

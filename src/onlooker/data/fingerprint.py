@@ -36,6 +36,6 @@ def fingerprint(path: Path, whole: bool = False) -> str:
                 content.seek(max(content.tell(), size - _ENDS))
                 digest.update(content.read(_ENDS))
     except (OSError, ValueError) as error:
-        found = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        raise ClipError(path, found, "restore it, or leave it out") from error
+        problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise ClipError(path, problem, "restore it, or leave it out") from error
     return digest.hexdigest()[:32]

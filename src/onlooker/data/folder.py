@@ -58,9 +58,9 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     labels = [path for path in inside if path.is_dir()]
     loose = [path for path in inside if is_video(path)]
     if loose and not any(is_video(path) for label in labels for path in entries(label)):
-        found = f"holds {_count(len(loose), 'clip')} itself, like the folder of one class"
+        problem = f"holds {_count(len(loose), 'clip')} itself, like the folder of one class"
         remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
-        raise ClipError(folder, found, remedy)
+        raise ClipError(folder, problem, remedy)
     if len(labels) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
@@ -70,9 +70,9 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
 def _clips_of_class(folder: Path) -> list[Clip]:
     paths = [path for path in entries(folder) if is_video(path)]
     if not paths:
-        found = "an image sequence but no clips" if is_video(folder) else "no clips"
+        problem = "an image sequence but no clips" if is_video(folder) else "no clips"
         remedy = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
-        raise ClipError(folder, found, remedy)
+        raise ClipError(folder, problem, remedy)
     return [Clip(path, folder.name) for path in paths]
 
 
@@ -83,8 +83,8 @@ def _count(number: int, thing: str) -> str:
 def _with_recordings(folder: Path, parts: Parts, recordings: Mapping[str, str]) -> Parts:
     names = {clip.path: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
     if missing := [name for name in names.values() if name not in recordings]:
-        found = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
-        raise ClipError(folder / RECORDINGS, found, "add a row for each, or remove the file")
+        problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
+        raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
     return {
         split: [replace(clip, recording=recordings[names[clip.path]]) for clip in clips]
         for split, clips in parts.items()

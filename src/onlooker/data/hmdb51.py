@@ -48,8 +48,8 @@ def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], co
     for label, of_class in roles.items():
         counts = Counter(of_class.values())
         if complete and (counts[_TRAINING], counts[_TEST]) != (70, 30):
-            found = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
-            raise ClipError(root, found, "an official split has 70 and 30; take the official file")
+            problem = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
+            raise ClipError(root, problem, "an official split has 70 and 30; take the official file")
     unpack(root, roles)
     return _listing(root, roles)
 
@@ -65,8 +65,8 @@ def _read_jhmdb(root: Path, lists: Path, split: int, classes: Sequence[str], com
     roles = _read_roles(lists, JHMDB.title, split, classes, 21 if complete else 0)
     counts = Counter(role for of_class in roles.values() for role in of_class.values())
     if complete and not classes and (counts[_TRAINING], counts[_TEST]) != JHMDB_COUNTS[split]:
-        found = f"split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
-        raise ClipError(root, found, "J-HMDB has {} and {}; take the official files".format(*JHMDB_COUNTS[split]))
+        problem = f"split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
+        raise ClipError(root, problem, "J-HMDB has {} and {}; take the official files".format(*JHMDB_COUNTS[split]))
     return _listing(inner_folder(root, JHMDB_CLIPS), roles)
 
 
@@ -147,8 +147,8 @@ def unpack(root: Path, classes: Iterable[str]) -> None:
     archive = root / ARCHIVE
     if inner and not archive.is_file():
         more = f" (the same for {len(inner) - 1} more)" if len(inner) > 1 else ""
-        found = f"neither {inner[0]}/ nor {inner[0]}.rar{more}, and no {ARCHIVE}"
-        raise ClipError(root, found, "put the archive there, or unpack the classes there")
+        problem = f"neither {inner[0]}/ nor {inner[0]}.rar{more}, and no {ARCHIVE}"
+        raise ClipError(root, problem, "put the archive there, or unpack the classes there")
     for label in missing:
         name = f"{label}.rar"
         if label not in inner:

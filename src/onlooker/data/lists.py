@@ -47,15 +47,15 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
     for number, row in rows:
         where = f"line {number} of {path}, class {row['label']}"
         names = [row["path"]] if files is None else _kinetics_names(path, number, row)
-        found = path.parent / names[0] if files is None else files.anywhere(names, row["label"])
-        if found is None or not os.path.exists(found):
+        file = path.parent / names[0] if files is None else files.anywhere(names, row["label"])
+        if file is None or not os.path.exists(file):
             missing.append(ClipError(path.parent / names[0], f"not found ({where})", "left out"))
-        elif found in clips:
-            twice = f"line {number} is a duplicate of line {clips[found][0]}: {found}"
-            raise ClipError(path, twice, "keep one of them")
+        elif file in clips:
+            duplicate = f"line {number} is a duplicate of line {clips[file][0]}: {file}"
+            raise ClipError(path, duplicate, "keep one of them")
         else:
             recording = row.get("recording") or row.get("youtube_id") or None
-            clips[found] = number, _split_name(path, number, row), Clip(found, row["label"], recording)
+            clips[file] = number, _split_name(path, number, row), Clip(file, row["label"], recording)
     listed = Counter(row["label"] for _, row in rows)
     _check_no_class_is_lost(path, listed, {clip.label for *_, clip in clips.values()}, missing)
     parts: Parts = {}
@@ -72,8 +72,8 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     header = [name.lower() for name in header]
     expected = _KINETICS if "youtube_id" in header else _PATHS
     if absent := [name for name in expected if name not in header]:
-        found = f"no column {absent[0]} in the header {lines[0][1]!r}"
-        raise ClipError(path, found, f"expected {','.join(expected)}, optionally split and recording")
+        problem = f"no column {absent[0]} in the header {lines[0][1]!r}"
+        raise ClipError(path, problem, f"expected {','.join(expected)}, optionally split and recording")
     rows = [(number, dict(zip(header, row, strict=False))) for (number, _), row in zip(lines[1:], values, strict=True)]
     optional = [name for name in ("split", "recording") if any(row.get(name) for _, row in rows)]
     for (number, row), (_, line) in zip(rows, lines[1:], strict=True):
@@ -95,8 +95,8 @@ def _kinetics_names(path: Path, number: int, row: Mapping[str, str]) -> list[str
     try:
         start, end = (int(float(row[name])) for name in ("time_start", "time_end"))
     except (ValueError, OverflowError) as error:
-        found = f"line {number}: time {row['time_start']} to {row['time_end']}"
-        raise ClipError(path, found, "expected times in seconds") from error
+        problem = f"line {number}: time {row['time_start']} to {row['time_end']}"
+        raise ClipError(path, problem, "expected times in seconds") from error
     video = row["youtube_id"]
     return [f"{video}_{start:06d}_{end:06d}", f"{video}_{start}_{end}", video]
 
@@ -110,11 +110,11 @@ def _check_no_class_is_lost(
         return
     if present:
         others = f", nor of {len(lost) - 1} more" if len(lost) > 1 else ""
-        found = f"none of the {listed[lost[0]]} clips of class {lost[0]} exists{others}"
-        error = ClipError(path, found, "add some, or remove the class from the list")
+        problem = f"none of the {listed[lost[0]]} clips of class {lost[0]} exists{others}"
+        error = ClipError(path, problem, "add some, or remove the class from the list")
     else:
-        found = f"none of its {len(missing)} clips exists, such as {missing[0].path}"
-        error = ClipError(path, found, "paths are relative to the list; correct them, or move it")
+        problem = f"none of its {len(missing)} clips exists, such as {missing[0].path}"
+        error = ClipError(path, problem, "paths are relative to the list; correct them, or move it")
     error.add_note("\n".join(map(str, missing)))
     raise error
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onlooker.data.lists import ClipFiles, read_lines
-from onlooker.data.split import Split, carve_validation
+from onlooker.data.split import Split, hold_out_validation
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["PublishedSet"]
@@ -65,7 +65,7 @@ class PublishedSet:
         files = ClipFiles(folder)
         training, test = ([replace(clip, path=files.at(clip.path)) for clip in clips] for clips in listed)
         _check_present(training + test, folder, lists)
-        return carve_validation(training, test, groups=[str(clip.recording).split("/")[-1] for clip in training])
+        return hold_out_validation(training, test, groups=[str(clip.recording).split("/")[-1] for clip in training])
 
 
 def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, tuple[int, re.Match[str]]]:
@@ -81,8 +81,8 @@ def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, t
             raise ClipError(path, f"line {number} is {line!r}", f"expected {form}")
         key = match["key"]
         if key in entries:
-            found = f"line {number} is a duplicate of line {entries[key][0]}: {key}"
-            raise ClipError(path, found, "take the official file")
+            problem = f"line {number} is a duplicate of line {entries[key][0]}: {key}"
+            raise ClipError(path, problem, "take the official file")
         entries[key] = number, match
     return entries
 

@@ -28,8 +28,8 @@ def unpack(archive: Path, folder: Path, pattern: str) -> None:
     try:
         import rarfile
     except ImportError as error:
-        found = "a rar archive, and the Python package rarfile is not installed"
-        raise ClipError(archive, found, "pip install rarfile, or unpack it by hand") from error
+        problem = "a rar archive, and the Python package rarfile is not installed"
+        raise ClipError(archive, problem, "pip install rarfile, or unpack it by hand") from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (
@@ -48,11 +48,11 @@ def unpack(archive: Path, folder: Path, pattern: str) -> None:
                 if not folder.is_dir():
                     raise
     except rarfile.RarCannotExec as error:
-        found = "compressed, and no program that unpacks rar is installed"
-        raise ClipError(archive, found, "install unar (free) or unrar, or unpack it by hand") from error
+        problem = "compressed, and no program that unpacks rar is installed"
+        raise ClipError(archive, problem, "install unar (free) or unrar, or unpack it by hand") from error
     except rarfile.Error as error:
-        found = f"cannot be unpacked ({type(error).__name__}: {error})"
-        raise ClipError(archive, found, "download it again; where it is whole, unar or unrar may read it") from error
+        problem = f"cannot be unpacked ({type(error).__name__}: {error})"
+        raise ClipError(archive, problem, "download it again; where it is whole, unar or unrar may read it") from error
 
 
 def _members(archive: Path, content: Any, pattern: str) -> dict[str, Any]:

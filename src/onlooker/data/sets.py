@@ -9,7 +9,7 @@ from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
 from onlooker.data.hmdb51 import HMDB51, JHMDB
 from onlooker.data.lists import Parts, check_classes, read_list
-from onlooker.data.split import Split, Splits, carve_validation, make_splits
+from onlooker.data.split import Split, Splits, hold_out_validation, make_splits
 from onlooker.data.ucf101 import UCF101
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
@@ -68,7 +68,7 @@ class ClipSet:
         if unknown := sorted({clip.label for clip in self.clips} - {clip.label for clip in training}):
             raise ClipError(self.path, f"no training clips of class {unknown[0]}", "add some, or leave the class out")
         if len(self.parts) == 2:
-            return carve_validation(training, self.test)
+            return hold_out_validation(training, self.test)
         return Split(tuple(training), tuple(self.parts["validation"]), tuple(self.parts["test"]))
 
 

@@ -153,7 +153,7 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
     return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
 
 
-def carve_validation(
+def hold_out_validation(
     training: Sequence[Clip], test: Sequence[Clip], share: float = 0.1, seed: int = 0, groups: Sequence[str] = ()
 ) -> Split:
     """An official split into training and test, with a share of the training clips for validation.
@@ -191,15 +191,15 @@ def apportion(
     counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
     split_of: dict[str, str] = {}
 
-    def growth(of: Counter[str], name: str) -> float:
+    def increase(of_group: Counter[str], name: str) -> float:
         # (c + n - e)² / e - (c - e)² / e, with c counted, n in the group, e expected
-        has, wants = counts[name], expected[name]
-        return sum(n * (2 * (has[label] - wants[label]) + n) / wants[label] for label, n in of.items())
+        c, e = counts[name], expected[name]
+        return sum(n * (2 * (c[label] - e[label]) + n) / e[label] for label, n in of_group.items())
 
     order = sorted(labels)
     random.Random(seed).shuffle(order)
     for group in sorted(order, key=lambda name: -labels[name].total()):
-        split_of[group] = min(shares, key=partial(growth, labels[group]))
+        split_of[group] = min(shares, key=partial(increase, labels[group]))
         counts[split_of[group]].update(labels[group])
     for name in shares:
         for label in sorted(total):
@@ -251,11 +251,11 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (10**9, name)
 
 
-def _require(clips: Sequence[Clip], least: int, expected: str) -> int:
-    """The recordings (clips, if no recordings are known) of the class with the fewest, which has `least`."""
+def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
+    """The recordings (clips, if no recordings are known) of the class with the fewest, which has `minimum`."""
     counts = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in clips})
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
-    if count < least:
+    if count < minimum:
         unit = "recording" if any(clip.recording is not None for clip in clips) else "clip"
         raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
     return count

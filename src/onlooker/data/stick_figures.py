@@ -131,7 +131,7 @@ class StickFigures:
             ValueError: an unknown action, or a negative number.
         """
         if action not in ACTIONS:
-            raise ValueError(f"no action is called {action!r}; there are {', '.join(ACTIONS)}")
+            raise ValueError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         if number < 0:
             raise ValueError(f"number is {number}, expected 0 or more")
         rng = np.random.default_rng([seed, _STREAMS["video"], list(ACTIONS).index(action), number])

@@ -33,7 +33,7 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
         ValueError: an unknown normalization.
     """
     if normalization not in NORMALIZATIONS:
-        raise ValueError(f"no normalization is called {normalization!r}, expected one of {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"unknown normalization {normalization!r}, expected one of {', '.join(NORMALIZATIONS)}")
     of_image = frames.shape[-1] - flow_channels
     mean, std = (
         torch.tensor([*of_colors[:of_image], *[of_flow] * flow_channels], device=frames.device)

@@ -79,7 +79,7 @@ def read_list(path: Path, index: Mapping[str, str]) -> dict[str, tuple[str, str]
         if label is None:
             raise ClipError(path, f"line {line}: no class {match['folder']} in {INDEX}", "take the official files")
         if match["number"] not in (None, index[label]):
-            found = f"line {line}: {name} is of class {match['number']}"
-            raise ClipError(path, found, f"{INDEX} says {index[label]}; take the official files")
+            problem = f"line {line}: {name} is of class {match['number']}"
+            raise ClipError(path, problem, f"{INDEX} says {index[label]}; take the official files")
         clips[name] = label, match["group"]
     return clips

@@ -41,7 +41,7 @@ def write_folder(folder: Path, clips: Iterable[GeneratedClip], fps: float, about
         FileExistsError: the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: holds something already; choose a new folder, or remove it")
+        raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
     temporary = folder.absolute().with_name(f".{folder.absolute().name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     numbers: Counter[str] = Counter()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from onlooker.drawing.flow import flow_colors, strongest_motion, with_wheel
 from onlooker.drawing.overlay import (
+    BOX_COLORS,
     CONTRAST_FLOOR,
-    RIMS,
     boxes,
     caption,
     enlarge,
@@ -93,7 +93,7 @@ class StreamAnnotator:
             frame = overlay(frame, step.attention, self._strength(step.source, step.attention))
         frame = enlarge(frame)
         if step.box is not None and not quiet and step.score >= self._min_score:
-            frame = boxes(frame, step.box.corners, RIMS[0], size)
+            frame = boxes(frame, step.box.corners, BOX_COLORS[0], size)
         if step.point is not None:
             frame = ring(frame, step.point, size)
         words = f"({step.label})" if quiet else step.label, f"{100 * step.score:.0f} %  {step.time:.1f} s"
@@ -165,5 +165,5 @@ def _with_tubes(
         frame = enlarge(pixels)
         for number, of_tube in enumerate(box_at):
             if index in of_tube:
-                frame = boxes(frame, of_tube[index], RIMS[number % len(RIMS)], prediction.size)
+                frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], prediction.size)
         yield time_bar(caption(frame, words), (time - start) / seconds, spans)

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.drawing.text import BLACK, WHITE, Color, line_height, shortened, text_width, write
 from onlooker.video.resize import Pixels
 
-__all__ = ["RIMS", "boxes", "caption", "enlarge", "full_strength", "overlay", "probability_bar"]
+__all__ = ["BOX_COLORS", "boxes", "caption", "enlarge", "full_strength", "overlay", "probability_bar"]
 
 Size = tuple[int, int]
 # Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito 2008).
-RIMS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
+BOX_COLORS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
 # A map is shown at full strength from this multiple of the uniform weight on, so that nearly uniform maps stay pale.
 CONTRAST_FLOOR = 4.0
 _LONGER_SIDE = 4096  # pixels, of enlarged frames
@@ -153,7 +153,7 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) ->
     """
     thick, margin = max(3, round(min(frame.shape[:2]) / 40)), _letter_height(frame) // 2
     top, wide = len(frame) - 2 * thick - margin // 2, max(2, thick // 2)
-    drawn = _bar_of_spans(frame, top, thick, spans, RIMS[3])
+    drawn = _bar_of_spans(frame, top, thick, spans, BOX_COLORS[3])
     left = margin + (frame.shape[1] - 2 * margin - wide) * min(max(now, 0.0), 1.0)
     _bar(drawn, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
     _bar(drawn, left, top - thick // 2, wide, 2 * thick, WHITE)
@@ -229,5 +229,5 @@ def outlines(frame: Pixels, corners: ArrayLike, size: Size | None = None) -> Pix
         if np.isfinite(outline).all():
             points = [outline.astype(np.int32)]
             cv2.polylines(drawn, points, True, BLACK, thick + 2, cv2.LINE_AA, shift=4)
-            cv2.polylines(drawn, points, True, RIMS[n % len(RIMS)], thick, cv2.LINE_AA, shift=4)
+            cv2.polylines(drawn, points, True, BOX_COLORS[n % len(BOX_COLORS)], thick, cv2.LINE_AA, shift=4)
     return drawn

@@ -15,7 +15,7 @@ __all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_SPECK = 0.1  # of the largest component's pixels: smaller components are noise
+_MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components are noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ def _select_objects(
 ) -> Candidates:
     """The components of a foreground `H W` that the most attention is nearest to."""
     labels, stats = _components(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
-    large = stats[:, cv2.CC_STAT_AREA] >= _SPECK * stats[1:, cv2.CC_STAT_AREA].max()
+    large = stats[:, cv2.CC_STAT_AREA] >= _MIN_COMPONENT * stats[1:, cv2.CC_STAT_AREA].max()
     large[0] = False
     # The distance transform numbers the pixels of large components and gives each pixel the number of its nearest one.
     in_large = large[labels]

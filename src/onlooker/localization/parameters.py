@@ -18,7 +18,7 @@ __all__ = ["LocalizationParameters"]
 class LocalizationParameters(Config):
     """Settings of localization; each is checked when it is set."""
 
-    smoothing: float = setting(0.0, "Of attention over time, in frames; see `smooth`.", least=0)
+    smoothing: float = setting(0.0, "Of attention over time, in frames; see `smooth`.", minimum=0)
     upsampling: Literal["bilinear", "bicubic"] = setting("bilinear", "How maps are brought to the size of the frame.")
     foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
     extent: Literal["attention", "object"] = setting(
@@ -35,28 +35,28 @@ class LocalizationParameters(Config):
     closing: float = setting(
         0.05,
         "Gaps up to this share of the frame's shorter side are closed before pixels are connected.",
-        least=0,
-        most=0.5,
+        minimum=0,
+        maximum=0.5,
     )
-    max_boxes: int = setting(1, "Maximum number of boxes per frame.", least=1)
+    max_boxes: int = setting(1, "Maximum number of boxes per frame.", minimum=1)
     overlap_weight: float = setting(
-        1.0, "Weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.", least=0
+        1.0, "Weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.", minimum=0
     )
-    gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", least=0)
-    min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", least=1)
+    gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
+    min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", minimum=1)
     score_smoothing: float = setting(
         0.0,
         "Of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events "
         "(`online.update_event`).",
-        least=0,
+        minimum=0,
     )
     onset: float = setting(
         0.5,
         "A tube or a segment lasts where the class score (the evidence, if the model has it) is at least this share of "
         "its maximum; if causal, of the maximum so far, and for class scores of at least one half. 0: tubes are not "
         "trimmed.",
-        least=0,
-        most=1,
+        minimum=0,
+        maximum=1,
     )
     level: float = setting(
         0.0, "If causal, the minimum of the evidence that frames are compared with: the usual maximum of a clip."

@@ -1,4 +1,4 @@
-"""Attention: features and a hidden state to a map over the places of a frame that sums to one."""
+"""Attention: features and a hidden state to a map over the locations of a frame that sums to one."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -26,7 +26,7 @@ class Attention(Protocol):
 
 
 class SoftAttention(nn.Module):
-    """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` places.
+    """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` locations.
 
     With a hidden vector h it is the attention of ALSTM (Li et al. 2016, after Sharma et al. 2015), with a hidden map
     that of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
@@ -61,7 +61,7 @@ class ContextAttention(nn.Module):
     """`A_t = softmax(mean_D(X_t) + W_c · mean_hw(H_{t-1}) + b_c)` (Teja & Akunuri 2020).
 
     The report gives no equation, only "the feature cube's average plus a context vector from the previous hidden
-    state". Interpreted as: the mean over the D channels, plus one number per place from the hidden state.
+    state". Interpreted as: the mean over the D channels, plus one number per location from the hidden state.
 
     Args:
         hidden: channels of the hidden map.

@@ -42,7 +42,7 @@ class Classifier(VideoModel):
         pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks).
 
     Raises:
-        ValueError: a setting that is unknown or does not fit the others, such as attention over a single place.
+        ValueError: a setting that is unknown or does not fit the others, such as attention over a single location.
     """
 
     encoder: Encoder
@@ -74,9 +74,9 @@ class Classifier(VideoModel):
         self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
-                f"encoder {encoder!r} makes one place of a frame of {size} pixels, where attention {attention!r} could "
-                "only ever give it the weight 1; use an encoder with a map (such as conv4 or vgg16), larger frames, "
-                "or a model without attention (such as lstm)"
+                f"encoder {encoder!r} makes one location of a frame of {size} pixels, where attention {attention!r} "
+                "could only ever give it the weight 1; use an encoder with a map (such as conv4 or vgg16), larger "
+                "frames, or a model without attention (such as lstm)"
             )
         if attention_loss and not attention:
             raise ValueError("attention_loss classifies what is attended, and this model does not attend")
@@ -146,7 +146,7 @@ class Classifier(VideoModel):
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 
     def classify(self, hidden: Tensor) -> Tensor:
-        """Hidden states `N D` or `N D h w` (averaged over the places) to logits `N K`."""
+        """Hidden states `N D` or `N D h w` (averaged over the locations) to logits `N K`."""
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
 
     def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:

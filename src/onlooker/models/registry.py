@@ -116,7 +116,9 @@ MODELS: dict[str, Recipe] = {
         loss="last",
         paired=True,
     ),
-    "convlstm": Recipe("a ConvLSTM over maps, whose state keeps places apart", {"cell": "convlstm", "attention": None}),
+    "convlstm": Recipe(
+        "a ConvLSTM over maps, whose state keeps locations apart", {"cell": "convlstm", "attention": None}
+    ),
     "convalstm": Recipe(
         "convolutional attention and a ConvLSTM (Li et al. 2016)",
         {"cell": "convlstm", "attention": "conv", "glimpse": "scaled"},
@@ -127,7 +129,7 @@ MODELS: dict[str, Recipe] = {
         modality="both",
     ),
     "mil": Recipe(
-        "attention over all places of all frames, no other memory (after Ilse et al. 2018): shows when, too",
+        "attention over all locations of all frames, no other memory (after Ilse et al. 2018): shows when, too",
         {"cell": "memoryless", "attention": "mil", "glimpse": "sum"},
         loss="last",
         paired=True,
@@ -177,7 +179,7 @@ def register_model(name: str, recipe: Recipe) -> None:
         ValueError: another model has this name.
     """
     if {**MODELS, **_registered}.get(name, recipe) != recipe:
-        raise ValueError(f"another model is called {name!r}; choose another name")
+        raise ValueError(f"a model {name!r} is registered already; choose another name")
     _registered[name] = recipe
 
 
@@ -197,7 +199,7 @@ def find_recipe(name: str) -> Recipe:
         load_packages()
     known = {**MODELS, **_registered}
     if name not in known:
-        raise ValueError(f"no model is called {name!r}; {_suggestion(name, list(known))}")
+        raise ValueError(f"unknown model {name!r}; {_suggestion(name, list(known))}")
     return known[name]
 
 
@@ -308,7 +310,7 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
         load_packages()
     if kind not in (known := _classes()):
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
-        raise ValueError(f"no class of models is called {kind!r}; {remedy}")
+        raise ValueError(f"unknown class of models {kind!r}; {remedy}")
     return known[kind]
 
 

@@ -1,1 +1,1 @@
-"""Tensor operations: sampling at learned places, and convolutions that a loop repeats."""
+"""Tensor operations: sampling at learned locations, and convolutions that a loop repeats."""

@@ -1,4 +1,4 @@
-"""Bilinear interpolation at learned places.
+"""Bilinear interpolation at learned locations.
 
 At an integer coordinate the gradient is the one to the right and below. NaN coordinates give NaN, and never read
 outside the planes.
@@ -20,7 +20,7 @@ _BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten
 Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
-class Spots(NamedTuple):
+class SamplePoints(NamedTuple):
     """Points in planes `H W` that are stored row by row.
 
     Args:
@@ -33,7 +33,7 @@ class Spots(NamedTuple):
     dx: Tensor
 
 
-def locate(y: Tensor, x: Tensor, height: int, width: int) -> Spots:
+def locate(y: Tensor, x: Tensor, height: int, width: int) -> SamplePoints:
     """Coordinates to points in planes with a `MARGIN` of zeros, clipped to it.
 
     Args:
@@ -49,7 +49,7 @@ def locate(y: Tensor, x: Tensor, height: int, width: int) -> Spots:
     pixel = top.int().mul_(row).add_(left.int()).add_(MARGIN * (row + 1))
     # NaN became an arbitrary integer.
     pixel.clamp_(0, (height + 2 * MARGIN - 1) * row - 2)
-    return Spots(pixel, y.sub_(top), x.sub_(left))
+    return SamplePoints(pixel, y.sub_(top), x.sub_(left))
 
 
 def padded(side: int) -> int:

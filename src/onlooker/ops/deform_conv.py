@@ -100,12 +100,12 @@ class ByPlanes(torch.autograd.Function):
         ctx.save_for_backward(input, offset, weight, mask)
         ctx.taps = taps
         out = input.new_empty(len(input), len(weight), *taps.out_size)
-        kernels, lattice = taps.weight(weight), taps.lines(offset)
-        for n, place in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
-            samples = sample(taps.planes(input[n]), taps.grid(offset[n], lattice, place))
+        kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
+        for n, location in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+            samples = sample(taps.planes(input[n]), taps.grid(offset[n], lattice, location))
             if mask is not None:
-                samples *= taps.mask(mask[n], place)
-            taps.outputs(out[n])[..., place] = kernels @ taps.columns(samples)
+                samples *= taps.mask(mask[n], location)
+            taps.outputs(out[n])[..., location] = kernels @ taps.columns(samples)
         return out
 
     @staticmethod
@@ -116,24 +116,24 @@ class ByPlanes(torch.autograd.Function):
         input, offset, weight, mask = ctx.saved_tensors
         taps: Taps = ctx.taps
         gradient = gradients[0].contiguous()
-        kernels, lattice = taps.weight(weight), taps.lines(offset)
+        kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
         by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
-        for n, place in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
-            planes, grid = taps.planes(input[n]), taps.grid(offset[n], lattice, place)
+        for n, location in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+            planes, grid = taps.planes(input[n]), taps.grid(offset[n], lattice, location)
             samples = sample(planes, grid)
-            part = taps.outputs(gradient[n])[..., place]
+            part = taps.outputs(gradient[n])[..., location]
             by_samples = (kernels.mT @ part).view(samples.shape)
             if mask is not None and by_mask is not None:
-                factor = taps.mask(mask[n], place)
-                taps.masks(by_mask[n])[..., place] = (by_samples * samples).sum(1)
+                factor = taps.mask(mask[n], location)
+                taps.masks(by_mask[n])[..., location] = (by_samples * samples).sum(1)
                 samples *= factor
                 by_samples *= factor
             by_weight += (part @ taps.columns(samples).mT).sum(0)
             by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
             # The grid has x before y, in units of half a side.
             for axis, side in enumerate(taps.size):
-                target = taps.moves(by_offset[n])[..., axis, place]
+                target = taps.offsets(by_offset[n])[..., axis, location]
                 torch.mul(by_grid[..., 1 - axis], 2 / padded(side), out=target)
             if ctx.needs_input_grad[0]:
                 by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]].reshape(-1, *input.shape[1:])
@@ -148,16 +148,16 @@ class ByRows(torch.autograd.Function):
         """`N O H' W'`."""
         ctx.save_for_backward(input, offset, weight, mask)
         ctx.taps = taps
-        out = input.new_empty(len(input), len(weight), taps.places)
+        out = input.new_empty(len(input), len(weight), taps.locations)
         kernels = _kernels(weight)
         lattice = taps.lattice(offset)
-        for n, place in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
-            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+        for n, location in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
             bags = reads.weights(reads.y, reads.x)
             if mask is not None:
-                bags *= reads.mask(mask[n], place)
+                bags *= reads.mask(mask[n], location)
             columns = reads.sum(bags).view(len(out[n]), -1, kernels.shape[1])
-            out[n, :, place] = kernels @ columns.mT
+            out[n, :, location] = kernels @ columns.mT
         return out.view(len(input), len(weight), *taps.out_size)
 
     @staticmethod
@@ -167,20 +167,20 @@ class ByRows(torch.autograd.Function):
         """Gradients of all five arguments."""
         input, offset, weight, mask = ctx.saved_tensors
         taps: Taps = ctx.taps
-        gradient = gradients[0].reshape(len(input), len(weight), taps.places)
+        gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
         kernels = _kernels(weight)
         by_input, by_offset, by_kernels = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
         lattice = taps.lattice(offset)
-        for n, place in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
-            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, place), taps)
+        for n, location in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
             bags = reads.weights(reads.y, reads.x)
-            part = gradient[n, :, place]
+            part = gradient[n, :, location]
             by_columns = part.mT @ kernels
             by_rows = by_columns.view(-1, taps.channels)
-            factor = None if mask is None else reads.mask(mask[n], place)
+            factor = None if mask is None else reads.mask(mask[n], location)
             if by_mask is not None:
-                reads.put(by_mask[n].view(-1, taps.taps, taps.places)[..., place], reads.sum(bags), by_rows)
+                reads.put(by_mask[n].view(-1, taps.taps, taps.locations)[..., location], reads.sum(bags), by_rows)
             if factor is not None:
                 bags *= factor
             columns = reads.sum(bags).view(by_columns.shape)
@@ -189,7 +189,7 @@ class ByRows(torch.autograd.Function):
                 slope = reads.slope(axis)
                 if factor is not None:
                     slope *= factor
-                target = by_offset[n].view(-1, taps.taps, 2, taps.places)[:, :, axis, place]
+                target = by_offset[n].view(-1, taps.taps, 2, taps.locations)[:, :, axis, location]
                 reads.put(target, reads.sum(slope), by_rows)
             if ctx.needs_input_grad[0]:
                 by_input[n] += reads.spread(bags, by_rows)
@@ -198,7 +198,7 @@ class ByRows(torch.autograd.Function):
 
 
 class _Reads:
-    """R samples at some places of some images, ordered by image, place and tap.
+    """R samples at some locations of some images, ordered by image, location and tap.
 
     Args:
         input: `n C H W`.
@@ -222,12 +222,12 @@ class _Reads:
             torch.add(self.pixel, shift, out=self.corners[:, corner])
 
     def order(self, values: Tensor) -> Tensor:
-        """`n … K·L` to `R`: the taps of a place are consecutive."""
+        """`n … K·L` to `R`: the taps of a location are consecutive."""
         return values.view(self.images, self.taps.taps, -1).mT.flatten()
 
-    def mask(self, mask: Tensor, place: slice) -> Tensor:
+    def mask(self, mask: Tensor, location: slice) -> Tensor:
         """`n K H' W'` to `R 1`."""
-        return self.order(self.taps.mask(mask, place))[:, None]
+        return self.order(self.taps.mask(mask, location))[:, None]
 
     def weights(self, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
         """Weights of the four pixels, `R 4`, from factors of upper and lower, left and right ones."""

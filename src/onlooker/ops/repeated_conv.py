@@ -43,16 +43,16 @@ class RepeatedConv2d(nn.Conv2d):
             return super().forward(maps)
         # Only loops with gradients build a graph, so those under no_grad are separate.
         key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
-        if key not in loop.begun:
-            loop.begun[key] = _Repeats(self, maps, loop.steps)
-        return loop.begun[key](maps)
+        if key not in loop.convs:
+            loop.convs[key] = _Repeats(self, maps, loop.steps)
+        return loop.convs[key](maps)
 
 
 class Loop:
     """The convolutions of one loop that have run so far; each runs at most `steps` times with gradients."""
 
     def __init__(self, steps: int = 0) -> None:
-        self.steps, self.begun = steps, dict[Any, "_Repeats"]()
+        self.steps, self.convs = steps, dict[Any, "_Repeats"]()
 
 
 _LOOP: ContextVar[Loop | None] = ContextVar("loop", default=None)
@@ -80,19 +80,21 @@ class _Repeats:
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor, steps: int) -> None:
         self.conv, self.weights = conv, _Weights(conv, maps)
-        learns = torch.is_grad_enabled() and any(p.requires_grad for p in conv.parameters())
+        needs_gradient = torch.is_grad_enabled() and any(p.requires_grad for p in conv.parameters())
         shape = (len(maps), conv.out_channels, *maps.shape[2:])
-        self.taps = iter(_Taps.apply(conv.weight, conv.bias, self.weights, shape, steps)) if learns else None
+        self.probes = (
+            iter(_GradientProbes.apply(conv.weight, conv.bias, self.weights, shape, steps)) if needs_gradient else None
+        )
 
     def __call__(self, maps: Tensor) -> Tensor:
-        maps, tap = maps.to(self.weights.dtype), None
-        if self.taps is not None:
-            tap = next(self.taps, None)
-            if tap is None:
+        maps, probe = maps.to(self.weights.dtype), None
+        if self.probes is not None:
+            probe = next(self.probes, None)
+            if probe is None:
                 steps = len(self.weights.inputs)
                 raise RuntimeError(f"a convolution ran more often than the {steps} times of its loop")
             self.weights.inputs.append(maps.detach())
-        output: Tensor = _Step.apply(maps, tap, self.conv.weight, self.conv.bias, self.weights)
+        output: Tensor = _Step.apply(maps, probe, self.conv.weight, self.conv.bias, self.weights)
         return output
 
 
@@ -144,7 +146,7 @@ class _Weights:
         return packed
 
 
-class _Taps(Function):
+class _GradientProbes(Function):
     """One zero per step, whose gradient is that of the step's output.
 
     So autograd collects `dY_t` of exactly those steps that a backward pass reaches.
@@ -165,11 +167,11 @@ class _Taps(Function):
 
 
 class _Step(Function):
-    """One step. The gradient of the weights goes through the tap, except where it is itself differentiated."""
+    """One step. The gradient of the weights goes through the probe, except where it is itself differentiated."""
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, tap: Tensor | None, weight: Tensor, bias: Tensor | None, weights: _Weights
+        ctx: Any, maps: Tensor, probe: Tensor | None, weight: Tensor, bias: Tensor | None, weights: _Weights
     ) -> Tensor:
         ctx.weights = weights
         ctx.save_for_backward(maps, weight)

@@ -17,7 +17,7 @@ Pair = int | tuple[int, int]
 class Taps:
     """The geometry of one call, and views of its tensors.
 
-    G groups of offsets, g groups of weights, K taps, L places of the output.
+    G groups of offsets, g groups of weights, K taps, L locations of the output.
     """
 
     size: tuple[int, int]
@@ -36,7 +36,7 @@ class Taps:
         return self.kernel[0] * self.kernel[1]
 
     @property
-    def places(self) -> int:
+    def locations(self) -> int:
         """L."""
         return self.out_size[0] * self.out_size[1]
 
@@ -44,48 +44,48 @@ class Taps:
         """`N C H W` to the planes of `sample`, `NG C/G H W`."""
         return pad_planes(input.reshape(-1, self.channels // self.offset_groups, *self.size))
 
-    def moves(self, offset: Tensor) -> Tensor:
+    def offsets(self, offset: Tensor) -> Tensor:
         """`N 2·G·K H' W'` to a view `NG K 2 L` of it."""
-        return offset.view(-1, self.taps, 2, self.places)
+        return offset.view(-1, self.taps, 2, self.locations)
 
     def masks(self, mask: Tensor) -> Tensor:
         """`N G·K H' W'` to a view `NG K L` of it."""
-        return mask.view(-1, self.taps, self.places)
+        return mask.view(-1, self.taps, self.locations)
 
     def lattice(self, offset: Tensor) -> tuple[Tensor, Tensor]:
         """The coordinates without offsets in pixels: y and x, each `K L`, of the offsets' type."""
-        lines = []
+        axes = []
         for axis in (0, 1):
             out = torch.arange(self.out_size[axis], dtype=offset.dtype, device=offset.device)
             tap = torch.arange(self.kernel[axis], dtype=offset.dtype, device=offset.device)
-            lines.append(tap[:, None] * self.dilation[axis] + out * self.stride[axis] - self.padding[axis])
+            axes.append(tap[:, None] * self.dilation[axis] + out * self.stride[axis] - self.padding[axis])
         whole = (*self.kernel, *self.out_size)
-        y, x = lines[0][:, None, :, None].expand(whole), lines[1][None, :, None, :].expand(whole)
+        y, x = axes[0][:, None, :, None].expand(whole), axes[1][None, :, None, :].expand(whole)
         return y.reshape(self.taps, -1), x.reshape(self.taps, -1)
 
-    def lines(self, offset: Tensor) -> tuple[Tensor, Tensor]:
+    def normalized_lattice(self, offset: Tensor) -> tuple[Tensor, Tensor]:
         """`lattice` in the coordinates of `sample`."""
         y, x = self.lattice(offset)
         return normalize(y, self.size[0]), normalize(x, self.size[1])
 
-    def grid(self, offset: Tensor, lines: tuple[Tensor, Tensor], places: slice) -> Tensor:
-        """The coordinates of `places` for `sample`: `NG K l 2`, x and y."""
-        moves = offset.reshape(-1, self.taps, 2, self.places)[..., places]
-        grid = offset.new_empty(len(moves), 2, self.taps, moves.shape[-1])
+    def grid(self, offset: Tensor, lattice: tuple[Tensor, Tensor], locations: slice) -> Tensor:
+        """The coordinates of `locations` for `sample`: `NG K l 2`, x and y."""
+        offsets = offset.reshape(-1, self.taps, 2, self.locations)[..., locations]
+        grid = offset.new_empty(len(offsets), 2, self.taps, offsets.shape[-1])
         for axis, side in enumerate(self.size):
             scale = 2 / padded(side)
-            torch.add(lines[axis][:, places], moves[:, :, axis], alpha=scale, out=grid[:, 1 - axis])
+            torch.add(lattice[axis][:, locations], offsets[:, :, axis], alpha=scale, out=grid[:, 1 - axis])
         # Beyond 3 everything is outside; the sampler cannot compute with infinity.
         return grid.clamp_(-3, 3).permute(0, 2, 3, 1)
 
-    def coordinates(self, offset: Tensor, lattice: tuple[Tensor, Tensor], places: slice) -> tuple[Tensor, Tensor]:
-        """The coordinates of `places` in pixels: y and x, each `NG K l`."""
-        moves = offset.reshape(-1, self.taps, 2, self.places)[..., places]
-        return moves[:, :, 0] + lattice[0][:, places], moves[:, :, 1] + lattice[1][:, places]
+    def coordinates(self, offset: Tensor, lattice: tuple[Tensor, Tensor], locations: slice) -> tuple[Tensor, Tensor]:
+        """The coordinates of `locations` in pixels: y and x, each `NG K l`."""
+        offsets = offset.reshape(-1, self.taps, 2, self.locations)[..., locations]
+        return offsets[:, :, 0] + lattice[0][:, locations], offsets[:, :, 1] + lattice[1][:, locations]
 
-    def mask(self, mask: Tensor, places: slice) -> Tensor:
+    def mask(self, mask: Tensor, locations: slice) -> Tensor:
         """`N G·K H' W'` to `NG 1 K l`."""
-        return mask.reshape(-1, 1, self.taps, self.places)[..., places]
+        return mask.reshape(-1, 1, self.taps, self.locations)[..., locations]
 
     def weight(self, weight: Tensor) -> Tensor:
         """`O C/g kh kw` to `g O/g C/g·K`."""
@@ -97,15 +97,15 @@ class Taps:
 
     def outputs(self, out: Tensor) -> Tensor:
         """`N O H' W'` to `N g O/g L`."""
-        return out.view(len(out), self.weight_groups, -1, self.places)
+        return out.view(len(out), self.weight_groups, -1, self.locations)
 
     def chunks(self, count: int, size: int) -> Iterator[tuple[slice, slice]]:
-        """Chunks of about `size` columns, which fit into a cache: whole images, or some places of a large one."""
-        columns = self.channels * self.taps * self.places
+        """Chunks of about `size` columns, which fit into a cache: whole images, or some locations of a large one."""
+        columns = self.channels * self.taps * self.locations
         images = math.ceil(size / columns)
-        places = math.ceil(self.places / max(1, columns // size))
-        for n, place in itertools.product(range(0, count, images), range(0, self.places, places)):
-            yield slice(n, n + images), slice(place, place + places)
+        locations = math.ceil(self.locations / max(1, columns // size))
+        for n, location in itertools.product(range(0, count, images), range(0, self.locations, locations)):
+            yield slice(n, n + images), slice(location, location + locations)
 
 
 def _pair(value: Pair) -> tuple[int, int]:

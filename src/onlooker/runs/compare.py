@@ -86,7 +86,7 @@ def compare(
     members: Sequence[ModelSpec] = (),
     model: ModelConfig | None = None,
 ) -> dict[str, Any]:
-    """Train every model with every seed on every split; what is there already is not computed again.
+    """Train every model with every seed on every split; what was computed before is not computed again.
 
     All models are trained on the same clips: one that a single model cannot use, such as a clip of one frame where
     optical flow is needed, is left out for all.

@@ -41,7 +41,7 @@ _SHOWN = 12  # clips on the page
 
 
 def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EPOCH, tests: int = TEST_VIDEOS) -> Path:
-    """Train, test on unseen digits and paths, and write `report.html`; what is there already is not done again.
+    """Train, test on unseen digits and paths, and write `report.html`; what was computed before is not computed again.
 
     Args:
         run: the folder of the demo.

@@ -47,7 +47,7 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
         ValueError: runs of different splits or settings.
     """
     if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out}: is there already; choose a new folder by --run")
+        raise FileExistsError(f"{out}: exists already; choose a new folder by --run")
     split = _common_split(runs, clips)
     members = [load(run) for run in runs]
     Ensemble(members, [1 / len(members)] * len(members))  # which tells whether they fit

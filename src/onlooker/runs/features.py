@@ -115,17 +115,17 @@ def stored_settings(
 
     `typed` are the names of settings that the user gave; a ValueError if one is not that of the stores.
     """
-    folder, made = stores[0].folder, stores[0].settings
-    if data.temporal_crops and not made.every:
+    folder, source = stores[0].folder, stores[0].settings
+    if data.temporal_crops and not source.every:
         raise ValueError(
-            f"{folder}: a store of {made.data.frames} frames per clip, and temporal crops have consecutive frames; "
+            f"{folder}: a store of {source.data.frames} frames per clip, and temporal crops have consecutive frames; "
             "make a store of every frame (`onlooker features --every`), or leave out --temporal-crops"
         )
-    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if made.every else {}
+    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if source.every else {}
     for flow in (store.settings.data for store in stores[1:]):
         sampling |= {"modality": "both", "flow": flow.flow, "flow_length": flow.flow_length}
-    stored_model = replace(model, encoder=made.encoder, pretrained=made.pretrained)
-    stored_data = replace(made.data, **sampling, **NO_AUGMENTATION)
+    stored_model = replace(model, encoder=source.encoder, pretrained=source.pretrained)
+    stored_data = replace(source.data, **sampling, **NO_AUGMENTATION)
     asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
     given = [name for name in stored if name in typed]
     if options := [f"--{name}" for name in given if name in NO_AUGMENTATION and asked[name] != stored[name]]:
@@ -175,10 +175,10 @@ def stored_clips(
     """
     results: list[Files | ClipError] = [()] * len(clips)  # files in all stores, or why one of them has none
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
-        made = _extract(store, [clip.path for clip in clips], encoder, quiet)
-        if strict and made.failed:
-            raise made.failed[0]
-        for i, (files, file) in enumerate(zip(results, made.results, strict=True)):
+        extracted = _extract(store, [clip.path for clip in clips], encoder, quiet)
+        if strict and extracted.failed:
+            raise extracted.failed[0]
+        for i, (files, file) in enumerate(zip(results, extracted.results, strict=True)):
             if not isinstance(files, ClipError):
                 results[i] = file if isinstance(file, ClipError) else (*files, file)
     return readable_samples(clips, results, classes, data)
@@ -224,10 +224,10 @@ def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: 
     encode = encoding(net, store.settings.data, store.settings.precision)
     batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, os.cpu_count() or 1)) if gpu else (_BATCH, _DECODERS)
     with _bar(quiet) as progress:
-        made = extract(store, clips, encode, batch, decoders, progress)
+        extracted = extract(store, clips, encode, batch, decoders, progress)
     net.to(before)
-    require_readable(clips, made.failed)
-    return made
+    require_readable(clips, extracted.failed)
+    return extracted
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
     """Make and lock the folder of a run, and find out before any work that it can be written to.
 
     Yields:
-        Whether a run is there to continue.
+        Whether the folder holds a run to continue.
 
     Raises:
         FileExistsError: it holds a run and `resume` was not asked for, or other files.

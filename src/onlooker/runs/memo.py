@@ -20,18 +20,19 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     Args:
         path: a JSON file.
         settings: what the figures depend on, as plain builtins.
-        compute: returns the figures, as plain builtins. If it is interrupted, its settings stay in `NAME.begun.json`.
+        compute: returns the figures, as plain builtins. While it runs, and if it is interrupted, its settings are in
+            `NAME.in_progress.json`.
 
     Raises:
         ValueError: the file, or a computation that was interrupted, belongs to other settings.
     """
     figures = read_memo(path, settings)
     if figures is None:
-        begun = _begun(path)
-        write_json(begun, dict(settings))
+        in_progress = _in_progress(path)
+        write_json(in_progress, dict(settings))
         figures = compute()
         write_json(path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures})
-        begun.unlink()
+        in_progress.unlink()
     return figures
 
 
@@ -51,8 +52,8 @@ def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         figures: dict[str, Any] = stored["figures"]
         return figures
     # An interrupted training continues from its checkpoints, under the same settings or not at all.
-    if _begun(path).exists():
-        check_settings(_begun(path), read_json(_begun(path)), settings)
+    if _in_progress(path).exists():
+        check_settings(_in_progress(path), read_json(_in_progress(path)), settings)
     return None
 
 
@@ -81,5 +82,5 @@ def fingerprint(run: Path) -> str:
         return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
 
 
-def _begun(path: Path) -> Path:
-    return path.with_suffix(".begun.json")
+def _in_progress(path: Path) -> Path:
+    return path.with_suffix(".in_progress.json")

@@ -132,13 +132,13 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
-    with start_run(run, resume) as there:
-        begun = RunRecord.read(run, folder) if there else None
-        if begun is not None:
-            model, data, training = begun.model, begun.data, begun.training
-            split, features = begun.split, begun.features
-        every_clip, split, skipped = _asked_clips(clips, split, begun, strict)
-        classes = begun.classes if begun else tuple(sorted({clip.label for clip in every_clip}))
+    with start_run(run, resume) as continues:
+        stored_record = RunRecord.read(run, folder) if continues else None
+        if stored_record is not None:
+            model, data, training = stored_record.model, stored_record.data, stored_record.training
+            split, features = stored_record.split, stored_record.features
+        every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
+        classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, training = resolve_pretrained(model), resolve_loss(training, model.name)
@@ -149,18 +149,18 @@ def train_run(
             samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
         else:
             samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
-        if begun is None:
+        if stored_record is None:
             skipped = (*skipped, *unreadable)
             split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
         assert split is not None
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
-        if begun is None:
+        if stored_record is None:
             record.write(run)
         else:
-            _check_first_weights(run, begun, record)
+            _check_first_weights(run, stored_record, record)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
-        gone = () if begun is None else unreadable  # since the run was started
+        gone = () if stored_record is None else unreadable  # since the run was started
         return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
 
 
@@ -174,10 +174,10 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str,
         ValueError: the run was started with other settings or another split.
     """
     if (run / "config.json").exists():
-        begun = RunRecord.read(run, record.clips)
-        readable = record.split.without({error.path for error in begun.skipped})
+        stored_record = RunRecord.read(run, record.clips)
+        readable = record.split.without({error.path for error in stored_record.skipped})
         asked = replace(record, model=resolve_pretrained(record.model), split=readable)
-        check_settings(run, begun.identity, asked.identity)
+        check_settings(run, stored_record.identity, asked.identity)
     settings = record.model, record.data, record.training
     return train_run(record.clips, run, *settings, record.split, resume=True, quiet=quiet)
 
@@ -203,12 +203,12 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
 
 
 def _asked_clips(
-    clips: Path | ClipSet, split: Split | None, begun: RunRecord | None, strict: bool
+    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
     """All clips, their split if it is known before they are read, and those that are left out already."""
-    if begun is not None:
-        require_clips((*begun.split.training, *begun.split.validation))
-        return begun.split.clips, begun.split, begun.skipped
+    if stored_record is not None:
+        require_clips((*stored_record.split.training, *stored_record.split.validation))
+        return stored_record.split.clips, stored_record.split, stored_record.skipped
     if split is not None:
         return split.clips, split, ()
     clips = clips if isinstance(clips, ClipSet) else read_set(clips)
@@ -254,10 +254,10 @@ def _report(
     return write_report(run, recognizer, samples.only(test), reported, run, tuning)
 
 
-def _check_first_weights(run: Path, begun: RunRecord, record: RunRecord) -> None:
-    if begun.initialized != record.initialized:
+def _check_first_weights(run: Path, stored_record: RunRecord, record: RunRecord) -> None:
+    if stored_record.initialized != record.initialized:
         raise ValueError(
-            f"{run}: its training started from {begun.initialized or 'random weights'}, this one from "
+            f"{run}: its training started from {stored_record.initialized or 'random weights'}, this one from "
             f"{record.initialized or 'random weights'}; give the same initial weights, or train again in another folder"
         )
 
@@ -271,7 +271,7 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     solve = _SOLVERS[find_recipe(record.model.name).solver]
     solve(net, training_clips, validation_clips, data, training, run, None if quiet else record.model.name)
     rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer = Recognizer(net, record.classes, data, training.judged_by, frame_rate=rate)
+    recognizer = Recognizer(net, record.classes, data, training.resolved_aggregation, frame_rate=rate)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
         recognizer.temperature = _choose_temperature(recognizer, validation_clips)

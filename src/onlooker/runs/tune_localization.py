@@ -16,7 +16,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.video.motion_crop import Crop
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["CANDIDATES", "ONSETS", "choose_places", "choose_times"]
+__all__ = ["CANDIDATES", "ONSETS", "choose_spatial_parameters", "choose_temporal_parameters"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -40,7 +40,7 @@ _MIN_FRAMES = 4
 _PIXELS = 1 << 27  # budget of all these classifications: less than a minute with a small encoder
 
 
-def choose_places(
+def choose_spatial_parameters(
     recognizer: Recognizer,
     samples: torch.Tensor,
     frames: Sequence[Pixels],
@@ -101,7 +101,9 @@ def _mask(
     return box_mask(corners, size)
 
 
-def choose_times(recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int]) -> LocalizationParameters:
+def choose_temporal_parameters(
+    recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int]
+) -> LocalizationParameters:
     """The share of the maximum of the evidence from which on a frame belongs to the event: `explanation_cost` in time.
 
     The frames of the event should be few and suffice for the label, and the other frames should not. `level` becomes
@@ -137,7 +139,7 @@ def choose_times(recognizer: Recognizer, samples: torch.Tensor, targets: Sequenc
 
 
 def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> tuple[LocalizationParameters, str]:
-    """Parameters chosen on validation clips by `choose_places` and `choose_times`, as far as the model has both.
+    """Parameters chosen on validation clips: spatial ones for attention, temporal ones for evidence.
 
     Clips with many pixels are tuned on fewer frames.
 
@@ -154,37 +156,39 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> tuple
         how.append("where: not tuned, stored features have no pixels")
     elif model.attends:
         clips, T = _affordable(len(validation), *first.shape[:3])
-        parameters = _choose_places(recognizer, validation, clips, T)
+        parameters = _choose_spatial_parameters(recognizer, validation, clips, T)
         how.append(f"where: tuned on {clips} validation clips{f', {T} of {len(first)} frames' * (len(first) > T)}")
     if model.has_evidence:
         samples, targets = _stacked(validation, min(_MAX_CLIPS, len(validation)))
-        times = choose_times(recognizer, samples, targets)
+        times = choose_temporal_parameters(recognizer, samples, targets)
         parameters = replace(parameters, onset=times.onset, level=times.level)
         how.append(f"when: tuned on {len(targets)} validation clips")
     return parameters, "; ".join(how)
 
 
 def _affordable(clips: int, T: int, H: int, W: int) -> tuple[int, int]:
-    """How many clips, and how many frames of each, fit in the budget of `choose_places`."""
+    """How many clips, and how many frames of each, fit in the budget of `choose_spatial_parameters`."""
     frames = _PIXELS // (2 * len(CANDIDATES) * H * W)
     count = min(_MAX_CLIPS, clips, max(_MIN_CLIPS, frames // T))
     return count, min(T, max(_MIN_FRAMES, frames // count))
 
 
-def _choose_places(recognizer: Recognizer, validation: ClipFrames, count: int, T: int) -> LocalizationParameters:
+def _choose_spatial_parameters(
+    recognizer: Recognizer, validation: ClipFrames, count: int, T: int
+) -> LocalizationParameters:
     at = equally_spaced(len(validation[0][0]), T)
     samples, targets = _stacked(validation, count)
     if not recognizer.data.motion_crop:
         samples = samples[:, at]
         frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
-        return choose_places(recognizer, samples, frames, targets)
+        return choose_spatial_parameters(recognizer, samples, frames, targets)
     # Boxes are found in whole frames, which are not cached.
     clips = [validation.clips[i] for i in _spread(len(validation), count)]
     read = [_middle_crop(read_sample(clip.path, recognizer.data), at) for clip in clips]
     samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
     crops = [sample.crop for sample in read if sample.crop is not None]
     frames = [sample.frames for sample in read]
-    return choose_places(recognizer, samples, frames, targets, MOTION_CANDIDATES, crops)
+    return choose_spatial_parameters(recognizer, samples, frames, targets, MOTION_CANDIDATES, crops)
 
 
 def _spread(total: int, count: int) -> list[int]:

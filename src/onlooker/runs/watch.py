@@ -97,7 +97,7 @@ def watch_sources(
             stream.step, stream.frames = step, stream.frames + 1
             if every_frame:
                 console.print(Text(json.dumps(to_values(step))), soft_wrap=True)
-            elif _is_news(step, stream.printed):
+            elif _is_change(step, stream.printed):
                 console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
                 stream.printed = step
     return errors
@@ -163,7 +163,7 @@ class _Recordings:
                 self._fail(source, error)
 
 
-def _is_news(step: Step, last: Step | None) -> bool:
+def _is_change(step: Step, last: Step | None) -> bool:
     """Whether to print a step after the last one printed."""
     if last is None or step.time - last.time >= _INTERVAL:
         return True

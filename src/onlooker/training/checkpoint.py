@@ -52,8 +52,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
             raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
         if not isinstance(checkpoint, dict) or (missing := [name for name in _PARTS if name not in checkpoint]):
-            found = f"no {missing[0]} in it" if isinstance(checkpoint, dict) else f"holds a {type(checkpoint).__name__}"
-            raise ValueError(f"{path}: not the checkpoint of a training ({found}); {restore(path)}")
+            problem = (
+                f"no {missing[0]} in it" if isinstance(checkpoint, dict) else f"holds a {type(checkpoint).__name__}"
+            )
+            raise ValueError(f"{path}: not the checkpoint of a training ({problem}); {restore(path)}")
         return checkpoint
 
 

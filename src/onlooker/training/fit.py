@@ -158,7 +158,7 @@ class Fitting(L.LightningModule):
         """The loss of a batch; loss and accuracy are added to the sums of this epoch."""
         logits = self._trained(logits)
         loss = frame_cross_entropy(logits, targets, smoothing)
-        scores = clip_scores(logits.detach().float().softmax(-1), self.train_config.judged_by)
+        scores = clip_scores(logits.detach().float().softmax(-1), self.train_config.resolved_aggregation)
         hits = (scores.argmax(1) == targets).sum()
         self._sums[split].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
         return loss
@@ -282,8 +282,8 @@ def fit(
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             if not resume or fitting.started or str(error).startswith(str(resume)):
                 raise
-            found = " ".join(str(error).split())[:300]
-            raise ValueError(f"{resume}: not a checkpoint of this run ({found}); {restore(resume)}") from error
+            problem = " ".join(str(error).split())[:300]
+            raise ValueError(f"{resume}: not a checkpoint of this run ({problem}); {restore(resume)}") from error
     best = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "best.ckpt", "cpu")
     fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.

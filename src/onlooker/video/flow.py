@@ -205,7 +205,7 @@ def _function(method: str | Method) -> Method:
     if callable(method):
         return method
     if method not in FLOWS:
-        raise ValueError(f"no flow method is called {method!r}, expected one of {', '.join(FLOWS)}")
+        raise ValueError(f"unknown flow method {method!r}, expected one of {', '.join(FLOWS)}")
     return FLOWS[method]
 
 

@@ -36,7 +36,7 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,mat
 _ANALYZE = "1000000"
 
 _MAX_WAIT = 30.0  # seconds between two connection attempts
-_QUEUE = 4  # frames held for a slow reader that wants all of them
+_MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _CHANGES = 16  # changes of the connection held for a slow reader, the latest
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
@@ -87,7 +87,7 @@ class Source:
         source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
             else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
         config: frame rate, dropping, timeouts and reconnection.
-        news: is notified of every frame and of the end; several sources may share one.
+        condition: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
             at the end and before a lost connection, are not handed out.
@@ -96,12 +96,12 @@ class Source:
         ValueError: an invalid source.
     """
 
-    def __init__(self, source: int | str | Path, config: StreamConfig, news: Condition, ahead: int = 0) -> None:
-        self._given, self.name = _parse(source), without_password(str(source))
+    def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
+        self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._config, self._news, self._ahead, self._stopped = config, news, ahead, Event()
+        self._config, self._condition, self._ahead, self._stopped = config, condition, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
-        self._held: deque[tuple[int, float, list[_Arrival]]] = deque()
+        self._queue: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self.changes: list[Status] = []
@@ -121,12 +121,12 @@ class Source:
     @property
     def ready(self) -> bool:
         """Whether `poll` has a frame or an error, or the source has ended."""
-        return bool(self._held) or self._over
+        return bool(self._queue) or self._over
 
     @property
     def finished(self) -> bool:
         """Whether all frames were handed out, and the error if there was one."""
-        return self._over and not self._held and self._error is None
+        return self._over and not self._queue and self._error is None
 
     def poll(self) -> Frame | None:
         """The next frame: index, seconds since the first, pixels (uint8, RGB, upright); None if none has arrived.
@@ -134,20 +134,20 @@ class Source:
         Raises:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
         """
-        with self._news:
+        with self._condition:
             if time.monotonic() - self._waiting > self._config.timeout / 2 and self._state == "online":
                 self._change("stalled", f"no frame for {self._config.timeout / 2:g} s")
-            before = self._held[0][0] + self._ahead if self._held else math.inf
+            before = self._queue[0][0] + self._ahead if self._queue else math.inf
             self.changes = [status for index, status in self._changed if index < before]
             for _ in self.changes:
                 self._changed.popleft()
-            if not self._held:
+            if not self._queue:
                 error, self._error = self._error, None
                 if error:
                     raise error
                 return None
-            index, when, arrivals = self._held.popleft()
-            self._news.notify_all()
+            index, when, arrivals = self._queue.popleft()
+            self._condition.notify_all()
         try:
             return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
         except ClipError as error:
@@ -162,10 +162,10 @@ class Source:
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
         self._stopped.set()
-        with self._news:
-            self._held.clear()
+        with self._condition:
+            self._queue.clear()
             self._over = True
-            self._news.notify_all()
+            self._condition.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent address."""
@@ -175,8 +175,8 @@ class Source:
 
     def _change(self, state: State, reason: str = "") -> None:
         """Note the state of a camera or address, if it is a new one."""
-        with self._news:
-            if state != self._state and not isinstance(self._given, Path):
+        with self._condition:
+            if state != self._state and not isinstance(self._source, Path):
                 self._state = state
                 self._changed.append((self._index, Status(self.name, state, self._clock.now, reason)))
 
@@ -191,10 +191,10 @@ class Source:
         except Exception as raised:  # whatever happens to one source must not end the others
             error = ClipError(self.name, error_text(raised) or type(raised).__name__, "check what it sends")
             error.__cause__ = raised
-        with self._news:
+        with self._condition:
             self._change("gone", error.found if error else "it has ended")
             self._error, self._over = None if self._stopped.is_set() else error, True
-            self._news.notify_all()
+            self._condition.notify_all()
 
     def _reconnect_loop(self) -> None:
         failures, since = 0, time.monotonic()
@@ -224,15 +224,15 @@ class Source:
                 if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
                 if 0 <= attempts <= failures:
-                    raise self._given_up(str(lost), failures, time.monotonic() - since) from lost
+                    raise self._connection_error(str(lost), failures, time.monotonic() - since) from lost
                 self._change("reconnecting", str(lost))
                 wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
             failures += 1
             if self._stopped.wait(wait):
                 return
 
-    def _given_up(self, reason: str, attempts: int, seconds: float) -> ClipError:
-        if isinstance(self._given, int):
+    def _connection_error(self, reason: str, attempts: int, seconds: float) -> ClipError:
+        if isinstance(self._source, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
         more = "allow more time (timeout)" + (", or wait for it (wait_for_source)" if self._index < 0 else "")
@@ -243,13 +243,13 @@ class Source:
 
     def _arrivals(self) -> Generator[_Arrival]:
         """The frames of one connection."""
-        if isinstance(self._given, Path):
-            for _, seconds, pixels in VideoReader(self._given):
+        if isinstance(self._source, Path):
+            for _, seconds, pixels in VideoReader(self._source):
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
-        elif isinstance(self._given, int):
-            yield from _of_camera(self._given, self._clock)
+        elif isinstance(self._source, int):
+            yield from _of_camera(self._source, self._clock)
         else:
-            yield from _of_address(self._given, self.name, self._config.timeout, self._clock, self._convert)
+            yield from _of_address(self._source, self.name, self._config.timeout, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -261,16 +261,16 @@ class Source:
         wanted, oldest = self._recent[0]
         if not wanted or len(self._recent) <= self._ahead:
             return not self._stopped.is_set()
-        with self._news:
+        with self._condition:
             if self._config.drop == "latest" and not arrival.recorded:
-                self.dropped += len(self._held)
-                self._held.clear()
+                self.dropped += len(self._queue)
+                self._queue.clear()
             else:
-                self._news.wait_for(lambda: len(self._held) < _QUEUE or self._stopped.is_set())
+                self._condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
-            self._held.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
-            self._news.notify_all()
+            self._queue.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
+            self._condition.notify_all()
         return True
 
 
@@ -367,7 +367,7 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
             raise _LostError(f"no frame within {timeout:g} s") from error
         # IndexError: PyAV, for a new stream. ValueError: a frame of an impossible size, too.
         except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
-            found = error.found if isinstance(error, ClipError) else error_text(error)
-            raise _LostError(f"connection broken ({found})") from error
+            problem = error.found if isinstance(error, ClipError) else error_text(error)
+            raise _LostError(f"connection broken ({problem})") from error
         if not recorded:
             raise _EndedError("the sender has ended it")

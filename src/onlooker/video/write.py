@@ -65,7 +65,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
     temporary = path.with_name(f".{short_name(path.name)}.part")
     options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
-    with explain_write_errors("this video", path.parent, whose=path):
+    with explain_write_errors("this video", path.parent, path=path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
@@ -133,7 +133,7 @@ class Recording:
                 self._container.close()
 
     def _explained(self) -> AbstractContextManager[None]:
-        return explain_write_errors("this recording", self.path.parent, _RECORD_AGAIN, whose=self.path)
+        return explain_write_errors("this recording", self.path.parent, _RECORD_AGAIN, path=self.path)
 
     def __enter__(self) -> Self:
         return self

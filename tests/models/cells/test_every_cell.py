@@ -172,11 +172,9 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
 
 
 def test_unknown_names_are_errors():
-    with pytest.raises(
-        ValueError, match="no cell is called 'gurke'; there are memoryless, lstm, convlstm, separable, tcn"
-    ):
+    with pytest.raises(ValueError, match="unknown cell 'gurke'; there are memoryless, lstm, convlstm, separable, tcn"):
         build_cell("gurke", D, HIDDEN, (2, 2))
-    with pytest.raises(ValueError, match="no attention is called 'hard'; there are soft, conv, context"):
+    with pytest.raises(ValueError, match="unknown attention 'hard'; there are soft, conv, context"):
         build_cell("lstm", D, HIDDEN, (2, 2), "hard", "sum")
     with pytest.raises(ValueError, match="glimpse is 'peek', expected one of sum, product, scaled"):
         build_cell("lstm", D, HIDDEN, (2, 2), "soft", "peek")

@@ -18,7 +18,7 @@ BackboneVector = functools.partial(Backbone, vector=True)
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is():
     with pytest.raises(
-        ValueError, match=r"no encoder is called 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"
+        ValueError, match=r"unknown encoder 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"
     ):
         build_encoder("resnet1e6", 3, 32)
     with pytest.raises(ValueError, match=r"timm has no network 'qqqqqqq'$"):

@@ -37,15 +37,15 @@ def build_cell(
         num_features: D of the features.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that gets all places.
+        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that gets all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
         ValueError: no cell, attention or glimpse of that name, or an attention that does not take this cell's state.
     """
     if name not in CELLS:
-        raise ValueError(f"no cell is called {name!r}; there are {', '.join(CELLS)}")
-    # A sum over places leaves one place. The cell is built even where another replaces it, because the published
+        raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
+    # A sum over locations leaves one location. The cell is built even where another replaces it, because the published
     # figures depend on the order of the random numbers.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
@@ -65,7 +65,7 @@ def build_cell(
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
     if attention not in ATTENTIONS:
-        raise ValueError(f"no attention is called {attention!r}; there are {', '.join(ATTENTIONS)}")
+        raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
     sizes = num_features, state.shape[1], hidden, grid
     built = ATTENTIONS[attention](*sizes)
     if built.hidden_ndim != state.ndim:

@@ -12,7 +12,7 @@ class LearnedInit(nn.Module):
     """Each part of a state from features: `tanh(W ∗ X)`.
 
     Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of
-    X))), vectors from the features averaged over places (the code of Sharma et al. 2015).
+    X))), vectors from the features averaged over locations (the code of Sharma et al. 2015).
 
     Args:
         num_features: D of the features.

@@ -32,7 +32,7 @@ class _GatedCell(Cell):
 
 
 class LSTM(_GatedCell):
-    """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their places.
+    """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their locations.
 
     Args:
         num_features: D of the features.

@@ -1,4 +1,4 @@
-"""Multiple-instance learning (MIL): attention over all places of all frames."""
+"""Multiple-instance learning (MIL): attention over all locations of all frames."""
 
 import math
 
@@ -9,22 +9,22 @@ from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
 
 class MILCell(Cell):
-    """Attention pooling over space and time, with weights that depend on one place of one frame (Ilse et al. 2018):
+    """Attention pooling over space and time, with weights that depend on one location of one frame (Ilse et al. 2018):
 
         z_ti = w · tanh(V x_ti + b), a_ti = exp(z_ti) / (1 + Σ_t'j exp(z_t'j)), H_t = Σ_{t' ≤ t, i} a_t'i x_t'i
 
-    A clip is a bag of places, labeled by those that show the class. An LSTM predicts the class after the event as well
-    as during it; here a frame without the event cannot predict the class, so its weight falls. The evidence of a frame
-    is the logarithm of its weight, up to a constant:
+    A clip is a bag of locations, labeled by those that show the class. An LSTM predicts the class after the event as
+    well as during it; here a frame without the event cannot predict the class, so its weight falls. The evidence of a
+    frame is the logarithm of its weight, up to a constant:
 
         e_t = log Σ_i exp(z_ti), Σ_i a_ti = exp(e_t) / (1 + Σ_t' exp(e_t'))
 
     The sums are running sums, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
-    log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one place without features.
+    log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one location without features.
 
     Hiding random frames in training (evidence -inf) makes it find all frames that show the class, not only the best
-    (as *Hide-and-Seek*, Singh & Lee 2017, hides places). Nguyen et al. 2018 and Wang et al. 2017 (UntrimmedNets) weight
-    whole frames likewise.
+    (as *Hide-and-Seek*, Singh & Lee 2017, hides locations). Nguyen et al. 2018 and Wang et al. 2017 (UntrimmedNets)
+    weight whole frames likewise.
 
     Args:
         num_features: D of the features.

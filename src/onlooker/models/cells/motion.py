@@ -16,7 +16,7 @@ class MotionCell(Cell):
     """A ConvLSTM on the optical flow gives the attention of a second one on RGB (Li et al. 2016):
 
         gates of M_t = W_f ∗ F_t + W_m ∗ M_{t-1} + W_e ∗ H_{t-1} + b
-        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over places, all 1×1
+        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations, all 1×1
         H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
 
     The map depends on the motion of the current frame, that of ConvALSTM on the previous state. `hidden` is H_t and

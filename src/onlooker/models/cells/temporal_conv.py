@@ -14,8 +14,8 @@ class TemporalConv(Cell):
         H_t = [mean_{t' ≤ t} z_t', max(0, max_{t' ≤ t} z_t')], SiLU(x) = x σ(x)
 
     A short movement is detected within seven frames, and the maximum keeps it until the end. x_t are the features of
-    all places, concatenated; LN is layer normalization. It is trained with the loss of the last frame (`--loss last`),
-    whose state depends on the whole clip.
+    all locations, concatenated; LN is layer normalization. It is trained with the loss of the last frame (`--loss
+    last`), whose state depends on the whole clip.
 
     Mean and maximum never forget: begin a new state for a new scene. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has
     the last two v, the last four u, and t.

@@ -73,7 +73,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
         return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
     except ValueError as error:
         known = f"{', '.join(ENCODERS)} and every timm network, such as vgg16"
-        raise ValueError(f"no encoder is called {name!r}; there are {known} ({error}); {_INSTALL}") from error
+        raise ValueError(f"unknown encoder {name!r}; there are {known} ({error}); {_INSTALL}") from error
 
 
 def has_weights(name: str) -> bool:
