@@ -1,4 +1,4 @@
-"""`onlooker cache`: the disk space of decoded frames, optical flow and features."""
+"""`onlooker cache`: show, limit or clear the cache on disk."""
 
 from typing import Annotated
 
