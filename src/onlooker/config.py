@@ -234,7 +234,9 @@ class ModelConfig(Config):
         "networks ImageNet's, which are downloaded.",
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
-    head_units: int = setting(0, "Units of a tanh layer before the output layer; 0: none.", MODEL, minimum=0, maximum=65_536)
+    head_units: int = setting(
+        0, "Units of a tanh layer before the output layer; 0: none.", MODEL, minimum=0, maximum=65_536
+    )
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
     init: Literal["zeros", "first-frame", "clip-mean"] = setting(
         "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
@@ -253,7 +255,9 @@ class ModelConfig(Config):
         values = self.to_dict()
         del values["name"]
         return {
-            name: value for name, value in values.items() if value is not None and (name not in RECIPE_SETTINGS or value != "auto")
+            name: value
+            for name, value in values.items()
+            if value is not None and (name not in RECIPE_SETTINGS or value != "auto")
         }
 
 

@@ -18,6 +18,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
 from onlooker.ensemble import average_scores
+from onlooker.evaluation.metrics import SHOWN
 from onlooker.recognizer import load
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
@@ -189,6 +190,14 @@ def test_a_table_has_a_row_a_model_below_the_majority() -> None:
     assert columns == ["model", "videos correct", "± over seeds", "frames correct"]
     assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
     assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
+
+
+def test_a_table_has_a_column_for_a_metric_that_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHOWN, "brier", ("Brier score", "videos"))
+    columns, rows = table({**figures(0.5), "brier": {"lstm": 0.75}})
+    assert columns[-2:] == ["frames correct", "Brier score"]
+    assert [row[-1] for row in rows] == ["", "75.0 %"]
+    assert table(figures(0.5))[0][-1] == "frames correct", "results of before"
 
 
 SHARED = ModelConfig(hidden=8, attention_loss=True)

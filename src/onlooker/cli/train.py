@@ -81,7 +81,7 @@ def train(
     source = clips if resume else read_set(clips, published)
     with stoppable(functools.partial(resume_hint, run)):
         measured = train_run(source, run, model, data, training, None, resume, strict, features=features or ())
-    _print_figures(measured, run)
+    _print_metrics(measured, run)
 
 
 def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:
@@ -195,7 +195,7 @@ def evaluate(
     if published.set and clips is None:
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
     measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
-    _print_figures(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
+    _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 
 def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
@@ -215,14 +215,17 @@ def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
         raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
 
-def _print_figures(measured: dict[str, Any], run: Path) -> None:
+def _print_metrics(measured: dict[str, Any], run: Path) -> None:
     from onlooker.evaluation.conclusion import advice, first_line
+    from onlooker.evaluation.metrics import SHOWN
 
     if not measured:
         typer.echo(f"trained on all clips: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(f"test: {first_line(measured)}")
+    for name in [name for name in SHOWN if name in measured and name not in ("accuracy", "frame_accuracy")]:
+        typer.echo(f"{SHOWN[name][0]}: {100 * measured[name]:.1f} %")
     for step in advice(measured):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {run / 'report.html'}")

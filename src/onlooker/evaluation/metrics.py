@@ -1,6 +1,7 @@
 """Classification metrics of an evaluation as plain values for JSON, and the scores as CSV.
 
-To add a metric, write a function of an `Evaluation` and add a line to `METRICS`.
+To add a metric, write a function of an `Evaluation` and add a line to `METRICS`; a share to be shown in the terminal
+and in comparisons has a line in `SHOWN` too.
 """
 
 import csv
@@ -20,7 +21,7 @@ from onlooker.evaluation.calibration import calibration_error, perfect_calibrati
 from onlooker.files import write_bytes
 from onlooker.structures import Evaluation
 
-__all__ = ["METRICS", "measure", "wilson_interval", "write_scores"]
+__all__ = ["METRICS", "SHOWN", "measure", "wilson_interval", "write_scores"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
@@ -82,6 +83,9 @@ METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "skipped": lambda of: [error.to_dict() for error in of.skipped],
     "top5_accuracy": _top5,
 }
+
+# Shares that the terminal and comparisons show: what each is called, and what it is a share of.
+SHOWN = {"accuracy": ("videos correct", "videos"), "frame_accuracy": ("frames correct", "frames")}
 
 
 def measure(evaluation: Evaluation) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits
 from onlooker.drawing.plots import side_by_side, to_svg
+from onlooker.evaluation.metrics import SHOWN
 from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_json
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
@@ -31,12 +32,12 @@ __all__ = ["compare", "table"]
 
 Configs = tuple[ModelConfig, DataConfig, TrainConfig]
 
-# The figures that a memo file keeps; all others are in the evaluation.json of the run.
-_FIGURES = ("accuracy", "frame_accuracy", "videos", "frames", "confusion", "weights")
+# What a memo file keeps besides the metrics of `SHOWN`; all others are in the evaluation.json of the run.
+_KEPT = ("videos", "frames", "confusion", "weights")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One training, or an ensemble of trainings, of one seed and split.
 
     Args:
@@ -49,7 +50,7 @@ class Cell:
     run: Path
     settings: dict[str, Any]
     measure: Callable[[], dict[str, Any]]
-    members: tuple["Cell", ...] = ()
+    members: tuple["Trial", ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,12 +67,12 @@ class Cell:
 
         def compute() -> dict[str, Any]:
             measured = self.measure()
-            return {name: measured[name] for name in _FIGURES if name in measured}
+            return {name: measured[name] for name in (*SHOWN, *_KEPT) if name in measured}
 
         return memo(self.file, self.settings, compute)
 
 
-Cells = Mapping[str, list[list[Cell]]]  # by row of the table, for each seed and each split
+Trials = Mapping[str, list[list[Trial]]]  # by model, for each seed and each split
 
 
 def compare(
@@ -116,20 +117,20 @@ def compare(
     clips = read_set(clips) if isinstance(clips, Path) else clips
     configs = [settings_of(spec, model, data, training) for spec in models]
     splits, skipped = _read(clips.clips, splits, configs)
-    cells = _cells(out, clips.root, [*zip(models, configs, strict=True)], members, splits, seeds)
+    trials = _trials(out, clips.root, [*zip(models, configs, strict=True)], members, splits, seeds)
     with lock_run(out):
-        _compute_all(cells, jobs)
-        results = _gather(cells)
+        _compute_all(trials, jobs)
+        results = _gather(trials)
         results.update(
             splits=len(splits),
             seeds=list(seeds),
             weights="pretrained" if any(of[0].pretrained for of in configs) else "from scratch",
             modality={spec.name: of[1].modality for spec, of in zip(models, configs, strict=True)},
-            ensemble_weights=_ensemble_weights(members, cells),
+            ensemble_weights=_ensemble_weights(members, trials),
             skipped=[str(error) for error in (*clips.left_out, *skipped)],
         )
         write_json(out / "comparison.json", results)
-        _page(set_name(clips.path), models, results, cells, {**data.to_dict(), **training.to_dict()}).write(
+        _page(set_name(clips.path), models, results, trials, {**data.to_dict(), **training.to_dict()}).write(
             out / "report.html"
         )
     return results
@@ -137,12 +138,14 @@ def compare(
 
 def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: one row per model, the majority-class baseline first."""
-    columns = ["model", "videos correct", "± over seeds", "frames correct"]
-    rows = [["majority class", percent(results["majority"]), "", ""]]
+    others = [metric for metric in SHOWN if metric != "accuracy" and results.get(metric)]
+    columns = ["model", SHOWN["accuracy"][0], "± over seeds", *(SHOWN[metric][0] for metric in others)]
+    rows = [["majority class", percent(results["majority"]), "", *[""] * len(others)]]
     for name, accuracy in results["accuracy"].items():
         spread = results["spread"][name]
-        frames = percent(results["frame_accuracy"][name])
-        rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", frames])
+        values = (results[metric].get(name) for metric in others)
+        shares = ("" if value is None else percent(value) for value in values)
+        rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", *shares])
     return columns, rows
 
 
@@ -190,33 +193,33 @@ def _read(
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 
 
-def _cells(
+def _trials(
     out: Path,
     folder: Path,
     models: Sequence[tuple[ModelSpec, Configs]],
     members: Sequence[ModelSpec],
     splits: Mapping[str, Split],
     seeds: Sequence[int],
-) -> Cells:
-    def trained(spec: ModelSpec, configs: Configs, seed: int, name: str) -> Cell:
+) -> Trials:
+    def trained(spec: ModelSpec, configs: Configs, seed: int, name: str) -> Trial:
         model, data, training = configs
         record = RunRecord(folder, (), model, data, replace(training, seed=seed), splits[name])
         run = out / spec.folder / f"{name}-seed{seed}"
-        return Cell(run, record.identity, partial(continue_run, record, run, quiet=True))
+        return Trial(run, record.identity, partial(continue_run, record, run, quiet=True))
 
-    def combined(of: tuple[Cell, ...]) -> Cell:
+    def combined(of: tuple[Trial, ...]) -> Trial:
         run = out / ENSEMBLE / of[0].run.name
-        settings = {"members": {cell.run.parent.name: cell.settings for cell in of}}
-        return Cell(run, settings, partial(_ensemble_again, [cell.run for cell in of], run), of)
+        settings = {"members": {trial.run.parent.name: trial.settings for trial in of}}
+        return Trial(run, settings, partial(_ensemble_again, [trial.run for trial in of], run), of)
 
-    cells = {
+    trials = {
         spec.name: [[trained(spec, configs, seed, name) for name in splits] for seed in seeds]
         for spec, configs in models
     }
     if members:
-        by_seed = zip(*(cells[spec.name] for spec in members), strict=True)
-        cells[ENSEMBLE] = [[combined(of) for of in zip(*of_seed, strict=True)] for of_seed in by_seed]
-    return cells
+        by_seed = zip(*(trials[spec.name] for spec in members), strict=True)
+        trials[ENSEMBLE] = [[combined(of) for of in zip(*of_seed, strict=True)] for of_seed in by_seed]
+    return trials
 
 
 def _ensemble_again(runs: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -224,29 +227,30 @@ def _ensemble_again(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     return ensemble(runs, out, quiet=True)
 
 
-def _compute_all(cells: Cells, jobs: int | None) -> None:
+def _compute_all(trials: Trials, jobs: int | None) -> None:
     """Compute what is missing, once all that is there is known to have the same settings."""
-    every = [cell for of_row in cells.values() for of_seed in of_row for cell in of_seed]
-    missing = {cell.file for cell in every if read_memo(cell.file, cell.settings) is None}
-    for cell in every:
-        if any(member.file in missing for member in cell.members):  # which may get other weights
-            cell.file.unlink(missing_ok=True)
-            missing.add(cell.file)
+    every = [trial for of_model in trials.values() for of_seed in of_model for trial in of_seed]
+    missing = {trial.file for trial in every if read_memo(trial.file, trial.settings) is None}
+    for trial in every:
+        if any(member.file in missing for member in trial.members):  # which may get other weights
+            trial.file.unlink(missing_ok=True)
+            missing.add(trial.file)
     for title, is_ensemble in {"training": False, "ensembles": True}.items():
-        of_kind = [cell for cell in every if bool(cell.members) == is_ensemble]
-        tasks = {cell.name: cell.figures for cell in of_kind if cell.file in missing}
+        of_kind = [trial for trial in every if bool(trial.members) == is_ensemble]
+        tasks = {trial.name: trial.figures for trial in of_kind if trial.file in missing}
         run_parallel(tasks, jobs, title, done=len(of_kind) - len(tasks))
 
 
-def _gather(cells: Cells) -> dict[str, Any]:
-    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
-    for row, of_row in cells.items():
-        by_seed = [[cell.figures() for cell in of_seed] for of_seed in of_row]
+def _gather(trials: Trials) -> dict[str, Any]:
+    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "per_seed": {}}
+    for model, of_model in trials.items():
+        by_seed = [[trial.figures() for trial in of_seed] for of_seed in of_model]
         accuracies = [_pooled(parts, "accuracy", "videos") for parts in by_seed]
-        results["accuracy"][row] = mean(accuracies)
-        results["spread"][row] = stdev(accuracies) if len(accuracies) > 1 else None
-        results["frame_accuracy"][row] = mean(_pooled(parts, "frame_accuracy", "frames") for parts in by_seed)
-        results["per_seed"][row] = accuracies
+        results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
+        results["per_seed"][model] = accuracies
+        for metric, (_, count) in SHOWN.items():
+            if all(metric in part for parts in by_seed for part in parts):  # not in older memo files
+                results.setdefault(metric, {})[model] = mean(_pooled(parts, metric, count) for parts in by_seed)
     # The parts of the last model and seed: the test videos are the same in all of them.
     shown = np.sum([part["confusion"] for part in by_seed[-1]], axis=(0, 2))
     return {**results, "majority": float(shown.max() / shown.sum()), "test_videos": int(shown.sum())}
@@ -257,14 +261,14 @@ def _pooled(parts: Sequence[Mapping[str, Any]], name: str, count: str) -> float:
     return float(sum(part[name] * part[count] for part in parts) / sum(part[count] for part in parts))
 
 
-def _ensemble_weights(members: Sequence[ModelSpec], cells: Cells) -> dict[str, float]:
+def _ensemble_weights(members: Sequence[ModelSpec], trials: Trials) -> dict[str, float]:
     """The weight of each member, mean over seeds and splits."""
-    weights = [cell.figures()["weights"] for of_seed in cells.get(ENSEMBLE, []) for cell in of_seed]
+    weights = [trial.figures()["weights"] for of_seed in trials.get(ENSEMBLE, []) for trial in of_seed]
     return {spec.name: mean(of_member) for spec, of_member in zip(members, zip(*weights, strict=True), strict=True)}
 
 
 def _page(
-    name: str, models: Sequence[ModelSpec], results: Mapping[str, Any], cells: Cells, settings: Mapping[str, Any]
+    name: str, models: Sequence[ModelSpec], results: Mapping[str, Any], trials: Trials, settings: Mapping[str, Any]
 ) -> Page:
     columns, rows = table(results)
     splits = "one split" if results["splits"] == 1 else f"{results['splits']} splits"
@@ -281,7 +285,7 @@ def _page(
         page.heading("Attention")
         page.text("Random test clips; up to half are mistakes.")
         for spec in attentive:
-            run = cells[spec.name][0][0].run
+            run = trials[spec.name][0][0].run
             if (run / "attention.png").exists():  # unless all clips were removed while the models were trained
                 page.figure((run / "attention.png").read_bytes(), f"{spec.name}, {run.name}", wide=True)
     if results["skipped"]:
