@@ -208,7 +208,7 @@ def test_no_clip_is_decoded_for_training(
     monkeypatch.setattr(extraction, "samples", never)
     monkeypatch.setattr(clips_module, "read_clips", never)
     monkeypatch.setattr(
-        evaluate_module, "_drawn_clips", lambda *_: [(np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0)]
+        evaluate_module, "_drawn_clips", lambda *_: [(0, (np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0))]
     )
     train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
 

@@ -83,6 +83,18 @@ def test_training_on_stored_features_gives_the_same(run: Path, squares: Path, tm
     assert np.abs(scores(tmp_path / "stored") - scores(run)).max() < 0.05, "but for half precision"
 
 
+def test_a_run_on_stored_features_is_compared_with_the_baseline(run: Path, squares: Path, tmp_path: Path) -> None:
+    make_features(squares, tmp_path / "store", StoreSettings("conv4", DATA, pretrained=False), quiet=True)
+    brief = TrainConfig(epochs=1, precision="32")
+    stores = {"quiet": True, "features": [tmp_path / "store"]}
+    figures = train_run(squares, tmp_path / "run", ModelConfig("lstm", hidden=4), DATA, brief, **stores)
+    linear = train_run(squares, tmp_path / "linear", LINEAR, DATA, TRAIN, **stores)
+    assert figures["linear_accuracy"] == linear["accuracy"]
+    assert "linear_accuracy" not in linear
+    assert evaluate(tmp_path / "run")["linear_accuracy"] == figures["linear_accuracy"]
+    assert "linear baseline" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
     both = replace(DATA, modality="both", frames=4)
     assert train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"] >= 0.75

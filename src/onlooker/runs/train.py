@@ -17,14 +17,15 @@ from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
+from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
-from onlooker.runs.evaluate import read_clips, write_report
+from onlooker.runs.evaluate import CROSS_VALIDATION, read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
 from onlooker.runs.memo import check_settings
-from onlooker.runs.model_spec import ModelSpec, folder_name
+from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import check_regularization, fit
@@ -160,6 +161,8 @@ def train_run(
         else:
             _check_first_weights(run, stored_record, record)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
+        if stores and split.test:
+            _add_baseline(samples, record, stores, run)
         gone = () if stored_record is None else unreadable  # since the run was started
         return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
 
@@ -282,6 +285,20 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
     with whole_folder(run / "model") as part:
         recognizer.save(part)
     return recognizer, tuning
+
+
+def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
+    """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
+    split, data = record.split, record.data
+    if find_recipe(record.model.name).solver == "logistic" or (data.modality == "both" and len(stores) == 1):
+        return  # it is the baseline; or RGB and flow share an encoder, and the baseline has one for each
+    model = with_baseline([])[0].model_config(record.model)
+    net = _build(model, data, record.training, record.classes, stores, None)
+    fit_linear(net, samples.only(split.training), samples.only(split.validation), data, record.training, run, None)
+    test = Recognizer(net, record.classes, data, "last").evaluate(samples.only(split.test))
+    figures = read_json(run / CROSS_VALIDATION) if (run / CROSS_VALIDATION).exists() else {}
+    accuracy = float((test.scores.argmax(1) == test.targets).mean())
+    write_json(run / CROSS_VALIDATION, {**figures, "linear_accuracy": accuracy})
 
 
 def _choose_temperature(recognizer: Recognizer, validation: ClipFrames) -> float:
