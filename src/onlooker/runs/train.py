@@ -158,13 +158,9 @@ def train_run(
         assert split is not None
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
-        if stored_record is None:
-            record.write(run)
-        else:
-            _check_first_weights(run, stored_record, record)
+        _write_record(run, record, stored_record)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
-        if stores and split.test:
-            _add_baseline(samples, record, stores, run)
+        _add_baseline(samples, record, stores, run)
         gone = () if stored_record is None else unreadable  # since the run was started
         return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
 
@@ -277,10 +273,13 @@ def _report(
     return write_report(run, recognizer, samples.only(test), reported, run, tuning)
 
 
-def _check_first_weights(run: Path, stored_record: RunRecord, record: RunRecord) -> None:
-    if stored_record.initialized != record.initialized:
+def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> None:
+    """Write the record of a new run; of one that continues, check that its first weights are the same."""
+    if stored is None:
+        record.write(run)
+    elif stored.initialized != record.initialized:
         raise ValueError(
-            f"{run}: its training started from {stored_record.initialized or 'random weights'}, this one from "
+            f"{run}: its training started from {stored.initialized or 'random weights'}, this one from "
             f"{record.initialized or 'random weights'}; give the same initial weights, or train again in another folder"
         )
 
@@ -310,8 +309,10 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
     """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
     split, data = record.split, record.data
-    if find_recipe(record.model.name).solver == "logistic" or (data.modality == "both" and len(stores) == 1):
-        return  # it is the baseline; or RGB and flow share an encoder, and the baseline has one for each
+    if not (stores and split.test) or find_recipe(record.model.name).solver == "logistic":
+        return
+    if data.modality == "both" and len(stores) == 1:  # RGB and flow share an encoder; the baseline has one for each
+        return
     model = with_baseline([])[0].model_config(record.model)
     net = _build(model, data, record.training, record.classes, stores, None)
     fit_linear(net, samples.only(split.training), samples.only(split.validation), data, record.training, run, None)
