@@ -40,7 +40,7 @@ def test_counts_next_to_percentages() -> None:
         (
             [[16, 2], [3, 15]],
             {},
-            "accuracy 31 of 36 (86 %, 95 % interval 71 to 94 %); always answering fight (50 %)",
+            "accuracy 31 of 36 (86 %, 95 % interval 71 to 94 %); always answering fight has 50 %",
         ),
         (
             [[8, 12], [6, 10]],
@@ -67,8 +67,8 @@ def test_counts_next_to_percentages() -> None:
         (
             [[160, 10], [10, 120]],
             {"linear_accuracy": 0.6},
-            "accuracy 280 of 300 (93.3 %, 95 % interval 89.9 to 95.6 %); always answering fight (56.7 %); "
-            "the linear baseline (60.0 %)",
+            "accuracy 280 of 300 (93.3 %, 95 % interval 89.9 to 95.6 %); always answering fight has 56.7 %; "
+            "the linear baseline has 60.0 %",
         ),
         ([[3, 1], [0, 0]], {}, "accuracy 3 of 4 (75 %, 95 % interval 30 to 95 %)"),
     ],
@@ -82,7 +82,7 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     check, pair, more, test = advice(measured([[8, 12], [6, 10]], learning_curve=points))
     assert "onlooker check" in check
     assert "fight and other (18 of 36 test clips)" in pair
-    assert "twice as many for training (160) the accuracy would be about 50 % (95 % interval" in more
+    assert "80 training clips give 18 of 36 (50 %), twice as many would give about 50 % (95 % interval" in more
     assert "36 test clips leave an interval of 31 points" in test
     assert advice(measured([[200, 0], [0, 200]])) == []
 

@@ -78,6 +78,14 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
 
 
+def test_figures_of_the_choice_of_a_model_stay_with_those_of_its_test(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    before, chosen = evaluate(copy), {"linear_accuracy": 0.5, "learning_curve": [], "labels_to_check": []}
+    (copy / "cross_validation.json").write_text(json.dumps(chosen), encoding="utf-8")
+    assert evaluate(copy) == {**before, **chosen}
+    assert "linear baseline" in (copy / "report.html").read_text(encoding="utf-8")
+
+
 def test_training_on_temporal_crops_continues_after_a_kill_as_if_nothing_had_been(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +204,8 @@ def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
 
 def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = moving_squares.make_set(tmp_path / "squares", clips=4)
-    for label in ("left", "up"):
+    (folder / "zoom").mkdir()
+    for label in ("up", "zoom"):  # a class without any clip that can be read stays a class
         (folder / label / f"broken-{label}.mp4").write_bytes(b"")
 
     def killed(*_: object) -> None:
@@ -207,7 +216,8 @@ def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch
         with pytest.raises(SystemExit):
             train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
     figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
-    assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken-left.mp4", "broken-up.mp4"]
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken-up.mp4", "broken-zoom.mp4"]
+    assert load(tmp_path / "run").classes == ("down", "left", "right", "up", "zoom")
 
 
 def test_a_split_with_a_broken_clip_continues_without_it(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figu
     upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
     upper.vlines(mean_confidence, mean_confidence, accuracy, color=COLORS[1], linewidth=2.5, alpha=0.35)
     upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
-    upper.set_xlim(0, 1)
+    upper.set_xlim(0, 1.02)
     upper.set_ylim(-0.02, 1.02)
     _plain(upper, "", "accuracy")
     upper.text(

@@ -35,12 +35,12 @@ def first_line(measured: Measured) -> str:
     interval = f"95 % interval {100 * low:.{digits}f} to {percent(high, digits)}"
     accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval})"
     baselines = _baselines(measured)
-    names = {name: f"{name} ({percent(share, digits)})" for name, share in baselines.items()}
     if worse := [name for name, share in baselines.items() if low <= share]:
         possible = all(measured["accuracy"] > baselines[name] for name in worse)
         doubt = f" as far as {total} clips can tell" if possible else ""
-        return f"not better than {' or '.join(names[name] for name in worse)}{doubt}: {accuracy}"
-    return "; ".join([accuracy, *names.values()])
+        names = " or ".join(f"{name} ({percent(baselines[name], digits)})" for name in worse)
+        return f"not better than {names}{doubt}: {accuracy}"
+    return "; ".join([accuracy, *(f"{name} has {percent(share, digits)}" for name, share in baselines.items())])
 
 
 def _baselines(measured: Measured) -> dict[str, float]:
@@ -70,17 +70,18 @@ def advice(measured: Measured) -> list[str]:
             "that show the difference, or merge them."
         )
     if points := measured.get("learning_curve"):
-        clips = 2 * max(point["clips"] for point in points)
-        more, least, most = (percent(value, 0) for value in predict_accuracy(points, clips))
+        last = max(points, key=lambda point: point["clips"])
+        more, least, most = (percent(value, 0) for value in predict_accuracy(points, 2 * last["clips"]))
         steps.append(
-            f"Add clips: with twice as many for training ({clips}) the accuracy would be about {more} (95 % interval "
-            f"{least} to {most})."
+            f"Add clips: {last['clips']} training clips give {share_of(last['correct'], last['tested'])}, twice as "
+            f"many would give about {more} (95 % interval {least} to {most})."
         )
     elif high - low > 0.2 and measured["accuracy"] < 1:
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2:
         steps.append(
-            f"{total} test clips leave an interval of {100 * (high - low):.0f} points: `--folds 5` tests on every clip."
+            f"{total} test clips leave an interval of {100 * (high - low):.0f} points: `onlooker train CLIPS --folds 5` "
+            "tests on all."
         )
     return steps
 

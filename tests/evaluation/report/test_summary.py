@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
     assert "<h1>my_clips</h1>" in text
     found = words(text)
     assert (
-        "|not better than always answering run (50 %) or the linear baseline (50 %) as far as 4 clips can tell" in found
+        "|not better than always answering run (50 %) or the linear baseline (50 %) as far as 4 clips can tell|:"
+        in found
     )
     for figure in ("3 of 4 test clips correct", "75 %", "95 % interval 30 % to 95 %", "2 of 4 test clips correct"):
         assert f"|{figure}|" in found
@@ -61,13 +63,17 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
 
 def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluation, tmp_path: Path) -> None:
     found = words(page(evaluation, tmp_path / "page.html", attends=False))
-    assert "|c||<walk>||run||60 %||" in found
+    assert "|c||<walk>||run||60 %||" in found  # 3 of 4 is no more than chance: no label is doubted
+    scores = np.repeat(evaluation.scores[[0, 1, 0]], [10, 10, 1], 0)
+    names, targets = tuple(f"{i}.mp4" for i in range(21)), np.repeat([0, 1, 1], [10, 10, 1])
+    good = replace(evaluation, names=names, targets=targets, scores=scores, frame_scores=tuple(scores[:, None]))
+    assert "|20.mp4||<walk>||run||90 %||check|" in words(page(good, tmp_path / "page.html", attends=False))
     doubtful = [{"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}]
     points = [{"clips": clips, "correct": 30, "tested": 40} for clips in (10, 20)]
     found = words(page(evaluation, tmp_path / "page.html", False, labels_to_check=doubtful, learning_curve=points))
     assert "|x.mp4||run||<walk>||97 %|" in found
     assert "|20||30 of 40 (75 %)|" in found
-    assert "twice as many for training (40) the accuracy would be about" in found
+    assert "20 training clips give 30 of 40 (75 %), twice as many would give about" in found
 
 
 def test_clips_of_confused_classes_are_side_by_side(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def summary_page(
         attends: whether attention is drawn on the clips.
         paths: of the clips; empty: their names.
     """
-    page = Page(title, _escaped(first_line(measured)))
+    not_better, colon, accuracy = _escaped(first_line(measured)).rpartition(": ")
+    page = Page(title, f"**{not_better}**: {accuracy}" if colon else accuracy)
     page.text(_escaped(subtitle))
     page.figures(_key_figures(measured))
     if steps := advice(measured):
@@ -138,7 +139,10 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     counts = zip(classes, measured["confusion"], strict=True)
     of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
     page.table(of_class, ["class", "classified correctly"])
-    suspects = {row["name"] for row in labels_to_check(replace(evaluation, names=tuple(paths)))}
+    # A model that does not beat the majority class has nothing to say about labels.
+    beats = measured["accuracy_interval"][0] > measured["majority_share"]
+    doubtful = labels_to_check(replace(evaluation, names=tuple(paths))) if beats else []
+    suspects = {row["name"] for row in doubtful}
     mistakes = [k for k in order if predicted[k] != evaluation.targets[k]]
     rows: list[list[Cell]] = [
         [
@@ -157,10 +161,10 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
         note += f" {len(mistakes) - _MISTAKES} more mistakes are in scores.csv."
     if rows:
         page.table(rows, ["clip", "true class", "prediction", "confidence", "label"], note)
-    if doubtful := measured.get("labels_to_check"):
+    if of_all := measured.get("labels_to_check"):
         page.heading("Labels to check")
         page.text("Of all clips, each predicted by a model that was not trained on it; the most doubtful label first.")
-        found = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in doubtful]
+        found = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in of_all]
         page.table(found, ["clip", "label", "prediction", "confidence"])
 
 
