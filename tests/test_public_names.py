@@ -28,7 +28,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_a_name_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'magic'; it has Box, Classifier"):
+    with pytest.raises(AttributeError, match="has no attribute 'magic'; it has Box, Checked"):
         _ = onlooker.magic
 
 

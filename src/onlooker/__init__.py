@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
+    from onlooker.runs.check import Checked, check
     from onlooker.runs.train import TrainedRun, train
     from onlooker.structures import Box, Clip, ClipError, Evaluation, Prediction, Segment, Step, Tube
 
@@ -28,6 +29,7 @@ _PUBLIC = {
     "onlooker.models.linear": ["LinearClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
     "onlooker.recognizer": ["Recognizer", "load"],
+    "onlooker.runs.check": ["Checked", "check"],
     "onlooker.runs.train": ["TrainedRun", "train"],
     "onlooker.structures": ["Box", "Clip", "ClipError", "Evaluation", "Prediction", "Segment", "Step", "Tube"],
 }
@@ -35,6 +37,7 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 
 __all__ = [
     "Box",
+    "Checked",
     "Classifier",
     "Clip",
     "ClipClassifier",
@@ -49,6 +52,7 @@ __all__ = [
     "TrainedRun",
     "Tube",
     "__version__",
+    "check",
     "create_model",
     "list_models",
     "load",

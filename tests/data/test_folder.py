@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from onlooker.data.folder import find_clips
+from onlooker.data.folder import find_clips, ignored_files
 from onlooker.structures import ClipError
 
 
@@ -136,3 +136,19 @@ def test_other_columns(tmp_path: Path) -> None:
     (tmp_path / "recordings.csv").write_bytes(b"")
     with pytest.raises(ClipError, match="an empty file; save it as CSV in UTF-8 with the columns clip and recording"):
         find_clips(tmp_path)
+
+
+def test_ignored_files_have_a_reason(tmp_path: Path) -> None:
+    for name in (
+        *("a/0.mp4", "b/0.mp4", "b/1/000.jpg", "b/1/001.jpg", "recordings.csv"),
+        *("notes.txt", "a/.hidden", ".git/config", "__MACOSX/0.mp4", "a/deeper/0.mp4", "loose.avi", "a/thumb.jpg"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    clips = {tmp_path / name for name in ("a/0.mp4", "b/0.mp4", "b/1")}
+    found = {reason: sorted(map(str, paths)) for reason, paths in ignored_files(tmp_path, clips).items()}
+    assert found == {
+        "hidden": sorted(str(tmp_path / name) for name in (".git", "__MACOSX", "a/.hidden")),
+        "not a video": sorted(str(tmp_path / name) for name in ("notes.txt", "a/thumb.jpg")),
+        "outside of the class folders": sorted(str(tmp_path / name) for name in ("loose.avi", "a/deeper/0.mp4")),
+    }

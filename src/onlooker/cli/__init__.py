@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker import __version__
-from onlooker.cli import cache, compare, generate, predict, train
+from onlooker.cli import cache, check, compare, generate, predict, train
 
 _ENTRY_POINTS = "onlooker.commands"
 
@@ -47,6 +47,7 @@ def _reproduce(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
+app.add_typer(check.group)
 app.add_typer(train.group)
 app.add_typer(compare.group)
 app.add_typer(predict.group)

@@ -1,5 +1,6 @@
 """What a few frames of a clip tell before training: length, size, brightness, sharpness, change, and similar clips."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["ClipFacts", "Resemblance", "read_facts", "resemblances"]
+__all__ = ["ClipFacts", "Resemblances", "read_facts", "resemblances"]
 
 _FRAMES, _SIDE, _CELLS = 8, 128, 16  # frames per clip, pixels of their shorter side, cells of a thumbnail's side
 _BLOCK = 64  # clips compared with all others at once: 32 MB for 2,000 clips
-_FLAT = 2.0  # gray levels: the standard deviation below which a thumbnail has nothing to compare
+_FLAT = 2.0  # gray levels: the standard deviation below which a frame has nothing to see or compare
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class ClipFacts:
         size: height and width.
         thumbnails: `8 16 16`, gray levels from 0 to 255.
         sharpness: the variance of the Laplacian over the variance of the frame at a shorter side of at most 128 pixels,
-            median over frames: contrast and the size of the video have little influence.
+            median over frames: contrast and the size of the video have little influence. Infinite without any contrast.
     """
 
     frames: int
@@ -44,8 +45,8 @@ class ClipFacts:
 
     @property
     def brightness(self) -> float:
-        """The mean gray level, 0 to 255."""
-        return float(self.thumbnails.mean())
+        """The gray level, 0 to 255, that 1 % of the thumbnails' cells exceed."""
+        return float(np.percentile(self.thumbnails, 99))
 
     @property
     def change(self) -> float:
@@ -53,14 +54,18 @@ class ClipFacts:
         return float(np.ptp(self.thumbnails, axis=0).max())
 
 
-@dataclass(frozen=True)
-class Resemblance:
-    """Two clips, given by their positions, and how similar their thumbnails are and move: correlations up to 1."""
+@dataclass(frozen=True, eq=False)
+class Resemblances:
+    """Pairs of similar clips.
 
-    first: int
-    second: int
-    scene: float
-    motion: float
+    Args:
+        pairs: `P 2`, the positions of the clips.
+        scene, motion: `P`, the correlations of their thumbnails, and of the changes over time in them.
+    """
+
+    pairs: NDArray[np.int64]
+    scene: NDArray[np.float32]
+    motion: NDArray[np.float32]
 
 
 def read_facts(path: Path) -> ClipFacts:
@@ -69,38 +74,38 @@ def read_facts(path: Path) -> ClipFacts:
     pixels = reader.get(partial(equally_spaced, count=_FRAMES), shorter_side=_SIDE).pixels
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in pixels]
     thumbnails = np.stack([cv2.resize(frame, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for frame in gray])
-    sharpness = [float(cv2.Laplacian(frame, cv2.CV_32F).var() / max(float(frame.var()), 1)) for frame in gray]
+    detailed = [frame for frame in gray if frame.std() >= _FLAT]
+    sharpness = [float(cv2.Laplacian(frame, cv2.CV_32F).var() / frame.var()) for frame in detailed] or [math.inf]
     times = reader.times
     span = float(times[-1] - times[0])
     rate = (len(times) - 1) / span if span > 0 else 0.0
     return ClipFacts(len(times), rate, reader.size, thumbnails.astype(np.float32), float(np.median(sharpness)))
 
 
-def resemblances(clips: Sequence[ClipFacts], least: float) -> list[Resemblance]:
-    """All pairs of clips whose scenes correlate by at least `least`, the most similar first.
+def resemblances(clips: Sequence[ClipFacts], minimum: float) -> Resemblances:
+    """All pairs of clips whose scenes correlate by at least `minimum`, the most similar first.
 
     A frame is compared with the most similar one of the other clip, so that clips may begin and end at other times; the
     mean over the frames of a clip counts, and of both clips the lower one. Contrast and brightness have no influence.
     """
-    scenes = np.stack([_normalized(clip.thumbnails) for clip in clips])
-    motions = [clip.thumbnails - clip.thumbnails.mean(0) for clip in clips]
-    flat, pairs = scenes.reshape(-1, _CELLS**2), []
+    flat = np.concatenate([_normalized(clip.thumbnails) for clip in clips])
+    moving = np.stack([(clip.thumbnails - clip.thumbnails.mean(0)).ravel() for clip in clips])
+    motions = moving / np.maximum(np.linalg.norm(moving, axis=1, keepdims=True), 1e-6)
+    blocks = []
     for start in range(0, len(clips), _BLOCK):
         rows, columns = flat[start * _FRAMES : (start + _BLOCK) * _FRAMES], flat[start * _FRAMES :]
         frames = (rows @ columns.T).reshape(-1, _FRAMES, len(clips) - start, _FRAMES)
         alike = np.minimum(frames.max(3).mean(1), frames.max(1).mean(2))
-        for first, second in np.argwhere(np.triu(alike >= least, 1)).tolist():
-            i, j = start + first, start + second
-            pairs.append(Resemblance(i, j, float(alike[first, second]), _correlation(motions[i], motions[j])))
-    return sorted(pairs, key=lambda pair: -pair.scene)
+        pairs = np.argwhere(np.triu(alike >= minimum, 1))
+        motion = motions[start : start + _BLOCK] @ motions[start:].T
+        blocks.append((pairs + start, alike[*pairs.T], motion[*pairs.T]))
+    pairs, scene, motion = map(np.concatenate, zip(*blocks, strict=True))
+    order = np.argsort(-scene, kind="stable")
+    return Resemblances(pairs[order], scene[order], motion[order])
 
 
 def _normalized(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each frame as a vector of mean 0 and norm 1, so that products are correlations; zeros for a flat frame."""
+    """`8 256`: each frame with mean 0 and norm 1, so that products are correlations; zeros for a flat frame."""
     centered = thumbnails - thumbnails.mean((1, 2), keepdims=True)
     norms = np.linalg.norm(centered, axis=(1, 2), keepdims=True)
-    return np.where(norms < _FLAT * _CELLS, 0, centered / np.maximum(norms, 1e-6)).astype(np.float32)
-
-
-def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    return float((first * second).sum() / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-6))
+    return np.where(norms < _FLAT * _CELLS, 0, centered / np.maximum(norms, 1e-6)).reshape(_FRAMES, -1)

@@ -1,12 +1,13 @@
 """A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from onlooker.data.lists import SPLIT_NAMES, Parts, parse_rows, read_lines
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import is_video
+from onlooker.video.reader import SUFFIXES, is_video
 
 __all__ = ["find_clips", "find_parts"]
 
@@ -41,6 +42,22 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
     return parts if recordings is None else _with_recordings(folder, parts, recordings)
 
 
+def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]]:
+    """The files and folders of a folder that are no part of its clips, by the reason why they are ignored."""
+    ignored: dict[str, list[Path]] = {"hidden": [], "not a video": [], "outside of the class folders": []}
+    depths = {len(clip.parts) for clip in clips}
+    for root, folders, names in os.walk(folder):
+        paths = [Path(root, name) for name in sorted([*folders, *names]) if Path(root, name) not in clips]
+        seen = [path for path in paths if not _is_hidden(path)]
+        folders[:] = [path.name for path in seen if path.name in folders]
+        ignored["hidden"] += [path for path in paths if _is_hidden(path)]
+        files = [path for path in seen if path.name in names and path != folder / RECORDINGS]
+        ignored["not a video"] += [path for path in files if path.suffix.lower() not in SUFFIXES]
+        videos = [path for path in files if path.suffix.lower() in SUFFIXES]  # at their depth: of classes not asked for
+        ignored["outside of the class folders"] += [path for path in videos if len(path.parts) not in depths]
+    return {reason: paths for reason, paths in ignored.items() if paths}
+
+
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folders train/ and val/ or test/, by split; none if these are class folders, which hold clips themselves."""
     names = {SPLIT_NAMES[path.name.lower()]: path for path in entries(folder) if path.name.lower() in SPLIT_NAMES}
@@ -50,7 +67,11 @@ def _split_folders(folder: Path) -> dict[str, Path]:
 
 def entries(folder: Path) -> list[Path]:
     """What is in a folder, sorted, without hidden entries and without what macOS adds to archives."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX")
+    return sorted(path for path in folder.iterdir() if not _is_hidden(path))
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _clips_by_class(folder: Path, classes: int) -> list[Clip]:

@@ -43,7 +43,7 @@ class Split:
         for name, clips in self._by_name().items():
             if not clips and name != "test":
                 raise ValueError(f"no clips for {name}: {self._counts()}")
-            for group in {_group(clip) for clip in clips}:
+            for group in {group_of(clip) for clip in clips}:
                 if group in split_of:
                     raise ValueError(f"{group} is in {split_of[group]} and in {name}; splits must not share it")
                 split_of[group] = name
@@ -163,7 +163,7 @@ def hold_out_validation(
     if not 0 < share < 1:
         raise ValueError(f"validation is {share}, expected a share of the training clips between 0 and 1")
     shares = {"training": 1 - share, "validation": share}
-    parts = apportion(training, groups or list(map(_group, training)), shares, seed)
+    parts = apportion(training, groups or list(map(group_of, training)), shares, seed)
     return Split(parts["training"], parts["validation"], tuple(test))
 
 
@@ -243,7 +243,8 @@ def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
     return {name: _with_validation(clips, [c for c in clips if c.recording == name], seed) for name in recordings}
 
 
-def _group(clip: Clip) -> str:
+def group_of(clip: Clip) -> str:
+    """What a split keeps together: the clip's recording, or the clip itself if its recording is not known."""
     return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
 
 
@@ -253,7 +254,7 @@ def _natural(name: str) -> tuple[int, str]:
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
     """The recordings (clips, if no recordings are known) of the class with the fewest, which has `minimum`."""
-    counts = Counter(label for label, _ in {(clip.label, _group(clip)) for clip in clips})
+    counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < minimum:
         unit = "recording" if any(clip.recording is not None for clip in clips) else "clip"
@@ -265,7 +266,7 @@ def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[list[Clip]]:
     # scikit-learn takes a second to import, and only splitting needs it.
     from sklearn.model_selection import StratifiedGroupKFold
 
-    labels, groups = [clip.label for clip in clips], [_group(clip) for clip in clips]
+    labels, groups = [clip.label for clip in clips], [group_of(clip) for clip in clips]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [[clips[i] for i in test] for _, test in splitter.split(labels, labels, groups)]
 

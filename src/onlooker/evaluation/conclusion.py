@@ -80,8 +80,8 @@ def advice(measured: Measured) -> list[str]:
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2:
         steps.append(
-            f"{total} test clips leave an interval of {100 * (high - low):.0f} points: `onlooker train CLIPS --folds 5` "
-            "tests on all."
+            f"{total} test clips leave an interval of {100 * (high - low):.0f} points; `onlooker train CLIPS "
+            "--folds 5` tests on all."
         )
     return steps
 

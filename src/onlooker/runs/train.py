@@ -21,6 +21,7 @@ from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
+from onlooker.runs.check import show_overview
 from onlooker.runs.evaluate import CROSS_VALIDATION, read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
@@ -138,7 +139,7 @@ def train_run(
         if stored_record is not None:
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
-        every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
+        every_clip, split, skipped = _asked_clips(clips, split, stored_record, training.seed, strict, quiet)
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -151,18 +152,15 @@ def train_run(
         else:
             samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
         if stored_record is None:
+            _require_classes(classes, samples.clips, every_clip, unreadable)
             skipped = (*skipped, *unreadable)
             split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
         assert split is not None
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
-        if stored_record is None:
-            record.write(run)
-        else:
-            _check_first_weights(run, stored_record, record)
+        _write_record(run, record, stored_record)
         recognizer, tuning = _fit(net, samples, record, run, quiet)
-        if stores and split.test:
-            _add_baseline(samples, record, stores, run)
+        _add_baseline(samples, record, stores, run)
         gone = () if stored_record is None else unreadable  # since the run was started
         return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
 
@@ -206,9 +204,12 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
 
 
 def _asked_clips(
-    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool
+    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, seed: int, strict: bool, quiet: bool
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
-    """All clips, their split if it is known before they are read, and those that are left out already."""
+    """All clips, their split if it is known before they are read, and those that are left out already.
+
+    The classes of a new run are shown, unless `quiet`.
+    """
     if stored_record is not None:
         require_clips((*stored_record.split.training, *stored_record.split.validation))
         return stored_record.split.clips, stored_record.split, stored_record.skipped
@@ -217,7 +218,22 @@ def _asked_clips(
     clips = clips if isinstance(clips, ClipSet) else read_set(clips)
     if strict and clips.left_out:
         raise clips.left_out[0]
-    return clips.clips, clips.split, clips.left_out
+    given = clips.split
+    planned = given or split_clips(clips.clips, seed)  # where there can be none, an error before clips are read
+    if not quiet:
+        show_overview(clips, planned)
+    return clips.clips, given, clips.left_out
+
+
+def _require_classes(
+    classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
+) -> None:
+    """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
+    if lost := sorted(set(classes) - {clip.label for clip in read}):
+        paths = {clip.path for clip in every if clip.label == lost[0]}
+        first = next(error for error in errors if error.path in paths)
+        found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
+        raise ClipError(first.path.parent, found, "replace them, or leave the class out")
 
 
 def _build(
@@ -257,10 +273,13 @@ def _report(
     return write_report(run, recognizer, samples.only(test), reported, run, tuning)
 
 
-def _check_first_weights(run: Path, stored_record: RunRecord, record: RunRecord) -> None:
-    if stored_record.initialized != record.initialized:
+def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> None:
+    """Write the record of a new run; of one that continues, check that its first weights are the same."""
+    if stored is None:
+        record.write(run)
+    elif stored.initialized != record.initialized:
         raise ValueError(
-            f"{run}: its training started from {stored_record.initialized or 'random weights'}, this one from "
+            f"{run}: its training started from {stored.initialized or 'random weights'}, this one from "
             f"{record.initialized or 'random weights'}; give the same initial weights, or train again in another folder"
         )
 
@@ -290,8 +309,10 @@ def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, qui
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
     """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
     split, data = record.split, record.data
-    if find_recipe(record.model.name).solver == "logistic" or (data.modality == "both" and len(stores) == 1):
-        return  # it is the baseline; or RGB and flow share an encoder, and the baseline has one for each
+    if not (stores and split.test) or find_recipe(record.model.name).solver == "logistic":
+        return
+    if data.modality == "both" and len(stores) == 1:  # RGB and flow share an encoder; the baseline has one for each
+        return
     model = with_baseline([])[0].model_config(record.model)
     net = _build(model, data, record.training, record.classes, stores, None)
     fit_linear(net, samples.only(split.training), samples.only(split.validation), data, record.training, run, None)

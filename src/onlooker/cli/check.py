@@ -1,0 +1,44 @@
+"""`onlooker check`: what can be said about clips before training."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onlooker.cli.command import command, stoppable
+from onlooker.cli.options import Clips, Safe
+from onlooker.config import SetConfig
+
+group = typer.Typer()
+
+
+def check(
+    clips: Clips,
+    published: SetConfig,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    write_recordings: Annotated[
+        Path | None, typer.Option(help="Write a recordings.csv in which clips that show the same scene are together.")
+    ] = None,
+    safe: Safe = False,
+) -> None:
+    """Look at clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
+
+    A few frames of each clip are read. Each finding has the facts, why they matter and what to do.
+    """
+    from onlooker.data.sets import read_set
+    from onlooker.runs.check import check as check_clips
+    from onlooker.runs.check import show
+
+    with stoppable():
+        checked = check_clips(read_set(clips, published, classes=1))
+    if json:
+        typer.echo(json_format.dumps(checked.to_dict(), indent=1))
+    else:
+        show(checked)
+    if write_recordings:
+        checked.write_recordings(write_recordings)
+        typer.echo(f"recordings: {write_recordings}", err=True)
+
+
+command(check, group, "Train and evaluate")

@@ -1,0 +1,217 @@
+"""Check clips before training: a table of classes, the split, ignored files, and findings, as text or JSON."""
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+from rich.text import Text
+
+from onlooker.data.clip_facts import ClipFacts, read_facts
+from onlooker.data.clips import decode_each
+from onlooker.data.folder import ignored_files
+from onlooker.data.sets import ClipSet, read_set
+from onlooker.data.split import SPLITS, Split, split_clips
+from onlooker.files import printable, write_bytes
+from onlooker.runs.findings import Finding, fact_findings, label_findings, unreadable_findings
+from onlooker.structures import Clip, ClipError
+
+__all__ = ["Checked", "check"]
+
+_COLUMNS = "clips", "recordings", "train/val/test", "seconds", "frames", "size"
+_ROWS, _SHOWN = 20, 5  # classes in a table; clips or groups of clips of a finding, and characters are cheap in JSON
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class: its clips and recordings, its clips by split, and median, lowest and highest of what was measured."""
+
+    label: str
+    clips: int
+    recordings: int | None
+    split: dict[str, int]
+    seconds: tuple[float, ...] = ()
+    frames: tuple[float, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What can be said about clips before training.
+
+    Args:
+        clips: that were checked.
+        rows: one per class.
+        split: what `onlooker train` would use, without unreadable clips; or why there can be none.
+        ignored: files in the folder that are no clips, by reason.
+        left_out: clips that are listed but missing, or cannot be read.
+        findings: the most important first.
+    """
+
+    clips: ClipSet
+    rows: tuple[ClassRow, ...]
+    split: Split | str
+    ignored: Mapping[str, Sequence[Path]]
+    left_out: tuple[ClipError, ...]
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "path": str(self.clips.path),
+            "classes": [asdict(row) for row in self.rows],
+            "no_split": self.split if isinstance(self.split, str) else None,
+            "ignored": {reason: list(map(str, paths)) for reason, paths in self.ignored.items()},
+            "left_out": [error.to_dict() for error in self.left_out],
+            "findings": [
+                {**asdict(each), "clips": [[str(path) for path in paths] for paths in each.clips]}
+                for each in self.findings
+            ],
+        }
+
+    def write_recordings(self, file: Path) -> None:
+        """Write the recording of each clip, with clips that show the same scene in one: `recordings.csv` of a folder.
+
+        For a list, a new list with a column recording is written.
+        """
+        root, listed = self.clips.root, self.clips.path.is_file()
+        paths = {clip.path: Path(os.path.relpath(clip.path, root)).as_posix() for clip in self.clips.clips}
+        names = {clip.path: clip.recording or paths[clip.path] for clip in self.clips.clips}
+        for group in (group for each in self.findings if each.name == "same scene" for group in each.clips):
+            merged = {names[path] for path in group}
+            names.update({path: min(merged) for path, name in names.items() if name in merged})
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["path", "label", "recording"] if listed else ["clip", "recording"])
+        for clip in self.clips.clips:
+            rows.writerow([paths[clip.path], *([clip.label] if listed else []), names[clip.path]])
+        write_bytes(file, text.getvalue().encode())
+
+
+def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
+    """Read a few frames of each clip, and find what can spoil training or its test.
+
+    Args:
+        clips: a folder, a list, or what `read_set` returns.
+        quiet: no progress bar.
+
+    Raises:
+        ClipError: no clips there.
+    """
+    clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1)
+    paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
+    results = track(
+        decode_each(paths, read_facts), "reading clips", len(paths), console=console, disable=quiet, transient=True
+    )
+    facts, errors = dict[Path, ClipFacts](), dict[Path, ClipError]()
+    for path, result in zip(paths, results, strict=True):
+        if isinstance(result, ClipError):
+            errors[path] = result
+        else:
+            facts[path] = result
+    split = planned_split(clip_set, set(errors))
+    readable = [clip for clip in clip_set.clips if clip.path in facts]
+    findings = [*unreadable_findings(clip_set.clips, errors)]
+    if isinstance(split, str):
+        found, _, remedy = split.partition("; ")
+        findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
+    findings += fact_findings(readable, list(facts.values()), None if isinstance(split, str) else split)
+    findings += label_findings(clip_set.clips)
+    rows, ignored = class_rows(clip_set.clips, split, facts), ignored_of(clip_set)
+    return Checked(clip_set, rows, split, ignored, (*clip_set.left_out, *errors.values()), tuple(findings))
+
+
+def planned_split(clips: ClipSet, unreadable: Collection[Path] = ()) -> Split | str:
+    """The split that training on these clips uses; or in words why there can be none."""
+    try:
+        if given := clips.split:
+            return given.without(unreadable)
+        return split_clips([clip for clip in clips.clips if clip.path not in unreadable])
+    except ValueError as error:
+        return str(error)
+
+
+def ignored_of(clips: ClipSet) -> dict[str, list[Path]]:
+    """What is ignored in the folder of the clips; nothing for a list."""
+    return ignored_files(clips.path, {clip.path for clip in clips.clips}) if clips.path.is_dir() else {}
+
+
+def class_rows(
+    clips: Sequence[Clip], split: Split | str, facts: Mapping[Path, ClipFacts] | None = None
+) -> tuple[ClassRow, ...]:
+    """One row per class, sorted; what frames tell if there are facts."""
+    part_of = {} if isinstance(split, str) else {clip: name for name in SPLITS for clip in getattr(split, name)}
+    rows = []
+    for label in sorted({clip.label for clip in clips}):
+        of = [clip for clip in clips if clip.label == label]
+        recordings = {clip.recording for clip in of} - {None}
+        parts = Counter(part_of[clip] for clip in of if clip in part_of)
+        known = [facts[clip.path] for clip in of if clip.path in facts] if facts else []
+        sizes = Counter(f"{clip.size[1]}x{clip.size[0]}" for clip in known)
+        spans = _span([clip.seconds for clip in known]), _span([clip.frames for clip in known])
+        rows.append(ClassRow(label, len(of), len(recordings) or None, dict(parts), *spans, dict(sizes.most_common())))
+    return tuple(rows)
+
+
+def _span(values: Sequence[float]) -> tuple[float, ...]:
+    return (float(np.median(values)), float(min(values)), float(max(values))) if values else ()
+
+
+def show_classes(console: Console, rows: Sequence[ClassRow], ignored: Mapping[str, Sequence[Path]]) -> None:
+    """Print the table of classes, and what is ignored."""
+    columns = _COLUMNS if any(row.sizes for row in rows) else _COLUMNS[:3]  # before clips are read
+    table = Table("class", *(Column(name, justify="right", no_wrap=True) for name in columns), box=box.SIMPLE_HEAD)
+    total = ClassRow("all", sum(row.clips for row in rows), None, sum((Counter(row.split) for row in rows), Counter()))
+    more = [ClassRow(f"and {len(rows) - _ROWS} more", 0, None, {})] if len(rows) > _ROWS else []
+    for row in [*rows[:_ROWS], *more, total]:
+        split = "/".join(str(row.split.get(name, 0)) for name in SPLITS) if row.split else ""
+        size = next(iter(row.sizes), "") + (f" +{len(row.sizes) - 1}" if len(row.sizes) > 1 else "")
+        cells = row.clips or "", row.recordings or "", split, _in_words(row.seconds), _in_words(row.frames), size
+        table.add_row(*(Text(printable(cell)) for cell in (row.label, *cells[: len(columns)])))
+    console.print(table)
+    for reason, paths in ignored.items():
+        names = ", ".join(path.name for path in paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+        console.print(Text(printable(f"ignored, {reason}: {len(paths)} ({names})")))
+
+
+def _in_words(span: tuple[float, ...]) -> str:
+    """A median with the lowest and the highest value."""
+    text = [f"{round(value, 1):g}" for value in span]
+    return f"{text[0]} ({text[1]}-{text[2]})" if len(set(text)) > 1 else "".join(text[:1])
+
+
+def show_overview(clips: ClipSet, split: Split) -> None:
+    """Print the table of classes on stderr before training, and whether there are findings; nothing is decoded."""
+    console = Console(stderr=True)
+    show_classes(console, class_rows(clips.clips, split), ignored_of(clips))
+    if count := len(list(label_findings(clips.clips))):
+        text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {clips.path}`"
+        console.print(Text(printable(text)), soft_wrap=True)
+
+
+def show(checked: Checked) -> None:
+    """Print the table of classes and the findings."""
+    console = Console()
+    show_classes(console, checked.rows, checked.ignored)
+    for number, finding in enumerate(checked.findings, 1):
+        console.print()
+        console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
+        console.print(Text(printable(f"   Why: {finding.why}.")))
+        console.print(Text(printable(f"   What to do: {finding.remedy}.")))
+        for paths in finding.clips[:_SHOWN]:
+            names = [Path(os.path.relpath(path, checked.clips.root)).as_posix() for path in paths]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            console.print(Text(printable(f"   {' = '.join(names[:_SHOWN])}{more}")), soft_wrap=True)
+        if len(finding.clips) > _SHOWN:
+            console.print(f"   and {len(finding.clips) - _SHOWN} more (--json lists all)")
+    if not checked.findings:
+        console.print("nothing found that speaks against training on these clips")

@@ -1,0 +1,243 @@
+"""What can be wrong with clips before training, and what to do about it: from labels alone, and from a few frames."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.config import DataConfig
+from onlooker.data.clip_facts import ClipFacts, resemblances
+from onlooker.data.split import SPLITS, Split, group_of
+from onlooker.structures import Clip, ClipError
+
+__all__ = ["Finding"]
+
+_FEW = 5  # clips of a class: with fewer, a fifth for test is a single clip or none
+_IMBALANCE = 5  # the clips of the largest class over those of the smallest: the largest alone is then most of the set
+_MANY = 100  # classes: a larger confusion matrix cannot be read
+# Correlation of thumbnails. Copies that were encoded again, brightened, or cut by 5 % have .92 to 1. Of 660,000 pairs
+# of clips of different sources (J-HMDB, surveillance, basketball, hands) 7 are above, and each does show one scene.
+_SAME_SCENE = 0.92
+_SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely move alike
+_ONE_SCENE = 0.5  # the share of clips in one group above which its scene is the set's, not a leak
+_TELLS = 0.1  # by how much a property of files has to beat the majority class, and by three standard errors
+_BINS = 8  # ranges of values of a property, with equal numbers of clips
+_STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
+_DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
+_BLURRED = 0.1  # sharpness over the set's median
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the clips that a user should know before training.
+
+    Args:
+        name: a short name.
+        found, why, remedy: what was found, why it matters, what to do.
+        clips: those it is about, the most important first, each with the ones that resemble it.
+    """
+
+    name: str
+    found: str
+    why: str
+    remedy: str
+    clips: tuple[tuple[Path, ...], ...] = ()
+
+
+def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Findings from labels, recordings and names, without decoding; the most important first."""
+    total = Counter(clip.label for clip in clips)
+    recorded = any(clip.recording is not None for clip in clips)
+    groups = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
+    unit = "recordings" if recorded else "clips"
+    if len(total) == 1:
+        why = "a model learns what differs between classes"
+        yield Finding("one class", f"one class, {next(iter(total))}", why, "add the clips of at least one other class")
+    spellings = defaultdict(list)
+    for label in sorted(total):
+        spellings[label.casefold()].append(label)
+    for labels in spellings.values():
+        if len(labels) > 1:
+            found, why = f"classes {' and '.join(labels)} differ only in case", "they are trained as different classes"
+            yield Finding("case", found, why, "if they are one class, give all its clips the same label")
+    if few := {label: count for label, count in groups.items() if count < _FEW}:
+        found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}: {_counts(few)}"
+        why = "with so few, one test clip decides the accuracy of a class; fewer than 3 cannot be split"
+        yield Finding(
+            "few clips", found, why, "add clips, use --folds 3 to test on each of them, or leave the class out"
+        )
+    (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
+    if most > _IMBALANCE * fewest:
+        found = f"class {large} has {most} clips, {small} {fewest}"
+        why = "a model that always answers the largest class seems good"
+        yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
+    if single := {label: total[label] for label in total if recorded and groups[label] == 1 and total[label] > 1}:
+        found = f"all clips of a class are of one recording: {_counts(single)}"
+        why = "the class cannot be both trained and tested, and its recording is all a model needs to know"
+        yield Finding("one recording", found, why, "add other recordings of these classes")
+    if not recorded and (takes := _takes(clips)):
+        example = min(takes, key=lambda take: (-len(take), take))
+        found = (
+            f"no recordings are given, but names such as {', '.join(path.name for path in example[:3])} look like one"
+        )
+        why = "clips of one recording in training and test make the test easier than real use"
+        remedy = "if so, list them in recordings.csv (columns clip, recording), or in a column recording"
+        yield Finding("recordings", found, why, remedy, tuple(takes))
+    if len(total) > _MANY:
+        why = "the confusion matrix cannot be read, and mistakes have many causes"
+        yield Finding("many classes", f"{len(total)} classes", why, "try a few first (--classes)")
+
+
+def _takes(clips: Sequence[Clip]) -> list[tuple[Path, ...]]:
+    """Clips of a class whose names differ in their last number only, if most names do, with several other parts."""
+    takes = defaultdict(list)
+    for clip in clips:
+        takes[clip.label, re.sub(r"\d+$", "", clip.path.stem)].append(clip.path)
+    several = [tuple(paths) for paths in takes.values() if len(paths) > 1]
+    numbered = sum(map(len, several))
+    return several if 2 * numbered > len(clips) and len(takes) >= 3 * len({label for label, _ in takes}) else []
+
+
+def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None) -> Iterator[Finding]:
+    """Findings from a few frames of each clip; the most important first."""
+    if not facts:
+        return
+    similar = resemblances(facts, _SAME_SCENE)
+    copies = similar.pairs[(similar.scene >= _SAME_FRAMES) & (similar.motion >= _SAME_MOTION)].tolist()
+    if both := [(clips[i].path, clips[j].path) for i, j in copies if clips[i].label != clips[j].label]:
+        found = f"{len(both)} pairs of clips show the same frames in different classes"
+        why = "one of the two labels is wrong, and the model is taught both"
+        yield Finding("two labels", found, why, "remove one clip of each pair", tuple(both))
+    yield from _scene_findings(clips, similar.pairs, split)
+    yield from _property_findings(clips, facts)
+    yield from _quality_findings(clips, facts)
+
+
+def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Split | None) -> Iterator[Finding]:
+    """Groups of clips of one scene that are not of one recording, those that the split divides first."""
+    group = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
+    groups = _connected(len(clips), pairs[group[pairs[:, 0]] != group[pairs[:, 1]]])
+    scenes = [each for each in groups if len(each) <= _ONE_SCENE * len(clips) or len(each) == 2]
+    for each in groups:
+        if each not in scenes:
+            found = f"{len(each)} of {len(clips)} clips show one scene"
+            why = "accuracy will hold for this scene and camera; in another place it may be lower"
+            yield Finding("one scene", found, why, "add clips of other places, if the model is to be used there")
+    if not scenes:
+        return
+    part_of = {clip: name for name in SPLITS for clip in getattr(split, name, ())}
+    divided = [len({part_of.get(clips[i]) for i in each}) > 1 for each in scenes]
+    leaked = sum(part_of.get(clips[i]) == "test" for each in compress(scenes, divided) for i in each)
+    recorded = " of another recording" if any(clip.recording is not None for clip in clips) else ""
+    found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip{recorded}"
+    if split is not None and leaked:
+        found += f"; {leaked} of {len(split.test)} test clips have such a twin in training or validation"
+    why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
+    remedy = "give clips that belong together one recording (--write-recordings FILE makes a proposal), or one split"
+    order = np.argsort(np.logical_not(divided), kind="stable")
+    shown = tuple(tuple(clips[i].path for i in scenes[k]) for k in order)
+    yield Finding("same scene", found, why, remedy, shown)
+
+
+def _connected(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
+    """Groups of at least two clips that are connected by pairs, in the order of their first pair."""
+    members = [[i] for i in range(count)]
+    for i, j in pairs.tolist():
+        if members[i] is not members[j]:
+            members[i] += members[j]
+            for k in members[j]:
+                members[k] = members[i]
+    return [sorted(group) for group in {id(members[i]): members[i] for i in pairs[:, 0].tolist()}.values()]
+
+
+def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
+    """Properties of the files that alone tell many classes."""
+    measured = {
+        "height in pixels": [clip.size[0] for clip in facts],
+        "aspect ratio": [clip.size[1] / clip.size[0] for clip in facts],
+        "frame rate": [clip.rate for clip in facts],
+        "number of frames": [clip.frames for clip in facts],
+        "duration in seconds": [clip.seconds for clip in facts],
+    }
+    properties = {name: np.array(values, np.float64).round(1) for name, values in measured.items()}
+    classes = sorted({clip.label for clip in clips})
+    majority = max(Counter(clip.label for clip in clips).values(), default=0) / max(len(clips), 1)
+    minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / max(len(clips), 1)) ** 0.5)
+    told = {name: _told(values, clips) for name, values in properties.items()} if len(classes) > 1 else {}
+    telling = sorted((name for name in told if told[name] > minimum), key=lambda name: -told[name])
+    if not telling:
+        return
+    values = properties[telling[0]]
+    medians = {label: float(np.median(values[[clip.label == label for clip in clips]])) for label in classes}
+    low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
+    found = (
+        f"the {telling[0]} alone tells the class of {100 * told[telling[0]]:.0f} % of the clips (always answering the "
+        f"largest class: {100 * majority:.0f} %): median {medians[low]:.4g} for {low}, {medians[high]:.4g} for {high}"
+    )
+    found += "".join(f"; the {name} {100 * told[name]:.0f} %" for name in telling[1:])
+    why = "a model can learn how clips were made instead of what they show, and fails on clips made otherwise"
+    yield Finding("telling files", found, why, "record, cut and convert the clips of all classes alike")
+
+
+def _told(values: NDArray[np.floating], clips: Sequence[Clip]) -> float:
+    """The share of clips whose class is the most frequent one among other recordings' clips with such a value."""
+    groups = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
+    labels, targets = np.unique([clip.label for clip in clips], return_inverse=True)
+    bins = np.searchsorted(np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS)), values, side="right")
+    cells = bins * len(labels) + targets
+    total, right = np.bincount(cells, minlength=_BINS * len(labels)), 0
+    for group in range(groups.max() + 1):
+        of = groups == group
+        others = (total - np.bincount(cells[of], minlength=len(total))).reshape(_BINS, -1)[bins[of]]
+        right += int(((others.argmax(1) == targets[of]) & others.any(1)).sum())
+    return right / len(clips)
+
+
+def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
+    """Clips that are too short, still, dark or blurred, the worst first."""
+    frames, light, change, sharp = (
+        np.array([getattr(clip, name) for clip in facts]) for name in ("frames", "brightness", "change", "sharpness")
+    )
+    wanted, several, dark = DataConfig.frames, frames > 1, light < _DARK
+    look = "look at them; remove those in which you cannot tell the class yourself"
+    repeated = "a model sees that many by default, and the last frame is repeated"
+    fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
+    for name, mask, measure, found, why, remedy in (
+        ("one frame", ~several, frames, "a single frame", "there is no motion in them", "replace them"),
+        ("short", several & (frames < wanted), frames, f"fewer than {wanted} frames", repeated, fewer),
+        ("still", several & (change < _STILL), change, "nothing moves", "an action is a change over time", look),
+        ("dark", dark, light, "dark even in the brightest places", "little can be seen", look),
+        (
+            "blurred",
+            ~dark & (sharp < _BLURRED * np.median(sharp)),
+            sharp,
+            "much less sharp than the others",
+            "details are lost",
+            look,
+        ),
+    ):
+        if of := [int(i) for i in np.argsort(measure, kind="stable") if mask[i]]:
+            shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # most are no exception
+            yield Finding(name, f"{len(of)} of {len(clips)} clips: {found}", why, remedy, shown)
+
+
+def unreadable_findings(clips: Sequence[Clip], errors: Mapping[Path, ClipError]) -> Iterator[Finding]:
+    """Clips that cannot be read, and classes of which none can."""
+    if errors:
+        lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
+        found = f"{len(errors)} of {len(clips)} clips cannot be read"
+        found += f", among them all of class {', '.join(sorted(lost))}" if lost else ""
+        first = next(iter(errors.values()))
+        why = f"they are left out; the first: {first.found}"
+        yield Finding("unreadable", found, why, first.remedy, tuple((path,) for path in errors))
+
+
+def _counts(counts: Mapping[str, int], shown: int = 5) -> str:
+    few = sorted(counts.items(), key=lambda item: (item[1], item[0]))
+    more = f" and {len(few) - shown} more" if len(few) > shown else ""
+    return ", ".join(f"{label} {count}" for label, count in few[:shown]) + more

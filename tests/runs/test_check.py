@@ -1,0 +1,272 @@
+"""`onlooker check`: true findings for clips made to have them, none for clips without, and every wrong input."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make_clip
+from commands import call, fails
+from numpy.typing import NDArray
+
+import onlooker
+from onlooker.data.clip_facts import ClipFacts
+from onlooker.data.folder import find_clips
+from onlooker.data.sets import read_set
+from onlooker.data.split import split_clips
+from onlooker.runs.check import check
+from onlooker.runs.findings import Finding, fact_findings, label_findings
+from onlooker.structures import Clip, ClipError
+from onlooker.video.write import write
+
+
+def picture(seed: int, T: int = 30) -> NDArray[np.uint8]:
+    """Random patches with a white square that wanders, `T H W 3`."""
+    chance = np.random.default_rng(seed)
+    rough = np.kron(chance.integers(20, 200, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+    video = np.repeat(rough[None], T, 0)
+    for frame, (x, y) in zip(video, chance.integers(0, 40, (T, 2)), strict=True):
+        frame[y : y + 8, x : x + 8] = 255
+    return video
+
+
+def make_folder(folder: Path, counts: Mapping[str, int], T: int = 30) -> Path:
+    """A folder of that many clips of each class, all different."""
+    for k, (label, count) in enumerate(counts.items()):
+        for i in range(count):
+            write(folder / label / f"{label}{i}.mp4", picture(100 * k + i, T), fps=10)
+    return folder
+
+
+def facts(seed: int, **changed: object) -> ClipFacts:
+    chance = np.random.default_rng(seed)
+    thumbnails = chance.uniform(0, 255, (16, 16)) + chance.uniform(0, 60, (8, 16, 16))
+    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32), 0.1), **changed)  # type: ignore[arg-type]
+
+
+def labeled(**counts: int) -> list[Clip]:
+    return [Clip(Path(f"{label}/{label}{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
+
+
+def named(clips: list[Clip], known: list[ClipFacts]) -> dict[str, Finding]:
+    return {each.name: each for each in fact_findings(clips, known, split_clips(clips))}
+
+
+def test_good_clips_have_no_findings(tmp_path: Path) -> None:
+    checked = onlooker.check(make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True)
+    assert checked.findings == ()
+    assert [(row.label, row.clips, sum(row.split.values())) for row in checked.rows] == [("jump", 6, 6), ("wave", 6, 6)]
+    assert checked.rows[0].seconds == pytest.approx((3, 3, 3))
+    assert checked.rows[0].sizes == {"48x48": 6}
+    assert "nothing found" in call("check", tmp_path / "clips").stdout
+
+
+def test_the_split_is_that_of_training(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5}, T=2)
+    assert check(folder, quiet=True).split == split_clips(find_clips(folder))
+
+
+def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
+    for i in range(3):
+        (folder / "broken").mkdir(exist_ok=True)
+        (folder / "broken" / f"{i}.mp4").write_text("no video")
+    checked = check(folder, quiet=True)
+    finding = checked.findings[0]
+    assert "3 of 13 clips cannot be read, among them all of class broken" in finding.found
+    assert [paths[0].name for paths in finding.clips] == ["0.mp4", "1.mp4", "2.mp4"]
+    assert len(checked.left_out) == 3
+    assert [len(row.sizes) for row in checked.rows] == [0, 1, 1]
+    done = call("check", folder)
+    assert "broken/0.mp4" in done.stdout
+
+
+def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
+    for name in ("a/0.mp4", "b/0.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("no video")
+    names = [each.name for each in check(tmp_path, quiet=True).findings]
+    assert names == ["unreadable", "no split", "few clips"]
+
+
+@pytest.mark.parametrize(("counts", "name", "words"), [
+    ({"jump": 6}, "one class", "one class, jump"),
+    ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
+    ({"Wave": 6, "wave": 6}, "case", "classes Wave and wave differ only in case"),
+    ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
+    ({str(k): 5 for k in range(1000)}, "many classes", "1000 classes"),
+])  # fmt: skip
+def test_labels_alone_tell(counts: dict[str, int], name: str, words: str) -> None:
+    (finding,) = [each for each in label_findings(labeled(**counts)) if each.name == name]
+    assert words in finding.found
+
+
+def test_a_class_of_one_recording() -> None:
+    clips = [
+        replace(clip, recording="anna" if clip.label == "jump" else clip.path.stem) for clip in labeled(jump=6, wave=6)
+    ]
+    findings = {each.name: each.found for each in label_findings(clips)}
+    assert findings["one recording"] == "all clips of a class are of one recording: jump 6"
+    assert findings["few clips"] == "1 of 2 classes have fewer than 5 recordings: jump 1"
+
+
+def test_names_that_look_like_recordings() -> None:
+    clips = [
+        Clip(Path(f"{label}/{person}_{i}.mp4"), label)
+        for label in ("jump", "wave") for person in ("anna", "ben", "carl") for i in range(3)
+    ]  # fmt: skip
+    (finding,) = label_findings(clips)
+    assert "anna_0.mp4, anna_1.mp4, anna_2.mp4" in finding.found
+    assert len(finding.clips) == 6
+    assert list(label_findings([replace(clip, recording=clip.path.stem) for clip in clips])) == []
+    assert list(label_findings(labeled(jump=9, wave=9))) == []  # jump0, jump1, ... are only numbered
+
+
+def test_clips_of_one_scene_in_two_splits() -> None:
+    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    assert named(clips, known) == {}
+    split = split_clips(clips)
+    test, train = (clips.index(part[0]) for part in (split.test, split.training))
+    chance = np.random.default_rng(99)
+    background = known[train].thumbnails.mean(0)
+    known[test] = replace(known[test], thumbnails=(background + chance.uniform(0, 60, (8, 16, 16))).astype(np.float32))
+    finding = named(clips, known)["same scene"]
+    assert "2 clips show nearly the same image" in finding.found
+    assert "1 of 4 test clips" in finding.found
+    assert set(finding.clips[0]) == {clips[test].path, clips[train].path}
+    together = [replace(clip, recording="one" if i in (test, train) else str(i)) for i, clip in enumerate(clips)]
+    assert named(together, known) == {}
+
+
+def test_a_copy_in_another_class() -> None:
+    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    known[15] = replace(known[3], thumbnails=known[3].thumbnails * 0.9)
+    finding = named(clips, known)["two labels"]
+    assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
+
+
+def test_one_scene_for_all_clips_is_no_leak() -> None:
+    clips, chance = labeled(jump=10, wave=10), np.random.default_rng(0)
+    background = facts(0).thumbnails.mean(0)
+    known = [facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32)) for _ in clips]
+    assert list(named(clips, known)) == ["one scene"]
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"size": (720, 1280)}, "height in pixels alone tells the class of 100 %"),
+    ({"frames": 90}, "number of frames alone tells the class of 100 %"),
+    ({"rate": 25.0}, "frame rate alone tells the class of 100 %"),
+])  # fmt: skip
+def test_a_property_of_the_files_tells_the_class(changed: dict[str, object], words: str) -> None:
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed, **(changed if seed >= 10 else {})) for seed in range(20)]
+    assert words in named(clips, known)["telling files"].found
+
+
+def test_properties_that_differ_between_clips_and_not_between_classes_are_no_finding() -> None:
+    chance, clips = np.random.default_rng(0), labeled(jump=40, wave=40, walk=40)
+    sizes = [(int(chance.integers(100, 800)), int(chance.integers(100, 800))) for _ in clips]
+    assert named(clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]) == {}
+
+
+def test_a_property_of_recordings_tells_no_class() -> None:
+    """Each recording has its own size: it tells the recording, and the class only within it."""
+    clips = [replace(clip, recording=f"{clip.label}{i // 5}") for i, clip in enumerate(labeled(jump=20, wave=20))]
+    known = [facts(seed, size=(100 + 10 * (5 * (seed // 5) % 8), 100)) for seed in range(40)]
+    assert named(clips, known) == {}
+
+
+@pytest.mark.parametrize(("name", "spoil"), [
+    ("one frame", lambda clip: replace(clip, frames=1)),
+    ("short", lambda clip: replace(clip, frames=7)),
+    ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
+    ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
+    ("blurred", lambda clip: replace(clip, sharpness=0.005)),
+])  # fmt: skip
+def test_clips_that_are_spoiled(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
+    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    known[4] = spoil(known[4])
+    findings = named(clips, known)
+    assert list(findings) == [name]
+    assert findings[name].clips == ((clips[4].path,),)
+
+
+def test_json_names_everything(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 7, "wave": 7}, T=3)
+    (folder / "notes.txt").write_text("x")
+    printed = json.loads(call("check", folder, "--json").stdout)
+    assert printed["ignored"] == {"not a video": [str(folder / "notes.txt")]}
+    assert [row["clips"] for row in printed["classes"]] == [7, 7]
+    assert printed["no_split"] is None
+    (finding,) = printed["findings"]
+    assert finding["name"] == "short"
+    assert finding["found"] == "14 of 14 clips: fewer than 30 frames"
+
+
+def test_few_lines_for_many_clips_and_classes(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {f"class{k:02}": 3 for k in range(25)}, T=1)
+    text = call("check", folder).stdout
+    assert "and 5 more" in text
+    assert "class19" in text
+    assert "class20" not in text
+
+
+def test_proposed_recordings_keep_a_scene_together(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 6, "wave": 6})
+    write(folder / "wave" / "again.mp4", picture(3), fps=10)  # jump3
+    call("check", folder, "--write-recordings", folder / "recordings.csv")
+    recordings = {clip.path.name: clip.recording for clip in find_clips(folder)}
+    assert len(recordings) == 13
+    assert recordings["again.mp4"] == recordings["jump3.mp4"]
+    assert len(set(recordings.values())) == 12
+    assert "same scene" not in {each.name for each in check(folder, quiet=True).findings}
+
+
+def test_proposed_recordings_of_a_list_are_a_list(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=3)
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label"], *([str(c.path), c.label] for c in find_clips(folder))])
+    check(tmp_path / "list.csv", quiet=True).write_recordings(tmp_path / "new.csv")
+    clips = read_set(tmp_path / "new.csv").clips
+    assert {(clip.path.resolve(), clip.label) for clip in clips} == {(c.path, c.label) for c in find_clips(folder)}
+
+
+def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "0 sub-folders" in fails("check", tmp_path / "empty")
+    assert "one video" in fails("check", make_clip(tmp_path / "clip.mp4"))
+    with pytest.raises(ClipError, match="no such folder"):
+        check(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("counts", "words"), [
+    ({"jump": 5, "wave": 2}, "class wave has 2 clips; training, validation and test need at least 3"),
+    ({"jump": 5}, "1 sub-folder; expected at least 2"),
+])  # fmt: skip
+def test_training_says_so_before_it_reads_clips(counts: dict[str, int], words: str, tmp_path: Path) -> None:
+    for label, count in counts.items():
+        for i in range(count):
+            (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "clips" / label / f"{i}.mp4").write_text("never read")
+    assert words in fails("train", tmp_path / "clips", "--run", tmp_path / "run")
+
+
+def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    for clip in (folder / "jump").iterdir():
+        clip.write_text("no video")
+    with pytest.raises(ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"):
+        onlooker.train(folder, tmp_path / "run", size=16, frames=2, epochs=1, quiet=True)
+
+
+def test_training_begins_with_the_table(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    (folder / "notes.txt").write_text("x")
+    words = "--size", 16, "--frames", 2, "--epochs", 1, "--hidden", 8
+    said = call("train", folder, "--run", tmp_path / "run", *words).stderr
+    assert "1/1/1" in said
+    assert "ignored, not a video: 1 (notes.txt)" in said
+    assert f"1 finding about these clips: run `onlooker check {folder}`" in said
