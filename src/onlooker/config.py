@@ -114,18 +114,20 @@ class Config:
             raise ValueError(f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata['help']}")
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], whole: bool = False) -> Self:
-        """A config from plain values, such as those of a JSON file; if it is `whole`, with none left to the defaults.
-
-        Raises:
-            ValueError: an unknown setting, one out of its range, or one that is missing.
-        """
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        if whole and (missing := sorted(known - set(values))):
-            raise ValueError(f"no {', '.join(missing)} among the settings of {cls.__name__}")
         return cls(**values)
+
+    @classmethod
+    def from_field(cls, values: dict[str, Any], name: str) -> Self:
+        """A config from a field of a JSON file, with no setting left to its default; else a ValueError."""
+        stored = field_of(values, name, dict)
+        if missing := sorted({f.name for f in dataclasses.fields(cls)} - set(stored)):
+            raise ValueError(f"{name} has no {', '.join(missing)}")
+        return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

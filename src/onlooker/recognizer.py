@@ -345,8 +345,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     with reading(stored):
         values = read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
-        data = DataConfig.from_dict(field_of(values, "data", dict), whole=True)
-        localization = LocalizationParameters.from_dict(field_of(values, "localization", dict), whole=True)
+        data = DataConfig.from_field(values, "data")
+        localization = LocalizationParameters.from_field(values, "localization")
         classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
         frame_rate = field_of(values, "frame_rate", float | None)
         # Models of earlier versions have none.

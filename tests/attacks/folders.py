@@ -96,14 +96,16 @@ def _row(label: str, path: str = "left/00.mp4") -> str:
     return f'{path},"{quoted}"\n'
 
 
-def _list(text: Callable[[Material], str | bytes], *, refuse: bool = False, fatal: bool = True) -> Make:
+def _list(
+    text: Callable[[Material], str | bytes], *, refuse: bool = False, fatal: bool = True, name: str = "attack"
+) -> Make:
     """A list of clips with this text."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         copied(material, scratch)
         path, content = scratch / "attack.csv", text(material)
         path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
-        return Target(path, ("attack",), refuse, fatal=fatal)
+        return Target(path, (name,), refuse, fatal=fatal)
 
     return make
 
@@ -129,6 +131,8 @@ _LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whe
     "a label of 300 bytes": (lambda m: _rows(m, "y" * 300), False),
     "a label with a path": (lambda m: _rows(m, "../../attack"), False),
 }
+
+_LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}  # what is left out of these
 
 
 def _special(file: str, name: str) -> Make:
@@ -204,7 +208,8 @@ def folders() -> list[Kind]:
     for name, (write, refuse) in _LISTS.items():
         kinds.append(Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips))
         if not refuse:
-            kinds.append(Kind(LISTS_GROUP, f"list with {name}, trained", _list(write), probes.train, slow=True))
+            rows = _list(write, name=_LISTED.get(name, "attack"))
+            kinds.append(Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True))
     kinds.append(Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30))
     for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
         kinds.append(Kind(LISTS_GROUP, f"recordings.csv a {name}", _special("recordings.csv", name), probes.list_clips))

@@ -89,8 +89,8 @@ def train(material: Material, target: Target, scratch: Path) -> None:
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
         raise SilentError("accepted")
-    for skipped in figures["skipped"]:
-        require_named(f"{skipped['path']}: {skipped['found']}", target)
+    for skipped in figures["skipped"]:  # as the command prints them; a record keeps paths as they are
+        require_named(str(ClipError(**skipped)), target)
     if target.truth is not None and figures["skipped"]:
         raise LostError(f"a valid clip was skipped: {figures['skipped'][0]['found']}")
     if not (run / "report.html").stat().st_size:
@@ -151,6 +151,7 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
         errors = _going_on(lambda: watch_sources(material.run, sources, STREAM, True, more.get("out")))
         printed = _printed(scratch)
     steps = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    steps = [step for step in steps if "label" in step]  # not what happened to a connection
     whole = len(VideoReader(material.good[0]))
     if (count := sum(step["source"] == sources[0] for step in steps)) != whole:
         raise LostError(f"{count} of {whole} frames of the other source")

@@ -61,10 +61,8 @@ def _video(first: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 def _flood() -> Iterable[bytes]:
-    """The same second, as fast as it can be sent, for five seconds."""
-    stream, until = _video(), time.monotonic() + 5
-    while time.monotonic() < until:
-        yield stream
+    """The same second fifty times, as fast as it can be sent; for some seconds would be more, the faster that is."""
+    yield from [_video()] * 50
 
 
 def _noise() -> Iterable[bytes]:
@@ -111,10 +109,11 @@ _SENDERS: dict[str, tuple[Callable[[], Any], int]] = {  # and how many frames mu
     "ends": (lambda: senders.Sender(lambda: [_video()]), 25),
     "drops twice, and comes back": (lambda: Reopening(lambda: [_video()], lambda: [_video(30)], times=1), 70),
     "drops within a packet": (lambda: Reopening(lambda: [_video()[:20_001]], lambda: [_video()]), 25),
-    "freezes": (lambda: Reopening(lambda: [_video()], hold=3.0, times=1), 40),
+    # It listens again while the first new connection waits; later it would answer that one after it was given up.
+    "freezes": (lambda: Reopening(lambda: [_video()], hold=1.5, times=1), 40),
     "half open": (lambda: Reopening(list, lambda: [_video()], hold=3.0), 0),
     "says nothing": (lambda: senders.Sender(list, hold=8.0), 0),
-    "floods": (lambda: senders.Sender(_flood), 30),
+    "floods": (lambda: senders.Sender(_flood), 1400),
     "sends noise": (lambda: senders.Sender(_noise), 0),
     "damages packets": (lambda: senders.Sender(_damaged), 1),
     "changes size": (lambda: senders.Sender(lambda: [_video(), _video(30, (96, 64)), _video(60, (32, 32))]), 50),

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 import reprlib
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -322,8 +323,10 @@ def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
     """
     for name, parameter in [*inspect.signature(kind.__init__).parameters.items()][1:]:  # without self
         check_type(name, value := settings[name], parameter.annotation)
-        if isinstance(value, int) and not 0 <= value < 1 << 31:
-            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size")
+        if isinstance(value, int) and not 0 <= value < 1 << 20:  # more would overflow where sizes are multiplied
+            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size below a million")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, expected a finite number")
     try:
         with torch.device("meta"):
             weights = rebuild(kind.__name__, settings).state_dict().values()

@@ -56,7 +56,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         size: height and width of the frames.
 
     Raises:
-        ValueError: fewer than one class.
+        ValueError: fewer than one class or channel.
     """
 
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
@@ -72,8 +72,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1")
+        for name, count in (("num_classes", num_classes), ("in_channels", in_channels)):
+            if count < 1:
+                raise ValueError(f"{name} is {count}, expected at least 1")
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = None
 

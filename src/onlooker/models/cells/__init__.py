@@ -41,10 +41,12 @@ def build_cell(
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
-        ValueError: no cell, attention or glimpse of that name, or an attention that does not take this cell's state.
+        ValueError: no cell, attention or glimpse of that name, no units, or an attention that does not take the state.
     """
     if name not in CELLS:
         raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
+    if hidden < 1:
+        raise ValueError(f"hidden is {hidden}, expected at least 1")
     # A sum over locations leaves one location. The cell is built even where another replaces it, because the published
     # figures depend on the order of the random numbers.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
