@@ -266,7 +266,7 @@ def test_training_begins_with_the_table(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     (folder / "notes.txt").write_text("x")
     words = "--size", 16, "--frames", 2, "--epochs", 1, "--hidden", 8
-    said = call("train", folder, "--run", tmp_path / "run", *words).stderr
+    said = call("train", folder, "--run", tmp_path / "run", *words).stdout
     assert "1/1/1" in said
     assert "ignored, not a video: 1 (notes.txt)" in said
     assert f"1 finding about these clips: run `onlooker check {folder}`" in said

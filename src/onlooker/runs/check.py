@@ -126,7 +126,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     findings += fact_findings(readable, list(facts.values()), None if isinstance(split, str) else split)
     findings += label_findings(clip_set.clips)
-    rows, ignored = class_rows(clip_set.clips, split, facts), ignored_of(clip_set)
+    rows, ignored = class_rows(clip_set.clips, split, facts), ignored_of(clip_set.path, clip_set.clips)
     return Checked(clip_set, rows, split, ignored, (*clip_set.left_out, *errors.values()), tuple(findings))
 
 
@@ -140,9 +140,9 @@ def planned_split(clips: ClipSet, unreadable: Collection[Path] = ()) -> Split | 
         return str(error)
 
 
-def ignored_of(clips: ClipSet) -> dict[str, list[Path]]:
-    """What is ignored in the folder of the clips; nothing for a list."""
-    return ignored_files(clips.path, {clip.path for clip in clips.clips}) if clips.path.is_dir() else {}
+def ignored_of(path: Path, clips: Sequence[Clip]) -> dict[str, list[Path]]:
+    """What is ignored in a folder of clips; nothing for a list."""
+    return ignored_files(path, {clip.path for clip in clips}) if path.is_dir() else {}
 
 
 def class_rows(
@@ -189,12 +189,12 @@ def _in_words(span: tuple[float, ...]) -> str:
     return f"{text[0]} ({text[1]}-{text[2]})" if len(set(text)) > 1 else "".join(text[:1])
 
 
-def show_overview(clips: ClipSet, split: Split) -> None:
-    """Print the table of classes on stderr before training, and whether there are findings; nothing is decoded."""
-    console = Console(stderr=True)
-    show_classes(console, class_rows(clips.clips, split), ignored_of(clips))
-    if count := len(list(label_findings(clips.clips))):
-        text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {clips.path}`"
+def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
+    """Print the table of classes before training, and whether there are findings; nothing is decoded."""
+    console = Console()
+    show_classes(console, class_rows(clips, split), ignored_of(path, clips))
+    if count := len(list(label_findings(clips))):
+        text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {path}`"
         console.print(Text(printable(text)), soft_wrap=True)
 
 

@@ -73,7 +73,7 @@ def train(
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
-        quiet: no progress bars.
+        quiet: no table of classes and no progress bars.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -124,7 +124,7 @@ def train_run(
         split: which clips are used for what; None: the split of `clips`, or `split_clips` of all.
         resume: continue an interrupted run with its own settings and split.
         strict: stop at the first clip that cannot be read.
-        quiet: no progress bars.
+        quiet: no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         initialize: gives the model its first weights; a run that continues must get the same ones.
 
@@ -139,14 +139,17 @@ def train_run(
         if stored_record is not None:
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
-        every_clip, split, skipped = _asked_clips(clips, split, stored_record, training.seed, strict, quiet)
+        every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
+        # Clips and settings that do not fit are an error before clips are read, which may take long.
+        planned = split or split_clips(every_clip, training.seed)
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, training = resolve_pretrained(model), resolve_loss(training, model.name)
         data = resolve_normalization(data, bool(model.pretrained), model.name)
-        # Settings that do not fit are an error before clips are read, which may take long.
         net = _build(model, data, training, classes, stores, initialize)
+        if stored_record is None and not quiet:
+            show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
         if stores:
             samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
         else:
@@ -204,12 +207,9 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
 
 
 def _asked_clips(
-    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, seed: int, strict: bool, quiet: bool
+    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
-    """All clips, their split if it is known before they are read, and those that are left out already.
-
-    The classes of a new run are shown, unless `quiet`.
-    """
+    """All clips, their split if it is known before they are read, and those that are left out already."""
     if stored_record is not None:
         require_clips((*stored_record.split.training, *stored_record.split.validation))
         return stored_record.split.clips, stored_record.split, stored_record.skipped
@@ -218,11 +218,7 @@ def _asked_clips(
     clips = clips if isinstance(clips, ClipSet) else read_set(clips)
     if strict and clips.left_out:
         raise clips.left_out[0]
-    given = clips.split
-    planned = given or split_clips(clips.clips, seed)  # where there can be none, an error before clips are read
-    if not quiet:
-        show_overview(clips, planned)
-    return clips.clips, given, clips.left_out
+    return clips.clips, clips.split, clips.left_out
 
 
 def _require_classes(
