@@ -61,6 +61,16 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
     assert "|Most confused: run and <walk> (1 of 4 test clips)." in found
 
 
+def test_a_good_result_is_not_marked_whatever_the_classes_are_called(tmp_path: Path) -> None:
+    scores = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, 0)
+    classes, names = ("a: b", "c*d*"), tuple(map(str, range(40)))
+    good = Evaluation(names, classes, np.repeat([0, 1], 20), scores, tuple(scores[:, None]))
+    text = page(good, tmp_path / "page.html", attends=False)
+    assert "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %); always answering a: b has 50 %|" in words(text)
+    assert "<strong>accuracy" not in text
+    assert "<em>" not in text.split("<nav")[0]
+
+
 def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluation, tmp_path: Path) -> None:
     found = words(page(evaluation, tmp_path / "page.html", attends=False))
     assert "|c||<walk>||run||60 %||" in found  # 3 of 4 is no more than chance: no label is doubted

@@ -45,8 +45,7 @@ def summary_page(
         attends: whether attention is drawn on the clips.
         paths: of the clips; empty: their names.
     """
-    not_better, colon, accuracy = _escaped(first_line(measured)).rpartition(": ")
-    page = Page(title, f"**{not_better}**: {accuracy}" if colon else accuracy)
+    page = Page(title, re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))))
     page.text(_escaped(subtitle))
     page.figures(_key_figures(measured))
     if steps := advice(measured):
