@@ -328,7 +328,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
             "train {squares} --run {tmp}/r --size 4",
             "size is 4, expected at least 8 and at most 4096. Height",
         ),
-        ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are convnet"),
+        ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (
             "train {squares} --flow dis --flow-length 2",
@@ -362,7 +362,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("train {squares} --run {squares}", "holds files that are not a run's; choose a new folder"),
         ("evaluate {run} --clips {squares}/..", "no clips; a class folder holds"),
         ("evaluate {tmp}/nowhere", "nowhere: no such folder; expected one that `onlooker train` has finished"),
-        ("evaluate {run}/model", "model: no split.json; expected a run's folder"),
+        ("evaluate {run}/model", "model: no split.json, expected what `onlooker train` writes"),
         ("predict {tmp} a.mp4", "the folder holds no trained model; expected one that `onlooker train`"),
         ("predict {run} a.mp4", "a.mp4: no such file; check the path"),
         ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),

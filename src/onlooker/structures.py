@@ -374,7 +374,7 @@ class Evaluation:
         classes: the `K` class names.
         targets: `B`, the true class of each video.
         scores: `B K`, probabilities of each video.
-        frame_scores: for each video `T K`, probabilities at each of its frames.
+        frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not known.
         skipped: clips that could not be used, with the reason.
     """
 
@@ -392,7 +392,7 @@ class Evaluation:
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
             raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
-        if len(self.frame_scores) != len(self.names):
+        if len(self.frame_scores) not in (0, len(self.names)):
             raise ValueError(f"frame_scores of {len(self.frame_scores)} videos for {len(self.names)} names")
         if len(self.targets) and not (self.targets.min() >= 0 and self.targets.max() < len(self.classes)):
             raise ValueError(

@@ -81,7 +81,7 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     points = [{"clips": clips, "correct": 18, "tested": 36} for clips in (20, 40, 80)]
     check, pair, more, test = advice(measured([[8, 12], [6, 10]], learning_curve=points))
     assert "onlooker check" in check
-    assert "fight and other (18 of 36 test clips)" in pair
+    assert "fight and other (18 of 36 clips)" in pair
     assert "80 training clips give 18 of 36 (50 %), twice as many would give about 50 % (95 % interval" in more
     assert "36 test clips leave an interval of 31 points" in test
     assert advice(measured([[200, 0], [0, 200]])) == []

@@ -138,7 +138,7 @@ def test_one_process_computes_a_comparison_at_a_time(compared: tuple[Path, dict[
             {"models": [MODELS[0], replace(MODELS[1], settings={"hidden": 9})]},
             r"lstm.fold0-seed5.json: .*other settings \(model.hidden\)",
         ),
-        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are convnet, "),
+        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are linear, convnet, "),
         ({"models": [ModelSpec("magic")]}, "models to compare: magic is unknown or listed twice"),
         ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
     ],

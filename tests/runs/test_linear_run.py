@@ -21,8 +21,10 @@ from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
+from onlooker.runs.folder import RunRecord
 from onlooker.runs.model_spec import parse_specs, with_baseline
 from onlooker.runs.train import train_run
+from onlooker.structures import ClipError
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear")
 
@@ -47,7 +49,11 @@ def scores(run: Path) -> np.ndarray:
 
 def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> None:
     figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    assert figures["videos"] == 5
+    assert figures["videos"] == 24, "all of them, by cross-validation"
+    assert figures["cross_validated"]
+    assert "frame_accuracy" not in figures
+    assert [point["tested"] for point in figures["learning_curve"]] == [24] * 3
+    assert figures["chosen"].startswith("statistics ")
     assert not (run / "curves.csv").exists()
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Color shows attention" in page
@@ -58,7 +64,8 @@ def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> 
     prediction = recognizer.predict(clip)
     assert prediction.attention is not None
     assert prediction.attention.shape == (6, 4, 4)
-    assert evaluate(run)["accuracy"] == figures["accuracy"]
+    with pytest.raises(ClipError, match="trained on all clips, none is left for testing; give new clips"):
+        evaluate(run)
     assert [step.label for step in recognizer.watch(clip)][-1] in recognizer.classes
 
 
@@ -69,7 +76,7 @@ def test_a_killed_run_starts_again_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(train_module._SOLVERS, "logistic", killed)
+        patch.setattr(train_module, "fit_and_cross_validate", killed)
         with pytest.raises(KeyboardInterrupt):
             train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
     train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
@@ -88,7 +95,8 @@ def test_a_run_on_stored_features_is_compared_with_the_baseline(run: Path, squar
     brief = TrainConfig(epochs=1, precision="32")
     stores = {"quiet": True, "features": [tmp_path / "store"]}
     figures = train_run(squares, tmp_path / "run", ModelConfig("lstm", hidden=4), DATA, brief, **stores)
-    linear = train_run(squares, tmp_path / "linear", LINEAR, DATA, TRAIN, **stores)
+    split = RunRecord.read(tmp_path / "run").split
+    linear = train_run(squares, tmp_path / "linear", LINEAR, DATA, TRAIN, split, **stores)
     assert figures["linear_accuracy"] == linear["accuracy"]
     assert "linear_accuracy" not in linear
     assert evaluate(tmp_path / "run")["linear_accuracy"] == figures["linear_accuracy"]

@@ -223,7 +223,7 @@ def _print_metrics(measured: dict[str, Any], run: Path) -> None:
         typer.echo(f"trained on all clips: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
-    typer.echo(f"test: {first_line(measured)}")
+    typer.echo(f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}")
     for name in [name for name in SHOWN if name in measured and name not in ("accuracy", "frame_accuracy")]:
         typer.echo(f"{SHOWN[name][0]}: {100 * measured[name]:.1f} %")
     for step in advice(measured):

@@ -66,7 +66,7 @@ def advice(measured: Measured) -> list[str]:
     if pairs := confused_pairs(measured["confusion"]):
         i, j, count = pairs[0]
         steps.append(
-            f"Most confused: {names[i]} and {names[j]} ({count} of {total} test clips). Check their labels, add clips "
+            f"Most confused: {names[i]} and {names[j]} ({count} of {total} clips). Check their labels, add clips "
             "that show the difference, or merge them."
         )
     if points := measured.get("learning_curve"):
@@ -78,7 +78,7 @@ def advice(measured: Measured) -> list[str]:
         )
     elif high - low > 0.2 and measured["accuracy"] < 1:
         steps.append("Add clips, of as many people, places and cameras as possible.")
-    if high - low > 0.2:
+    if high - low > 0.2 and not measured.get("cross_validated"):
         steps.append(
             f"{total} test clips leave an interval of {100 * (high - low):.0f} points; `onlooker train CLIPS "
             "--folds 5` tests on all."

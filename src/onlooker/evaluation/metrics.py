@@ -67,11 +67,11 @@ def _top5(of: Evaluation) -> float | None:
 # A metric that is None does not apply and is left out.
 METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "videos": lambda of: len(of.targets),
-    "frames": lambda of: len(_frames_correct(of)),
+    "frames": lambda of: len(_frames_correct(of)) if of.frame_scores else None,
     "classes": lambda of: list(of.classes),
     "accuracy": lambda of: _correct(of) / len(of.targets),
     "accuracy_interval": lambda of: list(wilson_interval(_correct(of), len(of.targets))),
-    "frame_accuracy": lambda of: float(_frames_correct(of).mean()),
+    "frame_accuracy": lambda of: float(_frames_correct(of).mean()) if of.frame_scores else None,
     "mean_class_accuracy": _mean_recall,
     "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
     "log_loss": _log_loss,
@@ -98,13 +98,14 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         `perfect_calibration_error`, what chance alone makes of it at this number of videos (mean, 95th percentile);
         `brier` (sum over classes, 0 to 2, Brier 1950); `majority_share`, the majority-class baseline; `confusion`,
         `K K` counts with true classes in rows; `skipped`, clips that were left out; `top5_accuracy` if K > 5.
+        Metrics of frames only with their scores.
 
     Raises:
         ValueError: no videos, a video without frames, or scores that are not probabilities.
     """
     if not evaluation.names:
         raise ValueError("the evaluation has no videos: nothing to measure")
-    for name, scores in zip(evaluation.names, evaluation.frame_scores, strict=True):
+    for name, scores in zip(evaluation.names, evaluation.frame_scores, strict=bool(evaluation.frame_scores)):
         if scores.ndim != 2 or not len(scores) or scores.shape[1] != len(evaluation.classes):
             raise ValueError(
                 f"frame scores of {name} have shape {scores.shape}, expected T {len(evaluation.classes)} with T at "

@@ -108,6 +108,7 @@ def write_report(
     record: RunRecord,
     run: Path,
     tuning: str = "",
+    evaluation: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Evaluate on samples and write evaluation.json, scores.csv, attention.png and report.html.
 
@@ -118,13 +119,15 @@ def write_report(
         record: what the model was trained with; the folder of these samples, and which clips are left out.
         run: where its curves are.
         tuning: how the localization parameters were chosen, if they were just now.
+        evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
 
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there:
-        `linear_accuracy` of the linear baseline on the test clips, `learning_curve` (values of `LearningPoint`s) and
+        `chosen` and `cross_validated` of model linear, `linear_accuracy` of the linear baseline on the test clips,
+        `learning_curve` (values of `LearningPoint`s) and
         `labels_to_check`.
     """
-    evaluation = recognizer.evaluate(samples, skipped=record.skipped)
+    evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation)
     if out == run and (run / CROSS_VALIDATION).exists():
         measured |= read_json(run / CROSS_VALIDATION)
@@ -133,8 +136,9 @@ def write_report(
     if drawn:
         tiles = [(f"{caption}\n{tone}", frames) for frames, caption, tone, _ in drawn.values()]
         write_png(out / "attention.png", sheet(tiles))
+    tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     counts = (
-        f"{record.model.name} · {record.model.encoder} · {len(samples)} test clips · {len(recognizer.classes)} classes"
+        f"{record.model.name} · {record.model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
     )
     encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
     localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
@@ -185,10 +189,11 @@ def _drawn_clips(
     correct.sort(key=lambda i: i not in first)
     for i in correct[: _SHOWN - len(mistakes)] + mistakes:
         with suppress(ClipError):
-            yield i, _drawn(recognizer, samples.clips[i], "wrong" if i in mistakes else "right")
+            answer = f"{printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
+            yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
 
 
-def _drawn(recognizer: Recognizer, clip: Clip, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
+def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
     prediction = recognizer.predict(clip.path)
     # With temporal crops there are many more frames than are drawn.
     count = min(recognizer.data.frames, len(prediction.times))
@@ -196,7 +201,6 @@ def _drawn(recognizer: Recognizer, clip: Clip, tone: Tone) -> tuple[NDArray[np.u
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-    title, answer = printable(f"{clip.label} · {clip.path.stem}"), printable(prediction.label)
-    caption = f"{title}\nprediction: {answer}, {100 * prediction.score:.0f} %"
+    caption = f"{printable(f'{clip.label} · {clip.path.stem}')}\nprediction: {answer}"
     drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
     return drawn, caption, tone, fps

@@ -22,25 +22,25 @@ from onlooker.models.registry import configured, find_recipe, resolve_loss, reso
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.check import show_overview
+from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import CROSS_VALIDATION, read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
-from onlooker.structures import Clip, ClipError
+from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.fit import check_regularization, fit
-from onlooker.training.linear import fit_linear
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
+# With fewer clips that come without a split, a fifth of them would be too few to test a model on.
+_FEW = 300
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 # Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
 # returns plain values that say where the weights come from, for config.json.
 Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
-
-_SOLVERS: dict[str, Callable[..., Any]] = {"gradient": fit, "logistic": fit_linear}  # by `Recipe.solver`
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def train_run(
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
         model, data, training: settings.
-        split: which clips are used for what; None: the split of `clips`, or `split_clips` of all.
+        split: which clips are used for what; None: the split of `clips`, or `split_clips` of all. Without a split,
+            model linear is fitted to all of fewer than 300 clips, and tested by cross-validation.
         resume: continue an interrupted run with its own settings and split.
         strict: stop at the first clip that cannot be read.
         quiet: no table of classes and no progress bars.
@@ -141,7 +142,7 @@ def train_run(
             split, features = stored_record.split, stored_record.features
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
         # Clips and settings that do not fit are an error before clips are read, which may take long.
-        planned = split or split_clips(every_clip, training.seed)
+        planned = split or _split(every_clip, model, training.seed)
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -150,22 +151,19 @@ def train_run(
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
-        if stores:
-            samples, unreadable = stored_clips(every_clip, classes, stores, net, data, strict, quiet)
-        else:
-            samples, unreadable = read_clips(every_clip, classes, data, strict, quiet)
+        samples, unreadable = _read(every_clip, classes, stores, net, data, strict, quiet)
         if stored_record is None:
             _require_classes(classes, samples.clips, every_clip, unreadable)
             skipped = (*skipped, *unreadable)
-            split = split.without({e.path for e in skipped}) if split else split_clips(samples.clips, training.seed)
-        assert split is not None
+            split = split and split.without({error.path for error in skipped})
+        split = split or _split(samples.clips, model, training.seed)
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning = _fit(net, samples, record, run, quiet)
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet)
         _add_baseline(samples, record, stores, run)
-        gone = () if stored_record is None else unreadable  # since the run was started
-        return _report(run, recognizer, samples, record, gone, tuning) if split.test else {}
+        gone = unreadable if stored_record else ()  # since the run was started
+        return _report(run, recognizer, samples, record, gone, tuning, held_out)
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
@@ -221,6 +219,21 @@ def _asked_clips(
     return clips.clips, clips.split, clips.left_out
 
 
+def _read(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    stores: Sequence[FeatureStore],
+    net: VideoModel,
+    data: DataConfig,
+    strict: bool,
+    quiet: bool,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """The frames of the clips, or their stored features; and the clips that cannot be read."""
+    if stores:
+        return stored_clips(clips, classes, stores, net, data, strict, quiet)
+    return read_clips(clips, classes, data, strict, quiet)
+
+
 def _require_classes(
     classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
 ) -> None:
@@ -230,6 +243,12 @@ def _require_classes(
         first = next(error for error in errors if error.path in paths)
         found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
         raise ClipError(first.path.parent, found, "replace them, or leave the class out")
+
+
+def _split(clips: Sequence[Clip], model: ModelConfig, seed: int) -> Split:
+    """The split of clips that come without one; few clips for a model that is trained in seconds are all fitted."""
+    few = len(clips) < _FEW and find_recipe(model.name).solver == "logistic"
+    return split_without_test(clips, seed) if few else split_clips(clips, seed)
 
 
 def _build(
@@ -261,8 +280,14 @@ def _report(
     record: RunRecord,
     gone: Sequence[ClipError],
     tuning: str,
+    held_out: Evaluation | None,
 ) -> dict[str, Any]:
-    """Evaluate on the test clips that can still be read, and write the report."""
+    """Evaluate on the test clips that can still be read, or report a cross-validation; {} if there is neither."""
+    if held_out is not None:
+        fitted = samples.only((*record.split.training, *record.split.validation))
+        return write_report(run, recognizer, fitted, record, run, tuning, held_out)
+    if not record.split.test:
+        return {}
     test = [clip for clip in record.split.test if clip.path not in {error.path for error in gone}]
     require_clips([] if test else record.split.test)
     reported = replace(record, skipped=(*record.skipped, *gone))
@@ -280,26 +305,39 @@ def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> Non
         )
 
 
-def _fit(net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool) -> tuple[Recognizer, str]:
-    """Train, tune localization, calibrate and save; the recognizer, and how localization was tuned."""
+def _fit(
+    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool
+) -> tuple[Recognizer, str, Evaluation | None]:
+    """Train, tune localization, calibrate and save.
+
+    Returns:
+        The recognizer; how localization was tuned; and, without test clips, the predictions of a cross-validation for
+        all clips, if the model is trained in seconds.
+    """
     split, data, training = record.split, record.data, record.training
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
     if isinstance(training_clips, ClipCrops):
         training_clips = training_clips.random(training.seed)
-    solve = _SOLVERS[find_recipe(record.model.name).solver]
-    solve(net, training_clips, validation_clips, data, training, run, None if quiet else record.model.name)
     rate = sample_rate([clip.path for clip in split.training], data)
     recognizer = Recognizer(net, record.classes, data, training.resolved_aggregation, frame_rate=rate)
+    held_out, title = None, None if quiet else record.model.name
+    by_gradient = find_recipe(record.model.name).solver == "gradient"
+    if by_gradient:
+        fit(net, training_clips, validation_clips, data, training, run, title)
+    else:
+        fitted = samples.only((*split.training, *split.validation))
+        recognizer.temperature, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
-        recognizer.temperature = _choose_temperature(recognizer, validation_clips)
+        if by_gradient:
+            recognizer.temperature = _choose_temperature(recognizer, validation_clips)
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
     if tuning and not quiet:
         print(f"localization: {tuning}", file=sys.stderr)
     with whole_folder(run / "model") as part:
         recognizer.save(part)
-    return recognizer, tuning
+    return recognizer, tuning, held_out
 
 
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
@@ -311,7 +349,7 @@ def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[Featu
         return
     model = with_baseline([])[0].model_config(record.model)
     net = _build(model, data, record.training, record.classes, stores, None)
-    fit_linear(net, samples.only(split.training), samples.only(split.validation), data, record.training, run, None)
+    fit_linear(net, samples.only((*split.training, *split.validation)), data)
     test = Recognizer(net, record.classes, data, "last").evaluate(samples.only(split.test))
     figures = read_json(run / CROSS_VALIDATION) if (run / CROSS_VALIDATION).exists() else {}
     accuracy = float((test.scores.argmax(1) == test.targets).mean())

@@ -1,84 +1,204 @@
 """Fit the linear model: statistics of every clip once, then multinomial logistic regression."""
 
 import warnings
-from collections.abc import Sized
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import DataConfig
 from onlooker.data.transforms import to_features, to_video
+from onlooker.evaluation.calibration import fit_temperature
+from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 
-__all__ = ["STRENGTHS", "fit_linear"]
+__all__ = ["STRENGTHS", "Choice", "Clips", "choose", "cross_validated", "fit_layer", "learning_curve", "statistics_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # C of scikit-learn, for clips that are vectors of unit length on average: from nearly constant to nearly separating.
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
 
 
-def fit_linear(
-    model: VideoModel,
-    training: Dataset[Any],
-    validation: Dataset[Any],
-    data: DataConfig,
-    train: TrainConfig,
-    folder: Path,
-    title: str | None = "training",
-) -> float:
-    """Fit a `LinearClassifier` by logistic regression with an L2 penalty, the same in every call.
+class Layer(NamedTuple):
+    """A linear layer on standardized statistics: center and scale `M`, weight `K M`, bias `K`."""
 
-    Each statistic is standardized over the training clips. Every clip counts once, as in training by gradient descent.
+    center: Floats
+    scale: Floats
+    weight: Floats
+    bias: Floats
+
+    def logits(self, x: Floats) -> Floats:
+        """Statistics `B M` to `B K`."""
+        return (x - self.center) / self.scale @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What cross-validation chose for the linear model.
 
     Args:
-        model: fitted in place; its encoder stays as it is.
-        training, validation: samples as for `fit`. Of `STRENGTHS`, the one with the lowest log loss on the validation
-            clips is chosen.
-        data: normalization; frames are not augmented.
-        train, folder: not used.
-        title: of the progress bar; None: no bar.
-
-    Returns:
-        The chosen strength.
-
-    Raises:
-        ValueError: training clips of a single class, or features that are not finite.
+        statistics: their names, separated by commas.
+        strength: C of the penalty.
+        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN for a
+            clip without which none could be fitted.
+        tried: accuracy of the best strength for each set of statistics.
+        temperature: for `scores` and for the model.
     """
-    net = cast(LinearClassifier, model).to(choose_device()).eval()
-    x, y = _summaries(net, ConcatDataset([training, validation]), data, title)
-    fitted = slice(len(cast(Sized, training)))
-    center, scale = x[fitted].mean(0), x[fitted].std(0)
-    scale = np.where(scale > 1e-6 * np.abs(center), scale, 1) * np.sqrt(x.shape[1])
-    x, chosen = (x - center) / scale, slice(fitted.stop, None)
-    fits = zip(STRENGTHS, regress(x[fitted], y[fitted], net.num_classes), strict=True)
-    strength, (weight, bias) = min(fits, key=lambda fit: _log_loss(x[chosen] @ fit[1][0].T + fit[1][1], y[chosen]))
-    values = {"center": center, "scale": scale, "head.weight": weight, "head.bias": bias}
-    net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
-    return strength
+
+    statistics: str
+    strength: float
+    scores: Floats
+    tried: dict[str, float]
+    temperature: float
+
+    def __str__(self) -> str:
+        others = ", ".join(f"{names} {100 * share:.0f} %" for names, share in self.tried.items())
+        return f"statistics {self.statistics}, C = {self.strength:g}, by cross-validation ({others} correct)"
 
 
-def regress(x: Floats, y: Ints, num_classes: int) -> list[tuple[Floats, Floats]]:
-    """Weights `K M` and biases `K` for each of `STRENGTHS`, from clips `B M` and their classes `B`."""
+class Clips(NamedTuple):
+    """Clips as the linear model sees them.
+
+    Args:
+        x: statistics `B M`.
+        y: classes `B`.
+        groups: recordings `B`; clips of one are never divided.
+        num_classes: K.
+        names: of the statistics, each a block of `x`.
+    """
+
+    x: Floats
+    y: Ints
+    groups: NDArray[np.str_]
+    num_classes: int
+    names: tuple[str, ...]
+
+    def only(self, chosen: Ints) -> "Clips":
+        """Some of the clips."""
+        return self._replace(x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen])
+
+    def columns(self, statistics: str) -> Ints:
+        """The columns of some of the statistics, given as for `Choice`."""
+        blocks = np.arange(self.x.shape[1]).reshape(len(self.names), -1)
+        return blocks[[self.names.index(name) for name in statistics.split(",")]].ravel()
+
+    def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
+        """Positions to fit and to test, for each of `count` folds, or as many as the clips allow; none if they cannot
+        be divided."""
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        count = min(count, len(np.unique(self.groups)), int(np.bincount(self.y).max()))
+        if count < 2:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class with fewer clips than folds
+            parts = [*StratifiedGroupKFold(count, shuffle=True, random_state=0).split(self.y, self.y, self.groups)]
+        yield from ((fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test))
+
+
+def choose(clips: Clips, folds: int = FOLDS) -> Choice:
+    """The statistics (all, or those of change alone) and the strength with the lowest log loss in cross-validation.
+
+    With clips of a single recording, which cannot be divided: all statistics and a strength of 10.
+    """
+    names = clips.names
+    tried: dict[str, tuple[float, float, float, Floats]] = {}  # loss, accuracy, strength, logits
+    parts, known = [*clips.folds(folds)], np.zeros(len(clips.y), bool)
+    for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean"))):
+        if not subset or not parts:
+            continue
+        logits = np.zeros((len(STRENGTHS), len(clips.y), clips.num_classes))
+        columns = clips.columns(subset)
+        for fit, test in parts:
+            layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
+            logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
+            known[test] = True
+        losses = [_log_loss(each[known], clips.y[known]) for each in logits]
+        best = int(np.argmin(losses))
+        accuracy = float((logits[best].argmax(1) == clips.y)[known].mean())
+        tried[subset] = losses[best], accuracy, STRENGTHS[best], logits[best]
+    if not tried:
+        return Choice(",".join(names), 10.0, np.full((len(clips.y), clips.num_classes), np.nan), {}, 1.0)
+    subset = min(tried, key=lambda name: tried[name][0])
+    _, _, strength, logits_of_best = tried[subset]
+    temperature = fit_temperature([*_softmax(logits_of_best[known])[:, None]], clips.y[known], "last")
+    scores = np.where(known[:, None], _softmax(logits_of_best / temperature), np.nan)
+    return Choice(subset, strength, scores, {name: of[1] for name, of in tried.items()}, temperature)
+
+
+def cross_validated(clips: Clips) -> Floats:
+    """Scores `B K` of all clips by models that were chosen, fitted and calibrated without them: an honest test.
+
+    A clip that no model could be fitted without, such as the only recording, has NaN.
+    """
+    scores = np.full((len(clips.y), clips.num_classes), np.nan)
+    for fit, test in clips.folds(FOLDS):
+        others = clips.only(fit)
+        choice = choose(others, INNER_FOLDS)
+        layer = _fitted(others, choice)
+        scores[test] = _softmax(layer.logits(clips.x[test]) / choice.temperature)
+    return scores
+
+
+def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
+    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class."""
+    layer = _fitted(clips, choice)
+    values = {"center": layer.center, "scale": layer.scale, "head.weight": layer.weight, "head.bias": layer.bias}
+    model.load_state_dict({**model.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
+
+
+def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
+    """The accuracy of the chosen layer when a quarter, half and all of the clips of each fold are fitted."""
+    points, columns = [], clips.columns(choice.statistics)
+    parts = [*clips.folds(FOLDS)]
+    for share in (4, 2, 1):
+        correct = tested = fitted = 0
+        for fit, test in parts:
+            some = np.concatenate(
+                [(of := fit[clips.y[fit] == k])[: -(-len(of) // share)] for k in np.unique(clips.y[fit])]
+            )
+            layer = regress(clips.x[np.ix_(some, columns)], clips.y[some], clips.num_classes, (choice.strength,))[0]
+            correct += int((layer.logits(clips.x[np.ix_(test, columns)]).argmax(1) == clips.y[test]).sum())
+            tested, fitted = tested + len(test), fitted + len(some)
+        if tested:
+            points.append(LearningPoint(clips=fitted // len(parts), correct=correct, tested=tested))
+    return points if len({point["clips"] for point in points}) > 1 else []
+
+
+def _fitted(clips: Clips, choice: Choice) -> Layer:
+    """The layer on all statistics, with weights of zero for those that were not chosen."""
+    columns, M = clips.columns(choice.statistics), clips.x.shape[1]
+    layer = regress(clips.x[:, columns], clips.y, clips.num_classes, (choice.strength,))[0]
+    center, scale, weight = np.zeros(M), np.ones(M), np.zeros((clips.num_classes, M))
+    center[columns], scale[columns], weight[:, columns] = layer.center, layer.scale, layer.weight
+    return Layer(center, scale, weight, layer.bias)
+
+
+def regress(x: Floats, y: Ints, num_classes: int, strengths: Sequence[float] = STRENGTHS) -> list[Layer]:
+    """A layer for each strength, from the statistics of clips `B M` and their classes `B`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    if len(present := np.unique(y)) < 2:
-        raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
+    present = np.unique(y)
+    center, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-6 * np.abs(center), scale, 1) * np.sqrt(x.shape[1])
+    x = (x - center) / scale
     # The penalty keeps the weights in the space that the clips span: with few clips it is much smaller, and as exact.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
-    solver, fits = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), []
-    for strength in STRENGTHS:
+    solver, layers = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), []
+    for strength in strengths:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             solver.set_params(C=strength).fit(z.T, y)
@@ -87,22 +207,38 @@ def regress(x: Floats, y: Ints, num_classes: int) -> list[tuple[Floats, Floats]]
             rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
         weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
         weight[present], bias[present] = rows, biases
-        fits.append((weight, bias))
-    return fits
+        layers.append(Layer(center, scale, weight, bias))
+    return layers
 
 
 @torch.inference_mode()
-def _summaries(net: LinearClassifier, clips: Dataset[Any], data: DataConfig, title: str | None) -> tuple[Floats, Ints]:
-    """The statistics of all clips, `B M`, and their classes, `B`."""
+def statistics_of(
+    model: VideoModel, samples: Dataset[Any], groups: Sequence[str], data: DataConfig, title: str | None = None
+) -> Clips:
+    """The statistics of all clips, on the device where the model then is.
+
+    Args:
+        model: a `LinearClassifier`.
+        samples: as for `fit`; frames are not augmented.
+        groups: the recording of each clip.
+        data: normalization.
+        title: of the progress bar; None: no bar.
+
+    Raises:
+        ValueError: clips of a single class, or features that are not finite.
+    """
+    net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
-    for samples, of_batch, _ in track(DataLoader(clips, _CLIPS), title or "", disable=title is None):
-        rows.append(net.summarize(_features(net, samples, data)).double().cpu())
+    for batch, of_batch, _ in track(DataLoader(samples, _CLIPS), title or "", disable=title is None):
+        rows.append(net.summarize(_features(net, batch, data)).double().cpu())
         targets.append(of_batch)
-    x = torch.cat(rows).numpy()
+    x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
+    if len(np.unique(y)) < 2:
+        raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
-    return x, torch.cat(targets).numpy()
+    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names))
 
 
 def _features(net: LinearClassifier, samples: Tensor, data: DataConfig) -> Tensor:
@@ -115,6 +251,10 @@ def _features(net: LinearClassifier, samples: Tensor, data: DataConfig) -> Tenso
 
 
 def _log_loss(logits: Floats, y: Ints) -> float:
-    from scipy.special import log_softmax
+    return float(-np.log(_softmax(logits).clip(1e-30))[np.arange(len(y)), y].mean())
 
-    return float(-log_softmax(logits, 1)[np.arange(len(y)), y].mean())
+
+def _softmax(logits: Floats) -> Floats:
+    from scipy.special import softmax
+
+    return cast(Floats, softmax(logits, 1))

@@ -55,10 +55,10 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
         "|not better than always answering run (50 %) or the linear baseline (50 %) as far as 4 clips can tell|:"
         in found
     )
-    for figure in ("3 of 4 test clips correct", "75 %", "95 % interval 30 % to 95 %", "2 of 4 test clips correct"):
+    for figure in ("3 of 4 clips correct", "75 %", "95 % interval 30 % to 95 %", "2 of 4 clips correct"):
         assert f"|{figure}|" in found
     assert "|What to do next|" in found
-    assert "|Most confused: run and <walk> (1 of 4 test clips)." in found
+    assert "|Most confused: run and <walk> (1 of 4 clips)." in found
 
 
 def test_a_good_result_is_not_marked_whatever_the_classes_are_called(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def summary_page(
         page.heading("What to do next").text("\n".join(f"- {_escaped(step)}" for step in steps))
     if clips:
         page.heading("Test clips")
-        page.text(_about_clips(attends, settings.get("data", {}).get("modality", "rgb")))
+        tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
+        page.text(_about_clips(tested_by, attends, settings.get("data", {}).get("modality", "rgb")))
         _clips(page, evaluation, measured, clips)
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, measured, curves)
@@ -72,28 +73,38 @@ def _escaped(text: str) -> str:
 
 
 def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    total, frames = measured["videos"], measured["frames"]
+    total, frames = measured["videos"], measured.get("frames", 0)
     digits = 0 if total < 200 else 1
 
     def counted(share: float, of: int = total) -> str:
         return f"{round(share * of)} of {of}"
 
     low, high = (percent(value, digits) for value in measured["accuracy_interval"])
-    accuracy, of_frames, majority = (measured[name] for name in ("accuracy", "frame_accuracy", "majority_share"))
+    accuracy, majority = measured["accuracy"], measured["majority_share"]
     expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
     values = [
-        (percent(accuracy, digits), f"{counted(accuracy)} test clips correct", f"95 % interval {low} to {high}"),
-        (percent(of_frames, digits), f"{counted(of_frames, frames)} frames correct", "each frame on its own"),
+        (percent(accuracy, digits), f"{counted(accuracy)} clips correct", f"95 % interval {low} to {high}"),
         (percent(majority, digits), "majority-class baseline", f"{counted(majority)}: always the most frequent class"),
     ]
+    if frames:
+        of_frames = measured["frame_accuracy"]
+        correct = f"{counted(of_frames, frames)} frames correct"
+        values.insert(1, (percent(of_frames, digits), correct, "each frame on its own"))
     if (linear := measured.get("linear_accuracy")) is not None:
-        values.append((percent(linear, digits), "linear baseline", f"{counted(linear)} test clips correct"))
+        values.append((percent(linear, digits), "linear baseline", f"{counted(linear)} clips correct"))
     chance = f"{expected} expected of a perfectly calibrated model, up to {most}"
     return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 
 
-def _about_clips(attends: bool, modality: str) -> str:
-    parts = ["Random test clips; up to half of them are mistakes. None was used in training."]
+_TEST = "Random test clips; up to half of them are mistakes. None was used in training."
+_CROSS_VALIDATED = (
+    "Random clips; up to half of them are mistakes. The prediction is that of a model that was fitted without the clip "
+    "and its recording, the attention that of the final model, which was fitted to all clips."
+)
+
+
+def _about_clips(tested_by: str, attends: bool, modality: str) -> str:
+    parts = [tested_by]
     if attends:
         parts.append("Color shows attention: the warmer, the higher its weight.")
     if modality != "rgb":

@@ -1,0 +1,82 @@
+"""Fit the linear model to few clips and test it honestly: every clip by models that were fitted without it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.config import DataConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.evaluation.conclusion import labels_to_check
+from onlooker.files import write_json
+from onlooker.models.video_model import VideoModel
+from onlooker.runs.folder import CROSS_VALIDATION, RunRecord
+from onlooker.structures import Evaluation
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, learning_curve, statistics_of
+
+__all__ = ["fit_and_cross_validate", "fit_linear"]
+
+
+def fit_and_cross_validate(
+    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool
+) -> tuple[float, Evaluation | None]:
+    """Choose and fit the layer of a linear model; writes `cross_validation.json` for the report.
+
+    Args:
+        net: fitted in place.
+        samples: the training and validation clips.
+        record: of the run.
+        run: its folder.
+        quiet: no progress bar, and no line about what was chosen.
+
+    Returns:
+        The temperature; and if the run has no test clips, the predictions for all of these clips by models that were
+        chosen, fitted and calibrated without them and their recordings. None if they cannot be divided.
+
+    Raises:
+        ValueError: clips of a single class, or features that are not finite.
+    """
+    clips, choice = fit_linear(net, samples, record.data, None if quiet else record.model.name)
+    if not quiet:
+        print(f"chosen: {choice}", file=sys.stderr)
+    chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": learning_curve(clips, choice)}
+    held_out = None
+    if record.split.test:
+        known = _evaluation(samples, choice.scores, record)
+    else:
+        known = _evaluation(samples, cross_validated(clips), record)
+        if known is not None and len(known.names) == len(samples.clips):
+            held_out, chosen["cross_validated"] = known, True
+    if known is not None:
+        chosen["labels_to_check"] = labels_to_check(known)
+    write_json(run / CROSS_VALIDATION, chosen)
+    return choice.temperature, held_out
+
+
+def fit_linear(
+    net: VideoModel, samples: ClipFrames, data: DataConfig, title: str | None = None
+) -> tuple[Clips, Choice]:
+    """Fit the layer of a linear model to all samples, with what cross-validation chooses; clips of a recording are kept
+    together."""
+    groups = [clip.recording or str(clip.path) for clip in samples.clips]
+    clips = statistics_of(net, samples, groups, data, title)
+    choice = choose(clips)
+    fit_layer(net, clips, choice)
+    return clips, choice
+
+
+def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRecord) -> Evaluation | None:
+    """Of the clips with scores; None if there are none."""
+    known = np.flatnonzero(np.isfinite(scores).all(1))
+    if not len(known):
+        return None
+    return Evaluation(
+        names=tuple(f"{samples.clips[i].label}/{samples.clips[i].path.name}" for i in known),
+        classes=record.classes,
+        targets=np.array(samples.targets, np.int64)[known],
+        scores=scores[known],
+        frame_scores=(),
+        skipped=record.skipped,
+    )
