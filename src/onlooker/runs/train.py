@@ -141,8 +141,7 @@ def train_run(
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
-        # Clips and settings that do not fit are an error before clips are read, which may take long.
-        planned = split or _split(every_clip, model, training.seed)
+        planned = split or _split(every_clip, model, training.seed)  # an error before clips are read, which takes long
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -162,8 +161,7 @@ def train_run(
         _write_record(run, record, stored_record)
         recognizer, tuning, held_out = _fit(net, samples, record, run, quiet)
         _add_baseline(samples, record, stores, run)
-        gone = unreadable if stored_record else ()  # since the run was started
-        return _report(run, recognizer, samples, record, gone, tuning, held_out)
+        return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
@@ -282,7 +280,7 @@ def _report(
     tuning: str,
     held_out: Evaluation | None,
 ) -> dict[str, Any]:
-    """Evaluate on the test clips that can still be read, or report a cross-validation; {} if there is neither."""
+    """Evaluate on the test clips that are not `gone` since the run was started, or report a cross-validation; {} if there is neither."""
     if held_out is not None:
         fitted = samples.only((*record.split.training, *record.split.validation))
         return write_report(run, recognizer, fitted, record, run, tuning, held_out)
