@@ -280,7 +280,7 @@ def _report(
     tuning: str,
     held_out: Evaluation | None,
 ) -> dict[str, Any]:
-    """Evaluate on the test clips that are not `gone` since the run was started, or report a cross-validation; {} if there is neither."""
+    """Evaluate on the test clips that are not `gone` since the start, or report a cross-validation; {} without both."""
     if held_out is not None:
         fitted = samples.only((*record.split.training, *record.split.validation))
         return write_report(run, recognizer, fitted, record, run, tuning, held_out)
