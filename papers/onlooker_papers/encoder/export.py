@@ -15,17 +15,26 @@ from onlooker.files import write_bytes
 from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
 from onlooker_papers.encoder.images import Images
-from onlooker_papers.encoder.train import ImageClassifier, evaluate
+from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state
 from onlooker_papers.measurement import write_results
 from onlooker_papers.results import keep_whole
 
 WHAT = "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation images"
 COMMAND = (
-    "python -m onlooker_papers.encoder TINY_IMAGENET && python -m onlooker_papers.encoder TINY_IMAGENET --export FILE"
+    "python -m onlooker_papers.encoder TINY_IMAGENET --run A && "
+    "python -m onlooker_papers.encoder TINY_IMAGENET --run B --fine-tune A && "
+    "python -m onlooker_papers.encoder TINY_IMAGENET --run B --fine-tune A --export FILE"
 )
 
 
-def export(run: Path, file: Path, validation: Images, train_images: int, device: torch.device) -> dict[str, Any]:
+def export(
+    run: Path,
+    file: Path,
+    validation: Images,
+    train_images: int,
+    device: torch.device,
+    start: Path | None = None,
+) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
 
     Args:
@@ -34,6 +43,7 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
         validation: images to measure these weights on, with the classifier that was trained with them.
         train_images: their number.
         device: where to measure.
+        start: the training that it fine-tunes, whose epochs are counted, too.
 
     Returns:
         The figures of the results file.
@@ -41,14 +51,15 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     Raises:
         ValueError: a weight that half precision cannot hold.
     """
-    state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
-    trained = {name.removeprefix("module."): value for name, value in state["average"].items() if "." in name}
+    states = [read_state(folder) for folder in (start, run) if folder]
+    trained = averaged_weights(run)
     model = ImageClassifier(len(trained["head.bias"]))
     model.load_state_dict(trained)
     shipped = {name: _half(name, value) for name, value in model.encoder.state_dict().items()}
     model.encoder.load_state_dict(shipped)
     accuracy = evaluate(model.eval().to(device), validation, device)
-    content, total, log = save(shipped), len(validation.targets), state["log"]
+    content, total = save(shipped), len(validation.targets)
+    log = [line for state in states for line in state["log"]]
     write_bytes(file, content)
     return {
         "accuracy": accuracy,
@@ -62,7 +73,8 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
         **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
         "epochs": len(log),
         "hours": sum(line["minutes"] for line in log) / 60,
-        "recipe": state["recipe"],
+        "recipe": states[0]["recipe"],
+        **({"fine_tuning": states[1]["recipe"]} if start else {}),
         "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
     }
 

@@ -50,6 +50,11 @@ class Recipe:
     seed: int = 0
 
 
+# After training: crops that are as large as the images that are classified later, without mixup, and small steps. The
+# crops of training show objects larger than whole images do (Touvron et al. 2019).
+FINE_TUNING = Recipe(epochs=8, lr=0.05, warmup=0.5, small_size=SIZE, min_area=0.6, mixup=0.0)
+
+
 class ImageClassifier(nn.Module):
     """The encoder, the mean over its map, and a linear layer."""
 
@@ -72,15 +77,21 @@ class Training:
         recipe: must be the one that the folder's training began with.
         num_classes: K.
         device: where to train.
+        start: the folder of a training whose averaged weights a new one starts from; None: random weights.
 
     Raises:
         ValueError: the folder belongs to another recipe.
     """
 
-    def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, run: Path, recipe: Recipe, num_classes: int, device: torch.device, start: Path | None = None
+    ) -> None:
         self.run, self.recipe, self.device = run, recipe, device
         torch.manual_seed(recipe.seed)
-        self.model = ImageClassifier(num_classes).to(device).to(memory_format=torch.channels_last)
+        model = ImageClassifier(num_classes)
+        if start is not None:
+            model.load_state_dict(averaged_weights(start))
+        self.model = model.to(device).to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(recipe.average)
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         decayed = [weight for weight in self.model.parameters() if weight.ndim > 1]
@@ -172,13 +183,24 @@ class Training:
         (self.run / "log.jsonl").write_text(lines, encoding="utf-8")
 
     def _load(self) -> None:
-        state: dict[str, Any] = torch.load(self.run / "state.pt", map_location="cpu", weights_only=True)
+        state = read_state(self.run)
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{self.run} holds a training with {state['recipe']}, not {asdict(self.recipe)}")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.log = state["log"]
+
+
+def averaged_weights(run: Path) -> dict[str, Tensor]:
+    """The averaged weights of a training, as an `ImageClassifier` takes them."""
+    return {name.removeprefix("module."): value for name, value in read_state(run)["average"].items() if "." in name}
+
+
+def read_state(run: Path) -> dict[str, Any]:
+    """The state of a training: `recipe`, `log`, `model`, `average`, `optimizer`."""
+    state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    return state
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:

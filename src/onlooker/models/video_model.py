@@ -189,7 +189,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         # ImageNet or Kinetics need not be downloaded.
         pretrained = False
         if "pretrained" in inspect.signature(cls.__init__).parameters:
-            pretrained, arguments["pretrained"] = arguments["pretrained"], False
+            pretrained, arguments["pretrained"] = arguments.get("pretrained"), False
         model = cast(Self, super()._from_pretrained(strict=strict, **arguments))
         if pretrained:
             model.note_pretrained()
@@ -197,7 +197,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        load_weights(model, Path(model_file))
+        load_weights(model, Path(model_file), strict)
         return model.to(map_location).eval()
 
     @classmethod
@@ -205,8 +205,10 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         raise ValueError(f"{model_file} is a pickle, which can run code when it is loaded; expected model.safetensors")
 
 
-def load_weights(model: VideoModel, path: Path) -> None:
+def load_weights(model: VideoModel, path: Path, strict: bool = True) -> None:
     """Load the weights of a saved model from a safetensors file; the record beside it may state their digest.
+
+    Unless `strict`, weights may be missing or unknown.
 
     Raises:
         ValueError: weights of another model, damaged ones, or values that are not finite.
@@ -214,7 +216,7 @@ def load_weights(model: VideoModel, path: Path) -> None:
     record = path.with_name(RECORD)
     check_regular(path)
     try:
-        load_model(model, path)
+        load_model(model, path, strict)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
     if record.exists():
