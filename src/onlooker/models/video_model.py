@@ -189,7 +189,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         # ImageNet or Kinetics need not be downloaded.
         pretrained = False
         if "pretrained" in inspect.signature(cls.__init__).parameters:
-            pretrained, arguments["pretrained"] = arguments.get("pretrained"), False
+            pretrained, arguments["pretrained"] = bool(arguments.get("pretrained")), False
         model = cast(Self, super()._from_pretrained(strict=strict, **arguments))
         if pretrained:
             model.note_pretrained()
