@@ -212,8 +212,8 @@ def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("tracks", {}, "reads several frames together and has no step to export; train one of convnet, lstm, alstm"),
-        ("single-frame", {}, "needs the whole clip and has no step to export; train one of convnet, lstm, alstm"),
+        ("tracks", {}, "reads several frames together and has no step to export; train one of linear, convnet, lstm"),
+        ("single-frame", {}, "needs the whole clip and has no step to export; train one of linear, convnet, lstm"),
         ("convlstm", {"init": "clip-mean"}, "init is 'clip-mean', .* train with --init zeros or first-frame"),
     ],
 )

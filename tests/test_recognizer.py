@@ -402,7 +402,7 @@ def test_a_setting_of_an_older_version(run: Path) -> None:
     values = json.loads(file.read_text(encoding="utf-8"))
     values["localization"]["most"] = values["localization"].pop("max_boxes")
     file.write_text(json.dumps(values), encoding="utf-8")
-    message = r"recognizer.json: LocalizationParameters has no setting most; .*if another version of onlooker wrote it"
+    message = r"recognizer.json: localization has no max_boxes; .*if another version of onlooker wrote it"
     with pytest.raises(ValueError, match=message):
         load(run)
 

@@ -115,7 +115,7 @@ def test_predictions_that_do_not_fit(changed: dict[str, Any], message: str) -> N
         ({"targets": np.array([1, 3])}, "targets from 1 to 3, expected 0 to 2"),
         ({"targets": np.array([-1, 0])}, "targets from -1 to 0, expected 0 to 2"),
         ({"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
-        ({"frame_scores": ()}, "frame_scores of 0 videos for 2 names"),
+        ({"frame_scores": (np.zeros((1, 3), np.float32),)}, "frame_scores of 1 videos for 2 names"),
     ],
 )
 def test_evaluations_that_do_not_fit(changed: dict[str, Any], message: str) -> None:

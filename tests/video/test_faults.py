@@ -30,8 +30,8 @@ def follow(source: Source, states: int = 99, frames: int = 0) -> tuple[list[floa
     changes: list[Status] = []
     error, end = "", time.monotonic() + 30
     while not source.finished and time.monotonic() < end and (len(told(changes)) < states or len(times) < frames):
-        with source._news:
-            source._news.wait_for(lambda: source.ready, 0.05)
+        with source._condition:
+            source._condition.wait_for(lambda: source.ready, 0.05)
         try:
             if (frame := source.poll()) is not None:
                 times.append(frame[1])
@@ -119,8 +119,8 @@ def test_a_simulated_day_of_faults_is_survived_in_constant_memory() -> None:
         source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
         while proxy.accepted <= len(plan) or changes[-1].state != "online":
             assert time.monotonic() - begin < 500, (proxy.accepted, changes[-9:])
-            with source._news:
-                source._news.wait_for(lambda: source.ready, 0.05)
+            with source._condition:
+                source._condition.wait_for(lambda: source.ready, 0.05)
             if (frame := source.poll()) is not None:
                 assert frame[1] > last or count == 0
                 count, last = count + 1, frame[1]

@@ -49,8 +49,8 @@ class Source(stream.Source):
         return self
 
     def __next__(self) -> Frame:
-        with self._news:
-            self._news.wait_for(lambda: self.ready)
+        with self._condition:
+            self._condition.wait_for(lambda: self.ready)
         if (frame := self.poll()) is None:
             raise StopIteration
         return frame

@@ -316,15 +316,16 @@ def _fit(
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
     if isinstance(training_clips, ClipCrops):
         training_clips = training_clips.random(training.seed)
-    rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer = Recognizer(net, record.classes, data, training.resolved_aggregation, frame_rate=rate)
-    held_out, title = None, None if quiet else record.model.name
+    held_out, temperature, title = None, 1.0, None if quiet else record.model.name
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
         fit(net, training_clips, validation_clips, data, training, run, title)
     else:
         fitted = samples.only((*split.training, *split.validation))
-        recognizer.temperature, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
+        temperature, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
+    rate = sample_rate([clip.path for clip in split.training], data)
+    aggregation = training.resolved_aggregation
+    recognizer = Recognizer(net, record.classes, data, aggregation, frame_rate=rate, temperature=temperature)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
         if by_gradient:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+__all__ = ["Small"]
+
 STEM = 16
 STAGES = ((48, 2), (96, 2), (160, 2))  # channels and residual blocks after each halving of the map
 LAST = 256  # channels of the last convolution
