@@ -97,7 +97,7 @@ class LinearClassifier(VideoModel):
         encoder: as in `Classifier`; its weights are frozen.
         statistics: names in `STATISTICS`, separated by commas.
         window: W; the number of frames of a training clip.
-        regions: parts of the map in each direction that have statistics of their own; 1: the whole map.
+        regions: parts of the map in each direction, each with its statistics; 1: the whole map.
         in_channels: C of the frames.
         flow_channels: how many of them, the last ones, are optical flow with a second encoder; 0: one encoder for all.
         size: height and width of the frames.

@@ -17,8 +17,8 @@ LAST = 256  # channels of the last convolution
 class Small(nn.Module):
     """A residual network of 17 convolutions: a frame to a map of a sixteenth of its height and width.
 
-    Its features are those of four depths side by side, the earlier ones averaged over the cells of the last map: what
-    moves is told by edges and textures at least as well as by objects.
+    Its features are those of four depths side by side, the earlier ones averaged over the cells of the last map: edges
+    and textures show what moves at least as well as objects do.
 
     The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
     for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
