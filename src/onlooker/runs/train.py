@@ -23,9 +23,9 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
 from onlooker.runs.check import show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
-from onlooker.runs.evaluate import CROSS_VALIDATION, read_clips, write_report
+from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
-from onlooker.runs.folder import RunRecord, lock_run, start_run, whole_folder
+from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, lock_run, start_run, whole_folder
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization

@@ -162,7 +162,9 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
 def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
     """The accuracy of the chosen layer when a quarter, half and all of the clips of each fold are fitted."""
     points, columns = [], clips.columns(choice.statistics)
-    parts = [*clips.folds(FOLDS)]
+    # In random order: the first clips of a class are often of one recording.
+    random = np.random.default_rng(0)
+    parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
     for share in (4, 2, 1):
         correct = tested = fitted = 0
         for fit, test in parts:
