@@ -17,7 +17,7 @@ from onlooker.models.encoders import Encoder
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
-RECORD = "recognizer.json"  # beside the weights of a recognizer
+RECORD = "recognizer.json"  # next to the weights of a recognizer
 
 
 class Output(NamedTuple):
@@ -206,7 +206,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
 
 def load_weights(model: VideoModel, path: Path, strict: bool = True) -> None:
-    """Load the weights of a saved model from a safetensors file; the record beside it may state their digest.
+    """Load the weights of a saved model from a safetensors file; the record next to it may state their digest.
 
     Unless `strict`, weights may be missing or unknown.
 

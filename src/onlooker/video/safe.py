@@ -38,7 +38,7 @@ _idle: list["_Worker"] = []
 
 
 def is_safe() -> bool:
-    """Whether videos are decoded by workers unless a reader is told otherwise."""
+    """Whether videos are decoded by workers unless a reader is given another choice."""
     return os.environ.get(VARIABLE, "0") not in ("", "0", _WORKER)
 
 
@@ -125,7 +125,7 @@ class _Worker:
             self._process.stdin.flush()
 
     def receive(self, path: Path, seconds: float) -> Answer:
-        """The next answer, or a ClipError if the worker ends or takes more than so many seconds."""
+        """The next answer, or a ClipError if the worker ends or takes more than `seconds`."""
         assert self._process.stdout
         watchdog = Timer(seconds, self._expire)
         watchdog.start()
