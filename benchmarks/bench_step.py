@@ -138,7 +138,7 @@ def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -
 def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str, dict[str, float]]:
     """Frames per second of several streams with one model: behind the encoder, and from frames of 320×240 pixels on."""
     behind = {str(count): Stream(model, count) for count in STREAMS}
-    data = DataConfig(size=model.size, normalization="half")
+    data = DataConfig(frames=30, size=model.size, normalization="half")
     whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
     image = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
 

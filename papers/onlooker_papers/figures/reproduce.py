@@ -41,7 +41,7 @@ from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
 # The flow alone: what moves, and which way. A image's colors tell people and rooms apart, not what is done, and from
 # a few hundred clips a model that sees them learns those first.
-MODEL = ModelConfig(name="alstm", pretrained=False, attention_loss=True, dropout=0.0)
+MODEL = ModelConfig(name="alstm", encoder="conv4", pretrained=False, attention_loss=True, dropout=0.0)
 DATA = DataConfig(frames=16, size=64, modality="flow", hflip=True)
 TRAINING = TrainConfig(epochs=20, batch=8, lr=3e-3, label_smoothing=0.0, patience=0, precision="32")
 _AT_ONCE = 25  # clips that are classified together

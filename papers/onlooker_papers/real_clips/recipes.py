@@ -18,10 +18,14 @@ from onlooker.runs.model_spec import ENSEMBLE
 
 ABLATION = f"single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,{ENSEMBLE}"
 
+# Unless a recipe says otherwise; stated here so that figures stay when the defaults of the library change.
+SAMPLES: dict[str, Any] = {"size": 64}
+MODEL: dict[str, Any] = {"encoder": "conv4"}
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One comparison; everything that is not given is the library's default.
+    """One comparison; everything that is not given is the library's default, but for `SAMPLES` and `MODEL`.
 
     Args:
         folder: of the clips, in `clips/` of the data folder.

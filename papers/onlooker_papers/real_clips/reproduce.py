@@ -9,7 +9,7 @@ from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare
 from onlooker.runs.model_spec import parse_specs
 from onlooker_papers.real_clips.masks import read_truth, score_comparison
-from onlooker_papers.real_clips.recipes import RECIPES, Recipe
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import data_folder
 
@@ -38,7 +38,7 @@ def reproduce(
     if name not in RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
     recipe = RECIPES[name]
-    data, training = DataConfig(**recipe.data), TrainConfig(**{"patience": 0, **recipe.training})
+    data, training = DataConfig(**{**SAMPLES, **recipe.data}), TrainConfig(**{"patience": 0, **recipe.training})
     figures = _compared(recipe, run / name, data, training, models, jobs)
     if results is not None:
         command = f"python -m onlooker_papers.real_clips {name}"
@@ -53,7 +53,7 @@ def _compared(
     specs, members = parse_specs(models or recipe.models, data)
     figures = compare(
         clips / recipe.folder, run, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
-        training, jobs, members, model=ModelConfig(**recipe.model),
+        training, jobs, members, model=ModelConfig(**{**MODEL, **recipe.model}),
     )  # fmt: skip
     if recipe.masks:
         truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)

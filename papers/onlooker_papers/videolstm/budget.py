@@ -60,18 +60,18 @@ BUDGETS = {
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
         Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
-        ClipsBudget(4, (0,), DataConfig(frames=8), replace(_ON_CLIPS, epochs=3, batch=8)),
+        ClipsBudget(4, (0,), DataConfig(frames=8, size=64), replace(_ON_CLIPS, epochs=3, batch=8)),
     ),
     "standard": Budget(
         "standard: some two hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
         Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
-        ClipsBudget(0, (0,), DataConfig(frames=16), _ON_CLIPS),
+        ClipsBudget(0, (0,), DataConfig(frames=16, size=64), _ON_CLIPS),
     ),
     "full": Budget(
         "full: a night on two cores", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4),
         {"validation": 1000, "test": 2000}, TRAINING,
         Timing(4000, {"validation": 1000, "test": 2000}, TRAINING),
-        ClipsBudget(0, (0, 1, 2), DataConfig(frames=16), replace(_ON_CLIPS, epochs=80)),
+        ClipsBudget(0, (0, 1, 2), DataConfig(frames=16, size=64), replace(_ON_CLIPS, epochs=80)),
     ),
 }  # fmt: skip

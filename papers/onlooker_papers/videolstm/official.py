@@ -197,10 +197,11 @@ class _Runs:
         run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
         stores = [self.features / each for each in streams]
         dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
+        # The encoder and the size are those of the features; here they are part of the settings of a cell.
         config = ModelConfig(
-            model, pretrained=False, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout
+            model, "conv4", pretrained=False, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout
         )
-        data = DataConfig(frames=budget.frames, temporal_crops=budget.windows)
+        data = DataConfig(frames=budget.frames, size=64, temporal_crops=budget.windows)
         rgb, flow = (self.folder / name for name in MOTION_BEGINS)
         begins = {"init_from": {each.name: fingerprint(each) for each in (rgb, flow)}} if model == MOTION else {}
         start = init_from(rgb, flow, self.root, stores) if model == MOTION else None

@@ -85,7 +85,7 @@ class Budget:
     def features(self, streams: Modality) -> DataConfig:
         """How clips are seen by the encoder of a stream."""
         length = self.flow_length if streams == "flow" else 1
-        return DataConfig(size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
+        return DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
 
 
 BUDGETS = {

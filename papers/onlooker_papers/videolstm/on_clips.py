@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onlooker.config import ModelConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import ClipSet
 from onlooker.data.split import make_splits
@@ -57,8 +58,8 @@ def compete_on_clips(
         name = set_name(folder)
         specs, members = parse_specs(MODELS, budget.data)
         clips = ClipSet(folder, {"": few_of_each(find_clips(folder), budget.clips)})
-        settings = budget.seeds, budget.data, budget.training
-        found[name] = compare(clips, run / name, specs, make_splits, *settings, jobs, members)
+        settings, model = (budget.seeds, budget.data, budget.training), ModelConfig(encoder="conv4")
+        found[name] = compare(clips, run / name, specs, make_splits, *settings, jobs, members, model)
         if results is not None:
             write_set(results, RESULTS, name, found[name], budget.data, budget.training, command)
     return found

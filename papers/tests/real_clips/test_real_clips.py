@@ -11,7 +11,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_json
 from onlooker.runs.model_spec import check_specs, parse_specs
 from onlooker_papers.real_clips import reproduce as module
-from onlooker_papers.real_clips.recipes import RECIPES, Recipe
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.rows import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -41,10 +41,10 @@ def figures(**accuracies: float) -> dict[str, Any]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     recipe = RECIPES[name]
-    data = DataConfig(**recipe.data)
+    data = DataConfig(**{**SAMPLES, **recipe.data})
     TrainConfig(**recipe.training)
     models, members = parse_specs(recipe.models, data)
-    check_specs(models, members, ModelConfig(**recipe.model))
+    check_specs(models, members, ModelConfig(**{**MODEL, **recipe.model}))
     recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
     assert {spec.name for spec in models} | ({"fused"} if members else set()) >= {*recorded["accuracy"]}
     assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, recipe.folds or 1)

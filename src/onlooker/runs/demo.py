@@ -79,7 +79,7 @@ def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EP
 
 def _train(name: str, folder: Path, digits: DigitSplit, training: TrainConfig, videos: int) -> None:
     torch.manual_seed(training.seed)
-    model = create_model(name, len(PAIRS), in_channels=1, size=DATA.size, dropout=0.0)
+    model = create_model(name, len(PAIRS), encoder="conv4", in_channels=1, size=DATA.size, dropout=0.0)
     train = DigitPairs(MovingDigits(digits.training, frames=FRAMES), videos, seed=0)
     validation = DigitPairs(MovingDigits(digits.validation, frames=FRAMES), 256, seed=1)
     fit(model, train, validation, DATA, training, folder, name)
