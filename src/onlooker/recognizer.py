@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import onlooker
 from onlooker.config import DataConfig, ModelConfig, StreamConfig, field_of
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
-from onlooker.data.transforms import to_features, to_video
+from onlooker.data.transforms import to_video
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     check_regular,
@@ -36,6 +36,7 @@ from onlooker.models.video_model import RECORD, Output, VideoModel, choose_devic
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
+from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.flow import FlowSettings, read_flow, refuse_download
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
@@ -120,6 +121,7 @@ class Recognizer:
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
         """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
+        glimpses = self._glimpses(sample)
         frame_scores, scores, attention, evidence = self.classify_crops(
             torch.from_numpy(sample.pixels), sample.temporal_crops
         )
@@ -133,80 +135,14 @@ class Recognizer:
             times=sample.times,
             indices=sample.indices,
             attention=attention,
-            glimpses=self._glimpses(sample),
+            glimpses=glimpses,
             size=sample.size,
             evidence=evidence,
         )
 
-    def aggregate(self, frame_scores: Floats) -> Floats:
-        """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
-        scores: Floats = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
-        return scores
-
-    @torch.inference_mode()
-    def classify(self, samples: Tensor) -> Classification:
-        """Classify clips, in batches that fit in memory; the results are on the CPU.
-
-        Args:
-            samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
-        """
-        clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
-        return _concatenated(self._probabilities(self._forward(batch)) for batch in samples.split(clips))
-
-    def _forward(self, samples: Tensor) -> Output:
-        samples = samples.to(self._device)
-        if samples.dtype == torch.float16:
-            return self.model.forward_features(to_features(samples))
-        output: Output = self.model(to_video(samples, self.data.normalization, self.data.flow_channels))
-        return output
-
-    def _probabilities(self, output: Output) -> Classification:
-        places = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
-        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), *places)
-
-    @torch.inference_mode()
-    def classify_crops(
-        self, samples: Tensor, crops: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
-        """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
-
-        Args:
-            samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
-            crops: `W T`, positions among the `U`.
-
-        Returns:
-            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` and evidence `U` or None.
-        """
-        if self.model.encodes_frames and len(crops) > 1:
-            features = torch.cat([self._encode(part) for part in samples.split(_FRAMES_PER_BATCH)])
-            of_crops = self._probabilities(self.model.forward_features(features[crops])).numpy()
-        else:
-            of_crops = _concatenated(self.classify(samples[crop][None]) for crop in crops).numpy()
-        scores = np.mean([self.aggregate(frame_scores) for frame_scores in of_crops[0]], 0)
-        frame_scores, *rest = (
-            None if part is None else mean_over_crops(part, crops, len(samples)) for part in of_crops
-        )
-        return frame_scores, scores, *rest
-
-    @torch.inference_mode()
-    def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """`VideoModel.frame_evidence` of samples (as for `classify`): evidence `B T`, attended features `B T D`."""
-        return self.model.frame_evidence(self._encode(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]))
-
-    def _encode(self, samples: Tensor) -> Tensor:
-        """Frames or stored features `N …` to features `N D h w`."""
-        samples = samples.to(self._device)
-        if samples.dtype == torch.float16:
-            return to_features(samples)
-        return self.model.encode(to_video(samples, self.data.normalization, self.data.flow_channels))
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
     def _glimpses(self, sample: Sample) -> Floats | None:
         """Corners of the parts of the video that the model receives: glimpses of its encoder, or the motion crop."""
-        frames = torch.from_numpy(sample.pixels).to(self._device)
+        frames = torch.from_numpy(sample.pixels).to(next(self.model.parameters()).device)
         if self.model.has_windows:
             video = to_video(frames, self.data.normalization, self.data.flow_channels)
             # A frame's glimpses may depend on its neighbors; of several temporal crops the first one is shown.
@@ -223,6 +159,55 @@ class Recognizer:
             corners = sample.crop.points_to_frame(corners)
         height, width = sample.size
         return corners * np.array([width, height], np.float32)
+
+    @torch.inference_mode()
+    def classify_crops(
+        self, samples: Tensor, crops: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
+        """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
+
+        Args:
+            samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
+            crops: `W T`, positions among the `U`.
+
+        Returns:
+            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` and evidence `U` or None.
+        """
+        if self.model.encodes_frames and len(crops) > 1:
+            features = encode_samples(self.model, samples, self.data, _FRAMES_PER_BATCH)
+            of_crops = self._probabilities(self.model.forward_features(features[crops])).numpy()
+        else:
+            of_crops = _concatenated([self.classify(samples[crop][None]) for crop in crops]).numpy()
+        frame_scores, *rest = (
+            None if part is None else mean_over_crops(part, crops, len(samples)) for part in of_crops
+        )
+        scores = np.mean([self.aggregate(of_crop) for of_crop in of_crops[0]], 0)
+        return frame_scores, scores, *rest
+
+    @torch.inference_mode()
+    def classify(self, samples: Tensor) -> Classification:
+        """Classify clips, in batches that fit in memory; the results are on the CPU.
+
+        Args:
+            samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
+        """
+        clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
+        outputs = (forward_samples(self.model, batch, self.data)[0] for batch in samples.split(clips))
+        return _concatenated([self._probabilities(output) for output in outputs])
+
+    def _probabilities(self, output: Output) -> Classification:
+        places = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
+        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), *places)
+
+    def aggregate(self, frame_scores: Floats) -> Floats:
+        """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
+        scores: Floats = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
+        return scores
+
+    @torch.inference_mode()
+    def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """`VideoModel.frame_evidence` of samples (as for `classify`): evidence `B T`, attended features `B T D`."""
+        return self.model.frame_evidence(encode_samples(self.model, samples, self.data))
 
     def watch(
         self,
@@ -375,7 +360,7 @@ def trained_run(run: Path) -> Path:
     return final if (final / "model" / _FILE).exists() and not (run / "model" / _FILE).exists() else run
 
 
-def _concatenated(parts: Iterable[Classification]) -> Classification:
+def _concatenated(parts: Sequence[Classification]) -> Classification:
     scores, attention, evidence = zip(*parts, strict=True)
     return Classification(
         torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in (attention, evidence))

@@ -17,11 +17,11 @@ from torch.nn import Parameter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
+from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, quiet
 
@@ -138,21 +138,10 @@ class Fitting(L.LightningModule):
 
     def _forward(self, samples: Tensor, augmented: bool) -> tuple[Output, Tensor | None]:
         """The model's output, and for the attention loss the logits `B T K` of the attended features."""
-        model, data = self.model, self.data
-        if samples.dtype == torch.float16:  # stored features, which cannot be augmented as frames are
-            features = to_features(samples)
-        else:
-            video = to_video(samples, data.normalization, data.flow_channels)
-            if augmented:
-                ranges = data.translate, data.scale, data.hflip, data.flow_channels, data.degrees, data.speed
-                video = augment(video, *ranges)
-            if not model.has_attention_loss:
-                return model(video), None
-            features = model.encode_video(video)
-        output = model.forward_features(features)
-        if not model.has_attention_loss or output.attention is None:
+        output, features = forward_samples(self.model, samples, self.data, augmented)
+        if not self.model.has_attention_loss or features is None or output.attention is None:
             return output, None
-        return output, model.attended_logits(features, output.attention)
+        return output, self.model.attended_logits(features, output.attention)
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         """The loss of a batch; loss and accuracy are added to the sums of this epoch."""

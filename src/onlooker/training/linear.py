@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig
-from onlooker.data.transforms import to_features, to_video
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
+from onlooker.training.forward import encode_samples
 
 __all__ = ["STRENGTHS", "Choice", "Clips", "choose", "cross_validated", "fit_layer", "learning_curve", "statistics_of"]
 
@@ -233,7 +233,8 @@ def statistics_of(
     rows: list[Tensor] = []
     targets: list[Tensor] = []
     for batch, of_batch, _ in track(DataLoader(samples, _CLIPS), title or "", disable=title is None):
-        rows.append(net.summarize(_features(net, batch, data)).double().cpu())
+        features = encode_samples(net, batch, data, _FRAMES)
+        rows.append(net.summarize(features).double().cpu())
         targets.append(of_batch)
     x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
     if len(np.unique(y)) < 2:
@@ -241,15 +242,6 @@ def statistics_of(
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
     return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names))
-
-
-def _features(net: LinearClassifier, samples: Tensor, data: DataConfig) -> Tensor:
-    """Frames `B T H W C` uint8, or stored features `B T h w D` float16, to `B T D h w`."""
-    samples = samples.to(net.pooling.device)
-    if samples.dtype == torch.float16:
-        return to_features(samples)
-    frames = to_video(samples, data.normalization, data.flow_channels).flatten(0, 1)
-    return torch.cat([net.encode(part) for part in frames.split(_FRAMES)]).unflatten(0, samples.shape[:2])
 
 
 def _log_loss(logits: Floats, y: Ints) -> float:

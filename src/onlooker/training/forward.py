@@ -1,0 +1,55 @@
+"""Samples through a model, in training and in use: frames are normalized and encoded, stored features are ready."""
+
+import torch
+from torch import Tensor
+
+from onlooker.config import DataConfig
+from onlooker.data.transforms import augment, to_features, to_video
+from onlooker.models.video_model import Output, VideoModel
+
+__all__ = ["encode_samples", "forward_samples"]
+
+
+def forward_samples(
+    model: VideoModel, samples: Tensor, data: DataConfig, augmented: bool = False
+) -> tuple[Output, Tensor | None]:
+    """The output of a model for clips; and their features `B T D h w`, unless it does not encode single frames.
+
+    Args:
+        model: the samples are moved to its device.
+        samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
+        data: normalization and augmentation.
+        augmented: augment the frames at random; stored features stay as they are.
+    """
+    if samples.dtype == torch.float16:
+        features = encode_samples(model, samples, data)
+    else:
+        video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
+        if augmented:
+            ranges = data.translate, data.scale, data.hflip, data.flow_channels, data.degrees, data.speed
+            video = augment(video, *ranges)
+        if not model.encodes_frames:
+            return model(video), None
+        features = model.encode_video(video)
+    return model.forward_features(features), features
+
+
+def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once: int | None = None) -> Tensor:
+    """Frames `… H W C` uint8, or stored features `… h w D` float16, to features `… D h w`.
+
+    Args:
+        model: an encoder of single frames; the samples are moved to its device.
+        samples: with any dimensions in front.
+        data: normalization.
+        at_once: frames that are encoded together; None: all.
+    """
+    samples = samples.to(_device(model))
+    if samples.dtype == torch.float16:
+        return to_features(samples)
+    frames = samples.flatten(0, -4)
+    parts = (to_video(part, data.normalization, data.flow_channels) for part in frames.split(at_once or len(frames)))
+    return torch.cat([model.encode(part) for part in parts]).unflatten(0, samples.shape[:-3])
+
+
+def _device(model: VideoModel) -> torch.device:
+    return next(model.parameters()).device
