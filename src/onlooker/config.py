@@ -334,7 +334,7 @@ class TrainConfig(Config):
 
 @dataclass(frozen=True)
 class StreamConfig(Config):
-    """How frames are read from a camera, an address or a file as they arrive."""
+    """How frames are read from a camera, an address or a file as they arrive, and when an event is reported."""
 
     rate: float | None = setting(
         None,
@@ -356,6 +356,16 @@ class StreamConfig(Config):
         "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
         CONNECTION,
         minimum=0,
+    )
+    threshold: float | None = setting(
+        None,
+        "Minimum probability of an event, else the answer is nothing; unless given, that of the run, which has one if "
+        "one of its classes is none, nothing or background.",
+        minimum=0,
+        maximum=1,
+    )
+    agreement: int = setting(
+        3, "With a threshold: frames in succession in which an event must reach it to be reported.", minimum=1
     )
     wait_for_source: bool = setting(
         False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION

@@ -63,7 +63,7 @@ class Ensemble:
         shown = max(attending, key=lambda i: self.weights[i], default=0)
         frame_scores = average_scores([each.frame_scores for each in predictions], self.weights)
         scores = average_scores([each.scores for each in predictions], self.weights)
-        combined = replace(predictions[shown], frame_scores=frame_scores, scores=scores)
+        combined = replace(predictions[shown], frame_scores=frame_scores, scores=scores, threshold=None)
         return localize(combined, samples[shown].frames, self.members[shown].localization)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:

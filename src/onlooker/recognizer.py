@@ -77,6 +77,8 @@ class Recognizer:
             and their labels.
         frame_rate: frames per second of the training samples, the default for streams; None: every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
+        threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
+            `choose_threshold` chooses it. None: the answer is the most probable class.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -91,6 +93,7 @@ class Recognizer:
         localization: LocalizationParameters = DEFAULT_LOCALIZATION,
         frame_rate: float | None = None,
         temperature: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
@@ -105,9 +108,11 @@ class Recognizer:
             raise ValueError(f"frame_rate is {frame_rate}, expected frames per second, above 0, or None")
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature is {temperature}, expected a number above 0")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
-        self.temperature = temperature
+        self.temperature, self.threshold = temperature, threshold
 
     def predict(self, path: Path | str) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
@@ -138,6 +143,7 @@ class Recognizer:
             glimpses=glimpses,
             size=sample.size,
             evidence=evidence,
+            threshold=self.threshold,
         )
 
     def _glimpses(self, sample: Sample) -> Floats | None:
@@ -228,7 +234,9 @@ class Recognizer:
         """
         sources = [source] if isinstance(source, int | str | Path) else source
         config = config or StreamConfig()
-        streams = Streams(self.model, self.classes, self.data, self.localization, self.temperature)
+        threshold = self.threshold if config.threshold is None else config.threshold
+        settings = self.localization, self.temperature, threshold, config.agreement
+        streams = Streams(self.model, self.classes, self.data, *settings)
         if config.rate is None:
             config = replace(config, rate=self.frame_rate or 0.0)
         return watch(streams, sources, config, on_error, on_status)
@@ -298,6 +306,7 @@ class Recognizer:
             "aggregation": self.aggregation,
             "frame_rate": self.frame_rate,
             "temperature": self.temperature,
+            "threshold": self.threshold,
             "localization": asdict(self.localization),
         }
         write_json(folder / _FILE, values)
@@ -336,6 +345,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         frame_rate = field_of(values, "frame_rate", float | None)
         # Models of earlier versions have none.
         temperature = field_of({"temperature": 1.0, **values}, "temperature", float)
+        threshold = field_of({"threshold": None, **values}, "threshold", float | None)
     check_regular(weights_file)
     with reading(config):
         settings = read_json(config)
@@ -351,7 +361,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     load_weights(model, weights_file)
     with reading(stored):
         model = model.to(choose_device(device))
-        return Recognizer(model, classes, data, aggregation, localization, frame_rate, temperature)
+        return Recognizer(model, classes, data, aggregation, localization, frame_rate, temperature, threshold)
 
 
 def trained_run(run: Path) -> Path:

@@ -11,10 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from onlooker.answer import best_event
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
+from onlooker.localization.online import (
+    EventState,
+    PlaceState,
+    make_causal,
+    update_agreement,
+    update_event,
+    update_place,
+)
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
@@ -68,6 +76,8 @@ class Streams:
         data: how frames are resized and normalized.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
         temperature: of the probabilities (`Recognizer`).
+        threshold: of events (`Recognizer`).
+        agreement: number of frames in succession in which an event must reach the threshold to be reported.
 
     Raises:
         ValueError: a model that cannot process single frames.
@@ -81,8 +91,11 @@ class Streams:
         data: DataConfig,
         localization: LocalizationParameters | None = None,
         temperature: float = 1.0,
+        threshold: float | None = None,
+        agreement: int = StreamConfig.agreement,
     ) -> None:
         self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
+        self.threshold, self.agreement = threshold, agreement
         self.localization = make_causal(localization or LocalizationParameters())
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
@@ -136,6 +149,11 @@ class Streams:
             if evidence is not None:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
                 step = replace(step, evidence=evidence[i], happening=state.event.happening)
+            if self.threshold is not None:
+                event = update_agreement(state.event, best_event(scores[i], self.classes, self.threshold))
+                happening = event.frames >= self.agreement and step.happening is not False
+                state = replace(state, event=event)
+                step = replace(step, threshold=self.threshold, happening=happening)
             if attention is not None:
                 in_frame = attention[i] if sample.crop is None else sample.crop.to_frame(attention[i : i + 1])[0]
                 state = replace(state, place=update_place(state.place, in_frame, sample.image, self.localization))
@@ -178,11 +196,14 @@ def _joined(states: Sequence[Any]) -> Any:
 
 
 def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
-    """The step with box and point, found in `image`, in pixels of its frame; none for uniform attention."""
+    """The step with box and point, found in `image`, in pixels of its frame; none for uniform attention.
+
+    An answer of nothing by the threshold has no box.
+    """
     assert step.pixels is not None
     (height, width), (H, W) = step.pixels.shape[:2], image.shape[:2]
     scale, box, point = np.array([width / W, height / H] * 2), None, None
-    if place.best is not None:
+    if place.best is not None and not (step.threshold is not None and step.happening is False):
         corners = tuple((place.best.corners * scale).tolist())
         box = Box(step.label, step.index, corners, step.score * place.best.concentration)
     if not np.isnan(place.point[0]):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.answer import Scored
 from onlooker.files import printable
 
 __all__ = ["Box", "Clip", "ClipError", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube"]
@@ -116,31 +117,8 @@ class FlowStacks:
         return len(self.stacks)
 
 
-class _Scored:
-    """A record with a probability for each class."""
-
-    scores: NDArray[np.float32]
-    classes: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.classes[int(self.scores.argmax())]
-
-    @property
-    def score(self) -> float:
-        """The probability of `label`."""
-        return float(self.scores.max())
-
-    @property
-    def ranking(self) -> list[tuple[str, float]]:
-        """All classes with their probabilities, highest first."""
-        order = np.argsort(-self.scores, kind="stable").tolist()
-        return [(self.classes[k], float(self.scores[k])) for k in order]
-
-
 @dataclass(frozen=True, eq=False)
-class Step(_Scored):
+class Step(Scored):
     """Result for one frame of a stream.
 
     Args:
@@ -157,9 +135,10 @@ class Step(_Scored):
         point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
         evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
-            `score_smoothing` (`localization.online.update_event`). None for a model without evidence, and for a frame
-            of a `Prediction`, which has `segments`.
+            `score_smoothing` (`localization.online.update_event`) or of `StreamConfig.agreement`. None for a model
+            without evidence and without a threshold, and for a frame of a `Prediction`, which has `segments`.
         pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A stored step keeps them in memory.
+        threshold: the probability that an event needs; None: the answer is the most probable class.
     """
 
     index: int
@@ -175,6 +154,7 @@ class Step(_Scored):
     evidence: float | None = None
     happening: bool | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
@@ -183,8 +163,13 @@ class Step(_Scored):
             raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 H W 3")
         if self.evidence is not None and not math.isfinite(self.evidence):
             raise ValueError(f"evidence is {self.evidence}, expected a finite number")
-        if self.happening is not None and self.evidence is None:
-            raise ValueError("happening is set without evidence; give the evidence of the frame")
+        if self.happening is not None and self.evidence is None and self.threshold is None:
+            raise ValueError("happening is set without evidence or threshold; give one of them")
+
+    @property
+    def label(self) -> str:
+        """As of any answer (`Scored`); with a threshold, nothing until enough frames agree (`happening`)."""
+        return self._nothing if self.threshold is not None and self.happening is False else super().label
 
 
 def _check_box(corners: NDArray[np.float32]) -> None:
@@ -275,7 +260,7 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Prediction(_Scored):
+class Prediction(Scored):
     """Result for one video; `print` shows it in a few lines.
 
     Args:
@@ -292,6 +277,7 @@ class Prediction(_Scored):
         evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
         points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
             finer than a cell of `attention`. NaN for uniform attention; None without attention.
+        threshold: as for `Step`.
     """
 
     path: Path
@@ -307,6 +293,7 @@ class Prediction(_Scored):
     segments: tuple[Segment, ...] = ()
     evidence: NDArray[np.float32] | None = None
     points: NDArray[np.float32] | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check("frame_scores", self.frame_scores, 2, len(self.times))
@@ -335,7 +322,7 @@ class Prediction(_Scored):
         evidence = missing if self.evidence is None else self.evidence.tolist()
         frames = zip(self.indices, self.times, self.frame_scores, maps, evidence, strict=True)
         return tuple(
-            Step(int(index), float(time), scores, self.classes, attention, evidence=of_frame)
+            Step(int(index), float(time), scores, self.classes, attention, evidence=of_frame, threshold=self.threshold)
             for index, time, scores, attention, of_frame in frames
         )
 

@@ -42,9 +42,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     return folder
 
 
-def scores(run: Path) -> np.ndarray:
+def scores(run: Path, classes: int = 4) -> np.ndarray:
     rows = (run / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
-    return np.array([[float(value) for value in row.split(",")[-4:]] for row in rows])
+    return np.array([[float(value) for value in row.split(",")[-classes:]] for row in rows])
 
 
 def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> None:
@@ -67,6 +67,24 @@ def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> 
     with pytest.raises(ClipError, match="trained on all clips, none is left for testing; give new clips"):
         evaluate(run)
     assert [step.label for step in recognizer.watch(clip)][-1] in recognizer.classes
+
+
+def test_a_run_with_a_class_for_nothing_has_a_threshold(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name, label in (("left", "left"), ("up", "None")):
+        (clips / label).symlink_to(squares / name)
+    train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN)
+    found = np.sort([row[-1] for row in scores(tmp_path / "run", 2)[6:]])  # None comes before left
+    assert load(tmp_path / "run").threshold == pytest.approx(found[0]), "of six events none may be missed"
+    assert "threshold: 0." in capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "threshold" in page
+    (clips / "background").symlink_to(squares / "right")
+    with pytest.raises(ValueError, match="classes None and background all mean that nothing happens"):
+        train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 
 def test_a_killed_run_starts_again_and_ends_the_same(

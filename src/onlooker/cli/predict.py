@@ -30,12 +30,18 @@ def predict(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scores and attention of every frame.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Minimum probability of an event, else the answer is nothing; unless given, that of the run."
+        ),
+    ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """What happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import predict_clips
 
-    return predict_clips(run, clips, overlay, json, timeline, frames)
+    return predict_clips(run, clips, overlay, json, timeline, frames, threshold)
 
 
 @_command

@@ -118,7 +118,7 @@ def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: It
 def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStacks | None) -> Iterator[Pixels]:
     places, first = np.unique(prediction.indices, return_index=True)
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
-    motion = None if flow is None else _flow_images(flow)
+    motion, steps = None if flow is None else _flow_images(flow), prediction.steps
     for index, _, pixels in frames:
         # Between two frames of the prediction, attention, windows and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
@@ -135,10 +135,8 @@ def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStack
             frame = ring(frame, point, size)
         if motion is not None:
             frame = inset(frame, motion[before])
-        scores = prediction.frame_scores[before]
-        best = int(scores.argmax())
-        words = prediction.classes[best], f"{100 * scores[best]:.0f} %"
-        yield probability_bar(caption(frame, words), float(scores[best]))
+        step = steps[before]
+        yield probability_bar(caption(frame, (step.label, f"{100 * step.score:.0f} %")), step.score)
 
 
 def _flow_images(flow: FlowStacks) -> list[Pixels]:

@@ -78,12 +78,16 @@ class EventState:
     Args:
         highest: the maximum of the evidence so far; -inf before the first frame.
         share: `1`, the smoothed share of the maximum; None before the first frame.
-        happening: whether the event happens now.
+        happening: whether the event happens now, by its evidence.
+        label, frames: the event that reached the threshold in the last frame, if one did, and in how many frames in
+            succession.
     """
 
     highest: float = -math.inf
     share: Floats | None = None
     happening: bool = False
+    label: int | None = None
+    frames: int = 0
 
 
 def update_event(state: EventState, evidence: float, parameters: LocalizationParameters) -> EventState:
@@ -105,7 +109,19 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
     so_far = replace(parameters, level=max(state.highest, parameters.level))
     share = evidence_scores(np.ones(1), np.array([evidence]), so_far)[0]
     smoothed = smooth_step(state.share, share, parameters.score_smoothing)
-    return EventState(max(state.highest, evidence), smoothed, bool(is_event(smoothed[0], parameters.onset)))
+    happening = bool(is_event(smoothed[0], parameters.onset))
+    return replace(state, highest=max(state.highest, evidence), share=smoothed, happening=happening)
+
+
+def update_agreement(state: EventState, label: int | None) -> EventState:
+    """Process one frame: count the frames in succession in which the same event reached the threshold.
+
+    Args:
+        state: of the previous frame; `EventState()` at the first.
+        label: the event of this frame (`answer.best_event`); None: nothing.
+    """
+    before = state.frames if label == state.label else 0
+    return replace(state, label=label, frames=0 if label is None else before + 1)
 
 
 def _check(parameters: LocalizationParameters) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.evaluation.conclusion import labels_to_check
+from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import write_json
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.folder import CROSS_VALIDATION, RunRecord
@@ -21,7 +22,7 @@ __all__ = ["fit_and_cross_validate", "fit_linear"]
 
 def fit_and_cross_validate(
     net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool
-) -> tuple[float, Evaluation | None]:
+) -> tuple[float, EventThreshold | None, Evaluation | None]:
     """Choose and fit the layer of a linear model; writes `cross_validation.json` for the report.
 
     Args:
@@ -32,8 +33,9 @@ def fit_and_cross_validate(
         quiet: no progress bar, and no line about what was chosen.
 
     Returns:
-        The temperature; and if the run has no test clips, the predictions for all of these clips by models that were
-        chosen, fitted and calibrated without them and their recordings. None if they cannot be divided.
+        The temperature; the threshold of events, if there is a class in which nothing happens; and if the run has no
+        test clips, the predictions for all of these clips by models that were chosen, fitted and calibrated without
+        them and their recordings. None if they cannot be divided.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -42,7 +44,7 @@ def fit_and_cross_validate(
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": learning_curve(clips, choice)}
-    held_out = None
+    held_out = threshold = None
     if record.split.test:
         known = _evaluation(samples, choice.scores, record)
     else:
@@ -51,8 +53,9 @@ def fit_and_cross_validate(
             held_out, chosen["cross_validated"] = known, True
     if known is not None:
         chosen["labels_to_check"] = labels_to_check(known)
+        threshold = choose_threshold(known.scores, known.targets, known.classes)
     write_json(run / CROSS_VALIDATION, chosen)
-    return choice.temperature, held_out
+    return choice.temperature, threshold, held_out
 
 
 def fit_linear(

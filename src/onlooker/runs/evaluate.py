@@ -145,7 +145,7 @@ def write_report(
     settings = {
         **record.settings,
         "localization": localization,
-        "probabilities": {"aggregation": recognizer.aggregation, "temperature": recognizer.temperature},
+        "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
     }
     root = root_of(record.clips)
     files = [clip.path for clip in samples.clips]

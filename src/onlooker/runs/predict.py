@@ -7,6 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def predict_clips(
     json: Path | None = None,
     timeline: Path | None = None,
     frames: bool = False,
+    threshold: float | None = None,
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
@@ -39,21 +41,26 @@ def predict_clips(
         json: file for all scores and attention.
         timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
         frames: also print the prediction at every frame.
+        threshold: minimum probability of an event, else the answer is nothing; None: that of the run.
 
     Returns:
         An error for each clip that could not be read, or whose drawing could not be written.
 
     Raises:
         ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip, or
-            `timeline` is not .png or .svg, or there are several clips.
+            `timeline` is not .png or .svg, or there are several clips, or `threshold` is no probability.
     """
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
         raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     targets = _targets(clips, overlay) if overlay else {}
     recognizer, console, predictions = load_any(run), Console(), list[Prediction]()
 
     def predict(clip: Path) -> None:
         prediction = recognizer.predict(clip)
+        if threshold is not None:
+            prediction = replace(prediction, threshold=threshold)
         predictions.append(prediction)  # it is printed even if it cannot be drawn
         if clip in targets:
             drawn = recognizer.overlay(clip, targets[clip], prediction)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
@@ -17,6 +18,7 @@ from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
+from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
@@ -143,6 +145,7 @@ def train_run(
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
         planned = split or _split(every_clip, model, training.seed)  # an error before clips are read, which takes long
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
+        nothing_class(classes)
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, training = resolve_pretrained(model), resolve_loss(training, model.name)
@@ -316,24 +319,27 @@ def _fit(
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
     if isinstance(training_clips, ClipCrops):
         training_clips = training_clips.random(training.seed)
-    held_out, temperature, title = None, 1.0, None if quiet else record.model.name
+    held_out, threshold, temperature, title = None, None, 1.0, None if quiet else record.model.name
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
         fit(net, training_clips, validation_clips, data, training, run, title)
     else:
         fitted = samples.only((*split.training, *split.validation))
-        temperature, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
+        temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
     rate = sample_rate([clip.path for clip in split.training], data)
     aggregation = training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, data, aggregation, frame_rate=rate, temperature=temperature)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
         if by_gradient:
-            recognizer.temperature = _choose_temperature(recognizer, validation_clips)
+            threshold = _calibrate(recognizer, validation_clips)
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
     if tuning and not quiet:
         print(f"localization: {tuning}", file=sys.stderr)
+    if threshold and not quiet:
+        print(f"threshold: {threshold}", file=sys.stderr)
+    recognizer.threshold = threshold and threshold.probability
     with whole_folder(run / "model") as part:
         recognizer.save(part)
     return recognizer, tuning, held_out
@@ -355,8 +361,12 @@ def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[Featu
     write_json(run / CROSS_VALIDATION, {**figures, "linear_accuracy": accuracy})
 
 
-def _choose_temperature(recognizer: Recognizer, validation: ClipFrames) -> float:
+def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold | None:
+    """Choose the temperature, and the threshold of events if there is a class in which nothing happens."""
     if len(validation) < _MIN_CALIBRATION:
-        return 1.0
+        return None
     evaluation = recognizer.evaluate(validation)
-    return fit_temperature(evaluation.frame_scores, evaluation.targets, recognizer.aggregation)
+    recognizer.temperature = fit_temperature(evaluation.frame_scores, evaluation.targets, recognizer.aggregation)
+    if nothing_class(recognizer.classes) is None:
+        return None
+    return choose_threshold(recognizer.evaluate(validation).scores, evaluation.targets, recognizer.classes)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from onlooker.answer import NOTHING
 from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_ensemble
@@ -171,7 +172,8 @@ def _is_change(step: Step, last: Step | None) -> bool:
 
 
 def _line(step: Step, last: Step | None, with_source: bool) -> str:
-    words = [f"{step.time:8.2f} s", f"{step.label:<{max(map(len, step.classes))}}", f"{100 * step.score:5.1f} %"]
+    names = step.classes if step.threshold is None else (*step.classes, NOTHING)
+    words = [f"{step.time:8.2f} s", f"{step.label:<{max(map(len, names))}}", f"{100 * step.score:5.1f} %"]
     if step.happening is not None:
         before = last is not None and bool(last.happening)
         words.append(f"{_MARKS[before, step.happening]:<{max(map(len, _MARKS.values()))}}")

@@ -1,0 +1,52 @@
+"""The threshold above which a model reports an event, for models with a class in which nothing happens."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.answer import event_scores, nothing_class
+
+__all__ = ["EventThreshold", "choose_threshold"]
+
+FOUND = 0.9  # share of the events that a threshold must find
+
+
+class EventThreshold(NamedTuple):
+    """A probability that events need, and what it means for the clips that it was chosen with.
+
+    Args:
+        probability: the threshold.
+        found: share of the clips with an event that are answered by an event, whichever.
+        false_alarms: share of the clips in which nothing happens that are answered by an event.
+    """
+
+    probability: float
+    found: float
+    false_alarms: float
+
+    def __str__(self) -> str:
+        shares = f"{100 * self.found:.0f} % of events found, {100 * self.false_alarms:.0f} % false alarms"
+        return f"{self.probability:.2f} for an event, else nothing ({shares}, on clips it was not trained on)"
+
+
+def choose_threshold(
+    scores: NDArray[np.floating], targets: NDArray[np.integer], classes: Sequence[str], found: float = FOUND
+) -> EventThreshold | None:
+    """The highest threshold that finds at least this share of the events; None without events, or a class for nothing.
+
+    Args:
+        scores: `B K`, calibrated probabilities of clips that were not used in training.
+        targets: `B`, their true classes.
+        classes: the `K` class names.
+        found: the share.
+    """
+    events = targets != nothing_class(classes)
+    if events.all() or not events.any():
+        return None
+    highest = event_scores(scores, classes).max(1)
+    missed = int((1 - found) * events.sum() + 1e-9)
+    threshold = float(np.sort(highest[events])[missed])
+    reported = highest >= threshold
+    return EventThreshold(threshold, float(reported[events].mean()), float(reported[~events].mean()))

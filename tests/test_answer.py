@@ -1,0 +1,147 @@
+"""Nothing is an answer: by a class of its own, by a threshold, and in a stream once several frames agree."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from onlooker.answer import nothing_class
+from onlooker.cli import app
+from onlooker.config import DataConfig, StreamConfig
+from onlooker.localization.online import EventState, update_agreement
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.predict import predict_clips
+from onlooker.structures import Prediction, Step
+
+Make = Callable[..., Path]
+
+
+def recognizer(classes: tuple[str, ...], threshold: float | None = None) -> Recognizer:
+    torch.manual_seed(0)
+    data = DataConfig(frames=4, size=16, normalization="half")
+    model = create_model("convalstm", len(classes), size=16, hidden=4)
+    return Recognizer(model, classes, data, threshold=threshold)
+
+
+def prediction(scores: list[float], classes: tuple[str, ...], threshold: float | None) -> Prediction:
+    of_clip = np.array(scores, np.float32)
+    return Prediction(
+        Path("a.mp4"), classes, of_clip[None], of_clip, np.zeros(1), np.zeros(1, int), threshold=threshold
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "position"),
+    [(("fight", "None"), 1), (("NOTHING", "fight"), 0), (("a", "Background", "b"), 1), (("nothing new", "a"), None)],
+)
+def test_the_class_in_which_nothing_happens_has_one_of_three_names(classes: tuple[str, ...], position: int) -> None:
+    assert nothing_class(classes) == position
+    with pytest.raises(ValueError, match="classes none and Nothing all mean that nothing happens; make one class of"):
+        nothing_class(("none", "fight", "Nothing"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "ranking"),
+    [
+        ([0.6, 0.3, 0.1], None, [("none", 0.6), ("fall", 0.3), ("fight", 0.1)]),
+        ([0.6, 0.3, 0.1], 0.3, [("fall", 0.3), ("none", 0.6), ("fight", 0.1)]),
+        ([0.6, 0.3, 0.1], 0.31, [("none", 0.6), ("fall", 0.3), ("fight", 0.1)]),
+        ([0.1, 0.3, 0.6], 0.61, [("none", 0.1), ("fight", 0.6), ("fall", 0.3)]),
+    ],
+)
+def test_an_event_is_the_answer_if_it_reaches_the_threshold(
+    scores: list[float], threshold: float | None, ranking: list[tuple[str, float]]
+) -> None:
+    answer = prediction(scores, ("none", "fall", "fight"), threshold)
+    assert answer.ranking == [(name, pytest.approx(score)) for name, score in ranking]
+    assert (answer.label, answer.score) == answer.ranking[0] == (answer.steps[0].label, answer.steps[0].score)
+
+
+def test_without_a_class_for_it_nothing_is_what_is_left_by_the_best_class() -> None:
+    answer = prediction([0.7, 0.3], ("fall", "fight"), 0.8)
+    assert answer.ranking == [
+        ("nothing", pytest.approx(0.3)),
+        ("fall", pytest.approx(0.7)),
+        ("fight", pytest.approx(0.3)),
+    ]
+    assert str(answer) == "a.mp4: nothing 30.0 %, then fall 70.0 %"
+    assert prediction([0.7, 0.3], ("fall", "fight"), 0.7).label == "fall"
+
+
+def test_a_step_answers_nothing_until_frames_agree() -> None:
+    for happening, label in ((False, "nothing"), (True, "fall"), (None, "fall")):
+        step = Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5)
+        assert step.label == label
+    with pytest.raises(ValueError, match="happening is set without evidence or threshold; give one of them"):
+        Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=True)
+
+
+def test_frames_agree_if_the_same_event_is_in_all_of_them() -> None:
+    state, counts = EventState(), []
+    for label in (1, 1, None, 1, 1, 1, 2, 2, None):
+        state = update_agreement(state, label)
+        counts.append(state.frames)
+    assert counts == [1, 2, 0, 1, 2, 3, 1, 2, 0]
+
+
+@pytest.mark.parametrize("agreement", [1, 3])
+def test_a_stream_reports_an_event_after_some_frames_and_then_as_a_clip_would(make_clip: Make, agreement: int) -> None:
+    classes = ("nothing", "clap", "run")
+    path, plain = make_clip(frames=30), recognizer(classes)
+    highest = [step.scores[1:].max() for step in plain.watch(path)]
+    of = recognizer(classes, threshold=float(np.median(highest)))
+    steps, reached, before = list(of.watch(path, StreamConfig(agreement=agreement))), [], []
+    for step in steps:
+        event = int(step.scores[1:].argmax()) + 1
+        reached.append(event if step.scores[event] >= of.threshold else None)
+        happening = len(reached) >= agreement and reached[-1] is not None and len(set(reached[-agreement:])) == 1
+        assert step.happening is happening
+        assert step.label == (classes[reached[-1]] if happening else "nothing")
+        assert (step.box is None) or happening
+        before.append(happening)
+    assert {True, False} == set(before)
+    always = list(of.watch(path, StreamConfig(threshold=0, agreement=1)))
+    assert "nothing" not in {step.label for step in always}, "the threshold of the stream replaces that of the run"
+    assert {step.happening for step in plain.watch(path)} == {None}
+
+
+def test_a_threshold_is_saved_and_checked(tmp_path: Path) -> None:
+    of = recognizer(("none", "fall"), threshold=0.4)
+    stored = of.save(tmp_path / "run")
+    assert load(stored).threshold == 0.4
+    values = json.loads((stored / "recognizer.json").read_text(encoding="utf-8"))
+    del values["threshold"]  # as an older version wrote it
+    (stored / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
+    assert load(stored).threshold is None
+    with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1, or None"):
+        recognizer(("none", "fall"), threshold=1.5)
+
+
+def test_predict_and_watch_answer_nothing(
+    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run, clip, json_file = recognizer(("clap", "run")).save(tmp_path / "run"), make_clip(frames=8), tmp_path / "a.json"
+    assert predict_clips(run, [clip], json=json_file, threshold=1.0) == []
+    assert " nothing " in capsys.readouterr().out
+    (values,) = json.loads(json_file.read_text(encoding="utf-8"))["clips"]
+    best = max(values["scores"].values())
+    assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
+    with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"):
+        predict_clips(run, [clip], threshold=1.5)
+    torch.set_num_threads(1)
+    watched = CliRunner().invoke(app, ["watch", str(run), str(clip), "--threshold", "1"])
+    assert watched.exit_code == 0, watched.output
+    assert {line.split()[2] for line in watched.stdout.splitlines()} == {"nothing"}
+    always = CliRunner().invoke(app, ["watch", str(run), str(clip), "--threshold", "0", "--json"])
+    frames = [json.loads(line) for line in always.stdout.splitlines() if '"scores"' in line]
+    events = [max(frame["scores"], key=frame["scores"].get) for frame in frames]
+    agreed = [len(set(events[i - 2 : i + 1])) == 1 if i >= 2 else False for i in range(len(events))]
+    assert [(frame["label"], frame["happening"]) for frame in frames] == [
+        (event if same else "nothing", same) for event, same in zip(events, agreed, strict=True)
+    ]
