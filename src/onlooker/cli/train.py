@@ -40,6 +40,14 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            help="A video, or a folder of videos, in which nothing of interest happens: cut into clips of one more "
+            "class, nothing.",
+            rich_help_panel=CLIPS,
+        ),
+    ] = None,
     safe: Safe = False,
     features: Annotated[
         list[Path] | None,
@@ -71,16 +79,17 @@ def train(
     else:
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
-        if features or strict:
-            unused = "--features" if features else "--strict"
+        if unused := "--features" if features else "--strict" if strict else "--background" if background else "":
             raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
     run = run or default_run(clips, model.name)
-    source = clips if resume else read_set(clips, published)
+    source = clips if resume else read_set(clips, published, classes=1 if background else 2)
     with stoppable(functools.partial(resume_hint, run)):
-        measured = train_run(source, run, model, data, training, None, resume, strict, features=features or ())
+        measured = train_run(
+            source, run, model, data, training, None, resume, strict, features=features or (), background=background
+        )
     _print_metrics(measured, run)
 
 

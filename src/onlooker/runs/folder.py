@@ -6,6 +6,7 @@
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
+    background/      clips that were cut from the footage of `--background`
     final/           after cross-validation: a run on all clips
     cross_validation.json
                      what the choice of the model has measured (`runs.evaluate.write_report`), if it was chosen
@@ -39,6 +40,7 @@ from onlooker.video.flow import refuse_download
 __all__ = ["RunRecord", "read_curves", "start_run"]
 
 CROSS_VALIDATION = "cross_validation.json"
+BACKGROUND = "background"
 _LOCK = ".lock"
 # What is written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
@@ -155,7 +157,11 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         ValueError: another process trains in it.
     """
     config = run / "config.json"
-    if run.is_dir() and not config.exists() and any(path.name not in _BEFORE_CONFIG for path in entries(run)):
+    if (
+        run.is_dir()
+        and not config.exists()
+        and any(path.name not in (*_BEFORE_CONFIG, BACKGROUND) for path in entries(run))
+    ):
         if any((run / name).exists() for name in _BEFORE_CONFIG):
             raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")

@@ -11,11 +11,12 @@ import torch
 
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.background import cut_background
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import Split, require_clips, split_clips, split_without_test
+from onlooker.data.split import SPLITS, Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
@@ -27,7 +28,7 @@ from onlooker.runs.check import show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
-from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, lock_run, start_run, whole_folder
+from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run, whole_folder
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
@@ -64,6 +65,7 @@ def train(
     model: str = ModelConfig.name,
     resume: bool = False,
     quiet: bool = False,
+    background: Path | str | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -76,6 +78,7 @@ def train(
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
         quiet: no table of classes and no progress bars.
+        background: footage in which nothing of interest happens, a class of its own (`cut_background`).
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -100,6 +103,7 @@ def train(
         TrainConfig(**of_training),
         resume=resume,
         quiet=quiet,
+        background=None if background is None else Path(background),
     )
     return TrainedRun(path, figures)
 
@@ -116,6 +120,7 @@ def train_run(
     quiet: bool = False,
     features: Sequence[Path] = (),
     initialize: Initialize | None = None,
+    background: Path | None = None,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -130,6 +135,7 @@ def train_run(
         quiet: no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         initialize: gives the model its first weights; a run that continues must get the same ones.
+        background: footage in which nothing happens, cut into clips of one more class (`data.background`).
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
@@ -142,7 +148,8 @@ def train_run(
         if stored_record is not None:
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
-        every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict)
+        asked = _asked_clips(clips, split, stored_record, strict, 1 if background else 2)
+        every_clip, split, skipped = asked if stored_record else _with_background(background, run, strict, *asked)
         planned = split or _split(every_clip, model, training.seed)  # an error before clips are read, which takes long
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         nothing_class(classes)
@@ -206,7 +213,7 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
 
 
 def _asked_clips(
-    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool
+    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool, classes: int
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
     """All clips, their split if it is known before they are read, and those that are left out already."""
     if stored_record is not None:
@@ -214,10 +221,31 @@ def _asked_clips(
         return stored_record.split.clips, stored_record.split, stored_record.skipped
     if split is not None:
         return split.clips, split, ()
-    clips = clips if isinstance(clips, ClipSet) else read_set(clips)
+    clips = clips if isinstance(clips, ClipSet) else read_set(clips, classes=classes)
     if strict and clips.left_out:
         raise clips.left_out[0]
     return clips.clips, clips.split, clips.left_out
+
+
+def _with_background(
+    footage: Path | None,
+    run: Path,
+    strict: bool,
+    clips: tuple[Clip, ...],
+    split: Split | None,
+    skipped: tuple[ClipError, ...],
+) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
+    """The same with clips that are cut from footage in which nothing happens, if there is any, into all splits."""
+    if footage is None:
+        return clips, split, skipped
+    pieces, errors = cut_background(footage, clips, run / BACKGROUND)
+    if strict and errors:
+        raise errors[0]
+    if split and pieces:
+        parts = split_clips(pieces)
+        pairs = ((getattr(split, name), getattr(parts, name)) for name in SPLITS)
+        split = Split(*((*before, *added) for before, added in pairs))
+    return (*clips, *pieces), split, (*skipped, *errors)
 
 
 def _read(

@@ -22,7 +22,8 @@ from onlooker.video.resize import Pixels
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
 # support it, browsers do not.
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
-_OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}}
+_OPTIONS = {"libx264": {"preset": "veryfast"}}
+_CRF = 20  # of libx264: hardly visible compression
 _GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
@@ -31,7 +32,7 @@ _RECORD_AGAIN = "what it holds can be played; free some space, and run the same 
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
-def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
+def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: int = _CRF) -> Path:
     """Write frames as an H.264 mp4 or a GIF, by the suffix. An existing file is replaced once everything is written.
 
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
@@ -40,6 +41,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         path: the file, .mp4 or .gif. Missing folders are created.
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
         fps: frames per second.
+        crf: constant rate factor of H.264, from 0 (no loss) to 51.
 
     Returns:
         The path.
@@ -69,7 +71,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
-                stream, images = _add_stream(container, first, rate), chain([first], images)
+                stream, images = _add_stream(container, first, rate, crf), chain([first], images)
                 for image in images:
                     container.mux(stream.encode(image))
                 container.mux(stream.encode(None))
@@ -114,7 +116,7 @@ class Recording:
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_stream(self._container, image, Fraction(25), live=True)
+            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, live=True)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
@@ -165,13 +167,15 @@ def _images(frames: Pixels | Iterable[Pixels], gif: bool = False) -> Iterator[Vi
             yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
 
 
-def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, live: bool = False) -> VideoStream:
+def _add_stream(
+    container: OutputContainer, first: VideoFrame, rate: Fraction, crf: int, live: bool = False
+) -> VideoStream:
     """A stream for frames like the first; `live`: without encoder delay."""
     gif = container.format.name == "gif"
     name = "gif" if gif else next(name for name in _ENCODERS if name in av.codecs_available)
     options = dict(_OPTIONS.get(name, {}))
-    if live and name == "libx264":
-        options["tune"] = "zerolatency"
+    if name == "libx264":
+        options |= {"crf": str(crf), **({"tune": "zerolatency"} if live else {})}
     stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
     stream.width, stream.height, stream.pix_fmt = first.width, first.height, "pal8" if gif else "yuv420p"
     return stream
