@@ -72,7 +72,7 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     head += (
         f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result.get('origin', {'this command': []}))}.\n\n"
     )
-    if all(isinstance(value, dict) and "majority" in value for value in figures.values()):
+    if all(isinstance(value, dict) and {"majority", "spread"} <= set(value) for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
     needing = [table for table, files in NEEDED.items() if name in files and files <= set(results)]
     if needing and not name.startswith("bench-"):

@@ -1,0 +1,199 @@
+"""Features of a frozen encoder for all clips of a set, computed once, and the splits by which the set is tested."""
+
+import functools
+import hashlib
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from onlooker.config import DataConfig, ModelConfig, SetConfig
+from onlooker.data.sets import read_set
+from onlooker.data.split import Split, make_splits
+from onlooker.files import write_bytes
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import configured
+from onlooker.recognizer import resolve_normalization
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.features import weights_digest
+from onlooker.runs.memo import memo
+from onlooker.structures import Clip
+from onlooker.training.forward import encode_samples
+from onlooker.training.linear import Choice, Clips, choose, fit_layer
+from onlooker_papers.sets import data_folder
+
+__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]
+
+Floats = NDArray[np.float64]
+
+# What `onlooker train CLIPS` takes unless told otherwise.
+MODEL = ModelConfig("linear", "small")
+DATA = DataConfig(frames=16, size=112)
+_CLIPS, _FRAMES = 8, 32  # read together, encoded together
+_SEED = 0  # of random weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a set is.
+
+    Args:
+        folder: in `clips/` of the data folder.
+        official: the published set whose three splits it has, with lists in `annotations/`; empty: none.
+        folds: without official splits, the folds by recording; 0: one split. As in `recipes`, so that rows compare.
+    """
+
+    folder: str
+    official: str = ""
+    folds: int = 0
+
+
+SETS = {
+    "hand_gestures": Source("hand_gestures"),
+    "basketball": Source("basketball"),
+    "surveillance": Source("surveillance"),
+    "weizmann": Source("weizmann/frames", folds=3),
+    "jhmdb": Source("jhmdb", "jhmdb"),
+    "ucf101_18": Source("ucf101_18", "ucf101"),
+}
+
+
+def splits_of(name: str) -> dict[str, Split]:
+    """The splits of a set, by name; each covers all of its clips.
+
+    Raises:
+        ValueError: an unknown set, or ONLOOKER_DATA is not set.
+        ClipError: there are no such clips.
+    """
+    if name not in SETS:
+        raise ValueError(f"there is no set {name!r}; there are {', '.join(SETS)}")
+    source, root = SETS[name], data_folder()
+    folder = root / "clips" / source.folder
+    if not source.official:
+        return make_splits(read_set(folder).clips, folds=source.folds)
+    classes = ",".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    splits = {}
+    for number in (1, 2, 3):
+        lists = str(root / "annotations" / source.official)
+        asked = SetConfig.from_dict({
+            "set": source.official, "split": number, "lists": lists, "classes": classes, "complete": False
+        })  # fmt: skip
+        split = read_set(folder, asked).split
+        assert split is not None
+        splits[f"split{number}"] = split
+    return splits
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The clips of a set as the head sees them.
+
+    Args:
+        clips: statistics over time, classes and recordings.
+        frames: `B T D`, each frame's features averaged over their locations.
+        paths: `B`, of the clips.
+        classes: the `K` names.
+        minutes: of one processor core, to read and encode them.
+        weights: digest of the encoder's weights.
+        file: in which all this is stored.
+    """
+
+    clips: Clips
+    frames: NDArray[np.float32]
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+    minutes: float
+    weights: str
+    file: Path
+
+    def choice(self, chosen: NDArray[np.int64]) -> Choice:
+        """What cross-validation of some of the clips chooses; kept in a file, for it takes minutes with many clips."""
+        clips = self.clips.only(chosen)
+
+        def compute() -> dict[str, Any]:
+            values = asdict(choose(clips))
+            rows = values["scores"].tolist()
+            return values | {"scores": [[None if math.isnan(value) else value for value in row] for row in rows]}
+
+        digest = hashlib.sha256(chosen.tobytes()).hexdigest()[:8]
+        settings = {"weights": self.weights, "clips": len(chosen), "names": list(clips.names)}
+        found = memo(self.file.with_name(f"{self.file.stem}-{digest}.json"), settings, compute)
+        return Choice(**{**found, "scores": np.array(found["scores"], np.float64)})
+
+    def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
+        """Where clips are."""
+        place = {path: i for i, path in enumerate(self.paths)}
+        return np.array([place[str(clip.path)] for clip in clips], np.int64)
+
+
+def model(classes: int, pretrained: bool | None = None) -> LinearClassifier:
+    """The linear model of the default command, with random weights if not `pretrained`."""
+    torch.manual_seed(_SEED)
+    config = ModelConfig(MODEL.name, MODEL.encoder, pretrained=pretrained)
+    return cast(LinearClassifier, configured(config, DATA, classes).eval())
+
+
+def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
+    """The features of all clips of a set; those that are in the folder `run` are not computed again.
+
+    Raises:
+        ValueError, ClipError: as `splits_of`; or clips that cannot be read.
+    """
+    clips = next(iter(splits_of(name).values())).clips
+    classes = tuple(sorted({clip.label for clip in clips}))
+    net = model(len(classes), pretrained)
+    weights = weights_digest(cast(nn.Module, net.encoder))
+    path = run / f"{name}-{DATA.frames}x{DATA.size}-{weights[:16]}.npz"
+    if not path.exists():
+        _write(path, _computed(net, clips, classes, resolve_normalization(DATA, pretrained, MODEL.name), name))
+    with np.load(path) as stored:
+        x, frames, minutes = stored["x"], stored["frames"], float(stored["minutes"])
+    y = np.array([classes.index(clip.label) for clip in clips], np.int64)
+    groups = np.array([clip.recording or str(clip.path) for clip in clips])
+    statistics = Clips(x, y, groups, len(classes), tuple(net.names))
+    return Encoded(statistics, frames, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    write_bytes(path, stream.getvalue())
+
+
+@torch.inference_mode()
+def _computed(
+    net: LinearClassifier, clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str
+) -> dict[str, Any]:
+    began = sum(os.times()[:4])  # of this process and those that read clips for it
+    samples, _ = read_clips(clips, classes, data, strict=True)
+    x: list[Tensor] = []
+    frames: list[Tensor] = []
+    for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
+        maps = encode_samples(net, batch, data, _FRAMES)
+        x.append(net.summarize(maps).double())
+        frames.append(maps.mean((-2, -1)))
+    minutes = (sum(os.times()[:4]) - began) / 60
+    return {"x": torch.cat(x).numpy(), "frames": torch.cat(frames).float().numpy(), "minutes": minutes}
+
+
+@functools.cache
+def _head(classes: int) -> LinearClassifier:
+    return model(classes, pretrained=False)
+
+
+def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
+    """Logits `B K` for statistics `B M` by the layer of the library that is fitted to clips, at temperature 1."""
+    net = _head(clips.num_classes)
+    fit_layer(net, clips, choice)
+    with torch.inference_mode():
+        return cast(Floats, net.head((torch.from_numpy(x).float() - net.center) / net.scale).double().numpy())

@@ -1,0 +1,214 @@
+"""The default command on real clips, next to the best of all models, and how far its confidence can be trusted.
+
+The default is computed from stored features, as `onlooker train CLIPS` computes it (`test_own_clips.py` compares them).
+Test clips choose nothing: statistics, strength and temperature come from cross-validation of the training clips.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from onlooker.data.split import Split
+from onlooker.drawing.plots import to_png
+from onlooker.evaluation.calibration import (
+    calibration_error,
+    confidence_bins,
+    fit_temperature,
+    perfect_calibration_error,
+)
+from onlooker.evaluation.metrics import wilson_interval
+from onlooker.files import read_json, write_bytes
+from onlooker.training.linear import Choice, Clips
+from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
+from onlooker_papers.real_clips.plots import reliability_diagrams
+from onlooker_papers.results import About, Row, write_rows
+
+FILE, CALIBRATION = "own-clips", "calibration"
+COMMAND = "python -m onlooker_papers.real_clips.own_clips"
+FIRST_ONLY = {"ucf101_18"}  # whose figure is that of the first official list; the others are stated beside it
+_Z = 1.959964
+_MANY = 700  # clips of a set
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def measure(name: str, run: Path, results: Path, quick: bool = False) -> dict[str, Any]:
+    """Measure one set, and write its rows of `own-clips.json` and `calibration.json`.
+
+    Args:
+        name: in `SETS`.
+        run: folder of the features.
+        results: folder of the results files, which has `real-clips.json`.
+        quick: the first split alone, without random weights.
+
+    Returns:
+        The figures of `own-clips`.
+    """
+    splits = dict([*splits_of(name).items()][: 1 if quick and SETS[name].official else None])
+    trained = encode(name, run)
+    answers, choices = _answers(trained, splits)
+    floor = {} if quick else _answers(encode(name, run, pretrained=False), _counted(name, splits))[0]
+    figures = _figures(name, trained, splits, answers, floor, _others(name, results))
+    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
+    memos = {split: {"default": _text(right)} for split, right in answers.items()}
+    for split, right in floor.items():
+        memos[split]["linear"] = _text(right)
+    what = (
+        "test clips classified correctly: default command, linear on random weights, best of all models, majority class"
+    )
+    write_rows(results, FILE, About(what, COMMAND, [0]), {(name,): Row(figures, settings, memos)})
+    first = next(iter(splits))
+    calibration = _calibration(trained, splits[first], choices[first])
+    what = "expected calibration error, 5 bins of equal mass, pooled cross-validated predictions of the default command"
+    about = About(what, COMMAND, [0])
+    write_rows(results, CALIBRATION, about, {(name,): Row(calibration, settings)})
+    return figures
+
+
+def _answers(encoded: Encoded, splits: Mapping[str, Split]) -> tuple[dict[str, Bools], dict[str, Choice]]:
+    """For each split, which of its test clips are classified correctly, and what cross-validation chose."""
+    answers, choices = {}, {}
+    for name, split in splits.items():
+        fit, test = (encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test))
+        choices[name] = encoded.choice(fit)
+        logits = fitted_logits(encoded.clips.only(fit), choices[name], encoded.clips.x[test])
+        answers[name] = logits.argmax(1) == encoded.clips.y[test]
+    return answers, choices
+
+
+def _counted(name: str, splits: Mapping[str, Split]) -> dict[str, Split]:
+    """The splits that the set's figure is made of."""
+    return dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
+
+
+def _figures(
+    name: str,
+    encoded: Encoded,
+    splits: Mapping[str, Split],
+    answers: Mapping[str, Bools],
+    floor: Mapping[str, Bools],
+    others: Mapping[str, float],
+) -> dict[str, Any]:
+    counted = _counted(name, splits)
+    right = np.concatenate([answers[split] for split in counted])
+    targets = np.concatenate([encoded.clips.y[encoded.positions(split.test)] for split in counted.values()])
+    default = float(right.mean())
+    rows = {**others, "default": default}
+    best = max(rows, key=lambda row: rows[row])
+    figures: dict[str, Any] = {
+        "default": default,
+        "interval": list(wilson_interval(int(right.sum()), len(right))),
+        "best": rows[best],
+        "best_row": best,
+        "below_best": difference(rows[best], default, len(right)) if best != "default" else [0.0, 0.0, 0.0],
+        "majority": float(np.bincount(targets).max() / len(targets)),
+        "test_clips": len(right),
+        "training_clips": [len(split.training) + len(split.validation) for split in counted.values()],
+        "classes": len(encoded.classes),
+        "splits": {split: float(of.mean()) for split, of in answers.items()},
+        "minutes": encoded.minutes,
+    }
+    if floor:
+        random = np.concatenate([*floor.values()])
+        figures |= {"linear": float(random.mean()), "above_linear": paired(right, random)}
+    return figures
+
+
+def _others(name: str, results: Path) -> dict[str, float]:
+    """The rows of `real-clips.json` on the same test clips, means over seeds."""
+    same = {"hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")}
+    path = results / "real-clips.json"
+    sets = read_json(path)["figures"] if path.exists() else {}
+    return {
+        model if of == name else f"{model} ({of})": accuracy
+        for of in same.get(name, (name,))
+        for model, accuracy in sets.get(of, {}).get("accuracy", {}).items()
+    }
+
+
+def paired(first: Bools, second: Bools) -> list[float]:
+    """The difference of two accuracies on the same clips, and its 95 % interval (normal, of paired proportions)."""
+    apart = first.astype(float) - second.astype(float)
+    half = _Z * float(apart.std()) / len(apart) ** 0.5
+    mean = float(apart.mean())
+    return [mean, mean - half, mean + half]
+
+
+def difference(first: float, second: float, total: int) -> list[float]:
+    """The difference of two accuracies on equally many clips without their answers, and its 95 % interval (Newcombe
+    1998, method 10), which is wider than that of paired answers."""
+    (l1, u1), (l2, u2) = (wilson_interval(round(share * total), total) for share in (first, second))
+    lower = ((first - l1) ** 2 + (u2 - second) ** 2) ** 0.5
+    upper = ((u1 - first) ** 2 + (second - l2) ** 2) ** 0.5
+    return [first - second, first - second - lower, first - second + upper]
+
+
+def _calibration(encoded: Encoded, split: Split, choice: Choice) -> dict[str, Any]:
+    """Of the predictions in cross-validation of all clips; where they are many, of the training clips of a split, which
+    `choice` has already."""
+    clips = encoded.clips
+    if len(clips.y) > _MANY:
+        clips = clips.only(encoded.positions((*split.training, *split.validation)))
+    else:
+        choice = encoded.choice(np.arange(len(clips.y)))
+    known = np.isfinite(choice.scores).all(1)
+    logits = np.log(np.maximum(choice.scores, 1e-12)) * choice.temperature
+    before, after = softmax(logits, 1), _tempered(clips, logits)
+    known &= np.isfinite(after).all(1)
+    before, after, y = before[known], after[known], clips.y[known]
+    perfect, high = perfect_calibration_error(after)
+    return {
+        "error": calibration_error(after, y),
+        "perfect": perfect,
+        "perfect_95": high,
+        "before": calibration_error(before, y),
+        "clips": len(y),
+        "accuracy": float((after.argmax(1) == y).mean()),
+        "temperature": choice.temperature,
+        "reliability": {"before": _bins(before, y), "after": _bins(after, y)},
+    }
+
+
+def _tempered(clips: Clips, logits: Floats) -> Floats:
+    """Probabilities `B K`; the temperature of each clip is fitted without its fold."""
+    scores = np.full_like(logits, np.nan)
+    for fit, test in clips.folds(5):
+        kept = fit[np.isfinite(logits[fit]).all(1)]
+        temperature = fit_temperature([*softmax(logits[kept], 1)[:, None]], clips.y[kept], "last")
+        scores[test] = softmax(logits[test] / temperature, 1)
+    return scores
+
+
+def _bins(scores: Floats, y: NDArray[np.int64]) -> list[list[float]]:
+    """Confidence, accuracy and number of clips of each bin."""
+    confidence, right = scores.max(1), scores.argmax(1) == y
+    numbers = confidence_bins(confidence)
+    return [
+        [float(confidence[of].mean()), float(right[of].mean()), int(of.sum())]
+        for of in (numbers == number for number in np.unique(numbers))
+    ]
+
+
+def _text(right: Bools) -> str:
+    """One character a test clip, in the order of the split: 1 where the class is right."""
+    return "".join("01"[int(each)] for each in right)
+
+
+def main() -> None:
+    """Measure the sets that are named, or all; `--quick`: the first official split, without random weights."""
+    run, results = Path("runs/real-clips/features"), Path("results")
+    for name in [name for name in sys.argv[1:] if name != "--quick"] or SETS:
+        found = measure(name, run, results, "--quick" in sys.argv)
+        print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
+    calibration = read_json(results / f"{CALIBRATION}.json")["figures"]
+    write_bytes(Path("docs/calibration.png"), to_png(reliability_diagrams(calibration)))
+
+
+if __name__ == "__main__":
+    main()

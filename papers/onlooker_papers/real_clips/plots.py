@@ -1,0 +1,77 @@
+"""Figures of docs/real-clips.md: reliability diagrams and learning curves."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
+
+if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["learning_curves", "reliability_diagrams"]
+
+_COLUMNS = 3
+
+
+def reliability_diagrams(calibration: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Accuracy against confidence in bins of equally many clips, one panel a set, before and after temperature scaling.
+
+    Args:
+        calibration: the figures of `calibration.json`.
+    """
+    figure, panels = _panels(len(calibration))
+    for axes, (name, of) in zip(panels, calibration.items(), strict=False):
+        axes.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
+        for color, (when, key) in zip(COLORS[1::-1], {"before": "before", "after": "error"}.items(), strict=True):
+            confidence, accuracy, _ = np.array(of["reliability"][when]).T
+            axes.plot(confidence, accuracy, "o-", color=color, markersize=4, label=f"{when}: {of[key]:.3f}")
+        _style(axes, f"{name.replace('_', ' ')}, {of['clips']} clips", "confidence", "accuracy")
+        axes.set_xlim(0, 1.02)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+    return figure
+
+
+def learning_curves(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Test accuracy against training clips per class: mean and standard deviation of the draws, one panel a set.
+
+    Args:
+        curves: the figures of `learning-curves.json`.
+    """
+    figure, panels = _panels(len(curves))
+    for axes, (name, of) in zip(panels, curves.items(), strict=False):
+        points = [*of["curve"].values()]
+        x, y, spread = (np.array([row[key] for row in points]) for key in ("per_class", "accuracy", "spread"))
+        axes.fill_between(x, y - spread, y + spread, color=COLORS[0], alpha=0.2, linewidth=0)
+        axes.plot(x, y, "o-", color=COLORS[0], markersize=4, label=of["head"])
+        axes.set_xscale("log")
+        axes.set_xticks(x, [f"{each:.3g}" for each in x])
+        axes.minorticks_off()
+        _style(axes, name.replace("_", " "), "training clips per class", "accuracy")
+    return figure
+
+
+def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.figure import Figure
+
+    columns, rows = min(count, _COLUMNS), -(-count // _COLUMNS)
+    figure = Figure(figsize=(3.3 * columns, 3.1 * rows), layout="constrained", facecolor="white")
+    panels = [*figure.subplots(rows, columns, squeeze=False).flat]
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels
+
+
+def _style(axes: "Axes", title: str, x: str, y: str) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=QUIET, labelsize=9, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+    axes.set_xlabel(x, color=QUIET, fontsize=9.5)
+    axes.set_ylabel(y, color=QUIET, fontsize=9.5)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")

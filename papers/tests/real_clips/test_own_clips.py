@@ -1,0 +1,123 @@
+"""The default command on real clips: the same figures as the command, honest splits, tables and figures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from moving_squares import make_set
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.drawing.plots import to_png
+from onlooker.files import read_json
+from onlooker.runs.train import train_run
+from onlooker.training.linear import Clips
+from onlooker_papers.real_clips import few_shot, frozen, own_clips, plots, tables
+
+
+@pytest.fixture
+def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set of 24 clips as `$ONLOOKER_DATA/clips/basketball`, encoded by random filters."""
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
+    monkeypatch.setattr(frozen, "DATA", DataConfig(frames=4, size=32))
+    monkeypatch.setattr(frozen, "MODEL", ModelConfig("linear", "conv4"))
+    encode = frozen.encode
+    for module in (own_clips, few_shot):
+        monkeypatch.setattr(module, "encode", lambda name, run, pretrained=True: encode(name, run, False))
+    return make_set(tmp_path / "clips" / "basketball")
+
+
+def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(squares: Path, tmp_path: Path) -> None:
+    figures = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results")
+    split = frozen.splits_of("basketball")["split"]
+    trained = train_run(squares, tmp_path / "trained", frozen.MODEL, frozen.DATA, TrainConfig(), split, quiet=True)
+    assert figures["default"] == figures["linear"] == trained["accuracy"]
+    assert figures["interval"] == trained["accuracy_interval"]
+    assert figures["above_linear"] == [0.0, 0.0, 0.0]
+    assert (figures["best_row"], figures["test_clips"]) == ("default", len(split.test))
+    stored = {
+        name: read_json(tmp_path / "results" / f"{name}.json")["figures"] for name in ("own-clips", "calibration")
+    }
+    of = stored["calibration"]["basketball"]
+    assert of["clips"] == sum(row[2] for row in of["reliability"]["after"]) == 24
+    assert 0 <= of["perfect"] <= of["perfect_95"]
+    assert "| basketball | " in tables.own_clips(stored).markdown() + tables.calibration(stored).markdown()
+    assert to_png(plots.reliability_diagrams(stored["calibration"]))[:4] == b"\x89PNG"
+
+
+def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:
+    (tmp_path / "real-clips.json").write_text(
+        '{"figures": {"hand_gestures": {"accuracy": {"tcn": 0.7}}, "basketball": {"accuracy": {"tcn": 0.9}}, '
+        '"hand_gestures_ablation": {"accuracy": {"lstm": 0.5}}}}'
+    )
+    assert own_clips._others("hand_gestures", tmp_path) == {"tcn": 0.7, "lstm (hand_gestures_ablation)": 0.5}
+    assert own_clips._others("jhmdb", tmp_path) == {}
+
+
+def test_differences_have_intervals() -> None:
+    first, second = np.array([True] * 6 + [False] * 4), np.array([True] * 3 + [False] * 7)
+    mean, low, high = own_clips.paired(first, second)
+    assert (round(mean, 3), round(low + high, 3)) == (0.3, 0.6)
+    assert own_clips.paired(first, first) == [0.0, 0.0, 0.0]
+    # Newcombe 1998, table II, contrast (a): 56/70 - 48/80 has other totals; equal ones are symmetric.
+    mean, low, high = own_clips.difference(0.5, 0.5, 40)
+    assert mean == 0
+    assert low == pytest.approx(-high)
+    assert high > paired_half(40)
+
+
+def paired_half(total: int) -> float:
+    """Half of the interval of one share of a half: that of a difference is wider."""
+    return 1.96 * 0.5 / total**0.5
+
+
+def encoded(classes: int = 7, clips: int = 16, T: int = 3, D: int = 8) -> frozen.Encoded:
+    """Clips of which each class is a direction, in recordings of two."""
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(classes), clips)
+    frames = np.eye(D)[y][:, None] + random.normal(0, 0.1, (len(y), T, D))
+    groups = np.array([f"{i // 2}" for i in range(len(y))])
+    of = Clips(frames.mean(1), y, groups, classes, ("mean",))
+    return frozen.Encoded(of, frames.astype(np.float32), (), (), 0.0, "", Path("none.npz"))
+
+
+def test_an_episode_keeps_recordings_apart() -> None:
+    clips = encoded().clips
+    support, query = few_shot.episode(clips, 5, np.random.default_rng(1))
+    assert not set(clips.groups[support]) & set(clips.groups[query])
+    assert [*clips.y[support][::5]] == [*clips.y[query][::5]]
+    assert len(set(clips.y[support])) == 5
+    again, _ = few_shot.episode(clips, 5, np.random.default_rng(1))
+    assert [*again] == [*support]
+    with pytest.raises(ValueError, match="class 0 has 16 clips, too few of other recordings than 14 random ones"):
+        few_shot.episode(clips._replace(num_classes=1), 14, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", few_shot.HEADS)
+def test_heads_tell_directions_and_not_noise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_shot, "fitted_logits", nearest)
+    of = encoded()
+    monkeypatch.setattr(few_shot, "HEADS", {name: few_shot.HEADS[name]})
+    assert few_shot.episodes(of, 1, 5)[name][0] > 0.8
+    noise = np.random.default_rng(2).normal(size=of.frames.shape).astype(np.float32)
+    none = frozen.Encoded(of.clips._replace(x=noise.mean(1).astype(float)), noise, (), (), 0.0, "", of.file)
+    mean, low, high = few_shot.episodes(none, 1, 20)[name]
+    assert low < mean < high < 0.5
+
+
+def nearest(clips: Clips, choice: Any, x: np.ndarray) -> np.ndarray:
+    """In place of the fitted layer, whose model is built for statistics of an encoder."""
+    return x @ np.stack([clips.x[clips.y == k].mean(0) for k in range(clips.num_classes)]).T
+
+
+def test_a_curve_ends_with_all_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_shot, "fitted_logits", nearest)
+    of = encoded()
+    monkeypatch.setattr(frozen.Encoded, "choice", lambda of, fit: None)
+    fit, test = np.flatnonzero(np.arange(112) % 4 > 0), np.flatnonzero(np.arange(112) % 4 == 0)
+    points = few_shot.curve(of, fit, test, draws=2)
+    assert [*points] == ["1", "2", "5", "10", "20", "all"]
+    assert points["all"] == {"per_class": 12, "accuracy": 1.0, "spread": 0.0}
+    figures = {"jhmdb": {"curve": points, "head": "linear"}}
+    assert "| jhmdb | " in tables.learning_curves({"learning-curves": figures}).markdown()
+    assert to_png(plots.learning_curves(figures))[:4] == b"\x89PNG"
