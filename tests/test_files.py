@@ -19,6 +19,7 @@ from onlooker.files import (
     explain_write_errors,
     format_bytes,
     is_disk_full,
+    whole_folder,
 )
 
 
@@ -130,3 +131,17 @@ def test_sizes_in_words() -> None:
     assert [format_bytes(size) for size in (0, 1_540, 100_000, 1_234_567_890)] == [
         "0.0 kB", "1.5 kB", "0.1 MB", "1,234.6 MB",
     ]  # fmt: skip
+
+
+def test_a_folder_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    for content in ("old", "new"):
+        with whole_folder(folder) as part:
+            part.mkdir()
+            (part / content).touch()
+            assert [path.name for path in folder.rglob("*")] == ([] if content == "old" else ["old"])
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+    with pytest.raises(ZeroDivisionError), whole_folder(folder) as part:
+        part.mkdir(1 // 0)
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/new"]

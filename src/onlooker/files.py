@@ -5,12 +5,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import disk_usage
 from typing import Any, BinaryIO
 
 __all__ = ["check_regular", "printable", "read_bytes", "read_json", "write_bytes", "write_json"]
@@ -78,7 +78,7 @@ def explain_write_errors(
         where = f" in {folder}" if path else ""
         kind: type[OSError]
         if is_disk_full(error):
-            required, free = size(), disk_usage(_existing(folder)).free
+            required, free = size(), shutil.disk_usage(_existing(folder)).free
             needed = f"{format_bytes(required)} needed, " if required else ""
             missing = f", {format_bytes(required - free)} missing" if required > free else ""
             kind, reason = (
@@ -128,6 +128,19 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
         # Where writing was refused, so is removing, and the first error is the one to report.
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill that replaces `folder` when it is complete: a reader never finds half of it."""
+    part = folder.absolute().with_name(f".{folder.absolute().name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def format_bytes(size: int) -> str:

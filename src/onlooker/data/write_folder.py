@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.data.folder import RECORDINGS
-from onlooker.files import write_bytes, write_json
+from onlooker.files import whole_folder, write_bytes, write_json
 from onlooker.video.write import write
 
 __all__ = ["TRUTH", "GeneratedClip", "write_folder"]
@@ -42,19 +41,17 @@ def write_folder(folder: Path, clips: Iterable[GeneratedClip], fps: float, about
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
-    temporary = folder.absolute().with_name(f".{folder.absolute().name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
     numbers: Counter[str] = Counter()
     recordings, truth = io.StringIO(), {}
     rows = csv.writer(recordings)
     rows.writerow(["clip", "recording"])
-    for clip in clips:
-        name = f"{clip.label}/{numbers[clip.label]:03}.mp4"
-        numbers[clip.label] += 1
-        write(temporary / name, clip.pixels, fps)
-        rows.writerow([name, clip.recording])
-        truth[name] = dict(clip.truth)
-    write_bytes(temporary / RECORDINGS, recordings.getvalue().encode())
-    write_json(temporary / TRUTH, {**about, "fps": fps, "clips": truth})
-    temporary.replace(folder)
+    with whole_folder(folder) as part:
+        for clip in clips:
+            name = f"{clip.label}/{numbers[clip.label]:03}.mp4"
+            numbers[clip.label] += 1
+            write(part / name, clip.pixels, fps)
+            rows.writerow([name, clip.recording])
+            truth[name] = dict(clip.truth)
+        write_bytes(part / RECORDINGS, recordings.getvalue().encode())
+        write_json(part / TRUTH, {**about, "fps": fps, "clips": truth})
     return folder

@@ -14,11 +14,11 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
 from onlooker.ensemble import Ensemble, average_scores
 from onlooker.evaluation.metrics import measure, write_scores
-from onlooker.files import read_json, write_json
+from onlooker.files import read_json, whole_folder, write_json
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.folder import stored_split, whole_folder
+from onlooker.runs.folder import stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 
 __all__ = ["choose_weights", "ensemble"]

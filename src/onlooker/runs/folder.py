@@ -19,7 +19,6 @@ A run can be moved to another machine: only training and the evaluation of its o
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -169,19 +168,6 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         if not resume and config.exists() and any((run / name).exists() for name in ("checkpoints", "model")):
             raise FileExistsError(f"{run}: holds a run already; continue it with --resume, or choose another --run")
         yield resume and config.exists()
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill that replaces `folder` when it is complete: a reader never finds half of it."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        yield part
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

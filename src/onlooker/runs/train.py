@@ -20,7 +20,7 @@ from onlooker.data.split import SPLITS, Split, require_clips, split_clips, split
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.files import read_json, write_json
+from onlooker.files import read_json, whole_folder, write_json
 from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, resolve_normalization
@@ -28,7 +28,7 @@ from onlooker.runs.check import show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
-from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run, whole_folder
+from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
