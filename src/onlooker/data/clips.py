@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from multiprocessing import parent_process
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any, Self, TypeVar, cast
 
@@ -26,6 +24,7 @@ from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
+from onlooker.processes import end_with_parent, free_cores
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
@@ -253,9 +252,7 @@ def decode_each(
     A clip that cannot be read gives its ClipError. `processes` as for `prepare`.
     """
     decode = partial(_attempt, make)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # A process that is a worker itself has been given one core.
-    workers = processes or (1 if parent_process() else cores)
+    workers = processes or free_cores()
     done, spent = 0, 0.0 if processes is None else _SERIAL_SECONDS
     while done < len(paths) and (workers == 1 or spent < _SERIAL_SECONDS):
         started = time.monotonic()
@@ -288,13 +285,7 @@ def _checked(result: Decoded | ClipError | OSError) -> Decoded | ClipError:
 def _begin_worker(worker: int) -> None:
     cv2.setNumThreads(1)  # PyTorch's data loader does the same for PyTorch
     # PyTorch's workers notice the end of their parent only if it was alive when they began to wait for work.
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 @contextmanager

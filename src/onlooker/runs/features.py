@@ -1,7 +1,6 @@
 """Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +25,7 @@ from onlooker.files import check_regular
 from onlooker.models.encoders import build_encoder, has_weights
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import VideoModel
+from onlooker.processes import cores
 from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
@@ -222,7 +222,7 @@ def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: 
     gpu = torch.cuda.is_available()
     net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
     encode = encoding(net, store.settings.data, store.settings.precision)
-    batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, os.cpu_count() or 1)) if gpu else (_BATCH, _DECODERS)
+    batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, cores())) if gpu else (_BATCH, _DECODERS)
     with _bar(quiet) as progress:
         extracted = extract(store, clips, encode, batch, decoders, progress)
     net.to(before)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ import torch
 from rich.progress import Progress
 
 from onlooker.evaluation.report import percent
+from onlooker.processes import cores, end_with_parent
 
 __all__ = ["Task", "cores", "default_jobs", "memory_gb", "run_parallel"]
 
@@ -22,11 +22,6 @@ __all__ = ["Task", "cores", "default_jobs", "memory_gb", "run_parallel"]
 Task = Callable[[], Mapping[str, Any]]
 
 _GIB = 4.0  # of a training: its clips, and the libraries
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_gb() -> int | None:
@@ -119,7 +114,7 @@ def _start(watched: Connection, devices: "Queue[int] | None", threads: int) -> N
     if devices is not None:
         _use_gpu(devices.get())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
-    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    end_with_parent(watched)
 
 
 def _use_gpu(number: int) -> None:
@@ -127,9 +122,3 @@ def _use_gpu(number: int) -> None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(i) for i in range(number + 1)]
     os.environ["CUDA_VISIBLE_DEVICES"] = names[number]
-
-
-def _end_with(watched: Connection) -> None:
-    """End this process as soon as nobody holds the other end of the pipe."""
-    watched.poll(None)  # nothing is ever sent
-    os._exit(1)

@@ -6,8 +6,6 @@ Whatever contradicts the index (an error, a missing frame, another size) makes t
 with one thread, skipping broken packets, counting what comes out.
 """
 
-import multiprocessing
-import os
 from array import array
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from onlooker.processes import free_cores
 from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 from onlooker.video.safe import is_worker
@@ -147,9 +146,7 @@ def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -
 
 def _cores() -> int:
     """How many cores decode: one in a worker process, whose siblings use the others."""
-    if multiprocessing.parent_process() is not None or is_worker():
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if is_worker() else free_cores()
 
 
 def _shares(runs: list[range], count: int) -> list[list[range]]:
