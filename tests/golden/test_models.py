@@ -305,7 +305,8 @@ def test_a_model(name: str) -> None:
         values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
     if model.attends:
         values["penalty"] = losses(made(case), data, replace(base, attention_regularization=1.0), samples, targets)
-    check(f"model-{name}", values)
+    # Two steps of training multiply what processors round differently.
+    check(f"model-{name}", values, rtol=1e-4, atol=2e-4)
 
 
 def test_which_models_there_are() -> None:
@@ -363,8 +364,9 @@ def test_a_short_training(name: str, tmp_path: Path) -> None:
     model, curves = trained(case, train, sides, data, tmp_path)
     with torch.no_grad():
         logits = model(seen_by(samples_of(data, seed=5), data)).logits
-    # Twelve steps multiply what the first rounds.
-    check(f"fit-{name}", {"curves": curves, "logits": logits}, rtol=1e-4, atol=1e-4)
+    # Twelve steps multiply what the first rounds; the first of Adadelta divide by almost nothing.
+    far = 5e-3 if name == "adadelta" else 1e-4
+    check(f"fit-{name}", {"curves": curves, "logits": logits}, rtol=far, atol=far)
 
 
 def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
