@@ -48,7 +48,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the docs speak of it: `clips/` with two classes, `clip.mp4`, and `THUMOS14/` in small."""
+    """A folder as the docs speak of it: two classes in `clips/`, `clip.mp4`, `street.mp4`, `THUMOS14/` in small."""
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
@@ -56,6 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clip.parent.mkdir(parents=True, exist_ok=True)
             make_clip(clip, frames=6 + i, fps=fps)
     make_clip(folder / "clip.mp4", frames=6)
+    make_clip(folder / "street.mp4", frames=60)
     (folder / "THUMOS14").mkdir()
     make_clip(folder / "THUMOS14" / "video_test_0000004.mp4", frames=6)
     (folder / "THUMOS14" / "thumos14.json").write_text(json.dumps(THUMOS14), encoding="utf-8")

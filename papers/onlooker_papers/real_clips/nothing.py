@@ -1,0 +1,367 @@
+"""False alarms an hour and missed events in ten hours of streams in which mostly nothing happens.
+
+    python -m onlooker_papers.real_clips.nothing       # resumable; writes results/nothing.json and docs/nothing.png
+
+Streams are stitched from clips that were not trained on. Their features are computed once, and the linear model runs
+over them frame by frame, its state carried over the seams. It is fitted to windows of streams that are stitched from
+the training clips in the same way; the threshold of events is chosen by cross-validation of these windows, as
+`onlooker train` chooses it, and an event is reported once three frames in succession agree.
+
+- `ucf101_18`: the first five classes of the alphabet are events. The next nine are nothing; the last four are nothing
+  too, but occur in no training. Official splits 1 to 3, nine hours.
+- `surveillance`: fights among scenes without; three folds, recordings kept apart, one hour. All scenes without a fight
+  are two minutes of footage, so they occur again and again.
+
+Basketball is left out: its class `nothing` has 17 seconds in all.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+
+from onlooker.answer import NOTHING, event_scores
+from onlooker.cli.command import command, stoppable
+from onlooker.config import DataConfig, SetConfig, StreamConfig
+from onlooker.data.folder import find_clips
+from onlooker.data.sets import read_set
+from onlooker.data.split import Split, make_splits
+from onlooker.data.transforms import to_video
+from onlooker.drawing.plots import to_png, trade_off
+from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.files import write_bytes
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import create_model
+from onlooker.recognizer import resolve_normalization
+from onlooker.structures import Clip
+from onlooker.training.linear import Clips, choose, fit_layer
+from onlooker.video.reader import VideoReader
+from onlooker_papers.measurement import write_results
+from onlooker_papers.results import keep_whole
+from onlooker_papers.sets import data_folder
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
+COMMAND = "python -m onlooker_papers.real_clips.nothing"
+WINDOW, AGREEMENT = 16, StreamConfig.agreement  # frames
+THRESHOLDS = [round(float(t), 4) for t in (*np.linspace(0.02, 0.98, 97), 0.985, 0.99, 0.995, 0.998, 0.999)]
+EVENTS = 0.1  # events for each clip of nothing
+_STREAMS = 16  # of each split, side by side
+_BLOCKS = 5  # streams of training clips, which cross-validation keeps apart
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One set of clips.
+
+    Args:
+        folder: in `clips/` of the data folder.
+        hours: of all test streams.
+        rate: frames per second that give the median clip 16 frames.
+        events: classes; all others are nothing.
+        unseen: classes of nothing that are not trained on.
+    """
+
+    folder: str
+    hours: float
+    rate: float
+    events: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+
+
+_UCF_EVENTS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam")
+_UCF_UNSEEN = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
+SETTINGS = {
+    "ucf101_18": Setting("ucf101_18", 9.0, 2.5, _UCF_EVENTS, _UCF_UNSEEN),
+    "surveillance": Setting("surveillance", 1.0, 8.0, ("fight",)),
+}
+
+
+class Part(NamedTuple):
+    """A clip in a stream: features `T D h w`, class, whether its class is in training, and recording."""
+
+    features: NDArray[np.float16]
+    label: str
+    seen: bool
+    recording: str
+
+
+class Stream(NamedTuple):
+    """Clips one after another: for each frame the number of its clip and its place there; `T` each.
+
+    `events` are first frame, last frame + 1, and class.
+    """
+
+    parts: Sequence[Part]
+    clip: Ints
+    place: Ints
+    events: list[tuple[int, int, str]]
+
+
+class Counts(NamedTuple):
+    """Of streams at one threshold; false alarms in footage of classes that were trained on, and that were not."""
+
+    events: int = 0
+    found: int = 0
+    named: int = 0
+    false_alarms: int = 0
+    false_alarms_unseen: int = 0
+
+    def plus(self, other: "Counts") -> "Counts":
+        """The sums."""
+        return Counts(*map(sum, zip(self, other, strict=True)))
+
+
+def splits_of(setting: Setting, data: Path) -> list[Split]:
+    """The splits of a set."""
+    folder = data / "clips" / setting.folder
+    if setting.folder != "ucf101_18":
+        return [*make_splits(find_clips(folder), folds=3).values()]
+    names = ",".join(sorted(path.name for path in folder.iterdir()))
+    asked = [SetConfig("ucf101", number, str(data / "annotations" / "ucf101"), names) for number in (1, 2, 3)]
+    return [split for each in asked if (split := read_set(folder, each).split)]
+
+
+def encode(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, folder: Path) -> NDArray[np.float16]:
+    """The features of a clip at a constant frame rate, stored in a folder."""
+    file = folder / f"{clip.label}-{clip.path.stem}.npy"
+    if not file.exists():
+        reader = VideoReader(clip.path)
+        wanted = np.arange(0, reader.times[-1] + 0.5 / rate, 1 / rate)
+        nearest = np.abs(reader.times[None] - wanted[:, None]).argmin(1)
+        frames = torch.from_numpy(reader.get(nearest, size=data.size).pixels)
+        with torch.inference_mode():
+            features = net.encode(to_video(frames, data.normalization)).half().numpy()
+        folder.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npy")
+        np.save(part, features)
+        part.replace(file)
+    return np.load(file, mmap_mode="r")
+
+
+def stitch(parts: Sequence[Part], order: Sequence[int]) -> Stream:
+    """Clips in an order."""
+    lengths = [len(parts[i].features) for i in order]
+    ends = np.cumsum(lengths)
+    events = [
+        (int(end) - length, int(end), parts[i].label)
+        for i, length, end in zip(order, lengths, ends, strict=True)
+        if parts[i].label != NOTHING
+    ]
+    place = np.concatenate([np.arange(length) for length in lengths])
+    return Stream(parts, np.repeat(np.asarray(order), lengths), place, events)
+
+
+def test_stream(parts: Sequence[Part], frames: int, random: np.random.Generator) -> Stream:
+    """A stream of that many frames: clips of nothing in random order, again and again, with an event now and then."""
+    of_events = [i for i, part in enumerate(parts) if part.label != NOTHING]
+    nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
+    order: list[int] = []
+    total = 0
+    while total < frames:
+        for i in random.permutation(nothing).tolist():
+            chosen = [i, *([int(random.choice(of_events))] if random.random() < EVENTS else [])]
+            order += chosen
+            total += sum(len(parts[k].features) for k in chosen)
+            if total >= frames:
+                break
+    return stitch(parts, order)
+
+
+@torch.inference_mode()
+def training_windows(parts: Sequence[Part], net: LinearClassifier, classes: Sequence[str]) -> Clips:
+    """The windows of streams of all clips at the end of each clip; those of nothing have no frame of an event."""
+    random = np.random.default_rng(0)
+    recordings = random.permutation(sorted({part.recording for part in parts})).tolist()
+    blocks = [{*recordings[number::_BLOCKS]} for number in range(_BLOCKS)]
+    x, y, groups = [], [], []
+    for number, block in enumerate(blocks):
+        order = random.permutation([i for i, part in enumerate(parts) if part.recording in block]).tolist()
+        stream = stitch(parts, order)
+        starts = np.flatnonzero(stream.place == 0).tolist()
+        for first, after in zip(starts, [*starts[1:], len(stream.clip)], strict=True):
+            label, window = parts[stream.clip[first]].label, range(max(0, after - WINDOW), after)
+            if label == NOTHING and any(parts[stream.clip[t]].label != NOTHING for t in window):
+                continue
+            frames = np.stack([parts[stream.clip[t]].features[stream.place[t]] for t in window])
+            x.append(net.summarize(torch.from_numpy(frames)[None].float())[0].double().numpy())
+            y.append(classes.index(label))
+            groups.append(str(number))
+    return Clips(np.stack(x), np.array(y), np.array(groups), len(classes), tuple(net.names))
+
+
+@torch.inference_mode()
+def play(net: LinearClassifier, streams: Sequence[Stream], temperature: float) -> list[Floats]:
+    """Probabilities `T K` of each stream, all played side by side."""
+    lengths = [len(stream.clip) for stream in streams]
+    logits, state = [], net.initial_state(len(streams))
+    for t in track(range(max(lengths)), "playing streams"):
+        frame = [s.parts[s.clip[t % n]].features[s.place[t % n]] for s, n in zip(streams, lengths, strict=True)]
+        output, state = net.step_features(torch.from_numpy(np.stack(frame)).float(), state)
+        logits.append(output.logits / temperature)
+    scores = torch.stack(logits, 1).softmax(-1).numpy()
+    return [each[:n] for each, n in zip(scores, lengths, strict=True)]
+
+
+def reported_events(scores: Floats, classes: Sequence[str], threshold: float) -> Ints:
+    """The class that is reported at each of `T` frames, from probabilities `T K`; -1: nothing."""
+    of_events = event_scores(scores, classes)
+    label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
+    frames = np.arange(len(label))
+    began = np.maximum.accumulate(np.where(np.diff(label, prepend=-2) != 0, frames, 0))
+    return np.where(frames - began + 1 >= AGREEMENT, label, -1)
+
+
+def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
+    """An event is found if anything is reported while it lasts, and named if that is its class.
+
+    What is reported while an event lasts and until its last frame has left the window is no false alarm. Any other
+    report is one, from its first frame to its last, and again after each 16 frames that it lasts.
+    """
+    found = named = 0
+    elsewhere = reported >= 0
+    for first, after, label in stream.events:
+        found += bool((reported[first:after] >= 0).any())
+        named += bool((reported[first:after] == classes.index(label)).any())
+        elsewhere[first : after + WINDOW - 1] = False
+    edges = np.diff(np.concatenate(([0], elsewhere.astype(int), [0])))
+    alarms = {True: 0, False: 0}
+    for first, after in zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True):
+        alarms[stream.parts[stream.clip[first]].seen] += -(-(after - first) // WINDOW)
+    return Counts(len(stream.events), found, named, alarms[True], alarms[False])
+
+
+def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
+    """The figures of one set; `quick`: of one split, and few hours."""
+    setting = SETTINGS[name]
+    classes = tuple(sorted((*setting.events, NOTHING)))
+    data = resolve_normalization(DataConfig(frames=WINDOW, size=112), True)
+    splits = splits_of(setting, data_folder())[: 1 if quick else None]
+    torch.manual_seed(0)
+    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
+    assert isinstance(net, LinearClassifier)
+    clips = dict.fromkeys(clip for split in splits for clip in split.clips)
+    folder = run / name / _digest(net.eval())
+    parts = {clip.path: _part(clip, net, setting, data, folder) for clip in track(clips, "encoding clips")}
+    frames = int(setting.hours * 3600 * setting.rate / len(splits) / _STREAMS / (20 if quick else 1))
+    at, chosen = dict.fromkeys(THRESHOLDS, Counts()), list[EventThreshold]()
+    counted, seconds, unseen = Counts(), 0.0, 0.0
+    for number, split in enumerate(splits):
+        training = [parts[clip.path] for clip in (*split.training, *split.validation)]
+        threshold, temperature = _fit(net, [part for part in training if part.seen], classes)
+        chosen.append(threshold)
+        test = [parts[clip.path] for clip in split.test]
+        streams = [test_stream(test, frames, np.random.default_rng((number, i))) for i in range(_STREAMS)]
+        for stream, scores in zip(streams, play(net, streams, temperature), strict=True):
+            reported = {t: reported_events(scores, classes, t) for t in (*THRESHOLDS, threshold.probability)}
+            counted = counted.plus(count(reported[threshold.probability], stream, classes))
+            at = {t: of.plus(count(reported[t], stream, classes)) for t, of in at.items()}
+            seconds += len(stream.clip) / setting.rate
+            unseen += sum(not stream.parts[i].seen for i in stream.clip) / setting.rate
+    tested = {clip.path: parts[clip.path] for split in splits for clip in split.test}.values()
+    distinct = sum(len(part.features) for part in tested if part.label == NOTHING) / setting.rate
+    return {
+        **_shares(counted, seconds, unseen),
+        "hours": seconds / 3600,
+        "hours_unseen": unseen / 3600,
+        "minutes_of_nothing": distinct / 60,
+        "thresholds": [of.probability for of in chosen],
+        "cross_validated": {"found": [of.found for of in chosen], "false_alarms": [of.false_alarms for of in chosen]},
+        "counts": counted._asdict(),
+        "curve": {"threshold": THRESHOLDS, **_lists([_shares(of, seconds, unseen) for of in at.values()])},
+    }
+
+
+def _digest(net: LinearClassifier) -> str:
+    """Of its encoder, whose features must not be taken for those of another."""
+    digest = hashlib.sha256()
+    for name, tensor in net.state_dict().items():
+        if name.startswith("encoder."):
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _part(clip: Clip, net: LinearClassifier, setting: Setting, data: DataConfig, folder: Path) -> Part:
+    label = clip.label if clip.label in setting.events else NOTHING
+    features = encode(clip, net, data, setting.rate, folder)
+    return Part(features, label, clip.label not in setting.unseen, clip.recording or str(clip.path))
+
+
+def _fit(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str]) -> tuple[EventThreshold, float]:
+    """Fit the model to training clips; the threshold that cross-validation chooses, and the temperature."""
+    windows = training_windows(parts, net, classes)
+    choice = choose(windows)
+    fit_layer(net, windows, choice)
+    known = np.isfinite(choice.scores).all(1)
+    threshold = choose_threshold(choice.scores[known], windows.y[known], classes)
+    assert threshold is not None
+    return threshold, choice.temperature
+
+
+def _shares(of: Counts, seconds: float, unseen: float) -> dict[str, float]:
+    hours, hours_unseen = seconds / 3600, unseen / 3600
+    return {
+        "false_alarms_per_hour": (of.false_alarms + of.false_alarms_unseen) / hours,
+        "found": of.found / of.events,
+        "named": of.named / of.events,
+        "false_alarms_per_hour_seen": of.false_alarms / (hours - hours_unseen),
+        "false_alarms_per_hour_unseen": of.false_alarms_unseen / hours_unseen if hours_unseen else 0.0,
+    }
+
+
+def _lists(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def at_found(curve: Mapping[str, Sequence[float]], share: float = 0.9) -> float:
+    """False alarms an hour at the highest threshold of a curve that finds this share of the events."""
+    return min(f for f, found in zip(curve["false_alarms_per_hour"], curve["found"], strict=True) if found >= share)
+
+
+def reproduce(run: Path, results: Path, figure: Path, quick: bool = False) -> dict[str, Any]:
+    """Measure all sets, and write the results file and the figure; returns the figures."""
+    sets = {name: measure(name, run, quick) for name in SETTINGS}
+    hours = sum(of["hours"] for of in sets.values())
+    counts = Counts()
+    for of in sets.values():
+        counts = counts.plus(Counts(**of["counts"]))
+    figures = {
+        "false_alarms_per_hour": (counts.false_alarms + counts.false_alarms_unseen) / hours,
+        "found": counts.found / counts.events,
+        "hours": hours,
+        "agreement": AGREEMENT,
+        "sets": sets,
+    }
+    curves = {name: (of["curve"]["false_alarms_per_hour"], of["curve"]["found"]) for name, of in sets.items()}
+    points = {name: (of["false_alarms_per_hour"], of["found"]) for name, of in sets.items()}
+    write_bytes(figure, to_png(trade_off(curves, points)))
+    keep_whole(write_results(results / "nothing.json", WHAT, COMMAND, figures, [0]))
+    return figures
+
+
+def nothing(
+    run: Annotated[Path, typer.Option(help="Folder of the features, 4 GB, kept.")] = Path("runs/nothing"),
+    results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
+    figure: Annotated[Path, typer.Option(help="PNG of the trade-off.")] = Path("docs/nothing.png"),
+    quick: Annotated[bool, typer.Option("--quick", help="One split of each set, a twentieth of the hours.")] = False,
+) -> None:
+    """False alarms an hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
+    with stoppable():
+        figures = reproduce(run, results, figure, quick)
+    typer.echo(f"{figures['false_alarms_per_hour']:.1f} false alarms an hour, {figures['found']:.1%} of events found")
+
+
+app = typer.Typer(add_completion=False)
+command(nothing, app)
+
+if __name__ == "__main__":
+    app()

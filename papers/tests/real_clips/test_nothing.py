@@ -1,0 +1,99 @@
+"""False alarms and events found in stitched streams: counted by hand, and as a live stream reports them."""
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.answer import best_event
+from onlooker.localization.online import EventState, update_agreement
+from onlooker.models.linear import LinearClassifier
+from onlooker_papers.real_clips.nothing import (
+    AGREEMENT,
+    WINDOW,
+    Counts,
+    Part,
+    at_found,
+    count,
+    play,
+    reported_events,
+    stitch,
+    test_stream,
+    training_windows,
+)
+
+test_stream.__test__ = False  # type: ignore[attr-defined]  # no test, though its name begins like one
+CLASSES = ("fall", "fight", "nothing")
+
+
+def parts() -> list[Part]:
+    random = np.random.default_rng(0)
+    labels = ("nothing", "fall", "nothing", "fight", "nothing", "nothing", "fall", "fight")
+    return [
+        Part(random.random((5 + 3 * i, 64, 2, 2)).astype(np.float16), label, i != 4, f"recording {i}")
+        for i, label in enumerate(labels)
+    ]
+
+
+def test_reports_are_those_of_a_live_stream() -> None:
+    random, state = np.random.default_rng(1), EventState()
+    scores = np.repeat(random.dirichlet([0.6] * 3, 40), random.integers(1, 7, 40), 0)
+    live = []
+    for of_frame in scores:
+        state = update_agreement(state, best_event(of_frame, CLASSES, 0.5))
+        live.append(state.label if state.frames >= AGREEMENT and state.label is not None else -1)
+    np.testing.assert_array_equal(reported_events(scores, CLASSES, 0.5), live)
+    assert {-1, 0, 1} == set(live)
+
+
+def test_alarms_and_events_are_counted_by_hand() -> None:
+    stream = stitch(parts(), [0, 1, 2, 4, 3])  # 5 of nothing, a fall from 5 to 13, 11 and 17 of nothing, a fight at 41
+    assert stream.events == [(5, 13, "fall"), (41, 55, "fight")]
+    reported = np.full(len(stream.clip), -1)
+    assert count(reported, stream, CLASSES) == Counts(2, 0, 0, 0, 0)
+    reported[12 : 13 + WINDOW - 1] = 1  # found by the wrong name, and reported until it has left the window
+    assert count(reported, stream, CLASSES) == Counts(2, 1, 0, 0, 0)
+    reported[28:30] = 0  # in a class that was not trained on, which begins at 24
+    assert count(reported, stream, CLASSES) == Counts(2, 1, 0, 0, 1)
+    reported[0:2] = reported[3:5] = reported[45] = 1
+    assert count(reported, stream, CLASSES) == Counts(2, 2, 1, 2, 1)
+    long = stitch(parts(), [5, 7, 5, 5, 5])
+    everywhere = count(np.ones(len(long.clip), int), long, CLASSES)
+    assert everywhere == Counts(1, 1, 1, -(-20 // WINDOW) + -(-(60 - WINDOW + 1) // WINDOW), 0)
+
+
+def test_a_stream_has_a_state_over_its_seams() -> None:
+    torch.manual_seed(0)
+    net = LinearClassifier(3, "conv4", window=WINDOW, size=16).eval()
+    streams = [stitch(parts(), [0, 1, 2]), stitch(parts(), [3, 0])]
+    for stream, scores in zip(streams, play(net, streams, 2.0), strict=True):
+        frames = np.stack([stream.parts[i].features[t] for i, t in zip(stream.clip, stream.place, strict=True)])
+        with torch.no_grad():
+            logits = net.forward_features(torch.from_numpy(frames)[None].float()).logits[0]
+        np.testing.assert_allclose(scores, (logits / 2).softmax(-1), atol=1e-5)
+
+
+def test_test_streams_are_of_nothing_with_some_events() -> None:
+    stream = test_stream(parts(), 3000, np.random.default_rng(0))
+    assert 3000 <= len(stream.clip) < 3060
+    nothing = [i for i in stream.clip[stream.place == 0] if stream.parts[i].label == "nothing"]
+    assert len(stream.events) / len(nothing) == pytest.approx(0.1, abs=0.05)
+    assert max(np.bincount(nothing)[[0, 2, 4, 5]]) - min(np.bincount(nothing)[[0, 2, 4, 5]]) <= 1
+
+
+def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
+    torch.manual_seed(0)
+    net = LinearClassifier(3, "conv4", window=WINDOW, size=16).eval()
+    marked = [part._replace(features=np.full_like(part.features, part.label != "nothing")) for part in parts() * 6]
+    windows = training_windows([p._replace(recording=f"{p.recording} {i}") for i, p in enumerate(marked)], net, CLASSES)
+    nothing = windows.y == 2
+    assert (windows.x[nothing] == 0).all()
+    assert (windows.x[~nothing].max(1) > 0).all()
+    assert np.bincount(windows.y)[:2].tolist() == [12, 12], "one of each event"
+    assert 0 < nothing.sum() <= 24
+    assert set(windows.groups) == {"0", "1", "2", "3", "4"}
+
+
+def test_the_false_alarms_at_a_share_of_events_found() -> None:
+    curve = {"false_alarms_per_hour": [9.0, 5.0, 2.0, 0.0], "found": [1.0, 0.95, 0.9, 0.2]}
+    assert at_found(curve) == 2
+    assert at_found(curve, 0.94) == 5
