@@ -20,7 +20,8 @@ from onlooker.data.folder import find_clips
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
-TINY = ["--frames", "4", "--size", "16", "--channels", "1", "--epochs", "2", "--batch", "8", "--precision", "32"]
+SAMPLE = ["--frames", "4", "--size", "16", "--channels", "1"]
+TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--precision", "32"]
 COMMANDS = (
     "reproduce",
     "generate",
@@ -265,7 +266,7 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     (folder / "up" / "broken.mp4").write_bytes(b"")
     store, run = tmp_path / "store", tmp_path / "run"
-    words = ["features", folder, "--store", store, "--encoder", "conv4", "--no-pretrained", *TINY[:6]]
+    words = ["features", folder, "--store", store, "--encoder", "conv4", "--no-pretrained", *SAMPLE]
     result = call(*words, "--shard", "1/2")
     assert f"features: {len(list((store / 'maps').iterdir()))} new, 0 existed, " in result.output
     result = call(*words)
@@ -275,7 +276,20 @@ def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) ->
     for moved in ("--translate", "--degrees", "--speed", "--temporal-crops"):
         assert f"{moved} has no effect in a feature store; leave it out" in fails(*words, moved, "0")
     assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
-    train = ["train", folder, "--features", store, "--run", run, "--hidden", 8, "--precision", "32"]
+    train = [
+        "train",
+        folder,
+        "--features",
+        store,
+        "--run",
+        run,
+        "--model",
+        "convalstm",
+        "--hidden",
+        8,
+        "--precision",
+        32,
+    ]
     moved = fails(*train, "--hflip", "--scale", "0.2", "--degrees", "5", "--speed", "0.1")
     assert "stored features cannot be augmented: leave out --scale, --degrees, --speed, --hflip" in moved
     assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", 1)
@@ -296,7 +310,7 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
     assert "; encode it again" in line
-    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", *TINY)
+    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
     assert "00.mp4: not a video file" in message
     # Nothing was learned yet: after mending the folder the same command works.
     (folder / "up" / "00.mp4").unlink()
@@ -305,7 +319,7 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
 
 def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
-    message = fails("train", squares, "--run", run, *TINY)
+    message = fails("train", squares, "--run", run, *SAMPLE)
     assert f"{run}: holds a run already; continue it with --resume, or choose another --run" in message
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")

@@ -111,7 +111,7 @@ def test_every_field_has_a_sentence(config: Any) -> None:
 
 def test_the_name_is_not_among_a_models_settings() -> None:
     assert ModelConfig(name="lstm", hidden=8).settings() == {
-        "encoder": "conv4",
+        "encoder": "small",
         "hidden": 8,
         "head_units": 0,
         "dropout": 0.5,

@@ -92,7 +92,7 @@ def test_training(tmp_path: Path, whole: list[Path]) -> None:
     for path in good:
         shutil.copy(whole[0], path)
     training = TrainConfig(epochs=1, batch=16, precision="32")
-    measured = train_run(folder, tmp_path / "run", ModelConfig("convnet"), DATA, training, quiet=True)
+    measured = train_run(folder, tmp_path / "run", ModelConfig("convnet", "conv4"), DATA, training, quiet=True)
 
     named = {Path(error["path"]) for error in measured["skipped"]}
     assert named == {path for path in files if not usable(path)}

@@ -25,7 +25,7 @@ from onlooker.runs.folder import RunRecord, read_curves
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
-MODEL, DATA = ModelConfig("convalstm", hidden=8), DataConfig(frames=4, size=16, channels=1)
+MODEL, DATA = ModelConfig("convalstm", "conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=8, precision="32")
 DEEP: Any = [[[[]]]]
 

@@ -47,7 +47,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
-    model, data = ModelConfig(name="convalstm", hidden=8), DataConfig(frames=4, size=16, channels=1)
+    model, data = ModelConfig(name="convalstm", encoder="conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
     train_run(clips, run, model, data, TrainConfig(epochs=1, batch=8, precision="32"), quiet=True)
     return run
 

@@ -23,7 +23,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 # Training commands run as written, but for a moment only.
-BRIEF = "--epochs 1 --frames 4 --size 16 --batch 4"
+BRIEF, BY_GRADIENT = "--frames 4 --size 32", "--epochs 1 --batch 4"
 
 # As published, but for the classes, which are those of `clips/`.
 THUMOS14 = {
@@ -67,6 +67,8 @@ def run(command: str, place: Path) -> None:
     words = shlex.split(command)
     if words[1] in ("train", "compare") and "--resume" not in words:
         words += shlex.split(BRIEF)
+        if words[1] == "compare" or ("--model" in words and "linear" not in words):
+            words += shlex.split(BY_GRADIENT)
     done = subprocess.run(
         [sys.executable, "-c", "from onlooker.cli import main; main()", *words[1:]],
         cwd=place,

@@ -43,7 +43,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=16, channels=1)
     run = tmp_path / "run"
-    measured = train_run(squares, run, ModelConfig(name="convalstm", hidden=8), data, TINY, quiet=True)
+    measured = train_run(squares, run, ModelConfig(name="convalstm", encoder="conv4", hidden=8), data, TINY, quiet=True)
     assert json.loads((run / "evaluation.json").read_text(encoding="utf-8")) == measured
     assert set(measured) == KEYS
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
@@ -73,7 +73,11 @@ def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
 def test_a_run_that_was_killed_while_reporting_continues(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, model, run = DataConfig(frames=4, size=16, channels=1), ModelConfig(name="convnet"), tmp_path / "run"
+    data, model, run = (
+        DataConfig(frames=4, size=16, channels=1),
+        ModelConfig(name="convnet", encoder="conv4"),
+        tmp_path / "run",
+    )
     from onlooker.runs import train as clips
 
     def killed(*_: object) -> None:

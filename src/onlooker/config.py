@@ -157,9 +157,9 @@ class DataConfig(Config):
     """How a video becomes a sample."""
 
     frames: int = setting(
-        30, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
+        16, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
     )
-    size: int = setting(64, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
+    size: int = setting(112, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     temporal_crops: int = setting(
@@ -225,15 +225,21 @@ class DataConfig(Config):
 class ModelConfig(Config):
     """Which model."""
 
-    name: str = setting("convalstm", "The model; `onlooker models` lists them.")
+    name: str = setting("linear", "The model; `onlooker models` lists them.")
     encoder: str = setting(
-        "conv4",
-        "Image encoder: conv4, small, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
+        "small",
+        "Image encoder: small, conv4, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
     )
     pretrained: bool | None = setting(
         None,
         "Start the encoder from pretrained weights; unless given, from those that are installed (small); for timm "
         "networks ImageNet's, which are downloaded.",
+    )
+    frozen: bool | None = setting(
+        None,
+        "Keep the encoder's weights; unless given, where they are pretrained and the input is RGB frames. Fine-tuning "
+        "(--no-frozen) takes several times as long, and more clips.",
+        MODEL,
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
     head_units: int = setting(
@@ -255,7 +261,7 @@ class ModelConfig(Config):
     def settings(self) -> dict[str, Any]:
         """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""
         values = self.to_dict()
-        del values["name"]
+        del values["name"], values["frozen"]
         return {
             name: value
             for name, value in values.items()
@@ -283,9 +289,16 @@ class TrainConfig(Config):
     """How a model is trained."""
 
     epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
-    batch: int = setting(16, "Batch size in clips.", minimum=1)
+    batch: int | None = setting(
+        None, "Batch size in clips; unless given 16, or less so that an epoch has at least 8 batches.", minimum=1
+    )
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
-    patience: int = setting(15, "Early-stopping patience in epochs of validation loss; 0: never stop early.", minimum=0)
+    patience: int = setting(
+        0,
+        "Early-stopping patience in epochs of validation loss; 0: never stop early, because a schedule ends with small "
+        "steps.",
+        minimum=0,
+    )
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
     optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
         "adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING

@@ -26,7 +26,7 @@ from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
-MODEL = ModelConfig("convalstm", hidden=8)
+MODEL = ModelConfig("convalstm", "conv4", hidden=8)
 TRAINING = TrainConfig(epochs=1, batch=16, precision="32")
 STREAM = StreamConfig(rate=0.0, drop="none", timeout=1.0, attempts=2, wait=0.1)
 PRINTED = "printed.txt"  # in the folder of a case: what it printed, where a runner keeps that
@@ -85,7 +85,7 @@ def train(material: Material, target: Target, scratch: Path) -> None:
     run = scratch / "new-run"
     # On one core, clips are read by this process: workers would first import the library, which takes longer.
     os.sched_setaffinity(0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]})
-    go = lambda: train_run(target.path, run, ModelConfig("convnet"), DATA, TRAINING, quiet=True)  # noqa: E731
+    go = lambda: train_run(target.path, run, ModelConfig("convnet", "conv4"), DATA, TRAINING, quiet=True)  # noqa: E731
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
         raise SilentError("accepted")
@@ -133,7 +133,7 @@ def resume(material: Material, target: Target, scratch: Path) -> None:
 
 def train_on_store(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train --features STORE`."""
-    model = ModelConfig("convalstm", hidden=8)
+    model = ModelConfig("convalstm", "conv4", hidden=8)
     run = scratch / "new-run"
     figures = train_run(material.squares, run, model, DATA, TRAINING, quiet=True, features=[target.path])
     if target.refuse:

@@ -135,7 +135,9 @@ def of_run(name: str) -> Callable[[Path], Parse]:
         listed = [Clip(path, "ab"[number % 2]) for number, path in enumerate(paths)]
         split = Split(tuple(listed[:2]), tuple(listed[2:4]), tuple(listed[4:]))
         skipped = (ClipError(folder / "7.mp4", "zero bytes", "remove it"),)
-        RunRecord(folder, ("a", "b"), ModelConfig("convnet"), DATA, TrainConfig(), split, skipped).write(folder)
+        RunRecord(folder, ("a", "b"), ModelConfig("convnet", "conv4"), DATA, TrainConfig(), split, skipped).write(
+            folder
+        )
         names = [f"{part}_{value}" for part in ("training", "validation") for value in ("loss", "accuracy")]
         rows = [",".join(("epoch", *names)), *(f"{epoch},1.5,0.5,1.25,0.75" for epoch in range(1, 5))]
         (folder / "curves.csv").write_text("\n".join(rows))

@@ -148,7 +148,9 @@ def test_training_prediction_and_report_work_as_with_any_model(tmp_path: Path) -
     data = DataConfig(frames=4, size=16, channels=1)
     run = tmp_path / "run"
     training = TrainConfig(epochs=1, batch=4)
-    measured = train_run(tmp_path / "clips", run, ModelConfig(name="c3d", hidden=8), data, training, quiet=True)
+    measured = train_run(
+        tmp_path / "clips", run, ModelConfig(name="c3d", encoder="conv4", hidden=8), data, training, quiet=True
+    )
     assert measured["videos"] == 2
     assert measured["frame_accuracy"] == measured["accuracy"]
     recognizer = load(run, "cpu")

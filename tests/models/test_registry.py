@@ -1,7 +1,11 @@
 """Every recipe builds the model that its paper describes, and settings override it."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from packaged_weights import put_weights
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
@@ -128,11 +132,11 @@ def test_a_recipe_has_the_loss_that_its_model_needs():
 
 
 def test_a_run_may_name_another_cell_and_glimpse():
-    published = configured(ModelConfig("convalstm", glimpse="product"), DataConfig(size=16), 3)
+    published = configured(ModelConfig("convalstm", "conv4", glimpse="product"), DataConfig(size=16), 3)
     assert parts(published) == (ConvLSTM, "SoftAttention", "product")
-    cheap = configured(ModelConfig("convalstm", cell="separable"), DataConfig(size=16), 3)
+    cheap = configured(ModelConfig("convalstm", "conv4", cell="separable"), DataConfig(size=16), 3)
     assert count_parameters(cheap) < count_parameters(published) / 1.5
-    both = configured(ModelConfig("motion", glimpse="product"), DataConfig(size=16, modality="both"), 3)
+    both = configured(ModelConfig("motion", "conv4", glimpse="product"), DataConfig(size=16, modality="both"), 3)
     assert both.cell.glimpse == "product"
 
 
@@ -155,14 +159,32 @@ def test_a_run_may_name_another_cell_and_glimpse():
 def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):
     streams = "both" if settings["name"] == "motion" else "rgb"
     with pytest.raises(ValueError, match=message):
-        configured(ModelConfig(**settings), DataConfig(size=16, modality=streams), 3)
+        configured(ModelConfig(**{"encoder": "conv4", **settings}), DataConfig(size=16, modality=streams), 3)
 
 
 def test_moments_have_an_encoder_for_the_flow_where_there_is_one():
-    both = configured(ModelConfig("mil", hidden=2), DataConfig(size=16, modality="both"), 3)
+    both = configured(ModelConfig("mil", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
     assert isinstance(both.encoder, Paired)
     assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
     for streams, channels in (("rgb", 3), ("flow", 2)):
-        alone = configured(ModelConfig("mil", hidden=2), DataConfig(size=16, modality=streams), 3)
+        alone = configured(ModelConfig("mil", "conv4", hidden=2), DataConfig(size=16, modality=streams), 3)
         assert isinstance(alone.encoder, Conv4)
         assert alone.in_channels == channels
+
+
+def test_a_pretrained_encoder_is_frozen_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_weights(tmp_path, monkeypatch)
+    data = DataConfig(size=32, frames=2)
+
+    def trained(model: ModelConfig, data: DataConfig = data) -> bool:
+        net = configured(model, data, 2).train()
+        weights = [weight.requires_grad for weight in net.encoder.parameters()]
+        assert all(weights) == any(weights) == net.encoder.training
+        return all(weights)
+
+    assert not trained(ModelConfig("lstm"))
+    assert trained(ModelConfig("lstm", frozen=False))
+    assert trained(ModelConfig("lstm", "conv4"))
+    assert not trained(ModelConfig("lstm", "conv4", frozen=True))
+    # Flow is not what it was trained on.
+    assert trained(ModelConfig("lstm"), replace(data, modality="flow"))

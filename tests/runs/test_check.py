@@ -203,7 +203,7 @@ def test_json_names_everything(tmp_path: Path) -> None:
     assert printed["no_split"] is None
     (finding,) = printed["findings"]
     assert finding["name"] == "short"
-    assert finding["found"] == "14 of 14 clips: fewer than 30 frames"
+    assert finding["found"] == "14 of 14 clips: fewer than 16 frames"
 
 
 def test_few_lines_for_many_clips_and_classes(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("counts", "words"), [
-    ({"jump": 5, "wave": 2}, "class wave has 2 clips; training, validation and test need at least 3"),
+    ({"jump": 5, "wave": 1}, "class wave has 1 clip; "),
     ({"jump": 5}, "1 sub-folder; expected at least 2"),
 ])  # fmt: skip
 def test_training_says_so_before_it_reads_clips(counts: dict[str, int], words: str, tmp_path: Path) -> None:
@@ -259,14 +259,14 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
     for clip in (folder / "jump").iterdir():
         clip.write_text("no video")
     with pytest.raises(ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"):
-        onlooker.train(folder, tmp_path / "run", size=16, frames=2, epochs=1, quiet=True)
+        onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
 
 
 def test_training_begins_with_the_table(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     (folder / "notes.txt").write_text("x")
-    words = "--size", 16, "--frames", 2, "--epochs", 1, "--hidden", 8
+    words = "--size", 16, "--frames", 2, "--encoder", "conv4"
     said = call("train", folder, "--run", tmp_path / "run", *words).stdout
-    assert "1/1/1" in said
+    assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
     assert "ignored, not a video: 1 (notes.txt)" in said
     assert f"1 finding about these clips: run `onlooker check {folder}`" in said

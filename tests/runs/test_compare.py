@@ -200,7 +200,7 @@ def test_a_table_has_a_column_for_a_metric_that_is_added(monkeypatch: pytest.Mon
     assert table(figures(0.5))[0][-1] == "frames correct", "results of before"
 
 
-SHARED = ModelConfig(hidden=8, attention_loss=True)
+SHARED = ModelConfig(encoder="conv4", hidden=8, attention_loss=True)
 SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 
 
@@ -274,7 +274,17 @@ def test_wrong_specs(text: str, message: str) -> None:
 
 def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
     specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
-    compare(squares, tmp_path, specs, make_splits, (0,), DATA, regularized, jobs=1, model=ModelConfig(hidden=8))
+    compare(
+        squares,
+        tmp_path,
+        specs,
+        make_splits,
+        (0,),
+        DATA,
+        regularized,
+        jobs=1,
+        model=ModelConfig(encoder="conv4", hidden=8),
+    )
     runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
     assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {
         "lstm": 0.0,
@@ -307,7 +317,7 @@ def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
 )
 def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ablation(squares, tmp_path, entries, ModelConfig())
+        ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
 
 
 ABLATION = "convalstm,convlstm:flow,motion,ensemble"
@@ -399,7 +409,7 @@ def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(compare_module, "read_clips", reading)
     for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
         with pytest.raises(SystemExit):
-            ablation(squares, tmp_path, entries, ModelConfig())
+            ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
     assert read == ["rgb", "flow", "both", "both"]
 
 
@@ -418,7 +428,7 @@ def test_an_ensemble_is_computed_again_where_a_member_is_another(
 
 
 def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
-    figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(hidden=8))
+    figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(encoder="conv4", hidden=8))
     assert list(figures["accuracy"]) == ["report", "single-frame"]
     assert figures["modality"] == {"report": "rgb", "single-frame": "rgb"}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -102,11 +102,13 @@ def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"weights are 0.7, 0.7, expected none below 0 and a sum of 1"):
         Ensemble([one, other], [0.7, 0.7])
     data = DataConfig(frames=4, size=32)
-    train_run(squares, tmp_path / "longer", ModelConfig("convnet"), data, TINY, quiet=True)
+    train_run(squares, tmp_path / "longer", ModelConfig("convnet", "conv4"), data, TINY, quiet=True)
     with pytest.raises(ValueError, match="members have other frames: 3 and 4; combine runs that agree"):
         ensemble([runs[0], tmp_path / "longer"], tmp_path / "both")
     seeded = TrainConfig(epochs=1, batch=8, precision="32", seed=1)
-    train_run(squares, tmp_path / "split", ModelConfig("convnet"), DataConfig(frames=3, size=32), seeded, quiet=True)
+    train_run(
+        squares, tmp_path / "split", ModelConfig("convnet", "conv4"), DataConfig(frames=3, size=32), seeded, quiet=True
+    )
     with pytest.raises(ValueError, match=r"trained on another split than .*rgb; combine runs of one split"):
         ensemble([runs[0], tmp_path / "split"], tmp_path / "both")
     with pytest.raises(
@@ -127,7 +129,7 @@ def test_runs_on_stored_features_are_fused_without_decoding(
         settings = StoreSettings("conv4", data, pretrained=False)
         make_features([clip.path for clip in find_clips(squares)], store, settings, quiet=True)
         runs.append(tmp_path / streams)
-        train_run(squares, runs[-1], ModelConfig("convnet"), data, TINY, quiet=True, features=[store])
+        train_run(squares, runs[-1], ModelConfig("convnet", "conv4"), data, TINY, quiet=True, features=[store])
     monkeypatch.setattr(fuse_module, "read_clips", never)
     measured = ensemble(runs, tmp_path / "both")
     alone = [json.loads((run / "evaluation.json").read_text())["accuracy"] for run in runs]

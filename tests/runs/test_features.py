@@ -39,7 +39,7 @@ from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
 DATA = DataConfig(frames=4, size=16, channels=1)
-MODEL, TINY = ModelConfig("convalstm", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
+MODEL, TINY = ModelConfig("convalstm", "conv4", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
 
 
 def make(clips: Path, store: Path, shard: str = "1/1", **changes: Any) -> Any:
@@ -80,7 +80,9 @@ def test_weights_of_the_package_are_used_and_their_terms_stay(
     make(squares, tmp_path / "store", encoder="small", data=replace(DATA, channels=3, size=32), pretrained=None)
     assert read(tmp_path / "store" / "store.json").items() >= {"pretrained": True, "normalization": "imagenet"}.items()
     once = replace(TINY, epochs=1)
-    train_run(squares, stored, ModelConfig("convnet"), DataConfig(), once, quiet=True, features=[tmp_path / "store"])
+    train_run(
+        squares, stored, ModelConfig("convnet", "conv4"), DataConfig(), once, quiet=True, features=[tmp_path / "store"]
+    )
     small = ModelConfig("convnet", "small")
     train_run(squares, end_to_end, small, DataConfig(frames=4, size=32), once, quiet=True)
     for run in (stored, end_to_end):
@@ -289,7 +291,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str
 def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     squares: Path, streams: dict[str, Path], tmp_path: Path
 ) -> None:
-    motion, crops = ModelConfig("motion", hidden=8), replace(DATA, frames=3, temporal_crops=4)
+    motion, crops = ModelConfig("motion", "conv4", hidden=8), replace(DATA, frames=3, temporal_crops=4)
     measured = train_run(squares, tmp_path / "run", motion, crops, TINY, quiet=True, features=[*streams.values()])
     recognizer = load(tmp_path / "run")
     d = recognizer.data
@@ -321,7 +323,7 @@ def test_stores_that_do_not_fit_each_other(
     with pytest.raises(ValueError, match=r"made with modality both \(asked for: rgb\)"):
         stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"modality"})
     with pytest.raises(ValueError, match="modality is 'rgb'; give --modality both, or the stored features of each"):
-        train_run(squares, tmp_path / "one", ModelConfig("motion"), DATA, TINY, quiet=True, features=[rgb])
+        train_run(squares, tmp_path / "one", ModelConfig("motion", "conv4"), DATA, TINY, quiet=True, features=[rgb])
     with pytest.raises(ValueError, match=r"two stores are for a model with two encoders \(motion\); give the others"):
         train_run(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
 

@@ -26,7 +26,7 @@ from onlooker.runs.model_spec import parse_specs, with_baseline
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
-DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear")
+DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_run_on_stored_features_is_compared_with_the_baseline(run: Path, squar
     make_features(squares, tmp_path / "store", StoreSettings("conv4", DATA, pretrained=False), quiet=True)
     brief = TrainConfig(epochs=1, precision="32")
     stores = {"quiet": True, "features": [tmp_path / "store"]}
-    figures = train_run(squares, tmp_path / "run", ModelConfig("lstm", hidden=4), DATA, brief, **stores)
+    figures = train_run(squares, tmp_path / "run", ModelConfig("lstm", "conv4", hidden=4), DATA, brief, **stores)
     split = RunRecord.read(tmp_path / "run").split
     linear = train_run(squares, tmp_path / "linear", LINEAR, DATA, TRAIN, split, **stores)
     assert figures["linear_accuracy"] == linear["accuracy"]

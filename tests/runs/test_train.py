@@ -35,7 +35,7 @@ from onlooker.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=8, precision="32")
-MODEL = ModelConfig("convnet")
+MODEL = ModelConfig("convnet", "conv4")
 STATED = replace(DATA, normalization="half"), replace(TINY, loss="every")
 
 
@@ -178,7 +178,7 @@ def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path
 
 def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=32, modality="both")
-    model = ModelConfig("motion", hidden=8)
+    model = ModelConfig("motion", "conv4", hidden=8)
     figures = train_run(squares, tmp_path / "run", model, data, TINY, quiet=True)
     assert figures["videos"] == 4
     clip = next(squares.glob("*/*.mp4"))
@@ -323,7 +323,15 @@ def test_a_second_training_in_the_same_folder_is_refused(
 
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"model": "convnet", "frames": 3, "size": 16, "channels": 1, "epochs": 1, "batch": 8}
+    settings: dict[str, Any] = {
+        "model": "convnet",
+        "encoder": "conv4",
+        "frames": 3,
+        "size": 16,
+        "channels": 1,
+        "epochs": 1,
+        "batch": 8,
+    }
     trained = onlooker.train(str(squares), run=tmp_path / "run", quiet=True, precision="32", **settings)
     assert trained.path == tmp_path / "run"
     assert trained.figures == json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))

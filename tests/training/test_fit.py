@@ -23,7 +23,7 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.training.fit import EpochOrder, Fitting, choose_precision, fit, optimizer_of
+from onlooker.training.fit import EpochOrder, Fitting, batch_size, choose_precision, fit, optimizer_of
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.progress import Curves
 
@@ -461,3 +461,8 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
     assert not torch.allclose(last, loss())
     asked = (1 - attention.sum(1)).square().sum((1, 2)).mean()
     torch.testing.assert_close(loss(attention_regularization=0.5), loss() + 0.5 * asked)
+
+
+@pytest.mark.parametrize(("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)])
+def test_few_clips_have_small_batches(given: int | None, clips: int, size: int) -> None:
+    assert batch_size(TrainConfig(batch=given), clips) == size

@@ -38,7 +38,7 @@ from onlooker_papers.mnist import digest
 FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # and how well its first frames are enough
 DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
-TRAINING = TrainConfig(label_smoothing=0.0, patience=0)
+TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0)
 _EPOCH = 100  # batches between two savings of the weights
 # Sees single digits as the best of the models sees each of a pair.
 ALONE = DigitModel(

@@ -14,9 +14,6 @@ app = typer.Typer(add_completion=False)
 def encoder(
     folder: Annotated[Path, typer.Argument(help="Tiny ImageNet, unpacked: has train/ and val/.")],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
-    fine_tune: Annotated[
-        Path | None, typer.Option(help="Start from the weights of this training, with small steps and larger crops.")
-    ] = None,
     minutes: Annotated[float, typer.Option(help="Stop before the epoch that would not end in time.")] = float("inf"),
     export: Annotated[
         Path | None, typer.Option(help="Write the weights of the training as the package has them, and its results.")
@@ -30,18 +27,18 @@ def encoder(
     from onlooker_papers.encoder.export import export as export_weights
     from onlooker_papers.encoder.export import record
     from onlooker_papers.encoder.images import list_tiny_imagenet, read_images, read_tiny_imagenet
-    from onlooker_papers.encoder.train import FINE_TUNING, Recipe, Training
+    from onlooker_papers.encoder.train import Recipe, Training
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if export is not None:
         files, held_back, classes = list_tiny_imagenet(folder)
-        figures = export_weights(run, export, read_images(held_back, classes), len(files), device, fine_tune)
+        figures = export_weights(run, export, read_images(held_back, classes), len(files), device)
         typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
         typer.echo(record(figures, results, figure))
         return
     with stoppable():
         train, validation, classes = read_tiny_imagenet(folder)
-        training = Training(run, FINE_TUNING if fine_tune else Recipe(), len(classes), device, fine_tune)
+        training = Training(run, Recipe(), len(classes), device)
         for line in training.fit(train, validation, minutes):
             typer.echo(
                 f"epoch {line['epoch']}/{training.recipe.epochs}: loss {line['loss']:.3f}, "

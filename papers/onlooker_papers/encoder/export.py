@@ -21,9 +21,8 @@ from onlooker_papers.results import keep_whole
 
 WHAT = "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation images"
 COMMAND = (
-    "python -m onlooker_papers.encoder TINY_IMAGENET --run A && "
-    "python -m onlooker_papers.encoder TINY_IMAGENET --run B --fine-tune A && "
-    "python -m onlooker_papers.encoder TINY_IMAGENET --run B --fine-tune A --export FILE"
+    "python -m onlooker_papers.encoder TINY_IMAGENET --run RUN && "
+    "python -m onlooker_papers.encoder TINY_IMAGENET --run RUN --export FILE"
 )
 
 
@@ -33,7 +32,6 @@ def export(
     validation: Images,
     train_images: int,
     device: torch.device,
-    start: Path | None = None,
 ) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
 
@@ -43,7 +41,6 @@ def export(
         validation: images to measure these weights on, with the classifier that was trained with them.
         train_images: their number.
         device: where to measure.
-        start: the training that it fine-tunes, whose epochs are counted, too.
 
     Returns:
         The figures of the results file.
@@ -51,7 +48,7 @@ def export(
     Raises:
         ValueError: a weight that half precision cannot hold.
     """
-    states = [read_state(folder) for folder in (start, run) if folder]
+    state = read_state(run)
     trained = averaged_weights(run)
     model = ImageClassifier(len(trained["head.bias"]))
     model.load_state_dict(trained)
@@ -59,7 +56,7 @@ def export(
     model.encoder.load_state_dict(shipped)
     accuracy = evaluate(model.eval().to(device), validation, device)
     content, total = save(shipped), len(validation.targets)
-    log = [line for state in states for line in state["log"]]
+    log = state["log"]
     write_bytes(file, content)
     return {
         "accuracy": accuracy,
@@ -73,8 +70,7 @@ def export(
         **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
         "epochs": len(log),
         "hours": sum(line["minutes"] for line in log) / 60,
-        "recipe": states[0]["recipe"],
-        **({"fine_tuning": states[1]["recipe"]} if start else {}),
+        "recipe": state["recipe"],
         "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
     }
 

@@ -30,13 +30,12 @@ class Recipe:
             resizing, which takes half the time; Touvron et al. 2019, arXiv 1906.06423).
         min_area: smallest part of an image in a crop.
         jitter: of brightness and contrast.
-        mixup: alpha of mixup's Beta distribution (Zhang et al. 2017, arXiv 1710.09412); 0: off.
         smoothing: label smoothing.
         average: decay of the exponential moving average of the weights, which are the ones that are kept.
         seed: of weights, order and crops.
     """
 
-    epochs: int = 50
+    epochs: int = 45
     batch: int = 256
     lr: float = 0.4
     warmup: float = 2.0
@@ -44,15 +43,9 @@ class Recipe:
     small_size: int = 48
     min_area: float = 0.35
     jitter: float = 0.3
-    mixup: float = 0.1
     smoothing: float = 0.1
     average: float = 0.999
     seed: int = 0
-
-
-# After training: crops that are as large as the images that are classified later, without mixup, and small steps. The
-# crops of training show objects larger than whole images do (Touvron et al. 2019).
-FINE_TUNING = Recipe(epochs=8, lr=0.05, warmup=0.5, small_size=SIZE, min_area=0.6, mixup=0.0)
 
 
 class ImageClassifier(nn.Module):
@@ -77,21 +70,15 @@ class Training:
         recipe: must be the one that the folder's training began with.
         num_classes: K.
         device: where to train.
-        start: the folder of a training whose averaged weights a new one starts from; None: random weights.
 
     Raises:
         ValueError: the folder belongs to another recipe.
     """
 
-    def __init__(
-        self, run: Path, recipe: Recipe, num_classes: int, device: torch.device, start: Path | None = None
-    ) -> None:
+    def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
         self.run, self.recipe, self.device = run, recipe, device
         torch.manual_seed(recipe.seed)
-        model = ImageClassifier(num_classes)
-        if start is not None:
-            model.load_state_dict(averaged_weights(start))
-        self.model = model.to(device).to(memory_format=torch.channels_last)
+        self.model = ImageClassifier(num_classes).to(device).to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(recipe.average)
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         decayed = [weight for weight in self.model.parameters() if weight.ndim > 1]
@@ -144,25 +131,15 @@ class Training:
             crops = random_crops(
                 images.pixels[batch].to(self.device), self._size(), random, self.recipe.min_area, self.recipe.jitter
             )
-            loss = self._step(normalize(crops), images.targets[batch].to(self.device), random)
+            loss = self._step(normalize(crops), images.targets[batch].to(self.device))
             total += float(loss) / len(batches)
             self.average.update_parameters(self.model)
         return total
 
-    def _step(self, crops: Tensor, targets: Tensor, random: torch.Generator) -> Tensor:
-        share = 1.0
-        if self.recipe.mixup:
-            concentration = torch.full((2,), self.recipe.mixup)
-            share = float(torch._sample_dirichlet(concentration, generator=random)[0])
-        order = torch.randperm(len(crops), generator=random).to(self.device)
-        mixed = (share * crops + (1 - share) * crops[order]).to(memory_format=torch.channels_last)
+    def _step(self, crops: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(mixed)
-        losses = [
-            F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.smoothing)
-            for labels in (targets, targets[order])
-        ]
-        loss = share * losses[0] + (1 - share) * losses[1]
+            logits = self.model(crops.to(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.smoothing)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

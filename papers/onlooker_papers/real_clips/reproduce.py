@@ -38,7 +38,10 @@ def reproduce(
     if name not in RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
     recipe = RECIPES[name]
-    data, training = DataConfig(**{**SAMPLES, **recipe.data}), TrainConfig(**{"patience": 0, **recipe.training})
+    data, training = (
+        DataConfig(**{**SAMPLES, **recipe.data}),
+        TrainConfig(**{"batch": 16, "patience": 0, **recipe.training}),
+    )
     figures = _compared(recipe, run / name, data, training, models, jobs)
     if results is not None:
         command = f"python -m onlooker_papers.real_clips {name}"

@@ -54,7 +54,7 @@ class Budget:
         return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
 
 
-_ON_CLIPS = TrainConfig(lr=2e-3, patience=0)
+_ON_CLIPS = TrainConfig(batch=16, lr=2e-3, patience=0)
 BUDGETS = {
     "quick": Budget(
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},

@@ -17,7 +17,7 @@ from onlooker_papers.encoder.__main__ import app
 from onlooker_papers.encoder.export import export
 from onlooker_papers.encoder.images import Images, random_crops, read_tiny_imagenet
 from onlooker_papers.encoder.tables import card
-from onlooker_papers.encoder.train import FINE_TUNING, Recipe, Training, learning_rate
+from onlooker_papers.encoder.train import Recipe, Training, learning_rate
 
 RECIPE = Recipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
 CPU = torch.device("cpu")
@@ -107,21 +107,6 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_a_training_stops_before_an_epoch_that_would_take_too_long(tmp_path: Path) -> None:
     assert len(list(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8), minutes=1e-6))) <= 1
-
-
-def test_fine_tuning_starts_from_the_averaged_weights(folder: Path, tmp_path: Path) -> None:
-    first = Training(tmp_path / "first", RECIPE, 2, CPU)
-    list(first.fit(made(8), made(8)))
-    second = Training(tmp_path / "second", FINE_TUNING, 2, CPU, start=tmp_path / "first")
-    average = first.average.module.state_dict()
-    assert average
-    for name, weight in second.model.state_dict().items():
-        torch.testing.assert_close(weight, average[name], msg=name)
-    list(islice(second.fit(made(8), made(8)), 1))
-    resumed = Training(tmp_path / "second", FINE_TUNING, 2, CPU, start=tmp_path / "first")
-    assert resumed.epoch == 1
-    figures = export(tmp_path / "second", tmp_path / "w.safetensors", made(8), 8, CPU, tmp_path / "first")
-    assert (figures["epochs"], figures["recipe"]["lr"], figures["fine_tuning"]["lr"]) == (4, RECIPE.lr, FINE_TUNING.lr)
 
 
 def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:

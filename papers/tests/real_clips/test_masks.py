@@ -98,7 +98,17 @@ def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: 
     models = [ModelSpec("lstm"), ModelSpec("alstm")]
     training = TrainConfig(epochs=1, batch=4, precision="32")
     data = DataConfig(frames=3, size=32, channels=1)
-    compare(clips, tmp_path / "run", models, make_splits, (0, 1), data, training, 1, model=ModelConfig(hidden=4))
+    compare(
+        clips,
+        tmp_path / "run",
+        models,
+        make_splits,
+        (0, 1),
+        data,
+        training,
+        1,
+        model=ModelConfig(encoder="conv4", hidden=4),
+    )
     scored = score_comparison(tmp_path / "run", models, ["split"], (0, 1), read_truth(str(masks), clips))
     assert list(scored) == ["alstm"], "an LSTM does not attend"
     places = scored["alstm"]

@@ -21,8 +21,8 @@ DATA = DataConfig(frames=3, size=16, channels=1)
 BOTH = replace(DATA, modality="both")
 BRIEF = TrainConfig(epochs=1, batch=8, precision="32")
 STILL = replace(BRIEF, lr=1e-30)  # which moves no weight
-MOTION = ModelConfig("motion", hidden=6)
-MODELS = {"rgb": ModelConfig("convalstm", hidden=6), "flow": ModelConfig("convlstm", hidden=6)}
+MOTION = ModelConfig("motion", "conv4", hidden=6)
+MODELS = {"rgb": ModelConfig("convalstm", "conv4", hidden=6), "flow": ModelConfig("convlstm", "conv4", hidden=6)}
 
 
 @pytest.fixture(scope="module")

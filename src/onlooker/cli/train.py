@@ -146,7 +146,7 @@ def features(
     published: SetConfig,
     encoder: Annotated[
         str, typer.Option(help="small, conv4, any timm network such as vgg16, NAME:vector, ...")
-    ] = "vgg16",
+    ] = "small",
     pretrained: Annotated[
         bool | None,
         typer.Option(

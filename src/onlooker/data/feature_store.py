@@ -43,7 +43,7 @@ class StoreSettings:
         weights: their digest; known once the encoder is built.
     """
 
-    encoder: str = "vgg16"
+    encoder: str = "small"
     data: DataConfig = field(default_factory=DataConfig)
     pretrained: bool | None = None
     every: bool = False

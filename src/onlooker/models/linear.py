@@ -145,12 +145,6 @@ class LinearClassifier(VideoModel):
         self.head = nn.Linear(self.num_features, num_classes)
         self.to(memory_format=torch.channels_last)
 
-    def train(self, mode: bool = True) -> "LinearClassifier":
-        """The frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        cast(nn.Module, self.encoder).eval()
-        return self
-
     def forward(self, video: Tensor) -> Output:
         """A video `B T C H W` to class logits from the frames so far at every frame, and attention."""
         return self.forward_features(self.encode_video(video))

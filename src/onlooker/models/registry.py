@@ -5,9 +5,10 @@ import inspect
 import math
 import reprlib
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+from torch import nn
 
 from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type
 from onlooker.models.classifier import Classifier
@@ -75,7 +76,7 @@ class Recipe:
         """Settings of a run that change nothing in it."""
         unused = frozenset({"encoder", "hidden"}) - self.arguments
         if self.solver == "logistic":
-            unused |= GRADIENT
+            unused |= {*GRADIENT, "frozen"}
         if network := self.settings.get("network"):
             used = "encoder" if network in FRAME_NETWORKS else "hidden" if network == "c3d" else None
             unused |= {"encoder", "hidden"} - {used}
@@ -271,7 +272,11 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         settings["flow_channels"] = data.flow_channels
     if "window" in recipe.arguments:
         settings["window"] = data.frames
-    return create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
+    net = create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
+    frozen = bool(settings.get("pretrained")) and data.modality == "rgb" if model.frozen is None else model.frozen
+    if frozen and net.encoder is not None:
+        cast(nn.Module, net.encoder).requires_grad_(False).eval()
+    return net
 
 
 def resolve_pretrained(model: ModelConfig) -> ModelConfig:

@@ -78,6 +78,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
         self.encoder = None
 
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        encoder = cast("nn.Module | None", self.encoder)
+        if encoder is not None and not any(weight.requires_grad for weight in encoder.parameters()):
+            encoder.eval()
+        return self
+
     @property
     def encodes_frames(self) -> bool:
         """Whether it has an encoder of single frames."""

@@ -92,6 +92,11 @@ def train(
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     if unknown := sorted(set(settings) - set().union(*fields)):
         raise TypeError(f"train has no setting {', '.join(unknown)}; it has {', '.join(sorted(set().union(*fields)))}")
+    unused = set(settings) & find_recipe(model).ignores
+    if unused and settings.get("cell", "auto") == "auto":  # another cell may have settings that the model's own lacks
+        raise ValueError(
+            f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
+        )
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     data = DataConfig(**of_data)
@@ -298,6 +303,8 @@ def _build(
     if stores:
         if not net.encodes_frames:
             raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
+        if model.frozen is False:
+            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
         use_encoders(net, stores)
     return net
 

@@ -27,6 +27,8 @@ from onlooker.training.progress import Curves, CurvesFile, EpochProgress, quiet
 
 __all__ = ["PUBLISHED", "choose_precision", "fit"]
 
+_BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
+
 # The optimizers of the papers, with the constants of Keras, which they used.
 PUBLISHED: dict[str, Callable[[list[Parameter], float], torch.optim.Optimizer]] = {
     "rmsprop": lambda weights, lr: torch.optim.RMSprop(weights, lr, alpha=0.9, eps=1e-7),
@@ -214,6 +216,11 @@ def choose_precision(wanted: str) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed"}[wanted]
 
 
+def batch_size(train: TrainConfig, clips: int) -> int:
+    """Clips in a batch; unless given fewer than 16 if an epoch would have too few steps to learn anything."""
+    return train.batch or min(_BATCH, max(2, clips // _BATCHES))
+
+
 def check_regularization(model: VideoModel, train: TrainConfig) -> None:
     """Raise a ValueError if attention is regularized in a model without attention."""
     if train.attention_regularization and not model.attends:
@@ -260,8 +267,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
     order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
-    batches = DataLoader(training, train.batch, sampler=order, num_workers=train.workers)
-    validation_batches = DataLoader(validation, train.batch, num_workers=train.workers)
+    batch = batch_size(train, len(order))
+    batches = DataLoader(training, batch, sampler=order, num_workers=train.workers)
+    validation_batches = DataLoader(validation, batch, num_workers=train.workers)
     last = folder / "checkpoints" / "last.ckpt"
     with quiet(), explain_write_errors("TensorBoard's curves", folder):
         trainer = _trainer(train, folder, title)
