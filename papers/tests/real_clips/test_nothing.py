@@ -7,6 +7,7 @@ import torch
 from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
+from onlooker.training.linear import Choice
 from onlooker_papers.real_clips.nothing import (
     AGREEMENT,
     WINDOW,
@@ -17,7 +18,9 @@ from onlooker_papers.real_clips.nothing import (
     play,
     reported_events,
     stitch,
+    stream_threshold,
     test_stream,
+    training_streams,
     training_windows,
 )
 
@@ -84,13 +87,19 @@ def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
     torch.manual_seed(0)
     net = LinearClassifier(3, "conv4", window=WINDOW, size=16).eval()
     marked = [part._replace(features=np.full_like(part.features, part.label != "nothing")) for part in parts() * 6]
-    windows = training_windows([p._replace(recording=f"{p.recording} {i}") for i, p in enumerate(marked)], net, CLASSES)
+    streams = training_streams([p._replace(recording=f"{p.recording} {i}") for i, p in enumerate(marked)])
+    assert len(streams) == 5
+    assert sorted(np.concatenate([s.clip[s.place == 0] for s in streams]).tolist()) == list(range(48))
+    windows = training_windows(streams, net, CLASSES)
     nothing = windows.y == 2
     assert (windows.x[nothing] == 0).all()
     assert (windows.x[~nothing].max(1) > 0).all()
     assert np.bincount(windows.y)[:2].tolist() == [12, 12], "one of each event"
     assert 0 < nothing.sum() <= 24
     assert set(windows.groups) == {"0", "1", "2", "3", "4"}
+    choice = Choice("mean,spread,change,largest", 10.0, np.zeros((0, 3)), {}, 1.0)
+    threshold = stream_threshold(net, streams, windows, choice, CLASSES)
+    assert 0.2 < threshold < 1, "events are told from nothing, but not from one another"
 
 
 def test_the_false_alarms_at_a_share_of_events_found() -> None:
