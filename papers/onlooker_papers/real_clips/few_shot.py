@@ -24,6 +24,7 @@ COMMAND = "python -m onlooker_papers.real_clips.few_shot"
 OF = ("ucf101_18", "jhmdb")
 WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
 PER_CLASS, DRAWS = (1, 2, 5, 10, 20), 10
+_DRAWN = 1000  # times, before a class is given up
 _STRENGTH = 10.0  # what the library takes where nothing can be divided to choose it
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ Ints = NDArray[np.int64]
 def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
     """Support and query clips of random classes: positions `WAYS*shots` and `WAYS*QUERIES`, class after class.
 
-    Clips of a recording are in one of the two.
+    Clips of a recording are in one of the two; a class whose other recordings have too few queries is drawn again.
 
     Raises:
         ValueError: a class has too few clips or recordings.
@@ -41,10 +42,13 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
     support: list[Ints] = []
     query: list[Ints] = []
     for k in random.permutation(clips.num_classes)[:WAYS]:
-        of = random.permutation(np.flatnonzero(clips.y == k))
-        chosen = of[:shots]
-        others = of[~np.isin(clips.groups[of], clips.groups[chosen])][:QUERIES]
-        if len(chosen) < shots or len(others) < QUERIES:
+        for _ in range(_DRAWN):
+            of = random.permutation(np.flatnonzero(clips.y == k))
+            chosen = of[:shots]
+            others = of[~np.isin(clips.groups[of], clips.groups[chosen])][:QUERIES]
+            if len(chosen) == shots and len(others) == QUERIES:
+                break
+        else:
             raise ValueError(f"class {k} has {len(of)} clips, too few of other recordings than {shots} random ones")
         support.append(chosen)
         query.append(others)
@@ -125,19 +129,24 @@ def curve(encoded: Encoded, fit: Ints, test: Ints, draws: int = DRAWS) -> dict[s
 
 
 def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
-    """Measure one set, and write its rows of `few-shot.json` and `learning-curves.json`."""
+    """Episodes of one set; writes its row of `few-shot.json`."""
     encoded = encode(name, run)
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": encoded.weights}
     rows = {str(shots): episodes(encoded, shots) for shots in SHOTS}
     figures = {**{shots: of["linear"][0] for shots, of in rows.items()}, "heads": rows, "episodes": EPISODES}
     what = f"{WAYS}-way episodes, {QUERIES} queries a class, by labeled clips a class: the linear head, and all heads"
     write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {(name,): Row(figures, settings)})
-    first = next(iter(splits_of(name).values()))
+    return figures
+
+
+def measure_curve(name: str, run: Path, results: Path) -> None:
+    """The learning curve of one set on its first split; writes its row of `learning-curves.json`."""
+    encoded, first = encode(name, run), next(iter(splits_of(name).values()))
+    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": encoded.weights}
     fit, test = encoded.positions((*first.training, *first.validation)), encoded.positions(first.test)
     points = {"curve": curve(encoded, fit, test), "head": "linear", "draws": DRAWS, "test_clips": len(test)}
     what = "test accuracy of the linear head by training clips a class, official split 1"
     write_rows(results, CURVES, About(what, COMMAND, range(DRAWS)), {(name,): Row(points, settings)})
-    return figures
 
 
 def main() -> None:
@@ -145,6 +154,7 @@ def main() -> None:
     run, results = Path("runs/real-clips/features"), Path("results")
     for name in sys.argv[1:] or OF:
         found = measure(name, run, results)
+        measure_curve(name, run, results)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
     curves = read_json(results / f"{CURVES}.json")["figures"]
     write_bytes(Path("docs/learning-curves.png"), to_png(learning_curves(curves)))
