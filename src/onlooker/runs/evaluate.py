@@ -48,7 +48,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     Args:
         run: the folder of the run.
         clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else all clips. None: the
-            run's own test clips.
+            run's own test clips; without any, the figures of its cross-validation are returned.
 
     Returns:
         The figures (`metrics.measure`).
@@ -69,6 +69,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
     if clips is None:
         out, test, skipped = run, record.split.test, [*record.skipped]
+        if not test and (run / CROSS_VALIDATION).exists() and (run / "evaluation.json").exists():
+            return read_json(run / "evaluation.json")
         if not test:
             raise ClipError(run, "trained on all clips, none is left for testing", "give new clips with --clips")
         if not any(os.path.exists(clip.path) for clip in test):  # those that are left are tested

@@ -37,7 +37,7 @@ _CLIPS_ENCODED = 4  # together, also by large encoders
 _MAX_CLIPS = 40  # each is classified twice for every candidate
 _MIN_CLIPS = 8
 _MIN_FRAMES = 4
-_PIXELS = 1 << 27  # budget of all these classifications: less than a minute with a small encoder
+_PIXELS = 1 << 25  # budget of all these classifications: seconds with the encoder `small`
 
 
 def choose_spatial_parameters(
