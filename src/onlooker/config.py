@@ -12,23 +12,9 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 from onlooker.files import format_bytes
 
 __all__ = [
-    "Aggregation",
-    "Config",
-    "DataConfig",
-    "FlowMethod",
-    "Glimpse",
-    "Loss",
-    "Modality",
-    "ModelConfig",
-    "Normalization",
-    "Precision",
-    "SetConfig",
-    "SharedConfig",
-    "StreamConfig",
-    "TrainConfig",
-    "choices",
-    "setting",
-]
+    "Aggregation", "Config", "DataConfig", "FlowMethod", "Glimpse", "Loss", "Modality", "ModelConfig",
+    "Normalization", "Precision", "SetConfig", "SharedConfig", "StreamConfig", "TrainConfig", "choices", "setting",
+]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
 FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]

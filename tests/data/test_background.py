@@ -33,7 +33,7 @@ def test_pieces_are_as_long_as_the_median_clip_and_as_many_as_the_largest_class(
     long = film(tmp_path / "footage" / "long.mp4", 120)
     (tmp_path / "footage" / "._long.mp4").write_bytes(b"of another system")
     pieces, errors = cut_background(tmp_path / "footage", clips, tmp_path / "out")
-    assert errors == []
+    assert errors == ()
     assert Counter(clip.label for clip in pieces) == {"nothing": 3}, "ten pieces of 1.2 s would fit"
     gray = [VideoReader(clip.path).get(lambda total: np.arange(total)).pixels[:, 16, 16, 0] for clip in pieces]
     for values, start in zip(gray, (12, 60, 96), strict=True):  # pieces 1, 5 and 8 of 10

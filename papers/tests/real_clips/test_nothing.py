@@ -8,20 +8,17 @@ from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import Choice
-from onlooker_papers.real_clips.nothing import (
+from onlooker_papers.real_clips.nothing import at_found, play, stream_threshold, training_windows
+from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
     Counts,
     Part,
-    at_found,
     count,
-    play,
     reported_events,
     stitch,
-    stream_threshold,
     test_stream,
     training_streams,
-    training_windows,
 )
 
 test_stream.__test__ = False  # type: ignore[attr-defined]  # no test, though its name begins like one

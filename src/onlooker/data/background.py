@@ -3,18 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.answer import NOTHING, nothing_class
+from onlooker.data.split import SPLITS, Split, split_clips
 from onlooker.files import short_name
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
-__all__ = ["cut_background"]
+__all__ = ["Background", "cut_background"]
 
 _MEASURED = 16  # clips whose length is looked at
 _RECORDINGS = 5  # at least, so that training, validation and test have footage of their own
@@ -23,7 +25,21 @@ _FRAMES = 32  # decoded together
 _CRF = 10  # compression must not tell these clips from others
 
 
-def cut_background(footage: Path, clips: Sequence[Clip], out: Path) -> tuple[list[Clip], list[ClipError]]:
+class Background(NamedTuple):
+    """Clips that were cut from footage, and an error for each video that cannot be read."""
+
+    clips: tuple[Clip, ...]
+    errors: tuple[ClipError, ...]
+
+    def into(self, split: Split | None) -> Split | None:
+        """The clips divided like any others, and added to the parts of a split; None if there is none."""
+        if split is None or not self.clips:
+            return split
+        parts = split_clips(self.clips)
+        return Split(*((*getattr(split, name), *getattr(parts, name)) for name in SPLITS))
+
+
+def cut_background(footage: Path, clips: Sequence[Clip], out: Path, strict: bool = False) -> Background:
     """Cut footage into pieces as long as the median clip, as many as the largest class has clips, spread evenly.
 
     Args:
@@ -31,9 +47,7 @@ def cut_background(footage: Path, clips: Sequence[Clip], out: Path) -> tuple[lis
             parts, which count as recordings.
         clips: the other clips. If they have a class in which nothing happens, the pieces are added to it.
         out: a folder for the pieces, which are compressed again.
-
-    Returns:
-        The pieces; and an error for each video that cannot be read.
+        strict: stop at the first video that cannot be read.
 
     Raises:
         ClipError: no videos there, or none can be read.
@@ -45,6 +59,8 @@ def cut_background(footage: Path, clips: Sequence[Clip], out: Path) -> tuple[lis
     label = NOTHING if nothing is None else classes[nothing]
     seconds = _median_seconds([clip.path for clip in clips])
     readers, errors = _readable(footage)
+    if strict and errors:
+        raise errors[0]
     parts = -(-_RECORDINGS // len(readers))  # of each video
     counts = [max(1, int(_duration(reader.times) / seconds + 1e-6)) for reader in readers]
     places = [(reader, i, count) for reader, count in zip(readers, counts, strict=True) for i in range(count)]
@@ -56,7 +72,7 @@ def cut_background(footage: Path, clips: Sequence[Clip], out: Path) -> tuple[lis
         _write_piece(path, reader, i / count, seconds)
         part = f" {i * parts // count + 1}/{parts}" if parts > 1 else ""
         pieces.append(Clip(path, label, f"{reader.path}{part}"))
-    return pieces, errors
+    return Background(tuple(pieces), tuple(errors))
 
 
 def _readable(footage: Path) -> tuple[list[VideoReader], list[ClipError]]:

@@ -16,7 +16,7 @@ from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import SPLITS, Split, require_clips, split_clips, split_without_test
+from onlooker.data.split import Split, require_clips, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
@@ -136,8 +136,7 @@ def train_run(
         split: which clips are used for what; None: the split of `clips`, or `split_clips` of all. Without a split,
             model linear is fitted to all of fewer than 300 clips, and tested by cross-validation.
         resume: continue an interrupted run with its own settings and split.
-        strict: stop at the first clip that cannot be read.
-        quiet: no table of classes and no progress bars.
+        strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         initialize: gives the model its first weights; a run that continues must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
@@ -153,11 +152,9 @@ def train_run(
         if stored_record is not None:
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
-        asked = _asked_clips(clips, split, stored_record, strict, 1 if background else 2)
-        every_clip, split, skipped = asked if stored_record else _with_background(background, run, strict, *asked)
+        every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict, background, run)
         planned = split or _split(every_clip, model, training.seed)  # an error before clips are read, which takes long
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
-        nothing_class(classes)
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, training = resolve_pretrained(model), resolve_loss(training, model.name)
@@ -218,39 +215,28 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
 
 
 def _asked_clips(
-    clips: Path | ClipSet, split: Split | None, stored_record: RunRecord | None, strict: bool, classes: int
+    clips: Path | ClipSet,
+    split: Split | None,
+    stored_record: RunRecord | None,
+    strict: bool,
+    background: Path | None,
+    run: Path,
 ) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
     """All clips, their split if it is known before they are read, and those that are left out already."""
     if stored_record is not None:
         require_clips((*stored_record.split.training, *stored_record.split.validation))
         return stored_record.split.clips, stored_record.split, stored_record.skipped
-    if split is not None:
-        return split.clips, split, ()
-    clips = clips if isinstance(clips, ClipSet) else read_set(clips, classes=classes)
-    if strict and clips.left_out:
-        raise clips.left_out[0]
-    return clips.clips, clips.split, clips.left_out
-
-
-def _with_background(
-    footage: Path | None,
-    run: Path,
-    strict: bool,
-    clips: tuple[Clip, ...],
-    split: Split | None,
-    skipped: tuple[ClipError, ...],
-) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
-    """The same with clips that are cut from footage in which nothing happens, if there is any, into all splits."""
-    if footage is None:
-        return clips, split, skipped
-    pieces, errors = cut_background(footage, clips, run / BACKGROUND)
-    if strict and errors:
-        raise errors[0]
-    if split and pieces:
-        parts = split_clips(pieces)
-        pairs = ((getattr(split, name), getattr(parts, name)) for name in SPLITS)
-        split = Split(*((*before, *added) for before, added in pairs))
-    return (*clips, *pieces), split, (*skipped, *errors)
+    asked, left_out = () if split is None else split.clips, tuple[ClipError, ...]()
+    if split is None:
+        clips = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1 if background else 2)
+        asked, split, left_out = clips.clips, clips.split, clips.left_out
+    if strict and left_out:
+        raise left_out[0]
+    if background:
+        added = cut_background(background, asked, run / BACKGROUND, strict)
+        asked, split, left_out = (*asked, *added.clips), added.into(split), (*left_out, *added.errors)
+    nothing_class(sorted({clip.label for clip in asked}))
+    return asked, split, left_out
 
 
 def _read(

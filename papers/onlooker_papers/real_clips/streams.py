@@ -1,0 +1,118 @@
+"""Streams that are stitched from clips, and what is counted in them: events found and false alarms."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.answer import NOTHING, event_scores
+from onlooker.config import StreamConfig
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+WINDOW, AGREEMENT = 16, StreamConfig.agreement  # frames
+EVENTS = 0.1  # events for each clip of nothing
+_BLOCKS = 5  # streams of training clips, which cross-validation keeps apart
+
+
+class Part(NamedTuple):
+    """A clip in a stream: features `T D h w`, class, whether its class is in training, and recording."""
+
+    features: NDArray[np.float16]
+    label: str
+    seen: bool
+    recording: str
+
+
+class Stream(NamedTuple):
+    """Clips one after another: for each frame the number of its clip and its place there; `T` each.
+
+    `events` are first frame, last frame + 1, and class.
+    """
+
+    parts: Sequence[Part]
+    clip: Ints
+    place: Ints
+    events: list[tuple[int, int, str]]
+
+
+class Counts(NamedTuple):
+    """Of streams at one threshold; false alarms in footage of classes that were trained on, and that were not."""
+
+    events: int = 0
+    found: int = 0
+    named: int = 0
+    false_alarms: int = 0
+    false_alarms_unseen: int = 0
+
+    def plus(self, other: "Counts") -> "Counts":
+        """The sums."""
+        return Counts(*map(sum, zip(self, other, strict=True)))
+
+
+def stitch(parts: Sequence[Part], order: Sequence[int]) -> Stream:
+    """Clips in an order."""
+    lengths = [len(parts[i].features) for i in order]
+    ends = np.cumsum(lengths)
+    events = [
+        (int(end) - length, int(end), parts[i].label)
+        for i, length, end in zip(order, lengths, ends, strict=True)
+        if parts[i].label != NOTHING
+    ]
+    place = np.concatenate([np.arange(length) for length in lengths])
+    return Stream(parts, np.repeat(np.asarray(order), lengths), place, events)
+
+
+def test_stream(parts: Sequence[Part], frames: int, random: np.random.Generator) -> Stream:
+    """A stream of that many frames: clips of nothing in random order, again and again, with an event now and then."""
+    of_events = [i for i, part in enumerate(parts) if part.label != NOTHING]
+    nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
+    order: list[int] = []
+    total = 0
+    while total < frames:
+        for i in random.permutation(nothing).tolist():
+            chosen = [i, *([int(random.choice(of_events))] if random.random() < EVENTS else [])]
+            order += chosen
+            total += sum(len(parts[k].features) for k in chosen)
+            if total >= frames:
+                break
+    return stitch(parts, order)
+
+
+def training_streams(parts: Sequence[Part]) -> list[Stream]:
+    """All clips once, in random order, in five streams that share no recording."""
+    random = np.random.default_rng(0)
+    recordings = random.permutation(sorted({part.recording for part in parts})).tolist()
+    blocks = [{*recordings[number::_BLOCKS]} for number in range(_BLOCKS)]
+    orders = ([i for i, part in enumerate(parts) if part.recording in block] for block in blocks)
+    return [stitch(parts, random.permutation(order).tolist()) for order in orders]
+
+
+def reported_events(scores: Floats, classes: Sequence[str], threshold: float) -> Ints:
+    """The class that is reported at each of `T` frames, from probabilities `T K`; -1: nothing."""
+    of_events = event_scores(scores, classes)
+    label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
+    frames = np.arange(len(label))
+    began = np.maximum.accumulate(np.where(np.diff(label, prepend=-2) != 0, frames, 0))
+    return np.where(frames - began + 1 >= AGREEMENT, label, -1)
+
+
+def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
+    """An event is found if anything is reported while it lasts, and named if that is its class.
+
+    What is reported while an event lasts and until its last frame has left the window is no false alarm. Any other
+    report is one, from its first frame to its last, and again after each 16 frames that it lasts.
+    """
+    found = named = 0
+    elsewhere = reported >= 0
+    for first, after, label in stream.events:
+        found += bool((reported[first:after] >= 0).any())
+        named += bool((reported[first:after] == classes.index(label)).any())
+        elsewhere[first : after + WINDOW - 1] = False
+    edges = np.diff(np.concatenate(([0], elsewhere.astype(int), [0])))
+    alarms = {True: 0, False: 0}
+    for first, after in zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True):
+        alarms[stream.parts[stream.clip[first]].seen] += -(-(after - first) // WINDOW)
+    return Counts(len(stream.events), found, named, alarms[True], alarms[False])
