@@ -149,7 +149,7 @@ def test_a_full_disk_names_the_clip_and_loses_nothing(
         return original(row, count)
 
     monkeypatch.setattr(array_cache, "_header", full)
-    monkeypatch.setattr("onlooker.files.disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 100}))
     said = (
         r"1.mp4: no space left for its features in .*maps: [\d.]+ kB needed, 0.1 kB free, [\d.]+ kB missing; free "
         r"space for the 2 clips that are left .[\d.]+ kB if all are like this one., or move .* to a larger "
