@@ -1,4 +1,4 @@
-"""Nothing is an answer: by a class of its own, by a threshold, and in a stream once several frames agree."""
+"""Nothing is an answer: by a class, by a threshold, and in a stream once several frames agree."""
 
 import json
 from collections.abc import Callable

@@ -132,7 +132,7 @@ _LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whe
     "a label with a path": (lambda m: _rows(m, "../../attack"), False),
 }
 
-_LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}  # what is left out of these
+_LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}  # the part that is left out
 
 
 def _special(file: str, name: str) -> Make:

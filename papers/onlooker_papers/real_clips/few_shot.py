@@ -1,7 +1,7 @@
 """Few labeled clips of a class: episodes as in the few-shot literature, and learning curves, on frozen features.
 
 No clip of an evaluation set trained the encoder, so all classes are new to it. The figure is that of the linear head,
-which was decided before anything was measured; prototypes and matching stand beside it.
+which was decided before anything was measured; prototypes and matching are compared with it.
 """
 
 import sys

@@ -30,7 +30,7 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
-FIRST_ONLY = {"ucf101_18"}  # whose figure is that of the first official list; the others are stated beside it
+FIRST_ONLY = {"ucf101_18"}  # whose figure is that of the first official list; the others are stated, too
 _Z = 1.959964
 _MANY = 700  # clips of a set
 
@@ -53,11 +53,11 @@ def measure(name: str, run: Path, results: Path, quick: bool = False) -> dict[st
     splits = dict([*splits_of(name).items()][: 1 if quick and SETS[name].official else None])
     trained = encode(name, run)
     answers, choices = _answers(trained, splits)
-    floor = {} if quick else _answers(encode(name, run, pretrained=False), _counted(name, splits))[0]
-    figures = _figures(name, trained, splits, answers, floor, _others(name, results))
+    untrained = {} if quick else _answers(encode(name, run, pretrained=False), _counted(name, splits))[0]
+    figures = _figures(name, trained, splits, answers, untrained, _others(name, results))
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
     memos = {split: {"default": _text(right)} for split, right in answers.items()}
-    for split, right in floor.items():
+    for split, right in untrained.items():
         memos[split]["linear"] = _text(right)
     what = (
         "test clips classified correctly: default command, linear on random weights, best of all models, majority class"
@@ -92,7 +92,7 @@ def _figures(
     encoded: Encoded,
     splits: Mapping[str, Split],
     answers: Mapping[str, Bools],
-    floor: Mapping[str, Bools],
+    untrained: Mapping[str, Bools],
     others: Mapping[str, float],
 ) -> dict[str, Any]:
     counted = _counted(name, splits)
@@ -114,8 +114,8 @@ def _figures(
         "splits": {split: float(of.mean()) for split, of in answers.items()},
         "minutes": encoded.minutes,
     }
-    if floor:
-        random = np.concatenate([*floor.values()])
+    if untrained:
+        random = np.concatenate([*untrained.values()])
         figures |= {"linear": float(random.mean()), "above_linear": paired(right, random)}
     return figures
 

@@ -96,7 +96,7 @@ def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
     assert set(windows.groups) == {"0", "1", "2", "3", "4"}
     choice = Choice("mean,spread,change,largest", 10.0, np.zeros((0, 3)), {}, 1.0)
     threshold = stream_threshold(net, streams, windows, choice, CLASSES)
-    assert 0.2 < threshold < 1, "events are told from nothing, but not from one another"
+    assert 0.2 < threshold < 1, "events differ from nothing, but not from one another"
 
 
 def test_the_false_alarms_at_a_share_of_events_found() -> None:

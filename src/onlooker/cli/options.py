@@ -27,6 +27,14 @@ LeaveOneOut = Annotated[
         rich_help_panel=CLIPS,
     ),
 ]
+Background = Annotated[
+    Path | None,
+    typer.Option(
+        help="A video, or a folder of videos, in which nothing of interest happens: cut into clips of one more class, "
+        "nothing.",
+        rich_help_panel=CLIPS,
+    ),
+]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
 

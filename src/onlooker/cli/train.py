@@ -8,7 +8,16 @@ import typer
 
 from onlooker.cli.command import command, given_options, refuse_unused, resume_hint, stoppable, warn
 from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import Clips, Folds, LeaveOneOut, RunArgument, Safe, default_run, refuse_unused_flow
+from onlooker.cli.options import (
+    Background,
+    Clips,
+    Folds,
+    LeaveOneOut,
+    RunArgument,
+    Safe,
+    default_run,
+    refuse_unused_flow,
+)
 from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
 
 group = typer.Typer()
@@ -40,14 +49,7 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
-    background: Annotated[
-        Path | None,
-        typer.Option(
-            help="A video, or a folder of videos, in which nothing of interest happens: cut into clips of one more "
-            "class, nothing.",
-            rich_help_panel=CLIPS,
-        ),
-    ] = None,
+    background: Background = None,
     safe: Safe = False,
     features: Annotated[
         list[Path] | None,

@@ -1,4 +1,4 @@
-"""Footage in which nothing of interest happens, cut into clips of a class of their own."""
+"""Footage in which nothing of interest happens, cut into clips of one more class."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from onlooker.video.write import write
 __all__ = ["Background", "cut_background"]
 
 _MEASURED = 16  # clips whose length is looked at
-_RECORDINGS = 5  # at least, so that training, validation and test have footage of their own
+_RECORDINGS = 5  # at least, so that training, validation and test each have footage
 _SIDE = 480  # pixels of the shorter side
 _FRAMES = 32  # decoded together
 _CRF = 10  # compression must not tell these clips from others

@@ -78,7 +78,7 @@ def train(
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
         quiet: no table of classes and no progress bars.
-        background: footage in which nothing of interest happens, a class of its own (`cut_background`).
+        background: footage in which nothing of interest happens, as one more class (`cut_background`).
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
