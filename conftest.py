@@ -8,6 +8,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
 import clips
 import pytest
+import torch
 from hypothesis import settings
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
@@ -25,6 +26,12 @@ def make_clip(tmp_path: Path) -> Callable[..., Path]:
         return clips.make_clip(target, **settings)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _same_random_weights() -> None:
+    """A test's models have the same random weights in every run: a failure can be seen again."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -288,9 +288,8 @@ def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams
     )
     side = frames.shape[1]
     changed = np.abs(frames - without).max((0, 3)) > 40
-    rows, columns = np.nonzero(changed)
-    assert rows.max() < side / 2
-    assert columns.min() > side / 2
+    in_corner = changed[: side // 2, side // 2 :].sum()
+    assert in_corner > 0.99 * changed.sum()  # the encoder may change single pixels elsewhere
     assert changed.mean() == pytest.approx(1 / 9, rel=0.3)
     # The square moves to the right, which is red; the scene stands still, which is white.
     corner = frames[2, : side // 3, -side // 3 :]
