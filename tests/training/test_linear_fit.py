@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from sklearn.covariance import ShrunkCovariance
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -14,9 +17,10 @@ from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (
-    STRENGTHS,
+    METHODS,
     Choice,
     Clips,
+    Method,
     choose,
     cross_validated,
     fit_layer,
@@ -69,6 +73,11 @@ def twins(seed: int = 0) -> Clips:
     return Clips(x, rng.permutation(20).repeat(4) % 2, np.arange(20).repeat(4).astype(str), 2, ("change",))
 
 
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
+
+
 @torch.no_grad()
 def answers(model: LinearClassifier, clips: Squares) -> Tensor:
     return model(to_video(clips.samples, DATA.normalization)).logits[:, -1].softmax(-1)
@@ -81,13 +90,32 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
     y = np.arange(clips) % classes
     x = (rng.standard_normal((classes, 90))[y] + 3 * rng.standard_normal((clips, 90))) / 90**0.5
     standard = (x - x.mean(0)) / (x.std(0) * 90**0.5)
-    for strength, layer in zip(STRENGTHS, regress(x, y, classes), strict=True):
-        direct = LogisticRegression(C=strength, tol=1e-8, max_iter=5000).fit(standard, y)
+    methods = [method for method in METHODS if method.name == "logistic"]
+    for method, layer in zip(methods, regress(x, y, classes, methods), strict=True):
+        direct = LogisticRegression(C=method.setting, tol=1e-8, max_iter=5000).fit(standard, y)
         logits = layer.logits(x)
-        odds = np.exp(logits - logits.max(1, keepdims=True))
-        np.testing.assert_allclose(odds / odds.sum(1, keepdims=True), direct.predict_proba(standard), atol=2e-3)
+        np.testing.assert_allclose(_softmax(logits), direct.predict_proba(standard), atol=2e-3)
         full = direct.coef_ if classes > 2 else np.concatenate([-direct.coef_, direct.coef_]) / 2
         np.testing.assert_allclose(layer.weight, full, atol=0.01 * np.abs(full).max())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 3], [40, 20, 30])
+    x = (rng.standard_normal((4, 12))[y] + rng.standard_normal((90, 12))) * rng.uniform(0.5, 3, 12)
+    standard = (x - x.mean(0)) / (x.std(0) * 12**0.5)
+    estimator = ShrunkCovariance(shrinkage=share)
+    direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(standard, y)
+    logits = regress(x, y, 4, [Method("discriminant", share)])[0].logits(x)
+    np.testing.assert_allclose(_softmax(logits[:, [0, 1, 3]]), direct.predict_proba(standard), atol=1e-6)
+    assert (logits[:, 2] <= logits[:, [0, 1, 3]].min(1)).all(), "a class without clips"
+
+
+def test_one_clip_of_each_class_has_a_discriminant() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 20))
+    layer = regress(x, np.arange(3), 3, [Method("discriminant", 0.3)])[0]
+    assert (layer.logits(x).argmax(1) == np.arange(3)).all()
 
 
 def test_it_learns_and_is_the_same_in_every_call() -> None:
@@ -114,13 +142,14 @@ def test_the_choice_is_that_of_a_naive_cross_validation() -> None:
     choice = choose(clips)
     losses = {}
     for names, columns in {"mean,change": slice(None), "change": slice(4, None)}.items():
-        for i, strength in enumerate(STRENGTHS):
-            loss = 0.0
+        for i, method in enumerate(METHODS):
+            loss = np.zeros(7)
             for fit, test in clips.folds(5):
                 logits = regress(x[fit][:, columns], y[fit], 3)[i].logits(x[test][:, columns])
-                loss -= np.log(np.exp(logits)[range(len(test)), y[test]] / np.exp(logits).sum(1)).sum()
-            losses[names, strength] = loss
-    assert (choice.statistics, choice.strength) == min(losses, key=lambda key: losses[key])
+                for t, temperature in enumerate((0.25, 0.5, 1, 2, 4, 8, 16)):
+                    loss[t] -= np.log(_softmax(logits / temperature)[range(len(test)), y[test]]).sum()
+            losses[names, method] = loss.min()
+    assert (choice.statistics, choice.method) == min(losses, key=lambda key: losses[key])
     assert choice.statistics == "change"
     assert min(choice.tried.values()) > 0.5
     assert (choice.scores.argmax(1) == y).mean() == choice.tried["change"]

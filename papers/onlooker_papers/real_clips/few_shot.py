@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onlooker.drawing.plots import to_png
 from onlooker.files import read_json, write_bytes
-from onlooker.training.linear import Choice, Clips
+from onlooker.training.linear import Choice, Clips, Method
 from onlooker_papers.real_clips.frozen import DATA, MODEL, Encoded, encode, fitted_logits, splits_of
 from onlooker_papers.real_clips.plots import learning_curves
 from onlooker_papers.results import About, Row, write_rows
@@ -25,7 +25,7 @@ OF = ("ucf101_18", "jhmdb")
 WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
 PER_CLASS, DRAWS = (1, 2, 5, 10, 20), 10
 _DRAWN = 1000  # times, before a class is given up
-_STRENGTH = 10.0  # what the library takes where nothing can be divided to choose it
+_METHOD = Method("logistic", 10.0)  # what the library takes where nothing can be divided to choose it
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,7 +59,7 @@ def linear(encoded: Encoded, support: Ints, query: Ints) -> Floats:
     """The head of the default command: scores `Q WAYS`."""
     names = ",".join(encoded.clips.names)
     clips = encoded.clips.only(support)._replace(y=np.repeat(np.arange(WAYS), len(support) // WAYS), num_classes=WAYS)
-    return fitted_logits(clips, Choice(names, _STRENGTH, np.empty(0), {}, 1.0), encoded.clips.x[query])
+    return fitted_logits(clips, Choice(names, _METHOD, np.empty(0), {}, 1.0), encoded.clips.x[query])
 
 
 def prototypes(encoded: Encoded, support: Ints, query: Ints) -> Floats:
@@ -109,7 +109,7 @@ def episodes(encoded: Encoded, shots: int, count: int = EPISODES) -> dict[str, l
 def curve(encoded: Encoded, fit: Ints, test: Ints, draws: int = DRAWS) -> dict[str, dict[str, float]]:
     """Accuracy on test clips by the number of training clips of each class: mean and spread of random draws.
 
-    Statistics and strength are those that cross-validation of all training clips chooses.
+    Statistics and method are those that cross-validation of all training clips chooses.
     """
     clips, tested = encoded.clips.only(fit), encoded.clips.only(test)
     choice, points = encoded.choice(fit), {}

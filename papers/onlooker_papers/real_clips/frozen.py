@@ -29,10 +29,10 @@ from onlooker.runs.features import weights_digest
 from onlooker.runs.memo import memo
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import Choice, Clips, choose, fit_layer
+from onlooker.training.linear import METHODS, Choice, Clips, Method, choose, fit_layer
 from onlooker_papers.sets import data_folder
 
-__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]
+__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of", "write_arrays"]
 
 Floats = NDArray[np.float64]
 
@@ -126,9 +126,11 @@ class Encoded:
             return values | {"scores": [[None if math.isnan(value) else value for value in row] for row in rows]}
 
         digest = hashlib.sha256(chosen.tobytes()).hexdigest()[:8]
-        settings = {"weights": self.weights, "clips": len(chosen), "names": list(clips.names)}
+        tried = {"names": list(clips.names), "methods": [*map(str, METHODS)]}
+        settings = {"weights": self.weights, "clips": len(chosen), **tried}
         found = memo(self.file.with_name(f"{self.file.stem}-{digest}.json"), settings, compute)
-        return Choice(**{**found, "scores": np.array(found["scores"], np.float64)})
+        values = {"scores": np.array(found["scores"], np.float64), "method": Method(*found["method"])}
+        return Choice(**{**found, **values})
 
     def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
         """Where clips are."""
@@ -155,7 +157,7 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     weights = weights_digest(cast(nn.Module, net.encoder))
     path = run / f"{name}-{DATA.frames}x{DATA.size}-{weights[:16]}.npz"
     if not path.exists():
-        _write(path, _computed(net, clips, classes, resolve_normalization(DATA, pretrained, MODEL.name), name))
+        write_arrays(path, _computed(net, clips, classes, resolve_normalization(DATA, pretrained, MODEL.name), name))
     with np.load(path) as stored:
         x, frames, minutes = stored["x"], stored["frames"], float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
@@ -164,7 +166,8 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     return Encoded(statistics, frames, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
 
 
-def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as NPZ, whole or not at all."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     write_bytes(path, stream.getvalue())

@@ -1,7 +1,7 @@
 """The default command on real clips, next to the best of all models, and how far its confidence can be trusted.
 
 The default is computed from stored features, as `onlooker train CLIPS` computes it (`test_own_clips.py` compares them).
-Test clips choose nothing: statistics, strength and temperature come from cross-validation of the training clips.
+Test clips choose nothing: statistics, method and temperature come from cross-validation of the training clips.
 """
 
 import sys

@@ -8,6 +8,7 @@ from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.real_clips.recipes import ABLATION
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
+CANDIDATES = "candidates"
 GOALS = {
     "hand_gestures": "85",
     "basketball": "65",
@@ -110,6 +111,16 @@ def learning_curves(results: Results) -> Table:
     return Table(["set", *(f"{count} per class" if count != "all" else "all" for count in counts)], rows, note)
 
 
+def candidates(results: Results) -> Table:
+    """What else the linear model could see, one row per choice."""
+    sets = results[CANDIDATES]
+    rows = [
+        [row, *(share(of["accuracy"][row]) for of in sets.values())] for row in next(iter(sets.values()))["accuracy"]
+    ]
+    heads = [f"{name.replace('_', ' ')} ({of['clips']} clips)" for name, of in sets.items()]
+    return Table(["statistics of", *heads], rows, "Cross-validation of the training clips of the first split, %.")
+
+
 def _interval(of: Sequence[float]) -> str:
     return f"{share(of[0])} to {share(of[1])}"
 
@@ -167,6 +178,7 @@ TABLES = {
     CALIBRATION: calibration,
     FEW: few_shot,
     CURVES: learning_curves,
+    CANDIDATES: candidates,
     "real-nothing": false_alarms,
 }
 NEEDED = {"real-accuracy": {NAME}, "real-places": {NAME}, "real-nothing": {"nothing"}}

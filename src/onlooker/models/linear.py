@@ -1,4 +1,4 @@
-"""The linear baseline: logistic regression on statistics of the frozen features of some frames, fitted in seconds."""
+"""The linear baseline: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
 
 from collections.abc import Callable
 from typing import NamedTuple, cast

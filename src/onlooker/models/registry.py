@@ -42,7 +42,7 @@ class Recipe:
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
-        solver: how it is trained: by `gradient` descent, or by `logistic` regression on statistics (`training.linear`).
+        solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
     """
 
     summary: str
@@ -51,7 +51,7 @@ class Recipe:
     modality: Literal["rgb", "flow", "both"] | None = None
     loss: Literal["every", "last"] = "every"
     paired: bool = False
-    solver: Literal["gradient", "logistic"] = "gradient"
+    solver: Literal["gradient", "linear"] = "gradient"
 
     @property
     def attends(self) -> bool:
@@ -75,7 +75,7 @@ class Recipe:
     def ignores(self) -> frozenset[str]:
         """Settings of a run that change nothing in it."""
         unused = frozenset({"encoder", "hidden"}) - self.arguments
-        if self.solver == "logistic":
+        if self.solver == "linear":
             unused |= {*GRADIENT, "frozen"}
         if network := self.settings.get("network"):
             used = "encoder" if network in FRAME_NETWORKS else "hidden" if network == "c3d" else None
@@ -91,11 +91,11 @@ GRADIENT |= {f.name for f in fields(DataConfig) if f.metadata["group"] == AUGMEN
 
 MODELS: dict[str, Recipe] = {
     "linear": Recipe(
-        "logistic regression on statistics of frozen features over time: trained in seconds, the baseline of all",
+        "a linear layer on statistics of frozen features over time: trained in seconds, the baseline of all",
         model=LinearClassifier,
         loss="last",
         paired=True,
-        solver="logistic",
+        solver="linear",
     ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",

@@ -170,7 +170,7 @@ def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
     if not spec.learns_attention:
         training = replace(training, attention_regularization=0.0)
-    if find_recipe(spec.model).solver == "logistic":  # all other settings are those of gradient descent
+    if find_recipe(spec.model).solver == "linear":  # all other settings are those of gradient descent
         training = TrainConfig(seed=training.seed)
     of_model = resolve_pretrained(spec.model_config(model))
     of_data = resolve_normalization(spec.data_config(data), bool(of_model.pretrained), spec.model)

@@ -267,7 +267,7 @@ def _require_classes(
 
 def _split(clips: Sequence[Clip], model: ModelConfig, seed: int) -> Split:
     """The split of clips that come without one; few clips for a model that is trained in seconds are all fitted."""
-    few = len(clips) < _FEW and find_recipe(model.name).solver == "logistic"
+    few = len(clips) < _FEW and find_recipe(model.name).solver == "linear"
     return split_without_test(clips, seed) if few else split_clips(clips, seed)
 
 
@@ -369,7 +369,7 @@ def _fit(
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
     """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
     split, data = record.split, record.data
-    if not (stores and split.test) or find_recipe(record.model.name).solver == "logistic":
+    if not (stores and split.test) or find_recipe(record.model.name).solver == "linear":
         return
     if data.modality == "both" and len(stores) == 1:  # RGB and flow share an encoder; the baseline has one for each
         return

@@ -1,4 +1,4 @@
-"""Fit the linear model: statistics of every clip once, then multinomial logistic regression."""
+"""Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,50 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
 
-__all__ = ["STRENGTHS", "Choice", "Clips", "choose", "cross_validated", "fit_layer", "learning_curve", "statistics_of"]
+__all__ = [
+    "METHODS",
+    "Choice",
+    "Clips",
+    "Method",
+    "choose",
+    "cross_validated",
+    "fit_layer",
+    "learning_curve",
+    "statistics_of",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# C of scikit-learn, for clips that are vectors of unit length on average: from nearly constant to nearly separating.
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
+
+
+class Method(NamedTuple):
+    """How a layer is fitted, to clips that are vectors of unit length on average.
+
+    Args:
+        name: "logistic", multinomial logistic regression with an L2 penalty; or "discriminant", linear discriminant
+            analysis: normal distributions with a mean for each class and a covariance for all.
+        setting: C of scikit-learn for "logistic", from nearly constant to nearly separating. For "discriminant" the
+            share, 0 to 1, of the multiple of the identity towards which the covariance is shrunk (Friedman 1989).
+    """
+
+    name: str
+    setting: float
+
+    def __str__(self) -> str:
+        if self.name == "logistic":
+            return f"logistic regression with C = {self.setting:g}"
+        return f"discriminant analysis with shrinkage {self.setting:g}"
+
+
+METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
+    Method("discriminant", share) for share in (0.1, 0.3, 0.6)
+)
+_TEMPERATURES = (0.25, 0.5, 1, 2, 4, 8, 16)  # at which methods are compared
+_DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
 class Layer(NamedTuple):
@@ -50,22 +84,22 @@ class Choice:
 
     Args:
         statistics: their names, separated by commas.
-        strength: C of the penalty.
+        method: how the layer is fitted.
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN for a
             clip without which none could be fitted.
-        tried: accuracy of the best strength for each set of statistics.
+        tried: accuracy of the best method for each set of statistics.
         temperature: for `scores` and for the model.
     """
 
     statistics: str
-    strength: float
+    method: Method
     scores: Floats
     tried: dict[str, float]
     temperature: float
 
     def __str__(self) -> str:
         others = ", ".join(f"{names} {100 * share:.0f} %" for names, share in self.tried.items())
-        return f"statistics {self.statistics}, C = {self.strength:g}, by cross-validation ({others} correct)"
+        return f"statistics {self.statistics}, {self.method}, by cross-validation ({others} correct)"
 
 
 class Clips(NamedTuple):
@@ -109,33 +143,34 @@ class Clips(NamedTuple):
 
 
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
-    """The statistics (all, or those of change alone) and the strength with the lowest log loss in cross-validation.
+    """The statistics (all, or those of change alone) and the method with the lowest log loss in cross-validation, each
+    at its best temperature.
 
-    With clips of a single recording, which cannot be divided: all statistics and a strength of 10.
+    With clips of a single recording, which cannot be divided: all statistics and logistic regression.
     """
-    names = clips.names
-    tried: dict[str, tuple[float, float, float, Floats]] = {}  # loss, accuracy, strength, logits
-    parts, known = [*clips.folds(folds)], np.zeros(len(clips.y), bool)
+    names, parts = clips.names, [*clips.folds(folds)]
+    tested = np.concatenate([test for _, test in parts]) if parts else np.array([], np.int64)
+    tried: dict[str, tuple[float, float, Method, Floats]] = {}  # loss, accuracy, method, logits
     for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean"))):
         if not subset or not parts:
             continue
-        logits = np.zeros((len(STRENGTHS), len(clips.y), clips.num_classes))
+        logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
         columns = clips.columns(subset)
         for fit, test in parts:
             layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
             logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
-            known[test] = True
-        losses = [_log_loss(each[known], clips.y[known]) for each in logits]
+        losses = [min(_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES) for each in logits]
         best = int(np.argmin(losses))
-        accuracy = float((logits[best].argmax(1) == clips.y)[known].mean())
-        tried[subset] = losses[best], accuracy, STRENGTHS[best], logits[best]
+        accuracy = float((logits[best].argmax(1) == clips.y)[tested].mean())
+        tried[subset] = losses[best], accuracy, METHODS[best], logits[best]
     if not tried:
-        return Choice(",".join(names), 10.0, np.full((len(clips.y), clips.num_classes), np.nan), {}, 1.0)
+        return Choice(",".join(names), _DEFAULT, np.full((len(clips.y), clips.num_classes), np.nan), {}, 1.0)
     subset = min(tried, key=lambda name: tried[name][0])
-    _, _, strength, logits_of_best = tried[subset]
-    temperature = fit_temperature([*_softmax(logits_of_best[known])[:, None]], clips.y[known], "last")
-    scores = np.where(known[:, None], _softmax(logits_of_best / temperature), np.nan)
-    return Choice(subset, strength, scores, {name: of[1] for name, of in tried.items()}, temperature)
+    _, _, method, logits_of_best = tried[subset]
+    temperature = fit_temperature([*_softmax(logits_of_best[tested])[:, None]], clips.y[tested], "last")
+    scores = np.full_like(logits_of_best, np.nan)
+    scores[tested] = _softmax(logits_of_best[tested] / temperature)
+    return Choice(subset, method, scores, {name: of[1] for name, of in tried.items()}, temperature)
 
 
 def cross_validated(clips: Clips) -> Floats:
@@ -171,7 +206,7 @@ def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
             some = np.concatenate(
                 [(of := fit[clips.y[fit] == k])[: -(-len(of) // share)] for k in np.unique(clips.y[fit])]
             )
-            layer = regress(clips.x[np.ix_(some, columns)], clips.y[some], clips.num_classes, (choice.strength,))[0]
+            layer = regress(clips.x[np.ix_(some, columns)], clips.y[some], clips.num_classes, (choice.method,))[0]
             correct += int((layer.logits(clips.x[np.ix_(test, columns)]).argmax(1) == clips.y[test]).sum())
             tested, fitted = tested + len(test), fitted + len(some)
         if tested:
@@ -182,35 +217,67 @@ def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
 def _fitted(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
     columns, M = clips.columns(choice.statistics), clips.x.shape[1]
-    layer = regress(clips.x[:, columns], clips.y, clips.num_classes, (choice.strength,))[0]
+    layer = regress(clips.x[:, columns], clips.y, clips.num_classes, (choice.method,))[0]
     center, scale, weight = np.zeros(M), np.ones(M), np.zeros((clips.num_classes, M))
     center[columns], scale[columns], weight[:, columns] = layer.center, layer.scale, layer.weight
     return Layer(center, scale, weight, layer.bias)
 
 
-def regress(x: Floats, y: Ints, num_classes: int, strengths: Sequence[float] = STRENGTHS) -> list[Layer]:
-    """A layer for each strength, from the statistics of clips `B M` and their classes `B`."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    present = np.unique(y)
+def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS) -> list[Layer]:
+    """A layer for each method, from the statistics of clips `B M` and their classes `B`."""
+    present, targets = np.unique(y, return_inverse=True)
     center, scale = x.mean(0), x.std(0)
     scale = np.where(scale > 1e-6 * np.abs(center), scale, 1) * np.sqrt(x.shape[1])
     x = (x - center) / scale
-    # The penalty keeps the weights in the space that the clips span: with few clips it is much smaller, and as exact.
+    # The weights stay in the space that the clips span: with few clips it is much smaller, and as exact.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
-    solver, layers = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), []
-    for strength in strengths:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            solver.set_params(C=strength).fit(z.T, y)
-        rows, biases = solver.coef_ @ basis.T, solver.intercept_
-        if len(present) == 2:  # one row: the logit of the second class minus that of the first
-            rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
+    layers = []
+    for rows, biases in _rows(z.T, targets, methods):
         weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
-        weight[present], bias[present] = rows, biases
+        weight[present], bias[present] = rows @ basis.T, biases
         layers.append(Layer(center, scale, weight, bias))
     return layers
+
+
+def _rows(z: Floats, y: Ints, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
+    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    solver, discriminant = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), _Discriminant(z, y)
+    for name, setting in methods:
+        if name == "discriminant":
+            yield discriminant.rows(setting)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            solver.set_params(C=setting).fit(z, y)
+        rows, biases = solver.coef_, solver.intercept_
+        if len(rows) == 1:  # of two classes: the logit of the second minus that of the first
+            rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
+        yield rows, biases
+
+
+class _Discriminant:
+    """Linear discriminant analysis of clips `B M` with classes `B`, whose covariance is decomposed once.
+
+    With class means μ_k, shares π_k and the covariance Σ within classes, shrunk by a share s,
+
+        logit_k(z) = μ_k · Σ_s⁻¹ z - μ_k · Σ_s⁻¹ μ_k / 2 + log π_k,   Σ_s = (1 - s) Σ + s tr(Σ)/M I
+    """
+
+    def __init__(self, z: Floats, y: Ints) -> None:
+        counts = np.bincount(y)
+        self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
+        within = z - self.means[y]
+        self.values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
+        self.average = float(self.values.mean()) or 1.0  # no clip differs from the others of its class
+        self.priors = np.log(counts / len(z))
+
+    def rows(self, share: float) -> tuple[Floats, Floats]:
+        inverse = self.vectors / ((1 - share) * self.values + share * self.average) @ self.vectors.T
+        rows = self.means @ inverse
+        return rows, self.priors - (rows * self.means).sum(1) / 2
 
 
 @torch.inference_mode()
