@@ -16,9 +16,10 @@ from onlooker_papers.encoder import tables as encoder
 from onlooker_papers.figures import tables as figures
 from onlooker_papers.hmdb10 import tables as hmdb10
 from onlooker_papers.real_clips import tables as real_clips
+from onlooker_papers.videolstm import real_tables as videolstm_real
 from onlooker_papers.videolstm import tables as videolstm
 
-_MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, tables, videolstm)
+_MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, tables, videolstm, videolstm_real)
 TABLES: dict[str, Callable[[Results], Table]] = {
     name: make for module in _MODULES for name, make in module.TABLES.items()
 }

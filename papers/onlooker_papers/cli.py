@@ -80,6 +80,9 @@ def videolstm(
     boxes: Annotated[
         Path | None, typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score boxes.")
     ] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="With --ucf101 or --hmdb51: method of optical flow. [default: dis; --full: tvl1]")
+    ] = None,
     pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
     only: Annotated[str | None, typer.Option(help="Only `segments`, or only the rows of one model; no page.")] = None,
     jobs: Annotated[
@@ -100,15 +103,17 @@ def videolstm(
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
     if name := "ucf101" if ucf101 else "hmdb51" if hmdb51 else "":
         refuse_unused(context, {"mnist", "only", "clips", "jobs", *([] if ucf101 else ["boxes"])}, "here")
+        from onlooker.config import DataConfig
         from onlooker_papers.videolstm.official import reproduce as reproduce_official
 
         run, root = run or Path("runs") / f"videolstm-{name}-{budget}", ucf101 or hmdb51
+        method = DataConfig.from_dict({"flow": flow}).flow if flow else None
         assert root is not None
         with stoppable():
-            page = reproduce_official(run, name, root, splits, split, budget, results, False, pretrained, boxes)
+            page = reproduce_official(run, name, root, splits, split, budget, results, False, pretrained, boxes, method)
             typer.echo(f"report: {page}")
         return
-    refuse_unused(context, {"splits", "split", "pretrained", "boxes", *(["clips"] if only else [])}, "here")
+    refuse_unused(context, {"splits", "split", "pretrained", "boxes", "flow", *(["clips"] if only else [])}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as reproduce_videolstm
 
     if not clips and not only:

@@ -72,6 +72,10 @@ def test_a_row_keeps_the_memos_that_it_is_the_mean_of(tmp_path: Path) -> None:
     mean = Row.of({"accuracy": 0.25}, *paths)
     assert mean.settings == {"lstm-seed0": {"seed": 0}, "lstm-seed1": {"seed": 1}}
     assert mean.memos == {"lstm-seed0": {"accuracy": 0.0}, "lstm-seed1": {"accuracy": 0.5}}
+    other = tmp_path / "split2" / "lstm-seed0.json"
+    other.parent.mkdir()
+    other.write_text(paths[0].read_text())
+    assert list(Row.of({}, paths[0], other).memos or {}) == [f"{tmp_path.name} lstm-seed0", "split2 lstm-seed0"]
 
 
 def test_a_file_that_is_measured_as_a_whole_is_one_row(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     stores = open_stores([features])
     samples, _ = stored_clips(split.test, recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
     if recognizer.model.attends:
-        write_png(run / "attention.png", sheet(_looks(recognizer, samples), _COLUMNS))
+        write_png(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
     evaluation = recognizer.evaluate(samples)
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
     of_class = {label: right[evaluation.targets == k] for k, label in enumerate(recognizer.classes)}
@@ -243,7 +243,7 @@ def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str,
     }
 
 
-def _looks(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
+def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
     """A test clip of each class, drawn at random: attention over frames, and a bar for the true class's probability."""
     rows: dict[str, tuple[str, Any]] = {}
     for index in random.Random(0).sample(range(len(samples)), len(samples)):

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onlooker.config import DataConfig, ModelConfig
+import numpy as np
+
+from onlooker.config import DataConfig, FlowMethod
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.files import write_json
@@ -17,6 +19,7 @@ from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
+from onlooker.video.flow import flow as estimate_flow
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.videolstm.init_from import init_from
@@ -49,6 +52,7 @@ def reproduce(
     quiet: bool = False,
     pretrained: bool = True,
     boxes: Path | None = None,
+    flow: FlowMethod | None = None,
 ) -> Path:
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
@@ -64,6 +68,7 @@ def reproduce(
         quiet: no progress bars.
         pretrained: use ImageNet weights; random ones only show that everything runs.
         boxes: `finalAnnots.mat` of UCF101-24, or its folder, to score localization.
+        flow: how flow is computed; None: as the budget has it.
 
     Returns:
         The report's path.
@@ -72,12 +77,13 @@ def reproduce(
         ClipError: the set is not as published, no clip can be read, or no test clip has boxes.
         ValueError: an unknown budget or split, or a run made with other settings.
         DiskFullError: no room for the features.
-        RuntimeError: the ImageNet weights cannot be loaded.
+        RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     official, chosen = SETS[name], BUDGETS[budget]
-    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
+    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained, flow=flow or chosen.flow)
+    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
     annotated = ucf101_24(boxes) if boxes else {}
     clips = _read(official, root, lists, split, chosen, annotated, boxes)
     left_out = _encode(run / "features", clips, chosen, quiet)
@@ -94,7 +100,8 @@ def reproduce(
     write_json(folder / "figures.json", figures)
     options = {
         f"--{name}": official.published.title, "--split": split, "--splits": lists and "SPLITS",
-        "--boxes": boxes and "BOXES", "--no-pretrained": not pretrained, f"--{budget}": budget in ("quick", "full"),
+        "--boxes": boxes and "BOXES", "--flow": flow, "--no-pretrained": not pretrained,
+        f"--{budget}": budget in ("quick", "full"),
     }  # fmt: skip
     command = command_line("videolstm", options)
     if results is not None:
@@ -143,11 +150,11 @@ def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[Cl
     """Features of every frame of every clip, a store for each stream, and what cannot be read."""
     paths = [clip.path for clip in clips.clips]
     failed: dict[Path, ClipError] = {}
-    for streams in STREAMS:
+    for name, (encoder, streams) in budget.stores.items():
         settings = StoreSettings(
-            budget.encoder, budget.features(streams), budget.pretrained, every=True, seed=budget.training.seed
+            encoder, budget.features(streams), budget.pretrained, every=True, seed=budget.training.seed
         )
-        made = make_features(paths, folder / streams, settings, quiet=quiet)
+        made = make_features(paths, folder / name, settings, quiet=quiet)
         failed = {error.path: error for error in made.failed} | failed
     return tuple(failed.values())
 
@@ -195,12 +202,8 @@ class _Runs:
     def _learn(self, model: str, streams: tuple[str, ...]) -> dict[str, Any]:
         budget = self.budget
         run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
-        stores = [self.features / each for each in streams]
-        dropout = budget.lstm_dropout if model in ("lstm", "alstm") else budget.dropout
-        # The encoder and the size are those of the features; here they are part of the settings of a cell.
-        config = ModelConfig(
-            model, "conv4", pretrained=False, hidden=budget.hidden, head_units=budget.head_units, dropout=dropout
-        )
+        stores = [self.features / budget.store(model, each) for each in streams]
+        config = budget.model_config(model)
         data = DataConfig(frames=budget.frames, size=64, temporal_crops=budget.windows)
         rgb, flow = (self.folder / name for name in MOTION_BEGINS)
         begins = {"init_from": {each.name: fingerprint(each) for each in (rgb, flow)}} if model == MOTION else {}
@@ -239,7 +242,9 @@ class _Runs:
             "set": self.name,
             "split": self.split,
             "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
-            "features": {each: FeatureStore.open(self.features / each).settings.to_dict() for each in STREAMS},
+            "features": {
+                name: FeatureStore.open(self.features / name).settings.to_dict() for name in self.budget.stores
+            },
             "windows": [self.budget.frames, self.budget.windows],
             "training": self.budget.training.to_dict(),
         }

@@ -1,16 +1,19 @@
 """The sets that VideoLSTM was published on, its models there, and how much of it a run computes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from onlooker.config import DataConfig, Modality, TrainConfig
+from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, TrainConfig
 from onlooker.data.official import PublishedSet
 from onlooker.data.sets import SETS as PUBLISHED
+from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 # The columns of the paper's table, and the one that sees both streams.
 SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
 MOTION = "motion"
+VECTORS = ("convnet", "lstm")  # models of one vector per frame: fc7 in the authors' code
 MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it begins with, as published
 BOTH = "motion + convalstm-flow"
 # What localizes, and its video-mAP in per cent at .2 on UCF101-24, learned from class labels; as commonly cited.
@@ -54,7 +57,9 @@ class Budget:
         name: in words, for the page.
         training: of every model.
         encoder, pretrained, size: what makes the features, and the side of the frames that it sees, in pixels.
-        flow_length: fields in a stack of flow.
+        flow, flow_length: how flow is computed, and fields in a stack of it.
+        published: models of `published`, with the settings of the authors' code.
+        vector: the encoder of `convnet` and `lstm`; empty: the mean over the map of the others.
         frames, windows: consecutive frames in a temporal crop, and crops that are averaged at test (a key of results).
         hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
         dropout: before the classes.
@@ -70,7 +75,10 @@ class Budget:
     encoder: str = "vgg16"
     pretrained: bool = True
     size: int = 224
+    flow: FlowMethod = "dis"
     flow_length: int = 10
+    published: bool = False
+    vector: str = ""
     frames: int = 30
     windows: int = 25
     hidden: int = 512
@@ -85,7 +93,28 @@ class Budget:
     def features(self, streams: Modality) -> DataConfig:
         """How clips are seen by the encoder of a stream."""
         length = self.flow_length if streams == "flow" else 1
-        return DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
+        data = DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
+        return data if streams == "rgb" else replace(data, flow=self.flow)
+
+    @property
+    def stores(self) -> dict[str, tuple[str, Modality]]:
+        """The encoder and the stream of each feature store, by the name of its folder."""
+        maps = {str(of): (self.encoder, of) for of in STREAMS}
+        return maps | ({f"{of}-vector": (self.vector, of) for of in STREAMS} if self.vector else {})
+
+    def store(self, model: str, stream: str) -> str:
+        """The folder of the store that a model of one stream is trained on."""
+        return f"{stream}-vector" if self.vector and model in VECTORS else stream
+
+    def model_config(self, model: str) -> ModelConfig:
+        """The settings of a model; its encoder and size are those of the features."""
+        name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
+        init: Literal["zeros", "clip-mean"] = "clip-mean" if self.published and model not in VECTORS else "zeros"
+        dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
+        units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on fc7
+        return ModelConfig(
+            name, "conv4", pretrained=False, hidden=self.hidden, head_units=units, dropout=dropout, init=init
+        )
 
 
 BUDGETS = {
@@ -99,7 +128,16 @@ BUDGETS = {
         choose_on=0,
     ),
     "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
+    # The authors' code: no schedule and no gradient clipping; 200 epochs for LSTMs, 300 for ConvLSTMs, 400 for motion.
+    # Its ConvNets see one flow field at a time.
     "full": Budget(
-        "full: 60 epochs in batches of 128", TrainConfig(epochs=60, batch=128, label_smoothing=0.0, patience=0)
+        "full: the settings of the authors' code, 300 epochs",
+        TrainConfig(
+            epochs=300, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
+        ),
+        flow="tvl1",
+        flow_length=1,
+        published=True,
+        vector="vgg16:vector",
     ),
 }

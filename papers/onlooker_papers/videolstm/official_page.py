@@ -130,19 +130,42 @@ def _differences(budget: Budget) -> str:
         if budget.pretrained
         else "its random weights"
     )
-    items = (
+    items = [
         f"The encoder ({budget.encoder}, frames of {budget.size} pixels) keeps {weights}. Those of the paper were "
         "trained on images and flow of the set.",
-        "Flow is DIS instead of TV-L1: between upright frames whose shorter side is at most 256 pixels, clipped to ±20 "
-        "pixels of 256, in 8 bit.",
-        f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, {training.epochs} epochs in "
-        f"batches of {training.batch}, where the paper has RMSprop at 0.001, decay .9, in batches of 128. One seed.",
-        "Frames are squashed whole, and nothing is augmented but the choice of the window.",
-        "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
-        "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
-        "`lstm` sees the average over the places of the map, not the vector behind it.",
-        "`motion` begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published. How kernels "
-        "of 3×3 become those of 1×1 the paper does not say: here by their middle.",
-        "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights.",
-    )
+        "Frames are squashed whole, and nothing is augmented but the choice of the window; what the authors' encoders "
+        "were trained with is not in their code.",
+        "Frames that repeat the last one of a short clip count like others; the authors' code masks them.",
+        f"`{MOTION}` begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published. How kernels "
+        "of 3×3 become those of 1×1 neither the paper nor the code says: here by their middle.",
+        "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights. The "
+        "authors' code looks at the test list every 10 or 20 epochs, and keeps the best epoch.",
+        f"{training.epochs} epochs of every model; the code has 200 for LSTMs, 300 for ConvLSTMs, 400 for `{MOTION}`. "
+        "One seed.",
+    ]
+    if budget.flow != "tvl1":
+        items.append(
+            f"Flow is {budget.flow.upper() if budget.flow == 'dis' else budget.flow} instead of TV-L1: between upright "
+            "frames whose shorter side is at most 256 pixels, clipped to ±20 pixels of 256, in 8 bit."
+        )
+    if budget.flow_length > 1:
+        items.append(f"Flow is stacked, {budget.flow_length} fields; the authors' encoder of flow sees one field.")
+    if not budget.vector:
+        items.append("`convnet` and `lstm` see the average over the places of the map; those of the paper fc7.")
+    if budget.published:
+        items.append(
+            f"The first state of `{MOTION}`'s flow comes from the mean of RGB and flow by a 3×3 convolution, in the "
+            "code from that of flow by 1×1; recurrent kernels begin orthogonal, in the code Xavier."
+        )
+    else:
+        items += [
+            f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, gradient norms clipped to "
+            f"{training.grad_clip:g}, batches of {training.batch}; the code has RMSprop at 0.001, decay .9, without "
+            "clipping, in batches of 128.",
+            "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
+            "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
+            f"The {budget.head_units} tanh units before the classes read the averaged map; in the code they read all "
+            "of it. The code's LSTMs have dropout before them, too.",
+            "Forget gates begin with a bias of 1, in the code of 0.",
+        ]
     return "\n".join(f"- {item}" for item in items)

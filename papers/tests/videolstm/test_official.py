@@ -279,9 +279,44 @@ def test_an_unknown_budget_or_split(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_published_sizes_are_those_of_the_paper() -> None:
-    for budget in (BUDGETS["standard"], BUDGETS["full"]):
+    for budget, length in ((BUDGETS["standard"], 10), (BUDGETS["full"], 1)):
         sizes = (budget.frames, budget.windows, budget.hidden, budget.head_units, budget.size, budget.flow_length)
-        assert sizes == (30, 25, 512, 1024, 224, 10)
+        assert sizes == (30, 25, 512, 1024, 224, length)
         assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == ("vgg16", True, 0.7, 0.5)
         assert (budget.classes, budget.clips, budget.complete) == (0, 0, True)
-        assert budget.features("flow").in_channels == 20
+        assert budget.features("flow").in_channels == 2 * length
+    how = BUDGETS["full"].training
+    assert (how.optimizer, how.lr, how.batch, how.grad_clip) == ("rmsprop", 1e-3, 128, 0)
+    assert BUDGETS["full"].features("flow").flow == "tvl1"
+
+
+def test_a_run_with_the_settings_of_the_authors_code(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = BUDGETS["full"]
+    small = replace(TINY, training=replace(full.training, epochs=1, batch=4, precision="32"), published=True, size=64,
+                    encoder="conv4", vector="resnet18:vector", flow_length=1)  # fmt: skip
+    monkeypatch.setitem(BUDGETS, "tiny", small)
+    official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, flow="farneback")
+    split = tmp_path / "run" / "split1"
+    models = {
+        name: load(split / name, device="cpu").model for name in ("convnet-rgb", "lstm-rgb", "alstm-flow", MOTION)
+    }
+    assert {type(net).__name__ for name, net in models.items() if name != "convnet-rgb"} == {"Published"}
+    features = [net.encoder.num_features for net in models.values()]
+    assert features[:2] == [512, 512] != features[2:]  # a vector where the authors' code has fc7
+    assert [net.init for net in models.values()] == ["zeros", "zeros", "clip-mean", "clip-mean"]
+    motion: Any = models[MOTION]
+    assert motion.cell.glimpse == "product"
+    assert motion.head[0].in_features == small.hidden * motion.grid[0] * motion.grid[1]
+    assert motion.cell.upper.from_features.bias.chunk(4)[1].shape == (4,)
+    assert FeatureStore.open(tmp_path / "run" / "features" / "flow-vector").settings.data.flow == "farneback"
+    page = (split / "report.html").read_text(encoding="utf-8")
+    assert "Flow is farneback instead of TV-L1" in page
+    assert "the averaged map" not in page
+
+
+def test_flow_that_is_not_installed_is_an_error_before_anything_is_read(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build of OpenCV"):
+        official.reproduce(tmp_path / "run", "ucf101", tree, budget="full")
+    assert not (tmp_path / "run").exists()

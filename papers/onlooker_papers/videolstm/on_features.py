@@ -1,0 +1,239 @@
+"""The cells of VideoLSTM's ablation on real video: models of Li et al. 2016 on the same stored features.
+
+`onlooker_papers.videolstm.real_video` computes them and writes the results.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from onlooker.config import Modality, TrainConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.split import Split
+from onlooker.ensemble import average_scores
+from onlooker.evaluation.metrics import measure
+from onlooker.models.encoders import build_encoder
+from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel, count_parameters
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.ensemble import choose_weights
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.memo import fingerprint, memo
+from onlooker.training.fit import fit
+from onlooker_papers.memo import memo_of_training
+from onlooker_papers.videolstm.init_from import initialize_motion
+from onlooker_papers.videolstm.official_budget import FUSED, MOTION, MOTION_BEGINS, SINGLE, STREAMS
+from onlooker_papers.videolstm.published import PREFIX
+from onlooker_papers.videolstm.reduced import (
+    FLOW_TRAINING,
+    NAME,
+    encoder_of,
+    flow_encoder,
+    make_store,
+    reduced,
+    sampling,
+    stored,
+)
+
+TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
+# Units of an LSTM, channels of a ConvLSTM: either has about a hundred thousand weights.
+UNITS, CHANNELS = 128, 32
+RANDOM = "motion-random"  # `motion` from random weights, as its controls; `motion` starts from the trained streams
+CONTROLS = tuple(f"{name}-both" for name in ("convlstm", "alstm", "convalstm"))
+MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION, RANDOM, *CONTROLS)
+_KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """A split of a real set, its stores and its trainings.
+
+    Args:
+        run: the folder of the split; what is there is not computed again.
+        name: of the set, as in `real_clips`.
+        split: which clips are used for what.
+        training: of every model.
+        flow_training: of the flow encoder.
+    """
+
+    run: Path
+    name: str
+    split: Split
+    training: TrainConfig = TRAINING
+    flow_training: TrainConfig = FLOW_TRAINING
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted({clip.label for clip in self.split.training}))
+
+    def store(self, modality: Modality) -> Path:
+        """The folder of the features of RGB or flow."""
+        return self.run / f"features-{modality}"
+
+    @cached_property
+    def features(self) -> dict[Modality, ClipFrames]:
+        """Features of all clips: RGB, flow, and both side by side."""
+        rgb, flow = (self._features(modality) for modality in STREAMS)
+        pairs = [(*a, *b) for a, b in zip(rgb.files, flow.files, strict=True)]
+        return {"rgb": rgb, "flow": flow, "both": ClipFrames(rgb.clips, pairs, rgb.classes)}
+
+    def _features(self, modality: Modality) -> ClipFrames:
+        data = sampling(modality)
+        samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
+        training = samples.only(self.split.training)
+        if not (self.store(modality) / "store.json").exists():
+            if modality == "rgb":
+                inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
+            else:
+                validation = samples.only(self.split.validation)
+                inner = flow_encoder(training, validation, self.run / "flow-encoder", self.flow_training)
+            make_store(self.store(modality), reduced(inner, training, data), modality)
+        return stored(samples, self.store(modality))
+
+    def settings(self) -> dict[str, Any]:
+        """What all cells of the split depend on."""
+        stores = {of: json.loads((self.store(of) / "store.json").read_text())["weights"] for of in STREAMS}
+        sides = {side: len(getattr(self.split, side)) for side in ("training", "validation", "test")}
+        return {"set": self.name, "clips": sides, "features": stores, "training": self.training.to_dict()}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of `published` with other settings than those of this ablation.
+
+    Args:
+        name: of its folder; empty: none.
+        model, training: settings that differ.
+    """
+
+    name: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+# The settings of this ablation as those of `Published`.
+OURS = {"glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of one model.
+
+    Args:
+        of: the set.
+        name: one of `MODELS`.
+        seed: of weights and order.
+        variant: what is different.
+    """
+
+    of: RealSet
+    name: str
+    seed: int
+    variant: Variant = Variant()
+
+    @property
+    def folder(self) -> Path:
+        """Of the training, with the memo next to it."""
+        return self.of.run / f"seed{self.seed}" / (f"{self.name} {self.variant.name}".strip())
+
+    @property
+    def training(self) -> TrainConfig:
+        """Of the set, with the seed and what is different."""
+        return replace(self.of.training, seed=self.seed, **self.variant.training)
+
+    @property
+    def modality(self) -> Modality:
+        """What the model sees."""
+        return next((of for of in STREAMS if self.name.endswith(f"-{of}")), "both")
+
+    @property
+    def model(self) -> str:
+        """Its name in the registry."""
+        return self.name.partition("-")[0]
+
+    def figures(self) -> dict[str, Any]:
+        """Accuracy on test clips, parameters, and for every test clip whether it is classified correctly."""
+        of, begins = self.of, {}
+        if self.name == MOTION:
+            begins = {"begins": {name: fingerprint(Cell(of, name, self.seed).folder) for name in MOTION_BEGINS}}
+        settings = {**of.settings(), "model": self.name, "seed": self.seed, "hidden": self._hidden, **begins}
+        if self.variant.name:
+            settings["variant"] = {"model": dict(self.variant.model), "training": dict(self.variant.training)}
+        return memo_of_training(self.folder, settings, self._compute)
+
+    @property
+    def _hidden(self) -> int:
+        return UNITS if self.model in ("lstm", "alstm") else CHANNELS
+
+    def build(self) -> VideoModel:
+        """The model, with the frozen encoders of the stores."""
+        flow_channels = sampling("flow").flow_channels if self.modality == "both" else 0
+        channels = sampling(self.modality).in_channels
+        torch.manual_seed(self.seed)
+        name = f"{PREFIX}{self.model}" if self.variant.name else self.model
+        changes = {**OURS, **self.variant.model} if self.variant.name else {}
+        net = create_model(
+            name, len(self.of.classes), encoder=NAME, in_channels=channels, size=sampling("rgb").size,
+            hidden=self._hidden, flow_channels=flow_channels, **changes,
+        )  # fmt: skip
+        encoder: Any = net.encoder
+        parts: dict[Modality, nn.Module] = {self.modality: encoder}
+        if flow_channels:
+            parts = {"rgb": encoder.rgb, "flow": encoder.flow}
+        for modality, part in parts.items():
+            part.load_state_dict(encoder_of(self.of.store(modality)).state_dict())
+        encoder.requires_grad_(False)
+        if self.name == MOTION:
+            rgb, flow = (load(Cell(self.of, name, self.seed).folder, device="cpu").model for name in MOTION_BEGINS)
+            initialize_motion(net, rgb, flow)
+        return net
+
+    def _compute(self) -> dict[str, Any]:
+        of, data = self.of, sampling(self.modality)
+        samples, net = of.features[self.modality], self.build()
+        sides = of.split.training, of.split.validation, of.split.test
+        training, validation, test = map(samples.only, sides)
+        curves = fit(net, training, validation, data, self.training, self.folder)
+        recognizer = Recognizer(net, of.classes, data)
+        recognizer.save(self.folder / "model")
+        chosen, tested = recognizer.evaluate(validation), recognizer.evaluate(test)
+        np.savez(self.folder / "scores.npz", validation=chosen.scores, test=tested.scores)
+        found = measure(tested)
+        trained = count_parameters(net) - count_parameters(cast(nn.Module, net.encoder))
+        losses = curves["validation"]["loss"]
+        return {
+            **{name: found[name] for name in _KEPT},
+            "right": as_text(tested.scores.argmax(1) == tested.targets),
+            "epoch": losses.index(min(losses)) + 1,
+            "parameters": trained,
+        }  # fmt: skip
+
+
+def fuse(of: RealSet, words: str, seed: int) -> dict[str, Any]:
+    """Late fusion of two cells with weights chosen on validation clips: the figures of a pair in `FUSED`."""
+    members = [Cell(of, name, seed) for name in FUSED[words]]
+    made_of = {member.name: fingerprint(member.folder) for member in members}
+
+    def compute() -> dict[str, Any]:
+        scores = [np.load(member.folder / "scores.npz") for member in members]
+        targets = {side: np.array([of.classes.index(clip.label) for clip in getattr(of.split, side)])
+                   for side in ("validation", "test")}  # fmt: skip
+        weights = choose_weights([each["validation"] for each in scores], targets["validation"])
+        right = average_scores([each["test"] for each in scores], weights).argmax(1) == targets["test"]
+        return {"accuracy": float(right.mean()), "weights": list(weights), "right": as_text(right)}
+
+    return memo(of.run / f"seed{seed}" / f"{words}.json", {**of.settings(), "members": made_of, "seed": seed}, compute)
+
+
+def as_text(right: NDArray[np.bool_]) -> str:
+    """One character per clip: 1 where it is classified correctly."""
+    return "".join("01"[int(each)] for each in right)

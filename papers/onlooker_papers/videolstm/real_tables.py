@@ -1,0 +1,135 @@
+"""The tables of VideoLSTM on real video, from the figures of their results files."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from onlooker.evaluation.report import Table
+from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SETS, SINGLE, STREAMS
+from onlooker_papers.videolstm.official_page import WORDS
+
+REAL, CONTROL = "videolstm-real", "motion-control"
+WORD = {"rgb": "RGB", "flow": "flow"}
+TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101", "moving-target": "moving target"}
+
+
+def title(key: str) -> str:
+    """A set and its split, in words."""
+    name, _, split = key.partition("-split")
+    return f"{TITLES.get(name, name)}, split {split}" if split else TITLES.get(name, name)
+
+
+def interval(of: Sequence[float | None]) -> str:
+    """A difference in points, and its interval where it has one."""
+    center, low, high = of
+    assert center is not None
+    return f"{100 * center:+.1f}" + ("" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})")
+
+
+def ablation(results: Results) -> Table:
+    """In the form of the paper's table: a row per set and input, the published one first."""
+    cited = SETS["ucf101"]
+    rows: list[list[str | None]] = [
+        [f"UCF101, 101 classes, {WORD[of]}: published", *(f"{each:.1f}" for each in cited.cited[of]), None, None]
+        for of in STREAMS
+    ]
+    rows.append(["UCF101, 101 classes, both: published", *[None] * len(SINGLE), None, f"{cited.cited_together:.1f}"])
+    notes = []
+    for key, of in results[REAL].items():
+        name = f"{title(key)}, {of['classes']} classes" if key == "jhmdb" else title(key)
+        rows += [[f"{name}, {WORD[s]}", *(_accuracy(of, f"{m}-{s}") for m in SINGLE), None, None] for s in STREAMS]
+        rows.append([f"{name}, both", *[None] * len(SINGLE), _accuracy(of, MOTION), _accuracy(of, BOTH)])
+        budget, clips = of["budget"], of["clips"]
+        notes.append(
+            f"{title(key)}: {clips['training']} training, {clips['validation']} validation and {clips['test']} test "
+            f"clips, {_seeds(budget['seeds'])}; majority class {share(of['majority'])} %"
+        )
+    budget = next(iter(results[REAL].values()))["budget"]
+    note = (
+        f"Test clips correct, %; {'; '.join(notes)}. {budget['frames']} frames of {budget['size']} pixels, "
+        f"{budget['width']} features per location (encoder `small`, frozen; that of flow trained for "
+        f"{budget['flow_encoder']['epochs']} epochs on the split's training clips), {budget['units']} LSTM units or "
+        f"{budget['channels']} ConvLSTM channels, {budget['epochs']} epochs. VideoLSTM: `{BOTH}`, with weights chosen "
+        "on validation clips. Published: Li et al. 2016 on split 1, as commonly cited, with VGG-16 trained on ImageNet "
+        "and on the set's images and flow; not comparable with fewer classes."
+    )
+    return Table(["set, input", *(WORDS[name] for name in SINGLE), "motion", "VideoLSTM"], rows, note)
+
+
+def steps(results: Results) -> Table:
+    """What each step of the published order adds, as published and here."""
+    cited = SETS["ucf101"].cited
+    published = {
+        f"{b}-{of} over {a}-{of}": values[i + 1] - values[i]
+        for of, values in cited.items()
+        for i, (a, b) in enumerate(pairwise(SINGLE))
+    }
+    sets = results[REAL]
+    names = next(iter(sets.values()))["steps"]
+    rows = [
+        [
+            f"`{name}`".replace(" over ", "` over `"),
+            f"{published[name]:+.1f}" if name in published else None,
+            *(
+                f"{interval(of['steps'][name])}: {verdict(of['steps'][name], published.get(name))}"
+                for of in sets.values()
+            ),
+        ]
+        for name in names
+    ]
+    note = (
+        "Points of accuracy on the same test clips, with 95 % intervals over recordings. Reproduced: the interval is "
+        "on the published side of 0; refuted: on the other side; open: it has both. Steps to `motion` and to the fused "
+        "streams were published as better."
+    )
+    return Table(["step", "published", *map(title, sets)], rows, note)
+
+
+def verdict(of: Sequence[float], published: float | None) -> str:
+    """Whether an interval confirms the sign of a published step; later steps are published as better."""
+    _, low, high = of
+    if low <= 0 <= high:
+        return "open"
+    return "reproduced" if (low > 0) == (published is None or published > 0) else "refuted"
+
+
+def fusions(results: Results) -> Table:
+    """Late fusion of two streams, by pair."""
+    rows = [
+        [title(key), f"`{words}`", _accuracy(of, words), " : ".join(f"{w:.2f}" for w in of["rows"][words]["weights"])]
+        for key, of in results[REAL].items()
+        for words in FUSED
+    ]
+    return Table(["set", "streams", "clips correct, %", "weights"], rows, "Weights are chosen on validation clips.")
+
+
+def control(results: Results) -> Table:
+    """Models of image and flow with and without motion attention."""
+    rows: list[list[str | None]] = []
+    for key, of in results[CONTROL].items():
+        name = f"{title(key)}, {_seeds(len(of['each'][MOTION]))}"
+        rows.append([name, f"`{MOTION}`", share(of[MOTION]), None])
+        rows += [[name, f"`{other}`", share(of[other]), interval(gain)] for other, gain in of["gain"].items()]
+    note = (
+        "All models see the same frames and flow, with an encoder for each, and begin with random weights. `motion`: a "
+        "ConvLSTM over the flow says where the one over the image attends. `-both`: image and flow side by side; "
+        "`convlstm` attends nowhere, `alstm` and `convalstm` by their own state. In the last column what motion "
+        "attention adds over having the flow, in points, with its 95 % interval: over seeds (Student's t) for the "
+        "moving target, over recordings for real video."
+    )
+    return Table(["set", "model", "clips correct, %", "motion is better by"], rows, note)
+
+
+def _accuracy(of: Any, name: str) -> str:
+    each = of["rows"][name]["each"]
+    spread = f" ({share(min(each))}–{share(max(each))})" if len(each) > 1 else ""
+    return share(of[name]) + spread
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+TABLES = {"real-ablation": ablation, "real-steps": steps, "real-fusions": fusions, CONTROL: control}
+NEEDED = {name: {REAL} for name in TABLES if name != CONTROL}

@@ -1,0 +1,180 @@
+"""The features of real clips that all models of the ablation share: frozen, reduced to few channels, stored once.
+
+RGB has the encoder `small` as it comes with the library. Flow has one that starts from it, its first filters averaged
+over the colors as in two-stream networks, and is trained on the flow of the training clips. Both are reduced to their
+principal components on training clips, because 560 channels are more than two cores can train ConvLSTMs on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from onlooker.config import DataConfig, Modality, TrainConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.data.feature_store import FeatureStore, StoreSettings
+from onlooker.models.encoders import ENCODERS, build_encoder
+from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel
+from onlooker.recognizer import resolve_normalization
+from onlooker.runs.features import weights_digest
+from onlooker.training.fit import choose_precision, fit
+from onlooker.training.forward import encode_samples
+
+WIDTH = 64
+NAME = f"small-{WIDTH}"  # of the reduced encoder
+FRAMES = DataConfig(frames=16, size=112)
+# Of the flow encoder: a few random frames of each clip in an epoch.
+FLOW_TRAINING = TrainConfig(epochs=8, batch=16, lr=1e-3)
+FLOW_FRAMES = 4
+_PER_CLIP = 4  # frames for the principal components
+
+
+class Reduced(nn.Module):
+    """The encoder `small` and a linear map of its 560 features to `WIDTH`.
+
+    Args:
+        in_channels: C of the frames.
+    """
+
+    num_features = WIDTH
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.inner: Any = build_encoder("small", in_channels, FRAMES.size)
+        self.reduce = nn.Conv2d(self.inner.num_features, WIDTH, 1)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """That of `small`."""
+        return cast(tuple[int, int], self.inner.grid(height, width))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """`N C H W -> N WIDTH h w`."""
+        return cast(Tensor, self.reduce(self.inner(frames)))
+
+
+ENCODERS[NAME] = lambda in_channels, size: Reduced(in_channels)
+
+
+def sampling(modality: Modality) -> DataConfig:
+    """How the encoder of a modality sees clips, without augmentation."""
+    return resolve_normalization(replace(FRAMES, modality=modality, translate=0.0, scale=0.0), True)
+
+
+class RandomFrames(Dataset[tuple[Tensor, int, int]]):
+    """A few frames of each clip, others in every epoch: a function of the epoch and the clip."""
+
+    def __init__(self, clips: ClipFrames, count: int) -> None:
+        self.clips, self.count, self.epoch = clips, count, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Training calls it before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        frames, target, _ = self.clips[index]
+        random = np.random.default_rng((self.epoch, index))
+        rows = np.sort(random.choice(len(frames), min(self.count, len(frames)), replace=False))
+        return frames[rows], target, index
+
+
+def flow_encoder(training: ClipFrames, validation: ClipFrames, folder: Path, how: TrainConfig) -> nn.Module:
+    """`small` for flow, trained frame by frame on training clips; the epoch with the lowest validation loss."""
+    data = replace(sampling("flow"), translate=0.1, scale=0.1, hflip=True)
+    torch.manual_seed(how.seed)
+    net = create_model(
+        "convnet", len(training.classes), encoder="small", in_channels=2, size=FRAMES.size, pretrained=True
+    )
+    fit(net, RandomFrames(training, FLOW_FRAMES), RandomFrames(validation, FLOW_FRAMES), data, how, folder)
+    return cast(nn.Module, net.encoder).cpu().eval()
+
+
+def principal_components(rows: NDArray[np.float64], width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The map of features `N D` to their first principal components, each of variance 1: `width D` and a bias `width`.
+
+    Raises:
+        ValueError: fewer rows or features than components.
+    """
+    if min(rows.shape) < width:
+        raise ValueError(f"{rows.shape[0]} rows of {rows.shape[1]} features have no {width} principal components")
+    center = rows.mean(0)
+    variances, directions = np.linalg.eigh(np.cov(rows.T))
+    chosen = slice(-1, -width - 1, -1)  # `eigh` has the largest last
+    deviations = np.sqrt(np.maximum(variances[chosen], 1e-6 * variances[-1]))  # a constant feature stays finite
+    weight = (directions[:, chosen] / deviations).T
+    return weight, -weight @ center
+
+
+@torch.inference_mode()
+def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
+    """An encoder with its principal components on some frames of the training clips."""
+    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
+    encoder = cast(Reduced, net.encoder)
+    encoder.inner.load_state_dict(inner.state_dict())
+    whole = encoder.reduce
+    encoder.reduce = cast(Any, nn.Identity())
+    few = RandomFrames(training, _PER_CLIP)
+    every = track(range(len(few)), "principal components")
+    rows = [_maps(net, few[index][0], data)[:, ::2, ::2].flatten(0, 2) for index in every]
+    weight, bias = principal_components(torch.cat(rows).double().numpy(), WIDTH)
+    whole.weight.copy_(torch.from_numpy(weight)[:, :, None, None])
+    whole.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
+    encoder.reduce = whole
+    return encoder
+
+
+def make_store(folder: Path, encoder: Reduced, modality: Modality) -> FeatureStore:
+    """A feature store of this encoder; the one in the folder if it has the same weights."""
+    precision = "bf16" if _fast() else "32"
+    settings = StoreSettings(NAME, sampling(modality), False, precision=precision, weights=weights_digest(encoder))
+    weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
+    return FeatureStore.make(folder, settings, partial(save, weights))
+
+
+def encoder_of(folder: Path) -> Reduced:
+    """The encoder of a store."""
+    store = FeatureStore.open(folder)
+    encoder = Reduced(store.settings.data.in_channels)
+    encoder.load_state_dict(load_file(store.encoder_file))
+    return encoder.eval().requires_grad_(False)
+
+
+def stored(samples: ClipFrames, folder: Path) -> ClipFrames:
+    """The features of clips by the encoder of a store, which encodes those that it lacks from `samples`."""
+    store, encoder = FeatureStore.open(folder), encoder_of(folder)
+    data = store.settings.data
+    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
+    net.encoder = cast(Any, encoder)
+
+    @torch.inference_mode()
+    def maps(index: int) -> Iterator[NDArray[Any]]:
+        yield _maps(net, samples[index][0], data).numpy()
+
+    files = [
+        (store.cache.get(store.key(clip.path), partial(maps, index), "its features", clip.path),)
+        for index, clip in enumerate(track(samples.clips, f"encoding {data.modality}"))
+    ]
+    return ClipFrames(samples.clips, files, samples.classes)
+
+
+def _maps(net: VideoModel, frames: Tensor, data: DataConfig) -> Tensor:
+    """Frames `T H W C` to stored maps `T h w D`, in half precision."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=_fast()):
+        return encode_samples(net, frames, data).movedim(1, -1).half()
+
+
+def _fast() -> bool:
+    """Whether the processor multiplies in bf16."""
+    return str(choose_precision("auto")) == "bf16-mixed"

@@ -1,0 +1,94 @@
+"""The ablation on real video: reduced features, intervals, a tiny set through all cells, and the controls."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moving_squares import make_set
+
+from onlooker.config import DataConfig
+from onlooker.data.sets import read_set
+from onlooker.data.split import make_splits
+from onlooker.files import read_json
+from onlooker_papers.results import assembled
+from onlooker_papers.videolstm import control, on_features, real_video, reduced
+from onlooker_papers.videolstm.official_budget import BOTH, FUSED
+from onlooker_papers.videolstm.on_features import MODELS, Cell
+
+
+def test_principal_components_are_uncorrelated_and_of_variance_one() -> None:
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((500, 3)) @ random.standard_normal((3, 6)) + 5
+    weight, bias = reduced.principal_components(rows, 3)
+    components = rows @ weight.T + bias
+    assert np.allclose(components.mean(0), 0)
+    assert np.allclose(np.cov(components.T), np.eye(3))
+    assert np.isfinite(reduced.principal_components(rows, 6)[0]).all()  # three of them are constant
+    with pytest.raises(ValueError, match="2 rows of 6 features have no 3 principal components"):
+        reduced.principal_components(rows[:2], 3)
+
+
+def test_a_difference_has_an_interval_over_recordings() -> None:
+    later, earlier = ["1110100111"], ["0100100111"]
+    center, low, high = real_video.difference(later, earlier, [str(i) for i in range(10)])
+    apart = np.array([1, 0, 1, *[0] * 7])
+    assert (center, high - low) == pytest.approx((0.2, 2 * 1.959964 * apart.std() / 10**0.5))
+    twice = real_video.difference(["1110100111" * 2], ["0100100111" * 2], [str(i % 10) for i in range(20)])
+    assert twice == pytest.approx([center, low, high])  # the same clips again say nothing new
+    assert real_video.difference(later * 2, [*earlier, *later], list("abcdefghij"))[0] == pytest.approx(0.1)
+
+
+def test_gains_have_an_interval_over_seeds() -> None:
+    assert control.gain([0.9], [0.5]) == [pytest.approx(0.4), None, None]
+    mean, low, high = control.gain([0.9, 0.8, 0.7], [0.5, 0.4, 0.3])
+    assert (mean, low, high) == pytest.approx((0.4, 0.4, 0.4))
+    assert control.gain([0.9, 0.8, 0.7], [0.5, 0.5, 0.5])[1] < 0.3 < 0.548 < control.gain([0.9, 0.8, 0.7], [0.5] * 3)[2]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    clips = read_set(make_set(tmp_path / "squares")).clips
+    monkeypatch.setattr(real_video, "splits_of", lambda name: {"split1": make_splits(clips)["split"]})
+    monkeypatch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=48))
+    once = replace(on_features.TRAINING, epochs=1, precision="32")
+    monkeypatch.setattr(real_video, "TRAINING", once)
+    monkeypatch.setattr(real_video, "RealSet", lambda *of: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3)))
+    torch.set_num_threads(1)
+    return tmp_path
+
+
+def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
+    asked = "squares", 1, 1, tiny / "run", tiny / "results"
+    figures = real_video.reproduce(*asked)
+    assert {*MODELS, *FUSED} <= {*figures}
+    assert len(figures["steps"]) == len(real_video.STEPS) == 10
+    assert figures[BOTH] == figures["rows"][BOTH]["each"][0]
+    stored = assembled(tiny / "results", "videolstm-real")["figures"]["squares"]
+    assert stored == read_json(tiny / "results" / "videolstm-real.json")["figures"]["squares"]
+    controls = assembled(tiny / "results", control.FILE)["figures"]["squares"]
+    assert controls["motion"] == figures["motion-random"]
+    assert set(controls["gain"]) == set(on_features.CONTROLS)
+    # The features of both streams are those of either, side by side, and encoders are those of the stores.
+    of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
+    rgb, flow, both = (of.features[name][0][0] for name in ("rgb", "flow", "both"))
+    assert torch.equal(torch.cat((rgb, flow), -1), both)
+    assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
+    alone = real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "alone", controls=False)
+    assert {*figures["rows"]} - {*alone["rows"]} == {"motion-random", *on_features.CONTROLS}
+    assert not (tiny / "alone" / f"{control.FILE}.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
+    assert real_video.reproduce(*asked) == figures
+    assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
+
+
+def test_motion_begins_with_the_trained_streams(tiny: Path) -> None:
+    real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "results")
+    of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
+    begun, drawn = (Cell(of, name, 0).build().state_dict() for name in ("motion", "motion-random"))
+    trained = on_features.load(Cell(of, "convalstm-rgb", 0).folder, device="cpu").model.state_dict()
+    assert torch.equal(begun["head.1.weight"], trained["head.1.weight"])
+    assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
+    with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
+        real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
