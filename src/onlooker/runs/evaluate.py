@@ -189,9 +189,10 @@ def _drawn_clips(
     correct = [i for i in order if predicted[i] == targets[i]]
     first = {int(targets[i]): i for i in reversed(correct) if any(targets[i] in pair for pair in pairs)}.values()
     correct.sort(key=lambda i: i not in first)
+    source = "cross-validated" if measured.get("cross_validated") else "prediction"
     for i in correct[: _SHOWN - len(mistakes)] + mistakes:
         with suppress(ClipError):
-            answer = f"{printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
+            answer = f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
             yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
 
 
@@ -203,6 +204,6 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-    caption = f"{printable(f'{clip.label} · {clip.path.stem}')}\nprediction: {answer}"
+    caption = f"{printable(f'{clip.label} · {clip.path.stem}')}\n{answer}"
     drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
     return drawn, caption, tone, fps
