@@ -1,9 +1,10 @@
 """Where, on real video: boxes and tubes from class labels alone, on five classes of UCF101 with boxes.
 
 `python -m onlooker_papers.videolstm.where_real` with `ONLOOKER_DATA`, after `onlooker_papers.videolstm.real_video
-ucf101_18`, whose `motion` is scored on the test clips of split 1 that have boxes in UCF101-24. How attention becomes
-boxes is chosen on validation clips by blanking, without their boxes. With the same classes and scores: a centered box,
-the largest moving region, and Grad-CAM of the same model.
+ucf101_18`, whose models that attend are scored on the test clips of split 1 that have boxes in UCF101-24; the figure is
+that of `motion`. How attention becomes boxes is chosen on validation clips by blanking, without their boxes; a tube
+lasts where its class is probable. With the same classes and scores: a centered box, the largest moving region, and
+Grad-CAM of the same model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 from onlooker.data.samples import Sample, read_sample
 from onlooker.evaluation.pointing import peak_in_box
-from onlooker.files import read_json
 from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
@@ -35,7 +35,6 @@ from onlooker_papers.explanation import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.sets import data_folder
-from onlooker_papers.videolstm.localization import CANDIDATES
 from onlooker_papers.videolstm.official_budget import MOTION
 from onlooker_papers.videolstm.on_features import Cell, RealSet
 from onlooker_papers.videolstm.places import always
@@ -50,6 +49,7 @@ _CENTER = np.array([0.25, 0.25, 0.75, 0.75], np.float32)
 # How attention becomes boxes is chosen on so many frames of so many validation clips, each encoded twice a candidate.
 _CLIPS, _FRAMES = 12, 6
 OURS = "attention"
+MODELS = (MOTION, "convalstm-rgb", "convalstm-flow")
 METHODS = (OURS, "center", "motion", "grad_cam")
 
 
@@ -110,11 +110,9 @@ def figures_of(
     for seen in clips:
         boxes = candidates(seen, method, parameters)
         tracks = link(boxes, parameters)
-        # One verdict per clip: how sure a frame is says little about where its box is.
-        scores = np.broadcast_to(seen.scores.mean(0), seen.scores.shape)
         (height, width), (H, W) = seen.sample.size, seen.sample.pixels.shape[1:3]
         scale = np.array([width / W, height / H] * 2, np.float32)
-        tubes = label_tubes(tracks, scores, seen.sample.indices, classes, parameters)
+        tubes = label_tubes(tracks, seen.scores, seen.sample.indices, classes, parameters)
         found[seen.name] = [replace(tube, boxes=tube.boxes * scale) for tube in tubes if tube.label in labels]
         true = true_boxes(seen)
         points = np.stack([each.point for each in boxes]) * scale[:2]
@@ -148,18 +146,18 @@ def point_in_box(points: NDArray[np.floating], boxes: NDArray[np.floating]) -> N
 
 
 def choose_for(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`choose_spatial_parameters` on some frames of some clips, by their labels alone; tubes as long as the clip."""
+    """`choose_spatial_parameters` on some frames of some clips, by their labels alone."""
     chosen = [clips[i] for i in np.linspace(0, len(clips) - 1, min(_CLIPS, len(clips))).astype(int)]
     samples, _ = read_clips(chosen, recognizer.classes, recognizer.data, strict=True)
     at = equally_spaced(len(samples[0][0]), _FRAMES)
     pixels = torch.stack([samples[index][0][at] for index in range(len(samples))])
     frames = [clip[..., : recognizer.data.image_channels] for clip in pixels.numpy()]
-    return choose_spatial_parameters(recognizer, pixels, frames, samples.targets, CANDIDATES)
+    return choose_spatial_parameters(recognizer, pixels, frames, samples.targets)
 
 
-def score(of: RealSet, seed: int, boxes: Path) -> dict[str, Any]:
-    """The figures of one trained `motion` on the test clips with boxes."""
-    cell = Cell(of, MOTION, seed)
+def score(cell: Cell, boxes: Path) -> dict[str, Any]:
+    """The figures of one trained model on the test clips with boxes."""
+    of = cell.of
     annotated = ucf101_24(boxes)
     test = [clip for clip in of.split.test if _name(clip) in annotated]
     labels = {clip.label for clip in test}
@@ -168,7 +166,7 @@ def score(of: RealSet, seed: int, boxes: Path) -> dict[str, Any]:
     def compute() -> dict[str, Any]:
         recognizer = load(cell.folder, device="cpu")
         parameters = choose_for(recognizer, validation)
-        features = of.features["both"].only(test)
+        features = of.features[cell.modality].only(test)
         seen = [see(recognizer, clip, features[i][0], truth_of(clip, annotated)) for i, clip in enumerate(test)]
         methods = {method: figures_of(seen, method, of.classes, parameters) for method in METHODS}
         right = [
@@ -179,7 +177,11 @@ def score(of: RealSet, seed: int, boxes: Path) -> dict[str, Any]:
                 "localization": settings}  # fmt: skip
 
     settings = {"weights": fingerprint(cell.folder), "clips": len(test), "methods": list(METHODS)}
-    return memo(cell.folder.with_name("where.json"), settings, compute)
+    return memo(_memo(cell), settings, compute)
+
+
+def _memo(cell: Cell) -> Path:
+    return cell.folder.with_name(f"where-{cell.name}.json")
 
 
 def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
@@ -190,24 +192,25 @@ def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
         ValueError: ONLOOKER_DATA is not set, or the figures are of other weights.
     """
     of = RealSet(run / SET / "split1", SET, splits_of(SET)["split1"])
-    found = [score(of, seed, data_folder() / "annotations" / "ucf101-24") for seed in range(seeds)]
+    boxes = data_folder() / "annotations" / "ucf101-24"
+    rows = {name: _means([score(Cell(of, name, seed), boxes) for seed in range(seeds)]) for name in MODELS}
+    keys = ("video_map_20", "video_map_50", "point_in_box")
+    figures = {**{key: rows[MOTION]["methods"][OURS][key] for key in keys}, "models": rows, "seeds": seeds}
+    memos = [_memo(Cell(of, name, seed)) for name in MODELS for seed in range(seeds)]
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {("all",): Row.of(figures, *memos)})
+    return figures
+
+
+def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Over seeds; what was chosen is listed."""
+    first = found[0]
     methods = {
         method: {key: float(np.mean([each["methods"][method][key] for each in found])) for key in values}
-        for method, values in found[0]["methods"].items()
+        for method, values in first["methods"].items()
     }
-    keys = ("video_map_20", "video_map_50", "point_in_box")
-    figures = {
-        **{key: methods[OURS][key] for key in keys},
-        "methods": methods,
-        **{key: found[0][key] for key in ("clips", "classes")},
-        "accuracy": float(np.mean([each["accuracy"] for each in found])),
-        "localization": [each["localization"] for each in found],
-        "each": {key: [each["methods"][OURS][key] for each in found] for key in keys},
-    }
-    memos = [Cell(of, MOTION, seed).folder.with_name("where.json") for seed in range(seeds)]
-    settings = {str(seed): read_json(path)["settings"] for seed, path in enumerate(memos)}
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {("all",): Row(figures, settings)})
-    return figures
+    accuracy = float(np.mean([each["accuracy"] for each in found]))
+    kept = {key: first[key] for key in ("clips", "classes")}
+    return {"methods": methods, "accuracy": accuracy, "localization": [each["localization"] for each in found], **kept}
 
 
 def _boxes(tubes: Sequence[Tube]) -> list[Box]:
@@ -229,8 +232,9 @@ def main(
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
 ) -> None:
     """Score where the trained models attend."""
-    for method, of in reproduce(run, results, seeds)["methods"].items():
-        typer.echo(f"{method}: video-mAP .2 {of['video_map_20']:.3f}, .5 {of['video_map_50']:.3f}")
+    for name, row in reproduce(run, results, seeds)["models"].items():
+        for method, of in row["methods"].items():
+            typer.echo(f"{name} {method}: video-mAP .2 {of['video_map_20']:.3f}, point {of['point_in_box']:.3f}")
 
 
 if __name__ == "__main__":
