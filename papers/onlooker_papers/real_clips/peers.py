@@ -3,6 +3,9 @@
 R3D-18 (Tran et al. 2018), TSM on MobileNetV2 (Lin et al. 2019) and MoViNet-A0 (Kondratyuk et al. 2021), each for the
 same minutes of one processor core, by one recipe that was decided beforehand: SGD with Nesterov momentum, a cosine,
 random translation, scale and mirroring. Validation loss chooses the epoch; its weights see the test clips once.
+
+    python -m onlooker_papers.real_clips.peers              # 45 minutes of one core, resumable
+    python -m onlooker_papers.real_clips.peers basketball   # one set
 """
 
 import functools
@@ -57,7 +60,7 @@ class Recipe:
         normalization: of pixels, as `DataConfig` has it.
     """
 
-    minutes: float = 3.0
+    minutes: float = 6.0
     batch: int = 8
     lr: float = 0.02
     warmup: float = 0.05
@@ -81,7 +84,7 @@ class R3D(nn.Module):
         return self.network(video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d))
 
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {"r3d-18": R3D, "tsm-mobilenet-v2": TSM, "movinet-a0": MoViNet}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"movinet-a0": MoViNet, "tsm-mobilenet-v2": TSM, "r3d-18": R3D}
 
 
 class Training:
