@@ -192,7 +192,9 @@ def _drawn_clips(
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
     for i in correct[: _SHOWN - len(mistakes)] + mistakes:
         with suppress(ClipError):
-            answer = f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
+            answer = (
+                f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
+            )
             yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
 
 
