@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
-from onlooker_papers.videolstm import recipe
+from onlooker_papers.videolstm import real_tables, recipe
 from onlooker_papers.videolstm.on_features import OURS
 from onlooker_papers.videolstm.published import PREFIX, Published
 from onlooker_papers.videolstm.target_clips import data
@@ -78,3 +79,22 @@ def test_every_variant_differs_and_the_last_has_all() -> None:
     for variant in recipe.VARIANTS:
         published("convalstm", **{**OURS, **variant.model})
         assert all(OURS[key] != value for key, value in variant.model.items()), variant.name
+
+
+def test_the_table_of_settings_names_what_each_variant_measures(
+    monkeypatch: pytest.MonkeyPatch, make_clip: Any
+) -> None:
+    named = {row[-1] for row in recipe.SETTINGS}
+    assert named == {"", "tv-l1", "motion", *(variant.name for variant in recipe.VARIANTS)}
+    monkeypatch.setattr(recipe, "flow", lambda frames, method: np.full((len(frames) - 1, 2, 2, 2), len(method), float))
+    flows = recipe.compare_flow(make_clip(frames=5))
+    assert (flows["pairs"], flows["difference"]) == (4, pytest.approx(2**0.5))
+    found = {variant.name: {"difference": [0.01, -0.02, 0.04], "ours": 0.3} for variant in recipe.VARIANTS}
+    results = {
+        recipe.FILE: {**found, "tv-l1": flows},
+        "videolstm-real": {"jhmdb": {"motion": 0.5, "motion-random": 0.4}},
+    }
+    page = real_tables.recipe(results).markdown()
+    assert "+1.0 (-2.0 to +4.0)" in page
+    assert "+10.0 over random weights" in page
+    assert "mean distance of the vectors 1.41 pixels" in page

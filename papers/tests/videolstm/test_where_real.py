@@ -8,7 +8,7 @@ import pytest
 from onlooker.data.samples import Sample
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Clip, Tube
-from onlooker_papers.videolstm import where_real
+from onlooker_papers.videolstm import real_tables, where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 from onlooker_papers.videolstm.where_real import Seen, figures_of, point_in_box, true_boxes, truth_of
 
@@ -63,3 +63,23 @@ def test_a_model_that_is_not_trained_is_an_error(
     monkeypatch.setenv("ONLOOKER_DATA", str(real_data))
     with pytest.raises(FileNotFoundError, match=r"motion/model/model.safetensors"):
         where_real.reproduce(tmp_path, tmp_path / "results", 1)
+
+
+def test_the_table_has_attention_grad_cam_and_guesses() -> None:
+    parameters = LocalizationParameters()
+    one = seen((0, 0, 40, 20))
+    one = Seen(one.name, one.sample, one.scores, {**one.maps, "grad_cam": one.maps["attention"]}, one.truth)
+    methods = {method: figures_of([one], method, CLASSES, parameters) for method in where_real.METHODS}
+    row = {
+        "methods": methods,
+        "accuracy": 0.5,
+        "clips": 1,
+        "classes": ["Basketball"],
+        "localization": [{"threshold": 0.35}],
+    }
+    table = real_tables.where({where_real.FILE: {"models": {"motion": row, "convalstm-rgb": row}, "seeds": 1}})
+    assert [cells[0] for cells in table.rows] == [
+        "attention of `motion`", "attention of `convalstm-rgb`", "Grad-CAM of `motion`", "Grad-CAM of `convalstm-rgb`",
+        "a centered box; classes of `motion`", "the largest moving region; classes of `motion`",
+    ]  # fmt: skip
+    assert table.rows[0][1:] == ["100.0"] * 6
