@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -36,6 +37,8 @@ Ints = NDArray[np.int64]
 
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
+# The matrices are small: threads that wait for each other cost more than they save, on a busy machine 50 times more.
+_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
 
 
@@ -142,6 +145,7 @@ class Clips(NamedTuple):
         yield from ((fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test))
 
 
+@_one_thread
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     """The statistics (all, or those of change alone) and the method with the lowest log loss in cross-validation, each
     at its best temperature.
@@ -173,6 +177,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     return Choice(subset, method, scores, {name: of[1] for name, of in tried.items()}, temperature)
 
 
+@_one_thread
 def cross_validated(clips: Clips) -> Floats:
     """Scores `B K` of all clips by models that were chosen, fitted and calibrated without them: an honest test.
 
@@ -187,6 +192,7 @@ def cross_validated(clips: Clips) -> Floats:
     return scores
 
 
+@_one_thread
 def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
     """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class."""
     layer = _fitted(clips, choice)
@@ -194,6 +200,7 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
     model.load_state_dict({**model.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
 
+@_one_thread
 def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
     """The accuracy of the chosen layer when a quarter, half and all of the clips of each fold are fitted."""
     points, columns = [], clips.columns(choice.statistics)
