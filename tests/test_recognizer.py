@@ -17,16 +17,16 @@ import torch
 import torchvision
 from PIL import Image
 
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Ensemble
 from onlooker.models.classifier import Classifier
-from onlooker.models.registry import create_model
+from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import choose_device
-from onlooker.recognizer import Recognizer, load, resolve_normalization
+from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
@@ -360,17 +360,20 @@ def test_parts_that_do_not_fit_each_other() -> None:
 
 
 def test_auto_normalization_is_that_of_the_encoder() -> None:
-    assert resolve_normalization(DataConfig(), pretrained=True).normalization == "imagenet"
-    assert resolve_normalization(DataConfig(), pretrained=False).normalization == "half"
+    def resolved(data: DataConfig, pretrained: bool, model: str = ModelConfig.name) -> str:
+        return resolve(ModelConfig(model, pretrained=pretrained), data, TrainConfig())[1].normalization
+
+    assert resolved(DataConfig(), pretrained=True) == "imagenet"
+    assert resolved(DataConfig(), pretrained=False) == "half"
     weights = {"r3d_18": "kinetics", "s3d": "kinetics", "mvit_v2_s": "mvit", "swin3d_t": "imagenet"}
     for network, expected in weights.items():
-        found = resolve_normalization(DataConfig(), True, f"torchvision:{network}").normalization
+        found = resolved(DataConfig(), True, f"torchvision:{network}")
         theirs = torchvision.models.get_model_weights(network).DEFAULT.transforms()
         assert found == expected
         assert [list(part) for part in NORMALIZATIONS[found]] == [theirs.mean, theirs.std]
-    assert resolve_normalization(DataConfig(normalization="half"), pretrained=True).normalization == "half"
+    assert resolved(DataConfig(normalization="half"), pretrained=True) == "half"
     with pytest.raises(ValueError, match="normalization is 'vgg', expected auto, half, imagenet, kinetics"):
-        resolve_normalization(DataConfig(normalization="vgg"), pretrained=True)
+        DataConfig(normalization="vgg")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, StreamConfig, field_of
+from onlooker.config import DataConfig, StreamConfig, field_of
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_video
@@ -31,7 +31,7 @@ from onlooker.files import (
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class, find_recipe, planned_bytes, rebuild
+from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.ops.spatial_transformer import window_corners
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
@@ -39,7 +39,7 @@ from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, S
 from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.flow import FlowSettings, read_flow, refuse_download
 
-__all__ = ["Classification", "Recognizer", "load", "mean_over_crops", "resolve_normalization"]
+__all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
 Floats = NDArray[np.float32]
 
@@ -383,10 +383,3 @@ def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Flo
     np.add.at(summed, crops, values)
     times = np.bincount(crops.ravel(), minlength=count)
     return np.divide(summed, times.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)
-
-
-def resolve_normalization(data: DataConfig, pretrained: bool, model: str = ModelConfig.name) -> DataConfig:
-    """`auto` replaced by the normalization that the pretrained weights of a model were trained with, else `half`."""
-    if data.normalization != "auto":
-        return data
-    return replace(data, normalization=find_recipe(model).normalization if pretrained else "half")

@@ -16,7 +16,7 @@ from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.paired import Paired
-from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models, resolve_loss
+from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models, resolve
 from onlooker.models.video_model import count_parameters
 
 
@@ -125,10 +125,19 @@ def test_motion_takes_rgb_and_flow_and_never_takes_green_and_blue_for_flow():
 def test_a_recipe_has_the_loss_that_its_model_needs():
     last = {name for name, recipe in MODELS.items() if recipe.loss == "last"}
     assert last == {"linear", "tcn", "atcn", "mil"}
+
+
+def resolved(name: str, training: TrainConfig) -> TrainConfig:
+    return resolve(ModelConfig(name), DataConfig(), training)[2]
+
+
+def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
     auto = TrainConfig()
-    assert [resolve_loss(auto, name).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
-    assert resolve_loss(auto, "mil").resolved_aggregation == "last"
-    assert resolve_loss(TrainConfig(loss="every"), "tcn").loss == "every", "unless another was asked for"
+    assert [resolved(name, auto).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
+    assert resolved("mil", auto).resolved_aggregation == "last"
+    assert resolved("tcn", TrainConfig(loss="every")).loss == "every"
+    with pytest.raises(ValueError, match="aggregation is 'mean' and loss is 'last'"):
+        resolved("tcn", TrainConfig(aggregation="mean"))
 
 
 def test_a_run_may_name_another_cell_and_glimpse():

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import nn
 
+from onlooker.config import TrainConfig
 from onlooker.data.samples import read_sample
 from onlooker.models.linear import LinearClassifier
-from onlooker.recognizer import resolve_normalization
+from onlooker.models.registry import resolve
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
@@ -85,7 +86,7 @@ def flow_statistics(frames: NDArray[np.uint8]) -> Floats:
 @torch.inference_mode()
 def statistics(path: Path, net: LinearClassifier, parted: LinearClassifier) -> dict[str, Floats]:
     """The statistics of one clip by block, each `M`; `parted` has the changes in 2×2 parts."""
-    data = resolve_normalization(DATA, True, MODEL.name)
+    _, data, _ = resolve(replace(MODEL, pretrained=True), DATA, TrainConfig())
     pixels = read_sample(path, data).pixels
     whole, crop = (
         encode_samples(net, torch.from_numpy(frames)[None], data)

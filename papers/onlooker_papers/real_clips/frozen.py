@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +17,12 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig
+from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, make_splits
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import configured
-from onlooker.recognizer import resolve_normalization
+from onlooker.models.registry import configured, resolve
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import weights_digest
 from onlooker.runs.memo import memo
@@ -151,13 +150,14 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     Raises:
         ValueError, ClipError: as `splits_of`; or clips that cannot be read.
     """
+    _, data, _ = resolve(replace(MODEL, pretrained=pretrained), DATA, TrainConfig())
     clips = next(iter(splits_of(name).values())).clips
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained)
     weights = weights_digest(cast(nn.Module, net.encoder))
     path = run / f"{name}-{DATA.frames}x{DATA.size}-{weights[:16]}.npz"
     if not path.exists():
-        write_arrays(path, _computed(net, clips, classes, resolve_normalization(DATA, pretrained, MODEL.name), name))
+        write_arrays(path, _computed(net, clips, classes, data, name))
     with np.load(path) as stored:
         x, frames, minutes = stored["x"], stored["frames"], float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)

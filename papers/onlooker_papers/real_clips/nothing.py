@@ -30,7 +30,7 @@ from rich.progress import track
 
 from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
-from onlooker.config import DataConfig, SetConfig
+from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, make_splits
@@ -39,8 +39,7 @@ from onlooker.drawing.plots import to_png, trade_off
 from onlooker.evaluation.events import choose_threshold
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import create_model
-from onlooker.recognizer import resolve_normalization
+from onlooker.models.registry import create_model, resolve
 from onlooker.structures import Clip
 from onlooker.training.linear import Choice, Clips, choose, fit_layer
 from onlooker.video.reader import VideoReader
@@ -180,7 +179,7 @@ def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
     """The figures of one set; `quick`: of one split, and few hours."""
     setting = SETTINGS[name]
     classes = tuple(sorted((*setting.events, NOTHING)))
-    data = resolve_normalization(DataConfig(frames=WINDOW, size=112), True)
+    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
     splits = splits_of(setting, data_folder())[: 1 if quick else None]
     torch.manual_seed(0)
     net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)

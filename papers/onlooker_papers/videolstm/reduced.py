@@ -19,13 +19,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, Modality, TrainConfig
+from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.models.encoders import ENCODERS, build_encoder
-from onlooker.models.registry import create_model
+from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.recognizer import resolve_normalization
 from onlooker.runs.features import weights_digest
 from onlooker.training.fit import choose_precision, fit
 from onlooker.training.forward import encode_samples
@@ -67,7 +66,8 @@ ENCODERS[NAME] = lambda in_channels, size: Reduced(in_channels)
 
 def sampling(modality: Modality) -> DataConfig:
     """How the encoder of a modality sees clips, without augmentation."""
-    return resolve_normalization(replace(FRAMES, modality=modality, translate=0.0, scale=0.0), True)
+    data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
+    return resolve(ModelConfig(pretrained=True), data, TrainConfig())[1]
 
 
 class RandomFrames(Dataset[tuple[Tensor, int, int]]):

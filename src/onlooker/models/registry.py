@@ -26,8 +26,7 @@ __all__ = [
     "list_models",
     "rebuild",
     "register_model",
-    "resolve_loss",
-    "resolve_pretrained",
+    "resolve",
 ]
 
 
@@ -255,7 +254,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
             "stored features of each"
         )
-    settings = resolve_pretrained(model).settings()
+    settings = resolve(model, data, TrainConfig())[0].settings()
     foreign = settings.keys() - recipe.arguments
     unused = {name: settings[name] for name in foreign - recipe.ignores if settings[name] is not False}
     changed = [f.name for f in fields(model) if f.name in unused and unused[f.name] != f.default]
@@ -279,16 +278,23 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     return net
 
 
-def resolve_pretrained(model: ModelConfig) -> ModelConfig:
-    """`pretrained=None` replaced by whether the model's encoder has weights in this package."""
-    if model.pretrained is not None:
-        return model
-    return replace(model, pretrained=model.encoder in TERMS and "encoder" not in find_recipe(model.name).ignores)
+def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+    """The settings of a run, with what the model decides in place of `auto` and None.
 
+    `pretrained`: whether its encoder has weights in this package; `normalization`: that of its pretrained weights, else
+    `half`; `loss`: that of its recipe. The rest follows from these: `TrainConfig.resolved_aggregation`, `configured`.
 
-def resolve_loss(train: TrainConfig, model: str) -> TrainConfig:
-    """`loss="auto"` replaced by that of the model's recipe; a ValueError for an aggregation that does not fit it."""
-    return replace(train, loss=find_recipe(model).loss) if train.loss == "auto" else train
+    Raises:
+        ValueError: an unknown model, or an aggregation that does not fit the loss.
+    """
+    recipe = find_recipe(model.name)
+    if model.pretrained is None:
+        model = replace(model, pretrained=model.encoder in TERMS and "encoder" not in recipe.ignores)
+    if data.normalization == "auto":
+        data = replace(data, normalization=recipe.normalization if model.pretrained else "half")
+    if training.loss == "auto":
+        training = replace(training, loss=recipe.loss)
+    return model, data, training
 
 
 def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> VideoModel:

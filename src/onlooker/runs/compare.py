@@ -17,8 +17,7 @@ from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.metrics import SHOWN
 from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_json
-from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
-from onlooker.recognizer import resolve_normalization
+from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.folder import RunRecord, lock_run
@@ -172,9 +171,7 @@ def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training:
         training = replace(training, attention_regularization=0.0)
     if find_recipe(spec.model).solver == "linear":  # all other settings are those of gradient descent
         training = TrainConfig(seed=training.seed)
-    of_model = resolve_pretrained(spec.model_config(model))
-    of_data = resolve_normalization(spec.data_config(data), bool(of_model.pretrained), spec.model)
-    return of_model, of_data, resolve_loss(training, spec.model)
+    return resolve(spec.model_config(model), spec.data_config(data), training)
 
 
 def _read(

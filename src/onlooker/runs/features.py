@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig
+from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
 from onlooker.data.extract import Encode, Extracted, extract
@@ -24,9 +24,9 @@ from onlooker.data.transforms import to_video
 from onlooker.files import check_regular
 from onlooker.models.encoders import build_encoder, has_weights
 from onlooker.models.encoders.paired import Paired
+from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
-from onlooker.recognizer import resolve_normalization
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
 from onlooker.video.flow import refuse_download
@@ -74,7 +74,8 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
     pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
-    s = replace(settings, pretrained=pretrained, data=resolve_normalization(settings.data, pretrained))
+    _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
+    s = replace(settings, pretrained=pretrained, data=data)
     torch.manual_seed(s.seed)
     net = cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, pretrained))
     precision = s.precision

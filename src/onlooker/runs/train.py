@@ -21,9 +21,9 @@ from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import read_json, whole_folder, write_json
-from onlooker.models.registry import configured, find_recipe, resolve_loss, resolve_pretrained
+from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.recognizer import Recognizer, resolve_normalization
+from onlooker.recognizer import Recognizer
 from onlooker.runs.check import show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import read_clips, write_report
@@ -157,8 +157,7 @@ def train_run(
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
-        model, training = resolve_pretrained(model), resolve_loss(training, model.name)
-        data = resolve_normalization(data, bool(model.pretrained), model.name)
+        model, data, training = resolve(model, data, training)
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -179,6 +178,11 @@ def train_run(
 def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
     """Train with the settings and the split of a record, or continue if that was interrupted.
 
+    Args:
+        record: with the settings that `resolve` returns.
+        run: its folder.
+        quiet: no table of classes and no progress bars.
+
     Returns:
         As `train_run`.
 
@@ -188,8 +192,7 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str,
     if (run / "config.json").exists():
         stored_record = RunRecord.read(run, record.clips)
         readable = record.split.without({error.path for error in stored_record.skipped})
-        asked = replace(record, model=resolve_pretrained(record.model), split=readable)
-        check_settings(run, stored_record.identity, asked.identity)
+        check_settings(run, stored_record.identity, replace(record, split=readable).identity)
     settings = record.model, record.data, record.training
     return train_run(record.clips, run, *settings, record.split, resume=True, quiet=quiet)
 

@@ -9,9 +9,9 @@ import torch
 from hatchling.builders.wheel import WheelBuilder
 from packaged_weights import put_weights
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import TERMS, build_encoder, packaged
-from onlooker.models.registry import configured, create_model, rebuild, resolve_pretrained
+from onlooker.models.registry import configured, create_model, rebuild, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.encoder.tables import card
 
@@ -62,7 +62,9 @@ def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Ten
     ],
 )
 def test_weights_of_the_package_are_used_unless_told_otherwise(settings: dict[str, object], expected: bool) -> None:
-    assert resolve_pretrained(ModelConfig.from_dict(settings)).pretrained is expected
+    model, data, _ = resolve(ModelConfig.from_dict(settings), DataConfig(), TrainConfig())
+    assert model.pretrained is expected
+    assert (data.normalization != "half") is expected
 
 
 def first_filters_of(model: VideoModel) -> torch.Tensor:
