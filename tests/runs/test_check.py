@@ -16,9 +16,10 @@ import onlooker
 from onlooker.data.clip_facts import ClipFacts
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
-from onlooker.data.split import split_clips
-from onlooker.runs.check import check
+from onlooker.data.split import Split, split_clips, split_without_test
+from onlooker.runs.check import check, plan_split
 from onlooker.runs.findings import Finding, fact_findings, label_findings
+from onlooker.runs.folder import RunRecord
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 
@@ -51,8 +52,8 @@ def labeled(**counts: int) -> list[Clip]:
     return [Clip(Path(f"{label}/{label}{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
 
 
-def named(clips: list[Clip], known: list[ClipFacts]) -> dict[str, Finding]:
-    return {each.name: each for each in fact_findings(clips, known, split_clips(clips))}
+def named(clips: list[Clip], known: list[ClipFacts], split: Split | None = None) -> dict[str, Finding]:
+    return {each.name: each for each in fact_findings(clips, known, split or split_clips(clips))}
 
 
 def test_good_clips_have_no_findings(tmp_path: Path) -> None:
@@ -65,8 +66,22 @@ def test_good_clips_have_no_findings(tmp_path: Path) -> None:
 
 
 def test_the_split_is_that_of_training(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5}, T=2)
-    assert check(folder, quiet=True).split == split_clips(find_clips(folder))
+    folder = make_folder(tmp_path / "clips", {"jump": 2, "wave": 3}, T=2)
+    (folder / "wave" / "broken.mp4").write_text("no video")
+    run = onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
+    checked = check(folder, quiet=True)
+    assert checked.split == RunRecord.read(run.path).split
+    assert "no split" not in {each.name for each in checked.findings}
+    (folder / "jump" / "jump1.mp4").unlink()
+    assert check(folder, quiet=True).split == "class jump has 1 clip; training and validation need at least 2; add some"
+
+
+def test_few_clips_are_all_fitted_by_the_model_that_is_trained_in_seconds() -> None:
+    few, many = labeled(jump=150, wave=149), labeled(jump=150, wave=150)
+    assert not plan_split(few).test
+    assert [len(plan_split(*asked).test) for asked in ((few, None, "lstm"), (many,))] == [60, 60]
+    given = split_clips(few)
+    assert plan_split(few, given) == given
 
 
 def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> None:
@@ -137,8 +152,12 @@ def test_clips_of_one_scene_in_two_splits() -> None:
     assert "2 clips show nearly the same image" in finding.found
     assert "1 of 4 test clips" in finding.found
     assert set(finding.clips[0]) == {clips[test].path, clips[train].path}
+    whole = split_without_test(clips)
+    assert "2 clips show nearly the same image as another clip; cross-validation can fit a model to one" in (
+        named(clips, known, whole)["same scene"].found
+    )
     together = [replace(clip, recording="one" if i in (test, train) else str(i)) for i, clip in enumerate(clips)]
-    assert named(together, known) == {}
+    assert named(together, known) == named(together, known, split_without_test(together)) == {}
 
 
 def test_a_copy_in_another_class() -> None:

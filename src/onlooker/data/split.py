@@ -274,7 +274,8 @@ def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[list[Clip]]:
 def _with_validation(clips: Sequence[Clip], test: Collection[Clip], seed: int) -> Split:
     tested = set(test)
     rest = [clip for clip in clips if clip not in tested]
-    fewest = _require(rest, 2, "training and validation need at least 2 besides the test clips; add some")
+    besides = " besides the test clips" if tested else ""
+    fewest = _require(rest, 2, f"training and validation need at least 2{besides}; add some")
     classes = {clip.label for clip in clips}
     for validation in _folds(rest, min(6, fewest), seed):
         chosen = set(validation)

@@ -16,18 +16,21 @@ from rich.progress import track
 from rich.table import Column, Table
 from rich.text import Text
 
+from onlooker.config import ModelConfig
 from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
 from onlooker.data.folder import ignored_files
 from onlooker.data.sets import ClipSet, read_set
-from onlooker.data.split import SPLITS, Split, split_clips
+from onlooker.data.split import SPLITS, Split, split_clips, split_without_test
 from onlooker.files import printable, write_bytes
+from onlooker.models.registry import find_recipe
 from onlooker.runs.findings import Finding, fact_findings, label_findings, unreadable_findings
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["Checked", "check"]
 
 _COLUMNS = "clips", "recordings", "train/val/test", "seconds", "frames", "size"
+_FEW = 300  # clips: a fifth of fewer would be too few to test a model on
 _ROWS, _SHOWN = 20, 5  # classes in a table; clips or groups of clips of a finding, and characters are cheap in JSON
 
 
@@ -118,7 +121,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
             errors[path] = result
         else:
             facts[path] = result
-    split = planned_split(clip_set, set(errors))
+    split: Split | str
+    try:
+        split = plan_split(clip_set.clips, clip_set.split, unreadable=errors)
+    except ValueError as error:
+        split = str(error)
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     findings = [*unreadable_findings(clip_set.clips, errors)]
     if isinstance(split, str):
@@ -130,14 +137,26 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     return Checked(clip_set, rows, split, ignored, (*clip_set.left_out, *errors.values()), tuple(findings))
 
 
-def planned_split(clips: ClipSet, unreadable: Collection[Path] = ()) -> Split | str:
-    """The split that training on these clips uses; or in words why there can be none."""
-    try:
-        if given := clips.split:
-            return given.without(unreadable)
-        return split_clips([clip for clip in clips.clips if clip.path not in unreadable])
-    except ValueError as error:
-        return str(error)
+def plan_split(
+    clips: Sequence[Clip],
+    given: Split | None = None,
+    model: str = ModelConfig.name,
+    seed: int = 0,
+    unreadable: Collection[Path] = (),
+) -> Split:
+    """The split that training uses: the given one, or one of all clips that can be read.
+
+    Fewer than 300 clips without a split are all fitted if the model is trained in seconds, and tested by
+    cross-validation.
+
+    Raises:
+        ValueError: a class has too few clips or recordings.
+    """
+    if given:
+        return given.without(unreadable)
+    readable = [clip for clip in clips if clip.path not in unreadable]
+    few = len(readable) < _FEW and find_recipe(model).solver == "linear"
+    return split_without_test(readable, seed) if few else split_clips(readable, seed)
 
 
 def ignored_of(path: Path, clips: Sequence[Clip]) -> dict[str, list[Path]]:

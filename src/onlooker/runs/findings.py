@@ -67,7 +67,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding("case", found, why, "if they are one class, give all its clips the same label")
     if few := {label: count for label, count in groups.items() if count < _FEW}:
         found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}: {_counts(few)}"
-        why = "with so few, one test clip decides the accuracy of a class; fewer than 3 cannot be split"
+        why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
         yield Finding(
             "few clips", found, why, "add clips, use --folds 3 to test on each of them, or leave the class out"
         )
@@ -130,12 +130,14 @@ def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Spli
             yield Finding("one scene", found, why, "add clips of other places, if the model is to be used there")
     if not scenes:
         return
-    part_of = {clip: name for name in SPLITS for clip in getattr(split, name, ())}
+    part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split and split.test else {}
     divided = [len({part_of.get(clips[i]) for i in each}) > 1 for each in scenes]
     leaked = sum(part_of.get(clips[i]) == "test" for each in compress(scenes, divided) for i in each)
     recorded = " of another recording" if any(clip.recording is not None for clip in clips) else ""
     found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip{recorded}"
-    if split is not None and leaked:
+    if split is not None and not split.test:
+        found += "; cross-validation can fit a model to one and test it on the other"
+    elif split is not None and leaked:
         found += f"; {leaked} of {len(split.test)} test clips have such a twin in training or validation"
     why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
     remedy = "give clips that belong together one recording (--write-recordings FILE makes a proposal), or one split"

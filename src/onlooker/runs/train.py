@@ -16,7 +16,7 @@ from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import Split, require_clips, split_clips, split_without_test
+from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
@@ -24,7 +24,7 @@ from onlooker.files import read_json, whole_folder, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
-from onlooker.runs.check import show_overview
+from onlooker.runs.check import plan_split, show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
@@ -37,8 +37,6 @@ from onlooker.training.fit import check_regularization, fit
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
-# With fewer clips that come without a split, a fifth of them would be too few to test a model on.
-_FEW = 300
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 # Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
@@ -133,8 +131,7 @@ def train_run(
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
         model, data, training: settings.
-        split: which clips are used for what; None: the split of `clips`, or `split_clips` of all. Without a split,
-            model linear is fitted to all of fewer than 300 clips, and tested by cross-validation.
+        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all.
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
@@ -153,7 +150,8 @@ def train_run(
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict, background, run)
-        planned = split or _split(every_clip, model, training.seed)  # an error before clips are read, which takes long
+        # An error before clips are read, which takes long.
+        planned = plan_split(every_clip, split, model.name, training.seed)
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
@@ -165,8 +163,8 @@ def train_run(
         if stored_record is None:
             _require_classes(classes, samples.clips, every_clip, unreadable)
             skipped = (*skipped, *unreadable)
-            split = split and split.without({error.path for error in skipped})
-        split = split or _split(samples.clips, model, training.seed)
+        left_out = {error.path for error in skipped}
+        split = plan_split(every_clip, split, model.name, training.seed, left_out)
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
@@ -266,12 +264,6 @@ def _require_classes(
         first = next(error for error in errors if error.path in paths)
         found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
         raise ClipError(first.path.parent, found, "replace them, or leave the class out")
-
-
-def _split(clips: Sequence[Clip], model: ModelConfig, seed: int) -> Split:
-    """The split of clips that come without one; few clips for a model that is trained in seconds are all fitted."""
-    few = len(clips) < _FEW and find_recipe(model.name).solver == "linear"
-    return split_without_test(clips, seed) if few else split_clips(clips, seed)
 
 
 def _build(
