@@ -279,7 +279,7 @@ class Recognizer:
                 frame_scores += list(self.classify(frames).scores.numpy())
             scores = [self.aggregate(of_clip) for of_clip in frame_scores]
         return Evaluation(
-            names=tuple(f"{clip.label}/{clip.path.name}" for clip in samples.clips),
+            names=samples.names,
             classes=self.classes,
             targets=np.array(samples.targets, dtype=np.int64),
             scores=np.stack(scores),

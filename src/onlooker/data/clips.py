@@ -109,6 +109,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.clips)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the clips in an `Evaluation`."""
+        return tuple(f"{clip.label}/{clip.path.name}" for clip in self.clips)
+
     def only(self, clips: Sequence[Clip]) -> Self:
         """A subset of the clips, in the order given; a ClipError for one that is not in the data set."""
         files = {clip.path: file for clip, file in zip(self.clips, self.files, strict=True)}

@@ -75,8 +75,9 @@ def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRec
     known = np.flatnonzero(np.isfinite(scores).all(1))
     if not len(known):
         return None
+    names = samples.names
     return Evaluation(
-        names=tuple(f"{samples.clips[i].label}/{samples.clips[i].path.name}" for i in known),
+        names=tuple(names[i] for i in known),
         classes=record.classes,
         targets=np.array(samples.targets, np.int64)[known],
         scores=scores[known],
