@@ -14,16 +14,19 @@ from commands import fails
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import StoreSettings
+from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
-from onlooker.models.registry import configured
+from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
+from onlooker.runs import cross_validation
 from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
 from onlooker.runs.folder import RunRecord
 from onlooker.runs.model_spec import parse_specs, with_baseline
-from onlooker.runs.train import train_run
+from onlooker.runs.train import train_final, train_run
+from onlooker.structures import ClipError
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
 
@@ -139,6 +142,18 @@ def test_a_comparison_has_the_baseline_with_the_encoder_of_all_whatever_else_the
     assert [spec.name for spec in with_baseline(models)] == ["alstm", "convnet", "linear"]
     for there in ("linear,lstm", "lstm,linear:flow"):
         assert with_baseline(parse_specs(there, DATA)[0]) == parse_specs(there, DATA)[0]
+
+
+def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
+    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(cross_validation, "cross_validated")
+    final = train_final(read_set(squares), tmp_path, *resolve(LINEAR, DATA, TRAIN))
+    assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
+    figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
+    assert set(figures) == {"chosen", "learning_curve", "labels_to_check"}
+    with pytest.raises(ClipError, match="trained on all clips, none is left for testing"):
+        evaluate(tmp_path)
 
 
 @pytest.mark.slow

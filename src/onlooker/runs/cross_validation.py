@@ -21,7 +21,7 @@ __all__ = ["fit_and_cross_validate", "fit_linear"]
 
 
 def fit_and_cross_validate(
-    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool
+    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool, tested: bool
 ) -> tuple[float, EventThreshold | None, Evaluation | None]:
     """Choose and fit the layer of a linear model; writes `cross_validation.json` for the report.
 
@@ -31,11 +31,12 @@ def fit_and_cross_validate(
         record: of the run.
         run: its folder.
         quiet: no progress bar, and no line about what was chosen.
+        tested: by other clips or runs.
 
     Returns:
-        The temperature; the threshold of events, if there is a class in which nothing happens; and if the run has no
-        test clips, the predictions for all of these clips by models that were chosen, fitted and calibrated without
-        them and their recordings. None if they cannot be divided.
+        The temperature; the threshold of events, if there is a class in which nothing happens; and unless the model is
+        tested otherwise, the predictions for all of these clips by models that were chosen, fitted and calibrated
+        without them and their recordings. None if they cannot be divided.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -45,7 +46,7 @@ def fit_and_cross_validate(
         print(f"chosen: {choice}", file=sys.stderr)
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": learning_curve(clips, choice)}
     held_out = threshold = None
-    if record.split.test:
+    if tested:
         known = _evaluation(samples, choice.scores, record)
     else:
         known = _evaluation(samples, cross_validated(clips), record)

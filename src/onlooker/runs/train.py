@@ -124,6 +124,7 @@ def train_run(
     features: Sequence[Path] = (),
     initialize: Initialize | None = None,
     background: Path | None = None,
+    cross_validate: bool = True,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -137,6 +138,7 @@ def train_run(
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         initialize: gives the model its first weights; a run that continues must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
+        cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
@@ -168,18 +170,18 @@ def train_run(
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet)
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate)
         _add_baseline(samples, record, stores, run)
         return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
 
 
-def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str, Any]:
+def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:
     """Train with the settings and the split of a record, or continue if that was interrupted.
 
     Args:
         record: with the settings that `resolve` returns.
         run: its folder.
-        quiet: no table of classes and no progress bars.
+        quiet, cross_validate: as for `train_run`.
 
     Returns:
         As `train_run`.
@@ -192,7 +194,7 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False) -> dict[str,
         readable = record.split.without({error.path for error in stored_record.skipped})
         check_settings(run, stored_record.identity, replace(record, split=readable).identity)
     settings = record.model, record.data, record.training
-    return train_run(record.clips, run, *settings, record.split, resume=True, quiet=quiet)
+    return train_run(record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate)
 
 
 def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
@@ -211,7 +213,7 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
     """
     split = split_without_test(clips.clips, training.seed)
     with lock_run(run):
-        continue_run(RunRecord(clips.root, (), model, data, training, split), run / "final")
+        continue_run(RunRecord(clips.root, (), model, data, training, split), run / "final", cross_validate=False)
     return run / "final"
 
 
@@ -323,13 +325,13 @@ def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> Non
 
 
 def _fit(
-    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool
+    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool, cross_validate: bool
 ) -> tuple[Recognizer, str, Evaluation | None]:
     """Train, tune localization, calibrate and save.
 
     Returns:
-        The recognizer; how localization was tuned; and, without test clips, the predictions of a cross-validation for
-        all clips, if the model is trained in seconds.
+        The recognizer; how localization was tuned; and the predictions of a cross-validation for all clips, without
+        test clips and if the model is trained in seconds.
     """
     split, data, training = record.split, record.data, record.training
     training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
@@ -340,8 +342,8 @@ def _fit(
     if by_gradient:
         fit(net, training_clips, validation_clips, data, training, run, title)
     else:
-        fitted = samples.only((*split.training, *split.validation))
-        temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet)
+        fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
+        temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)
     rate = sample_rate([clip.path for clip in split.training], data)
     aggregation = training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, data, aggregation, frame_rate=rate, temperature=temperature)
