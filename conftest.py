@@ -7,8 +7,10 @@ from pathlib import Path
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
 import clips
+import moving_squares
 import pytest
 import torch
+from commands import TINY, call
 from hypothesis import settings
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
@@ -38,6 +40,25 @@ def _same_random_weights() -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decoded clips of tests stay out of the user's cache."""
     os.environ["ONLOOKER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny models are slower with more."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of clips that no test changes."""
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
+    """A run on `squares` that no test changes, and what training it said."""
+    run = tmp_path_factory.mktemp("runs") / "squares"
+    return run, call("train", squares, "--run", run, "--model", "convalstm", "--hidden", 8, *TINY).output
 
 
 @pytest.fixture(scope="session")

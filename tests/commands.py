@@ -6,6 +6,9 @@ from typer.testing import CliRunner
 
 from onlooker.cli import app
 
+SAMPLE = ["--frames", "4", "--size", "16", "--channels", "1"]
+TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--precision", "32"]
+
 
 def call(*words: object, ok: bool = True) -> Result:
     torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import clips as painted
 import moving_squares
 import numpy as np
 import pytest
-from commands import call, fails
+from commands import SAMPLE, TINY, call, fails
 
 import onlooker
 from onlooker.cli.options import default_run
@@ -20,8 +20,6 @@ from onlooker.data.folder import find_clips
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
-SAMPLE = ["--frames", "4", "--size", "16", "--channels", "1"]
-TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--precision", "32"]
 COMMANDS = (
     "reproduce",
     "generate",
@@ -46,18 +44,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
-    """A run, and what training it said."""
-    run = tmp_path_factory.mktemp("runs") / "squares"
-    return run, call("train", squares, "--run", run, "--model", "alstm", "--hidden", 8, *TINY).output
 
 
 def test_help_is_there_before_one_gets_impatient() -> None:
@@ -146,7 +132,7 @@ def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]
     assert f"test: {first_line(measured)}\n" in output
     assert all(f"  - {step}\n" in output for step in advice(measured))
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert config["model"]["name"] == "alstm"
+    assert config["model"]["name"] == "convalstm"
     assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (8, 16, 2)
 
 
@@ -326,7 +312,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     (run / "evaluation.json").unlink()
     resumed = ["train", squares, "--run", run, "--resume"]
     message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16)
-    assert "--model is convnet, the run has alstm; --epochs is 9, the run has 2: a resumed run keeps its" in message
+    assert "--model is convnet, the run has convalstm; --epochs is 9, the run has 2: a resumed run keeps its" in message
     assert "--size" not in message
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before

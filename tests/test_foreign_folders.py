@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,35 +26,13 @@ from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
 MODEL, DATA = ModelConfig("convalstm", "conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
-TINY = TrainConfig(epochs=1, batch=8, precision="32")
+TINY = TrainConfig(epochs=2, batch=8, precision="32")
 DEEP: Any = [[[[]]]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    torch.set_num_threads(1)
-    yield
-    patch.undo()
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
-
-
-@pytest.fixture(scope="module")
-def trained(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "run"
-    train_run(squares, run, MODEL, DATA, TINY, quiet=True)
-    return run
-
-
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(trained: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
 
 @pytest.fixture
@@ -237,7 +215,7 @@ def test_features_and_runs_of_strangers_download_nothing_unasked(
     ("epochs", "found"),
     [
         (10**9, r"config.json: epochs is 1000000000, expected at least 1 and at most 1000000"),
-        (4, r"last.ckpt: not a checkpoint of this run \(its schedule is over 2 batches, that of this run over 8\)"),
+        (4, r"last.ckpt: not a checkpoint of this run \(its schedule is over 4 batches, that of this run over 8\)"),
     ],
 )
 def test_epochs_that_the_checkpoint_does_not_have(run: Path, squares: Path, epochs: int, found: str) -> None:
@@ -248,11 +226,11 @@ def test_epochs_that_the_checkpoint_does_not_have(run: Path, squares: Path, epoc
 
 def test_a_checkpoint_of_a_longer_training(run: Path, squares: Path, tmp_path: Path) -> None:
     longer = tmp_path / "longer"
-    for folder, epochs in ((longer, 2), (tmp_path / "shorter", 1)):
+    for folder, epochs in ((longer, 3), (tmp_path / "shorter", 2)):
         train_run(squares, folder, MODEL, DATA, replace(TINY, epochs=epochs, schedule="constant"), quiet=True)
     shutil.copy(longer / "checkpoints" / "last.ckpt", tmp_path / "shorter" / "checkpoints")
     with pytest.raises(
-        ValueError, match=r"last.ckpt: not a checkpoint of this run \(of epoch 2, this run has 1\); res"
+        ValueError, match=r"last.ckpt: not a checkpoint of this run \(of epoch 3, this run has 2\); res"
     ):
         train_run(squares, tmp_path / "shorter", MODEL, DATA, TINY, resume=True, quiet=True)
 

@@ -4,12 +4,10 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import moving_squares
 import pytest
-import torch
 from commands import call
 from pages import self_contained
 
@@ -22,16 +20,6 @@ from onlooker.structures import ClipError
 
 CLASSES = ["=cmd|' C calc'!A0", "$\\frac{$", "$a_b$", "esc\x1b[31m\nape"]
 STEMS = [os.fsdecode(b"caf\xe9"), "a\x1b]0;title\x07", "new\nline", "l" * 250, "-+@", "[bold]$x$"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    torch.set_num_threads(1)
-    yield
-    patch.undo()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import moving_squares
 import pytest
-import torch
 from pages import self_contained
 
 import onlooker
@@ -25,26 +23,9 @@ KEYS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    threads, patch = torch.get_num_threads(), pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    torch.set_num_threads(1)
-    yield
-    patch.undo()
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares")
-
-
-def test_from_clips_to_a_report(squares: Path, tmp_path: Path) -> None:
-    data = DataConfig(frames=4, size=16, channels=1)
-    run = tmp_path / "run"
-    measured = train_run(squares, run, ModelConfig(name="convalstm", encoder="conv4", hidden=8), data, TINY, quiet=True)
-    assert json.loads((run / "evaluation.json").read_text(encoding="utf-8")) == measured
+def test_from_clips_to_a_report(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert set(measured) == KEYS
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
     assert measured["videos"] == len(split["test"])
@@ -90,4 +71,5 @@ def test_a_run_that_was_killed_while_reporting_continues(
     (run / ".model.part").mkdir()  # what a kill while saving leaves
     (run / ".model.part" / "rest").touch()
     resumed = train_run(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)
+    assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert resumed == train_run(squares, tmp_path / "other", model, data, TINY, quiet=True)
