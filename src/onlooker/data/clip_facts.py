@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -54,14 +55,8 @@ class ClipFacts:
         return float(np.ptp(self.thumbnails, axis=0).max())
 
 
-@dataclass(frozen=True, eq=False)
-class Resemblances:
-    """Pairs of similar clips.
-
-    Args:
-        pairs: `P 2`, the positions of the clips.
-        scene, motion: `P`, the correlations of their thumbnails, and of the changes over time in them.
-    """
+class Resemblances(NamedTuple):
+    """Similar clips: positions `P 2`, and the correlations `P` of their thumbnails, and of the changes over time."""
 
     pairs: NDArray[np.int64]
     scene: NDArray[np.float32]

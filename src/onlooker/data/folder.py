@@ -45,7 +45,7 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
 def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]]:
     """The files and folders of a folder that are no part of its clips, by the reason why they are ignored."""
     ignored: dict[str, list[Path]] = {"hidden": [], "not a video": [], "outside of the class folders": []}
-    depths = {len(clip.parts) for clip in clips}
+    clips, depths = set(clips), {len(clip.parts) for clip in clips}
     for root, folders, names in os.walk(folder):
         paths = [Path(root, name) for name in sorted([*folders, *names]) if Path(root, name) not in clips]
         seen = [path for path in paths if not _is_hidden(path)]

@@ -252,12 +252,17 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (10**9, name)
 
 
-def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
-    """The recordings (clips, if no recordings are known) of the class with the fewest, which has `minimum`."""
+def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
+    """What splits can divide: the recordings of each class, or its clips if none are known; and the word for them."""
     counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
+    return counts, "recording" if any(clip.recording is not None for clip in clips) else "clip"
+
+
+def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
+    """The recordings or clips of the class with the fewest, which has `minimum`."""
+    counts, unit = count_groups(clips)
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < minimum:
-        unit = "recording" if any(clip.recording is not None for clip in clips) else "clip"
         raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
     return count
 

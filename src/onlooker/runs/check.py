@@ -112,15 +112,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     """
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1)
     paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
-    results = track(
-        decode_each(paths, read_facts), "reading clips", len(paths), console=console, disable=quiet, transient=True
-    )
-    facts, errors = dict[Path, ClipFacts](), dict[Path, ClipError]()
-    for path, result in zip(paths, results, strict=True):
-        if isinstance(result, ClipError):
-            errors[path] = result
-        else:
-            facts[path] = result
+    decoded = decode_each(paths, read_facts)
+    read = track(decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True)
+    results = dict(zip(paths, read, strict=True))
+    facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
+    errors = {path: result for path, result in results.items() if isinstance(result, ClipError)}
     split: Split | str
     try:
         split = plan_split(clip_set.clips, clip_set.split, unreadable=errors)
@@ -133,7 +129,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     findings += fact_findings(readable, list(facts.values()), None if isinstance(split, str) else split)
     findings += label_findings(clip_set.clips)
-    rows, ignored = class_rows(clip_set.clips, split, facts), ignored_of(clip_set.path, clip_set.clips)
+    rows, ignored = class_rows(clip_set.clips, split, facts), ignored_files(clip_set.path, paths)
     return Checked(clip_set, rows, split, ignored, (*clip_set.left_out, *errors.values()), tuple(findings))
 
 
@@ -157,11 +153,6 @@ def plan_split(
     readable = [clip for clip in clips if clip.path not in unreadable]
     few = len(readable) < _FEW and find_recipe(model).solver == "linear"
     return split_without_test(readable, seed) if few else split_clips(readable, seed)
-
-
-def ignored_of(path: Path, clips: Sequence[Clip]) -> dict[str, list[Path]]:
-    """What is ignored in a folder of clips; nothing for a list."""
-    return ignored_files(path, {clip.path for clip in clips}) if path.is_dir() else {}
 
 
 def class_rows(
@@ -211,7 +202,7 @@ def _in_words(span: tuple[float, ...]) -> str:
 def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
     """Print the table of classes before training, and whether there are findings; nothing is decoded."""
     console = Console()
-    show_classes(console, class_rows(clips, split), ignored_of(path, clips))
+    show_classes(console, class_rows(clips, split), ignored_files(path, [clip.path for clip in clips]))
     if count := len(list(label_findings(clips))):
         text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {path}`"
         console.print(Text(printable(text)), soft_wrap=True)

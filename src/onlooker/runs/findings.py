@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.data.clip_facts import ClipFacts, resemblances
-from onlooker.data.split import SPLITS, Split, group_of
+from onlooker.data.split import SPLITS, Split, count_groups, group_of
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["Finding"]
@@ -52,25 +52,20 @@ class Finding:
 def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     """Findings from labels, recordings and names, without decoding; the most important first."""
     total = Counter(clip.label for clip in clips)
-    recorded = any(clip.recording is not None for clip in clips)
-    groups = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
-    unit = "recordings" if recorded else "clips"
+    groups, unit = count_groups(clips)
+    recorded = unit == "recording"
     if len(total) == 1:
         why = "a model learns what differs between classes"
         yield Finding("one class", f"one class, {next(iter(total))}", why, "add the clips of at least one other class")
-    spellings = defaultdict(list)
-    for label in sorted(total):
-        spellings[label.casefold()].append(label)
-    for labels in spellings.values():
-        if len(labels) > 1:
+    for _, same in groupby(sorted(sorted(total), key=str.casefold), str.casefold):
+        if len(labels := [*same]) > 1:
             found, why = f"classes {' and '.join(labels)} differ only in case", "they are trained as different classes"
             yield Finding("case", found, why, "if they are one class, give all its clips the same label")
     if few := {label: count for label, count in groups.items() if count < _FEW}:
-        found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}: {_counts(few)}"
+        found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
         why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
-        yield Finding(
-            "few clips", found, why, "add clips, use --folds 3 to test on each of them, or leave the class out"
-        )
+        remedy = "add clips, use --folds 3 to test on each of them, or leave the class out"
+        yield Finding("few clips", found, why, remedy)
     (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
     if most > _IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
@@ -81,10 +76,8 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         why = "the class cannot be both trained and tested, and its recording is all a model needs to know"
         yield Finding("one recording", found, why, "add other recordings of these classes")
     if not recorded and (takes := _takes(clips)):
-        example = min(takes, key=lambda take: (-len(take), take))
-        found = (
-            f"no recordings are given, but names such as {', '.join(path.name for path in example[:3])} look like one"
-        )
+        names = ", ".join(path.name for path in min(takes, key=lambda take: (-len(take), take))[:3])
+        found = f"no recordings are given, but names such as {names} look like one"
         why = "clips of one recording in training and test make the test easier than real use"
         remedy = "if so, list them in recordings.csv (columns clip, recording), or in a column recording"
         yield Finding("recordings", found, why, remedy, tuple(takes))
@@ -148,28 +141,21 @@ def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Spli
 
 def _connected(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
     """Groups of at least two clips that are connected by pairs, in the order of their first pair."""
-    members = [[i] for i in range(count)]
-    for i, j in pairs.tolist():
-        if members[i] is not members[j]:
-            members[i] += members[j]
-            for k in members[j]:
-                members[k] = members[i]
-    return [sorted(group) for group in {id(members[i]): members[i] for i in pairs[:, 0].tolist()}.values()]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, group_of_clip = connected_components(coo_array((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)
+    return [np.flatnonzero(group_of_clip == each).tolist() for each in dict.fromkeys(group_of_clip[pairs[:, 0]])]
 
 
 def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
     """Properties of the files that alone tell many classes."""
-    measured = {
-        "height in pixels": [clip.size[0] for clip in facts],
-        "aspect ratio": [clip.size[1] / clip.size[0] for clip in facts],
-        "frame rate": [clip.rate for clip in facts],
-        "number of frames": [clip.frames for clip in facts],
-        "duration in seconds": [clip.seconds for clip in facts],
-    }
-    properties = {name: np.array(values, np.float64).round(1) for name, values in measured.items()}
+    names = "height in pixels", "aspect ratio", "frame rate", "number of frames", "duration in seconds"
+    rows = [(clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds) for clip in facts]
+    properties = dict(zip(names, np.array(rows).T.round(1), strict=True))
     classes = sorted({clip.label for clip in clips})
-    majority = max(Counter(clip.label for clip in clips).values(), default=0) / max(len(clips), 1)
-    minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / max(len(clips), 1)) ** 0.5)
+    majority = Counter(clip.label for clip in clips).most_common(1)[0][1] / len(clips)
+    minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
     told = {name: _told(values, clips) for name, values in properties.items()} if len(classes) > 1 else {}
     telling = sorted((name for name in told if told[name] > minimum), key=lambda name: -told[name])
     if not telling:
@@ -206,6 +192,7 @@ def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iter
         np.array([getattr(clip, name) for clip in facts]) for name in ("frames", "brightness", "change", "sharpness")
     )
     wanted, several, dark = DataConfig.frames, frames > 1, light < _DARK
+    blurred = ~dark & (sharp < _BLURRED * np.median(sharp))
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
     fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
@@ -214,14 +201,7 @@ def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iter
         ("short", several & (frames < wanted), frames, f"fewer than {wanted} frames", repeated, fewer),
         ("still", several & (change < _STILL), change, "nothing moves", "an action is a change over time", look),
         ("dark", dark, light, "dark even in the brightest places", "little can be seen", look),
-        (
-            "blurred",
-            ~dark & (sharp < _BLURRED * np.median(sharp)),
-            sharp,
-            "much less sharp than the others",
-            "details are lost",
-            look,
-        ),
+        ("blurred", blurred, sharp, "much less sharp than the others", "details are lost", look),
     ):
         if of := [int(i) for i in np.argsort(measure, kind="stable") if mask[i]]:
             shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # most are no exception
