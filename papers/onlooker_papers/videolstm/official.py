@@ -57,8 +57,7 @@ def reproduce(
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
-        run: the folder of everything, resumable: features of all splits in `features`, the runs of this one in
-            `split1`, ….
+        run: the folder of everything, resumable: the features of all splits in `features`, runs in `split1`, ….
         name: one of `SETS`.
         root: the set's own folder, as its site ships it.
         lists: the folder of its split files; None: they are in `root`.
