@@ -34,16 +34,19 @@ from onlooker_papers.hmdb10.reproduce import attention_rows
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.pages import add_curves, add_table
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import About, Row, write_rows
+from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.control import gain
+from onlooker_papers.videolstm.published import PREFIX
 
 FILE, SET = "hmdb10-real", "jhmdb"
 COMMAND = "python -m onlooker_papers.hmdb10.on_jhmdb"
 WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: frames classified correctly, five draws of the split"
 DRAWS, CLASSES = 5, 10
 DATA = DataConfig(frames=30, size=112, translate=0.0, scale=0.0)
-TRAINING = TrainConfig(epochs=10, batch=15, label_smoothing=0.0)
-# The literal size: five hidden channels, about a hundred thousand parameters; the LSTM has about as many.
+TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
+# The literal size: five hidden channels, about a hundred thousand parameters; the LSTM has about as many. What the
+# report does not give is ours: classes are read from the whole map, because the mean of five channels is five numbers,
+# and there is no dropout of so few.
 MODELS = {"report": 5, "convlstm": 5, "lstm": 41, "convnet": 1}
 ATTENTION = "report"
 _COLUMNS = 8
@@ -89,9 +92,12 @@ class Draw:
     def build(self, name: str) -> VideoModel:
         """A model with the frozen encoder of the features."""
         torch.manual_seed(self.number)
+        of_map = name in ("report", "convlstm")
+        settings = {"head_units": 0, "init": "zeros", "forget_bias": 1.0} if of_map else {}
         net = create_model(
-            name, len(self.classes), encoder="small", size=DATA.size, pretrained=True, hidden=MODELS[name]
-        )
+            f"{PREFIX}{name}" if of_map else name, len(self.classes), encoder="small", size=DATA.size, pretrained=True,
+            hidden=MODELS[name], dropout=0.0, **settings,
+        )  # fmt: skip
         cast(nn.Module, net.encoder).requires_grad_(False)
         return net
 
@@ -156,7 +162,7 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
         "epochs": training.epochs,
     }  # fmt: skip
     memos = [draw.folder(name).with_suffix(".json") for name in MODELS for draw in every]
-    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {(SET,): Row.of(figures, *memos)})
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {WHOLE: Row.of(figures, *memos)})
     write_page(run, every[0], figures)
     return figures
 
@@ -166,7 +172,7 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     from onlooker_papers.hmdb10.tables import on_jhmdb
 
     page = Page("Attention for HMDB-51 on J-HMDB", f"{len(figures['clips'])} draws of the split · {WHAT}")
-    add_table(page, on_jhmdb({FILE: {SET: figures}}))
+    add_table(page, on_jhmdb({FILE: figures}))
     page.heading("Training curves")
     add_curves(page, {name: draw.folder(name) for name in MODELS if read_curves(draw.folder(name))}, "First draw")
     page.heading("Heat maps")

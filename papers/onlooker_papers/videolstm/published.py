@@ -78,7 +78,7 @@ class Published(Classifier):
 
 def register() -> None:
     """Make `create_model`, `load` and the commands know these models."""
-    for name in ("lstm", "alstm", "convlstm", "convalstm", "motion"):
+    for name in ("lstm", "alstm", "convlstm", "convalstm", "motion", "report"):
         of = find_recipe(name)
         # An LSTM on vectors begins with zeros in the authors' code; in ALSTM the glimpse is a sum anyway.
         settings = dict(of.settings)
@@ -88,7 +88,7 @@ def register() -> None:
             settings |= {"dropout": 0.5, "dropout_twice": True}
         if name == "lstm":
             settings["init"] = "zeros"
-        summary = f"{name} as the authors' code has it (Li et al. 2016)"
+        summary = f"{name} with the settings of the code of Li et al. 2016"
         register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
 
 

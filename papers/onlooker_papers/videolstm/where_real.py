@@ -33,7 +33,7 @@ from onlooker.video.sampling import equally_spaced
 from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.explanation import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import About, Row, write_rows
+from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.official_budget import MOTION
 from onlooker_papers.videolstm.on_features import Cell, RealSet
@@ -197,7 +197,7 @@ def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
     keys = ("video_map_20", "video_map_50", "point_in_box")
     figures = {**{key: rows[MOTION]["methods"][OURS][key] for key in keys}, "models": rows, "seeds": seeds}
     memos = [_memo(Cell(of, name, seed)) for name in MODELS for seed in range(seeds)]
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {("all",): Row.of(figures, *memos)})
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {WHOLE: Row.of(figures, *memos)})
     return figures
 
 

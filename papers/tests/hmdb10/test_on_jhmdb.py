@@ -48,6 +48,6 @@ def test_a_tiny_run_fills_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     figures = on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once)
     assert (tmp_path / "run" / "report.html").exists()
     stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
-    assert stored["jhmdb"]["frame_accuracy"] == figures["frame_accuracy"]
+    assert stored["frame_accuracy"] == figures["frame_accuracy"]
     assert "| `lstm` | " in table({on_jhmdb.FILE: stored}).markdown()
     assert on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once) == figures
