@@ -26,7 +26,6 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
-from onlooker.runs.folder import read_curves
 from onlooker.structures import Clip
 from onlooker.training.fit import fit
 from onlooker_papers.hmdb10.classes import REPORT_CLIPS
@@ -48,6 +47,7 @@ TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
 # report does not give is ours: classes are read from the whole map, because the mean of five channels is five numbers,
 # and there is no dropout of so few.
 MODELS = {"report": 5, "convlstm": 5, "lstm": 41, "convnet": 1}
+RATES = (0.005, 0.02)  # of which each model takes the one with the lower validation loss on the first draw
 ATTENTION = "report"
 _COLUMNS = 8
 
@@ -85,9 +85,9 @@ class Draw:
         """Sorted."""
         return tuple(sorted({clip.label for clip in self.clips}))
 
-    def folder(self, name: str) -> Path:
-        """Of the training of a model."""
-        return self.run / f"draw{self.number}" / name
+    def folder(self, name: str, rate: float) -> Path:
+        """Of the training of a model, with its figures next to it."""
+        return self.run / f"draw{self.number}" / f"{name}-{1000 * rate:g}e-3"
 
     def build(self, name: str) -> VideoModel:
         """A model with the frozen encoder of the features."""
@@ -101,17 +101,17 @@ class Draw:
         cast(nn.Module, net.encoder).requires_grad_(False)
         return net
 
-    def figures(self, name: str) -> dict[str, Any]:
+    def figures(self, name: str, rate: float) -> dict[str, Any]:
         """Accuracy of frames and clips of one model, its size and its curves."""
         net = self.build(name)
         made = [store.settings.to_dict() for store in open_stores([self.run / "features"])]
         sides = {side: len(getattr(self.split, side)) for side in REPORT_CLIPS}
-        training = replace(self.training, seed=self.number)
+        training = replace(self.training, seed=self.number, lr=rate)
         settings = {"model": name, "hidden": MODELS[name], "features": made, "clips": sides, **training.to_dict()}
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
-            split, folder = self.split, self.folder(name)
+            split, folder = self.split, self.folder(name, rate)
             data = samples_of(self.run)
             curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder)
             recognizer = Recognizer(net, self.classes, data)
@@ -121,7 +121,7 @@ class Draw:
             kept = {key: found[key] for key in ("accuracy", "frame_accuracy")}
             return {**kept, "parameters": size, "curves": curves}
 
-        return memo_of_training(self.folder(name), settings, compute)
+        return memo_of_training(self.folder(name, rate), settings, compute)
 
     def samples(self, net: VideoModel) -> ClipFrames:
         """The stored features of all clips."""
@@ -144,7 +144,8 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
     make_features([clip.path for clip in clips], run / "features", StoreSettings("small", DATA, pretrained=True))
     every = [Draw(run, clips, number, training) for number in range(draws)]
-    found = {name: [draw.figures(name) for draw in every] for name in MODELS}
+    rates = {name: chosen_rate(every[0], name) for name in MODELS}
+    found = {name: [draw.figures(name, rate) for draw in every] for name, rate in rates.items()}
     each = {name: [of["frame_accuracy"] for of in cells] for name, cells in found.items()}
     figures = {
         "frame_accuracy": mean(each[ATTENTION]),
@@ -153,7 +154,7 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
             name: {
                 "frame_accuracy": mean(each[name]), "each": each[name], "parameters": cells[0]["parameters"],
                 "accuracy": mean(cell["accuracy"] for cell in cells), "hidden": MODELS[name],
-                "report_is_better_by": gain(each[ATTENTION], each[name]),
+                "lr": rates[name], "report_is_better_by": gain(each[ATTENTION], each[name]),
             }
             for name, cells in found.items()
         },
@@ -161,10 +162,15 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
         "clips": [{side: len(getattr(draw.split, side)) for side in REPORT_CLIPS} for draw in every],
         "epochs": training.epochs,
     }  # fmt: skip
-    memos = [draw.folder(name).with_suffix(".json") for name in MODELS for draw in every]
+    memos = [draw.folder(name, rate).with_suffix(".json") for name, rate in rates.items() for draw in every]
     write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {WHOLE: Row.of(figures, *memos)})
     write_page(run, every[0], figures)
     return figures
+
+
+def chosen_rate(draw: Draw, name: str) -> float:
+    """The learning rate with the lowest validation loss."""
+    return min(RATES, key=lambda rate: min(draw.figures(name, rate)["curves"]["validation"]["loss"]))
 
 
 def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
@@ -174,9 +180,10 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     page = Page("Attention for HMDB-51 on J-HMDB", f"{len(figures['clips'])} draws of the split · {WHAT}")
     add_table(page, on_jhmdb({FILE: figures}))
     page.heading("Training curves")
-    add_curves(page, {name: draw.folder(name) for name in MODELS if read_curves(draw.folder(name))}, "First draw")
+    folders = {name: draw.folder(name, of["lr"]) for name, of in figures["models"].items()}
+    add_curves(page, folders, "First draw")
     page.heading("Heat maps")
-    recognizer = load(draw.folder(ATTENTION), device="cpu")
+    recognizer = load(folders[ATTENTION], device="cpu")
     rows = attention_rows(recognizer, draw.samples(recognizer.model).only(draw.split.test))
     image = write_png(run / "attention.png", sheet(rows, _COLUMNS))
     page.figure(image.read_bytes(), "Test clips; the bar is the probability of the true class.", wide=True)

@@ -78,11 +78,7 @@ def reproduce(
         DiskFullError: no room for the features.
         RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
     """
-    if budget not in BUDGETS:
-        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    official, chosen = SETS[name], BUDGETS[budget]
-    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained, flow=flow or chosen.flow)
-    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
+    official, chosen = SETS[name], _chosen(budget, pretrained, flow)
     annotated = ucf101_24(boxes) if boxes else {}
     clips = _read(official, root, lists, split, chosen, annotated, boxes)
     left_out = _encode(run / "features", clips, chosen, quiet)
@@ -106,6 +102,15 @@ def reproduce(
     if results is not None:
         _write_results(results, name, split, chosen, figures, f"{command} --results results")
     return write_page(folder, official, split, chosen, figures, command)
+
+
+def _chosen(budget: str, pretrained: bool, flow: FlowMethod | None) -> Budget:
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    chosen = BUDGETS[budget]
+    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained, flow=flow or chosen.flow)
+    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
+    return chosen
 
 
 def _write_results(

@@ -33,7 +33,9 @@ VARIANTS = (
     Variant("forget-bias", {"forget_bias": 0.0}),
     Variant("rmsprop", {}, RMSPROP),
     Variant("batch", {}, {"batch": 128}),
-    Variant("all", {"glimpse": "product", "init": "clip-mean", "forget_bias": 0.0, **HEAD}, {**RMSPROP, "batch": 128}),
+    Variant(
+        "together", {"glimpse": "product", "init": "clip-mean", "forget_bias": 0.0, **HEAD}, {**RMSPROP, "batch": 128}
+    ),
 )
 
 
@@ -55,7 +57,7 @@ SETTINGS = (
     ("optimizer", None, "RMSprop .001, decay .9, constant, no clipping", "AdamW .002, one cycle, norm clipped to 1",
      "as the code", "rmsprop"),
     ("batch", None, "128", "16", "128", "batch"),
-    ("all six together", None, None, None, None, "all"),
+    ("all six together", None, None, None, None, "together"),
     ("epochs", None, "200 (LSTMs), 300, 400 (motion); the best on the test list",
      "12, 6 (UCF101); the best on validation clips", "300; the best on validation clips", ""),
     ("a training sample", None, "30 consecutive frames", "16 frames of the whole clip", "as the code", ""),
