@@ -90,7 +90,7 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
 def test_advice_for_a_result_that_is_better_than_chance_has_the_effect_of_more_clips() -> None:
     points = [{"clips": clips, "correct": 27, "tested": 36} for clips in (20, 40, 80)]
     more = advice(measured([[14, 4], [5, 13]], learning_curve=points))[1]
-    assert "80 training clips give 27 of 36 (75 %), twice as many would give about 75 % (95 % interval" in more
+    assert "80 training clips give 27 of 36 (75 %), twice as many would give about 74 % (95 % interval" in more
 
 
 def test_pairs_count_both_directions() -> None:
