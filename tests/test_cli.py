@@ -316,7 +316,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     assert "--size" not in message
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before
-    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == "alstm"
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == "convalstm"
 
 
 @pytest.mark.parametrize(
