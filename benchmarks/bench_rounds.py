@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker_papers.digits.rounds import ORDER_GROUP, train_rounds
+from onlooker_papers.digits.rounds import train_rounds
 from onlooker_papers.digits.stacked import behind
 
 VIDEOS, FRAMES, FEATURES, CLASSES, UNITS = 100, 50, 500, 100, 8
 EPOCHS, BATCH, LR, SEED = 10, 50, 1e-3, 0
 ZEROS = 0.75  # share of zeros, as in LeNet features of moving digits
 ROUNDS = 300
+_STACKED = 20  # rounds side by side
 
 
 def rectified(seed: int, dead: int) -> Tensor:
@@ -66,7 +67,7 @@ def by_torch(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threa
     torch.set_num_threads(threads)
     for _ in range(rounds):
         model = TorchLSTM()
-        optimizer = torch.optim.RMSprop(model.parameters(), lr=LR, alpha=0.9, eps=1e-7)
+        optimizer = torch.optim.RMSprop(model.parameters(), lr=LR, alpha=0.9)
         for _ in range(EPOCHS):
             for videos in torch.randperm(VIDEOS).split(BATCH):
                 optimizer.zero_grad()
@@ -122,7 +123,7 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
 
     def work(count: int) -> None:
         every = torch.randn(count * gates, frames.shape[1])
-        kernels = every.split(ORDER_GROUP * gates)
+        kernels = every.split(gates)
         brought = [torch.empty(len(frames), len(kernel)) for kernel in kernels]
         gradients = [torch.empty_like(kernel) for kernel in kernels]
         head, flat, scores = (torch.randn(count, *s) for s in ((CLASSES, states), (states, BATCH), (CLASSES, BATCH)))
@@ -157,7 +158,7 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
                 forward([every], of_test)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, _sizes(rounds, min(2 * ORDER_GROUP, -(-rounds // threads)))))
+        list(pool.map(work, _sizes(rounds, min(_STACKED, -(-rounds // threads)))))
     torch.set_num_threads(before)
 
 
@@ -198,7 +199,7 @@ def main() -> None:
     }
     if options.threads > 1:
         # As many side by side as in the whole.
-        counts |= {"onlooker, one thread": min(options.rounds, 5 * ORDER_GROUP), "torch, one thread": few}
+        counts |= {"onlooker, one thread": min(options.rounds, 50), "torch, one thread": few}
         works["onlooker, one thread"] = kept("onlooker", by_onlooker, *given, counts["onlooker, one thread"], 1)
         works["torch, one thread"] = kept("torch", by_torch, *given, few, 1)
     with keras:

@@ -25,7 +25,7 @@ from onlooker_papers.measurement import machine
 CELLS, ABOUT = "cells", "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
 _OLD_NAME = "saccade"  # of the library in the provenance of rows from before it was renamed
-_ONLY = "; then rows again, --only "  # likewise in commands
+_ONLY = "; then rows anew, --only "  # likewise in commands
 
 Key = tuple[str, ...]  # where the figures of a row are, in the figures of the file
 
@@ -126,7 +126,9 @@ def write_rows(
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
     if not only or not known:
         provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
-        known |= {**provenance, "seeds": list(about.seeds), "shared": dict(about.shared or {})}
+        known |= {**provenance, "seeds": list(about.seeds)}
+    if about.shared or not known.get("shared"):
+        known["shared"] = dict(about.shared or {})
     known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))
     write_json(folder / ABOUT, known)
     return assemble(results, name)
@@ -218,6 +220,12 @@ def _json_files(folder: Path) -> list[Path]:
 # Figures that follow from the rows, by the name of the file.
 
 
+def _digits_paper(figures: dict[str, Any]) -> dict[str, Any]:
+    from onlooker_papers.digits.published import with_distances
+
+    return {**figures, **{part: with_distances(figures[part]) for part in ("cells", "better") if part in figures}}
+
+
 def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
     from onlooker_papers.digits.held_out import CEILINGS, best
 
@@ -275,6 +283,7 @@ def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "digits-paper": _digits_paper,
     "digits-honest": _digits_honest,
     "glimpses": _glimpses,
     "moving-target": _moving_target,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -14,6 +15,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
+from onlooker_papers.digits.as_published import train_as_published
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
@@ -46,20 +48,21 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
         encoder: one of the digit encoders.
         recipe: one of `RECIPES`.
         passes: through the training digits, in steps of a tenth.
-        splits: the digits. Validation chooses the epoch.
+        splits: the digits. Validation chooses the epoch; `published` trains on its digits, too, and chooses nothing.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
     folder = pretraining_of(run, encoder, recipe)
+    if recipe == "published":
+        return _as_published(folder, encoder, passes, splits)
     how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
     if how.optimizer == "adamw":
         how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
     settings = {"encoder": encoder, "digits": digest(splits), **how.to_dict()}
 
     def compute() -> dict[str, Any]:
-        torch.manual_seed(how.seed)
-        model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
+        model = _classifier(encoder, how.seed)
         parameters = count_parameters(model)
         scaled = ScaledDigits(splits.training)
         learn = SingleDigits(scaled, seed=0)
@@ -78,6 +81,29 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
         }
 
     return memo_of_training(folder, settings, compute)
+
+
+def _as_published(folder: Path, encoder: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
+    """`pretrain` by the recipe of the paper."""
+    settings = {"encoder": encoder, "digits": digest(splits), "passes": passes, "training": "as published"}
+
+    def compute() -> dict[str, Any]:
+        parts = splits.training, splits.validation
+        every = Digits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")))
+        model, scaled = _classifier(encoder, seed=0), ScaledDigits(every)
+        taken = train_as_published(model, scaled, passes, folder)
+        loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level))
+        Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
+        figures = {"accuracy": accuracy, "loss": loss, "parameters": count_parameters(model), "passes": passes}
+        return {**figures, "digits": len(every), "minutes": round(taken / 60, 1)}
+
+    return memo_of_training(folder, settings, compute)
+
+
+def _classifier(encoder: str, seed: int) -> Classifier:
+    """The encoder under `Linear(500, 10)`."""
+    torch.manual_seed(seed)
+    return Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:

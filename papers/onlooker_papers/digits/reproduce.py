@@ -13,11 +13,12 @@ from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
+from onlooker_papers.digits.literal import LITERAL, literal_cell
 from onlooker_papers.digits.memory import memory_table
 from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
-from onlooker_papers.digits.published import PIXELS, PUBLISHED, READINGS, conv3d_cell, table_cell
+from onlooker_papers.digits.published import APART, PIXELS, PUBLISHED, READINGS, SLIDES, TABLE, conv3d_cell, table_cell
 from onlooker_papers.mnist import digest, split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
 
@@ -27,6 +28,7 @@ PROTOCOLS = ("all", "paper", "held-out")
 FILES: dict[str, tuple[str, Key]] = {
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
+    "better": ("digits-paper", ("better",)),
     "held-out": ("digits-honest", ("models",)),
     "memory": ("digits-honest", ("memory_gb",)),
     "hands": ("digits-honest", ("hands",)),
@@ -34,7 +36,7 @@ FILES: dict[str, tuple[str, Key]] = {
 }
 WHAT = {
     "pretraining": "encoders on Scaled MNIST: loss and accuracy on unseen digits",
-    "digits-paper": "Table I of Shan & Atanasov 2017: mean and spread over rounds, four readings of the test videos",
+    "digits-paper": "Table I of Shan & Atanasov 2017: mean and spread over rounds, distance from the published figures",
     "digits-honest": "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
     "glimpses": "two moving digits, one window against several, equally many training videos",
 }
@@ -111,15 +113,7 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
 
 def _of_paper(budget: Budget) -> dict[str, Any]:
     """What all rows of Table I share."""
-    frozen = {e: {"recipe": recipe, "passes": budget.passes[e][recipe]} for e, recipe in budget.frozen.items()}
-    return {
-        "rounds": dict(budget.rounds),
-        "baselines": {**budget.baselines, "conv3d": budget.conv3d},
-        "frames": budget.frames,
-        "frozen": frozen,
-        "readings": READINGS,
-        "published": PUBLISHED,
-    }
+    return {"frames": budget.frames, "readings": READINGS, "published": PUBLISHED, "slides": SLIDES}
 
 
 def _earlier(run: Path, budget: str, splits: DigitSplit) -> dict[str, Any]:
@@ -141,13 +135,16 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
     """The names of all rows, in the order in which they are computed."""
     for encoder, recipes in budget.passes.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
-    for encoder in budget.frozen:
-        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else VARIANTS))
+    for part, encoders in (("paper", budget.frozen), ("better", budget.better)):
+        for encoder in encoders:
+            yield from (f"{part}/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else TABLE))
+    yield from (f"paper/{APART}/{encoder}" for encoder in budget.apart)
     if budget.conv3d:
         yield from (f"paper/{variant}/{PIXELS}" for variant in VARIANTS)
     for variant in VARIANTS:
         yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
         yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
+        yield from (f"held-out/{variant}/{encoder}-{LITERAL}" for encoder in budget.literal)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield "memory"
     if hands:
@@ -156,7 +153,7 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
 
 def _belongs(name: str, protocol: str) -> bool:
     part = name.split("/")[0]
-    return part == "pretraining" or protocol == "all" or (part == "paper") == (protocol == "paper")
+    return part == "pretraining" or protocol == "all" or (part in ("paper", "better")) == (protocol == "paper")
 
 
 class _Tables:
@@ -169,7 +166,7 @@ class _Tables:
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
         """Rows by the parts of their names."""
         kinds: dict[str, Callable[..., Row]] = {
-            "pretraining": self._pretraining, "paper": self._paper, "held-out": self._held_out,
+            "pretraining": self._pretraining, "paper": self._paper, "better": self._better, "held-out": self._held_out,
             "glimpses": self._glimpses, "memory": self._memory, "hands": self._hands,
         }  # fmt: skip
         keys = [tuple(name.split("/")) for name in names]
@@ -185,16 +182,36 @@ class _Tables:
         budget, folder = self.budget, self.run / "paper"
         if encoder == PIXELS:
             figures = conv3d_cell(folder, variant, budget.conv3d, self.splits, budget.frames)
-            return Row.of(figures, folder / f"{variant}-conv3d.json")
-        recipe = budget.frozen[encoder]
-        self._pretrained(encoder, recipe)
-        rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" else {})}
-        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.splits, budget.frames)
+            rounds = {"conv3d": budget.conv3d}
+            return Row.of({**figures, "rounds": rounds}, folder / f"{variant}-conv3d.json")
+        rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" and variant in budget.whole else {})}
+        return self._cell("paper", variant, encoder, budget.frozen[encoder], rounds)
+
+    def _better(self, variant: str, encoder: str) -> Row:
+        return self._cell("better", variant, encoder, self.budget.better[encoder], self.budget.rounds)
+
+    def _cell(self, part: str, variant: str, encoder: str, recipe: str, rounds: Mapping[str, int]) -> Row:
+        trained = self._pretrained(encoder, recipe)
+        folder, frames = self.run / part, self.budget.frames
+        whole = encoder == "lenet" and variant in self.budget.whole
+        readings = tuple(READINGS) if whole else self.budget.readings
+        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.splits, frames, readings)
+        of_encoder = {"recipe": recipe, "passes": trained["passes"], "accuracy": trained["accuracy"]}
+        figures = {**figures, "encoder": of_encoder, "rounds": dict(rounds)}
         return Row.of(figures, folder / f"{variant}-{encoder}.json")
 
     def _held_out(self, variant: str, model: str) -> Row:
+        if model.endswith(LITERAL):
+            return self._literal(variant, model.removesuffix(f"-{LITERAL}"))
         trial = self._ceiling(variant, model) if model in CEILINGS else self._entry(variant, model)
         return Row.of(self._with_start(trial), trial.folder.with_suffix(".json"))
+
+    def _literal(self, variant: str, encoder: str) -> Row:
+        budget, recipe = self.budget, self.budget.frozen[encoder]
+        self._pretrained(encoder, recipe)
+        of_run = self.run / "held-out", self.encoders, variant, encoder, recipe
+        figures = literal_cell(*of_run, budget.literal[encoder], budget.tests, self.splits)
+        return Row.of(figures, self.run / "held-out" / variant / f"{encoder}-{LITERAL}.json")
 
     def _ceiling(self, variant: str, name: str) -> Trial:
         run, videos = self.run / "held-out", self.budget.ceilings[name][variant]

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from onlooker_papers.digits.stacked import STACKS, Stack, behind
 
-ORDER_GROUP = 10  # neighboring rounds that see the videos in one order
-
 _ON_CPU, _ON_GPU = 20, 100  # rounds side by side: what fits a core's cache; what fills a GPU
 _STREAMS = {"weights": 0, "order": 1}
 
@@ -71,9 +69,9 @@ def train_rounds(
 ) -> dict[str, Rounds]:
     """Train `rounds` classifiers, each from different weights, and measure each on every test set.
 
-    Cross entropy, RMSprop (decay .9, epsilon 1e-7 inside the root, as in Keras), no dropout. Round r depends on `seed`
-    and r alone, whatever the number of rounds, stacks and threads. Ten rounds (`ORDER_GROUP`) share the order of the
-    videos, new in each epoch, which saves collecting every batch for every round: 300 rounds have 30 orders.
+    Cross entropy, RMSprop (decay .9, epsilon 1e-8 added to the root, as in Keras 2.0), no dropout. Round r depends on
+    `seed` and r alone, whatever the number of rounds, stacks and threads; each has its own order of the videos, new in
+    each epoch.
 
     On the CPU, each stack of rounds has one of PyTorch's threads: `torch.set_num_threads` is 1 meanwhile.
 
@@ -81,8 +79,9 @@ def train_rounds(
         features: `V T D`, floating point, on any device, where everything then runs.
         targets: `V`, classes from 0 to K - 1.
         tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
-        model: `lstm`: 8 units, the outputs of all T steps to one softmax; `gru`: 32 units, likewise; `mlp`: all T·D
-            features to 64 rectified units to the softmax. See `stacked`.
+        model: `lstm`: 8 units, the outputs of all T steps to one softmax; `lstm-keras`: the same with the cell of Keras
+            2.0; `lstm-frames`: a softmax for every frame, and loss and accuracy of frames; `gru`: 32 units; `mlp`: all
+            T·D features to 256 linear units to the softmax. See `stacked`.
         num_classes: K.
         rounds: R.
         epochs: times that every video is seen.
@@ -163,42 +162,28 @@ def _train_stack(
     """Train the rounds `numbers` together, and measure them on every test set."""
     generators = [_stream("weights", seed, r) for r in numbers]
     stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
-    groups = _groups(numbers)
-    orders = [_stream("order", seed, group) for group in groups]
+    orders = [_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
-        shuffled = [torch.randperm(len(ready.targets), generator=chance) for chance in orders]
-        for first in range(0, len(ready.targets), batch):
-            chosen = [order[first : first + batch].to(ready.targets.device) for order in shuffled]
-            parts, truth = [], []
-            for (group, rounds), videos in zip(groups.items(), chosen, strict=True):
-                parts.append((rounds, stack.collect(group, ready.training, videos)))
-                truth.append(ready.targets[videos].expand(rounds.stop - rounds.start, -1))
-            stack.step(parts, torch.cat(truth), lr)
+        shuffled = torch.stack([torch.randperm(len(ready.targets), generator=chance) for chance in orders])
+        for videos in shuffled.to(ready.targets.device).split(batch, 1):
+            batches = [stack.collect(r, ready.training, chosen) for r, chosen in enumerate(videos)]
+            stack.step(batches, ready.targets[videos], lr)
     return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
-
-
-def _groups(numbers: range) -> dict[int, slice]:
-    """Which of the stacked rounds share which order of the videos."""
-    borders: dict[int, slice] = {}
-    for place, number in enumerate(numbers):
-        group = number // ORDER_GROUP
-        borders[group] = slice(borders[group].start if group in borders else place, place + 1)
-    return borders
 
 
 def _measure(stack: Stack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
     """Loss and accuracy of all stacked rounds on `T V D'`."""
     loss, right = [], []
     for given, truth in zip(features.split(batch, 1), targets.split(batch), strict=True):
-        logits = stack.logits(given)  # R K B
-        goal = truth.expand(len(logits), -1)
+        logits = stack.logits(given)  # R K B, or R K TB
+        goal = truth.repeat(logits.shape[2] // len(truth)).expand(len(logits), -1)
         loss.append(F.cross_entropy(logits, goal, reduction="none"))
         right.append(logits.argmax(1) == goal)
     return Rounds(torch.cat(loss, 1).mean(1), torch.cat(right, 1).to(features.dtype).mean(1))
 
 
 def _stream(of: str, seed: int, number: int) -> torch.Generator:
-    """Chance of one round, or of one group's order; always of the processor, so that devices agree."""
+    """Chance of one round, or of its order; always of the processor, so that devices agree."""
     state = int(np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 

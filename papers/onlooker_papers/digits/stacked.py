@@ -12,16 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-DECAY, EPSILON = 0.9, 1e-7  # of RMSprop
+DECAY, EPSILON = 0.9, 1e-8  # of RMSprop
 
 _ALIGNED = 16  # floats of a cache line: a multiple makes the gradient's product an eighth faster
 _CHUNK = 1 << 16  # weights updated at a time on a processor, near the size of its cache
-_BLOCK = 1 << 18  # weights whose gradient is computed at a time
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
-
-Part = tuple[slice, Tensor]  # some of the rounds, and the features `T B D` of their batch
 
 
 def behind(count: int) -> Tensor:
@@ -30,7 +27,7 @@ def behind(count: int) -> Tensor:
 
 
 class Stack(ABC):
-    """R rounds of one model: hidden states `T R H B`, all of them flattened, dense, softmax.
+    """R rounds of one model: hidden states `T R H B`, all of them flattened, dense, softmax; or that for each frame.
 
     Kernels are drawn Xavier-uniform, recurrent ones orthogonal, biases are zero. All that is drawn comes from the
     round's own generator, so that a round does not know its neighbors.
@@ -47,7 +44,7 @@ class Stack(ABC):
 
     hidden: int
     gates: int
-    blocks: int  # of rows in the gradient of the gates; the input kernel's come first
+    each_frame = False  # one softmax for each frame; False: one for all of them
 
     def __init__(
         self,
@@ -66,7 +63,8 @@ class Stack(ABC):
         for chance in generators:
             for name, weight in self.draw(chance, frames, num_features, num_classes).items():
                 if name == "kernel":
-                    weight = torch.cat((weight[:, columns], torch.zeros(len(weight), len(behind(len(moving))))), 1)
+                    end = self.draw_bias()[:, None] * behind(len(moving))
+                    weight = torch.cat((weight[:, columns], end), 1)
                 drawn.setdefault(name, []).append(weight)
         weights = {name: torch.stack(of).to(like) for name, of in drawn.items()}
         self.waiting = weights["kernel"][:, :, : len(waiting)].clone()
@@ -83,7 +81,7 @@ class Stack(ABC):
     @classmethod
     def draw(cls, chance: torch.Generator, frames: int, num_features: int, num_classes: int) -> dict[str, Tensor]:
         """First weights of one round; the kernel `GH D` without its bias."""
-        head = torch.empty(num_classes, frames * cls.hidden)
+        head = torch.empty(num_classes, cls.hidden if cls.each_frame else frames * cls.hidden)
         kernel = torch.empty(cls.gates * cls.hidden, num_features)
         nn.init.xavier_uniform_(kernel, generator=chance)
         weights = {"kernel": kernel} | cls.draw_recurrent(chance)
@@ -95,85 +93,92 @@ class Stack(ABC):
         """First weights from state to state."""
         return {}
 
+    @classmethod
+    def draw_bias(cls) -> Tensor:
+        """First biases of the gates, `GH`."""
+        return torch.zeros(cls.gates * cls.hidden)
+
     @abstractmethod
     def run(self, gates: Tensor) -> Tensor:
         """What the features bring to the gates, `T R GH B`, overwritten, to hidden states `T R H B`."""
 
     @abstractmethod
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the hidden states, `T R H B`, overwritten: to those of the gates, `R blocks·H T B`, and of the
+        """Gradients of the hidden states, `T R H B`, overwritten: to those of the gates, `R GH T B`, and of the
         recurrent weights. Follows `run`."""
 
-    def collect(self, group: int, features: Tensor, videos: Tensor) -> Tensor:
-        """The batch `T B D` of a group of rounds from `T V D`; valid until the group's next one."""
-        out = self._space(f"batch {group}", features.shape[0], len(videos), features.shape[2])
+    def collect(self, number: int, features: Tensor, videos: Tensor) -> Tensor:
+        """The batch `T B D` of a round from `T V D`; valid until the round's next one."""
+        out = self._space(f"batch {number}", features.shape[0], len(videos), features.shape[2])
         return torch.index_select(features, 1, videos, out=out)
 
     def logits(self, features: Tensor) -> Tensor:
-        """`T B D'`, waiting features first, to `R K B`."""
+        """`T B D'`, waiting features first, to `R K B`, or `R K TB` if each frame has its own."""
         kernel = torch.cat((self.waiting, self.weights["kernel"]), 2) if self.waiting.shape[2] else None
-        return self._forward([(slice(0, self.rounds), features)], kernel)[0]
+        return self._forward([features] * self.rounds, kernel)[0]
 
-    def gradients(self, parts: Sequence[Part], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradients(self, batches: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Of the mean cross entropy, towards the gates and all weights but the kernel.
 
         Args:
-            parts: cover all rounds, in order.
+            batches: of each round, features `T B D'`.
             targets: `R B`.
         """
-        logits, flat = self._forward(parts)
+        logits, flat = self._forward(batches)
+        B, each = targets.shape[1], logits.shape[2]
         errors = torch.softmax(logits, 1)
-        errors.scatter_add_(1, targets[:, None], errors.new_full((), -1.0).expand(targets[:, None].shape))
-        errors.div_(targets.shape[1])
+        truth = targets.repeat(1, each // B)[:, None]
+        errors.scatter_add_(1, truth, errors.new_full((), -1.0).expand(truth.shape))
+        errors.div_(each)
         found = {"head": torch.bmm(errors, flat.mT), "head_bias": errors.sum(2)}
         pull = torch.bmm(self.weights["head"].mT, errors, out=self._space("pull", *flat.shape))
         # Steps first: only a product into contiguous memory is done for all rounds at once.
-        steps = self._space("pull by steps", self.frames, len(pull), self.hidden, targets.shape[1])
-        errors, recurrent = self.back(steps.copy_(pull.unflatten(1, (self.frames, self.hidden)).transpose(0, 1)))
+        steps = self._space("pull by steps", self.frames, len(pull), self.hidden, B)
+        errors, recurrent = self.back(steps.copy_(self._by_steps(pull)))
         return errors, found | recurrent
 
-    def kernel_gradient(self, errors: Tensor, part: Part) -> Tensor:
-        """`P GH D'` of the rounds `part[0]`, from the gradients that `gradients` gave."""
-        rows = self.gates * self.hidden
-        rounds, features = part
-        slopes = errors[rounds, :rows].reshape(-1, features.shape[0] * features.shape[1])
-        out = self._space("kernel gradient", len(slopes), features.shape[2])
-        return torch.mm(slopes, features.flatten(0, 1), out=out).unflatten(0, (-1, rows))
+    def kernel_gradient(self, errors: Tensor, number: int, features: Tensor) -> Tensor:
+        """`GH D'` of a round, from the gradients that `gradients` gave and its batch `T B D'`."""
+        out = self._space("kernel gradient", errors.shape[1], features.shape[2])
+        return torch.mm(errors[number].flatten(1), features.flatten(0, 1), out=out)
 
-    def step(self, parts: Sequence[Part], targets: Tensor, lr: float) -> None:
+    def step(self, batches: Sequence[Tensor], targets: Tensor, lr: float) -> None:
         """One step of RMSprop in every round."""
-        errors, found = self.gradients(parts, targets)
+        errors, found = self.gradients(batches, targets)
         for name, gradient in found.items():
             self._descend(name, slice(None), gradient, lr)
-        for rounds, features in parts:
-            # A gradient is used while it still lies in the cache; states of several blocks cannot be joined.
-            rows = self.gates * self.hidden
-            many = max(1, _BLOCK // (rows * features.shape[2])) if self.blocks == self.gates else 1
-            for first in range(rounds.start, rounds.stop, many):
-                some = slice(first, min(first + many, rounds.stop))
-                self._descend("kernel", some, self.kernel_gradient(errors, (some, features)), lr)
+        for number, features in enumerate(batches):  # a gradient is used while it still lies in the cache
+            self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
-    def _forward(self, parts: Sequence[Part], kernel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits `R K B`, and the flattened hidden states `R TH B`."""
+    def _forward(self, batches: Sequence[Tensor], kernel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits `R K B`, and the flattened hidden states `R TH B`; `R K TB` and `R H TB` for each frame."""
         kernel = self.weights["kernel"] if kernel is None else kernel
-        rows, T, B = self.gates * self.hidden, self.frames, parts[0][1].shape[1]
-        gates = self._space("gates", T, self.rounds, rows, B)
-        for rounds, features in parts:
+        rows, T, B = self.gates * self.hidden, self.frames, batches[0].shape[1]
+        gates, brought = self._space("gates", T, self.rounds, rows, B), self._space("brought", T * B, rows)
+        for number, features in enumerate(batches):
             # One product and a transposing copy are faster than a product for each step.
-            brought = self._space("brought", T * B, (rounds.stop - rounds.start) * rows)
-            torch.mm(features.flatten(0, 1), kernel[rounds].flatten(0, 1).T, out=brought)
-            gates[:, rounds].copy_(brought.view(T, B, -1, rows).permute(0, 2, 3, 1))
+            torch.mm(features.flatten(0, 1), kernel[number].T, out=brought)
+            gates[:, number].copy_(brought.view(T, B, rows).transpose(1, 2))
         states = self.run(gates)
-        flat = self._space("flat", self.rounds, T, self.hidden, B).copy_(states.transpose(0, 1)).flatten(1, 2)
+        if self.each_frame:
+            flat = self._space("flat", self.rounds, self.hidden, T, B).copy_(states.permute(1, 2, 0, 3)).flatten(2)
+        else:
+            flat = self._space("flat", self.rounds, T, self.hidden, B).copy_(states.transpose(0, 1)).flatten(1, 2)
         return torch.baddbmm(self.weights["head_bias"][:, :, None], self.weights["head"], flat), flat
 
-    def _descend(self, name: str, rounds: slice, gradient: Tensor, lr: float) -> None:
-        """RMSprop as Keras has it: v = ρ v + (1 - ρ) g², w -= lr g / √(v + ε)."""
+    def _by_steps(self, flat: Tensor) -> Tensor:
+        """Flattened hidden states as `T R H B`."""
+        if self.each_frame:
+            return flat.unflatten(2, (self.frames, -1)).permute(2, 0, 1, 3)
+        return flat.unflatten(1, (self.frames, self.hidden)).transpose(0, 1)
+
+    def _descend(self, name: str, rounds: slice | int, gradient: Tensor, lr: float) -> None:
+        """RMSprop as Keras 2.0 has it: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
         flat = [t.view(-1) for t in (self.weights[name][rounds], self._squares[name][rounds], gradient)]
         chunk = flat[0].numel() if gradient.is_cuda else _CHUNK
         for weight, square, slope in zip(*(t.split(max(1, chunk)) for t in flat), strict=True):
             square.mul_(DECAY).addcmul_(slope, slope, value=1 - DECAY)
-            root = torch.add(square, EPSILON, out=self._space("root", len(slope))).sqrt_()
+            root = torch.sqrt(square, out=self._space("root", len(slope))).add_(EPSILON)
             weight.addcdiv_(slope, root, value=-lr)
 
     def _space(self, name: str, *shape: int) -> Tensor:
@@ -183,19 +188,19 @@ class Stack(ABC):
             self._spaces[key] = self.weights["head"].new_empty(shape)
         return self._spaces[key]
 
-    def _by_recurrent(self, errors: Tensor, states: Tensor) -> Tensor:
-        """Gradient of the recurrent weights, `R GH H`, from those of the gates, `R GH T B`, and states `T R H B`."""
+    def _by_recurrent(self, errors: Tensor, states: Tensor, delay: int = 1) -> Tensor:
+        """Gradient of recurrent weights, `R GH H`, from those of the gates, `R GH T B`, and states `T R H B` before."""
         T, R, H, B = states.shape
         before = self._space("before", R, H, T, B)
-        before[:, :, 0] = 0
-        before[:, :, 1:] = states[:-1].permute(1, 2, 0, 3)
+        before[:, :, :delay] = 0
+        before[:, :, delay:] = states[: T - delay].permute(1, 2, 0, 3)
         return torch.bmm(before.flatten(2), errors.flatten(2).mT).mT.contiguous()
 
 
 class LSTMStack(Stack):
-    """LSTM(8) without forget bias (Shan & Atanasov 2017); gates in the order i, f, g, o."""
+    """LSTM(8) without forget bias (the text of Shan & Atanasov 2017); gates in the order i, f, g, o."""
 
-    hidden, gates, blocks = 8, 4, 4
+    hidden, gates = 8, 4
 
     @classmethod
     def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
@@ -211,9 +216,7 @@ class LSTMStack(Stack):
         for t, (gate, c, b, h) in enumerate(zip(gates, memory, bent, states, strict=True)):
             if t:
                 gate.baddbmm_(self.weights["recurrent"], states[t - 1])
-            g[t].mul_(2)
-            gate.sigmoid_()
-            _tanh(g[t], self._minus_one)
+            self.squash(gate)
             torch.mul(i[t], g[t], out=c)
             if t:
                 c.addcmul_(f[t], memory[t - 1])
@@ -228,11 +231,11 @@ class LSTMStack(Stack):
         slopes, out = self._space("slopes", *gates.shape), self._space("out", R, 4 * H, T, B)
         i, f, g, o = gates.unflatten(2, (4, H)).unbind(2)
         by_i, by_f, by_g, by_o = slopes.unflatten(2, (4, H)).unbind(2)
-        _sigmoid_backward(g, i, grad_input=by_i)
+        self.squash_backward(g, i, by_i)
         by_f[0] = 0
-        _sigmoid_backward(memory[:-1], f[1:], grad_input=by_f[1:])
+        self.squash_backward(memory[:-1], f[1:], by_f[1:])
         _tanh_backward(i, g, grad_input=by_g)
-        _sigmoid_backward(bent, o, grad_input=by_o)
+        self.squash_backward(bent, o, by_o)
         by_memory = _tanh_backward(o, bent, grad_input=bent)
 
         back = self.weights["recurrent"].mT
@@ -253,69 +256,96 @@ class LSTMStack(Stack):
             later = errors
         return out, {"recurrent": self._by_recurrent(out, states)}
 
+    def squash(self, gate: Tensor) -> None:
+        """σ for i, f and o, tanh for g: `R 4H B`, in place."""
+        g = gate[:, 2 * self.hidden : 3 * self.hidden].mul_(2)
+        gate.sigmoid_()
+        _tanh(g, self._minus_one)
+
+    def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
+        """Gradient towards σ's argument, from that of its value `gate`."""
+        _sigmoid_backward(pull, gate, grad_input=out)
+
+
+class KerasLSTMStack(LSTMStack):
+    """LSTM(8) as in Keras 2.0, which the authors' code uses: forget bias 1, σ(x) = min(max(.2 x + .5, 0), 1)."""
+
+    @classmethod
+    def draw_bias(cls) -> Tensor:
+        """1 for the forget gate."""
+        return torch.tensor([0.0, 1, 0, 0]).repeat_interleave(cls.hidden)
+
+    def squash(self, gate: Tensor) -> None:
+        """`R 4H B`, in place."""
+        gate[:, 2 * self.hidden : 3 * self.hidden].tanh_()
+        _hard_sigmoid(gate[:, : 2 * self.hidden])
+        _hard_sigmoid(gate[:, 3 * self.hidden :])
+
+    def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
+        """.2 where the gate is neither closed nor open."""
+        torch.mul(pull, _hard_slope(gate), out=out)
+
+
+class FrameLSTMStack(LSTMStack):
+    """LSTM(8) without forget bias, and one softmax for every frame, as the paper's text has it."""
+
+    each_frame = True
+
 
 class GRUStack(Stack):
-    """GRU(32) in the form of cuDNN, PyTorch and Keras: n = tanh(W x + r (U h + b)), h = (1 - z) n + z h.
+    """GRU(32) as in Keras 2.0: n = tanh(W x + U (r h)), h = (1 - z) n + z h; gates in the order z, r, n.
 
-    Gates lie in the order n, r, z, those from state to state in the order r, z, n: with one block for each of the two
-    parts of n, first and last, both are neighbors in the gradient n, r, z, n.
+    σ is that of `KerasLSTMStack`.
     """
 
-    hidden, gates, blocks = 32, 3, 4
+    hidden, gates = 32, 3
 
     @classmethod
     def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
-        """`recurrent`: `GH H`, and its bias."""
-        rows = cls.gates * cls.hidden
-        return {"recurrent": _orthogonal(rows, cls.hidden, chance), "recurrent_bias": torch.zeros(rows)}
+        """`recurrent`: `GH H`."""
+        return {"recurrent": _orthogonal(cls.gates * cls.hidden, cls.hidden, chance)}
 
     def run(self, gates: Tensor) -> Tensor:
         """All steps."""
-        T, R, rows, B = gates.shape
+        T, R, _, B = gates.shape
         H = self.hidden
-        states, recurrent = self._space("states", T, R, H, B), self._space("recurrent", T, R, rows, B)
-        self._kept = gates, states, recurrent
-        bias = self.weights["recurrent_bias"][:, :, None]
-        start = self._space("start", R, H, B).zero_()
-        for t, (gate, by_state, h) in enumerate(zip(gates, recurrent, states, strict=True)):
-            before = states[t - 1] if t else start
-            torch.baddbmm(bias, self.weights["recurrent"], before, out=by_state)
-            n, r, z = gate[:, :H], gate[:, H : 2 * H], gate[:, 2 * H :]
-            gate[:, H:].add_(by_state[:, : 2 * H]).sigmoid_()
-            _tanh(n.addcmul_(r, by_state[:, 2 * H :]).mul_(2).sigmoid_(), self._minus_one)
-            torch.lerp(n, before, z, out=h)
+        states, reset = self._space("states", T, R, H, B), self._space("reset", T, R, H, B)
+        self._kept = gates, states, reset
+        by_state, by_reset = self.weights["recurrent"].split((2 * H, H), 1)
+        before = self._space("start", R, H, B).zero_()
+        for gate, held, h in zip(gates, reset, states, strict=True):
+            zr, n = gate.split((2 * H, H), 1)
+            _hard_sigmoid(zr.baddbmm_(by_state, before))
+            torch.mul(zr[:, H:], before, out=held)
+            n.baddbmm_(by_reset, held).tanh_()
+            before = torch.lerp(n, before, zr[:, :H], out=h)
         return states
 
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Through time, as in the LSTM."""
-        gates, states, recurrent = self._kept
+        """Through time."""
+        gates, states, reset = self._kept
         T, R, H, B = states.shape
-        slopes, out = self._space("slopes", T, R, 4 * H, B), self._space("out", R, 4 * H, T, B)
-        n, r, z = gates.unflatten(2, (3, H)).unbind(2)
-        by_n, by_r, by_z, by_recurrent = slopes.unflatten(2, (4, H)).unbind(2)
-        torch.sub(1, z, out=by_n)
-        _tanh_backward(by_n, n, grad_input=by_n)
-        torch.mul(by_n, r, out=by_recurrent)
-        torch.mul(by_n, recurrent[:, :, 2 * H :], out=by_r)
-        _sigmoid_backward(by_r, r, grad_input=by_r)
-        torch.sub(states[:-1], n[1:], out=by_z[1:])
-        torch.neg(n[0], out=by_z[0])
-        _sigmoid_backward(by_z, z, grad_input=by_z)
-
-        back = self.weights["recurrent"].mT
+        out = self._space("out", R, 3 * H, T, B)
+        by_state, by_reset = (w.mT for w in self.weights["recurrent"].split((2 * H, H), 1))
+        later = torch.zeros_like(pull[0])
         for t in reversed(range(T)):
-            here, errors = pull[t], out[:, :, t]
-            if t < T - 1:
-                here.addcmul_(pull[t + 1], z[t + 1]).baddbmm_(back, out[:, H:, t + 1])
-            torch.mul(here[:, None], slopes[t].unflatten(1, (4, H)), out=errors.unflatten(1, (4, H)))
-        errors = out[:, H:]
-        return out, {"recurrent": self._by_recurrent(errors, states), "recurrent_bias": errors.sum((2, 3))}
+            z, r, n = gates[t].split(H, 1)
+            before = states[t - 1] if t else torch.zeros_like(z)
+            here = later.add_(pull[t])
+            by_z, by_r, by_n = out[:, :, t].split(H, 1)
+            torch.mul(here * (before - n), _hard_slope(z), out=by_z)
+            torch.mul(here * (1 - z), 1 - n * n, out=by_n)
+            held = torch.bmm(by_reset, by_n)
+            torch.mul(held * before, _hard_slope(r), out=by_r)
+            later = torch.baddbmm(here * z + held * r, by_state, out[:, : 2 * H, t])
+        gradients = self._by_recurrent(out[:, : 2 * H], states), self._by_recurrent(out[:, 2 * H :], reset, 0)
+        return out, {"recurrent": torch.cat(gradients, 1)}
 
 
 class MLPStack(Stack):
-    """All T·D features to 64 rectified units (the authors do not state their number)."""
+    """All T·D features to 256 linear units, as in the authors' code."""
 
-    hidden, gates, blocks = 64, 1, 1
+    hidden, gates = 256, 1
 
     @classmethod
     def arrange(cls, features: Tensor) -> Tensor:
@@ -323,13 +353,12 @@ class MLPStack(Stack):
         return features.flatten(1)[:, None]
 
     def run(self, gates: Tensor) -> Tensor:
-        """max(0, x)."""
-        self._kept = gates.relu_()
+        """x."""
         return gates
 
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Where a unit was on."""
-        return pull.mul_(self._kept > 0).permute(1, 2, 0, 3), {}
+        """The same."""
+        return pull.permute(1, 2, 0, 3), {}
 
 
 def _orthogonal(rows: int, columns: int, chance: torch.Generator) -> Tensor:
@@ -342,4 +371,19 @@ def _tanh(sigmoids: Tensor, minus_one: Tensor) -> Tensor:
     return torch.add(minus_one, sigmoids, alpha=2, out=sigmoids)
 
 
-STACKS: dict[str, type[Stack]] = {"lstm": LSTMStack, "gru": GRUStack, "mlp": MLPStack}
+def _hard_sigmoid(x: Tensor) -> Tensor:
+    """In place."""
+    return x.mul_(0.2).add_(0.5).clamp_(0, 1)
+
+
+def _hard_slope(sigmoids: Tensor) -> Tensor:
+    return ((sigmoids > 0) & (sigmoids < 1)).to(sigmoids).mul_(0.2)
+
+
+STACKS: dict[str, type[Stack]] = {
+    "lstm": LSTMStack,
+    "lstm-keras": KerasLSTMStack,
+    "lstm-frames": FrameLSTMStack,
+    "gru": GRUStack,
+    "mlp": MLPStack,
+}

@@ -2,15 +2,18 @@
 
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, STANDARD
+from onlooker_papers.digits.published import READINGS, TABLE
 
 
 def test_budgets_compute_every_cell_that_the_paper_has() -> None:
     for budget in (STANDARD, FULL):
-        assert tuple(budget.slow) == VARIANTS
-        assert budget.rounds["lstm"] == 300
+        assert tuple(budget.slow) == TABLE
+        assert budget.rounds["lstm-keras"] == 300
+        assert set(budget.frozen.values()) == {"published"}
         assert {variant for entry in budget.entries if entry.spec.encoder == "stn:2" for variant in entry.variants} == {
             *VARIANTS
         }
+    assert FULL.readings == tuple(READINGS)
     assert all(recipes["published"] == 5 for recipes in FULL.passes.values())
     for encoder in ("lenet", "stn", "dcn"):
         for stages in (1, 2):

@@ -11,20 +11,21 @@ from onlooker_papers.digits.conv3d import Conv3dNet, train_conv3d
 def squares(seed: int) -> tuple[Tensor, Tensor]:
     """Squares that go right (class 0) or left (class 1): no single frame tells which."""
     chance = torch.Generator().manual_seed(seed)
-    videos = torch.zeros(40, 8, 1, 32, 32, dtype=torch.uint8)
+    videos = torch.zeros(40, 10, 1, 32, 32, dtype=torch.uint8)
     targets = torch.arange(40) % 2
     rows = torch.randint(0, 24, (40,), generator=chance)
     for video, target, row in zip(videos, targets, rows, strict=True):
-        for t in range(8):
-            left = 3 * t if target == 0 else 3 * (7 - t)
+        for t in range(10):
+            left = 2 * t if target == 0 else 2 * (9 - t)
             video[t, 0, row : row + 8, left : left + 8] = 255
     return videos, targets
 
 
 def test_its_parameters_are_what_its_layers_have() -> None:
-    convolutions = 27 * (1 * 8 + 8 * 16 + 16 * 32) + 8 + 16 + 32
-    assert count_parameters(Conv3dNet(50, 64)) == convolutions + (32 * 6 * 4 * 4) * 100 + 100
-    assert Conv3dNet(50, 64)(torch.zeros(2, 50, 1, 64, 64)).shape == (2, 100)
+    convolutions = 343 * 32 + 27 * 32 * 64 + 8 * 64 * 128 + 32 + 64 + 128
+    dense = (128 * 41 * 6 * 6) * 256 + 256 + 256 * 256 + 256 + 256 * 100 + 100
+    assert count_parameters(Conv3dNet(50, 64)) == convolutions + dense == 48_589_348
+    assert Conv3dNet(10, 26)(torch.zeros(2, 10, 1, 26, 26)).shape == (2, 100)
 
 
 def test_it_learns_what_only_motion_tells_and_a_round_depends_on_its_number_alone() -> None:
@@ -38,5 +39,5 @@ def test_it_learns_what_only_motion_tells_and_a_round_depends_on_its_number_alon
 
 
 def test_pooling_needs_something_to_pool() -> None:
-    with pytest.raises(ValueError, match="7 frames of 64 pixels, expected at least 8 of 16"):
-        Conv3dNet(7, 64)
+    with pytest.raises(ValueError, match="9 frames of 64 pixels, expected at least 10 of 26"):
+        Conv3dNet(9, 64)

@@ -13,6 +13,7 @@ from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.figures import READINGS, deformation, deformed, table_chart, variants, windows
+from onlooker_papers.digits.tables import layers
 
 IDENTITY = torch.eye(2, 3)
 
@@ -215,3 +216,17 @@ def test_figures_are_the_same_every_time():
     batch = noise_batch(6)
     assert to_svg(variants({"normal": batch})) == to_svg(variants({"normal": batch}))
     assert to_png(variants({"normal": batch})) == to_png(variants({"normal": batch}))
+
+
+def test_the_layers_of_each_encoder_add_up_to_the_published_parameters():
+    rows = layers({}).rows
+    of = {name: [row for row in rows if row[0] == f"`{name}`"] for name in ("lenet", "stn", "dcn")}
+    assert {name: row[-1][-1] for name, row in of.items()} == {
+        "lenet": 6_431_080,
+        "stn": 25_741_976,
+        "dcn": 102_483_280,
+    }
+    assert ["`lenet`", "`conv2`", "50 × 20 × 5 × 5", 50 * 20 * 25 + 50] in of["lenet"]
+    assert ["`dcn`", "`layers.2.offsets`", "40 × 20 × 3 × 3", 7200] in of["dcn"]
+    for lines in of.values():
+        assert sum(row[-1] for row in lines[:-1]) == lines[-1][-1]

@@ -1,4 +1,4 @@
-"""Pre-training on single digits survives its death."""
+"""Pre-training on single digits: as published, and resumed after it was killed."""
 
 import signal
 import subprocess
@@ -7,8 +7,66 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json
+from onlooker_papers.digits import as_published, pretraining
+
+
+def test_adadelta_is_that_of_the_equations() -> None:
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(300, 400)), torch.nn.Parameter(torch.randn(7))]
+    optimizer, plain = as_published.Adadelta(weights), [w.detach().clone().double() for w in weights]
+    squares, updates = ([torch.zeros_like(w) for w in plain] for _ in range(2))
+    for _ in range(3):
+        for weight, w, v, d in zip(weights, plain, squares, updates, strict=True):
+            weight.grad = torch.randn_like(weight)
+            slope = weight.grad.double()
+            v.copy_(0.95 * v + 0.05 * slope**2)
+            update = slope * (d + 1e-8).sqrt() / (v + 1e-8).sqrt()
+            w -= update
+            d.copy_(0.95 * d + 0.05 * update**2)
+        optimizer.step()
+    for weight, w in zip(weights, plain, strict=True):
+        assert torch.allclose(weight.double(), w, atol=1e-6)
+
+
+def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = split_digits()
+    few = [pretraining.Digits(part.images[:70], part.labels[:70]) for part in (whole.training, whole.validation)]
+    splits = DigitSplit(*few, few[1])
+    seen: list[int] = []
+    batch = pretraining.ScaledDigits.batch
+
+    def spy(self: pretraining.ScaledDigits, indices: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.extend(indices.tolist())
+        if len(seen) == stop_at:
+            raise KeyboardInterrupt
+        return batch(self, indices, seed=seed)
+
+    def weights(run: str) -> dict[str, torch.Tensor]:
+        figures = pretraining.pretrain(tmp_path / run, "lenet", "published", 2.0, splits)
+        assert (figures["digits"], figures["passes"]) == (140, 2.0)
+        return dict(pretraining.pretrained(tmp_path / run, "lenet", "published").state_dict())
+
+    monkeypatch.setattr(as_published.ScaledDigits, "batch", spy)
+    stop_at = -1
+    first = weights("whole")
+    assert sorted(seen[:140]) == list(range(140)) == sorted(seen[140:280])
+    assert seen[:140] != seen[140:280]
+    seen.clear()
+    stop_at = 236  # in the second pass
+    with pytest.raises(KeyboardInterrupt):
+        weights("resumed")
+    seen.clear()
+    stop_at = -1
+    second = weights("resumed")
+    assert len(seen) < 280, "it continued"
+    assert all(torch.equal(weight, second[name]) for name, weight in first.items())
+
 
 _KILLED = """
 import sys
