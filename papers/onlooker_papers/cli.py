@@ -116,11 +116,9 @@ def videolstm(
     refuse_unused(context, {"splits", "split", "pretrained", "boxes", "flow", *(["clips"] if only else [])}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as reproduce_videolstm
 
-    if not clips and not only:
-        clips = _clips_of_data_folder()
+    clips, run = clips or ([] if only else _clips_of_data_folder()), run or Path("runs") / f"videolstm-{budget}"
     with stoppable():
-        run = run or Path("runs") / f"videolstm-{budget}"
-        made = reproduce_videolstm(run, mnist, budget, results, only, clips or (), jobs or None)
+        made = reproduce_videolstm(run, mnist, budget, results, only, clips, jobs or None)
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 

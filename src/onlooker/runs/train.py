@@ -165,8 +165,7 @@ def train_run(
         if stored_record is None:
             _require_classes(classes, samples.clips, every_clip, unreadable)
             skipped = (*skipped, *unreadable)
-        left_out = {error.path for error in skipped}
-        split = plan_split(every_clip, split, model.name, training.seed, left_out)
+        split = plan_split(every_clip, split, model.name, training.seed, {error.path for error in skipped})
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
