@@ -94,7 +94,7 @@ def _table_one(
     note = (
         f"Loss · accuracy in % on the training videos, means over {' or '.join(map(str, counts))} rounds ± their "
         "standard deviation; *distance*: ours minus theirs, accuracy in points; *order*: whether the encoder is on the "
-        "published side of both others, by loss · by accuracy. *code*: the cell of Keras 2.0 (forget bias 1, hard "
+        "published side of the others that the table has, by loss · by accuracy. *code*: the cell of Keras 2.0 (forget bias 1, hard "
         f"sigmoid); *text*: zero bias. Frozen encoders: {_frozen(cells)}. `gesture-61`: `gesture` with a smooth "
         "deformation, next to the same published figures."
     )
