@@ -92,11 +92,11 @@ def _table_one(
         {of["rounds"][CODE] for row in cells.values() for of in row.values() if CODE in of.get("rounds", {})}
     )
     note = (
-        f"Loss · accuracy in % on the training videos, means over {' or '.join(map(str, counts))} rounds ± their "
-        "standard deviation; *distance*: ours minus theirs, accuracy in points; *order*: whether the encoder is on the "
-        "published side of the others that the table has, by loss · by accuracy. *code*: the cell of Keras 2.0 (forget bias 1, hard "
-        f"sigmoid); *text*: zero bias. Frozen encoders: {_frozen(cells)}. `gesture-61`: `gesture` with a smooth "
-        "deformation, next to the same published figures."
+        f"Loss · accuracy in % on the training videos, means over {' or '.join(map(str, counts or [300]))} rounds ± "
+        "their standard deviation; *distance*: ours minus theirs, accuracy in points; *order*: whether the encoder is "
+        "on the published side of the others that the table has, by loss · by accuracy. *code*: the cell of Keras 2.0 "
+        f"(forget bias 1, hard sigmoid); *text*: zero bias. Frozen encoders: {_frozen(cells) or 'one-cycle'}. "
+        "`gesture-61`: `gesture` with a smooth deformation, next to the same published figures."
     )
     columns = ["variant", "encoder", "paper", *(["slides"] if slides else []), "code", "distance"]
     columns += [*(["distance of slides"] if slides else []), "order", "text"]
