@@ -178,7 +178,7 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
     """Train with the settings and the split of a record, or continue if that was interrupted.
 
     Args:
-        record: with the settings that `resolve` returns.
+        record: what to train, and with what.
         run: its folder.
         quiet, cross_validate: as for `train_run`.
 
@@ -188,12 +188,14 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
     Raises:
         ValueError: the run was started with other settings or another split.
     """
+    model, data, training = resolve(record.model, record.data, record.training)
+    record = replace(record, model=model, data=data, training=training)
     if (run / "config.json").exists():
         stored_record = RunRecord.read(run, record.clips)
         readable = record.split.without({error.path for error in stored_record.skipped})
         check_settings(run, stored_record.identity, replace(record, split=readable).identity)
-    settings = record.model, record.data, record.training
-    return train_run(record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate)
+    split = record.split
+    return train_run(record.clips, run, model, data, training, split, True, quiet=quiet, cross_validate=cross_validate)
 
 
 def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
