@@ -112,10 +112,12 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
     assert (logits[:, 2] <= logits[:, [0, 1, 3]].min(1)).all(), "a class without clips"
 
 
-def test_one_clip_of_each_class_has_a_discriminant() -> None:
-    x = np.random.default_rng(0).standard_normal((3, 20))
-    layer = regress(x, np.arange(3), 3, [Method("discriminant", 0.3)])[0]
-    assert (layer.logits(x).argmax(1) == np.arange(3)).all()
+@pytest.mark.parametrize("copies", [1, 4])
+def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
+    x, y = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0), np.arange(3).repeat(copies)
+    logits = regress(x, y, 3, [Method("discriminant", 0.3)])[0].logits(x)
+    assert (logits.argmax(1) == y).all()
+    assert np.abs(logits).max() < 100
 
 
 def test_it_learns_and_is_the_same_in_every_call() -> None:

@@ -39,6 +39,7 @@ FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cr
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
 # The matrices are small: threads that wait for each other cost more than they save, on a busy machine 50 times more.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+_EQUAL = 1e-12  # variance up to which no clip differs from the others of its class
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
 
 
@@ -277,8 +278,9 @@ class _Discriminant:
         counts = np.bincount(y)
         self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
         within = z - self.means[y]
-        self.values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
-        self.average = float(self.values.mean()) or 1.0  # no clip differs from the others of its class
+        values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
+        self.values, average = np.maximum(values, 0), float(values.mean())
+        self.average = average if average > _EQUAL else 1.0
         self.priors = np.log(counts / len(z))
 
     def rows(self, share: float) -> tuple[Floats, Floats]:
