@@ -56,7 +56,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
-    """A run on `squares` that no test changes, and what training it said."""
+    """A run on `squares` that no test changes, and what its training printed."""
     run = tmp_path_factory.mktemp("runs") / "squares"
     return run, call("train", squares, "--run", run, "--model", "convalstm", "--hidden", 8, *TINY).output
 

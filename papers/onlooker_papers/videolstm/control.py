@@ -25,7 +25,7 @@ COMMAND = "python -m onlooker_papers.videolstm.control --mnist MNIST"
 WHAT = "accuracy of models that see image and flow with and without motion attention, on test clips"
 # The state of a ConvLSTM over both, one attended vector of both, one map for both: never a map by the flow alone.
 CONTROLS = tuple(ModelSpec(name, "both") for name in ("convlstm", "alstm", "convalstm"))
-_T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # quantiles of Student's t for so many seeds
+_T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
 
 
 def gain(motion: Sequence[float], control: Sequence[float]) -> list[float | None]:

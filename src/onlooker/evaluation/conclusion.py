@@ -58,8 +58,8 @@ def advice(measured: Measured) -> list[str]:
     """
     total, (low, high) = measured["videos"], measured["accuracy_interval"]
     names, steps = [printable(name) for name in measured["classes"]], []
-    chance = any(low <= share for share in _baselines(measured).values())
-    if chance:
+    at_chance = any(low <= share for share in _baselines(measured).values())
+    if at_chance:
         steps.append(
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark, blurred and too "
             "short clips. The label must be visible in the frames that the model receives."
@@ -70,7 +70,7 @@ def advice(measured: Measured) -> list[str]:
             f"Most confused: {names[i]} and {names[j]} ({count} of {total} clips). Check their labels, add clips "
             "that show the difference, or merge them."
         )
-    if not chance and (points := measured.get("learning_curve")):  # else the curve is noise
+    if not at_chance and (points := measured.get("learning_curve")):  # else the curve is noise
         last = max(points, key=lambda point: point["clips"])
         more, least, most = (percent(value, 0) for value in predict_accuracy(points, 2 * last["clips"]))
         steps.append(

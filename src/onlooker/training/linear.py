@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
-# The matrices are small: threads that wait for each other cost more than they save, on a busy machine 50 times more.
+# The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 _EQUAL = 1e-12  # variance up to which no clip differs from the others of its class
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
