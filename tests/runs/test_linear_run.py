@@ -18,7 +18,6 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
-from onlooker.runs import cross_validation
 from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
@@ -144,10 +143,7 @@ def test_a_comparison_has_the_baseline_with_the_encoder_of_all_whatever_else_the
         assert with_baseline(parse_specs(there, DATA)[0]) == parse_specs(there, DATA)[0]
 
 
-def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
-    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(cross_validation, "cross_validated")
+def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path, squares: Path, tmp_path: Path) -> None:
     final = train_final(read_set(squares), tmp_path, *resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))

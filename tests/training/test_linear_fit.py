@@ -24,7 +24,6 @@ from onlooker.training.linear import (
     choose,
     cross_validated,
     fit_layer,
-    learning_curve,
     regress,
     statistics_of,
 )
@@ -168,7 +167,7 @@ def test_scores_of_clips_that_were_held_out_are_honest() -> None:
     accuracies = []
     for seed in range(2):
         clips = twins(seed)
-        scores = cross_validated(clips)
+        scores, _ = cross_validated(clips)
         np.testing.assert_allclose(scores.sum(1), 1)
         accuracies.append((scores.argmax(1) == clips.y).mean())
     assert abs(np.mean(accuracies) - 0.5) < 0.25, "chance, though the layer fits all training clips"
@@ -179,10 +178,16 @@ def test_more_clips_help() -> None:
     y = np.arange(120) % 4
     x = rng.standard_normal((4, 20))[y] + 2 * rng.standard_normal((120, 20))
     clips = Clips(x, y, np.arange(120).astype(str), 4, ("mean",))
-    quarter, half, whole = learning_curve(clips, choose(clips))
+    scores, (quarter, half, whole) = cross_validated(clips)
     assert [quarter["clips"], half["clips"], whole["clips"]] == [24, 48, 96]
     assert quarter["tested"] == whole["tested"] == 120
-    assert quarter["correct"] < whole["correct"]
+    assert quarter["correct"] < whole["correct"] == (scores.argmax(1) == y).sum()
+
+
+def test_a_choice_that_was_made_before_gives_the_scores_it_was_made_by() -> None:
+    clips = twins()
+    choice = choose(clips)
+    np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
 
 
 def test_a_single_recording_cannot_be_divided() -> None:
@@ -190,8 +195,9 @@ def test_a_single_recording_cannot_be_divided() -> None:
     choice = choose(clips)
     assert (choice.statistics, choice.temperature) == ("change", 1.0)
     assert np.isnan(choice.scores).all()
-    assert learning_curve(clips, choice) == []
-    assert np.isnan(cross_validated(clips)).all()
+    scores, points = cross_validated(clips)
+    assert np.isnan(scores).all()
+    assert points == []
 
 
 def test_stored_features_give_the_same_model() -> None:

@@ -15,7 +15,7 @@ from onlooker.files import write_json
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.folder import CROSS_VALIDATION, RunRecord
 from onlooker.structures import Evaluation
-from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, learning_curve, statistics_of
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
 
 __all__ = ["fit_and_cross_validate", "fit_linear"]
 
@@ -44,14 +44,11 @@ def fit_and_cross_validate(
     clips, choice = fit_linear(net, samples, record.data, None if quiet else record.model.name)
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
-    chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": learning_curve(clips, choice)}
-    held_out = threshold = None
-    if tested:
-        known = _evaluation(samples, choice.scores, record)
-    else:
-        known = _evaluation(samples, cross_validated(clips), record)
-        if known is not None and len(known.names) == len(samples.clips):
-            held_out, chosen["cross_validated"] = known, True
+    scores, curve = cross_validated(clips, choice if tested else None)
+    chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
+    known, held_out, threshold = _evaluation(samples, scores, record), None, None
+    if known is not None and not tested and len(known.names) == len(samples.clips):
+        held_out, chosen["cross_validated"] = known, True
     if known is not None:
         chosen["labels_to_check"] = labels_to_check(known)
         threshold = choose_threshold(known.scores, known.targets, known.classes)

@@ -28,7 +28,6 @@ __all__ = [
     "choose",
     "cross_validated",
     "fit_layer",
-    "learning_curve",
     "statistics_of",
 ]
 
@@ -179,18 +178,35 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 
 @_one_thread
-def cross_validated(clips: Clips) -> Floats:
-    """Scores `B K` of all clips by models that were chosen, fitted and calibrated without them: an honest test.
+def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats, list[LearningPoint]]:
+    """Test on all clips, each by a layer that was fitted without it and its recording.
 
-    A clip that no model could be fitted without, such as the only recording, has NaN.
+    Args:
+        clips: divided into `FOLDS` parts.
+        choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
+
+    Returns:
+        Scores `B K`, NaN for a clip without which none could be fitted; and the accuracy with a quarter, half and all
+        of the training clips, or nothing if there are too few to differ.
     """
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
-    for fit, test in clips.folds(FOLDS):
-        others = clips.only(fit)
-        choice = choose(others, INNER_FOLDS)
-        layer = _fitted(others, choice)
-        scores[test] = _softmax(layer.logits(clips.x[test]) / choice.temperature)
-    return scores
+    # In random order: the first clips of a class are often of one recording.
+    random = np.random.default_rng(0)
+    parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
+    points = []
+    for share in (4, 2, 1):
+        fitted = 0
+        for fit, test in parts:
+            by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
+            others = clips.only(np.sort(np.concatenate([each[: -(-len(each) // share)] for each in by_class])))
+            chosen = choice or choose(others, INNER_FOLDS)
+            scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
+            fitted += len(others.y)
+        tested = np.isfinite(scores).all(1)
+        if parts:
+            correct = int((scores.argmax(1) == clips.y)[tested].sum())
+            points.append(LearningPoint(clips=fitted // len(parts), correct=correct, tested=int(tested.sum())))
+    return scores, points if len({point["clips"] for point in points}) > 1 else []
 
 
 @_one_thread
@@ -199,27 +215,6 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
     layer = _fitted(clips, choice)
     values = {"center": layer.center, "scale": layer.scale, "head.weight": layer.weight, "head.bias": layer.bias}
     model.load_state_dict({**model.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
-
-
-@_one_thread
-def learning_curve(clips: Clips, choice: Choice) -> list[LearningPoint]:
-    """The accuracy of the chosen layer when a quarter, half and all of the clips of each fold are fitted."""
-    points, columns = [], clips.columns(choice.statistics)
-    # In random order: the first clips of a class are often of one recording.
-    random = np.random.default_rng(0)
-    parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
-    for share in (4, 2, 1):
-        correct = tested = fitted = 0
-        for fit, test in parts:
-            some = np.concatenate(
-                [(of := fit[clips.y[fit] == k])[: -(-len(of) // share)] for k in np.unique(clips.y[fit])]
-            )
-            layer = regress(clips.x[np.ix_(some, columns)], clips.y[some], clips.num_classes, (choice.method,))[0]
-            correct += int((layer.logits(clips.x[np.ix_(test, columns)]).argmax(1) == clips.y[test]).sum())
-            tested, fitted = tested + len(test), fitted + len(some)
-        if tested:
-            points.append(LearningPoint(clips=fitted // len(parts), correct=correct, tested=tested))
-    return points if len({point["clips"] for point in points}) > 1 else []
 
 
 def _fitted(clips: Clips, choice: Choice) -> Layer:
