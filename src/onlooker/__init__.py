@@ -36,27 +36,9 @@ _PUBLIC = {
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "Box",
-    "Checked",
-    "Classifier",
-    "Clip",
-    "ClipClassifier",
-    "ClipError",
-    "Ensemble",
-    "Evaluation",
-    "LinearClassifier",
-    "Prediction",
-    "Recognizer",
-    "Segment",
-    "Step",
-    "TrainedRun",
-    "Tube",
-    "__version__",
-    "check",
-    "create_model",
-    "list_models",
-    "load",
-    "train",
+    "Box", "Checked", "Classifier", "Clip", "ClipClassifier", "ClipError", "Ensemble", "Evaluation", "LinearClassifier",
+    "Prediction", "Recognizer", "Segment", "Step", "TrainedRun", "Tube", "__version__", "check", "create_model",
+    "list_models", "load", "train",
 ]  # fmt: skip
 
 

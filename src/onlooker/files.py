@@ -196,19 +196,19 @@ def check_regular(path: Path) -> None:
         raise ValueError(f"{printable(path)}: {actual}, expected a regular file; replace it, or remove it")
 
 
-def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        ValueError: no regular file, or one of more than `limit` bytes.
+        ValueError: no regular file, or one of more than `LIMIT` bytes.
         OSError: it cannot be read.
     """
     check_regular(path)
     with path.open("rb") as file:
-        content = file.read(limit + 1)  # not the size that the system states: it may grow
-    if len(content) > limit:
-        largest = f"at most {format_bytes(limit)} are read"
-        raise ValueError(f"{printable(path)}: more than {format_bytes(limit)}; {largest}, remove it or make it smaller")
+        content = file.read(LIMIT + 1)  # not the size that the system states: it may grow
+    if len(content) > LIMIT:
+        limit, remedy = format_bytes(LIMIT), "remove it or make it smaller"
+        raise ValueError(f"{printable(path)}: more than {limit}; at most {limit} are read, {remedy}")
     return content
 
 

@@ -356,7 +356,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by the settings in {config.name}"
         raise ValueError(f"{weights_file}: these are not the weights of this model ({sizes}); train again")
     with reading(config):
-        model = rebuild(kind.__name__, settings)
+        model = rebuild(kind, settings)
     refuse_download(data, stored)
     load_weights(model, weights_file)
     with reading(stored):

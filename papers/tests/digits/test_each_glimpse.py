@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from onlooker.models.registry import create_model, rebuild
+from onlooker.models.registry import create_model, find_class, rebuild
 from onlooker_papers.digits.each_glimpse import EachGlimpse
 
 
@@ -62,7 +62,7 @@ def test_what_read_one_thing_reads_two_with_the_same_weights() -> None:
     two = create_model("frames", 55, encoder="stn:2", **settings)
     two.load_state_dict(one.state_dict())
     assert two(torch.rand(2, 3, 1, 64, 64)).logits.shape == (2, 3, 55)
-    again = rebuild("FrameClassifier", {"num_classes": 55, "pooled": False, "encoder": "stn:2", **settings})
+    again = rebuild(find_class("FrameClassifier"), {"num_classes": 55, "pooled": False, "encoder": "stn:2", **settings})
     assert again.state_dict().keys() == one.state_dict().keys()
 
 

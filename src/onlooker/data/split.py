@@ -154,7 +154,7 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
 
 
 def hold_out_validation(
-    training: Sequence[Clip], test: Sequence[Clip], share: float = 0.1, seed: int = 0, groups: Sequence[str] = ()
+    training: Sequence[Clip], test: Sequence[Clip], share: float = 0.1, groups: Sequence[str] = ()
 ) -> Split:
     """An official split into training and test, with a share of the training clips for validation.
 
@@ -163,7 +163,7 @@ def hold_out_validation(
     if not 0 < share < 1:
         raise ValueError(f"validation is {share}, expected a share of the training clips between 0 and 1")
     shares = {"training": 1 - share, "validation": share}
-    parts = apportion(training, groups or list(map(group_of, training)), shares, seed)
+    parts = apportion(training, groups or list(map(group_of, training)), shares)
     return Split(parts["training"], parts["validation"], tuple(test))
 
 
@@ -232,7 +232,7 @@ def _fill_empty(
     split_of[group] = name
 
 
-def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
+def leave_one_out(clips: Sequence[Clip]) -> dict[str, Split]:
     """One split per recording: that recording is the test split, all others are for training and validation."""
     recordings = sorted({clip.recording for clip in clips if clip.recording is not None}, key=_natural)
     if len(recordings) < 3 or any(clip.recording is None for clip in clips):
@@ -240,7 +240,7 @@ def leave_one_out(clips: Sequence[Clip], seed: int = 0) -> dict[str, Split]:
             f"{len(recordings)} recordings are known; leave-one-out needs recordings.csv (columns clip, recording) "
             "next to the class folders, or a column recording in a list of clips, with at least 3 recordings"
         )
-    return {name: _with_validation(clips, [c for c in clips if c.recording == name], seed) for name in recordings}
+    return {name: _with_validation(clips, [c for c in clips if c.recording == name], 0) for name in recordings}
 
 
 def group_of(clip: Clip) -> str:

@@ -16,29 +16,26 @@ BINS = 5
 LIMIT = float(np.log(20))  # of the logarithm of a temperature
 
 
-def confidence_bins(confidence: Floats, bins: int = BINS) -> NDArray[np.int64]:
-    """The bin of each clip, 0 to `bins - 1`: bins of equally many clips, in the order of confidence.
+def confidence_bins(confidence: Floats) -> NDArray[np.int64]:
+    """The bin of each clip, 0 to `BINS - 1`: bins of equally many clips, in the order of confidence.
 
     Equal confidences share a bin, so that the order of the clips does not matter.
     """
-    return np.searchsorted(np.sort(confidence), confidence, "left") * bins // max(len(confidence), 1)
+    return np.searchsorted(np.sort(confidence), confidence, "left") * BINS // max(len(confidence), 1)
 
 
-def calibration_error(scores: Floats, targets: NDArray[np.integer], bins: int = BINS) -> float:
+def calibration_error(scores: Floats, targets: NDArray[np.integer]) -> float:
     """Expected calibration error of the top class, Σ_b n_b/B |accuracy_b - confidence_b| over bins of equal mass.
 
     Args:
         scores: `B K`, probabilities.
         targets: `B`, true classes.
-        bins: number of bins.
     """
     confidence = scores.max(axis=1)
-    return _error(scores.argmax(axis=1) == targets, confidence, confidence_bins(confidence, bins))
+    return _error(scores.argmax(axis=1) == targets, confidence, confidence_bins(confidence))
 
 
-def perfect_calibration_error(
-    scores: Floats, bins: int = BINS, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+def perfect_calibration_error(scores: Floats, draws: int = 1000) -> tuple[float, float]:
     """What `calibration_error` would be if the confidences were right: its mean and its 95th percentile.
 
     With few clips a bin's accuracy differs from its confidence by chance; whether each top class is correct is drawn
@@ -46,12 +43,10 @@ def perfect_calibration_error(
 
     Args:
         scores: `B K`, probabilities.
-        bins: number of bins.
         draws: number of simulated evaluations.
-        seed: of the draws.
     """
-    confidence, random = scores.max(axis=1), np.random.default_rng(seed)
-    numbers = confidence_bins(confidence, bins)
+    confidence, random = scores.max(axis=1), np.random.default_rng(0)
+    numbers = confidence_bins(confidence)
     errors = [_error(random.random(len(confidence)) < confidence, confidence, numbers) for _ in range(draws)]
     return float(np.mean(errors)), float(np.percentile(errors, 95))
 

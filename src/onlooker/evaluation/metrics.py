@@ -116,20 +116,15 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The confidence interval of a share (Wilson 1927, without continuity correction).
-
-    Args:
-        correct: number of successes.
-        total: number of trials.
-        z: normal quantile; the default gives 95 %.
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share of trials (Wilson 1927, without continuity correction).
 
     Raises:
         ValueError: no trials, or more successes than trials.
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} correct of {total}, expected a share of at least one video")
-    share = correct / total
+    z, share = 1.959964, correct / total  # the normal quantile of 95 %
     center = share + z * z / (2 * total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total

@@ -22,6 +22,7 @@ __all__ = [
     "Recipe",
     "configured",
     "create_model",
+    "find_class",
     "find_recipe",
     "list_models",
     "rebuild",
@@ -297,21 +298,16 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> tupl
     return model, data, training
 
 
-def rebuild(kind: str, settings: dict[str, Any], package: str = "onlooker") -> VideoModel:
-    """A model from the settings in a saved run, with random weights.
-
-    Args:
-        kind: the name of its class.
-        settings: all its arguments, as in config.json.
-        package: the distribution with the class, for the error if it is not installed.
+def rebuild(kind: type[VideoModel], settings: dict[str, Any]) -> VideoModel:
+    """A model of a class (`find_class`) from all its arguments, as in the config.json of a saved run; random weights.
 
     Raises:
-        ValueError: no such class, or a setting that does not fit.
+        ValueError: a setting that does not fit.
         TypeError: settings of another class.
     """
     if not settings.get("pretrained"):
-        return find_class(kind, package)(**settings)
-    model = find_class(kind, package)(**{**settings, "pretrained": False})  # the saved weights replace them
+        return kind(**settings)
+    model = kind(**{**settings, "pretrained": False})  # the saved weights replace them
     model.note_pretrained()
     return model
 
@@ -340,7 +336,7 @@ def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
             raise ValueError(f"{name} is {value}, expected a finite number")
     try:
         with torch.device("meta"):
-            weights = rebuild(kind.__name__, settings).state_dict().values()
+            weights = rebuild(kind, settings).state_dict().values()
     except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
         return 0
     return sum(weight.numel() * weight.element_size() for weight in weights)

@@ -18,7 +18,6 @@ from onlooker.files import read_json, whole_folder, write_json
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.folder import stored_split
 from onlooker.structures import Clip, ClipError, Evaluation
 
 __all__ = ["choose_weights", "ensemble"]
@@ -77,7 +76,7 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
 def _common_split(runs: Sequence[Path], clips: Path | None) -> Split:
     """The split of all runs, of clips that exist; the folder of the clips may have been moved between trainings."""
     folders = [Path(read_json(run / "config.json")["clips"]) for run in runs]
-    splits = [stored_split(run) for run in runs]  # with fingerprints of the clips
+    splits = [read_json(run / "split.json") for run in runs]  # with fingerprints of the clips
     for run, values in zip(runs, splits, strict=True):
         if values != splits[0]:
             raise ValueError(

@@ -25,7 +25,7 @@ from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import PAIRS, summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
-from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, read_curves, stored_split
+from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, read_curves
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -165,7 +165,7 @@ def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple
     if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
         remedy = f"the model knows {', '.join(recognizer.classes)}"
         raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
-    known = {clip.path for clip in copies_of(stored_split(run), clips.test)}
+    known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
     if len(known) == len(clips.test):
         raise ClipError(clips.path, "the model was trained on all of these clips", "give clips that are new to it")
     errors = [ClipError(path, "the model was trained on it", "it cannot be used for testing") for path in sorted(known)]

@@ -30,6 +30,7 @@ _BINS = 8  # ranges of values of a property, with equal numbers of clips
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _BLURRED = 0.1  # sharpness over the set's median
+_SHOWN = 5  # classes in a sentence
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def unreadable_findings(clips: Sequence[Clip], errors: Mapping[Path, ClipError])
         yield Finding("unreadable", found, why, first.remedy, tuple((path,) for path in errors))
 
 
-def _counts(counts: Mapping[str, int], shown: int = 5) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     few = sorted(counts.items(), key=lambda item: (item[1], item[0]))
-    more = f" and {len(few) - shown} more" if len(few) > shown else ""
-    return ", ".join(f"{label} {count}" for label, count in few[:shown]) + more
+    more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
+    return ", ".join(f"{label} {count}" for label, count in few[:_SHOWN]) + more

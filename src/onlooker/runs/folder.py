@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type, field_of
 from onlooker.data.folder import entries
-from onlooker.data.split import Split, SplitDict
+from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves
@@ -134,12 +134,6 @@ class RunRecord:
                 for error in read_json(run / "skipped.json", list)
             ]
         return cls(folder, classes, model, data, training, split, tuple(errors), features, initialized)
-
-
-def stored_split(run: Path) -> SplitDict:
-    """split.json of a run, with the fingerprints of its clips."""
-    split: SplitDict = read_json(run / "split.json")
-    return split
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """Results are memoized in small JSON files, keyed by their settings: what was computed once is not computed again."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import onlooker
-from onlooker.files import check_regular, read_json, write_json
+from onlooker.files import check_regular, file_digest, read_json, write_json
 
 __all__ = ["check_settings", "fingerprint", "memo", "read_memo"]
 
@@ -77,9 +76,8 @@ def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str
 
 def fingerprint(run: Path) -> str:
     """A checksum of a run's weights: a setting of everything that is computed from them."""
-    check_regular(file := run / "model" / "model.safetensors")
-    with file.open("rb") as weights:
-        return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
+    check_regular(weights := run / "model" / "model.safetensors")
+    return file_digest(weights)[:16]
 
 
 def _in_progress(path: Path) -> Path:

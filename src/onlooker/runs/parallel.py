@@ -38,7 +38,7 @@ def default_jobs(gib: float = _GIB) -> int:
 
 
 def run_parallel(
-    tasks: Mapping[str, Task], jobs: int | None = None, title: str = "training", done: int = 0, gib: float = _GIB
+    tasks: Mapping[str, Task], jobs: int | None = None, title: str = "training", done: int = 0
 ) -> dict[str, Mapping[str, Any]]:
     """Run all tasks, each in a process of its own, with a progress bar and the accuracy of each as it ends.
 
@@ -47,10 +47,9 @@ def run_parallel(
 
     Args:
         tasks: by name; each returns figures with an `accuracy`.
-        jobs: tasks at once; None: `default_jobs(gib)`.
+        jobs: tasks at once; None: `default_jobs()`.
         title: shown next to the bar.
         done: tasks that were done before, counted by the bar.
-        gib: memory of one task.
 
     Returns:
         The figures of each task.
@@ -60,7 +59,7 @@ def run_parallel(
         RuntimeError: the system ended a process, usually because memory ran out.
         Exception: the first one of a task.
     """
-    jobs = default_jobs(gib) if jobs is None else jobs
+    jobs = default_jobs() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"{jobs} trainings in parallel, expected at least one")
     if not tasks and not done:

@@ -59,7 +59,7 @@ class VideoReader:
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds since the first."""
         if self._safe:
-            return ask(self.path, "times")[1]
+            return ask(self.path, "facts", name="times")[1]
         if self._is_folder:
             return np.arange(len(self._images)) / RATE
         if self._expected is None:

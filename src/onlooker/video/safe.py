@@ -231,12 +231,8 @@ def _get(
         yield {"recounted": True}, reader.times
 
 
-def _times(reader: "VideoReader") -> Iterator[Answer]:
-    yield {}, reader.times
-
-
 def _facts(reader: "VideoReader", name: str) -> Iterator[Answer]:
-    yield {}, np.array(getattr(reader, name), np.int64)
+    yield {}, np.array(getattr(reader, name))
 
 
 def _frames(reader: "VideoReader") -> Iterator[Answer]:
@@ -244,4 +240,4 @@ def _frames(reader: "VideoReader") -> Iterator[Answer]:
         yield {"index": index, "seconds": seconds}, pixels
 
 
-_CALLS: dict[str, Any] = {"get": _get, "times": _times, "facts": _facts, "frames": _frames}
+_CALLS: dict[str, Any] = {"get": _get, "facts": _facts, "frames": _frames}
