@@ -67,12 +67,14 @@ class Draw:
         clips: of the ten classes.
         number: of the draw.
         training: epochs and the rest.
+        width: channels or units of the models; 0: those of `MODELS`.
     """
 
     run: Path
     clips: Sequence[Clip]
     number: int
     training: TrainConfig = TRAINING
+    width: int = 0
 
     @property
     def split(self) -> Split:
@@ -87,7 +89,13 @@ class Draw:
 
     def folder(self, name: str, rate: float) -> Path:
         """Of the training of a model, with its figures next to it."""
-        return self.run / f"draw{self.number}" / f"{name}-{1000 * rate:g}e-3"
+        changed = f"-batch{self.training.batch}" if self.training.batch != TRAINING.batch else ""
+        changed += f"-{self.width}" if self.width else ""
+        return self.run / f"draw{self.number}" / f"{name}{changed}-{1000 * rate:g}e-3"
+
+    def hidden(self, name: str) -> int:
+        """Channels or units of a model."""
+        return self.width or MODELS[name]
 
     def build(self, name: str) -> VideoModel:
         """A model with the frozen encoder of the features."""
@@ -96,7 +104,7 @@ class Draw:
         settings = {"head_units": 0, "init": "zeros", "forget_bias": 1.0} if of_map else {}
         net = create_model(
             f"{PREFIX}{name}" if of_map else name, len(self.classes), encoder="small", size=DATA.size, pretrained=True,
-            hidden=MODELS[name], dropout=0.0, **settings,
+            hidden=self.hidden(name), dropout=0.0, **settings,
         )  # fmt: skip
         cast(nn.Module, net.encoder).requires_grad_(False)
         return net
@@ -107,7 +115,7 @@ class Draw:
         made = [store.settings.to_dict() for store in open_stores([self.run / "features"])]
         sides = {side: len(getattr(self.split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate)
-        settings = {"model": name, "hidden": MODELS[name], "features": made, "clips": sides, **training.to_dict()}
+        settings = {"model": name, "hidden": self.hidden(name), "features": made, "clips": sides, **training.to_dict()}
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
@@ -141,9 +149,7 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
         ValueError: ONLOOKER_DATA is not set, or a run made with other settings.
         ClipError: there is no J-HMDB, or a clip cannot be read.
     """
-    clips = ten_classes(next(iter(splits_of(SET).values())).clips)
-    make_features([clip.path for clip in clips], run / "features", StoreSettings("small", DATA, pretrained=True))
-    every = [Draw(run, clips, number, training) for number in range(draws)]
+    every = every_draw(run, draws, training)
     rates = {name: chosen_rate(every[0], name) for name in MODELS}
     found = {name: [draw.figures(name, rate) for draw in every] for name, rate in rates.items()}
     each = {name: [of["frame_accuracy"] for of in cells] for name, cells in found.items()}
@@ -166,6 +172,13 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
     write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {WHOLE: Row.of(figures, *memos)})
     write_page(run, every[0], figures)
     return figures
+
+
+def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> list[Draw]:
+    """The draws of the split, once the features of all clips are there; errors as for `reproduce`."""
+    clips = ten_classes(next(iter(splits_of(SET).values())).clips)
+    make_features([clip.path for clip in clips], run / "features", StoreSettings("small", DATA, pretrained=True))
+    return [Draw(run, clips, number, training) for number in range(draws)]
 
 
 def chosen_rate(draw: Draw, name: str) -> float:

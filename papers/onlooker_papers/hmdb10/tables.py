@@ -5,7 +5,17 @@ from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.hmdb10.page import PUBLISHED_ACCURACY
 from onlooker_papers.videolstm.real_tables import interval
 
-NAME, REAL = "hmdb10", "hmdb10-real"
+NAME, REAL, DISTURBED, SIZES = "hmdb10", "hmdb10-real", "hmdb10-disturbed", "hmdb10-sizes"
+# What is done to test clips; the unit of its strength, and what to multiply it by.
+_WORDS = {
+    "whole": ("whole frames, as in training", "", 1),
+    "still": ("a window of 80 %, still", "", 1),
+    "pan": ("camera pans by", " % of the width", 100),
+    "zoom": ("camera zooms by", " %", 100),
+    "shake": ("camera shakes within", " % of the frame", 100),
+    "noise": ("noise of", " of 255 levels", 1),
+    "people": ("drawn people who walk in front:", "", 1),
+}
 
 
 def report(results: Results) -> Table:
@@ -43,5 +53,50 @@ def on_jhmdb(results: Results) -> Table:
     return Table(["model", "frames correct, %", "clips correct, %", "report is better by", "parameters"], rows, note)
 
 
-TABLES = {NAME: report, REAL: on_jhmdb}
+def disturbed(results: Results) -> Table:
+    """Accuracy of frames with camera motion, noise and more people, and what they cost each model."""
+    of = results[DISTURBED]
+    models = list(of["lr"])
+    rows = []
+    for name, by_model in of["disturbances"].items():
+        kind, _, strength = name.partition(" ")
+        words, unit, factor = _WORDS[kind]
+        condition = f"{words} {factor * float(strength):g}{unit}" if strength else words
+        cells = [share(by_model[model]["frame_accuracy"]) for model in models]
+        changes = [interval(by_model[model]["over_still"]) for model in models]
+        if kind != "still":
+            cells = [f"{cell}; {change}" for cell, change in zip(cells, changes, strict=True)]
+        rows.append([condition, *cells])
+    note = (
+        "Test frames correct, %, and the difference from the still window in points, with its 95 % interval over "
+        f"{of['draws']} draws of the split (Student's t); {', '.join(map(str, of['test_clips']))} test clips. Models "
+        f"of the table above, trained on clips as they are for {of['epochs']} epochs. Everything but the first row is "
+        "seen through the window; a pan goes from one side to the other in the course of the clip, a zoom in or out by "
+        "this factor, a shaking camera is at another place of this square in each frame."
+    )
+    return Table(["test clips", *(f"`{model}`" for model in models)], rows, note)
+
+
+def sizes(results: Results) -> Table:
+    """The report's model by size of the batch and number of channels."""
+    found = results[SIZES]
+    rows = [
+        [
+            of["channels"], of["batch"], of["parameters"], f"{share(of['frame_accuracy'])} "
+            f"({share(min(of['each']))} to {share(max(of['each']))})", share(of["accuracy"]), share(of["training"]),
+            interval(of["over_report"]) if name != next(iter(found)) else None, f"{of['lr']:g}",
+        ]
+        for name, of in found.items()
+    ]  # fmt: skip
+    first = next(iter(found.values()))
+    note = (
+        f"Ten classes of J-HMDB, {first['epochs']} epochs, means over {len(first['each'])} draws of the split and "
+        "their range; each row has the learning rate with the lower validation loss on the first draw. "
+        "Last but one column: points over the first row, with the 95 % interval over draws."
+    )
+    heads = ["channels", "batch", "parameters", "frames correct, %", "clips correct, %", "training frames, %"]
+    return Table([*heads, "over the first row", "learning rate"], rows, note)
+
+
+TABLES = {NAME: report, REAL: on_jhmdb, DISTURBED: disturbed, SIZES: sizes}
 NEEDED: dict[str, set[str]] = {}

@@ -1,0 +1,91 @@
+"""The HMDB-51 report's model by size of the batch, which the report compares without a table, and by its width.
+
+`python -m onlooker_papers.hmdb10.sizes` with `ONLOOKER_DATA`: `report` on draws of ten classes of J-HMDB, with which
+`onlooker_papers.hmdb10.on_jhmdb` shares features and budget: the same number of epochs for all.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+
+import typer
+
+from onlooker.config import TrainConfig
+from onlooker_papers.hmdb10 import on_jhmdb
+from onlooker_papers.hmdb10.on_jhmdb import ATTENTION, MODELS, TRAINING, Draw, chosen_rate
+from onlooker_papers.results import About, Row, write_rows
+from onlooker_papers.videolstm.control import gain
+
+FILE = "hmdb10-sizes"
+COMMAND = "python -m onlooker_papers.hmdb10.sizes"
+WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: sizes of the batch, and number of channels"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A variant of `report`: its number of channels and the size of the batch."""
+
+    channels: int = MODELS[ATTENTION]
+    batch: int = TRAINING.batch
+
+    def of(self, draw: Draw) -> Draw:
+        """The draw with these sizes."""
+        width = self.channels if self.channels != MODELS[ATTENTION] else 0
+        return replace(draw, training=replace(draw.training, batch=self.batch), width=width)
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        return f"{self.channels} channels, batch {self.batch}"
+
+
+REPORT = Size()
+SIZES = (Size(batch=5), REPORT, Size(batch=60), Size(channels=64))
+
+
+def reproduce(run: Path, results: Path, draws: int = 3, training: TrainConfig = TRAINING) -> dict[str, Any]:
+    """Compute what is missing, and write the rows of `hmdb10-sizes.json`; each size takes its own learning rate.
+
+    Raises:
+        ValueError: ONLOOKER_DATA is not set, or a run made with other settings.
+        ClipError: there is no J-HMDB, or a clip cannot be read.
+    """
+    every = on_jhmdb.every_draw(run, draws, training)
+    rows: dict[tuple[str, ...], Row] = {}
+    own: list[float] = []
+    for size in (REPORT, *(each for each in SIZES if each != REPORT)):
+        of_size = [size.of(draw) for draw in every]
+        rate = chosen_rate(of_size[0], ATTENTION)
+        cells = [draw.figures(ATTENTION, rate) for draw in of_size]
+        each = [cell["frame_accuracy"] for cell in cells]
+        own = own or each
+        figures = {
+            "frame_accuracy": mean(each),
+            "each": each,
+            "accuracy": mean(cell["accuracy"] for cell in cells),
+            "training": mean(cell["curves"]["training"]["accuracy"][-1] for cell in cells),
+            "parameters": cells[0]["parameters"],
+            "channels": size.channels,
+            "batch": size.batch,
+            "lr": rate,
+            "epochs": training.epochs,
+            "over_report": gain(each, own),
+        }
+        rows[(size.name,)] = Row.of(figures, *(d.folder(ATTENTION, rate).with_suffix(".json") for d in of_size))
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), rows)
+    return {key[0]: row.figures for key, row in rows.items()}
+
+
+def main(
+    run: Annotated[Path, typer.Option(help="Folder of `on_jhmdb`.")] = Path("runs/hmdb10-jhmdb"),
+    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
+    draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = 3,
+) -> None:
+    """Train the sizes on every draw."""
+    for name, of in reproduce(run, results, draws).items():
+        typer.echo(f"{name}: {of['frame_accuracy']:.1%}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
