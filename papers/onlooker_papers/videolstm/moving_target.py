@@ -49,7 +49,8 @@ class MovingTarget:
     The canvas is divided into cells of a digit's size; each digit begins in a different cell, at a random place in
     it. The target leaves in a random direction, at a constant speed, is reflected by the borders of the canvas, and
     stops; it may pass over others and stop on one (joined by the pixel maximum). The others are of other classes, any
-    of them, and never move.
+    of them, and never move, unless there are several movers: then the target moves horizontally, and the other movers
+    vertically, at speeds from the same range and at the same time, so that only the direction tells the target.
 
     Args:
         digits: where the digits come from.
@@ -59,6 +60,7 @@ class MovingTarget:
         frames: frames in a video (T).
         speed: slowest and fastest, pixels a frame.
         event: shortest and longest part of the video that the motion fills, of its T - 1 steps; `(1, 1)`: all of it.
+        movers: digits that move, the target among them.
 
     Raises:
         ValueError: a setting that no video can be made with.
@@ -71,6 +73,7 @@ class MovingTarget:
     frames: int = 20
     speed: tuple[float, float] = (2.0, 4.0)
     event: tuple[float, float] = (0.3, 0.6)
+    movers: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.side <= SIDE:
@@ -86,6 +89,8 @@ class MovingTarget:
             raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels a frame, both positive")
         if not 0 < self.event[0] <= self.event[1] <= 1:
             raise ValueError(f"event is {self.event}, expected (shortest, longest) as shares of the video, 0 to 1")
+        if not 1 <= self.movers <= self.num_digits:
+            raise ValueError(f"movers is {self.movers}, expected 1 to the {self.num_digits} digits of a video")
         if len(self.digits.classes) < 2:
             raise ValueError(f"digits show the classes {self.digits.classes.tolist()}, expected at least two")
 
@@ -159,13 +164,24 @@ class MovingTarget:
         length = (share * steps).round().clamp_(min=1)  # of the event, in steps
         first = (torch.rand(size, generator=generator, dtype=torch.float64) * (steps - length + 1)).floor()
 
-        straight = bounce(start[:, 0], velocity, self.frames, self.canvas - self.side)  # B T 2, as if it never stopped
+        m = self.movers
+        velocities = velocity[:, None] if m == 1 else self._crossing(size, generator)  # B m 2
+        straight = bounce(start[:, :m], velocities, self.frames, self.canvas - self.side)  # B m T 2, without a stop
         moved = (torch.arange(self.frames) - first[:, None]).clamp_(min=0).minimum(length[:, None]).long()  # B T
-        target = straight.gather(1, moved[..., None].expand(-1, -1, 2))
-        corners = torch.cat((target[:, None], start[:, 1:, None].expand(-1, -1, self.frames, -1)), 1)
+        movers = straight.gather(2, moved[:, None, :, None].expand(-1, m, -1, 2))
+        corners = torch.cat((movers, start[:, m:, None].expand(-1, -1, self.frames, -1)), 1)
         changes = moved.diff(dim=1) > 0  # B T-1
         moving = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
         return corners.round().long(), moving
+
+    def _crossing(self, size: int, generator: torch.Generator) -> Tensor:
+        """Velocities `B m 2` of several movers: the first one horizontal, the others vertical."""
+        slow, fast = self.speed
+        random = torch.rand(2, size, self.movers, generator=generator, dtype=torch.float64)
+        signed = (slow + (fast - slow) * random[0]) * torch.where(random[1] < 0.5, -1.0, 1.0)
+        across = torch.zeros(self.movers, 2, dtype=torch.float64)
+        across[0, 0] = across[1:, 1] = 1.0
+        return signed[..., None] * across
 
 
 def write_set(

@@ -41,6 +41,7 @@ class TargetClips(Dataset[Sample]):
         streams: `rgb` (here gray), `flow` or `both`.
         frames: of a clip (T).
         event: shortest and longest part of the clip that the motion fills; all of it.
+        movers: digits that move, the target among them.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class TargetClips(Dataset[Sample]):
         streams: Modality = "both",
         frames: int = FRAMES,
         event: tuple[float, float] = ALWAYS,
+        movers: int = 1,
     ) -> None:
-        self.modality = streams
-        self.batch: TargetBatch = MovingTarget(digits, frames=frames, event=event).batch(count, seed=seed)
+        self.modality, self.movers = streams, movers
+        moving = MovingTarget(digits, frames=frames, event=event, movers=movers)
+        self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(streams).flow_limit
         fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.images]
@@ -90,12 +93,13 @@ class ClipsOf:
 
     Args:
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        frames, event: of every clip, as `TargetClips` takes them.
+        frames, event, movers: of every clip, as `TargetClips` takes them.
     """
 
     mnist: Path | None = None
     frames: int = FRAMES
     event: tuple[float, float] = ALWAYS
+    movers: int = 1
 
     @property
     def digits(self) -> DigitSplit:
@@ -113,4 +117,5 @@ _digits = functools.cache(split_mnist)
 @functools.lru_cache(maxsize=6)  # those of one seed
 def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
     digits = {"training": of.digits.training, "validation": of.digits.validation, "test": of.digits.test}
-    return TargetClips(digits[split], count, 3 * seed + list(digits).index(split), frames=of.frames, event=of.event)
+    by = 3 * seed + list(digits).index(split)
+    return TargetClips(digits[split], count, by, frames=of.frames, event=of.event, movers=of.movers)

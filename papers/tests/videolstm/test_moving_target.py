@@ -115,3 +115,19 @@ def test_what_cannot_be_asked_of_a_batch(digits: Digits) -> None:
     fours = Digits(digits.images[digits.labels == 4], digits.labels[digits.labels == 4])
     with pytest.raises(ValueError, match=r"digits show the classes \[4\], expected at least two"):
         MovingTarget(fours)
+
+
+def test_several_movers_differ_by_their_direction_alone(digits: Digits) -> None:
+    made = MovingTarget(digits, frames=10, event=(1, 1), movers=3).batch(300, seed=5)
+    steps = made.boxes.diff(dim=1)[..., :2]  # B T-1 k 2
+    assert not steps[:, :, 0, 1].any()
+    assert not steps[:, :, 1:3, 0].any()
+    assert not steps[:, :, 3].any()
+    speeds = steps[:, :, :3].abs().amax(-1).mean((0, 1))
+    assert speeds.min() > 1.5
+    assert (speeds - speeds[0]).abs().max() < 0.3  # none is faster
+    assert made.moving.all()
+    signs = steps[:, 0, 0, 0].sign()
+    assert abs(signs.mean()) < 0.2
+    with pytest.raises(ValueError, match="movers is 5, expected 1 to the 4 digits of a video"):
+        MovingTarget(digits, movers=5)

@@ -13,7 +13,7 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.files import read_json
 from onlooker_papers.results import assembled
-from onlooker_papers.videolstm import control, on_features, real_video, reduced
+from onlooker_papers.videolstm import control, on_features, real_tables, real_video, reduced
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED
 from onlooker_papers.videolstm.on_features import MODELS, Cell
 
@@ -92,3 +92,11 @@ def test_motion_begins_with_the_trained_streams(tiny: Path) -> None:
     assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
     with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
         real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
+
+
+def test_the_cost_of_the_literal_recipe_is_extrapolated_by_clips() -> None:
+    epoch = {name: {"8": {"seconds": 9.0}, "36": {"seconds": 6.0}} for name in real_tables.EPOCHS}
+    measured = {"epoch": epoch, "hidden": 512, "precision": "bf16", "threads": 2}
+    row = real_tables.cost({"bench-training": measured}).texts[-1]
+    # 9,537 clips of a sixth of a second, 400 times
+    assert row == ["`motion`", "6.0", "400", "26.5 min · 177 h", "9.9 min · 66 h"]
