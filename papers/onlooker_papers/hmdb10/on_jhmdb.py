@@ -42,7 +42,8 @@ COMMAND = "python -m onlooker_papers.hmdb10.on_jhmdb"
 WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: frames classified correctly, five draws of the split"
 DRAWS, CLASSES = 5, 10
 DATA = DataConfig(frames=30, size=112, translate=0.0, scale=0.0)
-TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
+BATCH = 15
+TRAINING = TrainConfig(epochs=10, batch=BATCH, lr=5e-3, label_smoothing=0.0)
 # The literal size: five hidden channels, about a hundred thousand parameters; the LSTM has about as many. What the
 # report does not give is ours: classes are read from the whole map, because the mean of five channels is five numbers,
 # and there is no dropout of so few.
@@ -89,7 +90,7 @@ class Draw:
 
     def folder(self, name: str, rate: float) -> Path:
         """Of the training of a model, with its figures next to it."""
-        changed = f"-batch{self.training.batch}" if self.training.batch != TRAINING.batch else ""
+        changed = f"-batch{self.training.batch}" if self.training.batch != BATCH else ""
         changed += f"-{self.width}" if self.width else ""
         return self.run / f"draw{self.number}" / f"{name}{changed}-{1000 * rate:g}e-3"
 

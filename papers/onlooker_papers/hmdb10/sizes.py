@@ -13,7 +13,7 @@ import typer
 
 from onlooker.config import TrainConfig
 from onlooker_papers.hmdb10 import on_jhmdb
-from onlooker_papers.hmdb10.on_jhmdb import ATTENTION, MODELS, TRAINING, Draw, chosen_rate
+from onlooker_papers.hmdb10.on_jhmdb import ATTENTION, BATCH, MODELS, TRAINING, Draw, chosen_rate
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.videolstm.control import gain
 
@@ -27,7 +27,7 @@ class Size:
     """A variant of `report`: its number of channels and the size of the batch."""
 
     channels: int = MODELS[ATTENTION]
-    batch: int = TRAINING.batch
+    batch: int = BATCH
 
     def of(self, draw: Draw) -> Draw:
         """The draw with these sizes."""
