@@ -311,8 +311,11 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()
     resumed = ["train", squares, "--run", run, "--resume"]
-    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16)
-    assert "--model is convnet, the run has convalstm; --epochs is 9, the run has 2: a resumed run keeps its" in message
+    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--mixup", 0, "--ema", 0.5)
+    assert (
+        "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --ema is 0.5, the run has 0.0: a"
+        in message
+    )
     assert "--size" not in message
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before

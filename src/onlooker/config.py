@@ -24,6 +24,8 @@ Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 
+# Settings that older runs and figures do not name. They are left out where they are off, so that those stay valid.
+_ADDED = {"mixup", "ema"}
 _SAMPLE = 1 << 32  # bytes of one clip as a model receives it, as bytes; float32 has four times as many
 
 # Headings of `--help` for options that few people need first.
@@ -78,7 +80,7 @@ def _has_type(value: Any, kind: Any) -> bool:
 def _in_words(kind: Any) -> str:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return _listed(list(args))
+        return f"{', '.join(args[:-1])} or {args[-1]}"
     if args and origin is not list:
         return " or ".join(map(_in_words, args))
     return _WORDS.get(kind, str(kind))
@@ -109,15 +111,15 @@ class Config:
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file, with no setting left to its default; else a ValueError."""
+        """A config from a field of a JSON file, with no setting but `_ADDED` left to its default; else a ValueError."""
         stored = field_of(values, name, dict)
-        if missing := sorted({f.name for f in dataclasses.fields(cls)} - set(stored)):
+        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *_ADDED}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
         return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in _ADDED}
 
 
 def _within(value: float, minimum: float = -math.inf, maximum: float = math.inf, **strict: float) -> bool:
@@ -132,10 +134,6 @@ def _interval(**bounds: float) -> str:
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
 _WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
-
-
-def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 @dataclass(frozen=True)
@@ -280,10 +278,7 @@ class TrainConfig(Config):
     )
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(
-        0,
-        "Early-stopping patience in epochs of validation loss; 0: never stop early, because a schedule ends with small "
-        "steps.",
-        minimum=0,
+        0, "Early-stopping patience, in epochs; 0: never, because a schedule ends with small steps.", minimum=0
     )
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
     optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
@@ -298,6 +293,12 @@ class TrainConfig(Config):
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
+    mixup: float = setting(
+        0.0, "Alpha of mixup, which mixes pairs of clips and their losses; 0: none.", TRAINING, minimum=0, maximum=1000
+    )
+    ema: float = setting(
+        0.0, "Decay of an exponential moving average of weights, which is kept; 0: none.", TRAINING, minimum=0, below=1
+    )
     loss: Loss = setting(
         "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
     )
@@ -322,6 +323,8 @@ class TrainConfig(Config):
                 f"aggregation is {self.aggregation!r} and loss is 'last': only the last frame is trained to predict "
                 "the class; use loss every, or aggregation auto"
             )
+        if self.mixup and self.batch == 1:
+            raise ValueError(f"mixup is {self.mixup}, and batch is 1: it mixes the clips of a batch; use at least 2")
 
     @property
     def resolved_aggregation(self) -> Literal["mean", "product", "last"]:

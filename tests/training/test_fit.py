@@ -166,19 +166,23 @@ def test_a_run_that_was_moved_keeps_its_best_weights(tmp_path: Path) -> None:
     assert curves_again == curves
 
 
-def train_and_leave(folder: Path, pause: float) -> None:
+KILLED = TrainConfig(epochs=4, batch=8, precision="32", seed=3)
+MIXED_AND_AVERAGED = replace(KILLED, mixup=0.4, ema=0.9)
+
+
+def train_and_leave(folder: Path, pause: float, settings: TrainConfig) -> None:
     """What a process that may be killed does: train, and leave the weights and curves."""
     torch.set_num_threads(1)
-    model, curves = train(folder, TrainConfig(epochs=4, batch=8, precision="32", seed=3), pause=pause)
+    model, curves = train(folder, settings, pause=pause)
     torch.save({"weights": model.state_dict(), "curves": curves}, folder / "done.part")
     (folder / "done.part").rename(folder / "done.pt")
 
 
-def start(folder: Path, pause: float = 0.002) -> ForkServerProcess:
+def start(folder: Path, settings: TrainConfig = KILLED, pause: float = 0.002) -> ForkServerProcess:
     # One server imports PyTorch once, and forks a fresh process for each run.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["onlooker.training.fit"])
-    process = context.Process(target=train_and_leave, args=(folder, pause))
+    process = context.Process(target=train_and_leave, args=(folder, pause, settings))
     process.start()
     return process
 
@@ -212,20 +216,35 @@ def wait_for_epochs(folder: Path, count: int, process: ForkServerProcess) -> Non
         time.sleep(0.001)
 
 
-def test_a_run_killed_after_two_epochs_ends_like_one_that_was_not(
-    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
-) -> None:
-    process = start(tmp_path)
-    wait_for_epochs(tmp_path, 2, process)
+def killed_after_two_epochs(folder: Path, settings: TrainConfig) -> dict[str, Any]:
+    """What comes out of a training that is killed after two epochs, and resumed."""
+    process = start(folder, settings)
+    wait_for_epochs(folder, 2, process)
     process.kill()
     process.join()
     assert process.exitcode == -9
-    assert not (tmp_path / "done.pt").exists()
-    process = start(tmp_path)
+    assert not (folder / "done.pt").exists()
+    process = start(folder, settings)
     process.join(100)
     assert process.exitcode == 0
-    assert equal(outcome(tmp_path), uninterrupted[0])
-    assert len(rows(tmp_path)) == 4
+    assert len(rows(folder)) == 4
+    return outcome(folder)
+
+
+def test_a_run_killed_after_two_epochs_ends_like_one_that_was_not(
+    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
+) -> None:
+    assert equal(killed_after_two_epochs(tmp_path, KILLED), uninterrupted[0])
+
+
+def test_a_killed_run_with_mixup_and_averaged_weights_ends_like_one_that_was_not(
+    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
+) -> None:
+    resumed = killed_after_two_epochs(tmp_path / "killed", MIXED_AND_AVERAGED)
+    model, curves = train(tmp_path / "whole", MIXED_AND_AVERAGED)
+    assert equal(resumed, {"weights": model.state_dict(), "curves": curves})
+    for split, part in curves.items():  # mixup is in the training curves, the average in those of validation
+        assert all(a != b for a, b in zip(part["loss"], uninterrupted[0]["curves"][split]["loss"], strict=True))
 
 
 @pytest.mark.parametrize("seed", range(2))

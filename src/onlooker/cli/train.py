@@ -1,5 +1,6 @@
 """The commands that train and evaluate: each is a few lines around one function of `onlooker.runs`."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Annotated, Any
@@ -215,10 +216,10 @@ def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, changed = RunRecord.read(run).settings, []
+    stored, changed = RunRecord.read(run), []
     for name, config in configs.items():
-        for setting, value in config.to_dict().items():
-            current = stored[name].get(setting)
+        for setting, value in dataclasses.asdict(config).items():
+            current = getattr(getattr(stored, name), setting)
             if f"{name}_{setting}" in given and value not in (current, "auto"):
                 flag = name if setting == "name" else setting.replace("_", "-")
                 changed.append(f"--{flag} is {value}, the run has {current}")

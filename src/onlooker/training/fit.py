@@ -23,7 +23,9 @@ from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker.training.mixup import Mixup
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, quiet
+from onlooker.training.weight_average import WeightAverage
 
 __all__ = ["PUBLISHED", "choose_precision", "fit"]
 
@@ -108,6 +110,7 @@ class Fitting(L.LightningModule):
     def __init__(self, model: VideoModel, data: DataConfig, train: TrainConfig) -> None:
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
+        self.average = WeightAverage(model, train.ema) if train.ema else None
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self.started = False
         self.scheduled: list[int] = []  # batches of the schedule of a checkpoint
@@ -126,33 +129,61 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` float16; targets `B`, indices `B`."""
         samples, targets, _ = batch
-        output, attended = self._forward(samples, augmented=True)
         smoothing, weight = self.train_config.label_smoothing, self.train_config.attention_regularization
-        loss = self._measure("training", output.logits, targets, smoothing)
+        mixup = self._draw_mixup(len(targets), batch_index)
+        output, attended = self._forward(samples, mixup)
+        loss = self._loss(output.logits, targets, smoothing, mixup)
+        self._measure("training", output.logits, targets, loss)
         if weight and output.attention is not None:
             loss = loss + weight * doubly_stochastic(output.attention)
-        return loss if attended is None else loss + frame_cross_entropy(self._trained(attended), targets, smoothing)
+        return loss if attended is None else loss + self._loss(attended, targets, smoothing, mixup)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Average the weights after each step."""
+        if self.average is not None:
+            self.average.update(self.model, self.trainer.global_step)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """One batch, without augmentation and label smoothing."""
+        """One batch, by the averaged weights if there are any, without augmentation, mixup and label smoothing."""
         samples, targets, _ = batch
-        self._measure("validation", self._forward(samples, augmented=False)[0].logits, targets, 0.0)
+        logits = forward_samples(self.kept, samples, self.data)[0].logits
+        self._measure("validation", logits, targets, self._loss(logits, targets))
 
-    def _forward(self, samples: Tensor, augmented: bool) -> tuple[Output, Tensor | None]:
+    @property
+    def kept(self) -> VideoModel:
+        """The model that is validated and kept: with averaged weights, or the one that is trained."""
+        return self.model if self.average is None else self.average.model
+
+    def _draw_mixup(self, clips: int, batch_index: int) -> Mixup | None:
+        if not self.train_config.mixup:
+            return None
+        random = np.random.default_rng([self.train_config.seed, self.current_epoch, batch_index])
+        return Mixup.draw(self.train_config.mixup, clips, random)
+
+    def _forward(self, samples: Tensor, mixup: Mixup | None) -> tuple[Output, Tensor | None]:
         """The model's output, and for the attention loss the logits `B T K` of the attended features."""
-        output, features = forward_samples(self.model, samples, self.data, augmented)
+        mix = None if mixup is None else mixup.mix
+        output, features = forward_samples(self.model, samples, self.data, augmented=True, mix=mix)
         if not self.model.has_attention_loss or features is None or output.attention is None:
             return output, None
         return output, self.model.attended_logits(features, output.attention)
 
-    def _measure(self, split: str, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """The loss of a batch; loss and accuracy are added to the sums of this epoch."""
+    def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0, mixup: Mixup | None = None) -> Tensor:
+        """The cross entropy of logits `B T K`; of mixed clips with both classes, by their shares."""
         logits = self._trained(logits)
         loss = frame_cross_entropy(logits, targets, smoothing)
-        scores = clip_scores(logits.detach().float().softmax(-1), self.train_config.resolved_aggregation)
+        if mixup is None:
+            return loss
+        return loss.lerp(frame_cross_entropy(logits, targets[mixup.partners], smoothing), 1 - mixup.share)
+
+    def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Add the loss and accuracy of a batch to the sums of this epoch.
+
+        A mixed clip counts as one of the class of which it has more.
+        """
+        scores = clip_scores(self._trained(logits).detach().float().softmax(-1), self.train_config.resolved_aggregation)
         hits = (scores.argmax(1) == targets).sum()
         self._sums[split].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
-        return loss
 
     def _trained(self, logits: Tensor) -> Tensor:
         """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which `runs.train` replaces)."""
@@ -191,9 +222,8 @@ class Fitting(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the curves, for a resumed run; leave out frozen weights."""
         checkpoint["curves"], checkpoint["seconds"] = self.curves, self.seconds
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                del checkpoint["state_dict"][name]
+        for name in self.frozen:
+            del checkpoint["state_dict"][name]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the curves; keep the frozen weights."""
@@ -202,7 +232,12 @@ class Fitting(L.LightningModule):
         self.scheduled = [length for length in lengths if length is not None]
         if checkpoint["epoch"] >= self.train_config.epochs:
             raise ValueError(f"of epoch {checkpoint['epoch'] + 1}, this run has {self.train_config.epochs}")
-        checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
+        checkpoint["state_dict"] = {**self.frozen, **checkpoint["state_dict"]}
+
+    @property
+    def frozen(self) -> dict[str, Tensor]:
+        """The weights that checkpoints leave out, by name; those that the averaged model shares are there twice."""
+        return {name: each for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
 
 
 def choose_precision(wanted: str) -> Any:
@@ -240,7 +275,7 @@ def fit(
     title: str | None = "training",
     parts: int = 1,
 ) -> Curves:
-    """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
+    """Train `model` and leave it with the weights of its best epoch (lowest validation loss), averaged with `ema`.
 
     Writes `curves.csv`, TensorBoard files and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there,
     training continues from it and ends with the same numbers as without the interruption; `seconds` in `curves.csv`
@@ -279,13 +314,25 @@ def fit(
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             if not resume or fitting.started or str(error).startswith(str(resume)):
                 raise
-            problem = " ".join(str(error).split())[:300]
-            raise ValueError(f"{resume}: not a checkpoint of this run ({problem}); {restore(resume)}") from error
-    best = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "best.ckpt", "cpu")
-    fitting.load_state_dict({**fitting.state_dict(), **best["state_dict"]})
+            raise _foreign(resume, error) from error
+    _load_best(fitting, folder / "checkpoints" / "best.ckpt")
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
     model.eval().to(choose_device())
     return fitting.curves
+
+
+def _load_best(fitting: Fitting, path: Path) -> None:
+    best = AtomicCheckpointIO().load_checkpoint(path, "cpu")
+    try:
+        fitting.load_state_dict({**fitting.frozen, **best["state_dict"]})
+    except RuntimeError as error:
+        raise _foreign(path, error) from error
+    fitting.model.load_state_dict(fitting.kept.state_dict())
+
+
+def _foreign(path: Path, error: Exception) -> ValueError:
+    problem = " ".join(str(error).split())[:300]
+    return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}")
 
 
 def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:

@@ -1,5 +1,7 @@
 """Samples through a model, in training and in use: frames are normalized and encoded, stored features are ready."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,11 @@ __all__ = ["encode_samples", "forward_samples"]
 
 
 def forward_samples(
-    model: VideoModel, samples: Tensor, data: DataConfig, augmented: bool = False
+    model: VideoModel,
+    samples: Tensor,
+    data: DataConfig,
+    augmented: bool = False,
+    mix: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Output, Tensor | None]:
     """The output of a model for clips; and their features `B T D h w`, unless it does not encode single frames.
 
@@ -20,14 +26,17 @@ def forward_samples(
         samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
+        mix: mixes the clips of the batch: videos `B T C H W` after augmentation, or stored features `B T D h w`.
     """
+    mix = mix or (lambda clips: clips)
     if samples.dtype == torch.float16:
-        features = encode_samples(model, samples, data)
+        features = mix(encode_samples(model, samples, data))
     else:
         video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
         if augmented:
             ranges = data.translate, data.scale, data.hflip, data.flow_channels, data.degrees, data.speed
             video = augment(video, *ranges)
+        video = mix(video)
         if not model.encodes_frames:
             return model(video), None
         features = model.encode_video(video)
