@@ -8,7 +8,7 @@ from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.real_clips.recipes import ABLATION
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
-CANDIDATES, PEERS = "candidates", "peers"
+CANDIDATES, LABELS, PEERS = "candidates", "label-errors", "peers"
 GOALS = {
     "hand_gestures": "85",
     "basketball": "65",
@@ -121,6 +121,24 @@ def candidates(results: Results) -> Table:
     return Table(["statistics of", *heads], rows, "Cross-validation of the training clips of the first split, %.")
 
 
+def label_errors(results: Results) -> Table:
+    """How many swapped labels the list of doubtful ones begins with, one row per set."""
+    rows = [
+        [
+            name,
+            share(of["accuracy"]),
+            str(of["clips"]),
+            str(of["swapped"]),
+            f"{share(of['found'])} ± {share(of['spread'])}",
+        ]
+        for name, of in results[LABELS].items()
+    ]
+    note = "Means over 20 draws ± their standard deviation; clips correct: cross-validated, with the true labels."
+    return Table(
+        ["set", "clips correct, %", "clips", "labels swapped", "in the first tenth of the list, %"], rows, note
+    )
+
+
 def peers(results: Results) -> Table:
     """The default command and published networks on the same clips, one row per set and network."""
     rows: list[list[str | None]] = []
@@ -200,6 +218,7 @@ TABLES = {
     FEW: few_shot,
     CURVES: learning_curves,
     CANDIDATES: candidates,
+    LABELS: label_errors,
     PEERS: peers,
     "real-nothing": false_alarms,
 }
