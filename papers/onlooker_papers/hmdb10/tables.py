@@ -69,7 +69,7 @@ def disturbed(results: Results) -> Table:
         rows.append([condition, *cells])
     note = (
         "Test frames correct, %, and the difference from the still window in points, with its 95 % interval over "
-        f"{of['draws']} draws of the split (Student's t); {', '.join(map(str, of['test_clips']))} test clips. Models "
+        f"recordings; {sum(of['test_clips'])} test clips of {of['draws']} draws of the split. Models "
         f"of the table above, trained on clips as they are for {of['epochs']} epochs. Everything but the first row is "
         "seen through the window; a pan goes from one side to the other in the course of the clip, a zoom in or out by "
         "this factor, a shaking camera is at another place of this square in each frame."

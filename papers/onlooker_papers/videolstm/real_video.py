@@ -54,7 +54,11 @@ def difference(later: Sequence[str], earlier: Sequence[str], recordings: Sequenc
         recordings: of the clips.
     """
     a, b = (np.mean([np.frombuffer(each.encode(), np.uint8) - 48.0 for each in of], axis=0) for of in (later, earlier))
-    apart: NDArray[np.float64] = a - b
+    return over_recordings(a - b, recordings)
+
+
+def over_recordings(apart: NDArray[np.float64], recordings: Sequence[str]) -> list[float]:
+    """The mean of a value per clip, and its 95 % interval over the recordings of the clips."""
     center = float(apart.mean())
     _, numbers = np.unique(np.asarray(recordings), return_inverse=True)
     sums = np.bincount(numbers, apart - center)

@@ -29,8 +29,8 @@ FILE = "several-movers"
 COMMAND = "python -m onlooker_papers.videolstm.several --mnist MNIST"
 WHAT = "which of three moving digits moves horizontally: accuracy, and where attention, Grad-CAM and motion point"
 MOVERS, FRAMES = 3, 6
-CLIPS, COUNTS = 1000, {"validation": 200, "test": 500}
-EPOCHS, SEEDS = 12, 3
+CLIPS, COUNTS = 2000, {"validation": 200, "test": 500}
+EPOCHS, SEEDS = 6, 3
 SPECS = (MOTION, *CONTROLS)
 SMOOTHING = (1.0, 2.0)  # standard deviations, in frames
 
@@ -76,10 +76,13 @@ def pointing(points: NDArray[np.float64], clips: TargetClips) -> dict[str, float
     return {"target": float(target.mean()), "other": float((others & ~target).mean())}
 
 
-def trials(run: Path, mnist: Path | None, how: TrainConfig, seeds: int, clips: int = CLIPS) -> list[SeveralTrial]:
-    """All trainings, seed by seed."""
+def trials(
+    run: Path, mnist: Path | None, how: TrainConfig, seeds: int, clips: int = CLIPS, names: Sequence[str] = ()
+) -> list[SeveralTrial]:
+    """All trainings of the named models (none: all), and always of `motion`, seed by seed."""
     of = ClipsOf(mnist, FRAMES, movers=MOVERS)
-    return [SeveralTrial(run, spec, clips, seed, of, COUNTS, how) for seed in range(seeds) for spec in SPECS]
+    chosen = [spec for spec in SPECS if not names or spec.name in (MOTION.name, *names)]
+    return [SeveralTrial(run, spec, clips, seed, of, COUNTS, how) for seed in range(seeds) for spec in chosen]
 
 
 def reproduce(
@@ -89,22 +92,26 @@ def reproduce(
     seeds: int = SEEDS,
     training: TrainConfig | None = None,
     clips: int = CLIPS,
+    names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Train what is missing, and write the rows of `several-movers.json`.
+    """Train what is missing, and write the rows of `several-movers.json`; `names` as for `trials`.
 
     Raises:
-        ValueError: the run was made with other settings.
+        ValueError: the run was made with other settings, or an unknown model.
     """
+    if unknown := set(names) - {spec.name for spec in SPECS}:
+        known = ", ".join(spec.name for spec in SPECS)
+        raise ValueError(f"no model {', '.join(sorted(unknown))}; expected some of {known}")
     how = training or TrainConfig.from_dict({**TRAINING.to_dict(), "epochs": EPOCHS})
-    every = trials(run, mnist, how, seeds, clips)
-    cells: dict[str, list[dict[str, Any]]] = {spec.name: [] for spec in SPECS}
+    every = trials(run, mnist, how, seeds, clips, names)
+    cells: dict[str, list[dict[str, Any]]] = {trial.spec.name: [] for trial in every}
     for trial in every:
         cells[trial.spec.name].append(trial.train())
     each = {name: [of["accuracy"] for of in found] for name, found in cells.items()}
     rows: dict[tuple[str, ...], Row] = {}
-    for spec in SPECS:
-        memos = [trial.memo_path() for trial in every if trial.spec == spec]
-        rows[("models", spec.name)] = Row.of(_row(cells[spec.name], each[MOTION.name]), *memos)
+    for name, found in cells.items():
+        memos = [trial.memo_path() for trial in every if trial.spec.name == name]
+        rows[("models", name)] = Row.of(_row(found, each[MOTION.name]), *memos)
     test = every[0].samples("test")
     uniform = float(np.mean([of["uniform"] for of in cells[MOTION.name]]))
     shared = {
@@ -112,7 +119,7 @@ def reproduce(
         "frames": FRAMES, "movers": MOVERS, "test_clips": COUNTS["test"],
     }  # fmt: skip
     write_rows(results, FILE, About(WHAT, COMMAND, range(seeds), shared), rows)
-    return {spec.name: rows[("models", spec.name)].figures for spec in SPECS}
+    return {name: rows[("models", name)].figures for name in cells}
 
 
 def _row(cells: Sequence[Mapping[str, Any]], motion: Sequence[float]) -> dict[str, Any]:
@@ -131,9 +138,10 @@ def main(
     run: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/several-movers"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1, max=5)] = SEEDS,
+    only: Annotated[list[str] | None, typer.Option(help="A model next to motion. Repeatable. [default: all]")] = None,
 ) -> None:
     """Train the models."""
-    for name, of in reproduce(run, mnist, results, seeds).items():
+    for name, of in reproduce(run, mnist, results, seeds, names=only or ()).items():
         typer.echo(f"{name}: {of['accuracy']:.1%}, {of['maps']}")
 
 

@@ -49,13 +49,15 @@ def test_points_are_the_peaks_of_maps_and_smoothing_removes_a_jump(clips: Target
 def test_a_tiny_run_fills_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(several, "COUNTS", {"validation": 8, "test": 8})
-    monkeypatch.setattr(several, "SPECS", several.SPECS[:2])
     once = replace(TRAINING, epochs=1)
-    figures = several.reproduce(tmp_path / "run", None, tmp_path / "results", 2, once, 16)
+    names = ["convlstm-both"]
+    figures = several.reproduce(tmp_path / "run", None, tmp_path / "results", 2, once, 16, names)
     assert list(figures) == ["motion", "convlstm-both"]
     stored = assembled(tmp_path / "results", several.FILE)["figures"]
     table = tables.several({several.FILE: stored}).markdown()
     assert "| `motion`, Grad-CAM | the same | – | " in table
     assert "| `convlstm-both`, attention" not in table
     assert tables.smoothed({several.FILE: stored}).markdown().count("\n| `") == 1
-    assert several.reproduce(tmp_path / "run", None, tmp_path / "results", 2, once, 16) == figures
+    assert several.reproduce(tmp_path / "run", None, tmp_path / "results", 2, once, 16, names) == figures
+    with pytest.raises(ValueError, match="no model tcn; expected some of motion, convlstm-both, alstm-both"):
+        several.reproduce(tmp_path / "run", None, tmp_path / "results", names=["tcn"])
