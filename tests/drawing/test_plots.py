@@ -15,7 +15,6 @@ from onlooker.drawing.plots import (
     timeline,
     to_png,
     to_svg,
-    trade_off,
 )
 
 
@@ -76,14 +75,6 @@ def test_timeline_draws_the_classes_that_rise_highest():
     # Named in the order in which the lines end.
     assert [line.get_label() for line in axes.lines] == ["d", "e", "c", "f", "b"]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.16, 0.3])
-
-
-def test_a_trade_off_has_a_line_and_a_point_per_set():
-    (axes,) = trade_off({"a_b": ([90.0, 2.0, 0.0], [1.0, 0.9, 0.1])}, {"a_b": (2.0, 0.9)}).axes
-    (line,) = axes.lines
-    assert line.get_label() == "a b"
-    assert line.get_xdata().tolist() == [90, 2, 0]
-    assert axes.collections[0].get_offsets().tolist() == [[2, 0.9]]
 
 
 def test_files_are_an_image_and_a_drawing():

@@ -35,7 +35,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import to_png, trade_off
+from onlooker.drawing.plots import to_png
 from onlooker.evaluation.events import choose_threshold
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
@@ -44,6 +44,7 @@ from onlooker.structures import Clip
 from onlooker.training.linear import Choice, Clips, choose, fit_layer
 from onlooker.video.reader import VideoReader
 from onlooker_papers.measurement import write_results
+from onlooker_papers.real_clips.plots import trade_off
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,

@@ -1,6 +1,6 @@
-"""Figures of docs/real-clips.md: reliability diagrams and learning curves."""
+"""Figures of docs/real-clips.md: reliability diagrams, learning curves, events against false alarms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["learning_curves", "reliability_diagrams"]
+__all__ = ["learning_curves", "reliability_diagrams", "trade_off"]
 
 _COLUMNS = 3
 
@@ -53,18 +53,39 @@ def learning_curves(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
     return figure
 
 
-def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+def trade_off(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], chosen: Mapping[str, tuple[float, float]]
+) -> "Figure":
+    """Events found against false alarms an hour, on a logarithmic axis: a line per set, a dot for its threshold.
+
+    Args:
+        curves: by name, false alarms an hour and shares of events found, for all thresholds.
+        chosen: by name, both for the threshold that was chosen.
+    """
+    figure, (axes,) = _panels(1, (5.6, 3.4))
+    for color, (name, (alarms, found)) in zip(COLORS, curves.items(), strict=False):
+        axes.plot(alarms, found, color=color, linewidth=1.8, label=name.replace("_", " "))
+        axes.scatter(*chosen[name], color=color, s=34, zorder=3)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:g}")
+    _style(axes, "", "false alarms an hour", "events found", legend="lower right")
+    return figure
+
+
+def _panels(count: int, size: tuple[float, float] = (3.3, 3.1)) -> "tuple[Figure, list[Axes]]":
+    """A figure of panels, each of this width and height in inches."""
     from matplotlib.figure import Figure
 
     columns, rows = min(count, _COLUMNS), -(-count // _COLUMNS)
-    figure = Figure(figsize=(3.3 * columns, 3.1 * rows), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", facecolor="white")
     panels = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure, panels
 
 
-def _style(axes: "Axes", title: str, x: str, y: str) -> None:
+def _style(axes: "Axes", title: str, x: str, y: str, legend: str = "upper left") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=QUIET, labelsize=9, length=3)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
@@ -74,4 +95,4 @@ def _style(axes: "Axes", title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
     axes.set_xlabel(x, color=QUIET, fontsize=9.5)
     axes.set_ylabel(y, color=QUIET, fontsize=9.5)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc=legend)

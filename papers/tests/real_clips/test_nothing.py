@@ -9,6 +9,7 @@ from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import Choice, Method
 from onlooker_papers.real_clips.nothing import at_found, play, stream_threshold, training_windows
+from onlooker_papers.real_clips.plots import trade_off
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -103,3 +104,11 @@ def test_the_false_alarms_at_a_share_of_events_found() -> None:
     curve = {"false_alarms_per_hour": [9.0, 5.0, 2.0, 0.0], "found": [1.0, 0.95, 0.9, 0.2]}
     assert at_found(curve) == 2
     assert at_found(curve, 0.94) == 5
+
+
+def test_a_trade_off_has_a_line_and_a_point_per_set() -> None:
+    (axes,) = trade_off({"a_b": ([90.0, 2.0, 0.0], [1.0, 0.9, 0.1])}, {"a_b": (2.0, 0.9)}).axes
+    (line,) = axes.lines
+    assert line.get_label() == "a b"
+    assert line.get_xdata().tolist() == [90, 2, 0]
+    assert axes.collections[0].get_offsets().tolist() == [[2, 0.9]]

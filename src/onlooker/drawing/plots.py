@@ -23,7 +23,6 @@ __all__ = [
     "timeline",
     "to_png",
     "to_svg",
-    "trade_off",
 ]
 
 # Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
@@ -183,29 +182,6 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
     axes.set_xticks(range(len(shares)), [_plain_text(name) for name in shares])
     axes.set_xlim(-0.6, len(shares) - 0.4)
     _share_axis(axes)
-    return figure
-
-
-def trade_off(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], chosen: Mapping[str, tuple[float, float]]
-) -> "Figure":
-    """Events found against false alarms an hour, on a logarithmic axis: a line per set, a dot for its threshold.
-
-    Args:
-        curves: by name, false alarms an hour and shares of events found, for all thresholds.
-        chosen: by name, both for the threshold that was chosen.
-    """
-    figure = _figure(5.6, 3.4)
-    axes = figure.subplots()
-    for k, (name, (alarms, found)) in enumerate(curves.items()):
-        _line(axes, alarms, found, k, name.replace("_", " "))
-        axes.scatter(*chosen[name], color=COLORS[k % len(COLORS)], s=34, zorder=3)
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter("{x:g}")
-    _plain(axes, "false alarms an hour", "events found")
-    _share_axis(axes)
-    _legend(axes, loc="lower right")
     return figure
 
 
