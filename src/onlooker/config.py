@@ -37,8 +37,6 @@ def setting(default: Any, help: str, group: str | None = None, **bounds: float) 
     """A dataclass field with the sentence that explains it.
 
     Args:
-        default: its value unless given.
-        help: one sentence.
         group: its heading in `--help`; None: among the options that people need first.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """

@@ -58,15 +58,11 @@ def export(
     The exported step is compared with the model over 100 frames before the folder is changed.
 
     Args:
-        recognizer: what to export.
         folder: created if necessary. Files of an earlier export are replaced, all or none.
         quantize: also write the step with 8-bit weights and activations of convolutions and matrix products.
         calibration: clips that determine the ranges of activations, of which 16 are used; best the training clips.
             Required to quantize.
         clips: for evaluating the files, with frames sampled as by `Recognizer.predict`.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: a model without a step, or one that ONNX cannot express; a step that differs by more than 1e-4; no
@@ -108,9 +104,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
     Quantization is calibrated on the training clips; if they are gone, on `clips`, without their labels.
 
     Args:
-        run: its folder.
         out: a folder; None: `export` in the run.
-        quantize: also write an 8-bit step.
         clips: a folder of clips, one sub-folder per class; training and validation clips of the run are left out.
 
     Returns:

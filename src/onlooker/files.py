@@ -61,7 +61,6 @@ def explain_write_errors(
 
     Args:
         content: what is written, such as `a checkpoint`.
-        folder: where it is written.
         remedy: what to do about it; a function is called once the write has failed.
         size: a function that returns its bytes, as far as they are known when the write fails; 0: unknown.
         path: what the message starts with; None: the folder.

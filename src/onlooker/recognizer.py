@@ -319,7 +319,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     Only JSON and safetensors are read, so a folder of unknown origin cannot execute code.
 
     Args:
-        run: the folder.
         device: a PyTorch device; auto: a GPU (cuda or mps) if there is one.
 
     Raises:

@@ -75,8 +75,7 @@ class Streams:
         classes: the `K` class names.
         data: how frames are resized and normalized.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
-        temperature: of the probabilities (`Recognizer`).
-        threshold: of events (`Recognizer`).
+        temperature, threshold: of the probabilities, and of events (`Recognizer`).
         agreement: number of frames in succession in which an event must reach the threshold to be reported.
 
     Raises:
@@ -222,7 +221,6 @@ def watch(
     """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
 
     Args:
-        streams: the model.
         sources: cameras, addresses, files; see `video.stream.Source`.
         config: how frames are read from them.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other

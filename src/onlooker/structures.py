@@ -189,7 +189,6 @@ class Box:
     """An object in one frame.
 
     Args:
-        label: the name of its class.
         frame: frame index in the video.
         corners: x1 y1 x2 y2, in pixels of the original video.
         score: confidence; 1 for ground truth.
@@ -214,7 +213,6 @@ class Tube:
     """An object tracked over consecutive frames.
 
     Args:
-        label: the name of its class.
         frames: `T`, frame indices in the video, ascending.
         boxes: `T 4`, x1 y1 x2 y2 in pixels of the original video.
         score: confidence; 1 for ground truth.
@@ -243,7 +241,6 @@ class Segment:
     """An event with a start and an end.
 
     Args:
-        label: the name of its class.
         start, end: seconds from the first frame of the video.
         score: confidence; 1 for ground truth.
     """

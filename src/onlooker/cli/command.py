@@ -46,8 +46,6 @@ def command(
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command has failed.
-        group: the commands that it is added to.
-        panel: its heading among them.
         name: of the command; None: the function's.
     """
     hints = get_type_hints(function, include_extras=True)

@@ -133,7 +133,6 @@ class ArrayCache:
         """The `.npy` file of a key; the array is computed now if there is none, or if it is damaged.
 
         Args:
-            key: all that the array depends on.
             make: computes the array, as parts of at least one row; memory holds one part at a time.
             content, path, size, remedy: for error messages, see `explain_write_errors`.
             wait: until a process that computes this array has finished.

@@ -14,7 +14,6 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
     Args:
         patches: `n k F p p`, levels of any type; or `n k 1 p p`, the same in all frames.
         corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the canvas.
-        video: is filled.
     """
     count = math.prod(patches.shape[:3])
     strip = Strip(count, video.shape[-1], video.device)

@@ -27,7 +27,6 @@ class ClipFacts:
 
     Args:
         frames, rate: their number in the whole clip, and how many there are per second (0: a single frame).
-        size: height and width.
         thumbnails: `8 16 16`, gray levels from 0 to 255.
         sharpness: the variance of the Laplacian over the variance of the frame at a shorter side of at most 128 pixels,
             median over frames: contrast and the size of the video have little influence. Infinite without any contrast.

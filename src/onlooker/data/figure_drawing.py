@@ -130,7 +130,6 @@ def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tu
     Args:
         joints: `J 2`, x and y in pixels.
         height: of the body, in pixels.
-        look: its colors.
         facing: 1: right, -1: left.
         size: H and W of the frame.
     """
@@ -208,9 +207,7 @@ def draw_room(size: tuple[int, int], horizon: float, rng: np.random.Generator) -
     """A room as background, `H W 3` from 0 to 255: gradients for wall and floor, texture, and objects.
 
     Args:
-        size: H and W.
         horizon: the row where the floor begins.
-        rng: the random generator.
     """
     height, width = size
     image = np.empty((height, width, 3), np.float32)

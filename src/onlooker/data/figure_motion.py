@@ -101,7 +101,6 @@ class Cycle:
     """A periodic motion that starts and ends with standing.
 
     Args:
-        hertz: cycles per second.
         turn: from `n` phases in radians to the angles that are added to those of standing.
         sense: -1: time is reversed.
         handed: whether the side that acts depends on handedness; otherwise it is the near one.
@@ -276,11 +275,8 @@ def perform(
     """Joints at every frame, `T J 2`: x forward, y down, the soles at y = 0, in units of the height of the body.
 
     Args:
-        action: one of `ACTIONS`.
-        body: the lengths of the limbs.
         frames, fps: T, and frames per second.
         event: the first and the last frame of the motion; before and after it the figure is still.
-        near_acts: whether the near side acts.
         tempo: factor of the cycles per second.
         vigour: factor of the difference between every pose and standing.
         phase: of a cycle at its start, radians.

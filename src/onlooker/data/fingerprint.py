@@ -17,7 +17,6 @@ def fingerprint(path: Path, whole: bool = False) -> str:
     """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names do not count.
 
     Args:
-        path: of the clip.
         whole: all bytes of each file count, which is slower; else its size, and its first and last mebibyte.
 
     Raises:

@@ -42,7 +42,6 @@ def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], co
             one, so that an interruption costs one class.
         lists: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/`, or `test_train_splits.rar` (or is
             that archive), which is then unpacked next to itself.
-        split, classes, complete: see `PublishedSet`.
     """
     roles = _read_roles(lists, HMDB51.title, split, classes, 51 if complete else 0)
     for label, of_class in roles.items():
@@ -60,7 +59,6 @@ def _read_jhmdb(root: Path, lists: Path, split: int, classes: Sequence[str], com
     Args:
         root: holds one folder of videos per class, or `ReCompress_Videos/` with these.
         lists: holds `<class>_test_split<n>.txt`, or `splits/` with these.
-        split, classes, complete: see `PublishedSet`.
     """
     roles = _read_roles(lists, JHMDB.title, split, classes, 21 if complete else 0)
     counts = Counter(role for of_class in roles.values() for role in of_class.values())

@@ -69,7 +69,6 @@ class MovingDigits:
     pixel maximum.
 
     Args:
-        digits: the images of digits.
         num_digits: digits per video (k).
         canvas: height and width of a frame in pixels.
         frames: frames per video (T).
@@ -183,7 +182,6 @@ class DigitPairs(Dataset[Sample]):
     batch is new, and the same order gives the same videos again.
 
     Args:
-        digits: the generator of videos.
         length: videos per epoch.
         seed: different for training and validation.
 

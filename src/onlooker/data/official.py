@@ -25,7 +25,6 @@ class PublishedSet:
     """A published data set with three official splits.
 
     Args:
-        title: its name.
         read: reads a listing, given the folder of the set, that of its lists, the number of the split, the classes (all
             if empty), and whether the published numbers of classes and clips are required.
     """
@@ -48,7 +47,6 @@ class PublishedSet:
         Args:
             root: the folder of the data set, in the layout that its reader describes.
             annotations: the folder of its official lists; by default `root`.
-            number: 1, 2 or 3.
             classes: by default all.
             complete: require the published numbers of classes and clips; a smaller copy in the same layout needs False.
 

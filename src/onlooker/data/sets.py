@@ -25,7 +25,6 @@ class ClipSet:
     """The clips of a folder, a list or a published data set.
 
     Args:
-        path: the folder or list.
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed but does not exist.
     """

@@ -33,8 +33,6 @@ class Person:
     """What is the same in all videos of a person.
 
     Args:
-        body: lengths of the limbs.
-        look: colors and thickness.
         tempo, vigour: factors of the speed of cycles and of the extent of movements.
         right_handed: the side that acts.
     """
@@ -53,7 +51,6 @@ class FigureVideo:
     Args:
         pixels: `T H W 3`, uint8 RGB.
         action: one of `ACTIONS`.
-        person: the number of the person.
         boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the figure.
         joints: `T J 2`, float32, x and y in pixels, in the order of `JOINTS`.
         moving: `T`, bool, the frames of the event.
@@ -274,13 +271,8 @@ def write_set(
     Args:
         folder: new or empty.
         clips: videos per action.
-        seed: of everything.
         figures: settings; None: `StickFigures()`.
-        actions: which of `ACTIONS`.
         progress: called with the tasks and their number; yields the tasks.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: fewer than one clip, or an unknown action.

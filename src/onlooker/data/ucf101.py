@@ -30,7 +30,6 @@ def _read_ucf101(root: Path, lists: Path, split: int, classes: Sequence[str], co
     Args:
         root: holds `<Class>/v_<Class>_g<nn>_c<nn>.avi`, or `UCF-101/` with these.
         lists: holds `classInd.txt`, `trainlist0<n>.txt` and `testlist0<n>.txt`, or `ucfTrainTestlist/` with these.
-        split, classes, complete: see `PublishedSet`.
     """
     lists, folder = inner_folder(lists, LISTS), inner_folder(root, CLIPS)
     index = read_index(lists / INDEX, complete)

@@ -167,7 +167,6 @@ def boxes(frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | 
         frame: `H W 3`, uint8 RGB.
         corners: `4` or `n 4`, x1 y1 x2 y2.
         color: of the lines, which have a dark edge.
-        size: see above.
     """
     given = np.atleast_2d(np.asarray(corners, dtype=np.float64))
     if given.ndim != 2 or given.shape[-1] != 4:

@@ -164,8 +164,6 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
 
     Args:
         shares: by model, one accuracy (0 to 1) per seed.
-        baseline: its accuracy.
-        baseline_name: its name.
     """
     if not shares or not all(len(values) for values in shares.values()):
         raise ValueError("no shares given, expected at least one model with one seed")

@@ -66,11 +66,8 @@ def write(
 
     Args:
         image: `H W 3`, uint8.
-        text: one line.
         at: x and y in pixels of the upper left corner of the line.
         height: of the font, in pixels.
-        color: of the letters.
-        bold: in bold.
         outline: color of an outline that keeps text readable on any image; None: none.
     """
     font, rim = _font(height, bold), max(1, round(height / 9)) if outline else 0

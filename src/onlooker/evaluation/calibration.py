@@ -64,7 +64,6 @@ def fit_temperature(frame_scores: Sequence[Floats], targets: NDArray[np.integer]
     Args:
         frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits); clips that were not
             used in training, such as validation clips or all clips of a cross-validation.
-        targets: true classes.
         aggregation: of frames (`clip_scores`).
     """
     by_length: dict[int, list[int]] = {}

@@ -17,7 +17,6 @@ class EventThreshold(NamedTuple):
     """A probability that events need, and what it means for the clips that it was chosen with.
 
     Args:
-        probability: the threshold.
         found: share of the clips with an event that are answered by an event, whichever.
         false_alarms: share of the clips in which nothing happens that are answered by an event.
     """
@@ -39,8 +38,6 @@ def choose_threshold(
     Args:
         scores: `B K`, calibrated probabilities of clips that were not used in training.
         targets: `B`, their true classes.
-        classes: the `K` class names.
-        found: the share.
     """
     events = targets != nothing_class(classes)
     if events.all() or not events.any():

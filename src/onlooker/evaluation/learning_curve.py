@@ -26,7 +26,6 @@ def predict_accuracy(points: Sequence[LearningPoint], clips: int) -> tuple[float
 
     Args:
         points: two or more numbers of clips; three or four are enough.
-        clips: number of training clips.
 
     Raises:
         ValueError: points of fewer than two numbers of clips.

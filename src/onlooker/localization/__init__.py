@@ -27,7 +27,6 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
     Args:
         prediction: of a clip, with the size of its video.
         frames: `T H W C`, uint8, the frames of the prediction at any size.
-        parameters: how to localize.
 
     Raises:
         ValueError: attention without the size of the video, or frames that do not match the prediction.

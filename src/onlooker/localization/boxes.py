@@ -66,7 +66,6 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     Args:
         attention: `T h w`, sums to one over `h w`.
         frames: `T H W C`, uint8; boxes are in their pixels.
-        parameters: how to find boxes.
 
     Returns:
         The candidates of each frame; none for a uniform map.

@@ -10,7 +10,6 @@ def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
     """One tube per track: that of its class with the highest score, if the clip shows the class.
 
     Args:
-        prediction: with tubes.
         min_score: minimum probability of the class in the whole clip.
     """
     scores = zip(prediction.classes, prediction.scores.tolist(), strict=True)
@@ -87,7 +86,6 @@ def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:
     """ActivityNet's results format: per video, labels with start and end in seconds, and scores.
 
     Args:
-        prediction: with segments.
         min_score: segments of classes below this probability of the whole clip are left out.
     """
     scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))

@@ -53,7 +53,6 @@ def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
 
     Args:
         last: the smoothed value of the previous frame; None at the first.
-        value: of this frame, any shape.
         frames: the time constant: after this many frames 1/e of an old value is left. 0: no smoothing.
 
     Raises:

@@ -29,7 +29,6 @@ class PlaceState:
     Args:
         attention: the smoothed map, `h w`; None before the first frame.
         frame: the last frame, `H W C`.
-        tracks: the active tracks.
         point: x and y of the pixel of `frame` with the most attention; NaN for uniform attention.
     """
 

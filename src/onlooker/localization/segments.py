@@ -23,7 +23,6 @@ def runs_above(
 
     Args:
         scores: `T`, probabilities of a class.
-        onset: a share.
         causal: use the maximum of the frames so far.
         reference: lower bound of the causal maximum: the first frames alone are no standard of comparison.
     """

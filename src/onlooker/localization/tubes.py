@@ -56,7 +56,6 @@ def link(candidates: Sequence[Candidates], parameters: LocalizationParameters) -
     to 5). Up to `gap` consecutive frames without a box are filled by interpolation.
 
     Args:
-        candidates: of every frame.
         parameters: `overlap_weight` (λ), `gap` and `min_length` are used; if `causal`, boxes are linked by
             `update_tracks`.
     """
@@ -118,7 +117,6 @@ class OnlineTrack:
     """A track of a stream, of constant size.
 
     Args:
-        number: its number in the stream.
         corners: `4`, the last box.
         concentration: of the last box.
         age: frames since its start, the first one included.
@@ -138,12 +136,7 @@ class OnlineTrack:
 
 @dataclass(frozen=True)
 class OnlineTracks:
-    """The tracks of a stream, as of its last frame.
-
-    Args:
-        active: tracks that have not ended.
-        count: number of tracks so far.
-    """
+    """The tracks of a stream that have not ended, as of its last frame; and how many there have been so far."""
 
     active: tuple[OnlineTrack, ...] = ()
     count: int = 0
@@ -158,7 +151,6 @@ def update_tracks(tracks: OnlineTracks, boxes: Candidates, parameters: Localizat
 
     Args:
         tracks: of the previous frame; `OnlineTracks()` at the first.
-        boxes: of this frame.
         parameters: `gap` is used.
     """
     free = list(range(len(boxes)))

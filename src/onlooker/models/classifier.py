@@ -184,7 +184,6 @@ def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:
     """Probabilities of whole clips from those of their frames, `… T K -> … K`.
 
     Args:
-        frame_scores: probabilities.
         aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et al. 1998), for
             frames that are classified independently, with equally frequent classes; `last`, the last frame's.
 

@@ -38,7 +38,6 @@ class Recipe:
     Args:
         summary: what it is, one line.
         settings: arguments of its class that differ from the defaults.
-        model: its class.
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.

@@ -203,7 +203,6 @@ class _Reads:
     Args:
         input: `n C H W`.
         coordinates: y and x, each `n K l`. Overwritten.
-        taps: the geometry.
     """
 
     def __init__(self, input: Tensor, coordinates: tuple[Tensor, Tensor], taps: Taps) -> None:

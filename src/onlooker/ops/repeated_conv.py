@@ -28,7 +28,6 @@ class RepeatedConv2d(nn.Conv2d):
     Args:
         in_channels, out_channels: D of its input and output.
         kernel: height and width of the kernel, odd.
-        bias: whether it adds one.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True) -> None:

@@ -52,8 +52,6 @@ class Checked:
     """What can be said about clips before training.
 
     Args:
-        clips: that were checked.
-        rows: one per class.
         split: what `onlooker train` would use, without unreadable clips; or why there can be none.
         ignored: files in the folder that are no clips, by reason.
         left_out: clips that are listed but missing, or cannot be read.
@@ -105,7 +103,6 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
-        quiet: no progress bar.
 
     Raises:
         ClipError: no clips there.

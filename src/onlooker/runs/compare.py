@@ -41,8 +41,6 @@ class Trial:
 
     Args:
         run: its folder; the figures are in RUN.json.
-        settings: what the figures depend on.
-        measure: computes them.
         members: of an ensemble.
     """
 

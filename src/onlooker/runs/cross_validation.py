@@ -28,8 +28,6 @@ def fit_and_cross_validate(
     Args:
         net: fitted in place.
         samples: the training and validation clips.
-        record: of the run.
-        run: its folder.
         quiet: no progress bar, and no line about what was chosen.
         tested: by other clips or runs.
 

@@ -44,13 +44,7 @@ def demo(run: Path, training: TrainConfig = TRAINING, videos: int = VIDEOS_AN_EP
     """Train, test on unseen digits and paths, and write `report.html`; what was computed before is not computed again.
 
     Args:
-        run: the folder of the demo.
-        training: the budget of each model.
-        videos: new videos in an epoch.
-        tests: test videos.
-
-    Returns:
-        The report's path.
+        videos, tests: new videos in an epoch, and test videos.
 
     Raises:
         ValueError: the folder holds a demo with another budget, or another process computes it.

@@ -34,7 +34,6 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
     Args:
         runs: two or more, trained on the same split of the same clips.
         out: a new folder.
-        quiet: no progress bars.
         clips: the folder of the clips; None: where they were when the runs were trained.
 
     Returns:

@@ -46,7 +46,6 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     themselves are not needed.
 
     Args:
-        run: the folder of the run.
         clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else all clips. None: the
             run's own test clips; without any, the figures of its cross-validation are returned.
 
@@ -115,8 +114,6 @@ def write_report(
     """Evaluate on samples and write evaluation.json, scores.csv, attention.png and report.html.
 
     Args:
-        out: the folder for them.
-        recognizer: the trained model.
         samples: the test clips.
         record: what the model was trained with; the folder of these samples, and which clips are left out.
         run: where its curves are.

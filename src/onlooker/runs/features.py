@@ -51,7 +51,6 @@ def make_features(
         clips: a folder with one sub-folder per class, a single clip, or several.
         folder, settings: the store, made if there is none, and what it is made with.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
-        quiet: no progress bar.
 
     Raises:
         ValueError: the store was made by something else, or an invalid shard.

@@ -51,8 +51,6 @@ class RunRecord:
 
     Args:
         clips: the folder (or list) of the clips.
-        classes: the `K` class names.
-        model, data, training: settings.
         split: training, validation and test clips.
         skipped: clips that could not be used.
         features: the feature stores that were trained on, if any.
@@ -102,7 +100,6 @@ class RunRecord:
         """Read what `write` wrote.
 
         Args:
-            run: the folder of the run.
             clips: where its clips are now; None: where they were.
 
         Raises:

@@ -25,8 +25,6 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
 
     Args:
         run: a trained run of a model that attends.
-        clips: video files, or folders with image sequences.
-        out: a folder.
         min_score: minimum probability of a class in the whole clip; below it there are no boxes and no segments.
 
     Returns:

@@ -17,7 +17,6 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     are null (figures recorded before memo files were kept) answers for no settings and is replaced.
 
     Args:
-        path: a JSON file.
         settings: what the figures depend on, as plain builtins.
         compute: returns the figures, as plain builtins. While it runs, and if it is interrupted, its settings are in
             `NAME.in_progress.json`.

@@ -23,7 +23,6 @@ class ModelSpec:
     """A model by name, what it sees, and how it differs from the settings of all models.
 
     Args:
-        model: its name in the registry.
         modality: `rgb`, `flow` or `both`; None: that of the model's recipe, else that of all models.
         settings: fields of `ModelConfig` with other values than those of all models.
         label: name of its row and its folder; empty: made of the rest.
@@ -138,9 +137,7 @@ def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], share
     """Check what is to be compared before anything is computed.
 
     Args:
-        models: what is compared.
         members: of the ensemble; none: there is no ensemble.
-        shared: settings of all models.
 
     Raises:
         ValueError: a model that is unknown or listed twice, members that are not two or more of the models, or a

@@ -48,7 +48,6 @@ def run_parallel(
     Args:
         tasks: by name; each returns figures with an `accuracy`.
         jobs: tasks at once; None: `default_jobs()`.
-        title: shown next to the bar.
         done: tasks that were done before, counted by the bar.
 
     Returns:

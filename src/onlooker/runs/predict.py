@@ -35,12 +35,9 @@ def predict_clips(
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
     Args:
-        run: a trained run.
-        clips: video files, or folders with image sequences.
         overlay: file for the drawn clip; for several clips a folder, with one file per clip.
         json: file for all scores and attention.
         timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
-        frames: also print the prediction at every frame.
         threshold: minimum probability of an event, else the answer is nothing; None: that of the run.
 
     Returns:

@@ -131,7 +131,6 @@ def train_run(
     Args:
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
-        model, data, training: settings.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all.
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
@@ -175,15 +174,7 @@ def train_run(
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:
-    """Train with the settings and the split of a record, or continue if that was interrupted.
-
-    Args:
-        record: what to train, and with what.
-        run: its folder.
-        quiet, cross_validate: as for `train_run`.
-
-    Returns:
-        As `train_run`.
+    """`train_run` with the settings and the split of a record, or its continuation if that was interrupted.
 
     Raises:
         ValueError: the run was started with other settings or another split.
@@ -199,15 +190,7 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
 
 
 def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
-    """Train the model of a cross-validated run on all clips, without a test split; `load(run)` then finds it.
-
-    Args:
-        clips: what was cross-validated.
-        run: the folder of the cross-validation.
-        model, data, training: its settings.
-
-    Returns:
-        The folder of the final run, `run/final`.
+    """Train the model of a cross-validated run on all clips; returns `run/final`, which `load(run)` finds.
 
     Raises:
         ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.

@@ -58,7 +58,6 @@ def choose_spatial_parameters(
         samples: `B T H W C`, uint8, clips that were not used in training.
         frames: of each clip `T H W C`, in which boxes and the foreground are found.
         targets: the true class of each clip.
-        candidates: to choose from.
         crops: of each clip, if the samples are cut from `frames` by a motion crop.
 
     Raises:

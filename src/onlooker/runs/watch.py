@@ -31,13 +31,7 @@ _MARKS = {(False, False): "", (False, True): "begins", (True, True): "continues"
 
 @dataclass
 class _Progress:
-    """What has been printed about a stream.
-
-    Args:
-        step: its last step.
-        printed: the last step that was printed; None if every frame is.
-        frames: number of steps.
-    """
+    """A stream: its last step, the last one that was printed (None if every frame is), and the number of steps."""
 
     step: Step
     printed: Step | None = None
@@ -50,7 +44,6 @@ def watch_sources(
     """Print what happens in the sources until all have ended, then on stderr how many frames were processed.
 
     Args:
-        run: a trained run.
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
         config: how frames are read from them.
         every_frame: print one JSON object per frame instead of lines for people.

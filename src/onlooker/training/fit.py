@@ -70,7 +70,6 @@ class EpochOrder(Sampler[int]):
 
     Args:
         data: the samples; `set_epoch`, if they have it, is called before every epoch.
-        seed: of all orders.
         parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for the next pass.
 
     Raises:
@@ -99,13 +98,7 @@ class EpochOrder(Sampler[int]):
 
 
 class Fitting(L.LightningModule):
-    """The Lightning module that trains a model.
-
-    Args:
-        model: trained in place.
-        data: normalization and augmentation.
-        train: optimizer, loss and seed.
-    """
+    """The Lightning module that trains a model."""
 
     def __init__(self, model: VideoModel, data: DataConfig, train: TrainConfig) -> None:
         super().__init__()
@@ -286,8 +279,6 @@ def fit(
         training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T h w D` float16,
             which are not augmented, in place of frames.
         data: normalization and augmentation.
-        train: how long and how.
-        folder: the run.
         title: of the progress bar; None: no bar.
         parts: epochs per pass through the training samples; more of them save long runs more often.
 

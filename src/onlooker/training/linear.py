@@ -87,7 +87,6 @@ class Choice:
 
     Args:
         statistics: their names, separated by commas.
-        method: how the layer is fitted.
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN for a
             clip without which none could be fitted.
         tried: accuracy of the best method for each set of statistics.

@@ -28,11 +28,7 @@ RATE = 25.0  # frames per second, assumed for images, and where a file or sender
 
 
 class Converter:
-    """Decoded frames to upright RGB of one size: that of the first.
-
-    Args:
-        name: the file or address, for errors.
-    """
+    """Decoded frames to upright RGB of one size: that of the first; errors name the file or address."""
 
     def __init__(self, name: Path | str) -> None:
         self.name, self._reformatter = name, VideoReformatter()

@@ -40,11 +40,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: 
     Args:
         path: the file, .mp4 or .gif. Missing folders are created.
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
-        fps: frames per second.
         crf: constant rate factor of H.264, from 0 (no loss) to 51.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: for another suffix, frames of another shape, type or size than the first, no frames, or an fps

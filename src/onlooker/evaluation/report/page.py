@@ -33,7 +33,6 @@ class Page:
     """A report under construction: each method appends a block and returns the page.
 
     Args:
-        title: the title.
         subtitle: one line below it, in Markdown.
     """
 
@@ -67,7 +66,6 @@ class Page:
         """An image: the bytes of a PNG or the text of an SVG.
 
         Args:
-            image: the image.
             caption: below it, in Markdown.
             wide: whether it takes the whole width; others share a row where there is room.
 

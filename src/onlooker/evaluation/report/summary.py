@@ -35,13 +35,9 @@ def summary_page(
     """The page of one evaluation.
 
     Args:
-        title: the name of the data.
-        subtitle: the model.
-        evaluation: predictions and true classes.
         measured: its metrics (`metrics.measure`), and what `conclusion.advice` can use of a cross-validation.
         curves: loss and accuracy per epoch of training and validation; None where training is not known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
-        settings: the run's settings by group.
         attends: whether attention is drawn on the clips.
         paths: of the clips; empty: their names.
     """

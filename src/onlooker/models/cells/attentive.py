@@ -18,7 +18,6 @@ class AttentiveCell(Cell):
 
     Args:
         attention: gives a map `B h w` from features and hidden state.
-        cell: the cell that steps.
         glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM of Li et al. 2016);
             `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: a uniform map changes nothing.
     """

@@ -9,11 +9,7 @@ __all__ = ["Memoryless"]
 
 
 class Memoryless(Cell):
-    """Returns the features of each frame unchanged; its state is empty.
-
-    Args:
-        num_features: D of the features.
-    """
+    """Returns the features of each frame unchanged; its state is empty."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

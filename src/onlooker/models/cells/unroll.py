@@ -13,7 +13,6 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, Stat
     """Run a cell over a video.
 
     Args:
-        cell: any `Cell`.
         features: `B T D h w`.
         state: before the first frame.
 

@@ -12,9 +12,6 @@ class Conv4(nn.Module):
 
     The four-block network of few-shot learning (Vinyals et al. 2016) in half the time: the first block has 5×5 kernels
     with stride 2, the next two pool before they normalize, and the last one does not pool.
-
-    Args:
-        in_channels: C of the frames.
     """
 
     num_features = _WIDTHS[-1]

@@ -12,9 +12,7 @@ class Paired(nn.Module):
     """The features of RGB and optical flow, concatenated.
 
     Args:
-        rgb: encodes the first channels.
-        flow: encodes the last `flow_channels`: 2 for each displacement field.
-        flow_channels: their number.
+        rgb, flow: encode the first channels, and the last `flow_channels`: 2 for each displacement field.
     """
 
     def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:

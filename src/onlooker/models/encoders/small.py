@@ -22,9 +22,6 @@ class Small(nn.Module):
 
     The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
     for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
-
-    Args:
-        in_channels: C of the frames.
     """
 
     num_features, last_features = sum(width for width, _ in STAGES) + LAST, LAST
