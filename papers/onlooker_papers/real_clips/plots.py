@@ -1,7 +1,7 @@
 """Figures of docs/real-clips.md: reliability diagrams, learning curves, events against false alarms."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -85,7 +85,9 @@ def _panels(count: int, size: tuple[float, float] = (3.3, 3.1)) -> "tuple[Figure
     return figure, panels
 
 
-def _style(axes: "Axes", title: str, x: str, y: str, legend: str = "upper left") -> None:
+def _style(
+    axes: "Axes", title: str, x: str, y: str, legend: Literal["upper left", "lower right"] = "upper left"
+) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=QUIET, labelsize=9, length=3)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
