@@ -8,7 +8,7 @@ from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.real_clips.recipes import ABLATION
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
-CANDIDATES, LABELS, PEERS = "candidates", "label-errors", "peers"
+CANDIDATES, LABELS, PEERS, MIXUP = "candidates", "label-errors", "peers", "mixup-ema"
 GOALS = {
     "hand_gestures": "85",
     "basketball": "65",
@@ -160,6 +160,23 @@ def peers(results: Results) -> Table:
     return Table([*heads, "parameters"], rows, note)
 
 
+def mixup_ema(results: Results) -> Table:
+    """Mixup and averaged weights, one row per set and setting; test clips of what validation chose."""
+    rows: list[list[str | None]] = []
+    for name, of in results[MIXUP].items():
+        linear = {side: {"linear": of["linear"][side]} for side in ("validation", "test")}
+        test = of["test"] | linear["test"]
+        for setting, row in (of["validation"] | linear["validation"]).items():
+            more, low, high = row.get("loss_above_plain", [0.0] * 3)
+            above = [_interval(row["accuracy_above_plain"][1:]), f"{low:.2f} to {high:.2f}"] if more else ["", ""]
+            correct = share(test[setting]["accuracy"]) if setting in test else None
+            figures = [share(row["accuracy"]), f"{row['loss']:.2f}", *above, correct]
+            rows.append([name, f"`{setting}`", *figures])
+    heads = ["set", "training", "validation, %", "log loss", "accuracy − plain (95 %)", "log loss − plain (95 %)"]
+    note = "Means over three seeds, with the interval of their paired differences; accuracy in points."
+    return Table([*heads, "test, %"], rows, note)
+
+
 def _interval(of: Sequence[float]) -> str:
     return f"{share(of[0])} to {share(of[1])}"
 
@@ -220,6 +237,7 @@ TABLES = {
     CANDIDATES: candidates,
     LABELS: label_errors,
     PEERS: peers,
+    MIXUP: mixup_ema,
     "real-nothing": false_alarms,
 }
 NEEDED = {"real-accuracy": {NAME}, "real-places": {NAME}, "real-nothing": {"nothing"}}
