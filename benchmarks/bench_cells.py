@@ -1,10 +1,10 @@
-"""ConvLSTM and ConvALSTM over a video, forward and backward on the processor: onlooker compared with the usual ways.
+"""ConvLSTM and ConvALSTM over a video, forward and backward on the CPU: onlooker, the common implementation and Keras.
 
-Thirty steps of 4 videos on 7×7 maps of 512 channels, 512 hidden ones, kernels 3×3. The peer is the ConvLSTM that one
-finds in public code: a cell that joins input and state and convolves both at every step, with or without the same
-attention before it; and Keras' ConvLSTM2D. The limit is the time of the matrix products alone that these convolutions
-are, as large as they can be made. Bfloat16 is measured where the processor computes in it, and nowhere else: emulated,
-it is many times slower, and nobody would train so.
+30 steps, 4 videos, 7×7 feature maps with 512 channels, 512 hidden channels, 3×3 kernels. The first peer is the common
+ConvLSTM, which concatenates input and state and convolves both at every step, with or without the same attention; the
+second is Keras' ConvLSTM2D. The upper limit of the speed is given by the matrix products that the convolutions amount
+to, each as one large product, and nothing else. Bfloat16 is measured only where the processor supports it: emulated, it
+is many times slower.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from onlooker.training.fit import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
 ATTENTION = ("conv", "product")
-# Keras as it comes, in single precision, and ours in the same and in what `--precision auto` takes.
+# Keras in single precision (its default); onlooker in single precision and in the one that `--precision auto` chooses.
 KERAS = {"fp32": "keras", "bf16": "keras bf16"}
 
 
-class StepByStep(nn.Module):
-    """The widespread ConvLSTM: one convolution of input and state together, at every step."""
+class CommonConvLSTM(nn.Module):
+    """The common ConvLSTM: at every step, one convolution of input and state, concatenated."""
 
     def __init__(self, channels: int, hidden: int, attends: bool) -> None:
         super().__init__()
@@ -60,29 +60,29 @@ class StepByStep(nn.Module):
 
 
 @cache
-def material() -> tuple[Tensor, Tensor]:
-    """Features `B T D h w`, rectified as those of a network, and what pulls at the hidden states."""
-    chance = torch.Generator().manual_seed(SEED)
-    video = torch.randn(VIDEOS, STEPS, CHANNELS, *GRID, generator=chance).relu()
-    return video, torch.randn(VIDEOS, STEPS, HIDDEN, *GRID, generator=chance)
+def tensors() -> tuple[Tensor, Tensor]:
+    """Features `B T D h w` after a ReLU, and the gradient of the loss with respect to the hidden states."""
+    generator = torch.Generator().manual_seed(SEED)
+    video = torch.randn(VIDEOS, STEPS, CHANNELS, *GRID, generator=generator).relu()
+    return video, torch.randn(VIDEOS, STEPS, HIDDEN, *GRID, generator=generator)
 
 
 def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
-    """Hidden states, and the gradients of features and weights."""
-    video, pull = material()
+    """Hidden states, and the gradients with respect to features and weights."""
+    video, output_gradient = tensors()
     video = video.detach().requires_grad_()
     state: State = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         hidden = unroll(cell, video, state)[0].hidden
     weights = [*cell.parameters()]  # type: ignore[attr-defined] # every cell is a module
-    return [hidden.detach(), *torch.autograd.grad(hidden.float(), [video, *weights], pull)]
+    return [hidden.detach(), *torch.autograd.grad(hidden.float(), [video, *weights], output_gradient)]
 
 
-def by_peer(model: StepByStep) -> list[Tensor]:
-    video, pull = material()
+def by_peer(model: CommonConvLSTM) -> list[Tensor]:
+    video, output_gradient = tensors()
     video = video.detach().requires_grad_()
     hidden = model(video)
-    return [hidden.detach(), *torch.autograd.grad(hidden, [video, *model.parameters()], pull)]
+    return [hidden.detach(), *torch.autograd.grad(hidden, [video, *model.parameters()], output_gradient)]
 
 
 def by_keras() -> None:
@@ -97,7 +97,7 @@ def _keras_step() -> Callable[[], Any]:
     import tensorflow as tf
 
     layer = keras.layers.ConvLSTM2D(HIDDEN, 3, padding="same", return_sequences=True)
-    video, pull = (tf.constant(given.permute(0, 1, 3, 4, 2).contiguous().numpy()) for given in material())
+    video, output_gradient = (tf.constant(x.permute(0, 1, 3, 4, 2).contiguous().numpy()) for x in tensors())
     layer(video)
 
     @tf.function
@@ -105,13 +105,13 @@ def _keras_step() -> Callable[[], Any]:
         with tf.GradientTape() as tape:
             tape.watch(video)
             hidden = layer(video)
-        return tape.gradient(hidden, [video, *layer.trainable_variables], pull)
+        return tape.gradient(hidden, [video, *layer.trainable_variables], output_gradient)
 
     return step
 
 
 def products(half: bool) -> None:
-    """The products of forward and backward alone: input-to-state and state-to-state, each thrice."""
+    """Only the matrix products of forward and backward: input-to-state and state-to-state, three each."""
     dtype = torch.bfloat16 if half else torch.float32
     rows, width = VIDEOS * STEPS * GRID[0] * GRID[1], 4 * HIDDEN
     for channels in (CHANNELS, HIDDEN):
@@ -122,9 +122,9 @@ def products(half: bool) -> None:
 
 
 def difference(attends: bool) -> float:
-    """The largest one between the hidden states of the peer and ours, with the same weights."""
+    """The largest difference between the hidden states of the peer and ours, with the same weights."""
     torch.manual_seed(SEED)
-    model = StepByStep(CHANNELS, HIDDEN, attends)
+    model = CommonConvLSTM(CHANNELS, HIDDEN, attends)
     cell: Any = build_cell("convlstm", CHANNELS, HIDDEN, GRID, *(ATTENTION if attends else ()))
     inner = cell.cell if attends else cell
     with torch.no_grad():
@@ -137,7 +137,7 @@ def difference(attends: bool) -> float:
             for name in ("from_features", "from_hidden", "score"):
                 getattr(cell.attention, name).weight.copy_(getattr(model, name).weight)
             cell.attention.from_features.bias.copy_(model.from_features.bias + model.from_hidden.bias)
-        video = material()[0]
+        video = tensors()[0]
         state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
         return (unroll(cell, video, state)[0].hidden - model(video)).abs().max().item()
 
@@ -158,8 +158,8 @@ def main() -> None:
     precisions = ["fp32", "bf16"] if choose_precision("auto") == "bf16-mixed" else ["fp32"]
     works: dict[str, Callable[[], object]] = {
         "separable": partial(by_onlooker, separable, False),
-        "peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, False)),
-        "convalstm peer": partial(by_peer, StepByStep(CHANNELS, HIDDEN, True)),
+        "peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, False)),
+        "convalstm peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, True)),
     }
     for name in precisions:
         half = name == "bf16"
@@ -185,8 +185,8 @@ def main() -> None:
         "threads": options.threads,
     }
     if "bf16" in precisions:
-        exact, rough = by_onlooker(conv, False)[0], by_onlooker(conv, True)[0]
-        figures["difference_of_bf16"] = (rough.float() - exact).abs().max().item()
+        fp32, bf16 = by_onlooker(conv, False)[0], by_onlooker(conv, True)[0]
+        figures["difference_of_bf16"] = (bf16.float() - fp32).abs().max().item()
     rows = [[name, seconds_of, time["peer"] / seconds_of] for name, seconds_of in time.items()]
     title = f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, threads: {options.threads}"
     harness.show(title, ["", "seconds", "peer / this"], rows)

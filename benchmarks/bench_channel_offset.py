@@ -1,4 +1,4 @@
-"""Maps whose every channel is resampled at different places, forward and backward, compared with grid_sample."""
+"""Channel offsets: every channel of a map is resampled with its own offsets; compared with grid_sample."""
 
 import argparse
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from onlooker_papers.digits.channel_offset import channel_offset
 
 SIDE, SEED = 64, 0
 CHANNELS = (20, 50)
-SPREADS = {"near": 0.25, "far": 3.0}  # standard deviation of the offsets in pixels: as training begins, and wide
+SPREADS = {"near": 0.25, "far": 3.0}  # standard deviation of the offsets in pixels: at the start of training, and large
 
 
 def grid(offsets: Tensor) -> Tensor:
-    """`P 2 H W` to what grid_sample takes, clipped to the border."""
+    """Offsets `P 2 H W` to the grid of grid_sample `P H W 2`, clipped to the border."""
     H, W = offsets.shape[2:]
     y = (offsets[:, 0] + torch.arange(H)[:, None]).clamp(0, H - 1)
     x = (offsets[:, 1] + torch.arange(W)).clamp(0, W - 1)
@@ -37,53 +37,66 @@ def channel_by_channel(features: Tensor, offsets: Tensor) -> Tensor:
 
 
 def channels_as_images(features: Tensor, offsets: Tensor) -> Tensor:
-    """One grid_sample, to which every channel is an image."""
+    """One grid_sample, with the channels in the batch dimension."""
     N, C, H, W = features.shape
     images, moves = features.view(N * C, 1, H, W), offsets.view(N * C, 2, H, W)
     return F.grid_sample(images, grid(moves), padding_mode="border", align_corners=True).view(features.shape)
 
 
-WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "onlooker": channel_offset,
     "channel by channel": channel_by_channel,
     "channels as pictures": channels_as_images,
 }
 
 
-def run(way: Callable[[Tensor, Tensor], Tensor], given: list[Tensor], pull: Tensor) -> list[Tensor]:
-    out = way(*given)
-    return [out, *torch.autograd.grad(out, given, pull)]
+def run(method: Callable[[Tensor, Tensor], Tensor], inputs: list[Tensor], output_gradient: Tensor) -> list[Tensor]:
+    """The output and the gradients with respect to the inputs."""
+    out = method(*inputs)
+    return [out, *torch.autograd.grad(out, inputs, output_gradient)]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
-    arguments.add_argument("--count", type=int, default=50, help="maps (N); nothing is recorded for others than 50")
+    arguments.add_argument("--count", type=int, default=50, help="number of maps (N); results are recorded for 50 only")
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     ratios, seconds, rows, differences, profiles = {}, {}, [], {}, {}
     for channels in CHANNELS:
-        for reach, spread in SPREADS.items():
-            case = f"{channels} {reach}"
+        for distance, spread in SPREADS.items():
+            case = f"{channels} {distance}"
             torch.manual_seed(SEED)
             features = torch.randn(options.count, channels, SIDE, SIDE, requires_grad=True)
             offsets = (torch.randn(options.count, 2 * channels, SIDE, SIDE) * spread).requires_grad_()
-            given, pull = [features, offsets], torch.randn_like(features)
-            pairs = list(zip(run(channel_offset, given, pull), run(channels_as_images, given, pull), strict=True))
-            # grid_sample rounds coordinates: near a whole one it may take the slope of the other side. Gradients of
-            # offsets are compared in the mean.
+            inputs, output_gradient = [features, offsets], torch.randn_like(features)
+            pairs = list(
+                zip(
+                    run(channel_offset, inputs, output_gradient),
+                    run(channels_as_images, inputs, output_gradient),
+                    strict=True,
+                )
+            )
+            # grid_sample rounds coordinates: next to an integer, it may take the slope of the neighboring interval. The
+            # gradients of offsets are therefore compared by their mean difference.
             exact = max(((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs[:2])
             mean = ((pairs[2][0] - pairs[2][1]).abs().mean() / pairs[2][1].abs().max()).item()
             differences[case] = {"output and maps, largest": exact, "offsets, mean": mean}
-            works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
-            measured = harness.interleaved(works, options.repetitions)
-            profiles[case] = harness.profile(works["onlooker"])
-            found = harness.ratios(measured)
-            ratios |= {f"{case} {way}": ratio for way, ratio in found.items()}
-            seconds |= {f"{case} {way}": median(times) for way, times in measured.items()}
-            rows.append([case, 1e3 * median(measured["onlooker"]), *found.values(), exact, mean])
-    columns = ["channels, offsets", "ms", *(f"{way} / ours" for way in WAYS if way != "onlooker"), "largest", "mean"]
+            workloads = {name: partial(run, method, inputs, output_gradient) for name, method in METHODS.items()}
+            measured = harness.interleaved(workloads, options.repetitions)
+            profiles[case] = harness.profile(workloads["onlooker"])
+            speedups = harness.ratios(measured)
+            ratios |= {f"{case} {method}": ratio for method, ratio in speedups.items()}
+            seconds |= {f"{case} {method}": median(times) for method, times in measured.items()}
+            rows.append([case, 1e3 * median(measured["onlooker"]), *speedups.values(), exact, mean])
+    columns = [
+        "channels, offsets",
+        "ms",
+        *(f"{method} / ours" for method in METHODS if method != "onlooker"),
+        "largest",
+        "mean",
+    ]
     harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
     if options.count == 50:
         figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}

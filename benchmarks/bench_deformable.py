@@ -27,41 +27,43 @@ def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def by_autograd(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Gather and interpolate, written down plainly."""
+    """Gather and interpolate with PyTorch operations; autograd computes the gradients."""
     return deformable_conv2d_by_autograd(input, offset, weight, bias, padding=KERNEL // 2)
 
 
 def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """An ordinary convolution, which has no offsets: what deforming costs."""
+    """An ordinary convolution without offsets, to show the cost of deformation."""
     return F.conv2d(input, weight, bias, padding=KERNEL // 2)
 
 
-WAYS = {"onlooker": by_onlooker, "torchvision": by_torchvision, "autograd": by_autograd, "plain convolution": plain}
+METHODS = {"onlooker": by_onlooker, "torchvision": by_torchvision, "autograd": by_autograd, "plain convolution": plain}
 
 
 def tensors(count: int, channels: int, width: int) -> tuple[list[Tensor], Tensor]:
     torch.manual_seed(SEED)
     shapes = ((count, channels, SIDE, SIDE), (count, 2 * KERNEL**2, SIDE, SIDE), (width, channels, KERNEL, KERNEL))
-    given = [torch.randn(shape) for shape in (*shapes, (width,))]
-    given[1] *= SPREAD
-    return [t.requires_grad_() for t in given], torch.randn(count, width, SIDE, SIDE)
+    inputs = [torch.randn(shape) for shape in (*shapes, (width,))]
+    inputs[1] *= SPREAD
+    return [t.requires_grad_() for t in inputs], torch.randn(count, width, SIDE, SIDE)
 
 
-def run(way: Callable[..., Tensor], given: list[Tensor], pull: Tensor) -> list[Tensor | None]:
-    """The output and all gradients; None for what has no part in it."""
-    out = way(*given)
-    return [out, *torch.autograd.grad(out, given, pull, allow_unused=True)]
+def run(method: Callable[..., Tensor], inputs: list[Tensor], output_gradient: Tensor) -> list[Tensor | None]:
+    """The output and the gradients with respect to all inputs; None where an input is not used."""
+    out = method(*inputs)
+    return [out, *torch.autograd.grad(out, inputs, output_gradient, allow_unused=True)]
 
 
-def differences(given: list[Tensor], pull: Tensor) -> dict[str, float]:
-    """Those between torchvision's numbers and ours, as shares of the largest number of each tensor.
+def differences(inputs: list[Tensor], output_gradient: Tensor) -> dict[str, float]:
+    """Differences between torchvision's output and gradients and ours, relative to the largest value of each tensor.
 
-    A place that is whole but for rounding has the slope of either side, as the last bit falls; so of the gradients of
-    offsets it is said how many of them differ by more than 1e-5, and the mean.
+    Next to an integer coordinate, rounding decides which interval's slope is used. For the gradients of offsets, the
+    result is therefore their mean difference and how many differ by more than 1e-5.
     """
     shares = [
         (ours - theirs).abs() / theirs.abs().max()
-        for ours, theirs in zip(run(by_onlooker, given, pull), run(by_torchvision, given, pull), strict=True)
+        for ours, theirs in zip(
+            run(by_onlooker, inputs, output_gradient), run(by_torchvision, inputs, output_gradient), strict=True
+        )
     ]
     offsets = shares.pop(2)
     return {
@@ -75,25 +77,27 @@ def differences(given: list[Tensor], pull: Tensor) -> dict[str, float]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
-    arguments.add_argument("--count", type=int, default=50, help="images (N); nothing is recorded for others than 50")
+    arguments.add_argument(
+        "--count", type=int, default=50, help="number of images (N); results are recorded for 50 only"
+    )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios, seconds, rows, apart, profiles = {}, {}, [], {}, {}
+    ratios, seconds, rows, deviations, profiles = {}, {}, [], {}, {}
     for layer, (channels, width) in LAYERS.items():
-        given, pull = tensors(options.count, channels, width)
-        apart[layer] = differences(given, pull)
-        works = {name: partial(run, way, given, pull) for name, way in WAYS.items()}
-        measured = harness.interleaved(works, options.repetitions)
-        profiles[layer] = harness.profile(works["onlooker"])
-        found = harness.ratios(measured)
-        ratios |= {f"{layer} {name}": ratio for name, ratio in found.items()}
+        inputs, output_gradient = tensors(options.count, channels, width)
+        deviations[layer] = differences(inputs, output_gradient)
+        workloads = {name: partial(run, method, inputs, output_gradient) for name, method in METHODS.items()}
+        measured = harness.interleaved(workloads, options.repetitions)
+        profiles[layer] = harness.profile(workloads["onlooker"])
+        speedups = harness.ratios(measured)
+        ratios |= {f"{layer} {name}": ratio for name, ratio in speedups.items()}
         seconds |= {f"{layer} {name}": median(times) for name, times in measured.items()}
-        rows.append([layer, median(measured["onlooker"]), *found.values(), apart[layer]["largest"]])
-    columns = ["channels", "seconds", *(f"{name} / ours" for name in WAYS if name != "onlooker"), "difference"]
+        rows.append([layer, median(measured["onlooker"]), *speedups.values(), deviations[layer]["largest"]])
+    columns = ["channels", "seconds", *(f"{name} / ours" for name in METHODS if name != "onlooker"), "difference"]
     harness.show(f"{options.count} images of 64×64, 5×5 taps, forward and backward", columns, rows)
     if options.count == 50:
-        figures = {"ratios": ratios, "seconds": seconds, "differences": apart, "threads": options.threads}
+        figures = {"ratios": ratios, "seconds": seconds, "differences": deviations, "threads": options.threads}
         figures["profile"] = profiles
         print(harness.record("bench-deformable", __doc__, figures, [SEED], ["torch", "torchvision"]))
 

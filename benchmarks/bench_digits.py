@@ -1,4 +1,4 @@
-"""Videos of moving digits, every variant: onlooker compared with the usual loop over frames in NumPy and SciPy."""
+"""Videos of moving digits, every variant: onlooker compared with a loop over frames in NumPy and SciPy."""
 
 import argparse
 import math
@@ -27,14 +27,15 @@ STRENGTH = ALPHA * DENSITY.sum() ** 2  # SciPy's window sums to one, the paper's
 
 
 class FrameByFrame:
-    """The loop that one finds in public code: a canvas a frame, digits put on it, the whole canvas transformed.
+    """The common implementation: for each frame, digits are pasted on a canvas, and the canvas is transformed.
 
-    It is a fair one: no pixel is visited in Python, pixels are 8 bits, and what a setting's frames share is made once.
+    For a fair comparison, there is no Python loop over pixels, pixels have 8 bits, and what the frames of a setting
+    share is computed once.
 
     Args:
         digits: the data set.
         variant: one of `VARIANTS`.
-        joined: one resampling for all of `gesture`, not one to turn and scale, and one to deform.
+        joined: one resampling for `gesture`, instead of one that rotates and scales and one that deforms.
     """
 
     def __init__(self, digits: Digits, variant: str, joined: bool = False) -> None:
@@ -51,8 +52,8 @@ class FrameByFrame:
 
     def fill(self, video: np.ndarray, images: np.ndarray, random: np.random.Generator) -> None:
         """Draw one video."""
-        room = CANVAS - SIDE
-        places = random.uniform(0, room, (len(images), 2))
+        free = CANVAS - SIDE
+        positions = random.uniform(0, free, (len(images), 2))
         direction, speed = random.uniform(0, 2 * math.pi, len(images)), random.uniform(4, 12, len(images))
         steps = np.stack((np.cos(direction), np.sin(direction)), 1) * speed[:, None]
         for t, frame in enumerate(video):
@@ -60,42 +61,46 @@ class FrameByFrame:
                 transform = self.transform(random)
             canvas = np.zeros((CANVAS, CANVAS), np.uint8)
             for d, image in enumerate(images):
-                x, y = round(places[d, 0]), round(places[d, 1])
+                x, y = round(positions[d, 0]), round(positions[d, 1])
                 part = canvas[y : y + SIDE, x : x + SIDE]
                 np.maximum(part, image, out=part)
                 for axis in (0, 1):
-                    places[d, axis] += steps[d, axis]
-                    if not 0 <= places[d, axis] <= room:
+                    positions[d, axis] += steps[d, axis]
+                    if not 0 <= positions[d, axis] <= free:
                         steps[d, axis] = -steps[d, axis]
-                        places[d, axis] = -places[d, axis] if places[d, axis] < 0 else 2 * room - places[d, axis]
+                        positions[d, axis] = (
+                            -positions[d, axis] if positions[d, axis] < 0 else 2 * free - positions[d, axis]
+                        )
             frame[:] = transform(canvas)
 
     def transform(self, random: np.random.Generator) -> Transform:
-        """What happens to the canvas in one setting."""
+        """The random transformation of the canvas for one setting."""
         if self.variant == "normal":
             return lambda canvas: canvas
         angle = 0.0 if self.variant == "scale" else random.uniform(0, 2 * math.pi)
         factor = 1.0 if self.variant == "rotation" else random.uniform(0.4, 1)
         cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
         matrix = np.array([[cos, -sin], [sin, cos]])
-        turn: Transform = partial(affine_transform, matrix=matrix, offset=CENTER - matrix @ (CENTER, CENTER), order=1)
+        affine: Transform = partial(affine_transform, matrix=matrix, offset=CENTER - matrix @ (CENTER, CENTER), order=1)
         if self.variant != "gesture":
-            return turn
+            return affine
         noise = random.uniform(-1, 1, (2, CANVAS, CANVAS))
         fields = [STRENGTH * gaussian_filter(plane, SIGMA, mode="constant", radius=REACH) for plane in noise]
         points = np.mgrid[:CANVAS, :CANVAS] + fields
         if self.joined:
             points = np.tensordot(matrix, points - CENTER, 1) + CENTER
             return lambda canvas: map_coordinates(canvas, points, order=1)
-        return lambda canvas: map_coordinates(turn(canvas), points, order=1)
+        return lambda canvas: map_coordinates(affine(canvas), points, order=1)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
-    arguments.add_argument("--videos", type=int, default=50, help="in a batch; nothing is recorded for others than 50")
-    arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of onlooker; a loop has one")
-    arguments.add_argument("--mnist", type=Path, help="folder of the full data set; without: 5,000 digits")
+    arguments.add_argument("--videos", type=int, default=50, help="videos per batch; results are recorded for 50 only")
+    arguments.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of onlooker; the loop has one"
+    )
+    arguments.add_argument("--mnist", type=Path, help="folder of the full data set; default: 5,000 digits")
     options = arguments.parse_args()
     digits = load_mnist(options.mnist)[0]
     source = torch.randint(256, (options.videos, FRAMES, 1, CANVAS, CANVAS), dtype=torch.uint8)
@@ -106,15 +111,15 @@ def main() -> None:
         torch.set_num_threads(threads)
         ratios[threads], rates[threads], rows = {}, {}, []
         for variant in VARIANTS:
-            works: dict[str, Callable[[], object]] = {
+            workloads: dict[str, Callable[[], object]] = {
                 "onlooker": partial(AugmentedDigits(digits, variant=variant).batch, options.videos, seed=SEED),
                 "loop": partial(FrameByFrame(digits, variant).batch, options.videos, SEED),
                 "copy": source.clone,
             }
             if variant == "gesture":
-                works["joined"] = partial(FrameByFrame(digits, variant, joined=True).batch, options.videos, SEED)
-            seconds = harness.interleaved(works, options.repetitions)
-            profiles[variant] = harness.profile(works["onlooker"])
+                workloads["joined"] = partial(FrameByFrame(digits, variant, joined=True).batch, options.videos, SEED)
+            seconds = harness.interleaved(workloads, options.repetitions)
+            profiles[variant] = harness.profile(workloads["onlooker"])
             rate = {name: options.videos / median(times) for name, times in seconds.items()}
             rates[threads][variant] = rate
             ratios[threads][variant] = harness.ratios(seconds)["loop"]

@@ -1,4 +1,4 @@
-"""Clips to stored VGG-16 features, compared with the backbone alone on ready tensors and a loop over single frames."""
+"""Clips to stored VGG-16 features, compared with the backbone alone on tensors in memory and a loop over frames."""
 
 import argparse
 import shutil
@@ -31,23 +31,23 @@ from onlooker.video.sampling import equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
-LONGER = 4  # times SECONDS: what is held in memory must not grow with a clip
+LONGER = 4  # times SECONDS; peak memory must not grow with the length of a clip
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
-    """Clips of 320x240 pixels as cameras write them; a comment behind the file makes each of them another one."""
+    """Clips of 320x240 pixels as cameras write them; appended bytes make each a different file."""
     suffix, codec, settings = bench_read.KINDS["mp4"]
     folder.mkdir(parents=True, exist_ok=True)
     once = bench_read.make(folder.parent / f"once{suffix}", codec, settings, SECONDS, 1)
     paths = [folder / f"{number}{suffix}" for number in range(count)]
     for number, path in enumerate(paths):
-        # An empty box of free space: players pass over it.
+        # A box of free space, which players skip.
         path.write_bytes(once.read_bytes() + (9).to_bytes(4, "big") + b"free" + bytes([number % 256]))
     return paths
 
 
 def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
-    """What one writes first: every frame read, resized, normalized and encoded alone, in single precision."""
+    """A simple loop: every frame is read, resized, normalized and encoded alone, in single precision."""
     mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS["imagenet"])
     folder.mkdir(exist_ok=True)
     for path in paths:
@@ -68,7 +68,7 @@ def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path)
 
 
 def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable[[], None]:
-    """The backbone on ready tensors `N C H W`, as fast as the store runs it."""
+    """The backbone on tensors `N C H W` in memory, in the precision and memory format of the store."""
 
     @torch.inference_mode()
     def run() -> None:
@@ -80,13 +80,13 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
 
 
 def encode_all(clip: Path, store: Path, encoder: str, data: DataConfig) -> float:
-    """Every frame of a clip into a new store, in a separate process: its peak in GB."""
+    """Encode every frame of a clip into a new store; the peak memory of this process in GB."""
     make_features(clip, store, StoreSettings(encoder, data, pretrained=False, every=True, seed=SEED), quiet=True)
     return round(1.073741824 * largest_so_far(), 2)
 
 
 def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, float]]:
-    """By modality and seconds of the clip, the peak of encoding all of its frames."""
+    """Peak memory of encoding all frames of a clip, by modality and length of the clip."""
     suffix, codec, settings = bench_read.KINDS["mp4"]
     found: dict[str, dict[str, float]] = {}
     for streams, length in (("rgb", 1), ("flow", 10)):
@@ -102,17 +102,17 @@ def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, f
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--clips", type=int, default=4)
-    arguments.add_argument("--frames", type=int, default=30, help="of each clip")
+    arguments.add_argument("--frames", type=int, default=30, help="frames per clip")
     arguments.add_argument("--encoder", default="vgg16")
-    arguments.add_argument("--size", type=int, default=224, help="of the frames, in pixels")
+    arguments.add_argument("--size", type=int, default=224, help="side of the frames in pixels")
     arguments.add_argument("--repetitions", type=int, default=harness.MINIMUM)
     options = arguments.parse_args()
-    # Speed does not depend on what the weights have learned, and these need no download.
+    # Random weights: speed does not depend on them, and they need no download.
     data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(Path(temporary), options.clips, options.encoder, data, options.repetitions)
         figures["peak_gb"] = peaks(Path(temporary), options.encoder, data)
-        print(f"peak in GB, all frames of clips of {SECONDS} s and of {LONGER} times that: {figures['peak_gb']}")
+        print(f"peak in GB, all frames of clips of {SECONDS} s and {LONGER * SECONDS} s: {figures['peak_gb']}")
     default = all(value == arguments.get_default(name) for name, value in vars(options).items())
     if default:
         print(harness.record("bench-features", __doc__, figures, [SEED]))
@@ -131,7 +131,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     torch.manual_seed(SEED)
     fast: Any = build_encoder(encoder, data.in_channels, data.size)
     fast.eval().to(memory_format=torch.channels_last)
-    # As the store has them: the batches of a clip end with the clip.
+    # As in the store: a batch holds frames of one clip only.
     videos = [to_video(torch.from_numpy(read_sample(path, data).pixels), "imagenet") for path in paths]
     batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
 
@@ -157,11 +157,11 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     rates = {name: round(frames / median(times), 2) for name, times in seconds.items()}
     harness.show(
         f"{count} clips to {encoder} features of {data.frames} frames, {precision}",
-        ["", "seconds", "frames a second"],
+        ["", "seconds", "frames per second"],
         [[name, median(times), rates[name]] for name, times in seconds.items()],
     )
     faster = harness.ratios(seconds)["frame by frame"]
-    print(f"{100 * share:.0f} % of the backbone's own throughput; {faster:.2f} times the loop over single frames")
+    print(f"{100 * share:.0f} % of the throughput of the backbone; {faster:.2f} times that of the loop over frames")
     return {
         "share_of_backbone": round(share, 3),
         "ratios": {"frame by frame": faster},
@@ -175,13 +175,13 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
 
 def check(files: list[tuple[Path]], folder: Path, paths: list[Path]) -> None:
-    """Both ways made the same maps, but for decoders, resizing and precision."""
+    """The maps of both are the same, except for decoder, resizing and precision."""
     for (file,), path in zip(files, paths, strict=True):
         ours = np.load(file).astype(np.float32).transpose(0, 3, 1, 2)
         theirs = np.load(folder / f"{path.stem}.npy")
-        likeness = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
+        correlation = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
         assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
-        assert likeness > 0.98, f"{path.name}: the two ways agree only to {likeness:.3f}"
+        assert correlation > 0.98, f"{path.name}: the maps correlate only by {correlation:.3f}"
 
 
 if __name__ == "__main__":

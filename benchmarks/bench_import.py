@@ -16,7 +16,7 @@ WORKLOADS = {
 
 
 def run(code: str) -> None:
-    """One fresh interpreter; --help ends with status 0."""
+    """Run code in a fresh interpreter."""
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 

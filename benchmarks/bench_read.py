@@ -1,4 +1,4 @@
-"""Reading 30 equally spaced frames of a clip, compared with OpenCV and decord: short and long, three containers."""
+"""Reading 30 equally spaced frames of short and long clips in three containers, compared with OpenCV and decord."""
 
 import argparse
 import tempfile
@@ -17,8 +17,8 @@ from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 
 COUNT, FPS, WIDTH, HEIGHT = 30, 25, 320, 240
-# Seconds that are encoded, and how often they are shown: a prime length, so that the frames looked at lie anywhere
-# between two keyframes. Encoding ten minutes four times would take longer than measuring.
+# Seconds that are encoded, and number of repetitions in the file (encoding ten minutes would take longer than the
+# benchmark). The length is prime, so that the sampled frames lie anywhere between two keyframes.
 LENGTHS = {"short": (10, 1), "long": (47, 13)}
 KINDS = {
     "mp4": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),  # regular keyframes, as cameras write them
@@ -29,29 +29,27 @@ KINDS = {
 SEED = 0
 
 
-def scene(index: int, ground: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A camera that sways over a textured ground, three things that move, and the noise of a sensor."""
+def scene(index: int, background: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A moving camera over a textured background, three moving disks, and sensor noise."""
     time = index / FPS
-    turn = cv2.getRotationMatrix2D((320, 240), 8 * np.sin(time / 3), 1 + 0.15 * np.sin(time / 5))
-    turn[:, 2] += -160 + 90 * np.sin(time / 7), -120 + 60 * np.cos(time / 4)
-    frame = cv2.warpAffine(ground, turn, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
-    for thing in range(3):
-        x = WIDTH / 2 + (60 + 30 * thing) * np.sin(time * (0.7 + 0.3 * thing) + thing)
-        y = HEIGHT / 2 + 80 * np.cos(time * (1.1 - 0.2 * thing))
-        cv2.circle(
-            frame, (round(x), round(y)), 14 + 6 * thing, (60 * thing + 40, 220 - 70 * thing, 90), -1, cv2.LINE_AA
-        )
+    affine = cv2.getRotationMatrix2D((320, 240), 8 * np.sin(time / 3), 1 + 0.15 * np.sin(time / 5))
+    affine[:, 2] += -160 + 90 * np.sin(time / 7), -120 + 60 * np.cos(time / 4)
+    frame = cv2.warpAffine(background, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+    for disk in range(3):
+        x = WIDTH / 2 + (60 + 30 * disk) * np.sin(time * (0.7 + 0.3 * disk) + disk)
+        y = HEIGHT / 2 + 80 * np.cos(time * (1.1 - 0.2 * disk))
+        cv2.circle(frame, (round(x), round(y)), 14 + 6 * disk, (60 * disk + 40, 220 - 70 * disk, 90), -1, cv2.LINE_AA)
     noise = rng.integers(-4, 5, (HEIGHT // 2, WIDTH // 2, 1), np.int16).repeat(2, 0).repeat(2, 1)
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
 def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: int) -> Path:
-    """Encode the scene and repeat it in one file, unless an earlier run did."""
+    """Encode the scene and repeat it in one file, unless the file exists."""
     if path.exists():
         return path
     rng = np.random.default_rng(SEED)
-    ground = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 5)
-    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
+    background = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 5)
+    background = cv2.normalize(background, None, 0, 255, cv2.NORM_MINMAX)
     part = path.with_name(f"part-{path.name}")
     with av.open(str(part), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(FPS), options={k: v for k, v in options.items() if k != "b"})
@@ -59,23 +57,23 @@ def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: i
         if "b" in options:
             stream.bit_rate = int(options["b"].replace("k", "000"))
         for index in range(seconds * FPS):
-            container.mux(stream.encode(VideoFrame.from_ndarray(scene(index, ground, rng), format="rgb24")))
+            container.mux(stream.encode(VideoFrame.from_ndarray(scene(index, background, rng), format="rgb24")))
         container.mux(stream.encode(None))
-    return again(part, path, seconds, times) if times > 1 else part.replace(path)
+    return repeat(part, path, seconds, times) if times > 1 else part.replace(path)
 
 
-def again(once: Path, path: Path, seconds: int, times: int) -> Path:
-    """The packets of a video, repeated in one file."""
-    part = path.with_name(f"again-{path.name}")
+def repeat(once: Path, path: Path, seconds: int, times: int) -> Path:
+    """Repeat the packets of a video in one file."""
+    part = path.with_name(f"repeat-{path.name}")
     with av.open(str(part), "w") as out:
         stream = None
-        for turn in range(times):
+        for repetition in range(times):
             with av.open(str(once)) as source:
                 video = source.streams.video[0]
                 stream = stream or out.add_stream_from_template(video)
                 for packet in source.demux(video):
                     if packet.size:
-                        shift = round(seconds * turn / packet.time_base)
+                        shift = round(seconds * repetition / packet.time_base)
                         packet.pts = None if packet.pts is None else packet.pts + shift
                         packet.dts = None if packet.dts is None else packet.dts + shift
                         packet.stream = stream
@@ -89,7 +87,7 @@ def by_onlooker(path: Path) -> NDArray[np.uint8]:
 
 
 def by_opencv(path: Path) -> NDArray[np.uint8]:
-    """Grab every frame, convert the wanted ones: the fast one of OpenCV's two ways."""
+    """Grab every frame and convert the sampled ones, which is faster in OpenCV than seeking."""
     video = cv2.VideoCapture(str(path))
     wanted = equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), COUNT).tolist()
     frames = []
@@ -111,7 +109,7 @@ def by_opencv_seeking(path: Path) -> NDArray[np.uint8]:
 
 
 def by_decord(path: Path) -> NDArray[np.uint8]:
-    """The batch call of its documentation; decord seeks itself. With one thread where several fail (VP9, at times)."""
+    """`get_batch`, which seeks; with one thread where several fail (sometimes with VP9)."""
     from decord import DECORDError, VideoReader
 
     for threads in (0, 1):
@@ -125,7 +123,7 @@ def by_decord(path: Path) -> NDArray[np.uint8]:
 
 
 def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
-    """The same frames: converted to RGB a little differently, but each much nearer than the next frame."""
+    """Whether the frames are the same, except for the conversion to RGB: much closer than adjacent frames are."""
     return ours.shape == theirs.shape and bool(np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3)
 
 
@@ -138,8 +136,8 @@ PEERS = {
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repetitions", type=int, default=7, help="of long clips; short ones four times that")
-    arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; nothing is recorded then")
+    arguments.add_argument("--repetitions", type=int, default=7)
+    arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; results are not recorded")
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "onlooker-bench-read")
     options = arguments.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +147,7 @@ def main() -> None:
             case = f"{length} {kind}"
             if options.only and case not in options.only:
                 continue
-            # The settings stand in the name: a file from a run with others is not taken for this one.
+            # The name contains the settings, so that a file with other settings is not reused.
             name = "-".join([length, *(f"{key}_{value}" for key, value in settings.items())])
             path = make(options.folder / f"{name}-{codec}{suffix}", codec, settings, duration, times)
             ours = by_onlooker(path)
@@ -167,7 +165,7 @@ def main() -> None:
             rows.append([case, 1e3 * median(measured["onlooker"]), *found.values()])
     harness.show("30 frames of a clip", ["clip", "ms", *(f"{name} / ours" for name in PEERS)], rows)
     if differing:
-        print("Other frames than ours:", ", ".join(differing))
+        print("Frames that differ from ours:", ", ".join(differing))
     if not options.only:
         figures = {"ratios": ratios, "seconds": seconds, "other_frames": differing}
         print(harness.record("bench-read", __doc__, figures, [SEED], ["decord"]))

@@ -1,9 +1,9 @@
 """300 rounds of LSTM(8) and a softmax on frozen features: onlooker, Keras and `torch.nn.LSTM` in a loop.
 
-A round is built, trained for 20 steps, evaluated on one test set and discarded. The peers do few rounds a repetition,
-onlooker all; times are given per round. The limit is the time of a round's matrix products alone, as large as onlooker
-does them and on as many threads; next to it is that of the two largest, of features with the input kernel and
-with its gradient, which leave out the softmax layer, the recurrence and the test set.
+In a round, a model is built, trained for 20 steps, evaluated on one test set and discarded. One measurement has a few
+rounds of a peer and all rounds of onlooker; times are per round. The upper limit of the speed is the time of a round's
+matrix products alone, in the sizes that onlooker uses and on as many threads. A second limit has only the two largest
+products, those of the features with the input kernel and with its gradient (no softmax layer, recurrence or test set).
 """
 
 import argparse
@@ -30,17 +30,17 @@ _STACKED = 20  # rounds side by side
 
 
 def rectified(seed: int, dead: int) -> Tensor:
-    """Features `V T D` that are mostly zero, some of them more often than others, `dead` of them always."""
-    chance = torch.Generator().manual_seed(seed)
-    level = torch.linspace(-2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES)  # by hand: 75 % stay below zero
-    features = (torch.randn(VIDEOS, FRAMES, FEATURES, generator=chance) + level).relu()
+    """Features `V T D` that are mostly zero, some more often than others, and `dead` of them always."""
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.linspace(-2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES)  # chosen so that 75 % are below zero
+    features = (torch.randn(VIDEOS, FRAMES, FEATURES, generator=generator) + level).relu()
     features[:, :, :dead] = 0
     return features
 
 
 @cache
-def material(dead: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Training features, the same a little disturbed as a test set, and the classes of both."""
+def tensors(dead: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Training features, the same with noise as a test set, and the classes of both."""
     features = rectified(SEED, dead)
     test = (features + 0.1 * rectified(SEED + 1, dead)).relu()
     return features, test, torch.arange(VIDEOS)
@@ -62,7 +62,7 @@ class TorchLSTM(nn.Module):
 
 
 def by_torch(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int) -> list[float]:
-    """One model after the other; losses on the test set."""
+    """Train one model after the other; returns the losses on the test set."""
     before, losses = torch.get_num_threads(), []
     torch.set_num_threads(threads)
     for _ in range(rounds):
@@ -86,14 +86,14 @@ def by_keras(dead: int, rounds: int) -> list[float]:
     import keras
 
     losses = []
-    x, seen, y = (given.numpy() for given in material(dead))
+    x, x_test, y = (tensor.numpy() for tensor in tensors(dead))
     for _ in range(rounds):
         lstm = keras.layers.LSTM(UNITS, return_sequences=True, unit_forget_bias=False)
         head = keras.layers.Dense(CLASSES, activation="softmax")
         model = keras.Sequential([keras.Input((FRAMES, FEATURES)), lstm, keras.layers.Flatten(), head])
         model.compile(keras.optimizers.RMSprop(LR), "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
-        losses.append(model.evaluate(seen, y, batch_size=BATCH, verbose=0)[0])
+        losses.append(model.evaluate(x_test, y, batch_size=BATCH, verbose=0)[0])
         keras.backend.clear_session()
     return losses
 
@@ -107,32 +107,35 @@ def by_onlooker(features: Tensor, test: Tensor, targets: Tensor, rounds: int, th
 
 
 def products(features: Tensor, rounds: int, threads: int, large_only: bool = False) -> None:
-    """The matrix products of `rounds` rounds and nothing else; each thread does its own.
+    """Compute only the matrix products of `rounds` rounds, divided among threads.
 
     Args:
         features: `V T D`.
-        rounds: how many.
-        threads: how many work at once.
-        large_only: only those of features with the input kernel, and with its gradient.
+        rounds: number of rounds.
+        threads: number of threads.
+        large_only: only the products of the features with the input kernel and with its gradient.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     steps, gates, states = EPOCHS * VIDEOS // BATCH, 4 * UNITS, FRAMES * UNITS
-    # As wide as onlooker makes them, with a one for the bias.
+    # As in onlooker, with a column of ones for the bias.
     frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(0, 1)  # BT D'
 
     def work(count: int) -> None:
         every = torch.randn(count * gates, frames.shape[1])
         kernels = every.split(gates)
-        brought = [torch.empty(len(frames), len(kernel)) for kernel in kernels]
+        projected = [torch.empty(len(frames), len(kernel)) for kernel in kernels]
         gradients = [torch.empty_like(kernel) for kernel in kernels]
         head, flat, scores = (torch.randn(count, *s) for s in ((CLASSES, states), (states, BATCH), (CLASSES, BATCH)))
         recurrent, gate, state = (torch.randn(count, *s) for s in ((gates, UNITS), (gates, BATCH), (UNITS, BATCH)))
-        pull, back = torch.empty_like(flat), torch.empty_like(state)
-        slopes, earlier = torch.randn(count, gates, FRAMES * BATCH), torch.randn(count, UNITS, FRAMES * BATCH)
+        head_gradient, state_gradient = torch.empty_like(flat), torch.empty_like(state)
+        gate_gradients, states_before = (
+            torch.randn(count, gates, FRAMES * BATCH),
+            torch.randn(count, UNITS, FRAMES * BATCH),
+        )
 
-        def forward(kernels: Sequence[Tensor], brought: Sequence[Tensor]) -> None:
-            for kernel, out in zip(kernels, brought, strict=True):
+        def forward(kernels: Sequence[Tensor], projected: Sequence[Tensor]) -> None:
+            for kernel, out in zip(kernels, projected, strict=True):
                 torch.mm(frames, kernel.T, out=out)
             if not large_only:
                 for _ in range(FRAMES - 1):
@@ -140,21 +143,21 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
                 torch.bmm(head, flat, out=scores)
 
         def backward() -> None:
-            for out, gradient in zip(brought, gradients, strict=True):
+            for out, gradient in zip(projected, gradients, strict=True):
                 torch.mm(out.T, frames, out=gradient)
             if not large_only:
                 torch.bmm(scores, flat.mT)
-                torch.bmm(head.mT, scores, out=pull)
+                torch.bmm(head.mT, scores, out=head_gradient)
                 for _ in range(FRAMES - 1):
-                    torch.bmm(recurrent.mT, gate, out=back)
-                torch.bmm(earlier, slopes.mT)
+                    torch.bmm(recurrent.mT, gate, out=state_gradient)
+                torch.bmm(states_before, gate_gradients.mT)
 
         for _ in range(steps):
-            forward(kernels, brought)
+            forward(kernels, projected)
             backward()
         if not large_only:
             of_test = [torch.empty(len(frames), len(every))]
-            for _ in range(VIDEOS // BATCH):  # the test set, which all see in one order
+            for _ in range(VIDEOS // BATCH):  # the test set, in the same order for all
                 forward([every], of_test)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -163,45 +166,49 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
 
 
 def _sizes(count: int, most: int) -> list[int]:
-    """`count` in parts of `most`, and the rest."""
+    """Divide `count` into parts of `most` and a remainder."""
     return [min(most, count - first) for first in range(0, count, most)]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS, help="nothing is recorded for others than 300")
-    arguments.add_argument("--peer-rounds", type=int, default=10, help="of torch; Keras does a fifth, at least one")
-    arguments.add_argument("--dead", type=int, default=0, help="features that no video shows; nothing is recorded")
+    arguments.add_argument("--rounds", type=int, default=ROUNDS, help="results are recorded for 300 only")
+    arguments.add_argument(
+        "--peer-rounds", type=int, default=10, help="rounds of torch per repetition; Keras: a fifth, at least one"
+    )
+    arguments.add_argument(
+        "--dead", type=int, default=0, help="number of features that are always zero; results are not recorded"
+    )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    given, few = material(options.dead), options.peer_rounds
-    features = given[0]
+    data, peer_rounds = tensors(options.dead), options.peer_rounds
+    features = data[0]
     keras = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    rare = max(1, few // 5)
+    keras_rounds = max(1, peer_rounds // 5)
     losses: dict[str, list[float]] = {}
 
-    def kept(name: str, work: Callable[..., list[float]], *settings: object) -> Callable[[], None]:
+    def recorded(name: str, work: Callable[..., list[float]], *settings: object) -> Callable[[], None]:
         def run() -> None:
             losses.setdefault(name, []).extend(work(*settings))
 
         return run
 
-    counts = {"onlooker": options.rounds, "keras": rare, "torch": few}
+    counts = {"onlooker": options.rounds, "keras": keras_rounds, "torch": peer_rounds}
     counts |= dict.fromkeys(("products", "large products"), options.rounds)
     works: dict[str, Callable[[], object]] = {
-        "onlooker": kept("onlooker", by_onlooker, *given, options.rounds, options.threads),
-        "keras": kept("keras", lambda: keras.submit(by_keras, options.dead, rare).result()),
-        "torch": kept("torch", by_torch, *given, few, options.threads),
+        "onlooker": recorded("onlooker", by_onlooker, *data, options.rounds, options.threads),
+        "keras": recorded("keras", lambda: keras.submit(by_keras, options.dead, keras_rounds).result()),
+        "torch": recorded("torch", by_torch, *data, peer_rounds, options.threads),
         "products": lambda: products(features, options.rounds, options.threads),
         "large products": lambda: products(features, options.rounds, options.threads, large_only=True),
     }
     if options.threads > 1:
-        # As many side by side as in the whole.
-        counts |= {"onlooker, one thread": min(options.rounds, 50), "torch, one thread": few}
-        works["onlooker, one thread"] = kept("onlooker", by_onlooker, *given, counts["onlooker, one thread"], 1)
-        works["torch, one thread"] = kept("torch", by_torch, *given, few, 1)
+        # At least as many as are trained together.
+        counts |= {"onlooker, one thread": min(options.rounds, 50), "torch, one thread": peer_rounds}
+        works["onlooker, one thread"] = recorded("onlooker", by_onlooker, *data, counts["onlooker, one thread"], 1)
+        works["torch, one thread"] = recorded("torch", by_torch, *data, peer_rounds, 1)
     with keras:
         measured = harness.interleaved(works, options.repetitions)
     seconds = {name: [time / counts[name] for time in times] for name, times in measured.items()}
@@ -210,18 +217,18 @@ def main() -> None:
     one = ratios.pop("onlooker, one thread", None)
     if one is not None:
         ratios["torch, one thread"] = round(ratios["torch, one thread"] / one, 3)  # each on one thread
-    reached = {name: round(sum(values) / len(values), 4) for name, values in losses.items()}
+    mean_losses = {name: round(sum(values) / len(values), 4) for name, values in losses.items()}
     zeros = (features == 0).float().mean().item()
     title = f"One of {options.rounds} rounds, {options.threads} threads, {zeros:.0%} of the features zero"
     harness.show(
         title,
         ["", "milliseconds", "this / ours", "test loss"],
         [
-            [name, 1e3 * median(times), median(times) / median(seconds["onlooker"]), reached.get(name, "")]
+            [name, 1e3 * median(times), median(times) / median(seconds["onlooker"]), mean_losses.get(name, "")]
             for name, times in seconds.items()
         ],
     )
-    print(f"of the products' speed: {limit:.0%}, of the two large ones': {large:.0%}")
+    print(f"share of the speed of the matrix products: {limit:.0%}; of the two large ones: {large:.0%}")
     if options.rounds == ROUNDS and not options.dead:
         figures = {
             "ratio": ratios["keras"],
@@ -230,7 +237,7 @@ def main() -> None:
             "of_large_products": large,
             "seconds_per_round": harness.medians(seconds),
             "rounds": counts,
-            "losses": reached,
+            "losses": mean_losses,
             "zeros": round(zeros, 3),
             "threads": options.threads,
         }

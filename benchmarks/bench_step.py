@@ -1,9 +1,9 @@
-"""A live step behind the encoder: against running a window of 30 frames again, over 100,000 frames, for many streams.
+"""A step of a live stream, compared with processing the last 30 frames again; drift over 100,000 frames; many streams.
 
-The usual webcam demo keeps the last 30 frames and runs its model over all of them whenever a new one comes. Both sides
-get features that are encoded already; `with_encoder` is the same from pixels, where the demo encodes 30 frames again.
-Drift is the latency of a stream at its end over that of one at frame 100, both continued in turn at the end, and by
-the clock of the run itself; and the process's memory at the end over that at frame 100.
+Many webcam demos keep the last 30 frames (a window) and run their model over all of them for every new frame. Both
+get encoded features; `with_encoder` starts from pixels, where a window encodes all 30 frames again. Drift is latency or
+memory after 100,000 frames divided by that after 100. For `latency`, a new stream at frame 100 is measured alternately
+with the old one; `latency_by_clock` uses the latency of the old stream at its own frame 100.
 """
 
 import argparse
@@ -26,40 +26,40 @@ from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.streaming import Streams
 
 T, CLASSES, SEED = 30, 51, 0
-FIRST, FRAMES, SPAN = 100, 100_000, 1000  # frames after which latency is taken, of how many in all, over how many
+FIRST, FRAMES, SPAN = 100, 100_000, 1000  # start of the measurement, number of frames, steps per measurement
 STREAMS = (1, 4, 16)
-# From the default encoder, and as published: VGG-16's maps, 512 channels.
+# On the default encoder, and as published: VGG-16's maps, 512 channels.
 MODELS: dict[str, dict[str, Any]] = {
     "lstm": {"name": "lstm", "hidden": 64},
     "convalstm": {"name": "convalstm", "hidden": 64},
     "convalstm on vgg16": {"name": "convalstm", "encoder": "vgg16", "size": 224, "hidden": 512},
 }
-AGED = "convalstm"  # whose many frames are stepped through
+DRIFT_MODEL = "convalstm"  # the model that runs over 100,000 frames
 
 
 def build(settings: dict[str, Any]) -> Classifier:
     torch.manual_seed(SEED)
-    given = dict(settings)
-    model = create_model(given.pop("name"), CLASSES, **{"size": 64, **given}).eval()
+    options = dict(settings)
+    model = create_model(options.pop("name"), CLASSES, **{"size": 64, **options}).eval()
     assert isinstance(model, Classifier)
     return model
 
 
 def features_of(model: Classifier, batch: int, frames: int) -> Tensor:
-    """Rectified maps `B T D h w`, each frame's channels last in memory, as encoders give them."""
+    """Feature maps `B T D h w` after a ReLU, in the channels-last memory format of encoders."""
     maps = torch.randn(batch * frames, model.encoder.num_features, *model.grid).relu()
     return maps.contiguous(memory_format=torch.channels_last).unflatten(0, (batch, frames))
 
 
 class Stream:
-    """`batch` streams behind the encoder that go on and on, over the same few frames."""
+    """`batch` endless streams of encoded features, which repeat the same 30 frames."""
 
     def __init__(self, model: Classifier, batch: int = 1) -> None:
         self.model, self.frames, self.at = model, features_of(model, batch, T), 0
         self.state, self.loop = model.initial_state(batch), Loop()
 
     def step(self) -> Tensor:
-        with resumed(self.loop):  # as `onlooker.streaming` steps
+        with resumed(self.loop):  # as in `onlooker.streaming`
             output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
         self.at += 1
         return self.model.classify(output.hidden).softmax(-1)
@@ -79,7 +79,7 @@ class Stream:
 
 
 def memory() -> float:
-    """What the process holds now, in MiB; 0 where the system does not say it."""
+    """Resident memory of the process in MiB; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -88,20 +88,20 @@ def memory() -> float:
 
 
 def measure_windows(model: Classifier, repetitions: int, steps: int, windows: int) -> dict[str, float]:
-    """Seconds of a step, and of a window run again, behind the encoder."""
+    """Seconds of a step and of a window, both on encoded features."""
     stream, window = Stream(model), features_of(model, 1, T)
 
-    def again() -> None:
+    def run_windows() -> None:
         for _ in range(windows):
             model.forward_features(window).logits.softmax(-1)
 
-    seconds = harness.interleaved({"step": lambda: stream.steps(steps), "window": again}, repetitions)
+    seconds = harness.interleaved({"step": lambda: stream.steps(steps), "window": run_windows}, repetitions)
     counts = {"step": steps, "window": windows}
     return {name: median(times) / counts[name] for name, times in seconds.items()}
 
 
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
-    """The same from normalized pixels on: the step encodes one frame, the window all of its frames."""
+    """Seconds of a step and of a window, both from normalized pixels: a step encodes one frame, a window 30."""
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
     states, loop = [model.initial_state(1)], Loop()
 
@@ -113,30 +113,30 @@ def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
 
 
 def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
-    """Latency and memory at frame 100 and after `frames`; a young stream next to the old one shows slow moments."""
+    """Latency and memory at frame 100 and after `frames`; a new stream is timed next to the old one for comparison."""
     old = Stream(model)
     old.steps(FIRST)
-    early, held = old.latency(span), memory()
+    early, memory_early = old.latency(span), memory()
     old.steps(frames - FIRST - 2 * span)
-    late, held_late = old.latency(span), memory()
-    young = Stream(model)
-    young.steps(FIRST)
-    both: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "young": lambda: young.steps(span)}
+    late, memory_late = old.latency(span), memory()
+    new = Stream(model)
+    new.steps(FIRST)
+    both: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "new": lambda: new.steps(span)}
     seconds = harness.medians(harness.interleaved(both, repetitions))
     return {
-        "latency": round(seconds["old"] / seconds["young"], 4),
+        "latency": round(seconds["old"] / seconds["new"], 4),
         "latency_by_clock": round(late / early, 4),
-        "memory": round(held_late / held, 4) if held else 0.0,
+        "memory": round(memory_late / memory_early, 4) if memory_early else 0.0,
         "milliseconds_early": round(1e3 * early, 4),
         "milliseconds_late": round(1e3 * late, 4),
-        "mib_early": round(held, 1),
-        "mib_late": round(held_late, 1),
+        "mib_early": round(memory_early, 1),
+        "mib_late": round(memory_late, 1),
         "frames": frames,
     }
 
 
 def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str, dict[str, float]]:
-    """Frames per second of several streams with one model: behind the encoder, and from frames of 320×240 pixels on."""
+    """Frames per second of several streams with one model: on encoded features, and from frames of 320×240 pixels."""
     behind = {str(count): Stream(model, count) for count in STREAMS}
     data = DataConfig(frames=30, size=model.size, normalization="half")
     whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
@@ -161,8 +161,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=9)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments.add_argument("--frames", type=int, default=FRAMES, help="nothing is recorded for others than 100,000")
-    arguments.add_argument("--quick", action="store_true", help="small models alone; nothing is recorded")
+    arguments.add_argument("--frames", type=int, default=FRAMES, help="results are recorded for 100,000 only")
+    arguments.add_argument("--quick", action="store_true", help="small models only; results are not recorded")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     span = min(SPAN, options.frames // 4)
@@ -173,8 +173,8 @@ def main() -> None:
             few = "vgg" in name
             windows[name] = measure_windows(model, options.repetitions, 10 if few else 100, 1 if few else 5)
             encoded[name] = measure_encoded(model, options.repetitions)
-        drift = measure_drift(models[AGED], options.frames, span, options.repetitions)
-        streams = measure_streams(models[AGED], options.repetitions, 20)
+        drift = measure_drift(models[DRIFT_MODEL], options.frames, span, options.repetitions)
+        streams = measure_streams(models[DRIFT_MODEL], options.repetitions, 20)
     ratios = {name: round(found["window"] / found["step"], 3) for name, found in windows.items()}
     whole = {name: round(found["window"] / found["step"], 3) for name, found in encoded.items()}
     harness.show(
@@ -186,8 +186,8 @@ def main() -> None:
         ],
     )
     print(f"from frame {FIRST} to {options.frames}: {drift}")
-    columns = ["frames a second, streams:", *map(str, STREAMS)]
-    harness.show(AGED, columns, [[key, *found.values()] for key, found in streams.items()])
+    columns = ["frames per second, streams:", *map(str, STREAMS)]
+    harness.show(DRIFT_MODEL, columns, [[key, *found.values()] for key, found in streams.items()])
     if options.frames == FRAMES and not options.quick:
         figures = {
             "ratio": min(ratios.values()),

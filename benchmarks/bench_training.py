@@ -1,9 +1,9 @@
-"""What a training step from stored features costs: time and peak memory by frames, by grid, by clips, by model.
+"""Time and peak memory of training on stored features, by number of frames, grid size, number of clips and model.
 
-A step is forward, backward, clipping and update of the part behind the encoder, on VGG-16's features of 512 channels
-(of RGB and of flow for `motion`), with 512 hidden channels. Every point has a separate process, whose peak is all
-the memory that it ever held, libraries and weights included. An epoch reads its clips from files that the system has
-put out of its memory first, and says how much of its time went into reading.
+A step is forward, backward, gradient clipping and update of the model without its encoder, on VGG-16 features of 512
+channels (RGB and flow for `motion`), with 512 hidden channels. Every point is measured in a separate process; its peak
+memory includes libraries and weights. An epoch reads its clips from disk, not from the page cache, and reports the time
+spent on reading.
 """
 
 import argparse
@@ -43,25 +43,25 @@ NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion", "report")
 FRAMES, GRIDS, CLIPS = (10, 20, 30, 60), (7, 10, 12, 14), (8, 16, 32)
 T, GRID, BATCH, CHANNELS, HIDDEN, CLASSES, SEED = 30, 7, 2, 512, 512, 51, 0
 EPOCH_BATCH = 8
-STRIDE = 32  # of VGG-16, pixels a place
-# What must fit into 8 GB: the batch and the models that hold maps.
+STRIDE = 32  # of VGG-16
+# The batch that must fit into 8 GB, for the models with hidden maps.
 LARGE_BATCH, LARGE, LIMIT = 15, ("convlstm", "convalstm", "motion", "report"), 8 * 1e9 / 2**30
 PLOT = harness.ROOT / "docs" / "training-cost.png"
 
 
 def own_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What a new process makes of them. It is forked from one that has loaded the libraries and done nothing else."""
+    """Call `work` in a new process, forked from one that has only imported the libraries."""
     with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 class Training:
-    """A model that learns from stored features as `onlooker.training.fit` teaches it.
+    """A model trained on stored features, as in `onlooker.training.fit`.
 
     Args:
-        name: of the model.
-        grid: places along a side.
-        half: multiply in bfloat16.
+        name: the model.
+        grid: height and width of the feature maps.
+        half: compute in bfloat16.
     """
 
     def __init__(self, name: str, grid: int, half: bool) -> None:
@@ -77,7 +77,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.learning, fused=True)
 
     def step(self, maps: Tensor, targets: Tensor) -> None:
-        """One batch of maps `B T h w D` in half precision."""
+        """Train on one batch of maps `B T h w D` in half precision."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             loss = frame_cross_entropy(self.model.forward_features(to_features(maps)).logits, targets, smoothing=0.1)
         loss.backward()
@@ -86,18 +86,18 @@ class Training:
         self.optimizer.zero_grad()
 
 
-def made_maps(name: str, count: int, frames: int, grid: int) -> Tensor:
-    """Rectified maps `count T h w D`, as stores hold them."""
+def random_maps(name: str, count: int, frames: int, grid: int) -> Tensor:
+    """Feature maps `count T h w D` after a ReLU, in the format of feature stores."""
     channels = CHANNELS * (2 if MODELS[name].settings.get("flow_channels") else 1)
     return torch.randn(count, frames, grid, grid, channels, generator=torch.Generator().manual_seed(SEED)).relu().half()
 
 
 def step_cost(name: str, batch: int, frames: int, grid: int, half: bool, threads: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step, the first left out, and the peak in GiB."""
+    """Median seconds of a step, without the first, and peak memory in GiB."""
     torch.set_num_threads(threads)
     training = Training(name, grid, half)
-    maps, targets, seconds = made_maps(name, batch, frames, grid), torch.arange(batch) % CLASSES, []
-    # The optimizer's state is there from the second step on.
+    maps, targets, seconds = random_maps(name, batch, frames, grid), torch.arange(batch) % CLASSES, []
+    # The first step also allocates the optimizer's state.
     for _ in range(1 + steps):
         start = time.perf_counter()
         training.step(maps, targets)
@@ -106,7 +106,7 @@ def step_cost(name: str, batch: int, frames: int, grid: int, half: bool, threads
 
 
 def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) -> dict[str, float]:
-    """Seconds of an epoch, those of reading, and the peak in GiB."""
+    """Seconds of an epoch, seconds of reading, and peak memory in GiB."""
     torch.set_num_threads(threads)
     training, store = Training(name, GRID, half), FeatureStore.open(folder)
     files = [(store.folder / "maps" / f"{number}.npy",) for number in range(count)]
@@ -129,7 +129,7 @@ def epoch_cost(name: str, folder: Path, count: int, half: bool, threads: int) ->
 
 
 def forget(file: Path) -> None:
-    """Ask the system to read a file from the disk the next time; a wish, which systems other than Linux lack."""
+    """Ask the system to drop a file from its page cache, where it supports that (Linux)."""
     if hasattr(os, "posix_fadvise"):
         handle = os.open(file, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -137,10 +137,10 @@ def forget(file: Path) -> None:
 
 
 def make_store(folder: Path, name: str, count: int) -> Path:
-    """A feature store of `clips` clips as `name` needs them, without the encoder, which no epoch uses."""
+    """A feature store of `count` clips with the channels that model `name` needs; without encoder weights."""
     data = DataConfig(frames=T, size=STRIDE * GRID, normalization="imagenet")
     store = FeatureStore.make(folder, StoreSettings("vgg16", data, pretrained=False, precision="bf16"), lambda: b"")
-    (maps,) = made_maps(name, 1, T, GRID).numpy()
+    (maps,) = random_maps(name, 1, T, GRID).numpy()
     for number in range(count):
         claim = store.cache.claim(store.folder / "maps" / f"{number}.npy")
         assert claim is not None
@@ -150,7 +150,7 @@ def make_store(folder: Path, name: str, count: int) -> Path:
 
 @dataclass(frozen=True)
 class Points:
-    """What is measured: steps by frames and by places along a side, epochs by clips, a large batch, and how often."""
+    """What is measured: steps by frames and by grid size, epochs by clips, a large batch; and the number of steps."""
 
     names: tuple[str, ...] = NAMES
     frames: tuple[int, ...] = FRAMES
@@ -171,9 +171,9 @@ def measure(points: Points, threads: int) -> dict[str, Any]:
     step: dict[str, Any] = {name: {"frames": {}, "grid": {}} for name in names}
     for name in names:
         along = {(t, points.base[1]) for t in points.frames} | {(points.base[0], side) for side in points.grids}
-        found = {at: own_process(step_cost, name, BATCH, *at, half, threads, steps) for at in sorted(along)}
-        step[name]["frames"] = {str(t): found[t, points.base[1]] for t in points.frames}
-        step[name]["grid"] = {str(side): found[points.base[0], side] for side in points.grids}
+        costs = {at: own_process(step_cost, name, BATCH, *at, half, threads, steps) for at in sorted(along)}
+        step[name]["frames"] = {str(t): costs[t, points.base[1]] for t in points.frames}
+        step[name]["grid"] = {str(side): costs[points.base[0], side] for side in points.grids}
         print(f"{name}: a step {step[name]}", flush=True)
     epoch: dict[str, Any] = {name: {} for name in names}
     with tempfile.TemporaryDirectory() as temporary:
@@ -194,7 +194,7 @@ def measure(points: Points, threads: int) -> dict[str, Any]:
         "epoch": epoch,
         "large": large,
         "libraries_gib": round(own_process(largest_so_far), 3),
-        "most_gib": max(found["gib"] for both in large.values() for found in both.values()),
+        "most_gib": max(cost["gib"] for both in large.values() for cost in both.values()),
         "batch": {"step": BATCH, "epoch": EPOCH_BATCH, "large": LARGE_BATCH},
         "precision": "bf16" if half else "fp32",
         "hidden": HIDDEN,
@@ -204,7 +204,7 @@ def measure(points: Points, threads: int) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any]) -> bytes:
-    """Time above, memory below; one color per model; as a PNG file."""
+    """Plot time in the first row, peak memory in the second, one color per model; as a PNG file."""
     from matplotlib.figure import Figure
 
     step = figures["step"]
@@ -220,7 +220,7 @@ def draw(figures: dict[str, Any]) -> bytes:
     ):
         for axes, (x, (each, lines)) in zip(row, costs.items(), strict=True):
             for name, points in lines.items():
-                values = [found[key] for found in points.values()]
+                values = [cost[key] for cost in points.values()]
                 axes.plot([int(at) for at in points], values, "o-", color=COLORS[names.index(name)], label=name)
             axes.set(xlabel=x, ylabel=f"{what}, {each}", xticks=sorted({int(at) for p in lines.values() for at in p}))
             axes.set_ylim(bottom=0)
@@ -233,15 +233,17 @@ def draw(figures: dict[str, Any]) -> bytes:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments.add_argument("--quick", action="store_true", help="tiny points, to see that all runs; nothing recorded")
+    arguments.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to check that everything runs; results are not recorded"
+    )
     options = arguments.parse_args()
-    # By name: Python 3.11 loads neither this file nor its neighbors there.
+    # Modules by name: in Python 3.11, the server preloads neither this file nor those next to it.
     get_context("forkserver").set_forkserver_preload(
         ["timm", "onlooker_papers.digits.memory", "onlooker.training.fit", "onlooker.drawing.plots"]
     )
     figures = measure(QUICK if options.quick else Points(), options.threads)
     rows = [
-        [name, *(found[key] for found in both.values() for key in ("seconds", "gib"))]
+        [name, *(cost[key] for cost in both.values() for key in ("seconds", "gib"))]
         for name, both in figures["large"].items()
     ]
     columns = ["", "fp32 seconds", "fp32 GiB", "bf16 seconds", "bf16 GiB"]

@@ -1,4 +1,4 @@
-"""How every benchmark measures and reports: interleaved repetitions, medians, ratios against peers, a JSON file."""
+"""Measurement and reports of all benchmarks: interleaved repetitions, medians, ratios to peers, results as JSON."""
 
 import gc
 import sys
@@ -21,12 +21,12 @@ MINIMUM = 5
 
 
 def interleaved(workloads: dict[str, Callable[[], object]], repetitions: int = MINIMUM) -> dict[str, list[float]]:
-    """Seconds of each workload, `repetitions` times, one after the other so that a slow moment hits all alike.
+    """Seconds of each workload for each repetition; interleaved, so that a slow phase of the machine affects all alike.
 
-    Each runs once before, unmeasured. The order turns by one each time: none always follows the same neighbor.
+    Each workload has one warm-up run. The order is rotated by one for each repetition.
     """
     if repetitions < MINIMUM:
-        raise ValueError(f"repetitions is {repetitions}, expected at least {MINIMUM} for a median that means something")
+        raise ValueError(f"repetitions is {repetitions}, expected at least {MINIMUM} for a meaningful median")
     for workload in workloads.values():
         workload()
     seconds: dict[str, list[float]] = {name: [] for name in workloads}
@@ -42,7 +42,7 @@ def interleaved(workloads: dict[str, Callable[[], object]], repetitions: int = M
 
 
 def ratios(seconds: dict[str, list[float]], ours: str = "onlooker") -> dict[str, float]:
-    """The peers' median time over ours: above one, we are faster."""
+    """Median time of each peer divided by ours: above one, ours is faster."""
     own = median(seconds[ours])
     return {name: round(median(times) / own, 3) for name, times in seconds.items() if name != ours}
 
@@ -53,15 +53,15 @@ def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def profile(work: Callable[[], object], most: int = 5) -> dict[str, float]:
-    """What limits a workload: the PyTorch operations that take the largest shares of its time, on one thread."""
+    """Shares of the time of a workload on one thread: the `most` largest PyTorch operations, and all others."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     work()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         work()
     torch.set_num_threads(before)
-    # What is not PyTorch's, such as our own functions' Python, counts among the rest.
-    spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    # Time outside of PyTorch's operations, such as Python code, is among the others.
+    spent = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
     total = sum(spent.values())
     largest = sorted(spent, key=lambda name: -spent[name])[:most]
     shares = {name.removeprefix("aten::"): round(spent[name] / total, 3) for name in largest}
@@ -71,7 +71,7 @@ def profile(work: Callable[[], object], most: int = 5) -> dict[str, float]:
 def record(
     name: str, what: str, figures: dict[str, Any], seeds: Sequence[int] = (), packages: Sequence[str] = ()
 ) -> Path:
-    """Write `results/<name>.json` as all results are written: what, command, date, machine, seeds, figures."""
+    """Write `results/<name>.json`: what was measured, command, date, machine, seeds and figures."""
     script = Path(sys.argv[0]).resolve()
     command = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
     full = " ".join(["python", command, *sys.argv[1:]])

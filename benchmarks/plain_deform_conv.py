@@ -1,4 +1,4 @@
-"""Deformable convolution written plainly, to compare the library's with."""
+"""A straightforward deformable convolution, as a peer of the library's and for second derivatives."""
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ def deformable_conv2d_by_autograd(
     dilation: Pair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The same as `deformable_conv2d`, written down plainly: slow, keeps everything, can be differentiated twice."""
+    """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be differentiated twice."""
     taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
     everywhere = slice(0, taps.locations)
     y, x = taps.coordinates(offset, taps.lattice(offset), everywhere)
@@ -37,7 +37,7 @@ def deformable_conv2d_by_autograd(
 
 
 def interpolate(planes: Tensor, pixel: Tensor, dy: Tensor, dx: Tensor, row: int) -> Tensor:
-    """The values at spots, plainly: planes `… HW` of that row length W, and `… S` that broadcast to them, to `… S`."""
+    """Bilinear interpolation: planes `… HW` of row length `row` at locations `… S` that broadcast to them, to `… S`."""
     index = pixel.long().expand(*planes.shape[:-1], -1)
     upper, lower = (
         torch.lerp(planes[..., shift:].gather(-1, index), planes[..., shift + 1 :].gather(-1, index), dx)

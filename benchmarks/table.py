@@ -1,4 +1,4 @@
-"""Makes results/README.md, the table of all results, and the tables in docs/, from the JSON files in results/."""
+"""Make results/README.md (all results) and the tables in docs/ from the JSON files in results/."""
 
 import json
 import re
@@ -23,12 +23,12 @@ _MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, table
 TABLES: dict[str, Callable[[Results], Table]] = {
     name: make for module in _MODULES for name, make in module.TABLES.items()
 }
-# The results files that each table needs: that of its name, unless another is given.
+# The results files that each table needs: by default the one of the same name.
 NEEDED = {name: {name} for name in TABLES} | {k: files for module in _MODULES for k, files in module.NEEDED.items()}
 
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested figures as one level, with the names joined by a dot."""
+    """Nested figures as one level, names joined by dots."""
     rows: dict[str, Any] = {}
     for name, value in figures.items():
         rows |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
@@ -36,7 +36,7 @@ def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def cell(value: Any) -> str:
-    """A figure as it stands in the table."""
+    """A figure as text."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
@@ -45,7 +45,7 @@ def cell(value: Any) -> str:
 
 
 def compared(name: str, figures: dict[str, Any]) -> str:
-    """A comparison of models on one set of clips: one row per model."""
+    """Markdown of a comparison of models on one set of clips: one row per model."""
     rows = [["majority class", percent(figures["majority"]), "", ""]]
     for model, accuracy in figures["accuracy"].items():
         spread = figures["spread"][model]
@@ -58,14 +58,14 @@ def compared(name: str, figures: dict[str, Any]) -> str:
 
 
 def origin(origins: dict[str, list[str]]) -> str:
-    """Which version or command made which rows."""
+    """The version or command that made each row."""
     if len(origins) == 1:
         return next(iter(origins))
     return "; ".join(f"{made_by} ({', '.join(rows)})" for made_by, rows in origins.items())
 
 
 def section(name: str, results: dict[str, dict[str, Any]]) -> str:
-    """One of the results: what was measured, how, and its figures."""
+    """Markdown of one results file: what was measured, how, and the figures."""
     result = results[name]
     machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
@@ -86,11 +86,11 @@ def _figures(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
-    """A page with the tables between `<!-- table: NAME -->` and `<!-- end -->` made again."""
+    """A page with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced."""
 
     def made(match: re.Match[str]) -> str:
         if not NEEDED.get(match[2], {match[2]}) <= set(figures):
-            print(f"table {match[2]} left as it is: no results of {', '.join(NEEDED[match[2]])}")
+            print(f"table {match[2]} unchanged: no results of {', '.join(NEEDED[match[2]])}")
             return match[0]
         return f"{match[1]}\n{TABLES[match[2]](figures).markdown()}{match[3]}"
 
@@ -98,7 +98,7 @@ def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write to a temporary file, then rename, where something has changed."""
+    """Write a file if its text has changed: a temporary file that is then renamed."""
     if path.exists() and path.read_text("utf-8") == text:
         return
     temporary = path.with_name(f".{path.name}.part")

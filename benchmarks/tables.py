@@ -1,4 +1,4 @@
-"""The tables of benchmarks in docs/, from the figures of their results files."""
+"""Tables of the benchmarks for docs/, from the figures in their results files."""
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.digits.tables import Results, share
@@ -8,7 +8,7 @@ _DIGITS = ("bench-deformable", "bench-channel-offset", "bench-digits", "bench-ro
 
 
 def training_memory(results: Results) -> Table:
-    """A step of the batch that must fit into 8 GB."""
+    """Peak memory and time of a step with the batch that must fit into 8 GB."""
     figures = results[TRAINING]
     rows = [
         [f"`{name}`", *(f"{both[precision]['gib']:.2f} · {both[precision]['seconds']:.1f}" for precision in both)]
@@ -53,7 +53,7 @@ def training_epochs(results: Results) -> Table:
 
 
 def digit_limits(results: Results) -> Table:
-    """How fast the parts of the digit experiments are, where their time goes, and what limits them."""
+    """Speed of the parts of the digit experiments, the operations that take most of their time, and the limit."""
     conv, offset, digits, rounds = (results[name] for name in _DIGITS)
 
     def spent(profile: dict[str, float]) -> str:
@@ -102,7 +102,7 @@ def digit_limits(results: Results) -> Table:
 
 
 def robustness(results: Results) -> Table:
-    """What the attack corpus found, by class of attack, before and after the fixes."""
+    """Verdicts of the attack corpus by class of attack, before and after the fixes."""
     parts = results["robustness"]
     groups = list(dict.fromkeys(name for figures in parts.values() for name in figures["classes"]))
     of_part = {part: {**figures["classes"], "all": figures["all"]} for part, figures in parts.items()}

@@ -1,6 +1,6 @@
 """Run an exported model live: `python live_without_pytorch.py EXPORT SOURCE`.
 
-EXPORT is a folder written by `onlooker export`; SOURCE a video file, an address, or the number of a camera."""
+EXPORT is a folder written by `onlooker export`; SOURCE is a video file, an address, or the number of a camera."""
 
 import json
 import os
