@@ -80,10 +80,8 @@ def explain_write_errors(
             required, free = size(), shutil.disk_usage(_existing(folder)).free
             needed = f"{format_bytes(required)} needed, " if required else ""
             missing = f", {format_bytes(required - free)} missing" if required > free else ""
-            kind, reason = (
-                DiskFullError,
-                f"no space left for {content}{where}: {needed}{format_bytes(free)} free{missing}",
-            )
+            kind = DiskFullError
+            reason = f"no space left for {content}{where}: {needed}{format_bytes(free)} free{missing}"
         elif isinstance(error, OSError) and error.errno in _REFUSED:
             kind, reason = NotWritableError, f"{content} cannot be written{where} ({error.strerror})"
         else:
@@ -167,11 +165,8 @@ def check_digest(path: Path, digest: str | None, record: Path) -> None:
 
 def printable(text: object) -> str:
     """Text for a terminal: control characters, which may move the cursor, and bytes that are not UTF-8, as escapes."""
-    return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, str(text))
-
-
-def _escaped(character: re.Match[str]) -> str:
-    return character[0].encode("unicode_escape").decode()
+    unsafe = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    return re.sub(unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text))
 
 
 def short_name(name: str, limit: int = 200) -> str:

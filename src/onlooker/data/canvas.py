@@ -54,13 +54,9 @@ def runs(values: Tensor, length: int) -> Tensor:
 
 
 def ink_boxes(layers: Tensor) -> Tensor:
-    """The smallest rectangles around all pixels above 0.
+    """The smallest rectangles around all pixels above 0 of layers `… h h`, whole numbers from 0 to 255 of any type.
 
-    Args:
-        layers: `… h h`, whole numbers from 0 to 255 of any type.
-
-    Returns:
-        `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
+    `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
     """
     profiles = torch.empty(*layers.shape[:-2], 2, layers.shape[-1], device=layers.device)
     profile(layers, profiles)

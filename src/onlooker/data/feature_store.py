@@ -67,10 +67,8 @@ class StoreSettings:
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
         frames = EVERY if self.every else self.data.frames
-        own, sampling = (
-            {name: getattr(self, name) for name in _STORE_SETTINGS},
-            {name: getattr(self.data, name) for name in names},
-        )
+        own = {name: getattr(self, name) for name in _STORE_SETTINGS}
+        sampling = {name: getattr(self.data, name) for name in names}
         return {**own, "frames": frames, **sampling}
 
     @classmethod

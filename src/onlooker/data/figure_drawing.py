@@ -204,11 +204,7 @@ def draw_shadow(image: NDArray[np.float32], x: float, ground: float, width: floa
 
 
 def draw_room(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A room as background, `H W 3` from 0 to 255: gradients for wall and floor, texture, and objects.
-
-    Args:
-        horizon: the row where the floor begins.
-    """
+    """A room, `H W 3` from 0 to 255: gradients for wall and floor (from row `horizon` on), texture, objects."""
     height, width = size
     image = np.empty((height, width, 3), np.float32)
     split = round(horizon)
@@ -229,10 +225,6 @@ def draw_room(size: tuple[int, int], horizon: float, rng: np.random.Generator) -
         noise = rng.normal(0, strength, (max(2, height * cells // width), cells)).astype(np.float32)
         image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.clip(image, 0, 255, out=image)
-
-
-def _fixed(points: Floats) -> NDArray[np.int32]:
-    return np.round(points * 2**_SHIFT).astype(np.int32)
 
 
 def _draw_object(image: Pixels, horizon: float, rng: np.random.Generator) -> None:
@@ -261,4 +253,4 @@ def _draw_object(image: Pixels, horizon: float, rng: np.random.Generator) -> Non
     else:
         sag = np.abs(np.sin(np.pi * (np.linspace(0, 1, 33) * width + x) / (4 * w)))  # suspended at equal distances
         points = np.stack([np.linspace(0, width, 33), h * (0.3 + 0.4 * sag)], 1)
-        cv2.polylines(image, [_fixed(points)], False, edge, 1, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(image, [np.round(points * 2**_SHIFT).astype(np.int32)], False, edge, 1, cv2.LINE_AA, _SHIFT)

@@ -89,11 +89,7 @@ def source(name: str, label: str) -> str:
 
 
 def read_split(path: Path) -> dict[str, str]:
-    """One class of an official split: for each of its clips "1" (training), "2" (test) or "0" (unused).
-
-    Raises:
-        ClipError: as `read_entries`.
-    """
+    """One class of an official split: for each of its clips "1" (training), "2" (test) or "0" (unused)."""
     entries = read_entries(path, _LINE, "the name of a clip, a space, and 0, 1 or 2")
     return {name: match["role"] for name, (_, match) in entries.items()}
 

@@ -98,10 +98,8 @@ def _check_present(clips: Sequence[Clip], folder: Path, lists: Path) -> None:
     what, remedy = f"{len(missing)} of the {len(clips)} clips", "unpack the data set again"
     if empty := [label for label in counts if lost[label] == counts[label]]:
         others = f" and of {len(empty) - 1} more" if len(empty) > 1 else ""
-        what, remedy = (
-            f"all {counts[empty[0]]} clips of class {empty[0]}{others}",
-            "unpack them, or leave the class out",
-        )
+        what = f"all {counts[empty[0]]} clips of class {empty[0]}{others}"
+        remedy = "unpack them, or leave the class out"
     names = ", ".join(clip.path.relative_to(folder).as_posix() for clip in missing[:_SHOWN])
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     error = ClipError(folder, f"{what} that {lists} names are missing: {names}{more}", remedy)

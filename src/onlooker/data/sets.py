@@ -8,7 +8,7 @@ from pathlib import Path
 from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
 from onlooker.data.hmdb51 import HMDB51, JHMDB
-from onlooker.data.lists import Parts, check_classes, read_list
+from onlooker.data.lists import check_classes, read_list
 from onlooker.data.split import Split, Splits, hold_out_validation, make_splits
 from onlooker.data.ucf101 import UCF101
 from onlooker.structures import Clip, ClipError
@@ -88,7 +88,9 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if asked.set:
         split = _official(path, asked, asked.split)
         return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
-    parts, left_out = _read_list(path) if path.is_file() else (find_parts(path, classes), [])
+    if path.is_file() and is_video(path):
+        raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
+    parts, left_out = read_list(path) if path.is_file() else (find_parts(path, classes), [])
     clip_set = ClipSet(path, parts, tuple(left_out))
     if not asked.class_names:
         return clip_set
@@ -108,11 +110,7 @@ def root_of(path: Path) -> Path:
 
 
 def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
-    """The path of one video, or of all clips (of a published data set: in all its splits); and what is left out.
-
-    Raises:
-        ClipError, ValueError: as `read_set`.
-    """
+    """The path of one video, or of all clips (of a published data set: in all its splits); and what is left out."""
     if is_video(path):
         return (path,), ()
     if not asked.set:
@@ -142,9 +140,3 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bo
 def _official(root: Path, asked: SetConfig, number: int) -> Split:
     lists = Path(asked.lists) if asked.lists else None
     return SETS[str(asked.set)].split(root, lists, number, asked.class_names, asked.complete)
-
-
-def _read_list(path: Path) -> tuple[Parts, list[ClipError]]:
-    if is_video(path):
-        raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
-    return read_list(path)

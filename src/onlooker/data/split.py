@@ -22,6 +22,7 @@ _RESTORE = "the split of the run names it; restore it, or train again with the c
 SPLITS = ("training", "validation", "test")
 
 SplitDict = dict[str, list[dict[str, str | None]]]
+Counts = Mapping[str, Counter[str]]  # of clips: by split or group, and by class
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,7 @@ def apportion(
     }
 
 
-def _fill_empty(
-    name: str,
-    label: str,
-    labels: Mapping[str, Counter[str]],
-    counts: Mapping[str, Counter[str]],
-    split_of: dict[str, str],
-) -> None:
+def _fill_empty(name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]) -> None:
     """A split without clips of a class gets the smallest group that leaves no other split without them."""
     within = sorted(group for group, of in labels.items() if of[label])
     spare = [g for g in within if all(counts[split_of[g]][one] > count for one, count in labels[g].items())]

@@ -14,13 +14,10 @@ _RADIUS = 0.96  # of the disc of the legend, as a share of its square
 
 
 def strongest_motion(flow: ArrayLike) -> float:
-    """The speed that `flow_colors` shows in full color: max(99th percentile of speeds, 1 pixel).
+    """The speed that `flow_colors` shows in full color: max(99th percentile of speeds, 1 pixel), of flow `… H W 2`.
 
     One scale for all frames makes their colors comparable; a percentile, because a few outliers would make the rest
     pale; a floor, because a still scene should look still.
-
-    Args:
-        flow: `… H W 2`, pixels.
     """
     return float(max(np.quantile(np.linalg.norm(_checked(flow), axis=-1), 0.99), _FLOOR))
 

@@ -31,13 +31,10 @@ def _copy(frame: Pixels) -> Pixels:
 
 
 def full_strength(attention: ArrayLike) -> float:
-    """The weight that `overlay` shows at full strength in a clip: max(90th percentile of frames' peaks, 4/(h w)).
+    """The weight of maps `T h w` that `overlay` shows at full strength: max(90th percentile of peaks, 4/(h w)).
 
     One scale per clip makes the colors of its frames comparable; a percentile, because one sharp frame would make the
     rest pale; a floor of four times uniform, because it would amplify the noise of a uniform map.
-
-    Args:
-        attention: `T h w`, sums to one over `h w`.
     """
     maps = np.asarray(attention, dtype=np.float32)
     if maps.ndim != 3 or not maps.size:

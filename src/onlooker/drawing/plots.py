@@ -160,11 +160,7 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str]) 
 
 
 def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
-    """One column per model: a dot per seed, a line at their mean, and a dashed line for a baseline.
-
-    Args:
-        shares: by model, one accuracy (0 to 1) per seed.
-    """
+    """One column per model: a dot per seed (an accuracy, 0 to 1), a line at their mean; and a baseline, dashed."""
     if not shares or not all(len(values) for values in shares.values()):
         raise ValueError("no shares given, expected at least one model with one seed")
     figure = _figure(max(3.6, 1.4 + 1.1 * len(shares)), 3.3)

@@ -104,17 +104,16 @@ def label_errors(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> 
         scores: `B K`, probabilities by models that were not trained on the clip, as in a cross-validation.
         targets: `B`, the labels.
     """
-    return np.argsort(_margin(scores, targets), kind="stable")
+    rows, others = np.arange(len(targets)), np.array(scores, np.float64)
+    others[rows, targets] = 0
+    return np.argsort(scores[rows, targets] - others.max(axis=1), kind="stable")
 
 
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
 
     Confident learning (Northcutt et al. 2021): the predicted class is not the label, and has at least the mean
-    probability of the clips with this label.
-
-    Args:
-        evaluation: as for `label_errors`.
+    probability of the clips with this label. The scores are those of `label_errors`.
     """
     scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
     usual = [scores[targets == k, k].mean() if (targets == k).any() else np.inf for k in range(len(classes))]
@@ -130,9 +129,3 @@ def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
         for i in label_errors(scores, targets)
         if doubtful[i]
     ][:_SHOWN]
-
-
-def _margin(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> NDArray[np.floating]:
-    rows, others = np.arange(len(targets)), np.array(scores, np.float64)
-    others[rows, targets] = 0
-    return scores[rows, targets] - others.max(axis=1)

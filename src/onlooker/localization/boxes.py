@@ -13,6 +13,7 @@ from onlooker.localization.parameters import LocalizationParameters
 __all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
 Pixels = NDArray[np.uint8]
 
 _MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components are noise
@@ -153,9 +154,7 @@ def _select_objects(
     return _to_candidates(labels, stats, order, mass[order], saliency)
 
 
-def _components(
-    high: NDArray[np.bool_], parameters: LocalizationParameters
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> tuple[Ints, Ints]:
     """Connected components after closing small gaps: labels `H W`, 0 for the rest, and OpenCV's statistics."""
     pixels = high.astype(np.uint8)
     reach = round(parameters.closing * min(high.shape) / 2)
@@ -166,11 +165,7 @@ def _components(
 
 
 def _to_candidates(
-    labels: NDArray[np.int32],
-    stats: NDArray[np.int32],
-    chosen: Sequence[int],
-    mass: NDArray[np.float64],
-    saliency: Floats,
+    labels: Ints, stats: Ints, chosen: Sequence[int], mass: NDArray[np.float64], saliency: Floats
 ) -> Candidates:
     """Some components, with the share of the attention of each, as candidates."""
     x, y, width, height = stats[chosen, :4].T

@@ -7,11 +7,7 @@ from onlooker.structures import Prediction, Tube
 
 
 def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
-    """One tube per track: that of its class with the highest score, if the clip shows the class.
-
-    Args:
-        min_score: minimum probability of the class in the whole clip.
-    """
+    """One tube per track: that of its highest score, of classes whose probability in the clip reaches `min_score`."""
     scores = zip(prediction.classes, prediction.scores.tolist(), strict=True)
     probable = {name for name, score in scores if score >= min_score}
     best: list[Tube] = []
@@ -85,8 +81,7 @@ def to_mot(prediction: Prediction, tubes: Sequence[Tube]) -> str:
 def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:
     """ActivityNet's results format: per video, labels with start and end in seconds, and scores.
 
-    Args:
-        min_score: segments of classes below this probability of the whole clip are left out.
+    Classes whose probability in the whole clip is below `min_score` are left out.
     """
     scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
     segments = [

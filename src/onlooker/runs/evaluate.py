@@ -85,11 +85,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
 
 
 def read_clips(
-    clips: Sequence[Clip],
-    classes: Sequence[str],
-    data: DataConfig,
-    strict: bool = False,
-    quiet: bool = False,
+    clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, strict: bool = False, quiet: bool = False
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """`data.clips.prepare` with a progress bar, unless `quiet`; with `strict` the first unreadable clip is an error."""
 

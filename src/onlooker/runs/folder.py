@@ -97,10 +97,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, run: Path, clips: Path | None = None) -> "RunRecord":
-        """Read what `write` wrote.
-
-        Args:
-            clips: where its clips are now; None: where they were.
+        """Read what `write` wrote; `clips` is the folder of the clips now (None: the one where they were).
 
         Raises:
             FileNotFoundError: no run there, or a part of it is missing.

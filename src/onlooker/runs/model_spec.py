@@ -134,10 +134,7 @@ def with_baseline(models: Sequence[ModelSpec]) -> list[ModelSpec]:
 
 
 def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], shared: ModelConfig | None = None) -> None:
-    """Check what is to be compared before anything is computed.
-
-    Args:
-        members: of the ensemble; none: there is no ensemble.
+    """Check what is to be compared, and which of it forms an ensemble (if any does), before anything is computed.
 
     Raises:
         ValueError: a model that is unknown or listed twice, members that are not two or more of the models, or a

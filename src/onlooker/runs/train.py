@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ def train_run(
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
-        samples, unreadable = _read(every_clip, classes, stores, net, data, strict, quiet)
+        read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
+        samples, unreadable = read(every_clip, classes, data=data, strict=strict, quiet=quiet)
         if stored_record is None:
             _require_classes(classes, samples.clips, every_clip, unreadable)
             skipped = (*skipped, *unreadable)
@@ -224,21 +226,6 @@ def _asked_clips(
         asked, split, left_out = (*asked, *added.clips), added.into(split), (*left_out, *added.errors)
     nothing_class(sorted({clip.label for clip in asked}))
     return asked, split, left_out
-
-
-def _read(
-    clips: Sequence[Clip],
-    classes: Sequence[str],
-    stores: Sequence[FeatureStore],
-    net: VideoModel,
-    data: DataConfig,
-    strict: bool,
-    quiet: bool,
-) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """The frames of the clips, or their stored features; and the clips that cannot be read."""
-    if stores:
-        return stored_clips(clips, classes, stores, net, data, strict, quiet)
-    return read_clips(clips, classes, data, strict, quiet)
 
 
 def _require_classes(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipFrames
-from onlooker.data.samples import Sample, read_sample
+from onlooker.data.samples import read_sample
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
 from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
 from onlooker.localization.segments import event_frames
@@ -183,7 +183,8 @@ def _choose_spatial_parameters(
         return choose_spatial_parameters(recognizer, samples, frames, targets)
     # Boxes are found in whole frames, which are not cached.
     clips = [validation.clips[i] for i in _spread(len(validation), count)]
-    read = [_middle_crop(read_sample(clip.path, recognizer.data), at) for clip in clips]
+    whole = [read_sample(clip.path, recognizer.data) for clip in clips]
+    read = [sample.at(sample.temporal_crops[len(sample.temporal_crops) // 2][at]) for sample in whole]
     samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
     crops = [sample.crop for sample in read if sample.crop is not None]
     frames = [sample.frames for sample in read]
@@ -198,7 +199,3 @@ def _spread(total: int, count: int) -> list[int]:
 def _stacked(validation: ClipFrames, count: int) -> tuple[torch.Tensor, list[int]]:
     chosen = [validation[i] for i in _spread(len(validation), count)]
     return torch.stack([frames for frames, _, _ in chosen]), [target for _, target, _ in chosen]
-
-
-def _middle_crop(sample: Sample, at: NDArray[np.int64]) -> Sample:
-    return sample.at(sample.temporal_crops[len(sample.temporal_crops) // 2][at])

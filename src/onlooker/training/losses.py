@@ -19,13 +19,10 @@ def frame_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0)
 
 
 def doubly_stochastic(attention: Tensor) -> Tensor:
-    """`Σ_i (1 - Σ_t a_ti)²`, averaged over videos: attention that covers every location once costs nothing.
+    """`Σ_i (1 - Σ_t a_ti)²`, averaged over videos: attention `B T h w` that covers each location once costs nothing.
 
     Xu et al. 2015; Sharma et al. 2015 weight it with λ = 0, 1 or 10. It is 0 only where there are as many frames as
     locations, because the map of each frame sums to one.
-
-    Args:
-        attention: `B T h w`.
     """
     difference: Tensor = 1 - attention.float().sum(1)
     return difference.square().sum((1, 2)).mean()

@@ -67,9 +67,7 @@ def _load(path: Path) -> NDArray[np.uint8]:
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
-    except (
-        Exception
-    ) as error:  # for damaged tags, Pillow raises what its arithmetic happens to: TypeError, KeyError, ...
+    except Exception as error:  # for damaged tags, whatever Pillow's arithmetic happens to: TypeError, KeyError, ...
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if several:

@@ -21,9 +21,10 @@ from markupsafe import Markup
 from onlooker.evaluation.report.table import Cell, Table
 from onlooker.files import write_bytes
 
-__all__ = ["Page", "Tone"]
+__all__ = ["DrawnClip", "Page", "Tone"]
 
 Tone = Literal["right", "wrong"]
+DrawnClip = tuple[bytes, str, Tone | None]  # an mp4, its caption, and whether the prediction is right
 
 _TEMPLATES = "templates"
 _LISTED = 100  # clips of a cell of the confusion matrix
@@ -83,7 +84,7 @@ class Page:
             raise ValueError(f"the image begins with {image[:8]!r}, expected the bytes of a PNG or the text of an SVG")
         return self._add("figure", source=source, caption=caption, wide=wide)
 
-    def clips(self, clips: Iterable[tuple[bytes, str, Tone | None]]) -> Self:
+    def clips(self, clips: Iterable[DrawnClip]) -> Self:
         """Videos in a grid, which play muted and in a loop while they are visible.
 
         Args:
@@ -135,18 +136,15 @@ class Page:
             DiskFullError: the disk is full.
         """
         path, script = Path(path), _resource("report.js")
-        html = (
-            _environment()
-            .get_template("page.html")
-            .render(
-                title=self.title,
-                subtitle=self.subtitle,
-                headings=self._headings,
-                blocks=self._blocks,
-                style=_resource("report.css"),
-                script=script,
-                script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            )
+        template = _environment().get_template("page.html")
+        html = template.render(
+            title=self.title,
+            subtitle=self.subtitle,
+            headings=self._headings,
+            blocks=self._blocks,
+            style=_resource("report.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
         write_bytes(path, html.encode(errors="backslashreplace"))  # of names that are not UTF-8
         return path

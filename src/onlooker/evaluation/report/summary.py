@@ -10,7 +10,7 @@ import numpy as np
 from onlooker.drawing.plots import loss_and_accuracy, reliability, to_svg
 from onlooker.evaluation.calibration import confidence_bins
 from onlooker.evaluation.conclusion import advice, confused_pairs, first_line, labels_to_check, share_of
-from onlooker.evaluation.report.page import Page, Tone
+from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Cell, percent
 from onlooker.structures import Evaluation
 
@@ -27,7 +27,7 @@ def summary_page(
     evaluation: Evaluation,
     measured: Mapping[str, Any],
     curves: Curves | None,
-    clips: Mapping[int, tuple[bytes, str, Tone | None]],
+    clips: Mapping[int, DrawnClip],
     settings: Mapping[str, Mapping[str, Any]],
     attends: bool,
     paths: Sequence[str] = (),
@@ -108,12 +108,7 @@ def _about_clips(tested_by: str, attends: bool, modality: str) -> str:
     return " ".join(parts)
 
 
-def _clips(
-    page: Page,
-    evaluation: Evaluation,
-    measured: Mapping[str, Any],
-    clips: Mapping[int, tuple[bytes, str, Tone | None]],
-) -> None:
+def _clips(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], clips: Mapping[int, DrawnClip]) -> None:
     """The clips of the most confused pairs of classes together, then the others."""
     left, predicted = dict(clips), evaluation.scores.argmax(1)
     for i, j, count in confused_pairs(measured["confusion"])[:PAIRS]:

@@ -25,12 +25,7 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self,
-        name: str,
-        in_channels: int = 3,
-        pretrained: bool = False,
-        size: int | None = None,
-        vector: bool = False,
+        self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None, vector: bool = False
     ) -> None:
         super().__init__()
         self.name, self.in_channels, self.vector = name, in_channels, vector
