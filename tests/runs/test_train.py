@@ -311,11 +311,11 @@ def test_a_second_training_in_the_same_folder_is_refused(
 ) -> None:
     read, run = clips_module.read_clips, tmp_path / "run"
 
-    def and_train_again(*given: Any) -> Any:
+    def and_train_again(*given: Any, **settings: Any) -> Any:
         for resume in (False, True):
             with pytest.raises(ValueError, match=r"run: another process computes it; wait until it ends, or choose"):
                 train_run(squares, run, MODEL, DATA, replace(TINY, seed=1), resume=resume, quiet=True)
-        return read(*given)
+        return read(*given, **settings)
 
     monkeypatch.setattr(clips_module, "read_clips", and_train_again)
     train_run(squares, run, MODEL, DATA, TINY, quiet=True)

@@ -152,8 +152,7 @@ def train_run(
             model, data, training = stored_record.model, stored_record.data, stored_record.training
             split, features = stored_record.split, stored_record.features
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict, background, run)
-        # An error before clips are read, which takes long.
-        planned = plan_split(every_clip, split, model.name, training.seed)
+        planned = plan_split(every_clip, split, model.name, training.seed)  # an error before clips are read
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
