@@ -73,7 +73,6 @@ class Streams:
     Args:
         model: in evaluation mode; its weights must not change.
         classes: the `K` class names.
-        data: how frames are resized and normalized.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
         temperature, threshold: of the probabilities, and of events (`Recognizer`).
         agreement: number of frames in succession in which an event must reach the threshold to be reported.
@@ -222,7 +221,6 @@ def watch(
 
     Args:
         sources: cameras, addresses, files; see `video.stream.Source`.
-        config: how frames are read from them.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other
             sources have ended.
         on_status: called with each change of the connection to a camera or an address.

@@ -54,7 +54,6 @@ class Clip:
 
     Args:
         path: a video file, or a folder with an image sequence.
-        label: the name of its class.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one recording together.
     """
 

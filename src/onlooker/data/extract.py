@@ -66,7 +66,6 @@ def extract(
 
     Args:
         store, encode: the store, and the encoder that it was made with.
-        clips: video files, or folders with image sequences.
         batch: frames that are encoded at once.
         decoders: clips that are decoded ahead, each by its own thread.
 

@@ -182,7 +182,6 @@ class DigitPairs(Dataset[Sample]):
     batch is new, and the same order gives the same videos again.
 
     Args:
-        length: videos per epoch.
         seed: different for training and validation.
 
     Raises:
@@ -277,7 +276,6 @@ def bounce(start: Tensor, velocity: Tensor, frames: int, largest: float) -> Tens
     Args:
         start: `… 2`, x and y at frame 0, in [0, largest].
         velocity: `… 2`, pixels per frame.
-        frames: T.
         largest: the largest coordinate; with 0 all coordinates are 0.
 
     Returns:

@@ -23,7 +23,7 @@ class Classifier(VideoModel):
     """Encoder, cell and head.
 
     Args:
-        num_classes: K.
+        num_classes, in_channels, size: K, C, and the height and width of the frames.
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
         attention: `soft`, `conv`, `context`, `motion`, `mil`, or None.
         glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see `AttentiveCell`.
@@ -35,10 +35,8 @@ class Classifier(VideoModel):
             predicted from the average of all frames, as published (Li et al. 2016), which cannot stream.
         attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
             pooling, Ilse et al. 2018), so that the map stays where the class is visible.
-        in_channels: C of the frames.
         flow_channels: number of channels of optical flow, the last ones, which have a second encoder: 2 for each
             displacement field. `motion` needs them; 0: one encoder for all channels.
-        size: height and width of the frames.
         pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks).
 
     Raises:

@@ -24,14 +24,12 @@ class ClipClassifier(VideoModel):
     """A network over the whole clip, and a head: one prediction, repeated at each frame, as losses and scores expect.
 
     Args:
-        num_classes: K.
+        num_classes, in_channels, size: K, C, and the height and width of the frames.
         network: `middle-frame`, `frame-average`, `c3d`, or `torchvision:NAME` with any of torchvision's video networks.
         encoder: of `middle-frame` and `frame-average`, as in `Classifier`.
         hidden: channels of the last convolutions of `c3d`.
         head_units: width of a tanh layer before the classes; 0: none.
         dropout: before the classes.
-        in_channels: C of the frames.
-        size: height and width of the frames.
         pretrained: start the encoder as in `Classifier`, or from Kinetics weights (torchvision's networks).
 
     Raises:

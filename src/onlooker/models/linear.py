@@ -93,14 +93,12 @@ class LinearClassifier(VideoModel):
     and uniform if nothing is positive.
 
     Args:
-        num_classes: K.
+        num_classes, in_channels, size: K, C, and the height and width of the frames.
         encoder: as in `Classifier`; its weights are frozen.
         statistics: names in `STATISTICS`, separated by commas.
         window: W; the number of frames of a training clip.
         regions: parts of the map in each direction, each with its statistics; 1: the whole map.
-        in_channels: C of the frames.
         flow_channels: how many of them, the last ones, are optical flow with a second encoder; 0: one encoder for all.
-        size: height and width of the frames.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
 
     Raises:

@@ -36,7 +36,6 @@ class Recipe:
     """A named model: its class, settings and training defaults.
 
     Args:
-        summary: what it is, one line.
         settings: arguments of its class that differ from the defaults.
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.

@@ -41,7 +41,6 @@ class Trial:
 
     Args:
         run: its folder; the figures are in RUN.json.
-        members: of an ensemble.
     """
 
     run: Path

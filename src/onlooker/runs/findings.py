@@ -38,7 +38,6 @@ class Finding:
     """Something about the clips that a user should know before training.
 
     Args:
-        found, why, remedy: what was found, why it matters, what to do.
         clips: those it is about, the most important first, each with the ones that resemble it.
     """
 

@@ -51,8 +51,6 @@ class RunRecord:
 
     Args:
         clips: the folder (or list) of the clips.
-        split: training, validation and test clips.
-        skipped: clips that could not be used.
         features: the feature stores that were trained on, if any.
         initialized: what the `initialize` function of `train` returned: where the first weights come from.
     """

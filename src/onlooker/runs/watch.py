@@ -45,7 +45,6 @@ def watch_sources(
 
     Args:
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
-        config: how frames are read from them.
         every_frame: print one JSON object per frame instead of lines for people.
         out: a folder for a recording of each source, with the results drawn on it.
 

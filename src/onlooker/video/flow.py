@@ -264,9 +264,7 @@ def read_flow(path: Path | str, count: int | Sampling = 30, settings: FlowSettin
     stacks share is computed once.
 
     Args:
-        path: a video file, or a folder of numbered images.
         count: T, how many equally spaced frames; a shorter video repeats its last one. Or a sampling of `T` frames.
-        settings: how flow is computed and stored.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.

@@ -86,7 +86,6 @@ class Source:
     Args:
         source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
             else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
-        config: frame rate, dropping, timeouts and reconnection.
         condition: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,

@@ -24,7 +24,6 @@ class Table:
     """Rows under column headings. Text in backticks is code; everything else in a cell is plain text.
 
     Args:
-        columns: the headings.
         rows: cells; floats are shown with four significant digits, None as a dash.
         note: a line below the table, in Markdown.
 

@@ -34,7 +34,6 @@ def build_cell(
 
     Args:
         name: one of `CELLS`.
-        num_features: D of the features.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
         attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that gets all locations.

@@ -22,7 +22,6 @@ class TemporalConv(Cell):
 
     Args:
         num_features: D of the features.
-        units: U.
         grid: `(h, w)` of the features.
         dropout: of v and u.
     """
