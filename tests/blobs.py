@@ -1,4 +1,4 @@
-"""Digits that are blobs: quicker to check than handwriting."""
+"""Digits that are blobs, for tests of data sets."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from onlooker.data.moving_mnist import Batch
 
 
 def blobs() -> Digits:
-    """Twenty blobs with a dark rim of random width and faint pixels: their ink is smaller than 28x28, as a digit's."""
+    """Twenty blobs of less than 28x28 pixels, with a dark margin of random width and faint pixels."""
     random = np.random.default_rng(5)
     images = random.integers(1, 256, (20, 28, 28)).astype(np.uint8)
     for image in images:
@@ -23,7 +23,7 @@ def assert_equal(one: Batch, other: Batch) -> None:
 
 
 def assert_boxes_hold_the_ink(batch: Batch) -> None:
-    """In videos of one digit, always on the canvas, each box is exactly the ink."""
+    """Check that in videos of one digit, each box is the bounding box of the ink."""
     for b, t in np.ndindex(batch.video.shape[:2]):
         rows, columns = np.nonzero(batch.video[b, t, 0].numpy())
         assert batch.boxes[b, t, 0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]

@@ -1,4 +1,4 @@
-"""Real video files for tests, made on the spot: every frame carries its number, to tell which came out."""
+"""Generated video files for tests. Every frame contains its number, so that tests can check which frames were read."""
 
 import random
 from collections.abc import Sequence
@@ -116,7 +116,7 @@ def _silence(container: av.container.OutputContainer, stream: av.AudioStream) ->
 
 
 def all_frames(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
-    """Every frame and its time by PyAV's own loop: the plain version that readers are compared with."""
+    """Every frame and its time by PyAV, as the reference for readers."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         decoded = [(np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90), f.pts) for f in container.decode(stream)]

@@ -1,4 +1,4 @@
-"""The commands as a person types them, for tests: what they say, and the one line of those that fail."""
+"""Run commands in tests: their result, and the one-line message of those that fail."""
 
 import torch
 from click.testing import Result
@@ -20,7 +20,7 @@ def call(*words: object, ok: bool = True) -> Result:
 
 
 def fails(*words: object) -> str:
-    """The one line that a wrong call says."""
+    """The one-line error message of a command that must fail."""
     result = call(*words, ok=False)
     assert result.exit_code == 1
     assert "Traceback" not in result.output

@@ -1,4 +1,4 @@
-"""A camera behind a bad network: each connection sends some frames, and then one of the faults that networks have."""
+"""A simulated camera behind a bad network: each connection sends some frames, then has a fault."""
 
 import io
 import socket
@@ -22,7 +22,7 @@ GARBAGE = np.random.default_rng(0).bytes(188 * 50)
 
 @cache
 def with_sound(frames: int, seconds: int) -> bytes:
-    """A stream of video and sound, whose sound goes on for some seconds after its last frame; no frames: sound only."""
+    """A stream of video and sound; the sound continues for some seconds after the last frame. No frames: sound only."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         video = container.add_stream("mpeg2video", rate=Fraction(25)) if frames else None
@@ -44,7 +44,7 @@ def dropped(stream: bytes) -> Iterable[bytes]:
 
 
 def frozen(stream: bytes, seconds: float = 0.5) -> Iterator[bytes]:
-    """The connection stays open, and nothing comes."""
+    """The connection stays open without data."""
     yield stream
     for _ in range(round(seconds * 100)):
         time.sleep(0.01)
@@ -52,12 +52,12 @@ def frozen(stream: bytes, seconds: float = 0.5) -> Iterator[bytes]:
 
 
 def half_open(stream: bytes) -> Iterator[bytes]:
-    """It is accepted, and nobody answers."""
+    """The connection is accepted and never answered."""
     return frozen(b"")
 
 
 def flooded(stream: bytes) -> Iterable[bytes]:
-    """Ten times the frames and garbage, as fast as they can be sent."""
+    """Ten times the frames, and garbage, at full speed."""
     return [stream, GARBAGE, *[stream] * 10, GARBAGE]
 
 
@@ -72,7 +72,7 @@ def only_sound(stream: bytes) -> Iterable[bytes]:
 
 
 def sound_after(stream: bytes) -> Iterator[bytes]:
-    """The video stops, and its sound goes on."""
+    """The video stops and the sound continues."""
     yield with_sound(60, 3)
     sound = with_sound(60, 60)
     for chunk in cut(sound[len(sound) // 2 // PACKET * PACKET :], 3):

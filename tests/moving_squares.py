@@ -1,4 +1,4 @@
-"""A tiny set of clips with something to learn: a bright square that moves one of four ways."""
+"""A tiny data set that can be learned: a bright square that moves in one of four directions."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ WAYS = {"down": (0, 2), "left": (-2, 0), "right": (2, 0), "up": (0, -2)}
 
 
 def make_set(folder: Path, clips: int = 6, frames: int = 12, side: int = 32, seed: int = 0) -> Path:
-    """Write `clips` mp4 files of each way into `folder/WAY`."""
+    """Write `clips` mp4 files of each direction into `folder/DIRECTION`."""
     chance = np.random.default_rng(seed)
     for name, (dx, dy) in WAYS.items():
         for number in range(clips):

@@ -34,7 +34,7 @@ _TINY = [
 
 
 def guarded(folder: Path) -> list[dict[str, Any]]:
-    """Run every command in a process of its own home folder; for each what it tried to reach, and its status."""
+    """Run every command with a temporary home folder; for each, the connections it tried and its status."""
     unshare = ["unshare", "-rn"] if shutil.which("unshare") else []
     if unshare and subprocess.run([*unshare, "true"], capture_output=True).returncode:
         unshare = []
@@ -49,7 +49,7 @@ def guarded(folder: Path) -> list[dict[str, Any]]:
 
 
 def commands(folder: Path) -> list[list[str]]:
-    """Every command on a tiny set of clips, in an order in which each has what it needs."""
+    """Every command on a tiny set of clips, ordered so that each finds its input."""
     import moving_squares
 
     clips, runs, drawn = str(moving_squares.make_set(folder / "clips")), folder / "runs", str(folder / "drawn")
@@ -74,7 +74,7 @@ def commands(folder: Path) -> list[list[str]]:
 
 
 def _refused() -> int:
-    """How often the kernel had no way to send something."""
+    """How many packets the kernel could not send for lack of a route."""
     count = 0
     for path, name in (("/proc/net/snmp", "OutNoRoutes"), ("/proc/net/snmp6", "Ip6OutNoRoutes")):
         rows = [line.split() for line in Path(path).read_text().splitlines()] if Path(path).exists() else []

@@ -23,7 +23,7 @@ def code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Run the code of all cells and replace their outputs; gives the namespace that they leave."""
+    """Run the code of all cells, replace their outputs, and return their namespace."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(code(notebook), 1):
         printed = io.StringIO()

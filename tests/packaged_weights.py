@@ -1,4 +1,4 @@
-"""Weights of the encoder `small` for tests, whether or not those of the package are there."""
+"""Random weights of the encoder `small` for tests, which do not need those of the package."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from onlooker.models.encoders.small import Small
 
 
 def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """Random weights in half precision, in a folder that takes the place of the package's."""
+    """Write random weights in half precision to a folder that replaces the package's."""
     torch.manual_seed(1)
     encoder = Small()
     for module in encoder.modules():

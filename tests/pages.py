@@ -1,4 +1,4 @@
-"""What a page needs from elsewhere, which must be nothing."""
+"""Checks that an HTML page is self-contained."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Loads(HTMLParser):
-    """What a page fetches by itself, and how many videos and pictures it shows."""
+    """The addresses that a page loads, and how many videos and images it shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Loads(HTMLParser):
 
 
 def self_contained(path: Path) -> dict[str, int]:
-    """Checks that a page needs nothing but itself; counts its elements."""
+    """Check that a page is self-contained, and count its elements."""
     text, page = path.read_text(encoding="utf-8"), Loads()
     page.feed(text)
     assert page.fetched

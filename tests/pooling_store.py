@@ -1,4 +1,4 @@
-"""A feature store whose encoder averages squares of pixels, so that its features can be worked out by hand."""
+"""A feature store whose encoder is average pooling, so that its features can be computed by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ SETTINGS = StoreSettings("pool", DATA, pretrained=False, precision="32", weights
 
 
 def pool(frames: Tensor) -> Tensor:
-    """Frames `N H W C` uint8 to the averages of squares of 4x4 pixels, `N C h w`."""
+    """Average pooling over 4x4 pixels: frames `N H W C` uint8 to `N C h w`."""
     return torch.nn.functional.avg_pool2d(frames.permute(0, 3, 1, 2).float() / 255, 4)
 
 

@@ -1,4 +1,4 @@
-"""Published sets in small: real clips in exactly the layouts in which their sites ship them."""
+"""Small versions of published data sets: generated clips in exactly the published layouts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ HMDB51_TESTS = {1: (0, 1), 2: (2, 3), 3: (4, 5)}
 def write_ucf101(
     root: Path, labels: Sequence[str] = ("Archery", "Basketball", "YoYo"), groups: int = 6, frames: int = 4
 ) -> Path:
-    """Classes of so many groups of one clip, each a frame longer than the last; split `n` tests groups n and n + 1."""
+    """Classes with some groups of one clip each, every clip one frame longer; split `n` tests groups n and n + 1."""
     lists = root / "ucfTrainTestlist"
     lists.mkdir(parents=True)
     (lists / "classInd.txt").write_text("".join(f"{i} {label}\r\n" for i, label in enumerate(labels, 1)))
@@ -39,7 +39,7 @@ def write_ucf101(
 
 
 def write_hmdb51(root: Path) -> Path:
-    """Two classes of seven films of one clip, as the rar of rars and the rar of split files that the site ships."""
+    """Two classes of seven films of one clip, as a rar of rars and a rar of split files, as published."""
     root.mkdir(parents=True)
     archives, lists = {}, {}
     for label in ACTIONS:
@@ -57,7 +57,7 @@ def write_hmdb51(root: Path) -> Path:
 
 
 def touch_hmdb51(lists: Path, root: Path) -> Path:
-    """The whole tree as it is unpacked, of empty files, after the official split files."""
+    """The unpacked tree with all names of the official split files, as empty files."""
     for path in lists.glob("*_test_split1.txt"):
         folder = root / path.name.removesuffix("_test_split1.txt")
         folder.mkdir()

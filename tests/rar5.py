@@ -1,4 +1,4 @@
-"""A writer of rar archives: version 5, uncompressed, just enough to ship a few files."""
+"""A minimal writer of uncompressed rar archives, version 5."""
 
 import zlib
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def _block(head: bytes, content: bytes = b"") -> bytes:
 
 
 def _numbers(*values: int) -> bytes:
-    """Little-endian groups of seven bits; the eighth says that another follows."""
+    """Variable-length integers: little-endian groups of seven bits; the eighth bit marks that another group follows."""
     out = bytearray()
     for value in values:
         while value > 0x7F:

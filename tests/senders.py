@@ -1,4 +1,4 @@
-"""Senders on the loopback address: real MPEG-TS over TCP, as whole or as broken as a test wants it."""
+"""Senders on the loopback address: MPEG-TS over TCP, undamaged or with faults."""
 
 import io
 import socket
@@ -39,7 +39,7 @@ def transport_stream(
 
 
 def cut(stream: bytes, packets: int = 8) -> list[bytes]:
-    """A stream in pieces of so many packets."""
+    """A stream in chunks of some packets."""
     return [stream[at : at + packets * PACKET] for at in range(0, len(stream), packets * PACKET)]
 
 
@@ -51,7 +51,7 @@ def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:
 
 
 def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None]:
-    """What a camera says over one RTSP connection: it answers, and after PLAY sends MPEG-TS in RTP in between (TCP)."""
+    """One RTSP connection of a camera, which after PLAY sends MPEG-TS in interleaved RTP (TCP)."""
     lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=test", "c=IN IP4 0.0.0.0", "t=0 0", "m=video 0 RTP/AVP 33")
     sdp = "".join(f"{line}\r\n" for line in (*lines, "a=control:track"))
     extra = {
@@ -78,7 +78,7 @@ def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None
 
 
 class Sender:
-    """A server for one connection after the other; each gets the chunks of the next of `connections`, then an end.
+    """A server that handles one connection at a time; each gets the chunks of the next of `connections` and is closed.
 
     Args:
         connections: for each connection what makes its chunks, or what talks to it. After the last, nobody is let in.

@@ -1,4 +1,4 @@
-"""Nothing is an answer: by a class, by a threshold, and in a stream once several frames agree."""
+"""Predicting `nothing`: by a class, by a threshold, and in a stream until several frames agree."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def prediction(scores: list[float], classes: tuple[str, ...], threshold: float |
     ("classes", "position"),
     [(("fight", "None"), 1), (("NOTHING", "fight"), 0), (("a", "Background", "b"), 1), (("nothing new", "a"), None)],
 )
-def test_the_class_in_which_nothing_happens_has_one_of_three_names(classes: tuple[str, ...], position: int) -> None:
+def test_the_class_for_nothing_has_one_of_three_names(classes: tuple[str, ...], position: int) -> None:
     assert nothing_class(classes) == position
     with pytest.raises(ValueError, match="classes none and Nothing all mean that nothing happens; make one class of"):
         nothing_class(("none", "fight", "Nothing"))
@@ -54,7 +54,7 @@ def test_the_class_in_which_nothing_happens_has_one_of_three_names(classes: tupl
         ([0.1, 0.3, 0.6], 0.61, [("none", 0.1), ("fight", 0.6), ("fall", 0.3)]),
     ],
 )
-def test_an_event_is_the_answer_if_it_reaches_the_threshold(
+def test_an_event_that_reaches_the_threshold_is_predicted(
     scores: list[float], threshold: float | None, ranking: list[tuple[str, float]]
 ) -> None:
     answer = prediction(scores, ("none", "fall", "fight"), threshold)
@@ -62,7 +62,7 @@ def test_an_event_is_the_answer_if_it_reaches_the_threshold(
     assert (answer.label, answer.score) == answer.ranking[0] == (answer.steps[0].label, answer.steps[0].score)
 
 
-def test_without_a_class_for_it_nothing_is_what_is_left_by_the_best_class() -> None:
+def test_without_a_class_for_nothing_its_probability_is_the_remainder() -> None:
     answer = prediction([0.7, 0.3], ("fall", "fight"), 0.8)
     assert answer.ranking == [
         ("nothing", pytest.approx(0.3)),
@@ -73,7 +73,7 @@ def test_without_a_class_for_it_nothing_is_what_is_left_by_the_best_class() -> N
     assert prediction([0.7, 0.3], ("fall", "fight"), 0.7).label == "fall"
 
 
-def test_a_step_answers_nothing_until_frames_agree() -> None:
+def test_a_step_predicts_nothing_until_frames_agree() -> None:
     for happening, label in ((False, "nothing"), (True, "fall"), (None, "fall")):
         step = Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5)
         assert step.label == label
@@ -90,7 +90,7 @@ def test_frames_agree_if_the_same_event_is_in_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("agreement", [1, 3])
-def test_a_stream_reports_an_event_after_some_frames_and_then_as_a_clip_would(make_clip: Make, agreement: int) -> None:
+def test_a_stream_reports_an_event_after_agreement_and_then_equals_the_clip(make_clip: Make, agreement: int) -> None:
     classes = ("nothing", "clap", "run")
     path, plain = make_clip(frames=30), recognizer(classes)
     highest = [step.scores[1:].max() for step in plain.watch(path)]

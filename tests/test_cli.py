@@ -1,4 +1,4 @@
-"""The commands as a person types them: the whole way on a tiny set of clips, and errors in one line."""
+"""The commands on a tiny set of clips, from training to export, and one-line errors."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch.undo()
 
 
-def test_help_is_there_before_one_gets_impatient() -> None:
+def test_help_is_fast() -> None:
     command = str(Path(sys.executable).with_name("onlooker"))
     seconds = []
     for _ in range(3):
@@ -70,7 +70,7 @@ def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
 @pytest.mark.parametrize("words", [("export", "--help"), ("predict", "run", "클립.mp4")])
-def test_characters_that_the_terminal_lacks_are_no_error(encoding: str, words: tuple[str, ...]) -> None:
+def test_characters_that_the_terminal_cannot_show_are_no_error(encoding: str, words: tuple[str, ...]) -> None:
     command = [str(Path(sys.executable).with_name("onlooker")), *words]
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "dumb"}
     done = subprocess.run(command, capture_output=True, env=environment)
@@ -92,12 +92,12 @@ def test_choices_are_completed_in_the_shell() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     result = call(command, "--help")
     assert "Usage" in result.output
 
 
-def test_every_setting_is_an_option_with_its_sentence_and_default() -> None:
+def test_every_setting_is_an_option_with_its_description_and_default() -> None:
     text = " ".join(call("train", "--help").output.replace("│", " ").split())
     for words in (
         "--frames",
@@ -125,7 +125,7 @@ def test_models_are_listed_with_their_parameters() -> None:
     assert "--encoder resnet18 --pretrained" in text
 
 
-def test_training_says_how_good_it_is_and_leaves_a_run(trained: tuple[Path, str]) -> None:
+def test_training_prints_the_accuracy_and_writes_a_run(trained: tuple[Path, str]) -> None:
     run, output = trained
     assert f"report: {run / 'report.html'}" in output
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
@@ -173,7 +173,7 @@ def test_predicting_one_clip_frame_by_frame(trained: tuple[Path, str], squares: 
     assert len(painted.all_frames(drawn)[0]) == 12
 
 
-def test_localizing_says_where_and_when(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_localize_writes_boxes_and_times(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
     good = squares / "left" / "00.mp4"
@@ -188,7 +188,7 @@ def test_localizing_says_where_and_when(trained: tuple[Path, str], squares: Path
     assert 0 < stored["localization"]["threshold"] < 1
 
 
-def test_predicting_many_clips_names_the_broken_and_answers_the_others(
+def test_predict_names_broken_clips_and_classifies_the_others(
     trained: tuple[Path, str], squares: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
@@ -208,7 +208,9 @@ def test_predicting_many_clips_names_the_broken_and_answers_the_others(
     assert "one.mp4 is one file for 4 clips; give a folder" in message
 
 
-def test_exporting_tests_on_what_is_new_to_the_model(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_export_evaluates_on_clips_that_were_not_used_in_training(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
     run, _ = trained
     said = call("export", run, "--out", tmp_path / "live", "--quantize", "--clips", squares).output
     split = json.loads((run / "split.json").read_text())
@@ -248,7 +250,7 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     assert "made with other settings (training.epochs); choose another --run, or remove it" in message
 
 
-def test_features_are_made_once_and_trained_on(squares: Path, tmp_path: Path) -> None:
+def test_features_are_computed_once_and_used_for_training(squares: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     (folder / "up" / "broken.mp4").write_bytes(b"")
     store, run = tmp_path / "store", tmp_path / "run"
@@ -409,7 +411,7 @@ def test_the_cache_is_shown_limited_and_cleared(tmp_path: Path, monkeypatch: pyt
     assert "cache limit is 'much', expected a size such as 500MB" in fails("cache", "--limit", "much")
 
 
-def test_generated_folders_are_folders_of_clips(tmp_path: Path) -> None:
+def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     said = call("generate", "figures", folder, "--clips", 1, "--seed", 3).output
     assert f"onlooker train {folder}" in said.replace("\n", "")
@@ -443,5 +445,5 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
 
 
-def test_a_run_folder_has_a_name_that_every_system_takes() -> None:
+def test_the_name_of_a_run_folder_is_valid_on_every_system() -> None:
     assert default_run(Path("clips"), "torchvision:r3d_18") == Path("runs/clips-torchvision-r3d_18")

@@ -1,4 +1,4 @@
-"""How a function becomes a command: an option for every setting, errors in one line."""
+"""Commands made from functions: an option for every setting, and one-line errors."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ class Oven:
 
 
 def called(*arguments: str, fail: BaseException | None = None) -> tuple[Result, dict[str, Any]]:
-    """The result of a command line, and what its function was given."""
+    """The result of a command line, and the arguments of its function."""
     got: dict[str, Any] = {}
 
     def bake(
@@ -58,7 +58,7 @@ def test_every_setting_is_an_option() -> None:
     assert "top_heat" not in got["given"]
 
 
-def test_the_sentence_of_a_setting_is_its_help() -> None:
+def test_the_description_of_a_setting_is_its_help() -> None:
     result, _ = called("--help")
     for words in ("Bake bread.", "--oven", "Which oven.", "--top-heat", "Degrees.", "--fan", "--no-fan"):
         assert words in result.output
@@ -80,7 +80,7 @@ def test_choices_of_a_setting_are_those_of_its_type() -> None:
     assert "top|bottom" in called("--help")[0].output
 
 
-def test_settings_that_make_no_sense_are_one_line() -> None:
+def test_errors_of_invalid_settings_are_one_line() -> None:
     result, got = called("rye", "--top-heat", "400")
     assert result.exit_code == 1
     assert result.output.strip() == "error: top_heat is 400.0, expected at most 300"
@@ -111,7 +111,7 @@ def test_an_error_of_the_operating_system_is_more_than_a_number(code: int, messa
     assert (result.exit_code, result.output.strip()) == (1, f"error: a/loaf: {message}")
 
 
-def test_an_error_without_words_is_named() -> None:
+def test_an_error_without_a_message_is_named() -> None:
     assert called("rye", fail=RuntimeError())[0].output.strip() == "error: RuntimeError"
 
 
@@ -126,7 +126,7 @@ def test_the_command_to_resume_can_be_pasted_into_a_shell(tmp_path: Path, monkey
     assert resume_hint(tmp_path) == f"to continue: {said}"
 
 
-def test_a_mistake_of_ours_is_no_message() -> None:
+def test_an_internal_error_is_not_turned_into_a_message() -> None:
     result, _ = called("rye", fail=KeyError("bug"))
     assert isinstance(result.exception, KeyError)
 

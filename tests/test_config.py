@@ -1,4 +1,4 @@
-"""Settings are checked when they are made, survive JSON, and each has its sentence."""
+"""Settings are validated when they are created, survive JSON, and have descriptions."""
 
 import dataclasses
 import json
@@ -67,7 +67,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (SetConfig, {"set": "magic"}, "set is 'magic', expected hmdb51, jhmdb or ucf101"),
     ],
 )
-def test_settings_that_make_no_sense(config: Any, changed: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config(**changed)
 
@@ -113,13 +113,13 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
         )
 
 
-def test_a_setting_that_does_not_exist_is_named_next_to_those_that_do() -> None:
+def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; it has .*batch, .*lr.*, workers"):
         TrainConfig.from_dict({"learning_rate": 0.1})
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_field_has_a_sentence(config: Any) -> None:
+def test_every_field_has_a_description(config: Any) -> None:
     for field in dataclasses.fields(config):
         assert field.metadata["help"].endswith("."), field.name
 
@@ -135,18 +135,18 @@ def test_the_name_is_not_among_a_models_settings() -> None:
     }
 
 
-def test_a_cell_and_a_glimpse_are_the_models_own_unless_given() -> None:
+def test_cell_and_glimpse_default_to_those_of_the_model() -> None:
     assert not {"cell", "glimpse"} & set(ModelConfig().settings())
     given = {"cell": "separable", "glimpse": "product"}
     assert ModelConfig(**given).settings().items() >= given.items()
 
 
-def test_json_is_written_into_new_folders_as_it_is_spelt(tmp_path: Path) -> None:
+def test_json_is_written_as_utf8_into_new_folders(tmp_path: Path) -> None:
     write_json(tmp_path / "a" / "b.json", {"Größe": 1})
     assert (tmp_path / "a" / "b.json").read_text(encoding="utf-8") == '{\n  "Größe": 1\n}\n'
 
 
-def test_values_that_json_does_not_know_leave_the_old_file(tmp_path: Path) -> None:
+def test_values_that_json_cannot_represent_leave_the_old_file(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", [1])
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", [1, Path("x")])
@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[
 
 
 @pytest.mark.parametrize("content", ["", "{", "\xff"])
-def test_json_that_is_cut_off_is_named(tmp_path: Path, content: str) -> None:
+def test_truncated_json_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match=r"config\.json: not a complete JSON file .*; restore it, or make it again"):

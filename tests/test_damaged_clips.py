@@ -1,4 +1,4 @@
-"""Hundreds of damaged files: nothing crashes or stops, unusable files are named, and the others are used."""
+"""Hundreds of damaged files: no command crashes or hangs, unusable files are named, and the others are used."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The pinned packages are those that are needed, and hashes, licenses and bill of materials list the same ones."""
+"""The pinned packages are the required ones, and hashes, licenses and bill of materials list the same ones."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from packaging.version import Version
 
 
-def test_every_needed_package_is_pinned_and_no_other() -> None:
+def test_exactly_the_required_packages_are_pinned() -> None:
     needed, pinned = dependencies.installed(), set(dependencies.pinned())
     assert not needed - pinned, "add them to constraints.txt, then make hashes licenses sbom"
     assert not pinned - needed, "remove them from constraints.txt, then make hashes licenses sbom"
@@ -25,7 +25,7 @@ def test_no_file_names_a_host(file: dependencies.Path) -> None:
     assert not [line for line in file.read_text().splitlines() if "/" in line or line.startswith("-")]
 
 
-def test_the_list_of_licenses_and_the_bill_of_materials_are_those_of_the_pinned_versions() -> None:
+def test_licenses_and_bill_of_materials_list_the_pinned_versions() -> None:
     lines = dependencies.LICENSES.read_text(encoding="utf-8").splitlines()
     cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines if line.startswith("|")]
     bill = json.loads(dependencies.SBOM.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, what it says holds, and it is kept with what it shows."""
+"""The notebook runs, its statements hold, and it is stored with its outputs."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def notebook() -> dict[str, Any]:
     return json.loads(EXAMPLE.read_text("utf-8"))
 
 
-def test_it_runs_and_what_it_says_holds(
+def test_the_notebook_runs_and_its_statements_hold(
     notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
@@ -36,7 +36,7 @@ def test_it_runs_and_what_it_says_holds(
     assert shown.count("image/png") == 5
 
 
-def test_it_is_kept_with_whole_outputs_and_small(notebook: dict[str, Any]) -> None:
+def test_the_stored_notebook_is_small_and_has_all_outputs(notebook: dict[str, Any]) -> None:
     assert EXAMPLE.stat().st_size < 1_000_000
     assert [cell["execution_count"] for cell in notebooks.code(notebook)] == list(
         range(1, 1 + len(notebooks.code(notebook)))
@@ -81,7 +81,7 @@ def test_an_error_names_its_cell_and_nothing_is_written(tmp_path: Path) -> None:
     assert broken.read_text("utf-8") == before
 
 
-def test_what_was_run_is_written(tmp_path: Path) -> None:
+def test_outputs_are_written(tmp_path: Path) -> None:
     path = tmp_path / "small.ipynb"
     path.write_text(json.dumps({"cells": [cell("6 * 7")]}), "utf-8")
     notebooks.main(path)

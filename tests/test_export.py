@@ -1,4 +1,4 @@
-"""The exported step equals the eager one, is written whole or not at all, and runs where there is no PyTorch."""
+"""The exported step equals the eager one, is written completely or not at all, and runs without PyTorch."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.model.stream
 
 
 def recognizer(name: str = "convlstm", **settings: Any) -> Recognizer:
-    """A model with weights large enough for its answers to depend on what it sees and has seen."""
+    """A model with weights so large that its scores depend on the frame and the state."""
     torch.manual_seed(0)
     channels, size = settings.pop("channels", 3), settings.pop("size", 32)
     streams = "both" if name == "motion" else "rgb"
@@ -170,7 +170,7 @@ def test_evidence_that_differs_is_refused(tmp_path: Path) -> None:
         verify(of, folder)
 
 
-def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
+def test_large_evidence_does_not_overflow(tmp_path: Path) -> None:
     of = recognizer("mil")
     with torch.no_grad():
         of.model.cell.score.weight.mul_(-1000)  # type: ignore[union-attr, operator]
@@ -185,7 +185,7 @@ def test_frames_of_much_weight_do_not_overflow(tmp_path: Path) -> None:
     assert answer.evidence[0] > 89, "exp of it is more than a float32 holds"
 
 
-def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_clip: Make) -> None:
+def test_the_documented_rule_for_evidence_equals_a_stream(tmp_path: Path, make_clip: Make) -> None:
     of, clip = recognizer("mil"), make_clip(frames=12)
     with torch.no_grad():
         of.model.cell.score.weight.mul_(30)  # type: ignore[union-attr, operator]
@@ -202,7 +202,7 @@ def test_a_program_judges_the_evidence_as_a_stream_does(tmp_path: Path, make_cli
     assert set(happening) == {True, False}
 
 
-def test_an_encoder_that_knows_its_batch_takes_one_stream(tmp_path: Path) -> None:
+def test_an_encoder_with_a_fixed_batch_size_takes_one_stream(tmp_path: Path) -> None:
     of = recognizer("convnet", encoder="stn:2")
     folder = export(of, tmp_path)
     assert json.loads((folder / "step.json").read_text())["batch"] == 1
@@ -233,7 +233,7 @@ def test_a_model_that_sees_windows_is_refused(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_fused_models_are_refused(tmp_path: Path) -> None:
+def test_ensembles_are_refused(tmp_path: Path) -> None:
     fused = Ensemble([recognizer("lstm"), recognizer("convnet")], [0.5, 0.5])
     with pytest.raises(ValueError, match="an ensemble has no step of its own; export each"):
         export(fused, tmp_path / "export")  # type: ignore[arg-type]
@@ -242,7 +242,7 @@ def test_fused_models_are_refused(tmp_path: Path) -> None:
         export_run(tmp_path / "fused")
 
 
-def test_quantizing_wants_clips(tmp_path: Path) -> None:
+def test_quantization_needs_clips(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="8 bits need clips to take the ranges of activations from"):
         export(recognizer(), tmp_path / "export", quantize=True)
     recognizer().save(tmp_path / "run")
@@ -266,7 +266,7 @@ class Bessel(nn.Module):
         return torch.special.bessel_j0(features[:, :3])
 
 
-def test_what_onnx_cannot_say_is_refused(tmp_path: Path) -> None:
+def test_operations_without_an_onnx_equivalent_are_refused(tmp_path: Path) -> None:
     of = recognizer("convnet")
     of.model.head = Bessel()
     with pytest.raises(ValueError, match="a model with encoder Conv4 and cell Memoryless cannot be written as ONNX"):
@@ -274,7 +274,7 @@ def test_what_onnx_cannot_say_is_refused(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_failure_leaves_the_earlier_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_the_previous_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of, folder = recognizer("lstm"), tmp_path / "export"
     before = {path.name: path.read_bytes() for path in export(of, folder).iterdir()}
     other = recognizer("lstm")
@@ -290,7 +290,7 @@ def test_a_failure_leaves_the_earlier_export(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
-def test_the_exported_step_is_calibrated_as_the_model_is(tmp_path: Path) -> None:
+def test_the_exported_step_has_the_temperature_of_the_model(tmp_path: Path) -> None:
     of = recognizer("lstm")
     flat = Recognizer(of.model, CLASSES, of.data, temperature=3.0)
     steps = [ExportedStep(export(one, tmp_path / str(one.temperature))) for one in (of, flat)]
@@ -301,7 +301,7 @@ def test_the_exported_step_is_calibrated_as_the_model_is(tmp_path: Path) -> None
     assert json.loads((tmp_path / "3.0" / "step.json").read_text())["temperature"] == 3
 
 
-def test_eight_bits_answer_nearly_the_same(tmp_path: Path, make_clip: Make) -> None:
+def test_the_quantized_step_is_close_to_the_model(tmp_path: Path, make_clip: Make) -> None:
     for label in CLASSES:
         for i in range(2):
             make_clip(Path("clips") / label / f"{i}.mp4", frames=6 + i)
@@ -381,7 +381,7 @@ with _draft(Path(sys.argv[1])) as draft:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_the_next_export_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_an_export_removes_the_files_of_a_killed_one(tmp_path: Path) -> None:
     of, folder = recognizer("lstm"), tmp_path / "out" / "export"
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], timeout=300)
     assert done.returncode == -signal.SIGKILL
@@ -401,7 +401,7 @@ def test_two_exports_to_one_folder_do_not_mix(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_named_and_leaves_the_export_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_and_leaves_the_previous_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, of = tmp_path / "export", recognizer()
     folder.mkdir()
     (folder / "step.json").write_text("before")

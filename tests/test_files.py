@@ -1,4 +1,4 @@
-"""Files are written completely or not at all, and errors say what could not be written."""
+"""Files are written completely or not at all, and errors name the file."""
 
 import errno
 import io
@@ -23,14 +23,14 @@ from onlooker.files import (
 )
 
 
-def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     with atomic_file(tmp_path / "new" / "a") as file:
         file.write(b"whole")
         assert not (tmp_path / "new" / "a").exists()
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [("a", b"whole")]
 
 
-def test_what_breaks_off_leaves_the_file_before_and_no_part(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_previous_file_and_no_temporary_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"before")
     with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "a") as file:
         file.write(b"%d" % (1 // 0))
@@ -46,20 +46,20 @@ class SmallDisk(io.BytesIO):
         return super().write(content)
 
 
-def test_a_full_disk_is_known_from_what_pytorch_says_of_it() -> None:
+def test_a_full_disk_is_recognized_in_errors_of_pytorch() -> None:
     with pytest.raises(RuntimeError, match="unexpected pos") as found:  # which has no number
         torch.save([torch.zeros(20_000), torch.zeros(20_000)], SmallDisk())
     assert is_disk_full(found.value)
 
 
-def test_a_full_disk_leaves_no_part(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+def test_a_full_disk_leaves_no_temporary_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
     on_full_disk(tmp_path / "part")
     with pytest.raises(OSError, match="No space left"), atomic_file(tmp_path / "a", tmp_path / "part") as file:
         file.write(b"half")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_known_from_rust(tmp_path: Path) -> None:
+def test_a_full_disk_is_recognized_in_errors_of_safetensors(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(Exception, match="os error 21") as other:  # which files of safetensors say of a folder
         save_file({"a": torch.zeros(1)}, tmp_path / "folder")
@@ -68,11 +68,11 @@ def test_a_full_disk_is_known_from_rust(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
-def test_what_is_disk_full(number: int, full: bool) -> None:
+def test_which_errors_are_a_full_disk(number: int, full: bool) -> None:
     assert is_disk_full(OSError(number, os.strerror(number))) == full
 
 
-def test_a_full_disk_names_what_was_written(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
     message = (
         r"newer: no space left for a page: [\d.,]+ MB free; free some space, and run the same command again \(`onl"
@@ -89,7 +89,7 @@ def test_a_full_disk_names_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
-def test_a_folder_that_cannot_be_written_is_not_only_an_errno(tmp_path: Path, number: int) -> None:
+def test_an_error_of_a_folder_that_cannot_be_written_explains_it(tmp_path: Path, number: int) -> None:
     message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
     with (
         pytest.raises(NotWritableError, match=message),
@@ -98,14 +98,14 @@ def test_a_folder_that_cannot_be_written_is_not_only_an_errno(tmp_path: Path, nu
         raise OSError(number, os.strerror(number))
 
 
-def test_the_first_explanation_stays_and_other_errors_too(tmp_path: Path) -> None:
+def test_explained_errors_and_other_errors_are_not_changed(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match=r"^inner$"), explain_write_errors("the outer", tmp_path):
         raise DiskFullError("inner")
     with pytest.raises(OSError, match=r"^.Errno 4. broken$"), explain_write_errors("the outer", tmp_path):
         raise OSError(errno.EINTR, "broken")
 
 
-def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_checking_a_writable_folder_does_not_change_it(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "run")
     assert not list((tmp_path / "new" / "run").iterdir())
 
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_work_begins(
         check_writable(tmp_path / "run")
 
 
-def test_sizes_in_words() -> None:
+def test_sizes_are_formatted_with_units() -> None:
     assert [format_bytes(size) for size in (0, 1_540, 100_000, 1_234_567_890)] == [
         "0.0 kB", "1.5 kB", "0.1 MB", "1,234.6 MB",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Model folders, runs and stores that were damaged, or made to do harm: every refusal names the file and the field."""
+"""Damaged and hostile model folders, runs and stores: every error names the file and the field."""
 
 import json
 import shutil
@@ -95,7 +95,7 @@ def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str
 
 
 @pytest.mark.parametrize("classes", [[["a"], "b"], [None, "b"], ["a", 3]])
-def test_classes_are_texts(model: Path, classes: list[Any]) -> None:
+def test_class_names_must_be_strings(model: Path, classes: list[Any]) -> None:
     change(model / "recognizer.json", "classes", classes)
     with pytest.raises(ValueError, match=r"recognizer.json: classes is .*, expected a list of texts; restore it"):
         load(model)
@@ -192,7 +192,7 @@ def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
 
 
 @pytest.mark.parametrize("made", [True, False])
-def test_features_and_runs_of_strangers_download_nothing_unasked(
+def test_foreign_feature_stores_and_runs_do_not_download_anything(
     run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: bool
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_a_longer_training(run: Path, squares: Path, tmp_path: P
         train_run(squares, tmp_path / "shorter", MODEL, DATA, TINY, resume=True, quiet=True)
 
 
-def test_training_clips_that_are_gone_are_all_named(run: Path, tmp_path: Path) -> None:
+def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares")
     change(run / "config.json", "clips", str(folder))
     gone = [clip.path for clip in RunRecord.read(run).split.training[:7]]
@@ -305,7 +305,7 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     assert load(run).classes == tuple(sorted(moving_squares.WAYS))
 
 
-def test_a_run_continues_and_is_evaluated_without_test_clips_that_are_gone(run: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(run: Path, tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares")
     change(run / "config.json", "clips", str(folder))
     split = RunRecord.read(run).split

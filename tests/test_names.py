@@ -1,4 +1,4 @@
-"""Any name that a file system allows: not UTF-8, of 255 bytes, with control characters, formulas or mathematics."""
+"""File names of any kind: not UTF-8, of 255 bytes, with control characters, formulas or mathematical symbols."""
 
 import csv
 import json
@@ -54,7 +54,9 @@ def test_any_name_is_trained_on_and_reported(clips: Path, run: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["predict", "localize"])
-def test_answers_of_clips_with_any_name_are_safe_to_print(clips: Path, run: Path, tmp_path: Path, command: str) -> None:
+def test_predictions_of_clips_with_any_name_are_safe_to_print(
+    clips: Path, run: Path, tmp_path: Path, command: str
+) -> None:
     paths = [clips / CLASSES[3] / f"{stem}.mp4" for stem in STEMS]
     words = ["--json", tmp_path / "a.json"] if command == "predict" else ["--out", tmp_path / "out", "--min-score", 0]
     output = call(command, run, *paths, *words).output
@@ -66,9 +68,7 @@ def test_answers_of_clips_with_any_name_are_safe_to_print(clips: Path, run: Path
         assert len(list((tmp_path / "out").glob("*.mp4"))) == len(STEMS)
 
 
-def test_a_clip_that_cannot_be_read_or_written_costs_no_other_its_answer(
-    clips: Path, run: Path, tmp_path: Path
-) -> None:
+def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(clips: Path, run: Path, tmp_path: Path) -> None:
     good, long = clips / CLASSES[0] / "-+@.mp4", tmp_path / ("l" * 300 + ".mp4")
     loop = tmp_path / "loop.mp4"
     loop.symlink_to(loop)

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: libraries do not report their use, and no command opens a connection unasked."""
+"""No network use: telemetry of libraries is off, and no command opens a connection unless requested."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_whoever_imports_onnxruntime_switches_its_telemetry_off_first() -> None:
+def test_telemetry_is_switched_off_before_onnxruntime_is_imported() -> None:
     folders = [ROOT / name for name in ("docs", "examples", "tests", "benchmarks", "papers")]
     files = [path for folder in folders for kind in ("py", "md", "ipynb") for path in folder.rglob(f"*.{kind}")]
     texts = {path: path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
@@ -42,7 +42,7 @@ def test_whoever_imports_onnxruntime_switches_its_telemetry_off_first() -> None:
 
 
 @pytest.mark.slow
-def test_no_command_reaches_the_network(tmp_path: Path) -> None:
+def test_no_command_uses_the_network(tmp_path: Path) -> None:
     log = guarded(tmp_path / "guarded")
     assert {entry["command"][0] for entry in log} == set(COMMANDS)
     assert [entry for entry in log if entry["reached"] or entry["refused_by_the_kernel"]] == []
@@ -56,7 +56,7 @@ def test_the_log_of_all_commands_is_in_the_results() -> None:
     assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
 
 
-def test_the_guard_sees_what_python_and_c_send() -> None:
+def test_the_guard_detects_connections_from_python_and_c() -> None:
     words = [*(["unshare", "-rn"] if shutil.which("unshare") else []), sys.executable, "-c", PROBE]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
     if done.returncode and "unshare" in done.stderr:

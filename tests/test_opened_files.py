@@ -1,4 +1,4 @@
-"""Nothing that is opened waits for ever or fills the memory: pipes, devices and very large files are refused."""
+"""Opening a file neither hangs nor fills the memory: pipes, devices and very large files are refused."""
 
 import json
 import os
@@ -69,7 +69,7 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize(("kind", "make"), [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))])
 @pytest.mark.parametrize("opener", OPENERS)
-def test_what_is_no_regular_file_is_refused_by_name(
+def test_files_that_are_not_regular_are_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: str, kind: str, make: Callable[[Path], None]
 ) -> None:
     name, opens = OPENERS[opener]
@@ -84,7 +84,7 @@ def test_what_is_no_regular_file_is_refused_by_name(
         opens(tmp_path)
 
 
-def test_a_file_that_is_read_whole_has_a_largest_size(tmp_path: Path) -> None:
+def test_files_that_are_read_whole_have_a_maximum_size(tmp_path: Path) -> None:
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(files.LIMIT + 1)  # takes no space
     with pytest.raises(ValueError, match=r"a.json: more than 268.4 MB; at most 268.4 MB are read, remove it or make"):

@@ -1,3 +1,5 @@
+"""Worker processes: their share of the cores, and their end with the parent process."""
+
 import multiprocessing
 import os
 import subprocess
@@ -9,7 +11,7 @@ import pytest
 from onlooker.processes import cores, free_cores
 
 
-def test_a_worker_leaves_the_other_cores_to_its_siblings(monkeypatch):
+def test_a_worker_uses_its_share_of_the_cores(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
     assert (cores(), free_cores()) == (3, 3)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())

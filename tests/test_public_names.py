@@ -1,4 +1,4 @@
-"""What the package promises to export exists, users and papers need nothing else, and importing it is fast."""
+"""Public names exist, papers and docs use only these, and importing the package is fast."""
 
 import ast
 import importlib
@@ -22,18 +22,18 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROO
 
 
 @pytest.mark.parametrize("name", onlooker.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert getattr(onlooker, name) is not None
     assert name in dir(onlooker)
 
 
-def test_a_name_that_is_not_there_is_an_error() -> None:
+def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'magic'; it has Box, Checked"):
         _ = onlooker.magic
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_module_has_the_names_that_it_exports(name: str) -> None:
+def test_every_module_defines_the_names_in_its_all(name: str) -> None:
     module = importlib.import_module(name)
     exported = getattr(module, "__all__", [])
     assert [name for name in exported if not hasattr(module, name)] == []
@@ -63,7 +63,7 @@ def code(path: Path) -> str:
 
 
 def imported(text: str) -> Iterator[tuple[str, str]]:
-    """Each name that is imported from the library, or is an attribute of a module of it, with its module."""
+    """Each name that is imported from the library or used as an attribute of its modules, with its module."""
     tree = ast.parse(text)
     modules: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -80,7 +80,7 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("module", ["onlooker", "onlooker.cli"])
-def test_importing_is_light(module: str) -> None:
+def test_importing_does_not_load_heavy_libraries(module: str) -> None:
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,4 +1,4 @@
-"""Published sets and lists from the command line: official splits of small trees in exactly the published layouts."""
+"""Published data sets and lists on the command line: official splits of small copies in the published layouts."""
 
 import json
 import shutil
@@ -138,7 +138,7 @@ def test_a_run_is_evaluated_on_the_test_split_of_a_set(ucf101: Path, tmp_path: P
     assert "--set describes the folder given by --clips" in fails("evaluate", run, "--set", "ucf101")
 
 
-def test_the_official_lists_lead_to_every_clip_of_hmdb51(real_data: Path, tmp_path: Path) -> None:
+def test_the_official_lists_contain_every_clip_of_hmdb51(real_data: Path, tmp_path: Path) -> None:
     lists = real_data / "annotations" / "hmdb51"
     if not lists.is_dir():
         pytest.skip("no split files of HMDB-51 here")

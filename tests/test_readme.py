@@ -1,4 +1,4 @@
-"""The README and the docs are run as they stand: commands on a small folder of clips, Python blocks, links, targets."""
+"""The README and the docs are run: commands on a small folder of clips, Python blocks, links, make targets."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the docs speak of it: two classes in `clips/`, `clip.mp4`, `street.mp4`, `THUMOS14/` in small."""
+    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, a small `THUMOS14/`."""
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
@@ -108,11 +108,11 @@ def test_every_command_and_target_exists() -> None:
         assert named <= targets, f"{page.name} names targets that do not exist: {named - targets}"
 
 
-def test_links_lead_somewhere() -> None:
+def test_link_targets_exist() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
 
 
-def test_readme_fits_a_few_screens() -> None:
+def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 80

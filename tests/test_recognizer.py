@@ -1,4 +1,4 @@
-"""A recognizer answers the same after saving and loading, reads nothing that can run code, and draws what it saw."""
+"""Recognizers: saving and loading, safe files, predictions of clips, and drawn clips."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def equal(a: Prediction, b: Prediction) -> bool:
 
 
 @pytest.mark.parametrize("name", ["convalstm", "convnet"])
-def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: Make, name: str) -> None:
+def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip: Make, name: str) -> None:
     saved, path = recognizer(name, DataConfig(frames=5, size=24, channels=1, normalization="imagenet")), make_clip()
     run = tmp_path / "run"
     saved.save(run / "model")
@@ -65,7 +65,7 @@ def test_what_is_saved_answers_the_same_when_loaded(tmp_path: Path, make_clip: M
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_a_clip_in_temporal_crops_is_the_mean_of_them(make_clip: Make, name: str, aggregation: str) -> None:
+def test_scores_are_averaged_over_temporal_crops(make_clip: Make, name: str, aggregation: str) -> None:
     path, data = make_clip(frames=14), replace(DATA, temporal_crops=3)
     of = Recognizer(recognizer(name, data).model, CLASSES, data, aggregation)
     seen, frames = of.predict(path), read(path, 14)
@@ -116,7 +116,7 @@ def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_pa
     assert load(stored).temperature == 1
 
 
-def test_a_frame_that_temporal_crops_share_is_encoded_once(make_clip: Make) -> None:
+def test_frames_shared_by_temporal_crops_are_encoded_once(make_clip: Make) -> None:
     path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, temporal_crops=5))
     encoded = []
     of.model.encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))  # type: ignore[union-attr]
@@ -153,7 +153,7 @@ def test_clips_of_every_kind(make_clip: Make, tmp_path: Path) -> None:
     np.testing.assert_allclose(of.predict(folder).frame_scores, expected[0], atol=1e-6)
 
 
-def test_a_turned_clip_is_seen_upright(make_clip: Make) -> None:
+def test_a_rotated_clip_is_read_upright(make_clip: Make) -> None:
     path = make_clip(rotation=90)
     frames, _ = painted.all_frames(path)
     pixels = np.stack(frames)[read(path, 6).indices]
@@ -167,7 +167,7 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         recognizer().predict(tmp_path / "gone.mp4")
 
 
-def test_evaluating_is_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
+def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
     of = recognizer()
     labels = ("run", "clap", "run", "wave", "run")
     clips = [Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)]
@@ -184,7 +184,7 @@ def test_evaluating_is_predicting_each_clip(make_clip: Make, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-def test_the_drawn_clip_has_as_many_frames_and_as_many_seconds(make_clip: Make, tmp_path: Path, suffix: str) -> None:
+def test_the_drawn_clip_has_the_same_frames_and_duration(make_clip: Make, tmp_path: Path, suffix: str) -> None:
     path = make_clip(frames=23, fps=8)
     out = recognizer().overlay(path, tmp_path / f"seen{suffix}")
     frames, times = painted.all_frames(out)
@@ -214,7 +214,7 @@ def test_the_image_changes_where_the_attention_is(make_clip: Make, tmp_path: Pat
     assert peak.mean() > 2 * far.mean()
 
 
-def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) -> None:
+def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> None:
     path = write(tmp_path / "gray.mp4", np.full((5, 256, 256, 3), 128, np.uint8), fps=10)
     # A model that looked at frames 0 and 4 of five, left and then right.
     attention = np.zeros((2, 1, 2), np.float32)
@@ -232,9 +232,7 @@ def test_attention_between_two_frames_that_were_seen_is_blended(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("encoder", "glimpses"), [("stn", 1), ("stn:2", 2)])
-def test_a_prediction_says_which_windows_its_encoder_looked_through(
-    make_clip: Make, encoder: str, glimpses: int
-) -> None:
+def test_a_prediction_contains_the_windows_of_its_encoder(make_clip: Make, encoder: str, glimpses: int) -> None:
     data = DataConfig(frames=4, size=32, channels=1, normalization="half")
     torch.manual_seed(0)
     model = create_model("convnet", 3, encoder=encoder, in_channels=1, size=32)
@@ -256,7 +254,7 @@ def test_a_prediction_says_which_windows_its_encoder_looked_through(
     assert recognizer().predict(path).glimpses is None
 
 
-def test_windows_are_drawn_where_they_are_and_glide_between_frames(tmp_path: Path) -> None:
+def test_windows_are_drawn_at_their_position_and_interpolated(tmp_path: Path) -> None:
     path = write(tmp_path / "gray.mp4", np.full((5, 128, 256, 3), 128, np.uint8), fps=10)
     square = np.array([[0, 0], [32, 0], [32, 32], [0, 32]], np.float32)
     # A model that looked at frames 0 and 4 of five, through a window that goes from x = 16 to x = 176.
@@ -278,7 +276,7 @@ def sees(streams: str) -> Recognizer:
 
 
 @pytest.mark.parametrize("streams", ["flow", "both"])
-def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams: str) -> None:
+def test_the_flow_of_a_flow_model_is_drawn_in_a_corner(tmp_path: Path, streams: str) -> None:
     right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
     of, plain = sees(streams), sees("rgb")
     prediction = of.predict(right)
@@ -298,7 +296,7 @@ def test_a_model_that_sees_flow_has_it_drawn_in_a_corner(tmp_path: Path, streams
     assert (corner.min(-1) > 200).mean() > 0.08
 
 
-def test_the_flow_of_a_fused_model_is_that_of_the_member_that_sees_it(tmp_path: Path) -> None:
+def test_an_ensemble_shows_the_flow_of_its_flow_model(tmp_path: Path) -> None:
     right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
     picture, both = Ensemble([sees("rgb"), sees("rgb")], (0.5, 0.5)), Ensemble([sees("rgb"), sees("flow")], (0.5, 0.5))
     prediction = picture.predict(right)
@@ -309,7 +307,7 @@ def test_the_flow_of_a_fused_model_is_that_of_the_member_that_sees_it(tmp_path: 
     assert 0.05 < (np.abs(plain - drawn).max((0, 3)) > 40).mean() < 0.2
 
 
-def test_frames_seen_twice_are_drawn_twice(make_clip: Make) -> None:
+def test_repeated_frames_are_drawn_repeatedly(make_clip: Make) -> None:
     of, path = recognizer(), make_clip(frames=4)
     frames = read(path, 6)
     drawn = draw_clip(frames.pixels, of.predict(path))
@@ -332,7 +330,7 @@ def test_a_drawn_clip_is_an_mp4_or_a_gif(make_clip: Make, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_an_aggregation_is_kept_with_the_model(tmp_path: Path, make_clip: Make, aggregation: str) -> None:
+def test_the_aggregation_is_saved_with_the_model(tmp_path: Path, make_clip: Make, aggregation: str) -> None:
     by_mean, path = recognizer(), make_clip()
     by_verdict = Recognizer(by_mean.model, CLASSES, DATA, aggregation)
     by_verdict.save(tmp_path / "model")
@@ -349,7 +347,7 @@ def test_an_unknown_aggregation() -> None:
         Recognizer(by_mean.model, CLASSES, DATA, aggregation="loudest")
 
 
-def test_parts_that_do_not_fit_each_other() -> None:
+def test_inconsistent_parts_are_errors() -> None:
     model = create_model("convnet", 3, size=16)
     with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):
         Recognizer(model, ("a", "b"), DATA)
@@ -382,7 +380,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_not_a_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder; expected one that `onlooker train`"):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"the folder holds no trained model; expected one that"):
@@ -441,7 +439,7 @@ def test_a_flipped_bit_in_the_weights(run: Path) -> None:
     assert not Classifier.from_pretrained(run / "model").training
 
 
-def test_weights_and_scores_that_are_no_numbers(tmp_path: Path, make_clip: Make) -> None:
+def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make) -> None:
     broken = recognizer()
     with torch.no_grad():
         broken.model.head[-1].bias[1] = torch.nan
@@ -463,7 +461,7 @@ def test_all_files_of_a_model_can_be_read_by_the_same_people(run: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in (run / "model").iterdir()} == {run.stat().st_mode & 0o666}
 
 
-def test_weights_that_are_gone(run: Path) -> None:
+def test_missing_weights(run: Path) -> None:
     (run / "model" / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         load(run)
@@ -476,7 +474,7 @@ def test_weights_of_another_model(run: Path, tmp_path: Path) -> None:
         load(run)
 
 
-def test_names_for_another_number_of_classes(run: Path) -> None:
+def test_a_wrong_number_of_class_names(run: Path) -> None:
     path = run / "model" / "recognizer.json"
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     values["classes"] = ["clap", "run"]
@@ -492,7 +490,7 @@ class Bomb:
         return os.mkdir, (str(Path(os.environ["BOMB"])),)
 
 
-def test_nothing_pickled_is_read(run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_not_read(run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
     bomb = pickle.dumps(Bomb())
     names = (
@@ -521,7 +519,7 @@ def test_a_network_that_started_from_imagenet_is_loaded_without_its_weights(run:
     assert load(run).classes == CLASSES  # conv4 has no ImageNet weights: asking for them would raise
 
 
-def test_a_model_folder_downloads_nothing_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_folder_does_not_download_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = sees("flow").save(tmp_path / "run")
     values = json.loads((run / "recognizer.json").read_text())
     values["data"]["flow"] = "raft"
@@ -538,7 +536,7 @@ def test_a_model_folder_downloads_nothing_unasked(tmp_path: Path, monkeypatch: p
     assert load(run).data.flow == "raft"
 
 
-def test_what_a_window_shows_is_reported_in_the_frame(tmp_path: Path) -> None:
+def test_predictions_with_a_motion_crop_are_in_frame_coordinates(tmp_path: Path) -> None:
     video = np.full((12, 96, 128, 3), 40, np.uint8)
     for t in range(12):
         video[t, 60:76, 8 + 8 * t : 24 + 8 * t] = 220
@@ -568,7 +566,7 @@ def test_what_a_window_shows_is_reported_in_the_frame(tmp_path: Path) -> None:
     assert len(read(drawn, 12)) == 12
 
 
-def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path) -> None:
+def test_encoder_windows_lie_inside_the_motion_crop(tmp_path: Path) -> None:
     video = np.full((8, 60, 100, 3), 40, np.uint8)
     for t in range(8):
         video[t, 30:42, 60 + 3 * t : 72 + 3 * t] = 220
@@ -592,7 +590,7 @@ def test_the_windows_of_an_encoder_lie_in_the_window_that_it_sees(tmp_path: Path
     assert not np.allclose(whole.glimpses, seen.glimpses)
 
 
-def test_a_run_whose_model_lives_in_another_package_names_the_package_to_install(
+def test_a_model_of_another_package_names_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = recognizer().save(tmp_path / "run")

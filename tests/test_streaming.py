@@ -1,4 +1,4 @@
-"""Watching streams gives the numbers that whole clips give, in constant memory, whatever the other streams do."""
+"""Streams give the same scores as whole clips, in constant memory and independent of other streams."""
 
 import gc
 import threading
@@ -49,7 +49,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """What the model says of all frames at once, by the way that clips take."""
+    """The scores of the model for all frames at once, as for a clip."""
     pixels = np.stack([frame for _, _, frame in VideoReader(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
@@ -77,7 +77,7 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
         ("report", 3, "half", {}),
     ],
 )
-def test_steps_are_those_of_the_whole_clip(
+def test_steps_equal_the_whole_clip(
     make_clip: Make, name: str, channels: int, normalization: str, settings: dict[str, Any]
 ) -> None:
     path, data = make_clip(frames=14), replace(DATA, channels=channels, normalization=normalization)
@@ -100,7 +100,7 @@ def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
         np.testing.assert_array_equal(step.pixels, frames[step.index])
 
 
-def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Make) -> None:
+def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: Make) -> None:
     path = make_clip(frames=8)
     of = recognizer()
     height, width = next(iter(VideoReader(path)))[2].shape[:2]
@@ -118,7 +118,7 @@ def test_every_step_of_a_model_that_attends_has_a_box_in_its_frame(make_clip: Ma
 
 
 def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
-    """A model that weighs frames, and not all alike."""
+    """A model with evidence that differs between frames."""
     data = replace(DATA, frames=14, modality=streams, flow_length=1)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     of = recognizer("mil", data, **settings)
@@ -130,7 +130,9 @@ def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
 
 @pytest.mark.parametrize("smoothing", [0.0, 1.5])
 @pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_an_event_lasts_as_in_the_clip_read_causally(make_clip: Make, streams: str, smoothing: float) -> None:
+def test_an_event_has_the_duration_of_the_clip_processed_causally(
+    make_clip: Make, streams: str, smoothing: float
+) -> None:
     of, path = timed(streams, smoothing), make_clip(frames=14)
     seen, steps = of.predict(path), list(of.watch(path))
     assert seen.evidence is not None
@@ -142,7 +144,7 @@ def test_an_event_lasts_as_in_the_clip_read_causally(make_clip: Make, streams: s
     np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[: len(steps)], atol=1e-5)
 
 
-def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make) -> None:
+def test_streams_of_a_batch_have_separate_events_and_free_their_state(make_clip: Make) -> None:
     of = timed()
     paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (14, (48, 40)))]
     steps = list(of.watch(paths))
@@ -158,11 +160,11 @@ def test_streams_of_a_batch_have_an_event_each_and_leave_nothing(make_clip: Make
     assert set(streams.states) == {"b"}
 
 
-def test_a_model_that_weighs_no_frames_does_not_say_when(make_clip: Make) -> None:
+def test_a_model_without_evidence_reports_no_events(make_clip: Make) -> None:
     assert {(step.evidence, step.happening) for step in recognizer().watch(make_clip())} == {(None, None)}
 
 
-def test_a_prediction_looks_at_the_same_frames(make_clip: Make) -> None:
+def test_a_prediction_samples_the_same_frames(make_clip: Make) -> None:
     path = make_clip(frames=6)
     of = recognizer()
     seen = of.predict(path)
@@ -179,7 +181,7 @@ def test_an_address_is_watched() -> None:
     assert {step.source for step in steps} == {sender.address}
 
 
-def test_the_model_sees_the_rate_that_is_asked_for(make_clip: Make) -> None:
+def test_frames_are_sampled_at_the_requested_rate(make_clip: Make) -> None:
     path, of = make_clip(frames=20), recognizer()
     assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
     of.frame_rate = 5.0
@@ -189,7 +191,7 @@ def test_the_model_sees_the_rate_that_is_asked_for(make_clip: Make) -> None:
 
 
 @pytest.mark.parametrize("init", ["zeros", "first-frame"])
-def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, init: str) -> None:
+def test_streams_in_a_batch_equal_single_streams(make_clip: Make, init: str) -> None:
     of = recognizer(init=init)
     paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (15, (48, 40)))]
     steps = list(of.watch(paths))
@@ -201,7 +203,7 @@ def test_streams_in_a_batch_are_each_as_alone(make_clip: Make, init: str) -> Non
     ("name", "streams", "length", "size"),
     [("motion", "both", 1, (64, 48)), ("convlstm", "flow", 3, (64, 48)), ("motion", "both", 2, (320, 280))],
 )
-def test_flow_is_that_of_the_whole_clip(
+def test_flow_equals_that_of_the_whole_clip(
     make_clip: Make, name: str, streams: str, length: int, size: tuple[int, int]
 ) -> None:
     data = replace(DATA, frames=9, modality=streams, flow_length=length)
@@ -221,14 +223,14 @@ def test_flow_is_that_of_the_whole_clip(
     np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
 
 
-def test_flow_methods_that_are_not_there_say_so_before_anything_is_opened() -> None:
+def test_missing_flow_methods_are_reported_before_anything_is_opened() -> None:
     data = replace(DATA, modality="flow", flow="tvl1")
     if not hasattr(cv2, "optflow"):
         with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build"):
             recognizer("convlstm", data).watch("tcp://127.0.0.1:9")
 
 
-def test_streams_may_come_and_go(make_clip: Make) -> None:
+def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
     of = recognizer()
     streams = Streams(of.model, CLASSES, DATA)
     frames = list(VideoReader(make_clip(frames=8)))
@@ -246,7 +248,7 @@ def test_streams_may_come_and_go(make_clip: Make) -> None:
     assert streams.step({}) == {}
 
 
-def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -> None:
+def test_weights_are_packed_once_for_each_of_a_few_batch_sizes(make_clip: Make) -> None:
     of = recognizer()
     streams, frame = Streams(of.model, CLASSES, DATA), next(iter(VideoReader(make_clip())))
     for count in (1, 2, 3, 4, 5, 6, 6, 6):
@@ -258,7 +260,7 @@ def test_weights_are_laid_out_once_for_a_few_sizes_of_batches(make_clip: Make) -
     assert streams._loops[6].convs == convs
 
 
-def test_one_that_fails_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
+def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
     of, good, bad = recognizer(), make_clip(frames=30), tmp_path / "gone.mp4"
     steps: list[Step] = []
     with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
@@ -314,7 +316,7 @@ def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
     assert live == list(range(25))
 
 
-def test_a_slow_reader_gets_the_newest_and_learns_what_it_missed() -> None:
+def test_a_slow_reader_gets_the_newest_frame_and_the_number_of_dropped_ones() -> None:
     of, pieces = recognizer(), cut(transport_stream(40), 10)
     with Sender(lambda: slowly(pieces, 1.0 / len(pieces))) as sender:
         steps = []
@@ -327,7 +329,7 @@ def test_a_slow_reader_gets_the_newest_and_learns_what_it_missed() -> None:
     assert steps[-1].dropped == 40 - len(steps)
 
 
-def test_breaking_off_ends_the_threads(make_clip: Make) -> None:
+def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
     with Sender(lambda: slowly(cut(transport_stream(60), 4), 0.02)) as sender:
         for step in recognizer().watch([sender.address, make_clip(frames=50)], StreamConfig(timeout=5)):
             if step.index == 2:
@@ -355,7 +357,7 @@ def test_memory_is_constant(tmp_path: Path, name: str) -> None:
         ("convlstm", DATA, {"init": "clip-mean"}, "init is 'clip-mean', which needs the whole clip"),
     ],
 )
-def test_a_model_that_cannot_stream_says_so_before_anything_is_opened(
+def test_models_that_cannot_stream_are_reported_before_anything_is_opened(
     name: str, data: DataConfig, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -370,7 +372,7 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
 
 
 @pytest.mark.parametrize(("name", "streams"), [("convalstm", "rgb"), ("motion", "both")])
-def test_a_window_follows_in_a_stream_too(tmp_path: Path, name: str, streams: str) -> None:
+def test_the_motion_crop_works_in_streams(tmp_path: Path, name: str, streams: str) -> None:
     video = np.full((16, 96, 128, 3), 40, np.uint8)
     for t in range(16):
         video[t, 40:56, 10 + 6 * t : 26 + 6 * t] = 220

@@ -1,4 +1,4 @@
-"""Records are checked when they are made, and say with numbers what does not fit."""
+"""Records are validated when they are created; errors state the numbers that do not fit."""
 
 import pickle
 from pathlib import Path
@@ -37,13 +37,13 @@ def evaluation(**changed: Any) -> Evaluation:
     return Evaluation(**{**given, **changed})
 
 
-def test_a_clip_error_tells_the_clip_what_was_found_and_what_to_do() -> None:
+def test_a_clip_error_names_the_clip_the_problem_and_what_to_do() -> None:
     error = ClipError("a/b.mp4", "zero bytes", "copy it again")
     assert str(error) == "a/b.mp4: zero bytes; copy it again"
     assert (error.path, error.found, error.remedy) == (Path("a/b.mp4"), "zero bytes", "copy it again")
 
 
-def test_a_clip_error_travels_between_processes() -> None:
+def test_a_clip_error_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(ClipError("a.mp4", "zero bytes", "copy it again")))
     assert isinstance(error, ClipError)
     assert (str(error), error.path) == ("a.mp4: zero bytes; copy it again", Path("a.mp4"))
@@ -59,12 +59,12 @@ def test_a_clip_error_travels_between_processes() -> None:
         (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2), np.arange(5), "indices has 5 entries for 2 frames"),
     ],
 )
-def test_frames_that_do_not_fit(pixels: Any, times: Any, indices: Any, message: str) -> None:
+def test_inconsistent_frames(pixels: Any, times: Any, indices: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Frames(pixels, times, indices)
 
 
-def test_a_step_names_its_most_probable_class() -> None:
+def test_the_label_of_a_step_is_its_most_probable_class() -> None:
     step = Step(3, 0.1, np.array([0.1, 0.2, 0.7], np.float32), CLASSES)
     assert (step.label, step.score) == ("run", pytest.approx(0.7))
     with pytest.raises(ValueError, match="scores has 2 entries"):
@@ -75,7 +75,7 @@ def test_a_step_names_its_most_probable_class() -> None:
     ("when", "message"),
     [({"evidence": float("nan")}, "evidence is nan"), ({"happening": True}, "happening is set without evidence")],
 )
-def test_a_step_that_cannot_be(when: dict[str, Any], message: str) -> None:
+def test_invalid_steps(when: dict[str, Any], message: str) -> None:
     assert Step(3, 0.1, np.ones(3, np.float32), CLASSES, evidence=-2.0, happening=False).happening is False
     with pytest.raises(ValueError, match=message):
         Step(3, 0.1, np.ones(3, np.float32), CLASSES, **when)
@@ -103,7 +103,7 @@ def test_a_prediction_is_its_steps() -> None:
         ({"attention": np.zeros((3, 2, 2))}, "attention has 3 entries for 2 frames"),
     ],
 )
-def test_predictions_that_do_not_fit(changed: dict[str, Any], message: str) -> None:
+def test_inconsistent_predictions(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prediction(**changed)
 
@@ -118,7 +118,7 @@ def test_predictions_that_do_not_fit(changed: dict[str, Any], message: str) -> N
         ({"frame_scores": (np.zeros((1, 3), np.float32),)}, "frame_scores of 1 videos for 2 names"),
     ],
 )
-def test_evaluations_that_do_not_fit(changed: dict[str, Any], message: str) -> None:
+def test_inconsistent_evaluations(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluation(**changed)
 
@@ -139,7 +139,7 @@ def test_the_best_class_of_a_step_and_of_a_video() -> None:
         ({"score": float("inf")}, "score is inf"),
     ],
 )
-def test_boxes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
+def test_invalid_boxes(changed: dict[str, Any], message: str) -> None:
     given: dict[str, Any] = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
     assert Box(**given).score == 1
     with pytest.raises(ValueError, match=message):
@@ -159,7 +159,7 @@ def test_boxes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
         ({"score": float("nan")}, "score is nan"),
     ],
 )
-def test_tubes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
+def test_invalid_tubes(changed: dict[str, Any], message: str) -> None:
     given: dict[str, Any] = {"label": "wave", "frames": np.array([3, 5]), "boxes": np.zeros((2, 4), np.float32)}
     assert Tube(**given).score == 1
     with pytest.raises(ValueError, match=message):
@@ -167,7 +167,7 @@ def test_tubes_that_cannot_be(changed: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)])
-def test_segments_that_cannot_be(start: float, end: float) -> None:
+def test_invalid_segments(start: float, end: float) -> None:
     assert Segment("wave", 0, 1).score == 1
     with pytest.raises(ValueError, match="expected 0 <= start < end"):
         Segment("wave", start, end)

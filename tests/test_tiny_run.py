@@ -1,4 +1,4 @@
-"""The whole way in one: clips to a run with a page that shows everything by itself."""
+"""Training from clips to a self-contained report."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_from_clips_to_a_report(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained[0], tmp_path / "run"))
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert set(measured) == KEYS

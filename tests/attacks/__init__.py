@@ -1,1 +1,1 @@
-"""Attacks: damaged files, hostile folders and faulty streams, made by code and a seed, and what they do to onlooker."""
+"""The attack corpus: damaged files, hostile folders and faulty streams, generated from a seed."""

@@ -1,4 +1,4 @@
-"""A case of the attack corpus: something damaged or hostile, what is done with it, and how the answer is judged."""
+"""A case of the attack corpus: a damaged or hostile input, the command that gets it, and the verdict."""
 
 import json
 import random
@@ -15,20 +15,20 @@ VERDICTS: tuple[Verdict, ...] = ("crashed", "hung", "memory", "silent", "unnamed
 
 
 class SilentError(Exception):
-    """Something wrong was accepted, or something right was answered wrongly."""
+    """Invalid input was accepted, or valid input gave a wrong result."""
 
 
 class UnnamedError(Exception):
-    """An error that does not say what it is about."""
+    """An error that does not name its file or source."""
 
 
 class LostError(Exception):
-    """The command ended, and with it the answers to everything else that it was asked."""
+    """The command ended without the results for its other inputs."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What attacks are made from and compared with: a folder that `material.make_material` filled."""
+    """Undamaged files that attacks are made from and compared with, in a folder made by `material.make_material`."""
 
     root: Path
 
@@ -65,15 +65,15 @@ class Material:
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked with.
+    """The input of an attack, and what is expected of the response.
 
     Args:
-        path: given to the library.
+        path: the file, folder or address.
         names: what an error must contain.
-        refuse: it must not be accepted: content that a digest shows to be damaged, or nothing that could be used.
-        truth: a valid clip: the number of its frames; None: unknown.
-        fatal: the command may end with an error that names it: nothing is left to do.
-        more: for the probe.
+        refuse: whether it must be refused: a digest shows the damage, or nothing can be used.
+        truth: number of frames of a valid clip; None: unknown.
+        fatal: whether the command may end with an error that names it, because there is no other input.
+        more: further values for the probe.
     """
 
     path: Path
@@ -95,12 +95,12 @@ class Kind:
     Args:
         group: the class of attacks, a row of the table.
         name: unique in the group.
-        make: writes it into a folder.
-        probe: gives it to the library; see `probes`.
-        share: how many of 1,000 random cases; 0: the seed changes nothing, one case is enough.
-        slow: takes a training, or waits; only `quick` ones are among the quick cases.
-        quick: in the quick set although slow, or not in it although fast.
-        patience: seconds without any use of the processor after which it hangs.
+        make: writes the attack into a folder.
+        probe: runs the library on it; see `probes`.
+        share: number per 1,000 random cases; 0: the attack does not depend on the seed, one case is enough.
+        slow: it trains or waits; slow kinds are in the quick set only if `quick` is set.
+        quick: overrides whether it is in the quick set.
+        patience: seconds without any CPU use after which the case counts as hung.
     """
 
     group: str
@@ -162,7 +162,7 @@ class Case:
 
 
 def is_named(message: str, target: Target) -> bool:
-    """Whether a message has all names, and nothing that a terminal would obey or that forges another line."""
+    """Whether a message contains all names, no control sequences, and no line break inside a name."""
     forged = "\n" in target.path.name and "\n" in message
     return all(name in message for name in target.names) and not forged and not has_control(message)
 

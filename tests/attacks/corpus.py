@@ -1,4 +1,4 @@
-"""The attack corpus: every kind once, and those that depend on a seed as often as is asked for."""
+"""The attack corpus: every kind of attack once, and random ones up to a given number."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -37,7 +37,7 @@ def cases(number: int = WHOLE, seed: int = 0) -> list[Case]:
 
 
 def _random_cases(every: list[Kind], seed: int) -> Iterator[Case]:
-    """Always the kind that is furthest behind its share."""
+    """Random cases in proportion to their shares: next is always the kind furthest below its share."""
     numbers = [0] * len(every)
     for _ in count():
         index = min(range(len(every)), key=lambda at: (numbers[at] + 1) / every[at].share)

@@ -1,4 +1,4 @@
-"""Folders and lists of clips: names that no terminal, table or formula expects, and files that are none."""
+"""Folders and lists of clips with unusual names (control characters, formulas) and with files that are not clips."""
 
 import os
 import random
@@ -111,7 +111,7 @@ def _list(
 
 
 def _rows(material: Material, label: str = "left") -> str:
-    """The good clips as rows, those of the left with another label."""
+    """The good clips as rows of a list; those of the class `left` get the given label."""
     paths = sorted(path.relative_to(material.squares) for path in material.squares.glob("*/*.mp4"))
     rows = [_row(label if path.parts[0] == "left" else "right", path.as_posix()) for path in paths]
     return "path,label\n" + "".join(rows)
@@ -136,7 +136,7 @@ _LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/
 
 
 def _special(file: str, name: str) -> Make:
-    """Something that is no file of bytes in a folder of clips."""
+    """A special file (pipe, device, link) in a folder of clips."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = copied(material, scratch / "attack")

@@ -1,4 +1,4 @@
-"""Small video files that claim a lot: boxes of an mp4 rewritten, with the sizes of their parents made right."""
+"""Small video files with absurd claims: boxes of an mp4 are rewritten, and the sizes of their parents are corrected."""
 
 import random
 import struct
@@ -197,7 +197,7 @@ _PLAYLISTS: dict[str, str] = {
 
 
 def _special(name: str) -> Make:
-    """A path that is not a file of bytes."""
+    """A path that is not a regular file."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         path = scratch / "attack.mp4"
@@ -211,7 +211,7 @@ SPECIAL = ("pipe", "link to /dev/zero", "link to nothing", "link to itself", "fo
 
 
 def place(path: Path, name: str) -> None:
-    """Put something that is not a file of bytes at a path."""
+    """Create a special file (pipe, device, link, folder) at a path."""
     import os
 
     path.unlink(missing_ok=True)

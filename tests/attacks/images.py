@@ -1,4 +1,4 @@
-"""Image sequences with one frame that is damaged, hostile or no file, and unusual but valid ones."""
+"""Image sequences with one damaged, hostile or special file, and unusual but valid sequences."""
 
 import io
 import random
@@ -37,7 +37,7 @@ def _image(number: int, mode: str = "RGB") -> Image.Image:
 
 
 def _with(write: Write, suffix: str = ".png", refuse: bool = True) -> Make:
-    """A sequence whose frame `BAD` is written by something else."""
+    """A sequence whose frame `BAD` is written by the given function."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = sequence(scratch / "attack", suffix)
@@ -144,7 +144,7 @@ _EXIF = {
 
 
 def _copy(mode: str, suffix: str) -> Make:
-    """A sequence of unusual images, which can be read."""
+    """A sequence of unusual but valid images."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         return Target(sequence(scratch / "attack", suffix, mode), truth=COUNT, more="numbers")

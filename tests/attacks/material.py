@@ -1,4 +1,4 @@
-"""What attacks are made from: whole videos in every container, a folder of clips, a trained run, a feature store."""
+"""Undamaged files for attacks: videos in every container, a folder of clips, a trained run, a feature store."""
 
 import json
 import shutil

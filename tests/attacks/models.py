@@ -1,4 +1,4 @@
-"""Model folders, run folders and feature stores that came from elsewhere, or were damaged on a disk."""
+"""Hostile or damaged model folders, run folders and feature stores."""
 
 import json
 import pickle
@@ -131,7 +131,7 @@ JSON: dict[str, Change] = {
 
 
 class _Runs:
-    """What a pickle can do: here it leaves a file behind."""
+    """A pickle that runs code: it creates a file."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark

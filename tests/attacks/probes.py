@@ -1,4 +1,4 @@
-"""What is done with an attack: the library's entry points, each together with good input that must be answered."""
+"""The entry points that get an attack, together with valid input that must still be processed."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Senders that are faulty in every way, and disks that are full."""
+"""Faulty senders and full disks."""
 
 import ctypes
 import os
@@ -26,14 +26,14 @@ _CLONE_NEWNS, _CLONE_NEWUSER, _MS_REC_PRIVATE = 0x20000, 0x10000000, 0x44000
 
 
 class Reopening(senders.Sender):
-    """A sender that answers every connection after the last as it answered the last."""
+    """A sender that repeats its last answer for every further connection."""
 
     def __init__(self, *connections: Callable[[], Iterable[bytes]], hold: float = 0.0, times: int = 3) -> None:
         super().__init__(*connections, *[connections[-1]] * times, hold=hold)
 
 
 class Absent:
-    """An address at which a sender starts only after some seconds; with None, never."""
+    """An address at which a sender starts after some seconds, or never (None)."""
 
     def __init__(self, seconds: float | None, chunks: Callable[[], Iterable[bytes]]) -> None:
         self._seconds, self._chunks = seconds, chunks

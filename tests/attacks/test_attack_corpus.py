@@ -1,4 +1,4 @@
-"""The attack corpus is the same from the same seed, and its quick cases are answered or named."""
+"""The attack corpus is reproducible, and every quick case is processed or gives an error that names its file."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def test_quick_cases_are_answered_or_named() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
 
 
-def test_a_longer_corpus_begins_with_the_shorter() -> None:
+def test_a_shorter_corpus_is_a_prefix_of_a_longer_one() -> None:
     every = len(kinds())
     names = [case.name for case in cases(every + 300)]
     assert len(set(names)) == every + 300
@@ -29,7 +29,7 @@ def test_a_longer_corpus_begins_with_the_shorter() -> None:
     assert {case.name for case in quick_cases()} <= set(names)
 
 
-def test_a_seed_makes_the_same_attack_again(tmp_path: Path) -> None:
+def test_an_attack_is_reproducible_from_its_seed(tmp_path: Path) -> None:
     material = Material(tmp_path)
     (tmp_path / "whole").mkdir()
     lossless(material.whole(".mkv"), (32, 32))
@@ -66,7 +66,7 @@ def test_verdicts(tmp_path: Path, error: Exception | None, verdict: str) -> None
     assert found == verdict
 
 
-def test_a_line_that_a_name_forges_is_not_its_name() -> None:
+def test_a_name_that_forges_a_second_line_does_not_count_as_named() -> None:
     target = Target(Path("attack\nerror: other.mp4"))
     assert not is_named("attack\nerror: other.mp4: not a video", target)
     assert is_named("attack\\nerror: other.mp4: not a video", target)

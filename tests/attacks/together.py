@@ -1,4 +1,4 @@
-"""Two processes in one folder, and clips that disappear while they are used."""
+"""Two processes in one folder, and clips that are deleted during use."""
 
 import os
 import random

@@ -28,7 +28,7 @@ def _flip_bits(data: bytearray, rng: random.Random) -> None:
 
 
 def _flip_header(data: bytearray, rng: random.Random) -> None:
-    """Where a file says what is in it: at its start, or in an mp4 at its end."""
+    """Flip bits in the metadata of a file: at its start, or for an mp4 at its end."""
     start = max(data.rfind(b"moov"), 0)
     for _ in range(rng.choice((1, 2, 5))):
         at = start + rng.randrange(min(len(data) - start, 1500))
@@ -52,7 +52,7 @@ def _repeat(data: bytearray, rng: random.Random) -> None:
 
 
 def _claim(data: bytearray, rng: random.Random) -> None:
-    """A number that is too large for any file."""
+    """Write an absurdly large number into the file."""
     at = rng.randrange(4, min(len(data), 3000)) if rng.random() < 0.5 else rng.randrange(len(data) - 4)
     data[at : at + 4] = rng.choice((b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x02\x62\x5a\x00"))
 
@@ -97,7 +97,7 @@ def damaged() -> list[Kind]:
 
 
 def lossless(path: Path, size: tuple[int, int], frames: int = 3, pix_fmt: str = "yuv420p", codec: str = "ffv1") -> Path:
-    """A clip whose frames all differ, in a codec that has no smallest size."""
+    """A clip whose frames all differ, in a codec without a minimum frame size."""
     width, height = size
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(10))

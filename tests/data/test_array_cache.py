@@ -1,4 +1,4 @@
-"""Arrays are computed once per key by one process, found only when they are whole, and removed beyond the limit."""
+"""Arrays are computed once per key by one process, are read only if complete, and are removed beyond the limit."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def test_a_file_of_an_older_version_has_no_checksum(cache: ArrayCache) -> None:
     assert cache.get({"a": 1}, never) == file
 
 
-def test_what_breaks_off_leaves_nothing(cache: ArrayCache) -> None:
+def test_an_interrupted_computation_leaves_no_files(cache: ArrayCache) -> None:
     def broken() -> Iterator[NDArray[Any]]:
         yield ROWS
         raise ZeroDivisionError
@@ -90,7 +90,7 @@ def test_what_breaks_off_leaves_nothing(cache: ArrayCache) -> None:
     assert names(cache) == []
 
 
-def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay(cache: ArrayCache) -> None:
+def test_temporary_files_of_killed_processes_are_removed_but_not_those_of_running_ones(cache: ArrayCache) -> None:
     file = cache.file({"a": 1})
 
     def parts() -> Iterator[NDArray[Any]]:
@@ -135,7 +135,7 @@ def test_a_second_process_waits_for_the_first_and_computes_nothing(cache: ArrayC
     assert process.wait() == 0
 
 
-def test_the_oldest_filelock_that_is_allowed_notices_a_lock_file_that_was_removed() -> None:
+def test_the_oldest_supported_filelock_notices_a_removed_lock_file() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (bound,) = (line for line in project["dependencies"] if line.startswith("filelock"))
     assert tuple(int(part) for part in bound.partition(">=")[2].split(".")) >= (3, 21)  # a cache removes lock files
@@ -188,12 +188,12 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
     ("text", "size"),
     [("20GB", 20 * 10**9), ("1.5 tb", 1_500 * 10**9), ("500MB", 5 * 10**8), ("7", 7), ("0", 0), ("none", None)],
 )
-def test_a_size_in_words(text: str, size: int | None) -> None:
+def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
-def test_a_size_that_cannot_be_read(text: str) -> None:
+def test_an_invalid_size_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"):
         parse_size(text)
 
@@ -209,7 +209,7 @@ def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ArrayCache.for_user(tmp_path).limit is None
 
 
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ONLOOKER_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert default_cache() == tmp_path / "x" / "onlooker"
@@ -219,7 +219,7 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == tmp_path / "mine"
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

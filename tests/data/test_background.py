@@ -1,4 +1,4 @@
-"""Footage in which nothing happens becomes clips like the others: as long, as many, from all of it."""
+"""Background footage is cut into clips of median length, as many as the largest class has, from the whole footage."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Make = Callable[..., Path]
 
 
 def film(path: Path, frames: int, fps: float = 10) -> Path:
-    """Gray that becomes brighter: a frame tells its place."""
+    """Gray frames of increasing brightness, which encodes the position of a frame."""
     levels = np.arange(0, 2 * frames, 2, np.uint8)[:, None, None, None]
     return write(path, levels + np.zeros((1, 32, 32, 3), np.uint8), fps)
 
@@ -42,7 +42,7 @@ def test_pieces_are_as_long_as_the_median_clip_and_as_many_as_the_largest_class(
     assert VideoReader(pieces[0].path).times[-1] == pytest.approx(1.1)
 
 
-def test_pieces_join_a_class_that_means_the_same_and_short_footage_is_one_piece(tmp_path: Path) -> None:
+def test_pieces_join_an_existing_class_for_nothing_and_short_footage_is_one_piece(tmp_path: Path) -> None:
     clips = [Clip(film(tmp_path / f"{i}.mp4", 20), label) for i, label in enumerate(("None", "run", "run", "run"))]
     for i in range(6):
         film(tmp_path / "footage" / "deep" / f"{i}.mp4", 4)
@@ -64,7 +64,7 @@ def test_footage_without_videos_is_an_error(tmp_path: Path) -> None:
         cut_background(tmp_path / "empty", clips, tmp_path / "out")
 
 
-def test_one_class_and_footage_are_trained_and_answer_nothing(tmp_path: Path) -> None:
+def test_a_model_of_one_class_and_footage_predicts_nothing(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     squares = moving_squares.make_set(tmp_path / "squares", clips=6)
     footage = film(tmp_path / "dark.mp4", 120)
@@ -84,7 +84,7 @@ def test_one_class_and_footage_are_trained_and_answer_nothing(tmp_path: Path) ->
     }
 
 
-def test_footage_is_in_every_part_of_a_given_split(tmp_path: Path) -> None:
+def test_footage_is_in_every_part_of_a_predefined_split(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     squares = moving_squares.make_set(tmp_path / "squares", clips=10)
     parts = {"train": range(6), "val": (6, 7), "test": (8, 9)}

@@ -25,7 +25,7 @@ def test_patches_are_joined_by_the_maximum(canvas: int, side: int, still: bool) 
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
-def test_boxes_hold_all_ink_and_no_more(dtype: torch.dtype) -> None:
+def test_boxes_contain_all_ink_tightly(dtype: torch.dtype) -> None:
     random = np.random.default_rng(1)
     layers = (random.random((4, 60, 11, 11)) < 0.03) * random.integers(1, 256, (4, 60, 11, 11))
     layers[0, 0] = 0

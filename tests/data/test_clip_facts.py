@@ -1,4 +1,4 @@
-"""Facts of clips, and which clips resemble one another: generated copies do, other clips of the same kind do not."""
+"""Facts of clips, and near-duplicates: generated copies are found, other clips of the same kind are not."""
 
 import tracemalloc
 from pathlib import Path
@@ -15,7 +15,7 @@ from onlooker.video.write import write
 
 
 def scene(seed: int, T: int = 24, side: int = 96, mover: int = 20) -> NDArray[np.uint8]:
-    """A background of random patches with a bright square that wanders, `T H W 3`."""
+    """A background of random patches with a moving bright square, `T H W 3`."""
     chance = np.random.default_rng(seed)
     rough = chance.integers(30, 200, (8, 8, 3)).astype(np.uint8)
     background = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -55,7 +55,7 @@ def test_darkness_blur_and_stillness(tmp_path: Path) -> None:
     assert still.change < 3 < 50 < plain.change
 
 
-def test_copies_resemble_and_other_clips_do_not(tmp_path: Path) -> None:
+def test_copies_are_near_duplicates_and_other_clips_are_not(tmp_path: Path) -> None:
     video = scene(0)
     cut = video[:, 2:-2, 2:-2]
     copies = {
@@ -72,7 +72,7 @@ def test_copies_resemble_and_other_clips_do_not(tmp_path: Path) -> None:
     assert (np.diff(similar.scene) <= 0).all()
 
 
-def test_another_moment_of_a_scene_resembles_it_but_moves_otherwise(tmp_path: Path) -> None:
+def test_another_moment_of_a_scene_is_similar_but_has_different_motion(tmp_path: Path) -> None:
     long = scene(0, T=48, mover=10)
     similar = resemblances([facts(long[:24], tmp_path / "a.mp4"), facts(long[24:], tmp_path / "b.mp4")], 0.8)
     assert similar.pairs.tolist() == [[0, 1]]
@@ -97,12 +97,12 @@ def test_blocks_equal_a_plain_loop() -> None:
     assert list(pairs.values()) == pytest.approx([expected[pair] for pair in pairs], abs=1e-5)
 
 
-def test_flat_frames_resemble_nothing() -> None:
+def test_uniform_frames_are_no_near_duplicates() -> None:
     black = ClipFacts(8, 8, (16, 16), np.zeros((8, 16, 16), np.float32), 0)
     assert len(resemblances([black, black], 0.5).pairs) == 0
 
 
-def test_memory_does_not_grow_with_the_square_of_the_clips() -> None:
+def test_memory_is_not_quadratic_in_the_number_of_clips() -> None:
     chance = np.random.default_rng(0)
     clips = [ClipFacts(8, 8, (16, 16), chance.normal(100, 30, (8, 16, 16)).astype(np.float32), 1) for _ in range(512)]
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Clips are decoded once and cached as they are read; those that cannot be read are named and left out."""
+"""Clips are decoded once and cached; clips that cannot be read are reported and left out."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The clips that were decoded, one entry each time."""
+    """The clips that were decoded, one entry per decoding."""
     seen: list[Path] = []
 
     get = VideoReader.get
@@ -149,7 +149,7 @@ def test_for_temporal_crops_memory_does_not_grow_with_the_length_of_a_clip(
     assert peaks[2] < peaks[1] + 200_000, peaks
 
 
-def test_a_damaged_or_removed_file_of_the_cache_is_made_again(make_clip: Make, tmp_path: Path) -> None:
+def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     samples, _ = prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
     ((file,),) = samples.files
@@ -169,7 +169,7 @@ def test_a_damaged_or_removed_file_of_the_cache_is_made_again(make_clip: Make, t
         samples[0]
 
 
-def test_a_damaged_file_that_cannot_be_made_again_names_its_clip(make_clip: Make, tmp_path: Path) -> None:
+def test_a_cache_file_that_cannot_be_recomputed_names_its_clip(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     file = cached_frames(path, CONFIG, tmp_path)
     file.write_bytes(file.read_bytes()[:-40])
@@ -201,7 +201,7 @@ def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pyt
     assert not list(cache.rglob("*.part"))
 
 
-def test_flow_of_whole_frames_is_not_that_of_a_motion_crop(make_clip: Make, tmp_path: Path) -> None:
+def test_flow_of_whole_frames_is_not_reused_for_a_motion_crop(make_clip: Make, tmp_path: Path) -> None:
     # Keys without names were equal where the limit of the flow, in pixels, was the size of the crop, a fraction.
     path, whole = make_clip(frames=9), replace(CONFIG, size=8, modality="flow")
     cropped = replace(whole, motion_crop=whole.flow_limit)
@@ -298,7 +298,7 @@ prepare(clips, ["a"], data, Path(sys.argv[2]), processes=2, progress=progress)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no list of processes")
-def test_workers_end_with_a_killed_process(make_clip: Make, tmp_path: Path) -> None:
+def test_workers_end_if_their_parent_is_killed(make_clip: Make, tmp_path: Path) -> None:
     first = make_clip("clips/0.mp4", frames=60)
     for number in range(1, 200):
         shutil.copy(first, tmp_path / "clips" / f"{number}.mp4")
@@ -332,7 +332,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_worker_ends_whose_parent_was_killed_before_it_began(tmp_path: Path) -> None:
+def test_a_worker_ends_if_its_parent_was_killed_before_it_started(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(ORPHAN)
     subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, timeout=120, check=True)
 
@@ -366,14 +366,14 @@ def test_a_cache_that_cannot_be_written_is_noticed_before_clips_are_read(
     assert reads == []
 
 
-def test_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
+def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
         prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
     with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
         prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
 
 
-def test_progress_sees_every_clip(clips: list[Clip], tmp_path: Path) -> None:
+def test_progress_counts_every_clip(clips: list[Clip], tmp_path: Path) -> None:
     seen: list[Any] = []
 
     def watch(items: Any, total: int) -> Any:

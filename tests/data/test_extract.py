@@ -1,4 +1,4 @@
-"""A clip is encoded once, also after kills, in memory that does not grow with its length; disk errors name the clip."""
+"""A clip is encoded once, even after kills, in memory independent of its length; disk errors name the clip."""
 
 import errno
 import random
@@ -32,7 +32,7 @@ from onlooker.video.sampling import equally_spaced
 Make = Callable[..., Path]
 
 
-def test_what_is_stored_is_what_the_encoder_makes(make_clip: Make, tmp_path: Path) -> None:
+def test_stored_features_equal_the_output_of_the_encoder(make_clip: Make, tmp_path: Path) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip("a.mp4", frames=9), make_clip("b.avi", frames=30)]
     made = extract(store, paths, pool, batch=3)
     assert (made.new, made.existing, made.failed) == (2, 0, ())
@@ -162,9 +162,7 @@ def test_a_full_disk_names_the_clip_and_loses_nothing(
     assert extract(store, paths, pool).new == 2
 
 
-def test_another_error_of_the_disk_names_the_clip(
-    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_disk_errors_name_the_clip(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -173,7 +171,7 @@ def test_another_error_of_the_disk_names_the_clip(
         extract(made_store(tmp_path / "store"), [make_clip()], pool)
 
 
-def test_features_beyond_half_precision_are_an_error(make_clip: Make, tmp_path: Path) -> None:
+def test_features_that_overflow_half_precision_are_an_error(make_clip: Make, tmp_path: Path) -> None:
     store = made_store(tmp_path / "store")
     with pytest.raises(ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"):
         extract(store, [make_clip()], lambda frames: 1e6 * pool(frames))
@@ -240,7 +238,7 @@ def begin(store: FeatureStore, clips: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_and_complete_in_the_end(tmp_path: Path, kills: int) -> None:
+def test_extraction_killed_at_random_moments_can_be_completed(tmp_path: Path, kills: int) -> None:
     clips, chance = tmp_path / "clips", random.Random(0)
     paths = make_folders(clips, 2 * kills)
     extract(whole := made_store(tmp_path / "whole"), paths, pool, batch=1)

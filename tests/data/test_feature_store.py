@@ -1,4 +1,4 @@
-"""Maps are found by the content of a clip and by what made them; errors name other weights and versions."""
+"""Feature maps are keyed by the content of a clip and the encoder; errors name other weights and versions."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from onlooker.data.fingerprint import fingerprint
 Make = Callable[..., Path]
 
 
-def test_a_renamed_or_copied_clip_is_known_and_a_changed_one_is_not(make_clip: Make, tmp_path: Path) -> None:
+def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: Make, tmp_path: Path) -> None:
     store, path = made_store(tmp_path / "store"), make_clip()
     extract(store, [path], pool)
     copy = Path(shutil.copy(path, tmp_path / "copy.mp4"))
@@ -29,7 +29,7 @@ def test_a_renamed_or_copied_clip_is_known_and_a_changed_one_is_not(make_clip: M
     assert extract(store, [copy], pool).new == 1
 
 
-def test_of_an_image_sequence_the_images_count_in_their_order(tmp_path: Path) -> None:
+def test_the_order_of_images_matters_in_an_image_sequence(tmp_path: Path) -> None:
     one, two = make_folders(tmp_path / "clips", 2)
     before = fingerprint(one, whole=True)
     assert before != fingerprint(two, whole=True)
@@ -52,7 +52,7 @@ def test_of_an_image_sequence_the_images_count_in_their_order(tmp_path: Path) ->
         ({"data": replace(DATA, modality="flow")}, "modality rgb .asked for: flow., flow None .asked for: dis."),
     ],
 )
-def test_a_store_made_by_something_else_is_an_error(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_store_with_other_settings_or_weights_is_an_error(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     made_store(tmp_path)
     with pytest.raises(ValueError, match=said):
         made_store(tmp_path, **changes)
@@ -71,7 +71,7 @@ def test_another_version_of_the_store_is_an_error(tmp_path: Path) -> None:
             use(tmp_path)
 
 
-def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no feature store there .*make one by `onlooker features CLIPS --store"
     ):
@@ -84,13 +84,13 @@ def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
         FeatureStore.open(tmp_path)
 
 
-def test_what_a_system_leaves_in_a_folder_is_no_file_of_the_user(tmp_path: Path) -> None:
+def test_system_files_in_a_folder_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "__MACOSX").mkdir()
     assert made_store(tmp_path).settings.to_dict() == SETTINGS.to_dict()
 
 
-def test_a_normalization_that_no_store_has() -> None:
+def test_an_unsupported_normalization() -> None:
     with pytest.raises(ValueError, match="normalization is auto, expected the one"):
         replace(SETTINGS, data=replace(DATA, normalization="auto")).to_dict()
 

@@ -26,13 +26,13 @@ def test_copies_of_a_file_are_equal_and_other_contents_differ(tmp_path: Path) ->
     assert len({fingerprint(tmp_path / name) for name in variants}) == len(variants)
 
 
-def test_of_a_long_file_the_ends_and_the_size_count(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_long_file_uses_its_ends_and_size(tmp_path: Path) -> None:
     for name, zeros in (("a", 3 << 20), ("b", (3 << 20) + 1)):
         (tmp_path / name).write_bytes(b"head" + bytes(zeros) + b"tail")
     assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
 
 
-def test_of_an_image_sequence_all_images_count_in_order_and_names_do_not(tmp_path: Path) -> None:
+def test_the_fingerprint_of_an_image_sequence_uses_all_images_in_order_but_not_their_names(tmp_path: Path) -> None:
     for folder, shades in (("a", (1, 2, 3)), ("copy", (1, 2, 3)), ("swapped", (2, 1, 3)), ("shorter", (1, 2))):
         (tmp_path / folder).mkdir()
         for number, shade in enumerate(shades):
@@ -43,12 +43,12 @@ def test_of_an_image_sequence_all_images_count_in_order_and_names_do_not(tmp_pat
     assert first not in others
 
 
-def test_a_clip_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_clip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"gone.mp4: cannot be read \(No such file or directory\); restore it"):
         fingerprint(tmp_path / "gone.mp4")
 
 
-def test_every_byte_counts_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_full_fingerprint_uses_every_byte(tmp_path: Path) -> None:
     for name, middle in (("a", b"0"), ("b", b"1")):
         (tmp_path / name).write_bytes(bytes(2 << 20) + middle + bytes(2 << 20))
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")

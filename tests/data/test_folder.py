@@ -1,4 +1,4 @@
-"""What is found in a folder of clips, and what is said about folders of another form."""
+"""Reading a folder of clips, and errors for folders of another form."""
 
 import csv
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def test_clips_are_video_files_and_image_sequences_in_order(tmp_path: Path) -> N
     ]
 
 
-def test_what_is_hidden_or_no_clip_is_skipped(tmp_path: Path) -> None:
+def test_hidden_files_and_files_that_are_not_clips_are_skipped(tmp_path: Path) -> None:
     two_classes(tmp_path)
     touch(tmp_path / ".git" / "a.mp4", tmp_path / "clap" / ".a.mp4", tmp_path / "clap" / "notes.txt")
     touch(tmp_path / "loose.mp4", tmp_path / "clap" / "deeper" / "e.mp4")
@@ -77,14 +77,14 @@ def test_fewer_than_two_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
         find_clips(tmp_path)
 
 
-def test_what_macos_adds_to_archives_is_skipped(tmp_path: Path) -> None:
+def test_files_that_macos_adds_to_archives_are_skipped(tmp_path: Path) -> None:
     two_classes(tmp_path)
     touch(tmp_path / "__MACOSX" / "clap" / "._a.avi", tmp_path / "clap" / "._a.avi", tmp_path / "._clap")
     touch(tmp_path / "clap" / "__MACOSX" / "a.mp4")
     assert len(find_clips(tmp_path)) == 3
 
 
-def test_the_folder_of_one_class(tmp_path: Path) -> None:
+def test_a_folder_of_a_single_class(tmp_path: Path) -> None:
     touch(tmp_path / "clap" / "a.mp4", tmp_path / "clap" / "b.mp4", tmp_path / "clap" / "notes" / "n.txt")
     message = r"clap: holds 2 clips itself, like the folder of one class; give the folder that holds the class folders"
     with pytest.raises(ClipError, match=message):

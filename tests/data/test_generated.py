@@ -1,4 +1,4 @@
-"""Generated samples: new in every batch, the same for the same indices, labeled with what they show."""
+"""Generated samples are new in every batch, equal for equal indices, and labeled with the visible digits."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
 
 @pytest.fixture
 def digits() -> MovingDigits:
-    """Of each class one image, a full square of brightness 20·class + 50."""
+    """One image per class, a full square of brightness 20·class + 50."""
     labels = np.arange(10, dtype=np.int64)
     images = np.ascontiguousarray(np.broadcast_to((20 * labels + 50).astype(np.uint8)[:, None, None], (10, 28, 28)))
     return MovingDigits(Digits(images, labels), frames=3)
@@ -36,7 +36,7 @@ def test_another_order_or_seed_gives_other_videos(digits: MovingDigits) -> None:
     assert not torch.equal(first, stacked(1, [1, 2, 3]))  # training and validation
 
 
-def test_the_label_is_the_pair_that_is_seen(digits: MovingDigits) -> None:
+def test_the_label_is_the_pair_of_visible_digits(digits: MovingDigits) -> None:
     samples = DigitPairs(digits, 200, seed=0).__getitems__(list(range(200)))
     for frames, target, _ in samples:
         low, high = (int(name) for name in PAIRS[target].split("+"))
@@ -45,7 +45,7 @@ def test_the_label_is_the_pair_that_is_seen(digits: MovingDigits) -> None:
     assert len({target for _, target, _ in samples}) > 40
 
 
-def test_it_is_a_data_set_for_a_loader(digits: MovingDigits) -> None:
+def test_it_works_with_a_data_loader(digits: MovingDigits) -> None:
     pairs = DigitPairs(digits, 10, seed=0)
     assert len(pairs) == 10
     batches = list(DataLoader(pairs, 4))
@@ -57,7 +57,7 @@ def test_it_is_a_data_set_for_a_loader(digits: MovingDigits) -> None:
         pairs[10]
 
 
-def test_one_moving_digit_is_labeled_with_itself_and_three_with_nothing(digits: MovingDigits) -> None:
+def test_one_digit_has_its_own_label_and_three_have_none(digits: MovingDigits) -> None:
     alone = MovingDigits(digits.digits, num_digits=1, frames=2)
     for frames, target, _ in DigitPairs(alone, 50, seed=0).__getitems__(list(range(50))):
         assert set(frames.unique().tolist()) == {0, 20 * target + 50}

@@ -1,4 +1,4 @@
-"""HMDB-51 and J-HMDB: the layout as published, the official splits, the rar of rars."""
+"""HMDB-51 and J-HMDB: the published layout, the official splits, nested rar archives."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_the_official_splits(published: Path, official: Path, classes: list[str]
     assert not learned & chosen
 
 
-def test_a_source_is_on_both_official_sides_in_different_classes_only(official: Path, classes: list[str]) -> None:
+def test_a_source_in_official_training_and_test_clips_has_different_classes(official: Path, classes: list[str]) -> None:
     of_class, over_all = defaultdict(set), defaultdict(set)
     for label in classes:
         for name, side in read_split(official / f"{label}_test_split1.txt").items():
@@ -106,7 +106,7 @@ def test_a_source_is_on_both_official_sides_in_different_classes_only(official: 
     assert sum(len(sides) > 1 for sides in over_all.values()) == 133
 
 
-def test_every_official_name_tells_its_source(official: Path, classes: list[str]) -> None:
+def test_every_official_name_contains_its_source(official: Path, classes: list[str]) -> None:
     sources = {source(name, label) for label in classes for name in read_split(official / f"{label}_test_split1.txt")}
     assert len(sources) == 1407
     assert {"(Rad)Schlag_die_Bank!", "Veoh_Alpha_Dog_1", "#2_Gum"} <= sources

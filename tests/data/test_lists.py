@@ -1,4 +1,4 @@
-"""Lists of clips: CSV files of users, Kinetics' columns, and what is wrong in which line."""
+"""Lists of clips: CSV files of users, Kinetics' columns, and errors that name the line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def kinetics(folder: Path, videos: Sequence[str], split: str = "val") -> Path:
-    """A list as published; videos are of the two classes in turn."""
+    """A list in the published form; videos alternate between two classes."""
     rows = [row(LABELS[at % 2], video, split=split) for at, video in enumerate(videos)]
     return write(folder / f"{split}.csv", [HEADER, *rows])
 
@@ -93,7 +93,7 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
         ([HEADER, row("x", "a"), row("y", "a")], r"line 3 is a duplicate of line 2: .*a.mp4; keep one of them"),
     ],
 )
-def test_what_is_wrong_in_a_list(tmp_path: Path, lines: list[str], message: str) -> None:
+def test_errors_in_a_list_name_the_line(tmp_path: Path, lines: list[str], message: str) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     with pytest.raises(ClipError, match=message):
         read_list(write(tmp_path / "clips.csv", lines))
@@ -140,7 +140,7 @@ def test_kinetics_clips_are_found_by_name_in_folders_or_flat(tmp_path: Path, nam
     assert [(clip.label, clip.recording) for clip in clips] == [(LABELS[0], "-a"), (LABELS[1], "b")]
 
 
-def test_of_two_files_the_one_in_the_folder_of_the_class(tmp_path: Path) -> None:
+def test_the_file_in_the_class_folder_is_preferred(tmp_path: Path) -> None:
     touch(tmp_path, "a/x_000007_000017.mp4", "z/x_000007_000017.mp4", "z/y_000007_000017.mp4")
     parts, _ = read_list(write(tmp_path / "a.csv", [HEADER, row("z", "x"), row("a", "y")]))
     assert [clip.path.relative_to(tmp_path).as_posix() for clip in parts["validation"]] == [

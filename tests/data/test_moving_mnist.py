@@ -1,4 +1,4 @@
-"""Videos of moving digits, against a plain loop over frames that knows nothing of how they are made."""
+"""Videos of moving digits, compared with an independent loop over frames."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +62,7 @@ def test_paths_bounce_as_step_by_step() -> None:
     np.testing.assert_allclose(path.numpy(), expected, atol=1e-9)
 
 
-def test_no_room_no_movement(digits: Digits) -> None:
+def test_a_digit_as_large_as_the_canvas_does_not_move(digits: Digits) -> None:
     batch = MovingDigits(digits, canvas=28, frames=3, num_digits=1).batch(2)
     np.testing.assert_array_equal(batch.video[:, 1, 0].numpy(), digits.images[batch.indices[:, 0]])
 
@@ -71,7 +71,7 @@ def test_a_box_is_exactly_the_ink(digits: Digits) -> None:
     assert_boxes_hold_the_ink(MovingDigits(digits, num_digits=1, frames=10).batch(6))
 
 
-def test_speeds_directions_and_places(digits: Digits) -> None:
+def test_distribution_of_speeds_directions_and_positions(digits: Digits) -> None:
     moving = MovingDigits(digits, canvas=100_000, frames=101, speed=(4.0, 12.0))
     positions = moving.positions(2000, random_stream(0, "paths")).double()
     start, end = positions[:, :, 0].flatten(0, 1), positions[:, :, -1].flatten(0, 1)
@@ -86,7 +86,7 @@ def test_speeds_directions_and_places(digits: Digits) -> None:
     assert torch.histc(start, 8, 0, 100_000 - 28).div(start.numel()).sub(1 / 8).abs().max() < 0.03
 
 
-def test_equal_seeds_equal_videos_whatever_the_chunk(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_depend_on_the_seed_and_not_on_the_chunk_size(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     moving = MovingDigits(digits, frames=10)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
@@ -94,7 +94,7 @@ def test_equal_seeds_equal_videos_whatever_the_chunk(digits: Digits, monkeypatch
     assert_equal(first, moving.batch(7, seed=3))
 
 
-def test_threads_make_the_same_videos_and_are_left_as_they_were(digits: Digits) -> None:
+def test_videos_do_not_depend_on_the_number_of_threads_which_is_restored(digits: Digits) -> None:
     moving = MovingDigits(digits, frames=10)
     before = torch.get_num_threads()
     try:
@@ -110,7 +110,7 @@ def test_threads_make_the_same_videos_and_are_left_as_they_were(digits: Digits) 
         torch.set_num_threads(before)
 
 
-def test_what_fails_in_a_thread_is_raised(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_thread_is_raised(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: object) -> None:
         raise MemoryError("no room for a canvas")
 
@@ -135,7 +135,7 @@ def test_digits_and_paths_have_separate_seeds(digits: Digits) -> None:
     assert torch.equal(a.video, moving.batch(8, seed=1).video)
 
 
-def test_asked_labels_are_shown(digits: Digits) -> None:
+def test_requested_labels_are_shown(digits: Digits) -> None:
     every = [[m, n] for m in range(10) for n in range(10)]
     batch = MovingDigits(digits, frames=1).batch(labels=every)
     assert batch.labels.tolist() == every
@@ -144,7 +144,7 @@ def test_asked_labels_are_shown(digits: Digits) -> None:
     assert len(batch.indices.unique()) == 20
 
 
-def test_all_classes_are_drawn_alike(digits: Digits) -> None:
+def test_all_classes_are_sampled_equally_often(digits: Digits) -> None:
     labels = MovingDigits(digits, frames=1, num_digits=1, canvas=28).batch(4000).labels
     assert torch.bincount(labels.flatten(), minlength=10).div(4000).sub(0.1).abs().max() < 0.025
 
@@ -170,7 +170,7 @@ def test_pairs_have_names() -> None:
         ({"digits": Digits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))}, "digits is an empty data set"),
     ],
 )
-def test_impossible_videos_are_refused(digits: Digits, settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(digits: Digits, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MovingDigits(**{"digits": digits, **settings})
 
@@ -185,6 +185,6 @@ def test_impossible_videos_are_refused(digits: Digits, settings: dict[str, Any],
         ({"labels": [[1, 11]]}, r"no image of \[11\]; there are"),
     ],
 )
-def test_impossible_batches_are_refused(digits: Digits, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_batches_are_errors(digits: Digits, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MovingDigits(digits).batch(**arguments)

@@ -1,4 +1,4 @@
-"""Rar archives: whole folders or none, and errors that say what to install."""
+"""Rar archives: complete folders or none, and errors that say what to install."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from onlooker.data import rar
 from onlooker.structures import ClipError
 
 
-def test_files_of_one_kind_come_out_whole_without_their_folders(tmp_path: Path) -> None:
+def test_files_of_one_suffix_are_extracted_without_their_folders(tmp_path: Path) -> None:
     content = {"wave/a.avi": b"first" * 1000, "wave/b.AVI": b"", "wave/#ä!.avi": b"third", "wave/Thumbs.db": b"x"}
     rar.unpack(make_rar(tmp_path / "wave.rar", content), tmp_path / "deep" / "wave", "*.avi")
     found = {path.name: path.read_bytes() for path in (tmp_path / "deep" / "wave").iterdir()}
@@ -22,13 +22,13 @@ def test_files_of_one_kind_come_out_whole_without_their_folders(tmp_path: Path) 
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["wave"]
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "wave").mkdir()
     rar.unpack(tmp_path / "missing.rar", tmp_path / "wave", "*.avi")
     assert not list((tmp_path / "wave").iterdir())
 
 
-def test_names_cannot_lead_out(tmp_path: Path) -> None:
+def test_names_cannot_escape_the_folder(tmp_path: Path) -> None:
     rar.unpack(make_rar(tmp_path / "a.rar", {"../../out.avi": b"x", "/etc/in.avi": b"y"}), tmp_path / "in", "*.avi")
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"out.avi", "in.avi"}
 
@@ -63,7 +63,7 @@ def test_the_package_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monkey
         rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", "*.avi")
 
 
-def test_no_program_for_what_is_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_program_for_compressed_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise rarfile.RarCannotExec("Cannot find working tool")
 
@@ -72,7 +72,7 @@ def test_no_program_for_what_is_compressed(tmp_path: Path, monkeypatch: pytest.M
         rar.unpack(make_rar(tmp_path / "a.rar", {"a.avi": b"x"}), tmp_path / "in", "*.avi")
 
 
-def test_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_extracts_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extract = rar.extract
 
     def meanwhile(content: object, member: object, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Clips and splits from a folder, a folder of splits, a list: what is given, and what is made of it."""
+"""Clips and splits from a folder, a folder of splits, or a list."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_folders_train_val_and_test_are_the_splits(tmp_path: Path, train: str, v
     assert {clip.label for clip in found.clips} == {"clap", "wave"}
 
 
-def test_without_test_clips_the_validation_clips_test(tmp_path: Path) -> None:
+def test_without_test_clips_the_validation_clips_are_the_test_split(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / "val", count=3)
     found = read_set(tmp_path)
@@ -101,7 +101,7 @@ def test_stored_splits_of_a_list_are_found_again(tmp_path: Path) -> None:
     assert Split.from_dict(split.to_dict(found.root), found.root) == split
 
 
-def test_only_test_rows_evaluate_but_do_not_train(tmp_path: Path) -> None:
+def test_a_list_of_test_rows_can_be_evaluated_but_not_trained_on(tmp_path: Path) -> None:
     fill(tmp_path, count=1)
     found = read_set(write(tmp_path / "my.csv", "path,label,split", "clap/00.mp4,clap,test", "wave/00.mp4,wave,test"))
     assert len(found.test) == 2
@@ -117,14 +117,14 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (36, 4, 40)
 
 
-def test_some_classes(tmp_path: Path) -> None:
+def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
     assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {"a", "c"}
     with pytest.raises(ValueError, match=r"has no class 'd' among its 3; the first are a, b, c"):
         read_set(tmp_path, SetConfig(classes="a,d"))
 
 
-def test_one_video(tmp_path: Path) -> None:
+def test_a_single_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     assert every_clip(tmp_path / "a.mp4", SetConfig()) == ((tmp_path / "a.mp4",), ())
     with pytest.raises(ClipError, match=r"a.mp4: one video; give a folder with one sub-folder per class, or a list"):

@@ -1,4 +1,4 @@
-"""Splits keep together what belongs together: stratified, with folds, stored and read again."""
+"""Splits keep recordings together: stratified splits, folds, stored splits."""
 
 import random
 import re
@@ -51,7 +51,7 @@ def keeps_apart(split: Split, clips: Sequence[Clip]) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
-def test_names_of_recordings_cannot_lead_out_of_the_run() -> None:
+def test_names_of_recordings_cannot_escape_the_run_folder() -> None:
     clips = [
         Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("../../x", "..\\..\\x", "/etc", "b c")
     ]
@@ -60,7 +60,7 @@ def test_names_of_recordings_cannot_lead_out_of_the_run() -> None:
     assert all(re.fullmatch(r"[\w-]+", name) for name in splits)
 
 
-def test_recordings_that_differ_in_capitals_have_folders_of_their_own_on_every_disk() -> None:
+def test_recordings_that_differ_in_case_have_separate_folders_on_every_disk() -> None:
     clips = [Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("Ann", "ann", "ANN", "Bob")]
     splits = make_splits(clips, leave_out=True)
     assert len({name.lower() for name in splits}) == 4
@@ -91,7 +91,7 @@ def test_folds_are_disjoint_complete_and_keep_recordings_whole(
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=8), min_size=10, max_size=25), st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_a_class_that_is_tested_is_also_learned(recordings: list[list[int]], seed: int) -> None:
+def test_every_test_class_has_training_clips(recordings: list[list[int]], seed: int) -> None:
     clips = made(recordings, 2)
     try:
         splits = fold_clips(clips, 3, seed)
@@ -102,7 +102,7 @@ def test_a_class_that_is_tested_is_also_learned(recordings: list[list[int]], see
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_clips_without_recordings_are_split_class_by_class(seed: int) -> None:
+def test_splits_without_recordings_are_stratified(seed: int) -> None:
     counts = {"a": 60, "b": 30, "c": 10}
     clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
     split = split_clips(clips, seed)
@@ -116,13 +116,13 @@ def test_clips_without_recordings_are_split_class_by_class(seed: int) -> None:
         assert learned > chosen
 
 
-def test_the_same_seed_the_same_split_and_another_another() -> None:
+def test_splits_depend_on_the_seed() -> None:
     clips = [Clip(Path(f"{i % 3}/{i}.mp4"), str(i % 3)) for i in range(60)]
     assert split_clips(clips, 1) == split_clips(clips, 1)
     assert split_clips(clips, 1) != split_clips(clips, 2)
 
 
-def test_leaving_each_recording_out() -> None:
+def test_leave_one_recording_out() -> None:
     people = random.Random(0).sample(range(1, 13), 12)
     clips = [Clip(Path(f"{label}/{p}.mp4"), label, str(p)) for label in "abc" for p in people]
     splits = leave_one_out(clips)
@@ -133,7 +133,7 @@ def test_leaving_each_recording_out() -> None:
         assert len(split.test) == 3
 
 
-def test_names_that_look_like_numbers_but_are_none_can_be_left_out() -> None:
+def test_recordings_whose_names_look_like_numbers_can_be_left_out() -> None:
     clips = [Clip(Path(f"{label}/{p}.mp4"), label, p) for label in "ab" for p in ("²", "③", "x", "7")]
     assert next(iter(leave_one_out(clips))) == "7"
 
@@ -175,7 +175,7 @@ def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
         leave_one_out(clips)
 
 
-def test_a_split_refuses_empty_parts_and_clips_in_two() -> None:
+def test_a_split_with_empty_parts_or_shared_clips_is_an_error() -> None:
     a, b, c = (Clip(Path(f"x/{name}.mp4"), "x") for name in "abc")
     with pytest.raises(ValueError, match="no clips for validation: training 1, validation 0, test 1"):
         Split((a,), (), (b,))
@@ -194,7 +194,7 @@ def six_of_each(folder: Path) -> list[Clip]:
     return find_clips(folder)
 
 
-def test_a_stored_split_travels_without_its_clips(tmp_path: Path) -> None:
+def test_a_stored_split_can_be_read_without_its_clips(tmp_path: Path) -> None:
     values = split_clips(six_of_each(tmp_path / "old")).to_dict(tmp_path / "old")
     split = Split.from_dict(values, tmp_path / "elsewhere")
     assert split.to_dict(tmp_path / "elsewhere") == values
@@ -238,14 +238,14 @@ def test_the_final_model_trains_on_all_clips() -> None:
         split_without_test(clips[:1])
 
 
-def test_a_test_split_does_not_vanish_without_an_error() -> None:
+def test_an_empty_test_split_is_an_error() -> None:
     a, b, c = (Clip(Path(f"x/{name}.mp4"), "x") for name in "abc")
     assert Split((a,), (b,), (c,)).without([]).test == (c,)
     with pytest.raises(ValueError, match="no clips for test: training 1, validation 1, test 0"):
         Split((a,), (b,), (c,)).without([c.path])
 
 
-def test_weizmann_keeps_its_people_apart(real_data: Path) -> None:
+def test_splits_of_weizmann_share_no_person(real_data: Path) -> None:
     folder = real_data / "clips" / "weizmann" / "frames"
     if not folder.is_dir():
         pytest.skip("no Weizmann clips here")
@@ -302,7 +302,7 @@ def test_the_seed_of_apportion() -> None:
     assert apportion(clips, of, SHARES, 1) != apportion(clips, of, SHARES, 2)
 
 
-def test_a_class_in_one_piece() -> None:
+def test_a_class_of_one_recording_cannot_be_divided() -> None:
     clips, of = made_groups([*([[0]] * 20), [1] * 9])
     with pytest.raises(ValueError, match=r"no clip of class 1 for .*: its 9 clips were cut from 1 recordings, which"):
         apportion(clips, of, SHARES)
@@ -315,7 +315,7 @@ def test_a_class_of_as_many_recordings_as_splits_is_in_all_of_them(few: list[lis
         assert {clip.label for clip in part} == {clip.label for clip in clips}
 
 
-def test_validation_clips_out_of_an_official_training_split() -> None:
+def test_validation_clips_are_taken_from_an_official_training_split() -> None:
     clips = sorted(made([[0, 1]] * 20, 2), key=lambda clip: int(str(clip.recording)))
     split = hold_out_validation(clips[:30], clips[30:], 0.2)
     assert (len(split.training), len(split.validation), split.test) == (24, 6, tuple(clips[30:]))

@@ -1,4 +1,4 @@
-"""Figures whose limbs keep their lengths, whose boxes fit them, and whose files come back through the reading path."""
+"""Stick figures: limbs of constant length, tight boxes, and files that are read back."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def test_limbs_keep_their_lengths(action: str) -> None:
 
 
 @every_action
-def test_it_moves_in_its_event_alone_and_smoothly(action: str) -> None:
+def test_figures_move_smoothly_and_only_during_the_event(action: str) -> None:
     steps = np.linalg.norm(np.diff(done(action), axis=0), axis=-1)  # T-1 J
     assert steps[:6].max() == steps[42:].max() == 0
     assert steps[6:42].max(1).min() > 0
@@ -57,7 +57,7 @@ def test_it_moves_in_its_event_alone_and_smoothly(action: str) -> None:
 
 
 @every_action
-def test_feet_are_on_the_ground_and_nothing_is_under_it(action: str) -> None:
+def test_feet_are_on_the_ground_and_no_joint_is_below_it(action: str) -> None:
     path = done(action)
     ankles = np.stack([joint(path, "near ankle"), joint(path, "far ankle")], 1)[..., 1]
     height = -Body().ankle_height - ankles.max(1)
@@ -80,7 +80,7 @@ def test_a_foot_on_the_ground_does_not_slide(action: str) -> None:
     assert swung.size == 0 or swung.max() > 10 * slid.mean()
 
 
-def test_gaits_go_the_right_way() -> None:
+def test_gaits_move_in_the_right_direction() -> None:
     way = {action: np.diff(joint(done(action), "pelvis")[[0, -1], 0]).item() for action in ACTIONS}
     assert way["walk"] > 0.5
     assert way["walk_backward"] < -0.5
@@ -89,7 +89,7 @@ def test_gaits_go_the_right_way() -> None:
     assert max(abs(way[action]) for action in still) < 0.05
 
 
-def test_pairs_are_each_other_in_reverse() -> None:
+def test_paired_actions_are_each_other_reversed() -> None:
     for one, other in (("sit_down", "stand_up"), ("raise_arm", "lower_arm")):
         there, back = done(one, 25, (0, 24)), done(other, 25, (0, 24))[::-1]
         shift = there[0, 0, 0] - back[0, 0, 0]
@@ -98,7 +98,7 @@ def test_pairs_are_each_other_in_reverse() -> None:
     assert np.abs(forward - backward).max() > 0.1
 
 
-def test_what_is_done_is_seen_in_the_joints() -> None:
+def test_joints_show_the_action() -> None:
     top = {action: -done(action)[..., 1].min() for action in ACTIONS}
     assert min(top[a] for a in ("wave", "raise_arm", "jump", "jumping_jack", "throw")) > 1.05
     assert max(top[a] for a in ("walk", "run", "sit_down", "kick", "bend")) < 1.05
@@ -112,7 +112,7 @@ def test_what_is_done_is_seen_in_the_joints() -> None:
 
 
 @every_action
-def test_boxes_hold_every_joint_and_fit_what_is_drawn(action: str) -> None:
+def test_boxes_contain_every_joint_and_fit_the_drawing(action: str) -> None:
     for number in (0, 1):
         made = PLAIN.video(action, number, seed=5)
         drawn = (made.pixels != 128).any(-1)
@@ -130,7 +130,7 @@ def test_boxes_hold_every_joint_and_fit_what_is_drawn(action: str) -> None:
 
 
 @every_action
-def test_the_event_is_when_pixels_change(action: str) -> None:
+def test_pixels_change_only_during_the_event(action: str) -> None:
     made = PLAIN.video(action, 2, seed=1)
     first, last = np.flatnonzero(made.moving)[[0, -1]]
     assert made.moving[first : last + 1].all()
@@ -160,7 +160,7 @@ def test_a_person_is_the_same_in_every_video() -> None:
     assert [SMALL.video("wave", number).person for number in range(5)] == [0, 1, 2, 0, 1]
 
 
-def test_a_bystander_does_not_move_and_a_room_is_not_plain() -> None:
+def test_a_bystander_does_not_move_and_a_room_has_texture() -> None:
     room = StickFigures(frames=6, fps=4, size=(72, 96), bystanders=1, noise=0)
     made = room.video("raise_arm", 0, seed=3)
     assert made.bystander is not None
@@ -192,7 +192,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(folder, 4, seed=7, figures=SMALL, actions=("sit_down", "stand_up"))
 
 
-def test_files_come_back_through_the_reading_path(written: Path) -> None:
+def test_written_files_can_be_read_back(written: Path) -> None:
     truth = json.loads((written / "truth.json").read_text())
     assert sorted(truth["clips"]) == [f"{a}/{n:03}.mp4" for a in ("sit_down", "stand_up") for n in range(4)]
     for name, facts in truth["clips"].items():
@@ -223,7 +223,7 @@ def test_a_split_of_the_folder_keeps_people_together(written: Path) -> None:
     assert sum(len(side) for side in sides) == 3
 
 
-def test_a_folder_that_holds_something_is_left_alone(written: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_not_changed(written: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="figures: not an empty folder; choose a new folder"):
         write_set(written, 1, figures=SMALL)
 
@@ -253,12 +253,12 @@ def test_a_folder_that_holds_something_is_left_alone(written: Path, tmp_path: Pa
         ({"noise": -1}, "noise is -1, expected 0 or more levels of 255"),
     ],
 )
-def test_settings_that_make_no_video(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StickFigures(**settings)
 
 
-def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
+def test_invalid_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown action 'fly'; there are bend, clap, jump"):
         SMALL.video("fly")
     with pytest.raises(ValueError, match="number is -1, expected 0 or more"):

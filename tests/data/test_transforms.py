@@ -1,4 +1,4 @@
-"""Normalization against NumPy, and augmentation against transforms done by hand."""
+"""Normalization compared with NumPy, and augmentation with transforms by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from onlooker.data.transforms import NORMALIZATIONS, augment, to_video
 
 @pytest.mark.parametrize("name", list(NORMALIZATIONS))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_to_video_is_numpys(name: str, channels: int) -> None:
+def test_to_video_equals_numpy(name: str, channels: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, channels), np.uint8)
     mean, std = (np.array(v)[:channels] for v in NORMALIZATIONS[name])
     expected = ((frames / 255 - mean) / std).transpose(0, 1, 4, 2, 3)
@@ -18,7 +18,7 @@ def test_to_video_is_numpys(name: str, channels: int) -> None:
     np.testing.assert_allclose(video.numpy(), expected, atol=1e-6)
 
 
-def test_a_normalization_that_does_not_exist() -> None:
+def test_an_unknown_normalization() -> None:
     with pytest.raises(ValueError, match="unknown normalization 'auto', expected one of half, mnist, imagenet"):
         to_video(torch.zeros(1, 2, 2, 3, dtype=torch.uint8), "auto")
 
@@ -56,7 +56,7 @@ def test_a_translation_by_whole_pixels_is_a_roll_inside(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("chance", [0.2, 0.8])
-def test_a_flip_is_a_mirror(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
+def test_a_flip_mirrors_the_frame(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
     video = noise()
     fix_random(monkeypatch, [0.5, 0.5, 0.5, chance])
     expected = video.flip(-1) if chance < 0.5 else video
@@ -98,7 +98,7 @@ def test_rotations_stay_within_the_limit() -> None:
     assert (angles.abs().max() <= 15.001, angles.min() < -12, angles.max() > 12) == (True, True, True)
 
 
-def test_frames_of_a_video_are_augmented_alike_and_videos_are_not() -> None:
+def test_augmentation_is_equal_within_a_video_and_differs_between_videos() -> None:
     still = noise(T=1).expand(-1, 5, -1, -1, -1)[:1].expand(4, -1, -1, -1, -1)
     moved = augment(still, 0.2, 0.2, True, generator=seeded())
     assert all(torch.equal(moved[:, 0], moved[:, t]) for t in range(5))

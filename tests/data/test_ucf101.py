@@ -1,4 +1,4 @@
-"""UCF101: the layout as published, and the three official splits."""
+"""UCF101: the published layout, and the three official splits."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ def entry(label: str, group: int, clip: int) -> str:
 
 
 def small_tree(root: Path, groups: int = 12) -> Path:
-    """Three classes, of whose 12 groups 4 test, with lists that end their lines as published."""
+    """Three classes of 12 groups, 4 of them for testing; lists have the published line ends."""
     lists = root / "ucfTrainTestlist"
     lists.mkdir()
     rows = [(label, g, entry(label, g, c)) for label in CLASSES for g in range(1, groups + 1) for c in (1, 2, 3)]
@@ -52,7 +52,7 @@ def official(real_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as it is unpacked, of empty files."""
+    """The published folders and names, with empty files."""
     root = tmp_path_factory.mktemp("ucf101")
     index = read_index(official / "classInd.txt")
     for label in index:
@@ -74,7 +74,7 @@ def test_a_split_in_the_published_layout(small: Path) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups)) == 36
 
 
-def test_the_class_that_is_written_in_two_ways(small: Path) -> None:
+def test_the_class_with_two_spellings(small: Path) -> None:
     two = UCF101.split(small, classes=("HandstandPushups", "YoYo"), complete=False)
     clips = [clip for clip in two.test if clip.label == "HandstandPushups"]
     assert len(clips) == 12
@@ -151,7 +151,7 @@ def test_lists_that_are_not_as_published(small: Path, file: str, edit: object, m
         UCF101.split(small, complete=False)
 
 
-def test_a_cut_down_copy_is_not_taken_for_the_whole(small: Path, official: Path) -> None:
+def test_an_incomplete_copy_is_an_error(small: Path, official: Path) -> None:
     with pytest.raises(ClipError, match=r"classInd.txt: 3 classes; UCF101 has 101; take the official file"):
         UCF101.split(small)
     (small / "ucfTrainTestlist" / "classInd.txt").write_bytes((official / "classInd.txt").read_bytes())

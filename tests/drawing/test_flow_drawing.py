@@ -19,7 +19,7 @@ def hue(x: float, y: float) -> float:
     return colorsys.rgb_to_hsv(*at(x, y))[0] * 360
 
 
-def test_rest_is_white() -> None:
+def test_no_motion_is_white() -> None:
     assert at(0, 0) == [255, 255, 255]
 
 
@@ -31,7 +31,7 @@ def test_directions_have_the_hues_of_middlebury(direction: tuple[int, int], colo
     assert abs((hue(*direction) - color + 180) % 360 - 180) < within
 
 
-def test_slower_is_paler_in_the_same_hue_and_longer_than_the_strongest_is_full() -> None:
+def test_saturation_is_speed_clipped_at_the_maximum() -> None:
     full = np.array(at(0.6, 0.8))
     half = np.array(at(0.3, 0.4))
     assert np.abs((255 - half) * 2 - (255 - full)).max() <= 2
@@ -61,7 +61,7 @@ def test_one_scale_for_all_frames() -> None:
     np.testing.assert_array_equal(drawn[3], flow_colors(moved[3]))
 
 
-def test_a_few_wrong_places_do_not_bleach_the_rest_and_noise_stays_pale() -> None:
+def test_a_few_outliers_do_not_change_the_scale_and_noise_stays_pale() -> None:
     moved = np.full((1, 100, 100, 2), (3, 4), np.float32)
     moved[0, 0, :50] = 400
     assert strongest_motion(moved) == pytest.approx(5)
@@ -70,7 +70,7 @@ def test_a_few_wrong_places_do_not_bleach_the_rest_and_noise_stays_pale() -> Non
     assert flow_colors(noise).min() > 210
 
 
-def test_what_moves_is_seen_where_it_moves() -> None:
+def test_moving_objects_are_colored_where_they_are() -> None:
     coarse = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
     frames = np.stack([coarse, coarse])
     frames[0, 24:72, 32:80], frames[1, 24:72, 35:83] = coarse[:48, :48], coarse[:48, :48]
@@ -105,7 +105,7 @@ def test_the_legend_has_the_colors_of_flow(size: int) -> None:
         (np.full((4, 4, 2), np.nan), "flow has values that are not finite"),
     ],
 )
-def test_what_is_no_flow(moved: np.ndarray, message: str) -> None:
+def test_arrays_that_are_not_flow_are_errors(moved: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         flow_colors(moved)
     with pytest.raises(ValueError, match=message):

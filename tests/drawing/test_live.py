@@ -1,4 +1,4 @@
-"""Steps of a stream, drawn on their frames."""
+"""Drawing the steps of a stream on their frames."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def has(picture: np.ndarray, color: tuple[int, int, int]) -> bool:
     return bool((picture == color).all(-1).any())
 
 
-def test_a_model_without_attention_gets_words_and_a_bar() -> None:
+def test_without_attention_text_and_a_bar_are_drawn() -> None:
     drawn = StreamAnnotator()(PLAIN)
     assert drawn.shape == GRAY.shape
     assert (drawn[60:230] == 90).all(), "nothing on the picture itself"
@@ -27,7 +27,7 @@ def test_a_model_without_attention_gets_words_and_a_bar() -> None:
     assert (GRAY == 90).all(), "the step's frame stays as it was"
 
 
-def test_places_are_drawn_where_they_are() -> None:
+def test_boxes_are_drawn_at_their_position() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     drawn = StreamAnnotator()(replace(PLAIN, box=box, point=(250.0, 150.0)))
     assert (drawn[120, 101:179] == BOX_COLORS[0]).all()
@@ -54,7 +54,7 @@ def test_while_nothing_happens_there_is_no_box() -> None:
     assert (quiet[:40] != StreamAnnotator()(replace(at, happening=True))[:40]).any(), "brackets around the class"
 
 
-def test_colors_are_scaled_by_what_a_stream_showed_of_late() -> None:
+def test_colors_are_scaled_by_recent_maps_of_the_stream() -> None:
     peak, faint = np.full((8, 8), 0.5 / 63, np.float32), np.full((8, 8), 0.9 / 63, np.float32)
     peak[4, 4], faint[4, 4] = 0.5, 0.1
     annotate = StreamAnnotator()
@@ -68,6 +68,6 @@ def test_colors_are_scaled_by_what_a_stream_showed_of_late() -> None:
     np.testing.assert_array_equal(after, alone)
 
 
-def test_a_step_without_its_frame_is_refused() -> None:
+def test_a_step_without_its_frame_is_an_error() -> None:
     with pytest.raises(ValueError, match="the step has no pixels; give one of a stream"):
         StreamAnnotator()(replace(PLAIN, pixels=None))

@@ -1,4 +1,4 @@
-"""Overlays put color where the attention is, keep the picture elsewhere, and each annotator draws its one thing."""
+"""Overlays color the attended region and keep the image elsewhere; each annotator draws one thing."""
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
     assert color[far].max(initial=0) < 0.15 * color.max()
 
 
-def test_the_image_stays_readable_under_the_peak_and_away_from_it():
+def test_the_image_keeps_its_contrast_under_the_peak_and_elsewhere():
     stripes = gray(64, 64)
     stripes[:, ::8] = 255
     drawn = overlay(stripes, peaked(4, 4, 1, 1)).astype(int)
@@ -62,7 +62,7 @@ def test_a_uniform_map_looks_uniform_and_pale():
     assert colorfulness(drawn).max() < 0.4 * strongest
 
 
-def test_full_strength_follows_the_clip_with_a_floor():
+def test_full_strength_follows_the_clip_with_a_minimum():
     assert full_strength(np.full((4, 5, 5), 1 / 25)) == pytest.approx(4 / 25)
     assert full_strength([peaked(5, 5, 0, 0)] * 4) == pytest.approx(1 / 1.24)
     # One sharp frame among many does not dim the rest.
@@ -70,7 +70,7 @@ def test_full_strength_follows_the_clip_with_a_floor():
     assert full_strength(maps) == pytest.approx(0.04)
 
 
-def test_the_scale_of_a_map_alone_is_its_own():
+def test_a_single_map_is_scaled_by_itself():
     rng = np.random.default_rng(1)
     frame, weights = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8), rng.dirichlet(np.ones(20)).reshape(4, 5)
     np.testing.assert_array_equal(overlay(frame, weights), overlay(frame, weights, full_strength([weights])))
@@ -105,7 +105,7 @@ def test_a_long_caption_stays_inside_the_frame():
     assert not (drawn[:, -2:] != 128).any()
 
 
-def test_the_probability_bar_is_as_long_as_the_probability():
+def test_the_length_of_the_bar_is_the_probability():
     def length(frame):
         return (frame == 255).all(-1).any(0).sum()
 
@@ -150,7 +150,7 @@ def test_each_outline_has_its_color_and_place_also_in_an_enlarged_frame():
     assert near(larger, BOX_COLORS[1]) == pytest.approx((90, 150, 210, 270), abs=2)
 
 
-def test_a_turned_outline_follows_its_corners():
+def test_a_rotated_outline_follows_its_corners():
     drawn = outlines(gray(80, 80, 0), [[[40, 10], [70, 40], [40, 70], [10, 40]]])
     ys, xs = np.nonzero(drawn.max(-1) > 128)
     np.testing.assert_allclose(abs(xs + 0.5 - 40) + abs(ys + 0.5 - 40), 30, atol=2.2)
@@ -200,12 +200,12 @@ def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
         (lambda frame: inset(frame, np.zeros((4, 4, 2))), r"the image is float64 \(4, 4, 2\), expected uint8 H W 3"),
     ],
 )
-def test_wrong_input_is_named(draw, message):
+def test_invalid_input_is_an_error(draw, message):
     with pytest.raises(ValueError, match=message):
         draw(gray())
 
 
-def test_on_real_frames_the_attended_person_gains_color_and_keeps_contrast(real_data):
+def test_on_real_frames_the_attended_person_is_colored_and_keeps_contrast(real_data):
     folder = real_data / "clips" / "weizmann"
     sequence = sorted((folder / "frames" / "walk").iterdir())[0]
     paths = sorted(sequence.glob("*.jpg"))
@@ -222,7 +222,7 @@ def test_on_real_frames_the_attended_person_gains_color_and_keeps_contrast(real_
     assert luma[masks].mean() < luma[~masks].mean()  # the dark figure is still darker than the wall
 
 
-def test_the_time_bar_is_the_clip_with_its_span_and_the_moment():
+def test_the_time_bar_shows_the_clip_the_event_and_the_current_time():
     drawn = np.stack([time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)])
     red = (drawn == BOX_COLORS[3]).all(-1)
     row = red[0].any(0).nonzero()[0]

@@ -1,4 +1,4 @@
-"""Figures carry the numbers they were given, are files a browser opens, and leave matplotlib's global state alone."""
+"""Plots show the given numbers, can be opened by browsers, and do not change matplotlib's global state."""
 
 import subprocess
 import sys
@@ -52,13 +52,13 @@ def test_one_epoch_is_a_point():
     assert axes.lines[0].get_marker() == "o"
 
 
-def test_curves_are_also_those_of_frames():
+def test_curves_of_frame_accuracy_are_drawn():
     (axes,) = loss_and_accuracy({"a": {"accuracy": [0.1, 0.4]}, "chance": {"accuracy": [0.25, 0.25]}}, "frame").axes
     assert axes.get_xlabel() == "frame"
     assert [line.get_label() for line in axes.lines] == ["a", "chance"]
 
 
-def test_reliability_points_are_the_bins_means():
+def test_points_of_the_reliability_diagram_are_the_means_of_bins():
     scores = np.array([[0.61, 0.39], [0.63, 0.37], [0.94, 0.06], [0.05, 0.95]])
     upper, lower = reliability(scores, [0, 1, 0, 0], [7, 7, 9, 9]).axes
     points = upper.collections[-1].get_offsets()
@@ -69,7 +69,7 @@ def test_reliability_points_are_the_bins_means():
     assert upper.get_ylim()[1] > 1
 
 
-def test_timeline_draws_the_classes_that_rise_highest():
+def test_the_timeline_shows_the_classes_with_the_highest_scores():
     scores = np.array([[0.02, 0.4, 0.18, 0.16, 0.14, 0.1], [0.02, 0.05, 0.23, 0.3, 0.25, 0.15]])
     (axes,) = timeline([0.0, 0.5], scores, ["a", "b", "c", "d", "e", "f"]).axes
     # Named in the order in which the lines end.
@@ -77,7 +77,7 @@ def test_timeline_draws_the_classes_that_rise_highest():
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.16, 0.3])
 
 
-def test_files_are_an_image_and_a_drawing():
+def test_files_are_png_and_svg():
     def drawn():
         return timeline([0.0, 0.5], [[0.4, 0.6], [0.1, 0.9]], ["a & b", "<c>"])
 
@@ -96,7 +96,7 @@ def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_wrong_shapes_are_named():
+def test_wrong_shapes_are_errors():
     with pytest.raises(ValueError, match="no curves given"):
         loss_and_accuracy({"training": {}})
     with pytest.raises(ValueError, match=r"scores have shape \(3,\)"):

@@ -1,4 +1,4 @@
-"""Sheets show the frames they say, of clips of any size and length."""
+"""Contact sheets show the right frames of clips of any size and length."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from onlooker.drawing.sheet import sheet
 
 
 def counted(T, H, W):
-    """Frame t is one flat shade: 10 (t + 1)."""
+    """Frame t has the constant value 10 (t + 1)."""
     return (10 * np.arange(1, T + 1, dtype=np.uint8))[:, None, None, None] * np.ones((1, H, W, 3), np.uint8)
 
 
@@ -25,7 +25,7 @@ def test_a_clip_with_few_frames_leaves_places_empty():
     assert (picture[10 : half - 10, -64 * 4 :] != 255).any()
 
 
-def test_clips_of_other_shapes_keep_theirs_and_share_the_columns():
+def test_clips_of_different_shapes_keep_them_and_share_the_columns():
     tall, wide, tiny = counted(2, 120, 40), counted(2, 90, 160), counted(2, 16, 16)
     picture = sheet([("", tall), ("", wide), ("", tiny)], columns=2, height=90)
     rows = [picture[y, :, 0] for y in (50, 140, 230)]
@@ -52,7 +52,7 @@ def test_nothing_to_show_is_an_error():
 
 
 @pytest.mark.parametrize(("H", "W"), [(7, 8191), (8191, 7), (2, 16384), (16384, 2)])
-def test_thin_clips_are_at_least_a_line(H, W):
+def test_thin_clips_are_at_least_one_pixel_wide(H, W):
     picture = sheet([("", counted(2, H, W)), ("", counted(2, 40, 40))], columns=2, height=64)
     assert picture.shape[0] < 200
     assert picture.shape[1] < 400

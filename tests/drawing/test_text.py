@@ -1,4 +1,4 @@
-"""Words on pixels: they fit, they are cut, and they stay where they were put."""
+"""Text on frames: it is wrapped or cut to the width and drawn at its position."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def test_wrapped_lines_keep_every_word_and_the_width():
     assert len(wrapped("a\nb", 12, 80)) == 2
 
 
-def test_white_letters_with_a_dark_rim_show_on_white_and_on_black():
+def test_text_is_visible_on_white_and_on_black():
     for ground in (0, 255):
         picture = np.full((40, 120, 3), ground, np.uint8)
         write(picture, "walk", (10, 10), 18)
@@ -31,7 +31,7 @@ def test_white_letters_with_a_dark_rim_show_on_white_and_on_black():
         assert picture.max() > 195
 
 
-def test_letters_outside_ascii_are_drawn_and_differ():
+def test_non_ascii_letters_are_drawn():
     pictures = []
     for text in ("жест", "kéž", "ωμέ"):
         picture = np.zeros((40, 120, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Calibration against naive versions, against models whose calibration is known, and in degenerate cases."""
+"""Calibration compared with naive versions and models of known calibration, and in degenerate cases."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def softmax(logits):
 
 
 def calibrated(clips, classes=3, frames=1, seed=0, spread=1.5):
-    """Logits of frames, equal within a clip, and classes that are drawn from their softmax."""
+    """Logits of frames, equal within a clip, and classes sampled from their softmax."""
     random = np.random.default_rng(seed)
     logits = spread * random.normal(size=(clips, classes))
     targets = (softmax(logits).cumsum(1) < random.random((clips, 1))).sum(1)
@@ -41,7 +41,7 @@ def test_the_calibration_error_does_not_depend_on_the_order_of_clips():
     assert calibration_error(scores, targets) == pytest.approx(calibration_error(scores[order], targets[order]))
 
 
-def test_a_perfect_model_has_the_error_that_is_expected_of_it():
+def test_a_calibrated_model_has_the_expected_error():
     errors, expected = [], []
     for seed in range(30):
         logits, targets = calibrated(36, seed=seed)
@@ -59,7 +59,7 @@ def test_a_perfect_model_has_the_error_that_is_expected_of_it():
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 2.5, 6.0])
-def test_the_temperature_undoes_a_factor_of_the_logits(factor):
+def test_the_temperature_recovers_a_scale_of_the_logits(factor):
     logits, targets = calibrated(4000, frames=4)
     temperature = fit_temperature(softmax(factor * logits).astype(np.float32), targets)
     assert temperature == pytest.approx(factor, rel=0.06)
@@ -68,7 +68,7 @@ def test_the_temperature_undoes_a_factor_of_the_logits(factor):
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_the_temperature_is_that_of_a_naive_search(aggregation):
+def test_the_temperature_equals_a_grid_search(aggregation):
     random = np.random.default_rng(3)
     targets = random.integers(0, 4, 25)
     frames = [

@@ -1,4 +1,4 @@
-"""The words for a result: against baselines, with few clips, and which labels to look at."""
+"""The conclusion of a report: comparison with baselines, few clips, and labels to check."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from onlooker.structures import Evaluation
 
 
 def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
-    """Figures of clips that are classified as the matrix of true and predicted classes says."""
+    """The figures for a given confusion matrix."""
     pairs = [(i, j) for i, row in enumerate(confusion) for j, count in enumerate(row) for _ in range(count)]
     scores = np.eye(len(confusion))[[j for _, j in pairs]]
     classes = ("fight", "other", "walk")[: len(confusion)]
@@ -29,7 +29,7 @@ def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
     return measure(Evaluation(names, classes, targets, scores, tuple(score[None] for score in scores))) | more
 
 
-def test_counts_next_to_percentages() -> None:
+def test_percentages_are_shown_with_counts() -> None:
     assert share_of(7, 18) == "7 of 18 (39 %)"
     assert share_of(411, 500) == "411 of 500 (82.2 %)"
 
@@ -93,13 +93,13 @@ def test_advice_for_a_result_that_is_better_than_chance_has_the_effect_of_more_c
     assert "80 training clips give 27 of 36 (75 %), twice as many would give about 74 % (95 % interval" in more
 
 
-def test_pairs_count_both_directions() -> None:
+def test_confused_pairs_count_both_directions() -> None:
     assert confused_pairs([[5, 1, 0], [3, 4, 2], [0, 0, 9]]) == [(0, 1, 4), (1, 2, 2)]
     assert confused_pairs([[5, 0], [0, 5]]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_swapped_labels_are_in_the_first_tenth(seed: int) -> None:
+def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None:
     chance = np.random.default_rng(seed)
     truth = np.repeat(np.arange(4), 50)
     features = chance.normal(size=(200, 8)) + 3.2 * np.eye(4, 8)[truth]
@@ -121,7 +121,7 @@ def test_swapped_labels_are_in_the_first_tenth(seed: int) -> None:
     assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
 
 
-def test_a_class_without_clips_is_never_the_better_label() -> None:
+def test_a_class_without_clips_is_never_suggested() -> None:
     scores = np.array([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9], [0.2, 0.8, 0.0]])
     evaluation = Evaluation(("a", "b", "c"), ("x", "y", "z"), np.array([0, 0, 1]), scores, (scores,) * 3)
     assert labels_to_check(evaluation) == []

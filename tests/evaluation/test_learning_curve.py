@@ -1,4 +1,4 @@
-"""Predicted accuracies against power laws that are known, with the noise of few test clips."""
+"""Predicted accuracies compared with known power laws, with the noise of few test clips."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def accuracy(clips: int) -> float:
     return 1 - 0.7 * (clips / 10) ** -0.4
 
 
-def test_a_power_law_is_continued() -> None:
+def test_a_power_law_is_extrapolated() -> None:
     points = [point(clips, 100_000 * accuracy(clips), 100_000) for clips in (10, 20, 40)]
     expected, low, high = predict_accuracy(points, 80)
     assert expected == pytest.approx(accuracy(80), abs=1e-3)
@@ -22,7 +22,7 @@ def test_a_power_law_is_continued() -> None:
     assert predict_accuracy(points, 80) == (expected, low, high)
 
 
-def test_the_interval_holds_the_true_accuracy() -> None:
+def test_the_interval_contains_the_true_accuracy() -> None:
     chance, sizes, held, widths = np.random.default_rng(0), (9, 18, 36, 72), [], []
     for _ in range(200):
         points = [point(clips, chance.binomial(36, accuracy(clips)), 36) for clips in sizes]
@@ -34,12 +34,12 @@ def test_the_interval_holds_the_true_accuracy() -> None:
     assert np.mean(widths) < 0.35
 
 
-def test_more_clips_are_not_expected_to_do_harm() -> None:
+def test_predicted_accuracy_never_falls_with_more_clips() -> None:
     expected, *_ = predict_accuracy([point(10, 30, 40), point(20, 28, 40), point(40, 27, 40)], 80)
     assert expected == pytest.approx(28.3 / 40, abs=0.01)  # as on average
     assert predict_accuracy([point(10, 40, 40), point(20, 40, 40)], 40)[0] > 0.98
 
 
-def test_one_size_is_no_curve() -> None:
+def test_one_training_size_gives_no_curve() -> None:
     with pytest.raises(ValueError, match="points with 10, 10 clips, expected two or more numbers of clips"):
         predict_accuracy([point(10, 3, 4), point(10, 4, 4)], 20)

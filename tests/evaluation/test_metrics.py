@@ -1,4 +1,4 @@
-"""The figures of a model, against a few lines of NumPy, published intervals, and degenerate cases."""
+"""The metrics of a model compared with NumPy and published intervals, and in degenerate cases."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def made(videos, classes, seed=0, **changes):
 @pytest.mark.parametrize(
     ("right", "total", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
 )
-def test_wilson_interval_gives_newcombes_table(right, total, low, high):
+def test_wilson_interval_equals_newcombes_table(right, total, low, high):
     # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
     assert wilson_interval(right, total) == pytest.approx((low, high), abs=5e-5)
 
@@ -76,14 +76,14 @@ def test_measure_equals_numpy(classes):
         assert "top5_accuracy" not in measured
 
 
-def test_measured_values_are_plain_and_survive_json():
+def test_measured_values_are_plain_python_and_json_serializable():
     skipped = (ClipError("broken.mp4", "no frame decoded", "copy it again"),)
     measured = measure(made(10, 7, skipped=skipped))
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
     assert measured["skipped"] == [{"path": "broken.mp4", "found": "no frame decoded", "remedy": "copy it again"}]
 
 
-def test_every_frame_counts_alike_whatever_its_video():
+def test_frame_accuracy_is_a_mean_over_frames_not_videos():
     # One video with 3 right frames, one with 1 wrong frame: 3 of 4, not the mean of 1 and 0.
     right, wrong = np.array([[1, 0]] * 3, np.float32), np.array([[1, 0]], np.float32)
     evaluation = made(
@@ -100,7 +100,7 @@ def test_a_class_without_videos_has_no_accuracy_and_does_not_lower_the_mean():
     assert measured["mean_class_accuracy"] == 0.75
 
 
-def test_a_sure_mistake_has_a_finite_loss():
+def test_a_mistake_with_probability_one_has_a_finite_loss():
     measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
     assert measured["accuracy"] == 0
     assert measured["brier"] == 2
@@ -108,14 +108,14 @@ def test_a_sure_mistake_has_a_finite_loss():
     assert 80 < measured["log_loss"] < 100
 
 
-def test_one_class_is_always_right():
+def test_with_one_class_accuracy_is_one():
     measured = measure(made(4, 1))
     assert measured["accuracy"] == measured["mean_class_accuracy"] == 1
     assert measured["confusion"] == [[4]]
     assert measured["calibration_error"] == 0
 
 
-def test_logits_are_refused():
+def test_logits_are_an_error():
     with pytest.raises(ValueError, match=r"scores are not probabilities: values -2 to 3.*apply softmax"):
         measure(made(1, 2, targets=np.array([0]), scores=np.array([[3, -2]], np.float32)))
 
@@ -128,7 +128,7 @@ def test_nothing_to_measure_is_an_error():
         measure(made(1, 2, frame_scores=(empty,)))
 
 
-def test_written_scores_read_back(tmp_path):
+def test_written_scores_can_be_read_back(tmp_path):
     evaluation = made(3, 2, names=("a,b.mp4", 'say "hi".mp4', "приём.mp4"))
     write_scores(tmp_path / "new" / "scores.csv", evaluation)
     with (tmp_path / "new" / "scores.csv").open(newline="", encoding="utf-8") as file:
@@ -180,7 +180,7 @@ def test_overlapping_boxes_do_not_count_twice():
     assert uniform_in_box(boxes, (10, 10), (100, 100)).item() == 1
 
 
-def test_boxes_of_other_frames_are_refused():
+def test_a_wrong_number_of_boxes_is_an_error():
     with pytest.raises(ValueError, match="of the same B T"):
         peak_in_box(np.ones((1, 3, 2, 2)), np.ones((1, 4, 1, 4)), (8, 8))
     with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 4\), expected B T n 4"):
@@ -188,14 +188,14 @@ def test_boxes_of_other_frames_are_refused():
 
 
 def seen_through(x, y, width, height, angle=0.0, size=(100, 200)):
-    """The affine window of that middle, width and height in pixels, turned in pixels."""
+    """The affine window of the given center, width, height and rotation, in pixels."""
     cos, sin = np.cos(angle), np.sin(angle)
     to_share = np.diag([2 / size[1], 2 / size[0]])
     turned = to_share @ np.array([[cos, -sin], [sin, cos]]) @ np.diag([width / 2, height / 2])
     return np.column_stack((turned, to_share @ [x, y] - 1))
 
 
-def test_a_window_is_on_a_box_when_each_holds_the_middle_of_the_other():
+def test_a_window_hits_a_box_if_each_contains_the_center_of_the_other():
     box = [40, 20, 80, 60]  # middle (60, 40)
     cases = [
         (seen_through(60, 40, 2, 2), 1),  # inside it
@@ -238,7 +238,7 @@ def test_each_box_needs_a_separate_window():
     np.testing.assert_array_equal(one, [[0.5, 0.5, 0.5, 0.5, 0.5, 1, np.nan]])
 
 
-def test_windows_of_other_frames_are_refused():
+def test_a_wrong_number_of_windows_is_an_error():
     with pytest.raises(ValueError, match=r"windows have shape \(1, 3, 2, 2, 3\) and boxes \(1, 4, 2, 4\), expected"):
         boxes_with_a_window(np.ones((1, 3, 2, 2, 3)), np.ones((1, 4, 2, 4)), (8, 8))
     with pytest.raises(ValueError, match="expected B T G 2 3 and B T n 4"):

@@ -1,1 +1,1 @@
-"""Our own parsers on damaged input, made by code and a seed."""
+"""Our own parsers on damaged input that is generated from a seed."""

@@ -1,4 +1,4 @@
-"""Damaged input for our own parsers: a seed gives the same damage on every machine."""
+"""Damaged input for our own parsers; reproducible from a seed on every machine."""
 
 import json
 import random
@@ -81,7 +81,7 @@ def mutate_json(data: bytes, seed: int) -> bytes:
 
 
 def _places(values: Any) -> Iterator[tuple[Any, Any]]:
-    """Every value in nested lists and dictionaries: what holds it, and its key there."""
+    """Every value in nested lists and dictionaries, as its container and key."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         yield values, key
         if isinstance(value, dict | list):
@@ -90,7 +90,7 @@ def _places(values: Any) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def limits(seconds: int, gigabytes: float) -> Iterator[None]:
-    """End what takes longer with a TimeoutError, what takes more memory than now plus that with a MemoryError."""
+    """Raise TimeoutError after some seconds, and MemoryError beyond some additional memory."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {seconds} seconds")

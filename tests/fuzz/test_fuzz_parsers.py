@@ -1,4 +1,4 @@
-"""Damaged archives, lists, JSON files, arrays and packet tables: read, or refused by name; nothing crashes or waits."""
+"""Damaged archives, lists, JSON files, arrays and packet tables are read, or give an error that names the file."""
 
 import shutil
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def of_packet_index(folder: Path) -> Parse:
 
 
 def of_packet_tables(folder: Path) -> Parse:
-    """Only the tables behind the frames: sizes, times, keyframes, chunks."""
+    """Damage only the tables after the frames: sizes, times, keyframes, chunks."""
     path = clips.make_clip(folder / "b.mp4", frames=12, options={"g": "4"})
     start = path.read_bytes().index(b"stbl")
     write = damaged(path, lambda data, seed: data[:start] + mutate(data[start:], seed))

@@ -1,4 +1,4 @@
-"""Numbers that are to stay as they are: compared with those in `values/`, or written there.
+"""Golden values: results that must not change, compared with the files in `values/`.
 
 `GOLDEN_WRITE=1` in the environment writes instead of comparing.
 """

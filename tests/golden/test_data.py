@@ -1,4 +1,4 @@
-"""Generated data sets, splits, augmentations and drawn windows: the figures of one small batch each."""
+"""Golden values of generated data sets, splits, augmentation and drawn windows."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What an exported step and the model itself say of the same frames, one after the other, with weights by a seed."""
+"""Golden values of exported steps and of their models on the same frames, with seeded random weights."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Boxes, tubes and segments of one synthetic scene, in clips and in streams; and every figure of answers and places."""
+"""Golden values of boxes, tubes and segments of a synthetic scene, in clips and streams, and of all metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ CLASSES = ("clap", "run", "wave")
 
 
 def scene() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Two squares that walk over a noisy ground, and noisy maps that follow them, one more than the other."""
+    """Two squares that move over a noisy background, and noisy maps that follow them with different weights."""
     chance = np.random.default_rng(0)
     pictures = chance.integers(40, 60, (1, SIDE, SIDE, 3)).repeat(T, 0) + chance.integers(0, 4, (T, SIDE, SIDE, 3))
     maps = chance.uniform(0, 0.02, (T, GRID, GRID))

@@ -1,7 +1,7 @@
-"""Every model by its numbers: how large, what it answers, how it learns, and what is told of a clip by it.
+"""Golden values of every model: size, outputs, training, and predictions of a clip.
 
-The values were stored before the redesign; models may be built and called in another way, but may not answer otherwise.
-Weights are drawn from a seed that is set right before each model is made.
+The values were stored before the redesign: the interface of models may change, their outputs may not.
+Weights are random, from a seed that is set immediately before each model is created.
 """
 
 from collections.abc import Iterator
@@ -141,7 +141,7 @@ def made(case: Case) -> VideoModel:
 
 
 def seen_by(samples: Tensor, data: DataConfig) -> Tensor:
-    """Samples `B T H W C` uint8 as a model takes them."""
+    """Samples `B T H W C` uint8 as the input of a model."""
     return to_video(samples, data.normalization, data.flow_channels)
 
 
@@ -159,7 +159,7 @@ def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:
 
 
 def further(model: VideoModel, video: Tensor) -> dict[str, Tensor]:
-    """What some models tell besides: windows, evidence, the class of what is attended."""
+    """Additional outputs of some models: windows, evidence, attended logits."""
     found: dict[str, Tensor] = {}
     if model.has_windows:
         found["windows"] = model.windows(video[0])
@@ -245,7 +245,7 @@ class Clips(Dataset[tuple[Tensor, int, int]]):
 
 
 def picture_clip(folder: Path) -> Path:
-    """A clip of 12 numbered PNGs, 64 by 48, in which a square goes right, stops, and goes right again."""
+    """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right again."""
     chance = np.random.default_rng(3)
     folder.mkdir()
     background = chance.integers(60, 90, (48, 64, 3))
@@ -257,7 +257,7 @@ def picture_clip(folder: Path) -> Path:
 
 
 def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
-    """A video file that shows just these pixels: what x264 makes of them depends on what ran before."""
+    """A video file with exactly these pixels (the output of x264 depends on what ran before)."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=8)
         stream.height, stream.width = pixels.shape[1:3]
@@ -441,7 +441,7 @@ LOCATED = {
 
 
 def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
-    """A sure answer about a square, its attention on it, and the pictures; nothing of it is a model's."""
+    """A confident prediction of a square, attention on it, and the frames; made without a model."""
     chance = np.random.default_rng(4)
     pictures = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
     pictures[1:] = pictures[:1]

@@ -1,4 +1,4 @@
-"""What a model sees of clips, read from pictures without loss and from an mp4: pixels, flow, windows, times."""
+"""Golden values of samples from lossless images and from an mp4: pixels, flow, crops, times."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
-    """A rough wall that stands still, and two rough squares before it that do not: `T H W 3`."""
+    """A static textured background and two moving textured squares: `T H W 3`."""
     chance = np.random.default_rng(seed)
 
     def rough(height: int, width: int) -> NDArray[np.int64]:

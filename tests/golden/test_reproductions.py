@@ -1,4 +1,4 @@
-"""The reproductions by their figures: the quick ones, minutes each, with the slow tests; two tiny ones with all others.
+"""Golden values of the reproductions: quick ones (minutes each, slow tests), and two tiny ones.
 
 The values were stored before the redesign, on a processor with one thread and the digits that come with the package.
 A share may be off by 0.05, another figure by 1 % more: trainings are not equal to the last bit on every processor, and
@@ -48,14 +48,14 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 
 def kept(value: Any) -> Any:
-    """The same without what is `LEFT_OUT`."""
+    """The same without the keys in `LEFT_OUT`."""
     if isinstance(value, Mapping):
         return {key: kept(part) for key, part in value.items() if key not in LEFT_OUT}
     return [kept(part) for part in value] if isinstance(value, list) else value
 
 
 def figures_in(results: Path) -> dict[str, Any]:
-    """What a reproduction has written, by file."""
+    """The figures that a reproduction has written, by file."""
     return {path.stem: kept(json.loads(path.read_text())["figures"]) for path in sorted(results.glob("*.json"))}
 
 

@@ -1,4 +1,4 @@
-"""Boxes of maps whose middle and extent are known, with and without a foreground."""
+"""Boxes of maps of known position and extent, with and without a foreground."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_a_rectangle_is_its_own_box() -> None:
     assert found.concentration.tolist() == [pytest.approx(1 - 12 * 6 / 2400)]
 
 
-def test_several_boxes_come_with_their_shares_the_surest_first() -> None:
+def test_several_boxes_are_sorted_by_their_share_of_attention() -> None:
     weights = rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4))
     (one,), (two,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, max_boxes=5))
     assert one.corners.tolist() == [[30, 20, 40, 30]]
@@ -49,7 +49,7 @@ def test_a_uniform_map_and_no_map_have_no_box() -> None:
     assert [len(here) for here in find_boxes(maps, frames, PLAIN)] == [0, 0]
 
 
-def test_concentration_tells_a_sharp_map_from_a_flat_one() -> None:
+def test_concentration_is_high_for_a_sharp_map_and_low_for_a_flat_one() -> None:
     frames = np.zeros((3, 64, 64, 1), np.uint8)
     sharp = np.zeros((8, 8))
     sharp[3, 4] = 1
@@ -59,14 +59,14 @@ def test_concentration_tells_a_sharp_map_from_a_flat_one() -> None:
     assert found[2] < 0.1
 
 
-def test_a_box_is_at_the_middle_of_its_cell_in_any_frame() -> None:
+def test_a_box_is_centered_on_its_cell_in_frames_of_any_size() -> None:
     maps = np.zeros((1, 7, 7))
     maps[0, 2, 5] = 1
     x1, y1, x2, y2 = find_boxes(maps, np.zeros((1, 210, 350, 3), np.uint8), PLAIN)[0].corners[0]
     assert ((x1 + x2) / 2, (y1 + y2) / 2) == (pytest.approx(275, abs=1), pytest.approx(75, abs=1))
 
 
-def test_a_foreground_gives_the_things_size_and_its_absence_the_maps() -> None:
+def test_boxes_have_the_size_of_the_object_with_a_foreground_and_of_the_map_without() -> None:
     frames = np.zeros((2, 64, 64, 1), np.uint8)
     frames[0, 20:31, 25:34] = 255
     frames[0, 50:, :10] = 255  # not attended to
@@ -90,7 +90,7 @@ def test_a_batch_of_frames_equals_each_alone() -> None:
         np.testing.assert_array_equal(alone.corners, together[t].corners)
 
 
-def test_blanking_keeps_the_boxes_and_nothing_else() -> None:
+def test_blanking_keeps_only_the_boxes() -> None:
     samples = np.random.default_rng(0).integers(1, 100, (2, 5, 6, 3), dtype=np.uint8)
     mask = box_mask([np.array([[1.2, 0.0, 3.0, 2.0], [-4, 3, 2, 9]]), np.zeros((0, 4))], (5, 6))
     assert mask[0].sum() == 2 * 2 + 2 * 2
@@ -100,7 +100,7 @@ def test_blanking_keeps_the_boxes_and_nothing_else() -> None:
     assert (blanked[~mask] == [0, 128, 128]).all()
 
 
-def test_what_does_not_fit() -> None:
+def test_inconsistent_shapes_are_errors() -> None:
     with pytest.raises(ValueError, match=r"frames are uint8 \(2, 8, 8, 1\) for 3 maps"):
         find_boxes(np.ones((3, 2, 2)), np.zeros((2, 8, 8, 1), np.uint8), PLAIN)
     with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) and points \(2, 2\) for 2 boxes"):
@@ -108,7 +108,7 @@ def test_what_does_not_fit() -> None:
 
 
 def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
-    """Squares on gray, each from x and y on, of a side, so many pixels further every frame: `6 48 64 3`."""
+    """Squares on gray, each given by its first x and y, its side and its speed in pixels per frame: `6 48 64 3`."""
     frames = np.full((6, 48, 64, 3), 60, np.uint8)
     for x, y, side, step in ways:
         for t in range(6):
@@ -116,7 +116,7 @@ def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
     return frames
 
 
-def test_the_thing_that_is_looked_at_is_boxed_whole() -> None:
+def test_the_attended_object_is_boxed_as_a_whole() -> None:
     frames = walking((4, 4, 8, 5), (4, 30, 10, 5))  # in steps that show all of each between three frames
     maps = np.full((6, 12, 16), 1e-3, np.float32)
     for t in range(6):
@@ -130,7 +130,7 @@ def test_the_thing_that_is_looked_at_is_boxed_whole() -> None:
     assert (of_parts[:, 3] < 39).all(), "the lower end of the thing is hardly attended to"
 
 
-def test_attention_next_to_a_thing_counts_for_the_nearest_one_that_is_no_speck() -> None:
+def test_attention_next_to_an_object_counts_for_the_nearest_object_that_is_not_tiny() -> None:
     frames = walking((4, 4, 8, 5), (4, 30, 10, 5))
     frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(np.uint8)
     maps = np.zeros((6, 12, 16), np.float32)
@@ -166,7 +166,7 @@ def test_pieces_share_attention_by_distance() -> None:
     assert (np.diff(found.concentration) <= 0).all()
 
 
-def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
+def test_without_motion_the_map_is_thresholded_without_a_foreground() -> None:
     frames = np.full((3, 48, 64, 3), 60, np.uint8)
     maps = np.full((3, 12, 16), 1e-3, np.float32)
     maps[:, 4:6, 4:7] = 1
@@ -183,12 +183,12 @@ def test_where_nothing_moves_the_map_is_cut_as_it_is() -> None:
     ("settings", "message"),
     [({"extent": "all"}, "extent is 'all'"), ({"extent": "object"}, "objects are parts of a foreground")],
 )
-def test_extents_that_there_cannot_be(settings: dict[str, str], message: str) -> None:
+def test_invalid_extents(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LocalizationParameters(**settings)
 
 
-def test_the_point_is_on_the_thing_though_the_highest_cell_is_next_to_it() -> None:
+def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> None:
     frames = walking((10, 20, 6, 5), (4, 2, 6, 5))
     maps = np.zeros((6, 6, 8), np.float32)  # cells of 8 pixels
     for t in range(6):
@@ -202,7 +202,7 @@ def test_the_point_is_on_the_thing_though_the_highest_cell_is_next_to_it() -> No
             assert 20 < y < 26
 
 
-def test_the_point_of_what_goes_to_and_fro_is_where_it_is_now() -> None:
+def test_the_point_of_an_oscillating_object_is_at_its_current_position() -> None:
     frames = np.full((9, 48, 64, 3), 60, np.uint8)
     for t, x in enumerate((8, 16, 24, 16) * 2 + (8,)):  # in the middle it has come from a side and goes back there
         frames[t, 10:34, x : x + 8] = 230
@@ -217,7 +217,7 @@ def test_the_point_of_what_goes_to_and_fro_is_where_it_is_now() -> None:
         assert 10 < y < 34
 
 
-def test_without_a_foreground_the_point_lies_between_the_cells_that_share_the_attention() -> None:
+def test_without_a_foreground_the_point_lies_between_equally_attended_cells() -> None:
     maps = np.zeros((3, 6, 6), np.float32)
     maps[0, 2, 2], maps[0, 2, 3] = 0.5, 0.5
     maps[1, 2, 2], maps[1, 2, 3], maps[1, 3, 2], maps[1, 3, 3] = 0.25, 0.25, 0.25, 0.25
@@ -239,7 +239,7 @@ def test_points_equal_a_loop_over_pixels(extent: str) -> None:
     there = contrast(frames)
 
     def means(values: np.ndarray, side: int) -> np.ndarray:
-        """Of so many pixels around each; beyond the border is what lies as far within it."""
+        """Means over a neighborhood of each pixel, reflected at the border."""
         padded = np.pad(values.astype(np.float64), side // 2, mode="reflect")
         return np.array([[padded[y : y + side, x : x + side].mean() for x in range(48)] for y in range(40)])
 

@@ -1,4 +1,4 @@
-"""Foregrounds of a square that moves over a still picture: on the square, and nowhere else."""
+"""Foregrounds of a square that moves over a static background: the square and nothing else."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from onlooker.localization.maps import FOREGROUNDS, background, causal_motion, c
 
 
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """A bright square before a still, textured picture, and the mask of it."""
+    """A bright square that moves over a static textured background, and its mask."""
     still = np.random.default_rng(0).integers(0, 60, (12, 60, 3))
     frames, mask = np.tile(still, (T, 1, 1, 1)), np.zeros((T, 12, 60), bool)
     for t in range(T):
@@ -17,7 +17,7 @@ def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.nd
 
 
 @pytest.mark.parametrize("name", ["motion", "background"])
-def test_the_moving_square_and_nothing_else(name: str) -> None:
+def test_foregrounds_cover_the_moving_square_only(name: str) -> None:
     frames, mask = passing()
     found = FOREGROUNDS[name](frames)  # type: ignore[misc]
     assert (found.shape, found.dtype) == (mask.shape, np.float32)
@@ -26,7 +26,7 @@ def test_the_moving_square_and_nothing_else(name: str) -> None:
     assert found[inner][~mask[inner]].max() == 0
 
 
-def test_motion_so_far_knows_nothing_of_later_frames() -> None:
+def test_causal_motion_does_not_depend_on_later_frames() -> None:
     frames, mask = passing()
     found = causal_motion(frames)
     np.testing.assert_array_equal(causal_motion(frames[:4]), found[:4])

@@ -1,4 +1,4 @@
-"""What other programs read: COCO, MOT Challenge, ActivityNet."""
+"""Export to COCO, MOT Challenge and ActivityNet."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
     )  # fmt: skip
 
 
-def test_each_thing_is_named_once_by_its_surest_class() -> None:
+def test_each_object_has_its_most_probable_class_only() -> None:
     seen = prediction()
     assert best_tubes(seen, 0.0) == seen.tubes[:2]
     assert best_tubes(seen, 0.5) == seen.tubes[:2]
     assert [tube.label for tube in best_tubes(prediction((0.8, 0.2)), 0.5)] == ["jump"]
 
 
-def test_a_clip_without_the_class_has_no_box_rather_than_a_wrong_one() -> None:
+def test_without_a_probable_class_there_is_no_box() -> None:
     seen = prediction((0.25, 0.25))
     assert best_tubes(seen, 0.3) == ()
     assert to_activitynet(seen, 0.3)["results"] == {"clip": []}
@@ -41,7 +41,7 @@ def test_a_clip_without_the_class_has_no_box_rather_than_a_wrong_one() -> None:
     assert to_mot(seen, ()) == ""
 
 
-def test_coco_has_a_row_for_each_box_of_each_tube() -> None:
+def test_coco_has_one_row_per_box_of_each_tube() -> None:
     seen = prediction()
     coco = to_coco(seen, seen.tubes[:2])
     (video,) = coco["videos"]
@@ -79,7 +79,7 @@ def test_mot_counts_frames_and_pixels_from_one() -> None:
     assert [line.split(",")[:2] for line in lines] == [["4", "1"], ["5", "1"], ["5", "2"], ["6", "2"]]
 
 
-def test_activitynet_has_the_times_of_classes_that_the_clip_shows() -> None:
+def test_activitynet_has_the_times_of_probable_classes() -> None:
     found = to_activitynet(prediction(), 0.5)
     assert found["results"] == {"clip": [{"label": "wave", "segment": [0.5, 2.0], "score": 0.8}]}
     assert len(to_activitynet(prediction(), 0.1)["results"]["clip"]) == 2

@@ -1,4 +1,4 @@
-"""What boxes, tracks, tubes and segments promise for any attention, any scores and any parameters."""
+"""Properties of boxes, tracks, tubes and segments for any attention, scores and parameters."""
 
 import itertools
 from dataclasses import replace
@@ -59,7 +59,7 @@ SCORES = st.integers(1, 12).flatmap(lambda T: arrays(np.float32, (T, len(CLASSES
 
 
 @given(arrays(np.float32, (6, 4), elements=st.integers(0, 50)), st.integers(-100, 100), st.sampled_from((0.5, 2, 64)))
-def test_iou_is_that_of_torchvision_symmetric_and_without_a_unit(
+def test_iou_equals_torchvision_and_is_symmetric_and_scale_invariant(
     corners: NDArray[np.float32], shift: int, scale: float
 ) -> None:
     corners[:, 2:] += corners[:, :2]
@@ -121,7 +121,7 @@ def test_every_box_is_in_exactly_one_track(frames: tuple[Candidates, ...], param
 
 @given(candidates(), st.data(), PARAMETERS)
 @settings(max_examples=50, deadline=None)
-def test_tubes_have_a_box_in_every_frame_and_scores_of_probabilities(
+def test_tubes_have_a_box_in_every_frame_and_scores_between_zero_and_one(
     frames: tuple[Candidates, ...], data: st.DataObject, parameters: LocalizationParameters
 ) -> None:
     T = len(frames)

@@ -1,4 +1,4 @@
-"""Smoothing against its sums, in degenerate cases, and in a stream; upsampling where a cell's middle is."""
+"""Smoothing compared with its equation, in degenerate cases and in a stream; upsampling keeps the center of a cell."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ VALUES = RNG.random((12, 3, 4)).astype(np.float32)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_what_does_not_change_stays_and_zero_frames_change_nothing(causal: bool) -> None:
+def test_smoothing_keeps_constant_values_and_zero_frames_is_the_identity(causal: bool) -> None:
     still = np.broadcast_to(VALUES[:1], VALUES.shape)
     np.testing.assert_allclose(smooth(still, 2.5, causal), still, rtol=1e-5)
     assert np.array_equal(smooth(VALUES, 0, causal), VALUES)
     np.testing.assert_array_equal(smooth(VALUES[:1], 3, causal), VALUES[:1])
 
 
-def test_the_gaussian_is_its_weighted_mean() -> None:
+def test_gaussian_smoothing_equals_a_weighted_mean() -> None:
     found = smooth(VALUES, 1.7)
     for t in range(12):
         weights = [np.exp(-((u - t) ** 2) / (2 * 1.7**2)) for u in range(12)]
@@ -26,7 +26,7 @@ def test_the_gaussian_is_its_weighted_mean() -> None:
     np.testing.assert_allclose(smooth(VALUES[::-1], 1.7)[::-1], found, rtol=1e-5)
 
 
-def test_causal_smoothing_forgets_by_e_and_equals_a_stream() -> None:
+def test_causal_smoothing_decays_exponentially_and_equals_a_stream() -> None:
     step = np.array([1.0, *[0.0] * 8])
     np.testing.assert_allclose(smooth(step, 4, causal=True)[4], np.exp(-1), rtol=1e-5)
     state, seen = None, []
@@ -39,7 +39,7 @@ def test_causal_smoothing_forgets_by_e_and_equals_a_stream() -> None:
     np.testing.assert_array_equal(smooth(VALUES[:5], 3, causal=True), whole[:5])
 
 
-def test_maps_keep_their_sum_and_one_cell_keeps_its_middle() -> None:
+def test_upsampled_maps_keep_their_sum_and_the_center_of_a_cell() -> None:
     rng = np.random.default_rng(1)
     maps = rng.dirichlet(np.ones(49), 5).reshape(5, 7, 7)
     for method in ("bilinear", "bicubic"):
@@ -53,7 +53,7 @@ def test_maps_keep_their_sum_and_one_cell_keeps_its_middle() -> None:
         assert (y, x) == (pytest.approx(20, abs=1e-3), pytest.approx(44, abs=1e-3))
 
 
-def test_between_two_cells_lies_what_both_attend_to() -> None:
+def test_two_attended_cells_keep_their_weighted_center() -> None:
     two = np.zeros((1, 8, 8))
     two[0, 4, 2:4] = 2 / 3, 1 / 3
     lit = upsample(two, (64, 64))[0]
@@ -66,7 +66,7 @@ def test_the_same_size_changes_nothing_and_a_uniform_map_stays_uniform() -> None
     assert not upsample(np.zeros((1, 2, 2)), (4, 4)).any()
 
 
-def test_what_cannot_be_smoothed_or_enlarged() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(ValueError, match="smoothing over -1 frames"):
         smooth(VALUES, -1)
     with pytest.raises(ValueError, match="at least one frame"):

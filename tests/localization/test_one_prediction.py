@@ -1,4 +1,4 @@
-"""A prediction gets tubes in pixels of its video, and segments in its seconds."""
+"""A prediction has tubes in pixels of its video, and segments in seconds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
-    """A bright square of 8 pixels in frames of 32, and a map of 4×4 that is on it."""
+    """A bright 8×8 square in 32×32 frames, and a 4×4 map that attends to it."""
     frames, maps = np.full((6, 32, 32, 3), 20, np.uint8), np.full((6, 4, 4), 0.01, np.float32)
     for t in range(6):
         cell = min(t, 3)
@@ -53,7 +53,7 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     np.testing.assert_array_equal(found.scores, seen(maps).scores)
 
 
-def test_tubes_and_segments_last_as_long_as_the_evidence() -> None:
+def test_tubes_and_segments_have_the_duration_of_the_evidence() -> None:
     frames, maps = scene()
     evidence = np.array([-9, -9, -9, 4, 3.9, -9], np.float32)
     found = localize(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
@@ -67,7 +67,7 @@ def test_tubes_and_segments_last_as_long_as_the_evidence() -> None:
         replace(seen(maps), evidence=evidence[:3])
 
 
-def test_in_a_stream_every_class_lasts_as_long_as_the_evidence_however_improbable_it_is() -> None:
+def test_in_a_stream_every_class_has_the_duration_of_the_evidence() -> None:
     frames, maps = scene()
     evidence = np.array([-5, -5, 2, 2, -5, -5], np.float32)
     for scores in ([0.24, 0.76], [0.1, 0.9]):
@@ -85,13 +85,13 @@ def test_in_a_stream_every_class_lasts_as_long_as_the_evidence_however_improbabl
         assert spans == {name: pytest.approx((0.75, 1.75)) for name in ("wave", "rest")}
 
 
-def test_without_attention_there_are_times_and_no_places() -> None:
+def test_without_attention_there_are_segments_and_no_tubes() -> None:
     found = localize(seen(None), scene()[0], PARAMETERS)
     assert found.tubes == ()
     assert found.segments
 
 
-def test_even_attention_is_no_place() -> None:
+def test_uniform_attention_gives_no_tubes() -> None:
     found = localize(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS)
     assert found.tubes == ()
     assert found.points is not None

@@ -1,4 +1,4 @@
-"""A stream finds frame by frame what a clip finds when it is read causally."""
+"""Online localization equals causal localization of the whole clip."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from onlooker.localization.tubes import OnlineTracks, update_tracks
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """A bright square that walks to the right, and a noisy map that follows it."""
+    """A bright square that moves to the right, and a noisy map that follows it."""
     chance = np.random.default_rng(0)
     pictures, maps = np.full((frames, 48, 48, 3), 30, np.uint8), chance.uniform(0, 0.01, (frames, 6, 6))
     for t in range(frames):
@@ -22,7 +22,7 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("foreground", ["none", "causal-motion", "contrast"])
 @pytest.mark.parametrize("smoothing", [0.0, 2.0])
-def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing: float) -> None:
+def test_a_stream_gives_the_boxes_of_a_clip_processed_causally(foreground: str, smoothing: float) -> None:
     parameters = LocalizationParameters(foreground=foreground, threshold=0.1, smoothing=smoothing, causal=True)
     pictures, maps = scene()
     of_clip, places = OnlineTracks(), PlaceState()
@@ -38,7 +38,7 @@ def test_a_stream_says_what_a_clip_says_read_causally(foreground: str, smoothing
 
 @pytest.mark.parametrize("smoothing", [0.0, 3.0])
 @pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
-def test_an_event_lasts_in_a_stream_as_in_a_clip_read_causally(onset: float, level: float, smoothing: float) -> None:
+def test_a_stream_gives_the_events_of_a_clip_processed_causally(onset: float, level: float, smoothing: float) -> None:
     parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing, causal=True)
     evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
     here, said = EventState(), []
@@ -52,7 +52,7 @@ def test_an_event_lasts_in_a_stream_as_in_a_clip_read_causally(onset: float, lev
 
 
 @pytest.mark.parametrize(("onset", "level"), [(0.5, 2.0), (0.1, 0.0)])
-def test_how_late_smoothing_is(onset: float, level: float) -> None:
+def test_the_delay_of_smoothing_equals_its_formula(onset: float, level: float) -> None:
     n = 10.0
     parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=n, causal=True)
     evidence = np.full(120, level - 20)
@@ -62,14 +62,14 @@ def test_how_late_smoothing_is(onset: float, level: float) -> None:
     assert said[-1] == 70 + np.floor(n * np.log(1 / onset)) - 1
 
 
-def test_even_attention_has_no_place() -> None:
+def test_uniform_attention_gives_no_box() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
     places = update_place(PlaceState(), even, scene()[0][0], LocalizationParameters(causal=True))
     assert places.best is None
     assert np.isnan(places.point).all()
 
 
-def test_nothing_grows_with_time() -> None:
+def test_the_state_does_not_grow_with_time() -> None:
     pictures, maps = scene()
     places, parameters = PlaceState(), LocalizationParameters(foreground="contrast", causal=True)
     for t in range(300):
@@ -77,7 +77,7 @@ def test_nothing_grows_with_time() -> None:
         assert len(places.tracks.active) <= 1 + parameters.gap
 
 
-def test_what_looks_ahead_becomes_what_looks_back() -> None:
+def test_settings_that_need_later_frames_are_replaced_or_errors() -> None:
     for name, expected in (("motion", "causal-motion"), ("background", "causal-motion"), ("contrast", "contrast")):
         assert make_causal(LocalizationParameters(foreground=name)).foreground == expected
     with pytest.raises(ValueError, match="need later frames; use make_causal"):

@@ -1,4 +1,4 @@
-"""Parameters are checked, and chosen by nothing but a criterion."""
+"""Parameters are validated, and chosen by the lowest cost."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
         LocalizationParameters(**changed)
 
 
-def test_the_lowest_criterion_is_chosen_and_the_first_of_equal_ones() -> None:
+def test_the_candidate_with_the_lowest_cost_is_chosen_the_first_of_equal_ones() -> None:
     offered = [LocalizationParameters(threshold=t) for t in (0.2, 0.3, 0.4, 0.5)]
     criteria = {0.2: float("nan"), 0.3: 2.0, 0.4: 1.0, 0.5: 1.0}
     assert choose_parameters(offered, lambda each: criteria[each.threshold]).threshold == 0.4
@@ -37,7 +37,7 @@ def test_the_lowest_criterion_is_chosen_and_the_first_of_equal_ones() -> None:
         choose_parameters(offered[:1], lambda each: criteria[each.threshold])
 
 
-def test_the_cost_is_least_for_the_smallest_region_that_the_class_needs_all_of() -> None:
+def test_the_cost_is_lowest_for_the_smallest_region_that_determines_the_class() -> None:
     names = ("exact", "too large", "a part", "elsewhere")
     areas, kept, deleted = (0.04, 0.5, 0.02, 0.04), (0.95, 0.95, 0.9, 0.1), (0.05, 0.05, 0.4, 0.95)
     costs = dict(zip(names, explanation_cost(areas, kept, deleted), strict=True))

@@ -1,4 +1,4 @@
-"""Segments of scores whose rise and fall are known."""
+"""Segments of scores of known rise and fall."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ TIMES = np.arange(8) / 4  # seconds
 RISE = np.array([[0.1, 0.2, 0.8, 0.6, 0.1, 0.1, 0.5, 0.1]], np.float32).T
 
 
-def test_stretches_above_a_share_of_the_highest() -> None:
+def test_runs_above_a_share_of_the_highest_score() -> None:
     assert runs_above(RISE[:, 0], 0.5) == [(2, 3), (6, 6)]
     assert runs_above(RISE[:, 0], 0.0) == [(0, 7)]
     assert runs_above(RISE[:, 0], 1.0) == [(2, 2)]
@@ -29,25 +29,25 @@ def test_segments_end_half_way_to_the_next_frame() -> None:
     assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, score_smoothing=2.0))) == 1
 
 
-def test_a_class_that_is_always_there_is_one_segment() -> None:
+def test_a_constant_score_is_one_segment() -> None:
     (whole,) = find_segments(np.full((8, 1), 0.3, np.float32), TIMES, ("wave",), HALF)
     assert (whole.start, whole.end) == (0.0, 1.875)
 
 
-def test_every_class_has_its_own_and_improbable_ones_none() -> None:
+def test_every_probable_class_has_its_own_segments() -> None:
     scores = np.concatenate((RISE, 1 - RISE, np.full_like(RISE, 0.001)), axis=1)
     found = find_segments(scores, TIMES, ("a", "b", "c"), HALF)
     assert {segment.label for segment in found} == {"a", "b"}
     assert [segment.score for segment in found] == sorted((segment.score for segment in found), reverse=True)
 
 
-def test_causal_smoothing_delays_and_knows_nothing_of_later() -> None:
+def test_causal_smoothing_delays_and_does_not_depend_on_later_frames() -> None:
     causal = replace(HALF, score_smoothing=1.0, causal=True)
     (late,) = find_segments(np.eye(8, dtype=np.float32)[:, 3:4], TIMES, ("a",), causal)
     assert late.start == 0.625
 
 
-def test_read_causally_a_stretch_is_not_judged_by_what_comes_later() -> None:
+def test_causal_runs_do_not_depend_on_later_scores() -> None:
     scores = np.array([0.1, 0.3, 0.2, 0.6, 0.4, 0.1, 0.9, 0.4], np.float32)
     assert runs_above(scores, 0.5) == [(3, 3), (6, 6)]
     assert runs_above(scores, 0.5, causal=True) == [(1, 1), (3, 4), (6, 6)]
@@ -70,7 +70,7 @@ def test_a_single_image_has_no_duration_and_padding_counts_once() -> None:
     assert (seen.start, seen.end) == (0.0, 2.5)
 
 
-def test_a_class_ends_where_frames_tell_it_no_more() -> None:
+def test_a_segment_ends_where_the_evidence_ends() -> None:
     evidence = np.log([0.001, 0.5, 1.0, 0.8, 0.001, 0.001, 0.02, 0.001]) + 7  # known up to a number
     told = evidence_scores(np.array([0.9, 0.1]), evidence, HALF)
     np.testing.assert_allclose(told[:, 0], 0.9 * np.exp(evidence - 7), rtol=1e-5)
@@ -81,7 +81,7 @@ def test_a_class_ends_where_frames_tell_it_no_more() -> None:
     assert event_frames(evidence, replace(HALF, onset=0.01)).sum() == 4
 
 
-def test_in_a_stream_evidence_is_compared_with_what_was_seen_and_with_what_is_usual() -> None:
+def test_in_a_stream_evidence_is_compared_with_earlier_frames_and_the_level() -> None:
     evidence, causal = np.log([0.001, 0.1, 8, 4.1, 16]), replace(HALF, causal=True)
     seen = evidence_scores(np.ones(1), evidence, causal)
     np.testing.assert_allclose(seen[:, 0], [0, 0, 1, 4.1 / 8, 1], rtol=1e-5)
@@ -92,7 +92,7 @@ def test_in_a_stream_evidence_is_compared_with_what_was_seen_and_with_what_is_us
     assert find_segments(far, np.arange(5.0), ("wave",), causal) == (), "no frame is as sure as is usual"
 
 
-def test_what_lasts_in_a_stream_does_not_depend_on_later_frames() -> None:
+def test_events_in_a_stream_do_not_depend_on_later_frames() -> None:
     evidence, causal = np.log([0.001, 1, 0.001, 0.001, 1, 1, 1, 0.001, 0.001, 8]), replace(HALF, causal=True)
     assert event_frames(evidence, HALF).tolist() == [False] * 9 + [True], (
         "of the whole clip the last frame alone is high"
@@ -109,12 +109,12 @@ def test_what_lasts_in_a_stream_does_not_depend_on_later_frames() -> None:
 
 
 @pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
-def test_evidence_that_is_none(evidence: list[float]) -> None:
+def test_invalid_evidence_is_an_error(evidence: list[float]) -> None:
     with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
         evidence_scores(np.ones(1), np.array(evidence), HALF)
 
 
-def test_what_does_not_fit() -> None:
+def test_inconsistent_shapes_are_errors() -> None:
     with pytest.raises(ValueError, match=r"shape \(8, 1\) for 7 frames and 1 classes"):
         find_segments(RISE, TIMES[:7], ("a",), HALF)
     with pytest.raises(ValueError, match="times descend"):

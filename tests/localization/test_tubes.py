@@ -1,4 +1,4 @@
-"""Linking against every possible path, across gaps, in a stream; tubes trimmed by their class."""
+"""Linking compared with an exhaustive search, across gaps and online; tubes trimmed by class scores."""
 
 import itertools
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_iou_of_boxes() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("weight", [0.0, 1.0, 5.0])
-def test_the_best_track_is_the_best_of_all_paths(seed: int, weight: float) -> None:
+def test_the_best_track_equals_an_exhaustive_search(seed: int, weight: float) -> None:
     frames = scattered(seed)
 
     def worth(path: tuple[int, ...]) -> float:
@@ -53,7 +53,7 @@ def test_the_best_track_is_the_best_of_all_paths(seed: int, weight: float) -> No
 
 
 @pytest.mark.parametrize("parameters", [LINK, CAUSAL])
-def test_two_things_that_pass_each_other_stay_two(parameters: LocalizationParameters) -> None:
+def test_two_objects_that_cross_keep_their_tracks(parameters: LocalizationParameters) -> None:
     frames = [candidates((4 * t, 0, 0.5), (36 - 4 * t, 12, 0.4)) for t in range(10)]
     right, left = link(frames, parameters)
     assert right.corners[:, 0].tolist() == [4 * t for t in range(10)]
@@ -71,7 +71,7 @@ def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
     np.testing.assert_allclose(online[0].corners[:, 0], [0, 2, 2, 2, 8])  # as last seen: what comes is not known
 
 
-def test_a_stream_knows_nothing_of_later_frames_and_does_not_grow() -> None:
+def test_online_tracks_do_not_depend_on_later_frames_and_do_not_grow() -> None:
     frames = [candidates((t % 5, 0, 0.5), (60, 60, 0.3)) for t in range(300)]
     state, seen = OnlineTracks(), []
     for here in frames:
@@ -86,7 +86,7 @@ def test_a_stream_knows_nothing_of_later_frames_and_does_not_grow() -> None:
     assert [(track.number, track.corners.tolist()) for track in again.active] == seen[6]
 
 
-def test_nothing_gives_no_track() -> None:
+def test_no_boxes_give_no_track() -> None:
     assert link([], LINK) == ()
     assert link([candidates()] * 3, LINK) == ()
     assert link([candidates()] * 3, CAUSAL) == ()
@@ -104,7 +104,7 @@ def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() ->
     assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, min_length=4))
 
 
-def test_read_causally_a_tube_is_not_trimmed_by_later_scores() -> None:
+def test_a_causal_tube_is_not_trimmed_by_later_scores() -> None:
     tracks = link([candidates((t, 0, 0.5)) for t in range(5)], LINK)
     scores = np.array([0.1, 0.4, 0.35, 0.1, 0.7], np.float32)[:, None]
     (tube,) = label_tubes(tracks, scores, np.arange(5), ("wave",), LINK)
@@ -128,7 +128,7 @@ def test_a_padded_clip_repeats_its_last_frame() -> None:
     assert tube.frames.tolist() == [0, 1, 2]
 
 
-def test_tubes_are_the_surest_first() -> None:
+def test_tubes_are_sorted_by_class_score_and_track_score() -> None:
     tracks = link([candidates((0, 0, 0.5), (40, 40, 0.9))] * 3, LINK)
     found = label_tubes(tracks, np.full((3, 2), 0.5, np.float32) * [1, 0.5], np.arange(3), ("a", "b"), LINK)
     assert [(tube.label, float(tube.boxes[0, 0])) for tube in found] == [("a", 40), ("a", 0), ("b", 40), ("b", 0)]
@@ -151,7 +151,7 @@ def test_boxes_between_and_beyond_known_ones() -> None:
     assert found[:, 0].tolist() == [0, 0, 2, 4]
 
 
-def test_scores_of_other_frames_are_refused() -> None:
+def test_a_wrong_number_of_scores_is_an_error() -> None:
     tracks = link([candidates((0, 0, 0.5))] * 3, LINK)
     with pytest.raises(ValueError, match=r"frame_scores have shape \(3, 2\) for 3 frames and 1 classes"):
         label_tubes(tracks, np.ones((3, 2)), np.arange(3), ("a",), LINK)

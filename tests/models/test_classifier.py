@@ -1,4 +1,4 @@
-"""A stream equals a video, the saved model equals the model, and a wrong input says so."""
+"""Steps equal the forward pass, a saved model equals the model, and invalid input is an error."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ def one_thread():
 
 
 def made(name, **changes):
-    """Seeded, in evaluation mode, with batch norms that have seen something and scores that differ."""
+    """A seeded model in evaluation mode, with distinct scores and batch-norm statistics of some data."""
     torch.manual_seed(0)
     pair = {"in_channels": 3, "flow_channels": 2} if name == "motion" else {}  # gray and one field
     model = create_model(name, CLASSES, **{"size": SIZE, "hidden": 8, **pair, **changes})
@@ -72,7 +72,7 @@ def test_step_equals_forward(name, changes):
 
 @every_model
 @torch.no_grad()
-def test_step_equals_forward_in_half_the_bits(name):
+def test_step_equals_forward_in_half_precision(name):
     # bf16 keeps 8 bits of a number, so it rounds to 1/256 of it; on, and then off again.
     model, video = made(name), made_video()
     with torch.autocast("cpu", torch.bfloat16):
@@ -98,7 +98,7 @@ def test_one_model_serves_two_streams(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "convnet"])
 @torch.no_grad()
-def test_a_model_with_memory_tells_orders_apart(name):
+def test_a_model_with_memory_depends_on_the_order_of_frames(name):
     model, video = made(name), made_video()
     backward = model(video.flip(1)).logits.flip(1)
     assert (model(video).logits - backward).abs().max() > 1e-3
@@ -118,7 +118,7 @@ def test_frames_of_another_size_or_number_of_channels_are_an_error(shape):
 
 @every_model
 @torch.no_grad()
-def test_features_made_before_give_the_same(name):
+def test_precomputed_features_give_the_same_output(name):
     model, video = made(name), made_video()
     features = model.encode(video.flatten(0, 1)).unflatten(0, (2, 6))
     for given in (features, features.contiguous(), features.movedim(2, -1).contiguous().movedim(-1, 2)):
@@ -193,7 +193,7 @@ def test_a_product_of_many_frames_is_not_lost_to_rounding():
 
 @every_model
 @torch.no_grad()
-def test_a_saved_model_comes_back_bit_for_bit(name, tmp_path):
+def test_a_saved_model_is_loaded_bit_for_bit(name, tmp_path):
     model = made(name, head_units=3, dropout=0.25)
     model.save_pretrained(tmp_path)
     again = Classifier.from_pretrained(tmp_path)
@@ -284,7 +284,7 @@ def test_a_model_that_started_from_imagenet_is_loaded_without_its_weights(tmp_pa
 
 
 @every_model
-def test_a_copy_of_a_model_and_its_state_goes_its_own_way(name):
+def test_a_copy_of_a_model_and_its_state_is_independent(name):
     model, video = made(name), made_video()
     with torch.no_grad():
         _, state = model.step(video[:, 0], model.initial_state(2))
@@ -314,7 +314,7 @@ def test_weights_in_a_pickle_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str)
-def test_attention_over_a_single_place_is_an_error(name, changes):
+def test_attention_over_a_single_location_is_an_error(name, changes):
     expected = (
         r"encoder '\w+' makes one location of a frame of \d+ pixels, where attention '\w+' could only ever give it the"
     )
@@ -323,7 +323,7 @@ def test_attention_over_a_single_place_is_an_error(name, changes):
     assert create_model(name, 3, **changes, attention=None).grid == (1, 1), "without attention there is nothing to say"
 
 
-def test_only_what_attends_can_be_grounded():
+def test_the_attention_loss_needs_attention():
     with pytest.raises(ValueError, match="attention_loss classifies what is attended, and this model does not"):
         create_model("convlstm", 3, attention_loss=True)
     with pytest.raises(ValueError, match="c3d has no setting 'attention_loss'"):

@@ -1,4 +1,4 @@
-"""Models that answer once a clip: they learn, come back from files, know or do not know the order of frames."""
+"""Clip-level models: training, saving and loading, and dependence on the order of frames."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def made_video(T: int = 6, B: int = 2, C: int = 3, size: int = 32) -> Tensor:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_it_learns_four_clips_by_heart(name: str) -> None:
+def test_it_overfits_four_clips(name: str) -> None:
     model, video, targets = made(name).train(), made_video(B=4), torch.arange(4)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     for _ in range(25):
@@ -55,7 +55,7 @@ def test_it_learns_four_clips_by_heart(name: str) -> None:
 
 @pytest.mark.parametrize("name", OWN)
 @torch.no_grad()
-def test_one_prediction_for_the_clip_is_at_every_frame(name: str) -> None:
+def test_the_prediction_of_the_clip_is_repeated_at_every_frame(name: str) -> None:
     model, video = made(name).eval(), made_video()
     logits = model(video).logits
     assert logits.shape == (2, 6, 4)
@@ -68,7 +68,7 @@ def test_one_prediction_for_the_clip_is_at_every_frame(name: str) -> None:
 
 
 @torch.no_grad()
-def test_only_who_looks_at_motion_knows_the_order_of_frames() -> None:
+def test_only_c3d_depends_on_the_order_of_frames() -> None:
     video = made_video()
     turned = video[:, [0, 2, 4, 3, 1, 5]]  # the middle one stays
     change = {}
@@ -81,7 +81,7 @@ def test_only_who_looks_at_motion_knows_the_order_of_frames() -> None:
 
 
 @torch.no_grad()
-def test_a_single_frame_is_the_middle_one_and_an_average_that_of_features() -> None:
+def test_single_frame_uses_the_middle_one_and_feature_average_the_mean_of_features() -> None:
     video = made_video(T=5)
     model = made("single-frame", head_units=7).eval()
     assert torch.equal(model(video).logits[:, :1], model(video[:, 2:3]).logits)
@@ -97,7 +97,7 @@ def test_a_single_frame_is_the_middle_one_and_an_average_that_of_features() -> N
     assert torch.allclose(average(video).logits[:, 0], frames(video).logits.mean(1), atol=1e-5)
 
 
-def test_parameters_and_features() -> None:
+def test_number_of_parameters_and_features() -> None:
     # Convolutions without bias, two numbers a channel for each norm.
     convolutions = 27 * (3 * 16 + 16 * 32 + 32 * 64 + 64 * 64) + 2 * (16 + 32 + 64 + 64)
     assert count_parameters(create_model("c3d", 10)) == convolutions + 64 * 10 + 10
@@ -115,7 +115,7 @@ def gradients(model: nn.Module, video: Tensor, half: bool) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("T", "size"), [(1, 16), (2, 16), (8, 32), (5, 40)])
-def test_gradients_in_half_the_bits_are_those_of_full_precision(T: int, size: int) -> None:
+def test_gradients_in_half_precision_are_close_to_those_in_full_precision(T: int, size: int) -> None:
     model, video = made("c3d", size=size).train(), made_video(T=T, B=4, size=size)
     full = gradients(model, video, half=False)
     # What an operation leaves unwritten is what was there before: make it large.
@@ -127,7 +127,7 @@ def test_gradients_in_half_the_bits_are_those_of_full_precision(T: int, size: in
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_saved_model_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_a_saved_model_is_loaded_bit_for_bit(name: str, tmp_path: Path) -> None:
     model, video = made(name, in_channels=2, head_units=3).eval(), made_video(C=2)
     data = DataConfig(frames=6, size=32, modality="flow", normalization="half")
     Recognizer(model, ("a", "b", "c", "d"), data).save(tmp_path)
@@ -187,7 +187,7 @@ def test_a_network_from_torchvision_is_that_network() -> None:
         assert torch.allclose(model(video).logits[:, 0], theirs(video.transpose(1, 2)), atol=1e-5)
 
 
-def test_a_saved_network_comes_back_without_a_download(tmp_path: Path) -> None:
+def test_a_saved_network_is_loaded_without_a_download(tmp_path: Path) -> None:
     model = made("torchvision:mc3_18", classes=2).eval()
     Recognizer(model, ("a", "b"), DataConfig(size=32, normalization="half")).save(tmp_path)
     config = tmp_path / "config.json"
@@ -212,7 +212,7 @@ def test_learned_first_filters_for_other_channels_are_the_mean_of_the_colors(mon
     assert torch.allclose(wider, colors.mean(1, keepdim=True).expand(-1, 4, -1, -1, -1), atol=1e-7)
 
 
-def test_any_network_of_torchvision_goes_by_its_name() -> None:
+def test_any_video_network_of_torchvision_can_be_built_by_name() -> None:
     assert "torchvision:mvit_v1_b" not in list_models()
     model = made("torchvision:mvit_v1_b", size=48)
     assert model.num_features == 768
@@ -228,7 +228,7 @@ def test_any_network_of_torchvision_goes_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["single-frame", "c3d"])
-def test_a_stream_is_refused_with_a_word_on_what_to_do(name: str) -> None:
+def test_a_stream_is_an_error_that_says_what_to_do(name: str) -> None:
     model = made(name)
     network = MODELS[name].settings["network"]
     with pytest.raises(ValueError, match=f"{network} makes one prediction per clip and needs all of its frames; call"):
@@ -263,7 +263,7 @@ def test_settings_that_do_not_fit_are_errors(monkeypatch: pytest.MonkeyPatch) ->
         made("torchvision:r3d_18", pretrained=True)
 
 
-def test_a_class_that_is_not_known_is_named(tmp_path: Path) -> None:
+def test_an_unknown_model_class_is_named(tmp_path: Path) -> None:
     Recognizer(made("c3d"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(tmp_path)
     file = tmp_path / "recognizer.json"
     file.write_text(file.read_text().replace("ClipClassifier", "Oracle"))

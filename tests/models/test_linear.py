@@ -1,4 +1,4 @@
-"""Each statistic equals a naive one in NumPy at every frame, a stream a clip, and the map shows what decides."""
+"""The linear model: statistics compared with NumPy at every frame, streams with clips, and class activation maps."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ NAIVE = {
 
 
 def made(**changes):
-    """Seeded, with a standardization that changes something."""
+    """A seeded model with a standardization that is not the identity."""
     torch.manual_seed(0)
     model = LinearClassifier(4, **{"size": 32, **changes})
     model.center.normal_()
@@ -42,7 +42,7 @@ def stepped(model, features):
 @pytest.mark.parametrize("name", STATISTICS)
 @pytest.mark.parametrize("T", [1, 2, 7])
 @torch.no_grad()
-def test_a_statistic_equals_the_naive_one(name, T):
+def test_every_statistic_equals_a_naive_version(name, T):
     x = made_features(T).double().numpy()
     of_place = np.array([NAIVE[name](clip.reshape(T, -1)).reshape(64, 4, 4) for clip in x])
     model, features = made(statistics=name), made_features(T)
@@ -76,7 +76,7 @@ def test_step_equals_forward(changes):
 
 
 @torch.no_grad()
-def test_a_stream_forgets_what_is_longer_ago_than_the_window():
+def test_a_stream_forgets_frames_older_than_the_window():
     model, features = made(statistics=EVERY, window=4), made_features(T=9)
     logits, attention, _ = model.forward_features(features)
     last = model.forward_features(features[:, 5:])
@@ -104,7 +104,7 @@ def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class(
 
 
 @torch.no_grad()
-def test_attention_follows_the_one_moving_thing_that_decides():
+def test_attention_follows_the_only_moving_object():
     # One feature sees a square; class 1 is its change, class 0 its absence.
     model = made(statistics="mean,change")
     model.center.zero_()

@@ -1,4 +1,4 @@
-"""Every recipe builds the model that its paper describes, and settings override it."""
+"""Every recipe builds the model of its paper, and settings override its defaults."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,14 +42,14 @@ def parts(model):
         ("report", (ConvLSTM, "ContextAttention", "product")),
     ],
 )
-def test_a_recipe_is_the_model_of_its_paper(name, expected):
+def test_a_recipe_builds_the_model_of_its_paper(name, expected):
     model = create_model(name, 3)
     assert isinstance(model, Classifier)
     assert parts(model) == expected
     assert model.num_classes == model.head[-1].out_features == 3
 
 
-def test_every_recipe_builds_and_says_what_it_is_for():
+def test_every_recipe_builds_and_has_a_description():
     assert list_models() == list(MODELS)
     for name in list_models(streaming=True):
         model = create_model(name, 2, size=16, **({} if name == "linear" else {"hidden": 2}))
@@ -66,7 +66,7 @@ def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
 
 
 @pytest.mark.parametrize("name", [*MODELS, "torchvision:swin3d_s"])
-def test_what_a_model_ignores_changes_no_weight_of_it_and_all_else_does(name):
+def test_settings_change_the_weights_except_those_that_the_model_ignores(name):
     recipe = find_recipe(name)
     pair = {"flow_channels": 2, "in_channels": 5} if recipe.modality == "both" else {}
 
@@ -92,7 +92,7 @@ def test_settings_override_the_recipe():
     assert parts(create_model("convalstm", 5)) == (ConvLSTM, "SoftAttention", "scaled"), "the table itself is unchanged"
 
 
-def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ValueError, match=f"unknown model 'transformer'; there are {', '.join(MODELS)}"):
         create_model("transformer", 3)
 
@@ -112,7 +112,7 @@ def test_settings_that_do_not_fit_are_errors():
         create_model("convlst", 3)
 
 
-def test_motion_takes_rgb_and_flow_and_never_takes_green_and_blue_for_flow():
+def test_motion_needs_flow_and_never_uses_rgb_channels_as_flow():
     model = create_model("motion", 10)
     assert (model.in_channels, model.encoder.flow_channels) == (5, 2)
     with pytest.raises(ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"):
@@ -171,7 +171,7 @@ def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):
         configured(ModelConfig(**{"encoder": "conv4", **settings}), DataConfig(size=16, modality=streams), 3)
 
 
-def test_moments_have_an_encoder_for_the_flow_where_there_is_one():
+def test_mil_has_a_separate_encoder_for_flow_if_there_is_flow():
     both = configured(ModelConfig("mil", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
     assert isinstance(both.encoder, Paired)
     assert (both.encoder.flow_channels, both.in_channels) == (2, 5)

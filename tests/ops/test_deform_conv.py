@@ -1,4 +1,4 @@
-"""Deformable convolution against torchvision's, against scipy's interpolation, and where it is an ordinary one."""
+"""Deformable convolution compared with torchvision, with SciPy's interpolation, and with an ordinary convolution."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def tensors(case, spread, dtype=torch.float32):
 
 
 def everything(conv, given, geometry, pull):
-    """The output, and the gradients of all that was given."""
+    """The output, and the gradients with respect to all inputs."""
     input, offset, weight, bias, mask = given
     out = conv(input, offset, weight, bias, *geometry, mask)
     return [out, *torch.autograd.grad(out, [t for t in given if t is not None], pull)]
@@ -96,7 +96,7 @@ def test_it_equals_interpolation_by_scipy(conv):
 
 @BOTH
 @FEW_AND_MANY
-def test_zero_offsets_make_an_ordinary_convolution(conv, channels):
+def test_zero_offsets_equal_an_ordinary_convolution(conv, channels):
     input, weight, bias = torch.randn(2, channels, 9, 9), torch.randn(5, channels, 3, 3), torch.randn(5)
     out = conv(input, torch.zeros(2, 18, 9, 9), weight, bias, padding=1)
     assert torch.allclose(out, F.conv2d(input, weight, bias, padding=1), atol=1e-5)
@@ -104,7 +104,7 @@ def test_zero_offsets_make_an_ordinary_convolution(conv, channels):
 
 @BOTH
 @FEW_AND_MANY
-def test_whole_offsets_are_a_shift(conv, channels):
+def test_integer_offsets_are_a_shift(conv, channels):
     input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
     offset = torch.tensor([2.0, -1.0]).repeat(9)[None, :, None, None].expand(1, 18, 8, 8)
     shifted = F.pad(input, (1, 0, 0, 2))[:, :, 2:, :8]  # what lies two below and one to the left
@@ -115,7 +115,7 @@ def test_whole_offsets_are_a_shift(conv, channels):
 
 @BOTH
 @FEW_AND_MANY
-def test_far_offsets_read_zero_and_pull_nothing(conv, channels):
+def test_far_offsets_read_zero_and_have_zero_gradients(conv, channels):
     input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
     for far in (-1e9, 1e9, float("inf")):
         offset = torch.full((1, 18, 8, 8), far, requires_grad=True)
@@ -128,7 +128,7 @@ def test_far_offsets_read_zero_and_pull_nothing(conv, channels):
 
 @BOTH
 @FEW_AND_MANY
-def test_what_is_not_a_number_stays_so(conv, channels):
+def test_nan_offsets_give_nan_outputs(conv, channels):
     offset = torch.zeros(1, 18, 8, 8)
     offset[0, 0, 3, 3] = torch.nan
     input, offset = torch.randn(1, channels, 8, 8, requires_grad=True), offset.requires_grad_()
@@ -151,7 +151,7 @@ def test_gradients_are_those_of_finite_differences():
     )
 
 
-def test_memory_layout_of_what_is_given_does_not_matter():
+def test_the_memory_layout_of_inputs_does_not_matter():
     given, geometry = tensors("digits, second layer", 1)
     pull = torch.randn(2, 50, 12, 12)
     plain = everything(deformable_conv2d, given, geometry, pull)
@@ -175,7 +175,7 @@ def test_under_autocast_coordinates_keep_their_precision(channels):
     assert (slope - exact).abs().max() < 0.01 * exact.abs().max()
 
 
-def test_the_second_derivative_is_refused_rather_than_wrong():
+def test_the_second_derivative_is_an_error_instead_of_wrong():
     given, geometry = tensors("flat kernel", 1)
     out = deformable_conv2d(*given[:4], *geometry)
     pull = torch.ones_like(out, requires_grad=True)
@@ -201,7 +201,7 @@ def test_the_layer_has_the_parameters_of_equation_1b(modulated, a_tap):
     assert numbers == (20 * 25 * 50 + 50) + (20 * 25 * a_tap * 25 + a_tap * 25)
 
 
-def test_the_layer_is_torchvisions_once_it_has_learned():
+def test_the_trained_layer_equals_torchvision():
     layer = DeformableConv2d(4, 6, 3, padding=1, modulated=True)
     for parameter in layer.offsets.parameters():
         torch.nn.init.normal_(parameter, std=0.2)

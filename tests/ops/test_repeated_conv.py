@@ -1,4 +1,4 @@
-"""A convolution in a loop equals the plain one, with its gradients, whatever is asked of it."""
+"""A convolution in a loop equals an ordinary one, including its gradients."""
 
 import contextlib
 import weakref
@@ -20,7 +20,7 @@ def made(kernel=3, bias=True, dtype=torch.double, D=5):
 
 
 def looped(conv, maps, steps=STEPS, within=True):
-    """Each step sees what the one before said, through something that is not linear."""
+    """A loop in which each step's input is a nonlinear function of the previous output."""
     outputs = []
     with repeated(steps) if within else contextlib.nullcontext():
         for _ in range(steps):
@@ -30,7 +30,7 @@ def looped(conv, maps, steps=STEPS, within=True):
 
 
 def both(conv, maps, of=slice(None), **how):
-    """Outputs and gradients of some steps' sum, within `repeated` and without."""
+    """Outputs, and gradients of the sum of some steps, with and without `repeated`."""
     found = []
     for within in (True, False):
         outputs = looped(conv, maps, within=within, **how)
@@ -54,7 +54,7 @@ def test_in_single_precision_too_where_weights_are_packed(kernel, D):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_under_autocast_it_computes_in_half_and_learns_in_single_precision():
+def test_under_autocast_outputs_are_in_half_and_gradients_in_single_precision():
     conv, maps = made(dtype=torch.float, D=32)
     exact = [torch.autograd.grad(looped(conv, maps).sum(), [maps, *conv.parameters()])]
     with torch.autocast("cpu", torch.bfloat16):
@@ -67,13 +67,13 @@ def test_under_autocast_it_computes_in_half_and_learns_in_single_precision():
 
 
 @pytest.mark.parametrize("of", [0, 1, slice(0, 2), slice(2, 3)])
-def test_a_loss_of_some_steps_counts_these_alone(of):
+def test_a_loss_on_some_steps_has_the_gradients_of_these_only(of):
     for ours, plain in both(*made(), of=of):
         torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("frozen", ["weight", "bias", "both", "maps"])
-def test_what_is_frozen_gets_no_gradient(frozen):
+def test_frozen_parameters_have_no_gradient(frozen):
     conv, maps = made()
     maps.requires_grad_(frozen != "maps")
     conv.weight.requires_grad_(frozen not in ("weight", "both"))
@@ -82,7 +82,7 @@ def test_what_is_frozen_gets_no_gradient(frozen):
         torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
 
 
-def test_backward_passes_through_one_graph_do_not_mix():
+def test_two_backward_passes_through_one_graph_are_independent():
     conv, maps = made()
     outputs = looped(conv, maps)
     (alone,) = torch.autograd.grad(outputs[1].sum(), [conv.weight], retain_graph=True)
@@ -93,13 +93,13 @@ def test_backward_passes_through_one_graph_do_not_mix():
     assert torch.equal(alone, conv.weight.grad)
 
 
-def test_numerical_gradients():
+def test_gradients_equal_finite_differences():
     conv, maps = made(D=2)
     weights = [p for _, p in conv.named_parameters()]
     assert torch.autograd.gradcheck(lambda *_: looped(conv, maps, 3), [maps, *weights])
 
 
-def test_without_gradients_nothing_is_kept():
+def test_without_gradients_no_intermediate_values_are_kept():
     conv, maps = made()
     plain = looped(conv, maps, within=False)
     with torch.no_grad():
@@ -109,8 +109,8 @@ def test_without_gradients_nothing_is_kept():
 
 
 @pytest.mark.parametrize("steps", [STEPS, STEPS + 2])
-def test_a_graph_that_nobody_holds_is_gone(steps):
-    """Without the collector of circles: at the size of a video these would fill the memory first."""
+def test_an_unreferenced_graph_is_freed_immediately(steps):
+    """Without cyclic garbage collection, which would be too late for graphs of the size of a video."""
     conv, maps = made()
     with repeated(steps):
         for _ in range(STEPS):
@@ -122,7 +122,7 @@ def test_a_graph_that_nobody_holds_is_gone(steps):
     assert node() is None
 
 
-def test_other_shapes_and_a_loop_within_a_loop_are_taken_apart():
+def test_other_shapes_and_nested_loops_are_handled_separately():
     conv, maps = made()
     with repeated(2):
         first = conv(maps)
@@ -172,7 +172,7 @@ def test_an_even_kernel_is_an_error():
 
 
 def recurrent_loss(conv, video, step=None):
-    """A loss after a loop in which each output is the next input's summand."""
+    """A loss after a loop in which each output is added to the next input."""
     hidden = torch.zeros_like(video[:, 0])
     with repeated(video.shape[1]):
         for frame in video.unbind(1):

@@ -1,4 +1,4 @@
-"""The affine window against scipy's affine transform, and where it changes nothing."""
+"""The spatial transformer compared with SciPy's affine transform, and with the identity."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_rotation_and_scale_equal_those_of_scipy():
         assert np.allclose(seen[n, 0].numpy(), expected, atol=1e-10)
 
 
-def test_several_windows_are_as_many_single_ones():
+def test_several_windows_equal_single_ones():
     torch.manual_seed(0)
     image, theta = torch.randn(3, 2, 9, 11), torch.randn(3, 4, 2, 3)
     seen = spatial_transform(image, theta, (5, 7))
@@ -47,7 +47,7 @@ def test_several_windows_are_as_many_single_ones():
         assert torch.allclose(seen[:, g], spatial_transform(image, theta[:, g], (5, 7)), atol=1e-6)
 
 
-def test_autocast_does_not_round_the_places():
+def test_autocast_does_not_round_coordinates():
     ramp = ((torch.arange(64) * 2 + 1) / 64 - 1).expand(1, 1, 64, 64).contiguous()  # each pixel says where it is
     theta = torch.tensor([[[0.29, 0, 0.3377], [0, 0.31, 0.11]]])
     exact = spatial_transform(ramp, theta, (32, 32))
@@ -71,7 +71,7 @@ def test_shapes_that_do_not_fit_are_an_error(image, theta):
         spatial_transform(torch.ones(image), torch.ones(theta), (2, 2))
 
 
-def test_corners_follow_a_frame_that_is_not_square_and_a_turn():
+def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():
     quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
     assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
     assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

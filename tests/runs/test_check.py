@@ -1,4 +1,4 @@
-"""`onlooker check`: true findings for clips made to have them, none for clips without, and every wrong input."""
+"""`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from onlooker.video.write import write
 
 
 def picture(seed: int, T: int = 30) -> NDArray[np.uint8]:
-    """Random patches with a white square that wanders, `T H W 3`."""
+    """Random patches with a moving white square, `T H W 3`."""
     chance = np.random.default_rng(seed)
     rough = np.kron(chance.integers(20, 200, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
     video = np.repeat(rough[None], T, 0)
@@ -114,7 +114,7 @@ def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
     ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
     ({str(k): 5 for k in range(1000)}, "many classes", "1000 classes"),
 ])  # fmt: skip
-def test_labels_alone_tell(counts: dict[str, int], name: str, words: str) -> None:
+def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> None:
     (finding,) = [each for each in label_findings(labeled(**counts)) if each.name == name]
     assert words in finding.found
 
@@ -167,7 +167,7 @@ def test_a_copy_in_another_class() -> None:
     assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
 
 
-def test_one_scene_for_all_clips_is_no_leak() -> None:
+def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
     clips, chance = labeled(jump=10, wave=10), np.random.default_rng(0)
     background = facts(0).thumbnails.mean(0)
     known = [facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32)) for _ in clips]
@@ -179,7 +179,7 @@ def test_one_scene_for_all_clips_is_no_leak() -> None:
     ({"frames": 90}, "number of frames alone tells the class of 100 %"),
     ({"rate": 25.0}, "frame rate alone tells the class of 100 %"),
 ])  # fmt: skip
-def test_a_property_of_the_files_tells_the_class(changed: dict[str, object], words: str) -> None:
+def test_a_file_property_that_predicts_the_class_is_a_finding(changed: dict[str, object], words: str) -> None:
     clips = labeled(jump=10, wave=10)
     known = [facts(seed, **(changed if seed >= 10 else {})) for seed in range(20)]
     assert words in named(clips, known)["telling files"].found
@@ -191,8 +191,8 @@ def test_properties_that_differ_between_clips_and_not_between_classes_are_no_fin
     assert named(clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]) == {}
 
 
-def test_a_property_of_recordings_tells_no_class() -> None:
-    """Each recording has its own size: it tells the recording, and the class only within it."""
+def test_a_property_of_recordings_is_no_finding() -> None:
+    """Each recording has its own frame size, so the size identifies the recording, not the class."""
     clips = [replace(clip, recording=f"{clip.label}{i // 5}") for i, clip in enumerate(labeled(jump=20, wave=20))]
     known = [facts(seed, size=(100 + 10 * (5 * (seed // 5) % 8), 100)) for seed in range(40)]
     assert named(clips, known) == {}
@@ -205,7 +205,7 @@ def test_a_property_of_recordings_tells_no_class() -> None:
     ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
     ("blurred", lambda clip: replace(clip, sharpness=0.005)),
 ])  # fmt: skip
-def test_clips_that_are_spoiled(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
+def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
     clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
     known[4] = spoil(known[4])
     findings = named(clips, known)
@@ -213,7 +213,7 @@ def test_clips_that_are_spoiled(name: str, spoil: Callable[[ClipFacts], ClipFact
     assert findings[name].clips == ((clips[4].path,),)
 
 
-def test_json_names_everything(tmp_path: Path) -> None:
+def test_json_contains_all_paths(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 7, "wave": 7}, T=3)
     (folder / "notes.txt").write_text("x")
     printed = json.loads(call("check", folder, "--json").stdout)
@@ -225,7 +225,7 @@ def test_json_names_everything(tmp_path: Path) -> None:
     assert finding["found"] == "14 of 14 clips: fewer than 16 frames"
 
 
-def test_few_lines_for_many_clips_and_classes(tmp_path: Path) -> None:
+def test_the_output_for_many_clips_and_classes_is_short(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {f"class{k:02}": 3 for k in range(25)}, T=1)
     text = call("check", folder).stdout
     assert "and 5 more" in text
@@ -265,7 +265,7 @@ def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:
     ({"jump": 5, "wave": 1}, "class wave has 1 clip; "),
     ({"jump": 5}, "1 sub-folder; expected at least 2"),
 ])  # fmt: skip
-def test_training_says_so_before_it_reads_clips(counts: dict[str, int], words: str, tmp_path: Path) -> None:
+def test_training_reports_errors_before_it_reads_clips(counts: dict[str, int], words: str, tmp_path: Path) -> None:
     for label, count in counts.items():
         for i in range(count):
             (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
@@ -281,7 +281,7 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
         onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
 
 
-def test_training_begins_with_the_table(tmp_path: Path) -> None:
+def test_training_prints_the_table_first(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     (folder / "notes.txt").write_text("x")
     words = "--size", 16, "--frames", 2, "--encoder", "conv4"

@@ -1,4 +1,4 @@
-"""A comparison counts what it says, goes on where it was cut off, never mixes settings, and fuses what it trained."""
+"""Comparisons: figures of their runs, resuming, separation of settings, and ensembles."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def splits(squares: Path) -> dict[str, Split]:
-    """Of the clips that can be read, as a comparison makes them."""
+    """Splits of the readable clips, as a comparison makes them."""
     clips = [clip for clip in find_clips(squares) if clip.path.name != "broken.mp4"]
     return make_splits(clips, folds=2)
 
@@ -66,7 +66,7 @@ def compared(
     return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), DATA, TINY, jobs=1)
 
 
-def test_every_cell_is_a_run_and_the_figures_are_theirs(
+def test_every_cell_is_a_run_and_the_figures_are_means_over_runs(
     compared: tuple[Path, dict[str, Any]], splits: dict[str, Split]
 ) -> None:
     out, figures = compared
@@ -169,7 +169,7 @@ def test_cells_of_another_split_are_not_mixed_in(
         compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), DATA, TINY, jobs=1)
 
 
-def test_the_majority_is_what_one_and_the_same_answer_can_reach(splits: dict[str, Split], compared: Any) -> None:
+def test_the_majority_class_baseline(splits: dict[str, Split], compared: Any) -> None:
     labels = [clip.label for split in splits.values() for clip in split.test]
     assert compared[1]["test_videos"] == len(labels) == 16
     assert compared[1]["majority"] == pytest.approx(max(map(labels.count, labels)) / 16)
@@ -185,7 +185,7 @@ def figures(accuracy: float, spread: float | None = None) -> dict[str, Any]:
     }
 
 
-def test_a_table_has_a_row_a_model_below_the_majority() -> None:
+def test_a_table_has_one_row_per_model_below_the_majority_baseline() -> None:
     columns, rows = table(figures(0.5, 0.0123))
     assert columns == ["model", "videos correct", "± over seeds", "frames correct"]
     assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
@@ -214,7 +214,7 @@ SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
         ("torchvision:s3d,torchvision:s3d:flow", "rgb", {"torchvision:s3d": "rgb", "torchvision:s3d-flow": "flow"}),
     ],
 )
-def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expected: dict[str, str]) -> None:
+def test_a_model_has_the_modality_of_its_specification(entries: str, streams: str, expected: dict[str, str]) -> None:
     data = replace(SEEN, modality=streams)
     specs, members = parse_specs(entries, data)
     assert {each.name: each.data_config(data).modality for each in specs} == expected
@@ -222,7 +222,7 @@ def test_a_model_sees_the_streams_of_its_entry(entries: str, streams: str, expec
     assert members == []
 
 
-def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
+def test_attention_settings_apply_only_to_models_with_attention() -> None:
     shared = replace(SHARED, glimpse="product")
     specs, _ = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,c3d", SEEN)
     models = {each.name: each.model_config(shared) for each in specs}
@@ -248,7 +248,7 @@ def test_only_what_attends_is_grounded_and_has_a_glimpse() -> None:
         ),
     ],
 )
-def test_specs_are_text_and_back(text: str, spec: ModelSpec, name: str) -> None:
+def test_specifications_survive_conversion_to_text(text: str, spec: ModelSpec, name: str) -> None:
     assert ModelSpec.parse(text) == spec == ModelSpec.parse(str(spec))
     assert str(spec) == text
     assert spec.name == name
@@ -272,7 +272,7 @@ def test_wrong_specs(text: str, message: str) -> None:
         ModelSpec.parse(text)
 
 
-def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
+def test_attention_regularization_applies_only_to_models_with_attention(squares: Path, tmp_path: Path) -> None:
     specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
     compare(
         squares,
@@ -315,7 +315,7 @@ def test_only_what_attends_is_penalised(squares: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_entries_that_do_not_fit(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
+def test_invalid_combinations_of_models(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
 
@@ -334,7 +334,7 @@ def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path
     return out, ablation(squares, out)
 
 
-def test_image_flow_and_both_are_next_to_each_other(fused: tuple[Path, dict[str, Any]]) -> None:
+def test_rgb_flow_and_both_are_compared_in_one_table(fused: tuple[Path, dict[str, Any]]) -> None:
     out, figures = fused
     assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "ensemble"]
     assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
@@ -348,7 +348,7 @@ def test_image_flow_and_both_are_next_to_each_other(fused: tuple[Path, dict[str,
     assert "convlstm-flow, fold0-seed0" not in page, "it attends to nothing"
 
 
-def test_the_fused_row_is_what_fusing_by_hand_gives(
+def test_the_ensemble_row_equals_an_ensemble_by_hand(
     fused: tuple[Path, dict[str, Any]], splits: dict[str, Split]
 ) -> None:
     out, figures = fused
@@ -369,7 +369,7 @@ def test_the_fused_row_is_what_fusing_by_hand_gives(
     np.testing.assert_allclose(list(figures["ensemble_weights"].values()), expected)
 
 
-def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
+def test_an_ensemble_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
     shutil.rmtree(out / "ensemble" / "fold1-seed0")
     (out / "ensemble" / "fold1-seed0.json").unlink()
@@ -385,7 +385,7 @@ def test_a_fused_cell_is_computed_once(fused: tuple[Path, dict[str, Any]], squar
     ]  # fmt: skip
 
 
-def test_a_fused_cell_of_other_models_is_not_mixed_in(
+def test_an_ensemble_of_other_models_is_not_mixed_in(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
@@ -399,7 +399,7 @@ def test_a_fused_cell_of_other_models_is_not_mixed_in(
         ablation(squares, out, shared=replace(SHARED, hidden=4))
 
 
-def test_what_all_models_see_is_read_once(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_are_read_once_for_all_models(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     def reading(clips: Any, classes: Any, data: DataConfig, **how: Any) -> Any:
@@ -427,7 +427,7 @@ def test_an_ensemble_is_computed_again_where_a_member_is_another(
     assert after["fold1"] == times["fold1"]
 
 
-def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_path: Path) -> None:
+def test_report_and_single_frame_are_compared_on_pixels(squares: Path, tmp_path: Path) -> None:
     figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(encoder="conv4", hidden=8))
     assert list(figures["accuracy"]) == ["report", "single-frame"]
     assert figures["modality"] == {"report": "rgb", "single-frame": "rgb"}
@@ -436,7 +436,7 @@ def test_the_report_and_the_single_frame_compete_from_pixels(squares: Path, tmp_
     assert "single-frame, fold0-seed0" not in page, "it attends to nothing"
 
 
-def test_the_ablation_is_the_same_wherever_it_is_run() -> None:
+def test_the_ablation_has_the_same_models_in_docs_and_recipes() -> None:
     project = Path(__file__).parents[2]
     text = (project / "docs/models.md").read_text(encoding="utf-8")
     (entries,) = re.findall(r"--models (single-frame,convnet,\S+)$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The demo trains once, tests on digits that no training saw, and shows it on a page by itself."""
+"""The demo trains once, tests on unseen digits, and writes a self-contained page."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def quick() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_the_demo_trains_once(
+def test_the_demo_trains_one_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     budget = replace(TRAINING, epochs=1, precision="32")

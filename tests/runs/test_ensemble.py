@@ -1,4 +1,4 @@
-"""Late fusion of runs."""
+"""Ensembles of runs (late fusion)."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> list[Path]:
-    """One that sees the picture and attends, one that sees the flow."""
+    """A run on RGB with attention, and a run on flow."""
     folder = tmp_path_factory.mktemp("runs")
     for name, model, streams in (("rgb", "alstm", "rgb"), ("flow", "convnet", "flow")):
         data = DataConfig(frames=3, size=32, modality=streams)
@@ -59,7 +59,7 @@ def test_weights_are_those_of_the_lowest_log_loss() -> None:
     assert choose_weights([scores[0], scores[0]], targets) == (0.5, 0.5), "of equals the most even"
 
 
-def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tmp_path: Path) -> None:
+def test_ensemble_scores_are_the_weighted_sum(runs: list[Path], squares: Path, tmp_path: Path) -> None:
     measured = ensemble(runs, tmp_path / "both")
     assert measured["videos"] == 4
     assert len(measured["alone"]) == 2
@@ -82,7 +82,7 @@ def test_the_fused_answer_is_the_weighed_sum(runs: list[Path], squares: Path, tm
         load(tmp_path / "both")
 
 
-def test_clips_may_be_moved_after_a_training(runs: list[Path], squares: Path, tmp_path: Path) -> None:
+def test_clips_may_be_moved_after_training(runs: list[Path], squares: Path, tmp_path: Path) -> None:
     moved = [Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
     gone = Path(shutil.copytree(squares, tmp_path / "squares"))
     for run in moved:
@@ -95,7 +95,7 @@ def test_clips_may_be_moved_after_a_training(runs: list[Path], squares: Path, tm
     assert ensemble([moved[0], runs[1]], tmp_path / "one-moved")["weights"] == measured["weights"]
 
 
-def test_what_cannot_be_fused(runs: list[Path], squares: Path, tmp_path: Path) -> None:
+def test_runs_that_cannot_form_an_ensemble(runs: list[Path], squares: Path, tmp_path: Path) -> None:
     one, other = (load(run) for run in runs)
     with pytest.raises(ValueError, match="1 members and 1 weights, expected a weight each for two or more"):
         Ensemble([one], [1.0])

@@ -1,4 +1,4 @@
-"""Training on stored features: a complete run, with the same predictions as from the clips."""
+"""Training on stored features gives a complete run, whose predictions from clips are the same."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) ->
     return folder
 
 
-def test_weights_of_the_package_are_used_and_their_terms_stay(
+def test_packaged_weights_are_used_and_their_terms_are_kept(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_weights(tmp_path, monkeypatch)
@@ -93,7 +93,7 @@ def test_weights_of_the_package_are_used_and_their_terms_stay(
         assert TERMS["small"] in (tmp_path / "copy" / run.name / "README.md").read_text(encoding="utf-8")
 
 
-def test_an_encoder_without_pretrained_weights_is_random_unless_they_are_asked_for(
+def test_an_encoder_without_pretrained_weights_is_random_unless_they_are_requested(
     squares: Path, tmp_path: Path
 ) -> None:
     make(squares, tmp_path / "store", pretrained=None)
@@ -146,7 +146,7 @@ def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> Non
         make(squares, store, precision="16")
 
 
-def test_half_the_bits_stay_near(squares: Path, store: Path, tmp_path: Path) -> None:
+def test_half_precision_is_close_to_single_precision(squares: Path, store: Path, tmp_path: Path) -> None:
     path = find_clips(squares)[0].path
     assert make(path, tmp_path / "store", precision="bf16").new == 1
     ours, theirs = (np.load(FeatureStore.open(s).file(path)).astype(np.float32) for s in (tmp_path / "store", store))

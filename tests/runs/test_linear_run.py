@@ -1,4 +1,4 @@
-"""The linear model in runs: from clips and from a store, killed, compared, and with settings that have no effect."""
+"""Runs of the linear model: from clips and from a store, resumed after a kill, compared, and invalid settings."""
 
 import json
 from dataclasses import replace
@@ -48,7 +48,7 @@ def scores(run: Path, classes: int = 4) -> np.ndarray:
     return np.array([[float(value) for value in row.split(",")[-classes:]] for row in rows])
 
 
-def test_a_run_is_whole_and_streams_as_it_predicts(run: Path, squares: Path) -> None:
+def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Path) -> None:
     figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert figures["videos"] == 24, "all of them, by cross-validation"
     assert figures["cross_validated"]
@@ -128,7 +128,7 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
     assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
 
 
-def test_a_comparison_has_the_baseline_with_the_encoder_of_all_whatever_else_they_share() -> None:
+def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
     models, _ = parse_specs("alstm,convnet", DATA)
     shared = ModelConfig(
         encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="first-frame"
@@ -171,6 +171,6 @@ def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
         ("--aggregation mean", "aggregation is 'mean' and loss is 'last'"),
     ],
 )
-def test_settings_without_effect_are_refused(options: str, message: str, squares: Path, tmp_path: Path) -> None:
+def test_settings_without_effect_are_errors(options: str, message: str, squares: Path, tmp_path: Path) -> None:
     words = ["train", squares, "--model", "linear", "--run", tmp_path / "run", *options.split()]
     assert message in fails(*words)

@@ -1,4 +1,4 @@
-"""Where and when: chosen from labels, written in forms that others read, drawn on the clip."""
+"""`onlooker localize`: parameters chosen by labels, files in standard formats, drawn clips."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def recognizer(name: str = "convalstm") -> Recognizer:
     return Recognizer(model, ("jump", "wave"), DATA)
 
 
-def test_every_clip_leaves_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
+def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
     run = recognizer().save(tmp_path / "run")
     clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
     broken = tmp_path / "broken.mp4"
@@ -64,7 +64,7 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     assert (out / "b.mp4").exists()
 
 
-def test_where_nothing_is_probable_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
+def test_without_a_probable_class_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
     run = recognizer().save(tmp_path / "run")
     assert localize_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out", min_score=1.0) == []
     assert json.loads((tmp_path / "out" / "a.json").read_text())["annotations"] == []
@@ -114,7 +114,7 @@ def test_what_cannot_be_localized_is_reported_before_anything_is_written(
 
 
 class Knowing(Recognizer):
-    """Looks at a bright square, and knows the class as long as it sees most of it."""
+    """Attends to a bright square, and predicts the class while most of it is visible."""
 
     def classify(self, samples: torch.Tensor) -> Classification:
         bright = (samples[..., 0] > 200).float()  # B T 32 32
@@ -125,14 +125,14 @@ class Knowing(Recognizer):
 
 
 class Weighing(Recognizer):
-    """Weighs a frame by its first pixel, in steps of e, and knows the class from frames whose second one is bright."""
+    """The evidence of a frame is its first pixel; the class is predicted from frames whose second pixel is bright."""
 
     def frame_evidence(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first, second = samples[:, :, 0, 0, 0].float(), (samples[:, :, 0, 1, 0] > 200).float()
         return first - 10, torch.nn.functional.pad(second[..., None] * 20, (0, 63))
 
 
-def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not() -> None:
+def test_the_chosen_onset_selects_the_frames_that_determine_the_class() -> None:
     model = recognizer("mil").model
     with torch.no_grad():
         model.head[-1].weight.zero_()  # type: ignore[index, union-attr]
@@ -148,7 +148,7 @@ def test_the_onset_is_that_whose_frames_tell_the_class_while_the_others_do_not()
         choose_temporal_parameters(recognizer(), samples, [1, 1, 1])
 
 
-def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Path) -> None:
+def test_the_chosen_parameters_give_boxes_of_the_size_of_the_object(tmp_path: Path) -> None:
     clips = []
     for number in range(9):
         video = np.full((4, 32, 32, 3), 60, np.uint8)
@@ -179,7 +179,7 @@ def test_parameters_are_those_whose_boxes_are_as_large_as_the_thing(tmp_path: Pa
 
 def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_path: Path) -> None:
     class Knowing(Recognizer):
-        """Says wave where it sees something bright, and looks there; an even window is jump."""
+        """Predicts wave for something bright and attends to it; predicts jump for a uniform frame."""
 
         def classify(self, samples: torch.Tensor) -> Classification:
             bright = (samples[..., 0] > 150).float()

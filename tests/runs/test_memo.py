@@ -1,4 +1,4 @@
-"""A result is computed once, and reused only under its own settings."""
+"""A result is computed once, and reused only for equal settings."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from onlooker.files import read_json, write_bytes, write_json
 from onlooker.runs.memo import memo
 
 
-def test_computed_once(tmp_path: Path) -> None:
+def test_a_result_is_computed_once(tmp_path: Path) -> None:
     calls: list[int] = []
 
     def compute() -> dict[str, Any]:

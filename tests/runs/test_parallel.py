@@ -77,7 +77,7 @@ def test_first_error_ends_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_trainings_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> None:
+def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
     parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
@@ -130,6 +130,6 @@ def test_a_process_ended_by_the_system_is_explained() -> None:
         run_parallel({"a": ended}, 1)
 
 
-def test_no_job_is_refused() -> None:
+def test_zero_jobs_are_an_error() -> None:
     with pytest.raises(ValueError, match="-1 trainings in parallel, expected at least one"):
         run_parallel({}, -1)

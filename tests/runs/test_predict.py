@@ -1,4 +1,4 @@
-"""Clips are named on paper as on the disk, and each is drawn to a file of its own."""
+"""`onlooker predict`: clips are printed by name, and each is drawn to a separate file."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def drawn(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_clips_that_are_called_the_same_up_to_their_folder_are_drawn_apart(run: Path, make_clip: Make) -> None:
+def test_clips_of_equal_name_in_different_folders_have_separate_drawings(run: Path, make_clip: Make) -> None:
     clips = [make_clip(f"{way}/q/1.mp4", frames=2) for way in ("p", "r")]
     clips += [make_clip("s/q-1.mp4-2.mp4", frames=2)]
     before = [clip.read_bytes() for clip in clips]
@@ -38,9 +38,7 @@ def test_clips_that_are_called_the_same_up_to_their_folder_are_drawn_apart(run: 
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_clip_that_would_be_drawn_over_is_an_error_before_any_is_drawn(
-    run: Path, make_clip: Make, link: bool
-) -> None:
+def test_overwriting_a_clip_is_an_error_before_any_is_drawn(run: Path, make_clip: Make, link: bool) -> None:
     first, second = make_clip("a/first.mp4", frames=2), make_clip("b/second.mp4", frames=2)
     if link:
         (run.parent / "c").mkdir()
@@ -98,7 +96,7 @@ def test_probabilities_are_drawn_against_time(
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_a_timeline_is_of_one_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
+def test_a_timeline_needs_a_single_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
     clip = make_clip(frames=2)
     for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
         with pytest.raises(ValueError, match=rf"{name} for {len(clips)} clips; give a .png or .svg, and one clip"):
@@ -112,7 +110,7 @@ def test_clips_have_distinct_names(tmp_path: Path) -> None:
         distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
 
 
-def test_a_full_disk_costs_a_drawing_and_no_prediction(
+def test_on_a_full_disk_predictions_are_printed_without_drawings(
     run: Path, make_clip: Make, on_full_disk: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips, out = [make_clip(f"{name}.mp4", frames=2) for name in "ab"], run.parent / "seen"

@@ -1,4 +1,4 @@
-"""Training touches no file that is not its own, and no clip tests what it has taught."""
+"""`onlooker train`: other files are not touched, training clips are not tested on, and runs are resumed."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
 
 
-def test_figures_of_the_choice_of_a_model_stay_with_those_of_its_test(run: Path, tmp_path: Path) -> None:
+def test_figures_of_cross_validation_are_kept_in_the_evaluation(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     before, chosen = evaluate(copy), {"linear_accuracy": 0.5, "learning_curve": [], "labels_to_check": []}
     (copy / "cross_validation.json").write_text(json.dumps(chosen), encoding="utf-8")
@@ -86,7 +86,7 @@ def test_figures_of_the_choice_of_a_model_stay_with_those_of_its_test(run: Path,
     assert "linear baseline" in (copy / "report.html").read_text(encoding="utf-8")
 
 
-def test_training_on_temporal_crops_continues_after_a_kill_as_if_nothing_had_been(
+def test_killed_training_on_temporal_crops_resumes_with_identical_results(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crops, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
@@ -120,7 +120,7 @@ def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> N
         train_run(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
 
 
-def test_clips_that_taught_do_not_test(run: Path, squares: Path) -> None:
+def test_training_clips_are_not_tested_on(run: Path, squares: Path) -> None:
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
     figures = evaluate(run, squares)
     assert figures["videos"] == len(split["test"])
@@ -136,7 +136,7 @@ def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> No
     assert evaluate(run, folder)["videos"] == 2
 
 
-def test_nothing_new_to_test_on(run: Path, squares: Path, tmp_path: Path) -> None:
+def test_an_error_if_all_clips_were_trained_on(run: Path, squares: Path, tmp_path: Path) -> None:
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
     (tmp_path / "known" / "up").mkdir(parents=True)
     for name in (clip["path"] for clip in split["training"]):
@@ -168,7 +168,7 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path
     assert "03.mp4: zero bytes" in skipped
 
 
-def test_flow_tells_ways_apart_that_no_single_frame_does(squares: Path, tmp_path: Path) -> None:
+def test_flow_distinguishes_directions_that_single_frames_cannot(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=32, modality="flow", translate=0.0, scale=0.0)
     training = TrainConfig(epochs=15, batch=4, lr=3e-3, precision="32")
     figures = train_run(squares, tmp_path / "run", MODEL, data, training, quiet=True)
@@ -228,8 +228,8 @@ def test_a_split_with_a_broken_clip_continues_without_it(tmp_path: Path) -> None
     assert figures["videos"] == len(split.test)
 
 
-def test_a_run_travels_without_its_clips(run: Path, tmp_path: Path) -> None:
-    """On another machine, where the clips are not: only the run's own test clips are needed to test it again."""
+def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None:
+    """On another machine without the clips, a run can be evaluated if its test clips are available."""
     moved = Path(shutil.copytree(run, tmp_path / "moved"))
     config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
     (moved / "config.json").write_text(json.dumps({**config, "clips": str(tmp_path / "gone")}), encoding="utf-8")

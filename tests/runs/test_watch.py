@@ -1,4 +1,4 @@
-"""`onlooker watch` as a person types it: lines, JSON, errors, Ctrl-C."""
+"""`onlooker watch`: printed lines, JSON, errors, Ctrl-C."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def watch(*words: object) -> Result:
     return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
 
 
-def test_a_line_a_second_and_at_every_change(run: Path, make_clip: Make) -> None:
+def test_a_line_per_second_and_per_change_is_printed(run: Path, make_clip: Make) -> None:
     path = make_clip(frames=35)
     done = watch(run, path)
     assert done.exit_code == 0, done.output
@@ -59,7 +59,7 @@ def test_a_line_a_second_and_at_every_change(run: Path, make_clip: Make) -> None
     assert done.stderr == f"{path}: 35 frames, 0 dropped, 0 reconnections\n"
 
 
-def test_the_frame_rate_is_that_of_training_unless_given(tmp_path: Path, run: Path, make_clip: Make) -> None:
+def test_the_default_frame_rate_is_that_of_training(tmp_path: Path, run: Path, make_clip: Make) -> None:
     recognizer, path = load(run), make_clip(frames=20)
     recognizer.frame_rate = 5.0
     slow = recognizer.save(tmp_path / "slow")
@@ -90,7 +90,7 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert (values["evidence"], values["happening"]) == (None, None)
 
 
-def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) -> None:
+def test_every_source_is_recorded(run: Path, tmp_path: Path, make_clip: Make) -> None:
     paths = [make_clip("a.mp4", frames=12), make_clip("b/a.mp4", frames=7)]
     done = watch(run, *paths, "--out", tmp_path / "drawn", "--rate", 5)
     assert done.exit_code == 0, done.output
@@ -105,7 +105,7 @@ def test_what_is_seen_is_recorded(run: Path, tmp_path: Path, make_clip: Make) ->
     assert (len(files), lengths) == (2, {6, 4})
 
 
-def test_a_recording_that_has_no_space_ends_neither_its_stream_nor_the_others(
+def test_on_a_full_disk_a_recording_ends_and_all_streams_continue(
     run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full, other, add = make_clip("full.mp4", frames=12), make_clip("other.mp4", frames=12), Recording.add
@@ -136,7 +136,7 @@ def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None
     assert "a file; recordings go into a folder, one of each source: name one" in " ".join(done.stderr.split())
 
 
-def test_a_model_that_weighs_frames_says_when(tmp_path: Path, make_clip: Make) -> None:
+def test_a_mil_model_reports_evidence_and_whether_the_event_is_going_on(tmp_path: Path, make_clip: Make) -> None:
     torch.manual_seed(0)
     model, path = create_model("mil", 2, size=16, hidden=4), make_clip(frames=12)
     with torch.no_grad():
@@ -192,7 +192,7 @@ def test_several_sources_are_distinguished_and_one_may_fail(run: Path, make_clip
     assert f"{good}: 20 frames" in done.stderr
 
 
-def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
+def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
     silent = Sender(list, hold=10)
     with silent:
         done = watch(run, silent.address, "--timeout", 0.5)
@@ -208,7 +208,7 @@ def test_what_cannot_be_watched_is_one_line(run: Path, tmp_path: Path) -> None:
         assert (done.exit_code, message in done.stderr) == (1, True), done.output
 
 
-def test_a_lost_source_is_told(run: Path) -> None:
+def test_a_lost_source_is_reported(run: Path) -> None:
     part = transport_stream(40)
     patience = ("--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
     with Sender(lambda: [part], lambda: [part]) as sender:
@@ -224,7 +224,7 @@ def test_a_lost_source_is_told(run: Path) -> None:
     assert len(lines) == 5  # and lost again, with its error and counts
 
 
-def test_fused_models_answer_whole_clips(run: Path, tmp_path: Path) -> None:
+def test_ensembles_cannot_stream(run: Path, tmp_path: Path) -> None:
     Ensemble([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
     assert "an ensemble, which predicts whole clips; watch with one member" in watch(tmp_path / "fused", "0").stderr
 

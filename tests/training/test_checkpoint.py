@@ -1,4 +1,4 @@
-"""A checkpoint is whole or the one before it."""
+"""A checkpoint is complete, or the previous one is kept."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def saved(path: Path, epoch: int) -> dict[str, Any]:
     return checkpoint
 
 
-def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_can_be_loaded(tmp_path: Path) -> None:
     saved(tmp_path / "new" / "last.ckpt", 3)
     loaded = AtomicCheckpointIO().load_checkpoint(tmp_path / "new" / "last.ckpt", weights_only=True)
     assert loaded["epoch"] == 3
@@ -26,7 +26,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["last.ckpt"]
 
 
-def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     saved(tmp_path / "last.ckpt", 3)
     content = bytearray((tmp_path / "last.ckpt").read_bytes())
     content[content.index(torch.full((4,), 3.0).numpy().tobytes())] ^= 1

@@ -1,4 +1,4 @@
-"""Training learns what can be learned, keeps its books, and goes on after a kill as if nothing had been."""
+"""Training: learning, recorded curves, resuming with identical results after a kill, optimizers and losses."""
 
 import csv
 import logging
@@ -32,7 +32,7 @@ TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", labe
 
 
 class Brightness(Dataset[tuple[Tensor, int, int]]):
-    """Noise, dark in class 0 and bright in class 1; `wrong` turns the labels around, `pause` slows reading down."""
+    """Noise, dark in class 0 and bright in class 1; `wrong` swaps the labels, `pause` slows down reading."""
 
     def __init__(self, length: int, seed: int, wrong: bool = False, pause: float = 0.0) -> None:
         chance = torch.Generator().manual_seed(seed)
@@ -78,7 +78,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path: Path) -> None:
+def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> None:
     model, curves = train(
         tmp_path, TrainConfig(epochs=6, batch=8, lr=1e-2, patience=0, precision="32", label_smoothing=0.0)
     )
@@ -97,7 +97,7 @@ def test_what_can_be_learned_is_learned_and_every_epoch_is_in_the_books(tmp_path
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_the_model_is_left_on_the_device_it_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_stays_on_its_training_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[Any] = []
     model = create_model("convnet", 2, in_channels=1, size=16)
     monkeypatch.setattr(type(model), "to", lambda self, *target, **_: moved.extend(target) or self)
@@ -113,7 +113,7 @@ def test_redirected_output_has_a_line_per_epoch(tmp_path: Path, capsys: pytest.C
     assert all("training" in line and "validation" in line and line.endswith("s elapsed") for line in lines)
 
 
-def test_equal_seeds_give_equal_results_and_others_others(tmp_path: Path) -> None:
+def test_results_are_reproducible_from_the_seed(tmp_path: Path) -> None:
     two = TrainConfig(epochs=2, batch=8, patience=0, precision="32")
     (first, curves), (again, curves_again) = train(tmp_path / "a", two), train(tmp_path / "b", two)
     assert same(first, again)
@@ -123,7 +123,7 @@ def test_equal_seeds_give_equal_results_and_others_others(tmp_path: Path) -> Non
     assert curves != curves_other
 
 
-def test_the_weights_left_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
+def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path: Path) -> None:
     # Validation says the opposite of training: the better it learns, the higher the loss.
     model, curves = train(tmp_path, wrong=True)
     losses = curves["validation"]["loss"]
@@ -135,7 +135,7 @@ def test_the_weights_left_are_those_of_the_lowest_validation_loss(tmp_path: Path
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_training_stops_after_patience_epochs_without_a_better_loss_and_resuming_does_not_continue(
+def test_early_stopping_also_applies_to_a_resumed_run(
     tmp_path: Path,
 ) -> None:
     settings = TrainConfig(epochs=12, batch=8, lr=3e-3, patience=2, precision="32")
@@ -171,7 +171,7 @@ MIXED_AND_AVERAGED = replace(KILLED, mixup=0.4, ema=0.9)
 
 
 def train_and_leave(folder: Path, pause: float, settings: TrainConfig) -> None:
-    """What a process that may be killed does: train, and leave the weights and curves."""
+    """Train in a process that may be killed, and write weights and curves."""
     torch.set_num_threads(1)
     model, curves = train(folder, settings, pause=pause)
     torch.save({"weights": model.state_dict(), "curves": curves}, folder / "done.part")
@@ -197,7 +197,7 @@ def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
-    """What comes out where nobody kills, and how many seconds it takes from the first epoch on."""
+    """The result without a kill, and its seconds from the first epoch on."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     process = start(folder)
     wait_for_epochs(folder, 1, process)
@@ -217,7 +217,7 @@ def wait_for_epochs(folder: Path, count: int, process: ForkServerProcess) -> Non
 
 
 def killed_after_two_epochs(folder: Path, settings: TrainConfig) -> dict[str, Any]:
-    """What comes out of a training that is killed after two epochs, and resumed."""
+    """The result of a training that is killed after two epochs and resumed."""
     process = start(folder, settings)
     wait_for_epochs(folder, 2, process)
     process.kill()
@@ -231,13 +231,13 @@ def killed_after_two_epochs(folder: Path, settings: TrainConfig) -> dict[str, An
     return outcome(folder)
 
 
-def test_a_run_killed_after_two_epochs_ends_like_one_that_was_not(
+def test_a_run_killed_after_two_epochs_resumes_with_identical_results(
     tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
 ) -> None:
     assert equal(killed_after_two_epochs(tmp_path, KILLED), uninterrupted[0])
 
 
-def test_a_killed_run_with_mixup_and_averaged_weights_ends_like_one_that_was_not(
+def test_a_killed_run_with_mixup_and_averaged_weights_resumes_with_identical_results(
     tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
 ) -> None:
     resumed = killed_after_two_epochs(tmp_path / "killed", MIXED_AND_AVERAGED)
@@ -248,7 +248,7 @@ def test_a_killed_run_with_mixup_and_averaged_weights_ends_like_one_that_was_not
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_run_killed_again_and_again_ends_like_one_that_was_not(
+def test_a_run_killed_repeatedly_resumes_with_identical_results(
     tmp_path: Path, uninterrupted: tuple[dict[str, Any], float], seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -265,7 +265,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(
     assert equal(outcome(tmp_path), uninterrupted[0])
 
 
-def test_every_epoch_has_its_own_order_of_all_clips() -> None:
+def test_every_epoch_is_a_different_permutation_of_all_clips() -> None:
     order = EpochOrder(range(20), seed=1)
     first = list(order)
     assert list(order) == first
@@ -276,7 +276,7 @@ def test_every_epoch_has_its_own_order_of_all_clips() -> None:
     assert len(order) == 20
 
 
-def test_the_parts_of_a_pass_are_its_order_cut_into_pieces() -> None:
+def test_the_parts_of_an_epoch_divide_its_order() -> None:
     parts = EpochOrder(range(23), seed=1, parts=4)
     seen = []
     for epoch in range(4):
@@ -292,7 +292,7 @@ def test_the_parts_of_a_pass_are_its_order_cut_into_pieces() -> None:
 
 
 def samples_seen(folder: Path, settings: TrainConfig, parts: int = 1) -> list[int]:
-    """Which of 24 training samples were taken, one after the other."""
+    """The indices of the 24 training samples in the order in which they were used."""
 
     class Watched(Brightness):
         def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
@@ -305,7 +305,7 @@ def samples_seen(folder: Path, settings: TrainConfig, parts: int = 1) -> list[in
     return seen
 
 
-def test_a_training_in_parts_sees_every_sample_once(tmp_path: Path) -> None:
+def test_training_in_parts_uses_every_sample_once(tmp_path: Path) -> None:
     seen = samples_seen(tmp_path, TrainConfig(epochs=3, batch=4, precision="32"), parts=3)
     assert sorted(seen) == list(range(24))
 
@@ -336,7 +336,7 @@ def test_optimizers_of_papers_learn(tmp_path: Path, optimizer: str) -> None:
     assert curves["validation"]["loss"][-1] < 0.6 * curves["validation"]["loss"][0]
 
 
-def test_the_gradient_is_cut_to_the_norm_and_only_then(tmp_path: Path) -> None:
+def test_gradients_are_clipped_only_above_the_norm(tmp_path: Path) -> None:
     norms: dict[float, float] = {}
     for clip in (0.0, 1e-3):
         fitting = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(grad_clip=clip))
@@ -348,7 +348,7 @@ def test_the_gradient_is_cut_to_the_norm_and_only_then(tmp_path: Path) -> None:
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_the_last_epoch_is_kept_where_it_is_not_the_best(tmp_path: Path) -> None:
+def test_the_last_epoch_is_kept_next_to_the_best(tmp_path: Path) -> None:
     _, curves = train(tmp_path, wrong=True)
     losses = curves["validation"]["loss"]
     assert losses.index(min(losses)) < len(losses) - 1
@@ -384,25 +384,25 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
     assert first[1] < seconds[2] < seconds[3]
 
 
-def test_the_order_changes_in_training(tmp_path: Path) -> None:
+def test_the_order_of_samples_differs_between_epochs(tmp_path: Path) -> None:
     seen = samples_seen(tmp_path, TrainConfig(epochs=2, batch=8, precision="32"))
     assert sorted(seen[:24]) == sorted(seen[24:]) == list(range(24))
     assert seen[:24] != seen[24:]
 
 
 @pytest.mark.parametrize("wanted", ["auto", "32", "bf16"])
-def test_precision_in_lightnings_words(wanted: str) -> None:
+def test_precisions_are_converted_to_lightning(wanted: str) -> None:
     expected = {"auto": ("32-true", "bf16-mixed"), "32": ("32-true",), "bf16": ("bf16-mixed",)}
     assert choose_precision(wanted) in expected[wanted]
 
 
-def test_a_training_that_diverges_says_so_in_its_epoch(tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_an_error_in_its_epoch(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the \w+ loss became (nan|inf) in epoch 1; lower --lr"):
         train(tmp_path, TrainConfig(epochs=2, batch=8, lr=1e36, patience=0, precision="32"))
     assert not list(tmp_path.glob("checkpoints/*.ckpt")), "no weights that are not numbers"
 
 
-def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
+def test_the_log_level_of_lightning_is_restored(tmp_path: Path) -> None:
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.WARNING)
@@ -414,12 +414,12 @@ def test_the_level_of_lightnings_messages_is_given_back(tmp_path: Path) -> None:
 
 
 def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:
-    """Of a batch that is not augmented."""
+    """The loss of a batch without augmentation."""
     still = replace(DATA, translate=0.0, scale=0.0)
     return Fitting(model, still, settings).training_step((frames, targets, targets), 0)
 
 
-def test_what_a_model_with_an_attention_loss_attends_to_predicts_the_class_alone() -> None:
+def test_the_attention_loss_equals_its_equation() -> None:
     torch.manual_seed(0)
     model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
@@ -448,7 +448,9 @@ def test_what_a_model_with_an_attention_loss_attends_to_predicts_the_class_alone
         ({"optimizer": "rmsprop"}, "stays"),
     ],
 )
-def test_the_rate_follows_its_schedule(settings: dict[str, Any], course: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_learning_rate_follows_its_schedule(
+    settings: dict[str, Any], course: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Fitting, "trainer", SimpleNamespace(estimated_stepping_batches=20))
     made = Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(lr=0.5, **settings)).configure_optimizers()
     optimizer = made["optimizer"] if isinstance(made, dict) else made
@@ -466,7 +468,7 @@ def test_the_rate_follows_its_schedule(settings: dict[str, Any], course: str, mo
     assert rates[-1] == 0.5 if course == "stays" else rates[-1] < 0.01
 
 
-def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
+def test_the_loss_of_the_last_frame_and_attention_regularization() -> None:
     torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
     frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
@@ -483,5 +485,5 @@ def test_the_last_frame_alone_can_be_judged_and_a_penalty_added() -> None:
 
 
 @pytest.mark.parametrize(("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)])
-def test_few_clips_have_small_batches(given: int | None, clips: int, size: int) -> None:
+def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: int) -> None:
     assert batch_size(TrainConfig(batch=given), clips) == size

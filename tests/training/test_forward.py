@@ -1,3 +1,5 @@
+"""Models in training: stored features, encoding in parts, augmentation."""
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -21,7 +23,7 @@ def frames(T=4):
 
 
 @torch.inference_mode()
-def test_stored_features_give_what_frames_give(model):
+def test_stored_features_give_the_same_output_as_frames(model):
     output, features = forward_samples(model, frames(), DATA)
     stored = features.half().movedim(-3, -1)
     from_store, same = forward_samples(model, stored, DATA)
@@ -32,14 +34,14 @@ def test_stored_features_give_what_frames_give(model):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("at_once", [1, 3, 100, None])
-def test_frames_encoded_in_parts_are_those_of_the_whole_video(model, at_once):
+def test_encoding_frames_in_parts_equals_the_whole_video(model, at_once):
     expected = model.encode_video(to_video(frames(), "half"))
     assert_close(encode_samples(model, frames(), DATA, at_once), expected)
     assert_close(encode_samples(model, frames()[1], DATA, at_once), expected[1])
 
 
 @torch.inference_mode()
-def test_only_frames_are_augmented_and_only_if_asked(model):
+def test_only_frames_are_augmented_and_only_if_requested(model):
     torch.manual_seed(0)
     plain = forward_samples(model, frames(), DATA)[1]
     assert torch.equal(forward_samples(model, frames(), DATA)[1], plain)

@@ -1,4 +1,4 @@
-"""The fitted layer is scikit-learn's on the raw statistics, chosen on validation clips, for any number of classes."""
+"""The fitted linear layer compared with scikit-learn, and its choice by cross-validation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -119,7 +119,7 @@ def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
     assert np.abs(logits).max() < 100
 
 
-def test_it_learns_and_is_the_same_in_every_call() -> None:
+def test_it_learns_and_is_deterministic() -> None:
     training = Squares([0, 1, 2] * 11, 1)
     first, second = made(), made()
     assert str(fitted(first, training)) == str(fitted(second, training))
@@ -134,7 +134,7 @@ def test_it_learns_and_is_the_same_in_every_call() -> None:
     assert abs(statistics.square().sum(1).mean() - 1) < 0.3, "clips are vectors of unit length"
 
 
-def test_the_choice_is_that_of_a_naive_cross_validation() -> None:
+def test_the_choice_equals_a_naive_cross_validation() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
     x = rng.standard_normal((60, 8))
@@ -163,7 +163,7 @@ def test_clips_of_a_recording_are_kept_together() -> None:
     assert choose(clips).tried["change"] < 0.75
 
 
-def test_scores_of_clips_that_were_held_out_are_honest() -> None:
+def test_cross_validated_scores_do_not_leak_recordings() -> None:
     accuracies = []
     for seed in range(2):
         clips = twins(seed)
@@ -173,7 +173,7 @@ def test_scores_of_clips_that_were_held_out_are_honest() -> None:
     assert abs(np.mean(accuracies) - 0.5) < 0.25, "chance, though the layer fits all training clips"
 
 
-def test_more_clips_help() -> None:
+def test_accuracy_grows_with_the_number_of_clips() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(120) % 4
     x = rng.standard_normal((4, 20))[y] + 2 * rng.standard_normal((120, 20))
@@ -184,7 +184,7 @@ def test_more_clips_help() -> None:
     assert quarter["correct"] < whole["correct"] == (scores.argmax(1) == y).sum()
 
 
-def test_a_choice_that_was_made_before_gives_the_scores_it_was_made_by() -> None:
+def test_a_given_choice_gives_the_scores_that_it_was_made_with() -> None:
     clips = twins()
     choice = choose(clips)
     np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
@@ -222,7 +222,7 @@ def test_a_class_without_training_clips_is_never_predicted() -> None:
     assert sorted(set(scores.argmax(1).tolist())) == [0, 1, 3]
 
 
-def test_clips_that_never_change() -> None:
+def test_clips_without_change() -> None:
     model, training = made(), Squares([0, 1, 2] * 4, 1)
     training.samples = training.samples[:, :1].expand(-1, 4, -1, -1, -1)
     fitted(model, training)

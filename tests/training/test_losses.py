@@ -1,4 +1,4 @@
-"""The loss is the equation."""
+"""Losses compared with their equations."""
 
 import math
 
@@ -23,19 +23,19 @@ def test_the_loss_is_the_mean_over_frames_of_minus_the_log_of_the_softmax(smooth
     assert frame_cross_entropy(logits, targets, smoothing).item() == pytest.approx(total / (B * T), rel=1e-5)
 
 
-def test_equal_logits_lose_the_log_of_the_number_of_classes() -> None:
+def test_equal_logits_have_the_loss_log_k() -> None:
     loss = frame_cross_entropy(torch.zeros(2, 3, 7), torch.tensor([0, 6]), 0.3)
     assert loss.item() == pytest.approx(math.log(7))
 
 
-def test_half_precision_logits_are_added_up_in_single() -> None:
+def test_half_precision_logits_are_summed_in_single_precision() -> None:
     logits = torch.randn(2, 300, 7)
     loss = frame_cross_entropy(logits.bfloat16(), torch.tensor([0, 6]))
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, frame_cross_entropy(logits.bfloat16().float(), torch.tensor([0, 6])))
 
 
-def test_the_penalty_is_its_sum() -> None:
+def test_the_penalty_equals_its_equation() -> None:
     attention = torch.rand(3, 4, 2, 5, generator=torch.Generator().manual_seed(0))
     total = 0.0
     for b in range(3):
@@ -45,7 +45,7 @@ def test_the_penalty_is_its_sum() -> None:
     assert doubly_stochastic(attention).item() == pytest.approx(total / 3, rel=1e-5)
 
 
-def test_looking_at_every_place_once_costs_nothing() -> None:
+def test_attending_to_every_location_once_has_no_penalty() -> None:
     tour = torch.eye(6).view(1, 6, 2, 3)
     assert doubly_stochastic(tour).item() == 0
     stare = torch.eye(6)[:1].repeat(6, 1).view(1, 6, 2, 3)

@@ -1,4 +1,4 @@
-"""Mixup is its equation, for frames and features, and its losses are those of both classes."""
+"""Mixup of frames and features compared with its equation; the loss has both classes."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ def attending(**settings: Any) -> VideoModel:
 def step(
     monkeypatch: pytest.MonkeyPatch, model: VideoModel, samples: Tensor, train: TrainConfig, mixup: Mixup = MIXED
 ) -> tuple[Tensor, Fitting]:
-    """The loss of one training step, and its module, on a batch that is mixed as `mixup` says."""
+    """The loss of one training step on a mixed batch, and its module."""
     monkeypatch.setattr(fit_module.Mixup, "draw", lambda *_: mixup)
     fitting = Fitting(model, DATA, replace(train, mixup=0.2))
     return fitting.training_step((samples, TARGETS, TARGETS), 0).detach(), fitting
@@ -95,7 +95,7 @@ def test_a_share_of_one_is_no_mixup(monkeypatch: pytest.MonkeyPatch) -> None:
     assert step(monkeypatch, attending(), FRAMES, TrainConfig(), Mixup(1.0, MIXED.partners))[0] == plain
 
 
-def test_a_mixed_clip_counts_as_the_class_of_most_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_accuracy_counts_a_mixed_clip_as_its_larger_part(monkeypatch: pytest.MonkeyPatch) -> None:
     model = attending()
     loss, fitting = step(monkeypatch, model, FRAMES, TrainConfig())
     hits = model(naive(to_video(FRAMES, "half"))).logits.softmax(-1).mean(1).argmax(1) == TARGETS

@@ -1,4 +1,4 @@
-"""A thread that finds the disk full says nothing by itself; of other errors nothing is hidden."""
+"""A full disk in a thread is not printed by the thread; other errors are."""
 
 import errno
 import threading
@@ -9,7 +9,9 @@ from onlooker.training.progress import quiet
 
 
 @pytest.mark.parametrize(("error", "told"), [(OSError(errno.ENOSPC, "full"), 0), (OSError(errno.EIO, "broken"), 1)])
-def test_a_thread_that_finds_the_disk_full(error: OSError, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_in_a_thread_is_not_printed_but_other_errors_are(
+    error: OSError, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[object] = []
     monkeypatch.setattr(threading, "excepthook", seen.append)
     before = threading.excepthook

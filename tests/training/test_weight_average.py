@@ -1,4 +1,4 @@
-"""The averaged weights are those of a naive loop over the steps, and they are validated and kept."""
+"""Averaged weights compared with a naive loop over the steps; they are validated and kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_the_average_of_constant_weights_is_those_weights() -> None:
 
 
 def averaged(average: dict[str, Tensor], weight: dict[str, Tensor], decay: float) -> dict[str, Tensor]:
-    """A step of the average; counts of batches, which are whole numbers, are copied."""
+    """A step of the average; integer buffers (counts of batches) are copied."""
     floats = {name for name, tensor in weight.items() if tensor.is_floating_point()}
     return {name: decay * average[name] + (1 - decay) * now if name in floats else now for name, now in weight.items()}
 
@@ -89,7 +89,7 @@ def test_training_keeps_the_average_of_its_steps_and_validates_it(
     assert curves["validation"]["accuracy"][kept - 1] == pytest.approx(hits.float().mean().item())
 
 
-def test_the_weights_that_are_trained_are_those_without_an_average(tmp_path: Path) -> None:
+def test_training_is_not_changed_by_the_average(tmp_path: Path) -> None:
     """The average changes neither gradients nor random numbers: the training curves stay the same."""
     two = replace(AVERAGED, epochs=2)
     _, plain = train(tmp_path / "plain", replace(two, ema=0.0))
@@ -109,7 +109,7 @@ def test_frozen_weights_are_in_no_checkpoint_and_averaged_ones_are(tmp_path: Pat
     torch.testing.assert_close(weights(model.encoder), before, rtol=0, atol=0)
 
 
-def test_a_checkpoint_without_an_average_is_not_one_of_this_run(tmp_path: Path) -> None:
+def test_a_checkpoint_without_an_average_is_an_error(tmp_path: Path) -> None:
     short = replace(AVERAGED, epochs=1)
     train(tmp_path / "plain", replace(short, ema=0.0))
     train(tmp_path / "averaged", short)

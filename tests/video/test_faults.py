@@ -1,4 +1,4 @@
-"""Every fault of a network is survived: the source comes back, says what happened, and its memory does not grow."""
+"""Network faults: the source reconnects, reports the fault, and its memory does not grow."""
 
 import gc
 import threading
@@ -25,7 +25,7 @@ def told(changes: list[Status]) -> list[str]:
 
 
 def follow(source: Source, states: int = 99, frames: int = 0) -> tuple[list[float], list[Status], str]:
-    """Times of frames, changes of the connection, and the error, until so many of both have come or it has ended."""
+    """Times of frames, changes of the connection and the error, until some number of each or the end."""
     times: list[float] = []
     changes: list[Status] = []
     error, end = "", time.monotonic() + 30
@@ -63,7 +63,7 @@ def test_a_source_comes_back_after_every_fault(fault: str) -> None:
     assert source.reconnections == (0 if begins else 2)
 
 
-def test_changes_of_the_connection_are_told_in_order() -> None:
+def test_changes_of_the_connection_are_reported_in_order() -> None:
     part = transport_stream(40)
     with Sender(lambda: slowly([part], 0.3), lambda: [part]) as sender:
         source = opened(sender.address, StreamConfig(drop="none", timeout=0.4, attempts=1, wait=0.02))
@@ -77,7 +77,7 @@ def test_changes_of_the_connection_are_told_in_order() -> None:
     assert len(times) in (79, 80)
 
 
-def test_an_absent_source_is_waited_for_on_request() -> None:
+def test_waiting_for_an_absent_source_on_request() -> None:
     with Sender() as sender:
         pass
     port = int(sender.address.rpartition(":")[2])

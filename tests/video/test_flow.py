@@ -1,4 +1,4 @@
-"""Optical flow against known shifts, bytes against their bound, stacks and whole files against naive loops."""
+"""Optical flow compared with known shifts, its 8-bit rounding with the bound, stacks and files with naive loops."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def moving(height: int, width: int, shifts: list[tuple[int, int]], seed: int = 0
 
 @pytest.fixture
 def make_moving(tmp_path: Path) -> Maker:
-    """A file of moving texture, lossless enough that flow is found in it."""
+    """A file of moving texture, of sufficient quality for flow."""
 
     def make(frames: int = 20, size: tuple[int, int] = (64, 48), name: str = "moving.mp4", seed: int = 0) -> Path:
         steps = rng(seed).integers(-2, 3, (frames - 1, 2)).tolist()
@@ -108,7 +108,7 @@ def test_tiny_frames(method: str, size: tuple[int, int]) -> None:
         assert np.isfinite(found).all()
 
 
-def test_small_frames_still_give_the_shift() -> None:
+def test_small_frames_give_the_shift() -> None:
     found = flow(moving(12, 40, [(1, 0)]))
     assert np.abs(found[0, 3:-3, 3:-3] - (1, 0)).max() < 0.1
 
@@ -167,7 +167,7 @@ def test_raft_gives_flow_of_any_size(method: str, size: tuple[int, int], monkeyp
     assert np.isfinite(found).all()
 
 
-def test_raft_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raft_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models.optical_flow import raft_small
     from torchvision.transforms._presets import OpticalFlow
 
@@ -199,7 +199,7 @@ def test_importing_flow_does_not_wait_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_bytes_are_those_of_the_papers() -> None:
+def test_bytes_equal_the_published_quantization() -> None:
     values = np.array([-1e9, -20, -10, -0.05, 0, 0.05, 10, 20, 21], np.float32)
     assert to_bytes(values).tolist() == [0, 0, 64, 127, 128, 128, 191, 255, 255]
     assert to_bytes(values, 10).tolist() == [0, 0, 0, 127, 128, 128, 255, 255, 255]
@@ -427,7 +427,7 @@ def test_many_large_frames_fit_because_they_are_shrunk_one_by_one(
         read_flow(clip, 10, FlowSettings(2, side=None))
 
 
-def test_the_table_of_methods_is_the_choice_of_options() -> None:
+def test_the_methods_are_the_choices_of_the_option() -> None:
     assert tuple(FLOWS) == ("dis", "farneback", "tvl1", "raft", "raft:large") == get_args(config.FlowMethod)
     assert FLOWS["dis"] is module.dis
     assert flow.__defaults__ == ("dis",)

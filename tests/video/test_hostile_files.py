@@ -1,4 +1,4 @@
-"""Unusual and hostile files: what is valid is read, everything else is an error of that file alone."""
+"""Unusual and hostile files: valid ones are read, all others are errors of that file only."""
 
 import io
 import multiprocessing
@@ -35,7 +35,7 @@ def test_clips_of_every_color_matrix_are_read(tmp_path: Path, matrix: int) -> No
 
 
 class Refusing:
-    """What FFmpeg does with frames that it cannot convert."""
+    """A frame that cannot be converted, as in FFmpeg."""
 
     def reformat(self, *_: object, **__: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -53,7 +53,7 @@ def test_a_frame_that_cannot_be_converted_is_an_error_of_its_clip(
 
 
 @pytest.mark.parametrize("error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()])
-def test_whatever_happens_to_a_source_is_its_error(
+def test_any_error_of_a_source_names_the_source(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(*_: object) -> None:
@@ -117,7 +117,7 @@ def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(tmp_path: Pa
         (".png", Path.mkdir, "0003.png is not a regular file"),
     ],
 )
-def test_an_image_that_is_none_is_an_error_at_once(
+def test_a_file_that_is_not_an_image_is_an_immediate_error(
     tmp_path: Path, suffix: str, write: Callable[[Path], object], found: str
 ) -> None:
     folder = damaged_sequence(tmp_path, suffix, write)
@@ -165,7 +165,7 @@ def test_a_compressed_index_is_refused(make_clip: Make) -> None:
 
 
 def in_a_process(path: Path) -> tuple[str, float]:
-    """The error of reading a clip, and by how many megabytes the memory grew for it."""
+    """The error of reading a clip, and the growth of memory in megabytes."""
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     child = context.Process(target=_measure, args=(path, results))
@@ -184,7 +184,9 @@ def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]
     results.put((error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000))
 
 
-def test_the_limit_of_samples_spares_uncompressed_sound(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_samples_does_not_apply_to_uncompressed_sound(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_clip("a.mov", audio=True)
     assert 20 <= mp4_claims._claimed(path, path.stat().st_size, 0) < 100
     boxes = parse(path.read_bytes())
@@ -193,7 +195,7 @@ def test_the_limit_of_samples_spares_uncompressed_sound(make_clip: Make, monkeyp
     assert len(read(path, 20)) == 20
 
 
-def test_a_file_of_broken_packets_is_given_up(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_of_a_file_of_broken_packets_ends(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip("a.mp4", options={"g": "5", "bf": "0"})
     data = path.read_bytes()
     at = data.find(b"mdat") + 4

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures as clips."""
+"""Folders of numbered images as clips."""
 
 from pathlib import Path
 

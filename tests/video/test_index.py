@@ -135,7 +135,7 @@ def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
     assert crops.positions(len(video)).tolist() == [list(range(first, first + 8)) for first in (0, 8, 16)]
 
 
-def test_shares_hold_every_run_once() -> None:
+def test_every_run_is_in_exactly_one_share() -> None:
     runs = [range(10), range(20, 21), range(30, 60), range(70, 72)]
     for count in (1, 2, 3, 4):
         shares = index._shares(runs, count)

@@ -1,4 +1,4 @@
-"""The motion crop: where it lies, what it cuts out, and its inverse for maps, points and boxes."""
+"""The motion crop: its position, its pixels, and its inverse for maps, points and boxes."""
 
 from itertools import pairwise
 

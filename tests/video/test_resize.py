@@ -1,4 +1,4 @@
-"""Resizing against plain averages, and the gray of BT.601."""
+"""Resizing compared with plain averages, and grayscale by BT.601."""
 
 import numpy as np
 import pytest

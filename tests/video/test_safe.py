@@ -1,4 +1,4 @@
-"""Videos decoded by a worker process: the same frames, and whatever happens to the worker is an error of its clip."""
+"""Videos decoded by a worker process: the same frames; any failure of the worker is an error of its clip."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
         assert error.value.path == wrong
 
 
-def test_a_recount_is_sampled_again(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip("a.mp4")
     reader = VideoReader(path)
     reader.times = np.arange(30.0)  # as a file says whose packets cannot all be decoded
@@ -125,7 +125,7 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
     assert len(read(path, 4)) == 4
 
 
-def test_no_process_is_left_of_a_clip_that_is_not_read_to_its_end(make_clip: Make) -> None:
+def test_no_process_remains_if_a_clip_is_not_read_to_its_end(make_clip: Make) -> None:
     frames = iter(VideoReader(make_clip("a.mp4", frames=400)))
     assert [next(frames)[0] for _ in range(3)] == [0, 1, 2]
     frames.close()
@@ -147,7 +147,7 @@ def test_no_process_is_left_of_a_clip_that_is_not_read_to_its_end(make_clip: Mak
         "",
     ],
 )
-def test_a_worker_that_lies_is_an_error_of_the_clip(
+def test_invalid_answers_of_a_worker_are_errors_of_the_clip(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     path, start = make_clip("a.mp4"), subprocess.Popen

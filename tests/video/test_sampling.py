@@ -1,4 +1,4 @@
-"""Sampling against its formula in exact fractions, and at the edges."""
+"""Sampling compared with its formula in exact fractions, and in degenerate cases."""
 
 from fractions import Fraction
 from math import floor

@@ -1,4 +1,4 @@
-"""Frames of live sources, from real streams on the loopback address that stop, restart, stall and send garbage."""
+"""Frames of live sources: streams on the loopback address that stop, restart, stall and send garbage."""
 
 import os
 import re
@@ -58,7 +58,7 @@ class Source(stream.Source):
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Every thread and every socket of a test is gone when it ends."""
+    """Check that no thread or socket of a test remains."""
     handles = Path("/proc/self/fd")
     before, opened = set(threading.enumerate()), len(os.listdir(handles)) if handles.exists() else 0
     yield
@@ -161,7 +161,7 @@ def test_a_slow_sender_is_waited_for() -> None:
     assert len(numbers) + source.dropped == 60
 
 
-def test_garbage_loses_only_the_packets_it_hits() -> None:
+def test_garbage_loses_only_the_packets_around_it() -> None:
     chunks = [chunk for piece in cut(STREAM, 10) for chunk in (piece, GARBAGE(500))]
     with Sender(lambda: chunks) as sender, Source(sender.address, ALL) as source:
         indices, times, frames = zip(*source, strict=True)
@@ -381,7 +381,7 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
         next(source)  # and no more: the thread ends all the same
 
 
-def test_following_frames_are_handed_out_with_each_frame() -> None:
+def test_each_frame_comes_with_the_following_ones() -> None:
     config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
     part = transport_stream(18)
     with (

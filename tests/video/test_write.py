@@ -1,4 +1,4 @@
-"""Writing, by reading back; and that nothing half written is left."""
+"""Written videos are read back; an incomplete file never remains."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_written_frames_can_be_read(tmp_path: Path, name: str) -> None:
     assert [file.name for file in path.parent.iterdir()] == [name]
 
 
-def test_every_browser_plays_it(tmp_path: Path) -> None:
+def test_written_videos_play_in_every_browser(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", painted(10), 30)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -160,7 +160,7 @@ def test_a_recording_by_another_encoder(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
-def test_a_long_recording_keeps_nothing_in_memory(tmp_path: Path) -> None:
+def test_memory_does_not_grow_during_a_recording(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LONG, str(tmp_path / "a.mp4")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     early, late = map(int, done.stdout.split())
@@ -199,7 +199,7 @@ def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path)
             recording.add(np.zeros((4, 4, 3), np.uint8), float("nan"))
 
 
-def test_a_full_disk_leaves_the_video_before(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+def test_a_full_disk_leaves_the_previous_video(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
     (tmp_path / "a.mp4").write_bytes(b"before")
     on_full_disk(tmp_path / ".a.mp4.part")
     with pytest.raises(
@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_the_video_before(tmp_path: Path, on_full_disk: Calla
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mp4", b"before")]
 
 
-def test_a_recording_on_a_full_disk_says_so(
+def test_a_recording_on_a_full_disk_is_an_error(
     tmp_path: Path, on_full_disk: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_full_disk(tmp_path / "a.mp4")

@@ -1,4 +1,4 @@
-"""The page: whole, self-contained, and safe whatever users called their classes."""
+"""The report page is complete, self-contained and safe for any class names."""
 
 import base64
 import hashlib
@@ -59,7 +59,7 @@ def full_page():
     return page
 
 
-def test_the_page_is_whole_and_asks_for_nothing_outside_itself(tmp_path):
+def test_the_page_is_complete_and_self_contained(tmp_path):
     page = written(full_page(), tmp_path)
     outline = Outline(page)
     sources = [a["src"] for _, a in outline.tags if "src" in a]
@@ -76,7 +76,7 @@ def test_the_page_is_whole_and_asks_for_nothing_outside_itself(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_clips_and_images_come_out_as_they_went_in(tmp_path):
+def test_embedded_clips_and_images_are_unchanged(tmp_path):
     outline = Outline(written(full_page(), tmp_path))
     videos = outline.every("video")
     assert len(videos) == 3
@@ -91,7 +91,7 @@ def test_clips_and_images_come_out_as_they_went_in(tmp_path):
     assert "✗ mistake" in outline.words["span"]
 
 
-def test_users_words_never_become_markup(tmp_path):
+def test_text_of_users_is_escaped(tmp_path):
     page = Page(EVIL, EVIL).heading(EVIL).text(EVIL).figures([(EVIL, EVIL, EVIL)])
     page.table([[EVIL]], [EVIL], EVIL).figure(PNG, EVIL).clips([(MP4, EVIL, "wrong")])
     page.text(f"[{EVIL}](https://a.org/{EVIL}) `{EVIL}` **{EVIL}** [x](javascript:alert(1))")
@@ -106,7 +106,7 @@ def test_users_words_never_become_markup(tmp_path):
     assert outline.every("img")[0]["alt"] == EVIL
 
 
-def test_marks_of_the_text_become_markup(tmp_path):
+def test_markdown_marks_become_html(tmp_path):
     outline = Outline(written(full_page(), tmp_path))
     assert "bold" in outline.words["strong"]
     assert outline.words["code"] == ["code"]
@@ -115,7 +115,7 @@ def test_marks_of_the_text_become_markup(tmp_path):
     assert outline.words["li"] == ["first", "second"]
 
 
-def test_a_cell_of_the_confusion_matrix_opens_its_clips(tmp_path):
+def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
     clips = {(0, 0): ["a/1.mp4"], (0, 1): [EVIL] * 102}
     page = Page("t").confusion([[1, 102], [0, 3]], [EVIL, "walk"], clips)
     outline = Outline(written(page, tmp_path))
@@ -134,7 +134,7 @@ def test_a_cell_of_the_confusion_matrix_opens_its_clips(tmp_path):
         Page("t").confusion([[1, 2], [3, 4]], ["a", "b", "c"], {})
 
 
-def test_multiplication_and_globs_stay_as_they_are(tmp_path):
+def test_asterisks_of_products_and_globs_are_kept(tmp_path):
     page = Page("t").text("2 * 3 * 4 and `a*b*c`").table([["clips/*.mp4, masks/*.png **x** `a*b`"]], ["file"])
     page.clips([(MP4, "clips/*.mp4\n*x* masks/*.png", None)])
     outline = Outline(written(page, tmp_path))
@@ -143,7 +143,7 @@ def test_multiplication_and_globs_stay_as_they_are(tmp_path):
     assert outline.words["strong"] == ["clips/*.mp4"]
 
 
-def test_numbers_are_right_aligned_and_gaps_are_dashes(tmp_path):
+def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
     rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
     outline = Outline(written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path))
     assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
@@ -158,12 +158,12 @@ def test_a_list_of_contents_is_shown_where_there_are_three_parts(tmp_path):
     assert not Outline(written(Page("t").heading("one"), tmp_path)).every("nav")
 
 
-def test_details_are_folded_around_what_is_added_inside(tmp_path):
+def test_details_enclose_the_blocks_added_inside(tmp_path):
     page = written(full_page(), tmp_path)
     assert re.search(r"<details><summary>More</summary>\s*<p>folded away</p>\s*</details>", page)
 
 
-def test_wrong_content_is_named():
+def test_invalid_content_is_an_error():
     with pytest.raises(ValueError, match="a row has 1 cells for 2 columns"):
         Page("t").table([["a"]], ["b", "c"])
     with pytest.raises(ValueError, match="expected the bytes of a PNG"):

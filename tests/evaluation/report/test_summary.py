@@ -1,4 +1,4 @@
-"""The page of one evaluation shows the figures that were measured, and speaks of attention only where there is one."""
+"""The page of an evaluation shows the measured figures, and mentions attention only for models that have it."""
 
 import html
 import re
@@ -44,7 +44,7 @@ def words(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "|", text)).replace("\u00a0", " ")
 
 
-def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: Path) -> None:
     text = page(evaluation, tmp_path / "page.html", attends=True, linear_accuracy=0.5)
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
@@ -61,7 +61,7 @@ def test_the_figures_are_those_measured(evaluation: Evaluation, tmp_path: Path) 
     assert "|Most confused: run and <walk> (1 of 4 clips)." in found
 
 
-def test_a_good_result_is_not_marked_whatever_the_classes_are_called(tmp_path: Path) -> None:
+def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -> None:
     scores = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, 0)
     classes, names = ("a: b", "c*d*"), tuple(map(str, range(40)))
     good = Evaluation(names, classes, np.repeat([0, 1], 20), scores, tuple(scores[:, None]))

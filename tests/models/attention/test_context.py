@@ -1,4 +1,4 @@
-"""The report's attention against its equation in NumPy; it belongs to one grid."""
+"""The attention of the HMDB-51 report compared with its equation in NumPy; it has a fixed grid."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_it_equals_its_equation_and_sums_to_one(B, h, w, seed):
 
 
 @torch.no_grad()
-def test_equal_scores_make_an_even_map():
+def test_equal_scores_give_a_uniform_map():
     attention = made()
     attention.context.weight.zero_()
     attention.context.bias.fill_(0.7)
@@ -45,7 +45,7 @@ def test_equal_scores_make_an_even_map():
 
 
 @torch.no_grad()
-def test_the_memory_moves_the_look():
+def test_the_map_depends_on_the_hidden_state():
     attention, features = made(), torch.randn(1, 6, 3, 2).double()
     looks = [attention(attention.project(features), torch.full((1, 4, 3, 2), v).double()) for v in (-1, 1)]
     assert (looks[0] - looks[1]).abs().max() > 1e-3

@@ -1,4 +1,4 @@
-"""Soft attention, with a hidden vector and with a hidden map, against its equation in NumPy."""
+"""Soft attention, with a hidden vector and with a hidden map, compared with its equation in NumPy."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_it_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed):
 
 @vector_and_map
 @torch.no_grad()
-def test_equal_scores_make_a_uniform_map(ndim):
+def test_equal_scores_give_a_uniform_map(ndim):
     attention = made(ndim)
     attention.score.weight.zero_()
     got = attend(attention, torch.randn(2, 5, 3, 7).double(), hidden_of(ndim, 3, 7, B=2))
@@ -98,7 +98,7 @@ def test_a_uniform_hidden_map_is_a_hidden_vector():
 
 
 @torch.no_grad()
-def test_the_score_of_a_place_depends_on_its_own_hidden_state():
+def test_the_score_of_a_location_depends_on_its_own_hidden_state():
     attention, features, hidden = made(4), torch.randn(1, 5, 3, 3).double(), torch.zeros(1, 4, 3, 3).double()
     before = attend(attention, features, hidden)[0]
     hidden[0, :, 1, 2] = torch.randn(4).double()

@@ -1,4 +1,4 @@
-"""Attention in front of a cell: ALSTM, ConvALSTM and the report's model in NumPy, and where attention is even."""
+"""Attention in front of a cell: ALSTM, ConvALSTM and the report's model compared with NumPy; uniform attention."""
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_the_reports_model_equals_numpy():
             np.testing.assert_allclose(hidden[n, t], H, atol=1e-12)
 
 
-def test_sum_with_equal_scores_is_the_average_of_the_places():
+def test_sum_with_equal_scores_is_the_spatial_mean():
     lstm, video = LSTM(D, HIDDEN).double(), made_video(3, 7)
     looking, _ = run(AttentiveCell(even(SoftAttention(D, HIDDEN, UNITS)), lstm, "sum").double(), video)
     plain, _ = run(lstm, video.mean((3, 4), keepdim=True))
@@ -134,7 +134,7 @@ def test_sum_with_equal_scores_is_the_average_of_the_places():
 
 
 @pytest.mark.parametrize(("grid", "dtype"), [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)])
-def test_scaled_with_an_even_map_is_the_plain_cell_to_the_last_bit(grid, dtype):
+def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):
     conv_lstm, video = ConvLSTM(D, HIDDEN).to(dtype), made_video(*grid).to(dtype)
     looking = AttentiveCell(even(conv_attention()), conv_lstm, "scaled").to(dtype)
     state = plain = conv_lstm.initial_state(2, grid, torch.device("cpu"), dtype)
@@ -146,20 +146,20 @@ def test_scaled_with_an_even_map_is_the_plain_cell_to_the_last_bit(grid, dtype):
         assert torch.equal(state.memory, plain.memory)
 
 
-def test_scaled_with_an_even_map_is_the_plain_cell_on_any_grid():
+def test_scaled_with_a_uniform_map_is_the_plain_cell_on_any_grid():
     conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(7, 7)  # 1/49 is not a binary fraction
     looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "scaled").double(), video)
     assert torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-14)
 
 
-def test_product_with_an_even_map_divides_by_the_number_of_places():
+def test_product_with_a_uniform_map_divides_by_the_number_of_locations():
     conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(4, 4)
     looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "product").double(), video)
     assert torch.allclose(looking, run(conv_lstm, video / 16)[0], atol=1e-14)
     assert not torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-3)
 
 
-def test_a_sure_look_sees_one_place():
+def test_one_hot_attention_selects_one_location():
     class Fixed(torch.nn.Module):
         def project(self, features):
             return features[:, :1]
@@ -175,7 +175,7 @@ def test_a_sure_look_sees_one_place():
     assert attention[:, :, 1, 2].eq(1).all()
 
 
-def test_the_attention_asks_with_the_state_before_the_frame():
+def test_attention_uses_the_state_before_the_frame():
     cell, video = AttentiveCell(SoftAttention(D, HIDDEN, UNITS), LSTM(D, HIDDEN), "sum").double(), made_video(2, 2)
     state = State(*torch.randn(2, 2, HIDDEN, dtype=torch.double))
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_the_attention_asks_with_the_state_before_the_frame():
 
 
 @pytest.mark.parametrize(("glimpse", "grid"), [("sum", (1, 1)), ("product", (6, 3)), ("scaled", (6, 3))])
-def test_the_state_has_the_grid_of_what_the_cell_sees(glimpse, grid):
+def test_the_state_has_the_grid_of_the_glimpse(glimpse, grid):
     cell = AttentiveCell(conv_attention(), ConvLSTM(D, HIDDEN), glimpse)
     state = cell.initial_state(2, (6, 3), torch.device("cpu"), torch.float32)
     assert [part.shape for part in state] == [(2, HIDDEN, *grid)] * 2

@@ -1,4 +1,4 @@
-"""The LSTM's update against its equation, and at the gates' extremes."""
+"""The LSTM update compared with its equation, and with saturated gates."""
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ def test_it_equals_the_equation(B, D, places, seed):
         (99, 99, -99, -99, -0.5, 0),  # adds, and says nothing
     ],
 )
-def test_each_gate_does_what_it_is_called_for(i, f, g, o, memory, hidden):
+def test_saturated_gates_have_their_known_effect(i, f, g, o, memory, hidden):
     state = lstm_update(torch.tensor([[i, f, g, o]], dtype=torch.double), torch.tensor([[0.5]], dtype=torch.double))
     assert state.memory.item() == pytest.approx(memory, abs=1e-12)
     assert state.hidden.item() == pytest.approx(hidden, abs=1e-12)
 
 
-def test_the_memory_before_is_left_as_it_was():
+def test_the_previous_memory_is_not_modified():
     memory = torch.ones(1, 2)
     lstm_update(torch.ones(1, 8), memory)
     assert torch.equal(memory, torch.ones(1, 2))

@@ -1,4 +1,4 @@
-"""The ConvLSTM against the paper's equations in plain loops, and against torch.nn.LSTM where there is one place."""
+"""The ConvLSTM compared with the paper's equations in plain loops, and on a 1×1 grid with torch.nn.LSTM."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_it_equals_the_papers_equations(kernel, grid):
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @torch.no_grad()
-def test_on_one_place_it_is_an_lstm(kernel):
+def test_on_a_1x1_grid_it_is_an_lstm(kernel):
     cell, reference = made(6, 4, kernel), torch.nn.LSTM(6, 4, batch_first=True).double()
     middle = kernel // 2
     reference.weight_ih_l0.copy_(cell.from_features.weight[:, :, middle, middle])
@@ -85,7 +85,7 @@ def test_an_even_kernel_is_an_error(kernel):
         ConvLSTM(3, 2, kernel)
 
 
-def test_first_weights():
+def test_initial_weights():
     torch.manual_seed(0)
     cell = ConvLSTM(30, 8)
     w = cell.from_hidden.weight.flatten(1)  # 32 rows of 72: the rows are orthonormal

@@ -1,4 +1,4 @@
-"""The promise of cells, for every cell and every way of looking: a step in time, its state a value outside of it."""
+"""What every cell must satisfy, with every attention: steps equal unrolling, and the state is an explicit value."""
 
 import copy
 import itertools
@@ -44,7 +44,7 @@ def test_every_cell_and_attention_is_tested():
 
 
 def made(setting, B, T, h, w, seed):
-    """A cell in double precision, features, and a state that something was seen in."""
+    """A cell in double precision, features, and a state that is not the initial one."""
     torch.manual_seed(seed)
     cell = build_cell(setting[0], D, HIDDEN, (h, w), *(setting[1] or ())).double().eval()
     state = cell.initial_state(B, (h, w), torch.device("cpu"), torch.double)
@@ -69,7 +69,7 @@ def join(a, b, dim):
 @few
 @given(**sizes, t=st.integers(1, 5))
 @torch.no_grad()
-def test_unrolling_t_then_the_rest_equals_all_at_once(setting, T, h, w, seed, t):
+def test_unrolling_in_two_parts_equals_unrolling_at_once(setting, T, h, w, seed, t):
     t = min(t, T - 1)
     cell, features, state = made(setting, 2, T, h, w, seed)
     first = unroll(cell, features[:, :t], state)
@@ -96,7 +96,7 @@ def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
 @few
 @given(**sizes)
 @torch.no_grad()
-def test_one_call_a_frame_equals_the_loop(setting, T, h, w, seed):
+def test_one_call_per_frame_equals_unrolling(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
     outputs, last = unroll(cell, features, state)
     for t in range(T):
@@ -132,7 +132,7 @@ def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
 
 @every_setting
 @torch.no_grad()
-def test_what_comes_later_changes_nothing_before(setting):
+def test_outputs_do_not_depend_on_later_frames(setting):
     cell, features, state = made(setting, 1, 5, 3, 2, 1)
     before, _ = unroll(cell, features, state)
     features[:, 3:] += 1
@@ -181,7 +181,7 @@ def test_unknown_names_are_errors():
 
 
 @pytest.mark.parametrize(("cell", "attention"), [("lstm", "conv"), ("lstm", "context"), ("convlstm", "soft")])
-def test_an_attention_that_cannot_ask_with_the_cells_state_is_an_error_at_once(cell, attention):
+def test_an_attention_that_does_not_fit_the_state_is_an_error_when_built(cell, attention):
     found = f"attention '{attention}' does not take the state of a {cell} cell; use {' or '.join(ASKS[cell])}"
     with pytest.raises(ValueError, match=found):
         build_cell(cell, D, HIDDEN, (2, 2), attention, "scaled")
@@ -193,7 +193,7 @@ def test_a_cell_without_memory_cannot_attend(attention):
         build_cell("memoryless", D, HIDDEN, (2, 2), attention, "sum")
 
 
-def test_a_cell_that_someone_added_attends_by_the_kind_of_its_state(monkeypatch):
+def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
     # Its state is wider than it was asked for: what the attention asks with is the state, not the setting.
     monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden))
     monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))

@@ -1,4 +1,4 @@
-"""A learned first state."""
+"""The learned initial state."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_the_state_is_the_tanh_of_the_features(name: str, init: str) -> None:
 
 
 @torch.no_grad()
-def test_a_stream_that_begins_with_its_first_frame_says_what_the_clip_says() -> None:
+def test_a_stream_started_from_its_first_frame_equals_the_clip() -> None:
     torch.manual_seed(1)
     model = create_model("convalstm", 3, hidden=4, size=32, init="first-frame").eval()
     video = torch.rand(2, 4, 3, 32, 32)
@@ -39,7 +39,7 @@ def test_a_stream_that_begins_with_its_first_frame_says_what_the_clip_says() -> 
         torch.testing.assert_close(output.attention, attention[:, t], atol=1e-5, rtol=0)
 
 
-def test_what_cannot_begin() -> None:
+def test_invalid_initial_states() -> None:
     video = torch.rand(1, 3, 32, 32)
     with pytest.raises(ValueError, match="'clip-mean', which needs the whole clip; train with first-frame or zeros"):
         create_model("lstm", 3, size=32, init="clip-mean").step(video)

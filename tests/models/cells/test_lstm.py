@@ -1,4 +1,4 @@
-"""The LSTM cell against torch.nn.LSTM, and its first weights."""
+"""The LSTM cell compared with torch.nn.LSTM, and its initial weights."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_it_equals_pytorchs_over_twenty_steps(D, hidden):
 
 
 @torch.no_grad()
-def test_a_map_is_averaged_over_its_places():
+def test_a_map_is_averaged_over_its_locations():
     cell, reference = pair(5, 3)
     maps = torch.randn(2, 7, 5, 4, 3, dtype=torch.double)
     start = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
@@ -54,7 +54,7 @@ def test_a_map_is_averaged_over_its_places():
     assert torch.allclose(got, reference(vectors)[0], atol=1e-12)
 
 
-def test_first_weights():
+def test_initial_weights():
     torch.manual_seed(0)
     cell = LSTM(30, 20)
     w = cell.from_hidden.weight

@@ -1,4 +1,4 @@
-"""The memoryless cell gives back what it gets, whatever came before."""
+"""The memoryless cell returns its input and has no state."""
 
 import torch
 
@@ -6,7 +6,7 @@ from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.unroll import unroll
 
 
-def test_every_frame_comes_back_as_it_is():
+def test_the_output_is_the_input():
     cell, features = Memoryless(5), torch.randn(2, 3, 5, 4, 6)
     state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.float32)
     (hidden, attention, _), after = unroll(cell, features, state)
@@ -15,7 +15,7 @@ def test_every_frame_comes_back_as_it_is():
     assert all(torch.equal(a, b) for a, b in zip(after, state, strict=True))
 
 
-def test_its_state_is_empty_and_it_learns_nothing():
+def test_it_has_no_state_and_no_parameters():
     cell = Memoryless(5)
     state = cell.initial_state(3, (4, 6), torch.device("cpu"), torch.float64)
     assert [part.shape for part in state] == [(3, 0), (3, 0)]

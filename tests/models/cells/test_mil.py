@@ -1,4 +1,4 @@
-"""Attention over all frames at once: against its equation, as a stream, and with frames that are hidden."""
+"""MIL attention over all frames: compared with its equation, in a stream, and with hidden frames in training."""
 
 import math
 
@@ -23,7 +23,7 @@ def made(share: float = 0.5) -> tuple[MILCell, torch.Tensor, State]:
 
 
 @torch.no_grad()
-def test_it_is_a_softmax_over_all_places_of_all_frames_and_one_that_shows_nothing() -> None:
+def test_it_is_one_softmax_over_all_locations_of_all_frames_and_an_empty_one() -> None:
     cell, features, start = made()
     (hidden, attention, _), _ = unroll(cell, features, start)
     assert attention is not None
@@ -46,7 +46,7 @@ def test_it_is_a_softmax_over_all_places_of_all_frames_and_one_that_shows_nothin
 
 
 @torch.no_grad()
-def test_the_end_of_the_loop_is_all_frames_at_once() -> None:
+def test_the_last_state_equals_pooling_all_frames() -> None:
     cell, features, start = made()
     (hidden, *_), _ = unroll(cell, features, start)
     evidence, attended, _ = cell.attend(features.flatten(0, 1))
@@ -70,7 +70,7 @@ def test_equal_scores_are_a_mean() -> None:
     torch.testing.assert_close(attention, torch.full_like(attention, 1 / 6))
 
 
-def test_while_it_learns_frames_are_hidden_by_lot() -> None:
+def test_random_frames_are_hidden_in_training() -> None:
     cell, features, _ = made(0.25)
     many = features[:1].expand(500, -1, -1, -1, -1).flatten(0, 1)
     assert torch.isfinite(cell.project(many)[0]).all(), "all are seen when it has learned"
@@ -84,7 +84,7 @@ def test_while_it_learns_frames_are_hidden_by_lot() -> None:
 
 
 @torch.no_grad()
-def test_a_stream_has_the_numbers_of_the_clip() -> None:
+def test_a_stream_equals_the_clip() -> None:
     torch.manual_seed(1)
     model = create_model("mil", 3, in_channels=3, flow_channels=2, size=32, hidden=4, dropout=0.0).eval()
     assert isinstance(model, Classifier)
@@ -101,7 +101,7 @@ def test_a_stream_has_the_numbers_of_the_clip() -> None:
 
 
 @torch.no_grad()
-def test_evidence_is_that_of_the_frame_alone() -> None:
+def test_evidence_does_not_depend_on_other_frames() -> None:
     torch.manual_seed(2)
     model = create_model("mil", 3, size=32, hidden=4).eval()
     assert isinstance(model, Classifier)
@@ -112,7 +112,7 @@ def test_evidence_is_that_of_the_frame_alone() -> None:
     assert (before != after).tolist() == [[False, True, False, False]]
 
 
-def test_what_cannot_be() -> None:
+def test_invalid_settings() -> None:
     with pytest.raises(ValueError, match=r"hidden_share is 1\.0, expected a share of the frames"):
         MILCell(D, UNITS, 1.0)
     for cell, glimpse in (("convlstm", "sum"), ("memoryless", "scaled")):

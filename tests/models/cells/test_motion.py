@@ -1,4 +1,4 @@
-"""Motion-based attention, against its equations written out with plain convolutions."""
+"""Motion-based attention compared with its equations as plain convolutions."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def lstm(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("glimpse", ["product", "scaled"])
-def test_it_is_the_equations_of_videolstm(glimpse: str) -> None:
+def test_it_equals_the_equations_of_videolstm(glimpse: str) -> None:
     torch.manual_seed(0)
     cell = MotionCell(D, HIDDEN, glimpse).double()
     features = torch.randn(2, 4, D, *GRID, dtype=torch.double)
@@ -49,7 +49,7 @@ def test_it_is_the_equations_of_videolstm(glimpse: str) -> None:
 
 
 @torch.no_grad()
-def test_the_map_is_asked_for_by_the_motion_of_the_same_frame() -> None:
+def test_the_map_depends_on_the_flow_of_the_same_frame() -> None:
     torch.manual_seed(1)
     cell = MotionCell(D, HIDDEN, "scaled")
     features = torch.randn(1, D, *GRID)
@@ -64,7 +64,7 @@ def test_the_map_is_asked_for_by_the_motion_of_the_same_frame() -> None:
     assert away.topk(2).values[1] < 1e-4
 
 
-def test_it_wants_maps_and_a_glimpse_that_is_one() -> None:
+def test_invalid_cells_and_glimpses_are_errors() -> None:
     with pytest.raises(ValueError, match="glimpse is 'sum', one vector, and a ConvLSTM needs a map"):
         MotionCell(D, HIDDEN, "sum")
     with pytest.raises(ValueError, match="'motion' is that of two ConvLSTMs; use it with convlstm, not with lstm"):

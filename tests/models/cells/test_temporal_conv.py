@@ -1,4 +1,4 @@
-"""Convolutions over time against PyTorch's, and what they are for: short movements, whenever and wherever they are."""
+"""Temporal convolutions compared with PyTorch's; they learn short movements at any time and place."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ def start(cell, B, grid=GRID):
 
 
 @torch.no_grad()
-def test_it_is_two_dilated_convolutions_with_nothing_before_the_first_frame():
+def test_it_equals_two_dilated_convolutions_with_zero_padding():
     torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(2, 12, D, *GRID)
     torch.nn.init.normal_(cell.norm.weight)
@@ -35,7 +35,7 @@ def test_it_is_two_dilated_convolutions_with_nothing_before_the_first_frame():
 
 
 @torch.no_grad()
-def test_a_frame_reaches_seven_frames_and_then_stays_in_the_sums_alone():
+def test_the_receptive_field_is_seven_frames_besides_the_running_statistics():
     torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 16, D, *GRID)
     other = features.clone()
@@ -49,8 +49,8 @@ def test_a_frame_reaches_seven_frames_and_then_stays_in_the_sums_alone():
     assert changed.nonzero().flatten().tolist() == list(range(3, 10))
 
 
-def test_it_learns_in_which_order_and_where_something_was():
-    """A dot steps up or down within two frames, in the left half or the right; else nothing. Four classes."""
+def test_it_learns_the_order_and_place_of_a_movement():
+    """A dot moves up or down within two frames, in the left or the right half: four classes."""
     T = 12
 
     def clips(count, generator):

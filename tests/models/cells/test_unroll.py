@@ -1,4 +1,4 @@
-"""The loop over time, with a cell whose answers are known beforehand."""
+"""The loop over time, with a cell of known outputs."""
 
 import torch
 
@@ -7,7 +7,7 @@ from onlooker.models.cells.unroll import unroll
 
 
 class RunningSum:
-    """Adds up what it sees, and counts frames in its memory."""
+    """Sums its inputs, and counts frames in its memory."""
 
     num_hidden = 1
 
@@ -27,11 +27,11 @@ class RunningSum:
 
 
 def numbered(B, T):
-    """A value of its own for every video and frame."""
+    """A different value for every video and frame."""
     return (100.0 * torch.arange(B)[:, None] + torch.arange(T))[:, :, None, None, None].expand(B, T, 1, 2, 3)
 
 
-def test_frames_come_in_order_and_videos_stay_apart():
+def test_frames_are_processed_in_order_and_videos_independently():
     features, start = numbered(3, 4), State(torch.ones(3, 1, 2, 3), torch.zeros(3))
     (hidden, attention, _), state = unroll(RunningSum(looks=True), features, start)
     assert torch.equal(hidden, features.cumsum(1) + 1)

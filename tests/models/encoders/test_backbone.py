@@ -1,4 +1,4 @@
-"""timm networks as encoders: any number of channels, clear errors, and nothing changed by asking for the grid."""
+"""timm networks as encoders: any number of channels, clear errors, and a grid computed without side effects."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ from onlooker.models.encoders.backbone import Backbone, first_filters
 BackboneVector = functools.partial(Backbone, vector=True)
 
 
-def test_an_unknown_name_is_an_error_that_lists_what_there_is():
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
     with pytest.raises(
         ValueError, match=r"unknown encoder 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"
     ):
@@ -25,7 +25,7 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is():
         Backbone("qqqqqqq")
 
 
-def test_an_unknown_ending_is_an_error():
+def test_an_unknown_suffix_is_an_error():
     with pytest.raises(ValueError, match="encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"):
         build_encoder("vgg16:map", 3, 32)
 
@@ -58,7 +58,7 @@ def test_frames_of_any_number_of_channels(kind, channels):
 @pytest.mark.parametrize("name", ["test_resnet", "test_mambaout"])  # mambaout gives N h w D
 @pytest.mark.parametrize(("row", "column"), [(0, 5), (3, 0)])
 @torch.no_grad()
-def test_a_place_of_the_map_is_a_place_of_the_frame(name, row, column):
+def test_a_cell_of_the_map_responds_to_its_part_of_the_frame(name, row, column):
     torch.manual_seed(0)
     encoder = Backbone(name).eval()
     frames = torch.zeros(1, 3, 128, 192)
@@ -71,7 +71,7 @@ def test_a_place_of_the_map_is_a_place_of_the_frame(name, row, column):
     assert abs(x - column) <= 1
 
 
-def test_the_vector_is_what_the_classifier_of_the_network_gets():
+def test_the_vector_is_the_input_of_the_classifier_of_the_network():
     torch.manual_seed(0)
     encoder = BackboneVector("test_resnet").eval()
     network = timm.create_model("test_resnet", pretrained=False).eval()
@@ -112,7 +112,7 @@ def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, nam
 
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @torch.no_grad()
-def test_transformers_take_the_size_that_they_are_built_for(kind):
+def test_transformers_accept_only_the_size_that_they_are_built_for(kind):
     encoder = kind("vit_tiny_patch16_224", 1, size=48).eval()
     features = encoder(torch.rand(2, 1, 48, 48))
     grid = (3, 3) if kind is Backbone else (1, 1)
@@ -126,7 +126,7 @@ def test_a_transformer_by_its_name_at_any_multiple_of_its_patch():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Random weights stand for those of ImageNet, equal ones each time that they are asked for."""
+    """Random weights instead of ImageNet's, the same for every call."""
     create = timm.create_model
 
     def from_nowhere(name, pretrained=False, **options):
@@ -172,7 +172,7 @@ def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(trained,
 
 
 @torch.no_grad()
-def test_equal_channels_are_seen_as_gray_is(trained):
+def test_equal_channels_give_the_features_of_a_gray_image(trained):
     # 2 channels of the mean filter give 2/3 of what 3 colors give: multiplied by 3/2, the input is the same.
     color, adapted = Backbone("test_resnet", 3, True).eval(), Backbone("test_resnet", 2, True).eval()
     gray = torch.rand(1, 1, 64, 64)
@@ -180,13 +180,13 @@ def test_equal_channels_are_seen_as_gray_is(trained):
     torch.testing.assert_close(seen, color(gray.expand(1, 3, 64, 64)), atol=1e-5, rtol=1e-4)
 
 
-def test_one_channel_is_the_sum_of_the_colors_as_timm_has_it(trained):
+def test_one_channel_has_the_sum_of_the_color_filters_as_in_timm(trained):
     color, gray = Backbone("test_resnet", 3, True).state_dict(), Backbone("test_resnet", 1, True).state_dict()
     (key,) = (key for key in color if color[key].shape != gray[key].shape)
     torch.testing.assert_close(gray[key], color[key].sum(1, keepdim=True))
 
 
-def test_networks_that_do_not_begin_with_filters_over_colors(monkeypatch):
+def test_networks_whose_first_layer_is_not_a_convolution_of_colors(monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4))
     with pytest.raises(
         RuntimeError, match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an"

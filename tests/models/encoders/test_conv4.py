@@ -1,4 +1,4 @@
-"""Conv4 keeps its grid for every size, counts as computed by hand, and sees the whole neighborhood of a place."""
+"""Conv4: its grid for every size, its number of parameters, and its receptive field."""
 
 import torch
 from hypothesis import given, settings
@@ -22,7 +22,7 @@ def test_parameters_counted_by_hand():
     assert sum(p.numel() for p in Conv4(3).parameters()) == convolutions + norms
 
 
-def test_a_place_sees_its_neighborhood_and_no_more():
+def test_the_receptive_field_is_as_computed_by_hand():
     torch.manual_seed(0)
     frames = torch.rand(32, 1, 72, 72, requires_grad=True)  # many, because a max pool passes one pixel of each four
     Conv4(1).eval()(frames)[:, :, 4, 4].sum().backward()

@@ -1,4 +1,4 @@
-"""The promise of encoders, for those of the library and the papers, and for timm networks of each memory layout."""
+"""What every encoder must satisfy: those of the library, of the papers, and timm networks of each memory layout."""
 
 from functools import cache
 
@@ -34,7 +34,7 @@ def one_thread():
 
 @cache
 def built(name, size=32):
-    """Seeded, in evaluation mode, with statistics in its batch norms that are not those of a fresh network."""
+    """A seeded encoder in evaluation mode, with batch-norm statistics that are not the initial ones."""
     torch.manual_seed(0)
     encoder = build_encoder(name, 3, size).eval()
     for module in encoder.modules():
@@ -50,7 +50,7 @@ def encoder_for(name, size):
 
 @pytest.mark.parametrize(("name", "size"), CASES)
 @torch.no_grad()
-def test_features_have_the_shape_that_was_promised(name, size):
+def test_features_have_the_declared_shape(name, size):
     encoder = encoder_for(name, size)
     assert isinstance(encoder.num_features, int)
     frames = torch.rand(2, 3, *size)
@@ -102,7 +102,7 @@ def test_gradients_reach_every_parameter_of_large_networks(name):
     [("vgg16", (7, 7), 512, 14_714_688), ("vgg16:vector", (1, 1), 4096, 138_357_544 - 4_097_000)],
 )
 @torch.no_grad()
-def test_vgg16_is_that_of_the_papers(name, grid, features, parameters):
+def test_vgg16_has_the_published_size(name, grid, features, parameters):
     encoder = built(name)
     assert encoder.num_features == features
     assert encoder.grid(224, 224) == grid

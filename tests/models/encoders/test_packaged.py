@@ -1,4 +1,4 @@
-"""Encoders with weights in the package: their first filters, what is loaded when, and damaged files."""
+"""Encoders with packaged weights: their first filters, when they are loaded, and damaged files."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Ten
         ({"name": "torchvision:r3d_18", "encoder": "small"}, False),
     ],
 )
-def test_weights_of_the_package_are_used_unless_told_otherwise(settings: dict[str, object], expected: bool) -> None:
+def test_packaged_weights_are_the_default(settings: dict[str, object], expected: bool) -> None:
     model, data, _ = resolve(ModelConfig.from_dict(settings), DataConfig(), TrainConfig())
     assert model.pretrained is expected
     assert (data.normalization != "half") is expected
@@ -71,7 +71,9 @@ def first_filters_of(model: VideoModel) -> torch.Tensor:
     return next(value for name, value in model.state_dict().items() if name.endswith(FIRST))
 
 
-def test_a_configured_model_starts_from_them_and_a_created_one_does_not(weights: dict[str, torch.Tensor]) -> None:
+def test_a_configured_model_has_packaged_weights_and_create_model_has_random_ones(
+    weights: dict[str, torch.Tensor],
+) -> None:
     expected = weights[FIRST].float()
     assert torch.equal(first_filters_of(configured(ModelConfig("lstm", "small"), DataConfig(), 2)), expected)
     random = configured(ModelConfig("lstm", "small", pretrained=False), DataConfig(), 2)
@@ -124,7 +126,7 @@ def test_the_card_of_a_model_has_the_terms_of_its_weights(weights: dict[str, tor
 
 
 @pytest.mark.skipif(not (packaged.FOLDER / "small.safetensors").exists(), reason="not trained yet")
-def test_the_weights_in_the_package_are_those_that_were_measured() -> None:
+def test_the_packaged_weights_are_the_measured_ones() -> None:
     path = packaged.FOLDER / "small.safetensors"
     figures = json.loads((ROOT / "results" / "encoder.json").read_text(encoding="utf-8"))["figures"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == figures["sha256"]

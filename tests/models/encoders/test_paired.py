@@ -1,4 +1,4 @@
-"""Two encoders side by side."""
+"""Separate encoders for RGB and flow."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_each_encoder_sees_its_own_channels() -> None:
     torch.testing.assert_close(features[:, 64:], pair.flow(frames[:, 3:]))
 
 
-def test_both_must_make_maps_of_one_grid() -> None:
+def test_both_must_have_the_same_grid() -> None:
     pair = Paired(Conv4(3), Backbone("resnet18", 2, pretrained=False), 2)
     with pytest.raises(ValueError, match=r"on the grids \[\(2, 2\), \(8, 8\)\], expected one for both"):
         pair.grid(64, 64)

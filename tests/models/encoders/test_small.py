@@ -1,4 +1,4 @@
-"""The encoder `small`: its cost, its map, and blocks that start as the identity."""
+"""The encoder `small`: its cost, its features, and blocks that are initialized as the identity."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_its_docstring_and_its_card_state_its_cost() -> None:
 
 @pytest.mark.parametrize("size", [64, 100, 112, 33])
 @torch.no_grad()
-def test_its_features_are_those_of_four_depths_in_the_cells_of_the_last_map(size: int) -> None:
+def test_features_of_four_depths_are_averaged_over_the_cells_of_the_last_map(size: int) -> None:
     encoder, frames = Small().eval(), torch.rand(2, 3, size, size)
     features = encoder(frames)
     assert features.shape == (2, encoder.num_features, *encoder.grid(size, size))
