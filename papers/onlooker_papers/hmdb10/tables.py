@@ -82,20 +82,20 @@ def sizes(results: Results) -> Table:
     found = results[SIZES]
     rows = [
         [
-            of["channels"], of["batch"], of["parameters"], f"{share(of['frame_accuracy'])} "
-            f"({share(min(of['each']))} to {share(max(of['each']))})", share(of["accuracy"]), share(of["training"]),
-            interval(of["over_report"]) if name != next(iter(found)) else None, f"{of['lr']:g}",
+            of["channels"], of["batch"], of["parameters"], share(of["frame_accuracy"]), share(of["accuracy"]),
+            share(of["training"]), interval(of["over_report"]) if name != next(iter(found)) else None,
         ]
         for name, of in found.items()
     ]  # fmt: skip
     first = next(iter(found.values()))
+    draws = len(first["each"])
     note = (
-        f"Ten classes of J-HMDB, {first['epochs']} epochs, means over {len(first['each'])} draws of the split and "
-        "their range; each row has the learning rate with the lower validation loss on the first draw. "
-        "Last but one column: points over the first row, with the 95 % interval over draws."
+        f"Ten classes of J-HMDB, {first['epochs']} epochs at a learning rate of {first['lr']:g}, {first['test_clips']} "
+        f"test clips of {draws} draw{'s' * (draws > 1)} of the split. Last column: points over the first row, with "
+        "their 95 % interval over recordings."
     )
     heads = ["channels", "batch", "parameters", "frames correct, %", "clips correct, %", "training frames, %"]
-    return Table([*heads, "over the first row", "learning rate"], rows, note)
+    return Table([*heads, "over the first row"], rows, note)
 
 
 TABLES = {NAME: report, REAL: on_jhmdb, DISTURBED: disturbed, SIZES: sizes}

@@ -118,7 +118,8 @@ def reproduce(
         "motion": pointing(motion_points(test), test), "uniform": uniform, "clips": clips, "epochs": how.epochs,
         "frames": FRAMES, "movers": MOVERS, "test_clips": COUNTS["test"],
     }  # fmt: skip
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds), shared), rows)
+    options = [f"--seeds {seeds}", *(f"--only {name}" for name in names)]
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds), shared), rows, " ".join(options))
     return {name: rows[("models", name)].figures for name in cells}
 
 

@@ -116,9 +116,9 @@ def several(results: Results) -> Table:
     found = results[SEVERAL]
     rows: list[list[str | None]] = []
     for name, of in found["models"].items():
-        low, high = min(of["each"]), max(of["each"])
         gain = interval(of["motion_is_better_by"]) if name != "motion" else None
-        accuracy = f"{share(of['accuracy'])} ({share(low)} to {share(high)})"
+        spread = f" ({share(min(of['each']))} to {share(max(of['each']))})" if len(of["each"]) > 1 else ""
+        accuracy = share(of["accuracy"]) + spread
         for kind, words in (("attention", "attention"), ("grad_cam", "Grad-CAM")):
             if kind in of["maps"]:
                 rows.append([f"`{name}`, {words}", accuracy, gain, *_pointed(of["maps"][kind])])
@@ -127,8 +127,8 @@ def several(results: Results) -> Table:
     rows.append(["any cell", None, None, share(found["uniform"]), None])
     first = next(iter(found["models"].values()))
     note = (
-        f"{found['clips']:,} clips of {found['frames']} frames, {found['epochs']} epochs, {seeds(first['each'])} and "
-        f"their range, {found['test_clips']} test clips of unseen digits; {found['movers']} of four digits move. "
+        f"{found['clips']:,} clips of {found['frames']} frames, {found['epochs']} epochs, {seeds(first['each'])}, "
+        f"{found['test_clips']} test clips of unseen digits; {found['movers']} of the 4 digits move. "
         "Point: the pixel with the highest value of the map lies in the box of the digit that moves horizontally, or "
         "not there, but in that of one that moves vertically. Third column: in points of accuracy, with the 95 % "
         "interval over seeds (Student's t)."
@@ -142,8 +142,8 @@ def smoothed(results: Results) -> Table:
     found = {name: of for name, of in results[SEVERAL]["models"].items() if "attention" in of["maps"]}
     kinds = [kind for kind in next(iter(found.values()))["maps"] if kind.startswith("attention")]
     rows = [[f"`{name}`", *(share(of["maps"][kind]["target"]) for kind in kinds)] for name, of in found.items()]
-    names = [f"σ = {kind.split()[1]} frames" if " " in kind else "as it is" for kind in kinds]
-    return Table(["point on the target, %", *names], rows, "Attention smoothed over time by a Gaussian.")
+    names = [f"smoothed, σ {kind.split()[1]}" if " " in kind else "as it is" for kind in kinds]
+    return Table(["point on the target, %", *names], rows, "By a Gaussian over time; σ in frames.")
 
 
 def _pointed(of: Mapping[str, float]) -> list[str | None]:

@@ -43,11 +43,16 @@ def test_whole_clips_have_the_accuracy_of_the_training_run(folder: Path) -> None
 
 
 def test_sizes_are_trainings_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "SIZES", (sizes.Size(batch=5), sizes.REPORT, sizes.Size(channels=8)))
+    monkeypatch.setattr(sizes, "SIZES", (sizes.Size(batch=5), sizes.Size(channels=8)))
+    trained = on_jhmdb.reproduce(folder / "run", folder / "results", 2, ONCE)
     figures = sizes.reproduce(folder / "run", folder / "results", 2, ONCE)
     assert list(figures) == ["5 channels, batch 15", "5 channels, batch 5", "8 channels, batch 15"]
     assert figures["8 channels, batch 15"]["parameters"] > figures["5 channels, batch 5"]["parameters"]
-    assert figures["5 channels, batch 15"]["over_report"][0] == 0
+    report = figures["5 channels, batch 15"]
+    assert report["over_report"][0] == 0
+    assert report["each"] == trained["models"]["report"]["each"]
+    tested = sizes.test_frames(on_jhmdb.every_draw(folder / "run", 1, ONCE)[0], report["lr"])["frames"]
+    assert sum(tested) / len(tested) == pytest.approx(report["each"][0])
     table = tables.sizes({sizes.FILE: assembled(folder / "results", sizes.FILE)["figures"]}).markdown()
     assert table.count("\n| 5 | ") == 2
     assert sizes.reproduce(folder / "run", folder / "results", 2, ONCE) == figures
