@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onlooker_papers.digits.augmented_mnist import VARIANTS
+from onlooker_papers.digits.encoders import WINDOWS
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 from onlooker_papers.digits.published import PUBLISHED_READING, READINGS, TABLE
@@ -35,6 +36,7 @@ class Budget:
     Args:
         name: in words, for the page.
         passes: by encoder and recipe, passes of the pre-training through the training digits.
+        windows: passes of the spatial transformers whose output sizes are compared, by the recipe `one-cycle`.
         frozen: by encoder, the recipe of the one that the published protocol freezes.
         frames: of a video of the published protocol; the paper's are 50.
         better: the same for a second table, on encoders that are trained better than published.
@@ -50,6 +52,7 @@ class Budget:
         objects: videos that one window and several are compared on, on `normal`.
         ceilings: by name in `held_out.CEILINGS` and variant, videos that the classifier of single digits learns from.
         tests: test videos of the held-out protocol.
+        few: models that see few videos many times; `repeated` of them.
         memory: encoders whose memory in training is measured.
         hands: models on hand gestures.
         epochs: passes through the hand gestures.
@@ -57,6 +60,7 @@ class Budget:
 
     name: str
     passes: Mapping[str, Mapping[str, float]]
+    windows: Mapping[int, float]
     frozen: Mapping[str, str]
     better: Mapping[str, str]
     frames: int
@@ -72,9 +76,16 @@ class Budget:
     objects: int
     ceilings: Mapping[str, Mapping[str, int]]
     tests: int
+    few: tuple[DigitModel, ...]
+    repeated: int
     memory: tuple[str, ...]
     hands: tuple[DigitModel, ...]
     epochs: int
+
+    @property
+    def pretraining(self) -> dict[str, Mapping[str, float]]:
+        """`passes`, and those of `windows` by the encoder's name."""
+        return {**self.passes, **{f"stn-{window}": {"one-cycle": count} for window, count in self.windows.items()}}
 
 
 GLIMPSES = DigitModel("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
@@ -112,6 +123,7 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
     passes={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
+    windows={},
     frozen=dict.fromkeys(ENCODERS, "one-cycle"),
     better={},
     frames=10,
@@ -127,6 +139,8 @@ QUICK = Budget(
     objects=1_280,
     ceilings={},
     tests=200,
+    few=(),
+    repeated=0,
     memory=("lenet",),
     hands=(_both("lenet")[0],),
     epochs=1,
@@ -138,6 +152,7 @@ STANDARD = Budget(
         "stn": {"published": 0.5, "one-cycle": 2.0, "long": 5.0},
         "dcn": {"published": 0.05, "one-cycle": 1.5, "long": 6.0},
     },
+    windows=dict.fromkeys((8, 16, 32), 0.3),
     frozen=dict.fromkeys(ENCODERS, "published"),
     better={"lenet": "one-cycle", "stn": "one-cycle"},
     frames=50,
@@ -172,6 +187,8 @@ STANDARD = Budget(
         "ceiling-tracks": {"gesture": 400_000},
     },
     tests=2000,
+    few=_both("stn-16"),
+    repeated=440,
     memory=ENCODERS,
     hands=(*_both("lenet"), *_both("stn"), *_both("dcn", "long")),
     epochs=30,
@@ -179,6 +196,7 @@ STANDARD = Budget(
 FULL = Budget(
     name="full: as published, half a week on two cores or an evening on a GPU",
     passes={encoder: {"published": 5.0, "one-cycle": 5.0, "long": 5.0} for encoder in ENCODERS},
+    windows=dict.fromkeys(WINDOWS, 1.0),
     frozen=dict.fromkeys(ENCODERS, "published"),
     better=dict.fromkeys(ENCODERS, "long"),
     frames=50,
@@ -205,6 +223,8 @@ FULL = Budget(
         "ceiling-tracks": {"gesture": 480_000},
     },
     tests=5000,
+    few=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
+    repeated=440,
     memory=ENCODERS,
     hands=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
     epochs=20,

@@ -126,18 +126,7 @@ def train(
         The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that learned),
         `validation` (accuracy).
     """
-    torch.manual_seed(how.seed)
-    model = build(spec, len(classes), data)
-    encoder = cast(nn.Module, model.encoder)
-    if (start := start_of(spec, folder, encoders)) is not None:
-        known = load(start, device="cpu").model
-        if spec.after:
-            begin_from(model, known)  # the same weights read one thing and several
-        else:
-            encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
-    parameters = count_parameters(model)
-    if spec.stages == 2:
-        encoder.requires_grad_(False)
+    model, parameters = prepare(spec, len(classes), data, folder, encoders, how.seed)
     trained = count_parameters(model)
     how = replace(how, lr=spec.lr, batch=spec.batch, aggregation=spec.aggregation)
     curves = fit(model, training, validation, data, how, folder, title)
@@ -151,6 +140,25 @@ def train(
         "trained": trained,
         "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
     }
+
+
+def prepare(
+    spec: DigitModel, num_classes: int, data: DataConfig, folder: Path, encoders: Path, seed: int
+) -> tuple[VideoModel, int]:
+    """The model with the weights that its training begins with, frozen as `spec` has it, and its parameters in all."""
+    torch.manual_seed(seed)
+    model = build(spec, num_classes, data)
+    encoder = cast(nn.Module, model.encoder)
+    if (start := start_of(spec, folder, encoders)) is not None:
+        known = load(start, device="cpu").model
+        if spec.after:
+            begin_from(model, known)  # the same weights read one thing and several
+        else:
+            encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
+    parameters = count_parameters(model)
+    if spec.stages == 2:
+        encoder.requires_grad_(False)
+    return model, parameters
 
 
 def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from onlooker.data.digits import DigitSplit
-from onlooker.data.moving_mnist import Batch, MovingDigits
+from onlooker.data.moving_mnist import MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.report import Page, percent
@@ -18,17 +17,15 @@ from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.budget import ENCODERS, GLIMPSES, Budget
+from onlooker_papers.digits.claims import claims
 from onlooker_papers.digits.differences import differences
 from onlooker_papers.digits.held_out import best, of_encoder
+from onlooker_papers.digits.images import SHOWN, seen, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import CODE, PUBLISHED, READINGS
-from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
-from onlooker_papers.digits.scenes import elastic_fields
 from onlooker_papers.digits.tables import Results
 from onlooker_papers.digits.tracks import Tracks
 from onlooker_papers.pages import add_table
-
-_SHOWN = 8  # frames in a row of figure 4
 
 
 def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path) -> Path:
@@ -55,10 +52,14 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     if {"digits-paper", "digits-honest", "pretraining"} <= set(figures):
         page.heading("What the paper says, and what is done here")
         add_table(page, differences(figures))
+        page.heading("Claims of the paper")
+        add_table(page, claims(figures))
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
     add_table(page, tables.layers(figures))
-    _images(page, run, splits, encoders, budget)
+    page.heading("Figures 2 to 5")
+    for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen["stn"])):
+        page.figure(image, caption, wide=True)
     with page.details("Budget"):
         page.table([[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"])
     return page.write(run / "report.html")
@@ -163,9 +164,9 @@ def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> Non
     )
     add_table(page, tables.glimpses(results))
     model = load(run / "glimpses" / "normal" / GLIMPSES.name, device="cpu").model
-    batch = MovingDigits(splits.test, frames=_SHOWN).batch(3, seed=5)
+    batch = MovingDigits(splits.test, frames=SHOWN).batch(3, seed=5)
     rows = {
-        f"video {i + 1}": _seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
+        f"video {i + 1}": seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
         for i in range(3)
     }
     _windows(page, run / "glimpses.png", rows, "Unseen digits: each window in its color, and what it shows.")
@@ -189,11 +190,6 @@ def _windows(
     page.figure(image, caption, wide=True)
 
 
-def _seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode():
-        return frames, encoder.windows(frames)
-
-
 def _hands(page: Page, results: Results) -> None:
     if not (hands := results["digits-honest"]["hands"]):
         return
@@ -204,44 +200,3 @@ def _hands(page: Page, results: Results) -> None:
         f"its encoders and LSTM on {first['training']} clips of hand gestures, tested on {first['videos']} others."
     )
     add_table(page, tables.hands(results))
-
-
-def _images(page: Page, run: Path, splits: DigitSplit, encoders: Path, budget: Budget) -> None:
-    page.heading("Figures 3, 4 and 5")
-    batches = {name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
-    stn = pretrained(encoders, "stn", budget.frozen["stn"]).encoder
-    scaled = SingleDigits(ScaledDigits(splits.test), seed=2)
-    single = torch.stack([frames[0] for frames, _, _ in scaled.__getitems__(list(range(_SHOWN)))])
-    moving = {name: batch.video[0, :: 50 // _SHOWN][:_SHOWN].movedim(1, -1) for name, batch in batches.items()}
-    rows = {"one digit\n(Scaled MNIST)": _seen(stn, to_video(single, DATA.normalization))} | {
-        f"{name}:\none window for two": _seen(stn, to_video(moving[name], DATA.normalization)) for name in VARIANTS[:-1]
-    }
-    made = {
-        "figure-3": (
-            digit_figures.variants(batches),
-            "Figure 3: the variants, a frame of each setting, with the true boxes.",
-        ),
-        "figure-4": (
-            digit_figures.windows(rows),
-            "Figure 4: what the pre-trained spatial transformer looks at, and what it sees.",
-        ),
-        "figure-5": (
-            _deformation(batches["rotation+scale"]),
-            "Figure 5: elastic deformation, as the paper's numbers have it, and with a wider window.",
-        ),
-    }
-    for name, (figure, caption) in made.items():
-        image = to_png(figure, dpi=160)
-        write_bytes(run / f"{name}.png", image)
-        page.figure(image, caption, wide=True)
-
-
-def _deformation(batch: Batch) -> Any:
-    image = batch.video[0, 0, 0]
-    fields = {
-        f"window {window} × {window}\n{words}": elastic_fields(
-            1, image.shape[-1], torch.Generator().manual_seed(3), window=window
-        )[0]
-        for window, words in ((7, "as published"), (61, "smooth"))
-    }
-    return digit_figures.deformation(image, fields)

@@ -16,6 +16,7 @@ from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.literal import LITERAL, literal_cell
 from onlooker_papers.digits.memory import memory_table
 from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
+from onlooker_papers.digits.overfitting import overfitting_cell
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import APART, PIXELS, PUBLISHED, READINGS, SLIDES, TABLE, conv3d_cell, table_cell
@@ -31,6 +32,7 @@ FILES: dict[str, tuple[str, Key]] = {
     "better": ("digits-paper", ("better",)),
     "held-out": ("digits-honest", ("models",)),
     "memory": ("digits-honest", ("memory_gb",)),
+    "overfitting": ("digits-honest", ("overfitting",)),
     "hands": ("digits-honest", ("hands",)),
     "glimpses": ("glimpses", ("runs",)),
 }
@@ -133,7 +135,7 @@ def _command(budget: str, mnist: Path | None, clips: Path | None) -> str:
 
 def _names(budget: Budget, hands: bool) -> Iterator[str]:
     """The names of all rows, in the order in which they are computed."""
-    for encoder, recipes in budget.passes.items():
+    for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for part, encoders in (("paper", budget.frozen), ("better", budget.better)):
         for encoder in encoders:
@@ -146,6 +148,7 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
         yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
         yield from (f"held-out/{variant}/{encoder}-{LITERAL}" for encoder in budget.literal)
     yield from (f"glimpses/{name}" for name in OBJECTS)
+    yield from (f"overfitting/{spec.name}" for spec in budget.few)
     yield "memory"
     if hands:
         yield from (f"hands/{spec.name}" for spec in budget.hands)
@@ -167,7 +170,7 @@ class _Tables:
         """Rows by the parts of their names."""
         kinds: dict[str, Callable[..., Row]] = {
             "pretraining": self._pretraining, "paper": self._paper, "better": self._better, "held-out": self._held_out,
-            "glimpses": self._glimpses, "memory": self._memory, "hands": self._hands,
+            "glimpses": self._glimpses, "overfitting": self._overfitting, "memory": self._memory, "hands": self._hands,
         }  # fmt: skip
         keys = [tuple(name.split("/")) for name in names]
         return {key: kinds[key[0]](*key[1:]) for key in keys}
@@ -176,7 +179,7 @@ class _Tables:
         return Row.of(self._pretrained(encoder, recipe), self.encoders / f"{encoder}-{recipe}.json")
 
     def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
-        return pretrain(self.encoders, encoder, recipe, self.budget.passes[encoder][recipe], self.splits)
+        return pretrain(self.encoders, encoder, recipe, self.budget.pretraining[encoder][recipe], self.splits)
 
     def _paper(self, variant: str, encoder: str) -> Row:
         budget, folder = self.budget, self.run / "paper"
@@ -245,6 +248,14 @@ class _Tables:
         spec = OBJECTS[name]
         trial = self._trial("glimpses", "normal", spec, self.budget.objects, self.budget.tests)
         return Row.of(trial.train(), trial.folder.with_suffix(".json"))
+
+    def _overfitting(self, name: str) -> Row:
+        (spec,) = (spec for spec in self.budget.few if spec.name == name)
+        assert spec.recipe is not None
+        self._pretrained(spec.encoder, spec.recipe)
+        folder = self.run / "overfitting"
+        figures = overfitting_cell(folder, self.encoders, spec, self.budget.repeated, self.splits)
+        return Row.of(figures, folder / f"{name}.json")
 
     def _memory(self) -> Row:
         encoders, path = list(self.budget.memory), self.run / "memory.json"

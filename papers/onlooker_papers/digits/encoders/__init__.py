@@ -9,6 +9,7 @@ from onlooker_papers.digits.encoders.lenet import LeNet
 from onlooker_papers.digits.encoders.stn import STN
 
 _MAX_GLIMPSES = 9
+WINDOWS = (8, 16, 32, 64)  # heights and widths of the spatial transformer's output that are compared
 
 
 def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
@@ -16,7 +17,7 @@ def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
 
 
 def register_encoders() -> None:
-    """Add them to the library's table: `stn:N` has N glimpses."""
+    """Add them to the library's table: `stn:N` has N glimpses, `stn-N` one window of N × N pixels."""
     ENCODERS.update(
         {
             "lenet": LeNet,
@@ -24,6 +25,7 @@ def register_encoders() -> None:
             "dcn": DCN,
             "dcn:tap": lambda in_channels, size: DCN(in_channels, size, "tap"),
             "dcn:modulated": lambda in_channels, size: DCN(in_channels, size, "modulated"),
+            **{f"stn-{window}": partial(STN, window=window) for window in WINDOWS},
             **{f"stn:{count}": partial(_build_glimpses, glimpses=count) for count in range(1, _MAX_GLIMPSES + 1)},
         }
     )

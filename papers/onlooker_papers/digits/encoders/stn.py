@@ -7,11 +7,9 @@ from torch import Tensor, nn
 from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
 
-_WINDOW = 32  # height and width of the sampled window
-
 
 class STN(VectorEncoder):
-    """A localization network chooses an affine window, which is sampled at 32×32 and encoded (Jaderberg et al. 2015).
+    """A localization network chooses an affine window, which is resampled and encoded (Jaderberg et al. 2015).
 
     Localization: max-pool 2, conv 5×5→20, max-pool 2, conv 5×5→20 (both "valid", without activation), fully connected
     50, ReLU, fully connected 6, which starts at the identity. On the window: conv 5×5→20, ReLU, conv 5×5→50, ReLU
@@ -23,15 +21,22 @@ class STN(VectorEncoder):
     Args:
         in_channels: C of the frames.
         size: their height and width, at least 28.
+        window: height and width at which the window is sampled; the paper's is 32.
+
+    Raises:
+        ValueError: frames that are too small for the localization network, or an empty window.
     """
 
     num_features = 500
 
-    def __init__(self, in_channels: int = 1, size: int = 64) -> None:
+    def __init__(self, in_channels: int = 1, size: int = 64, window: int = 32) -> None:
         super().__init__()
         side = (size // 2 - 4) // 2 - 4
         if side < 1:
             raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
+        if window < 1:
+            raise ValueError(f"window is {window}, expected at least 1 pixel")
+        self.window = window
         self.localization = nn.Sequential(
             nn.MaxPool2d(2),
             nn.Conv2d(in_channels, 20, 5),
@@ -44,7 +49,7 @@ class STN(VectorEncoder):
         self.theta = nn.Linear(50, 6)
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
-        self.fc = WideLinear(50 * _WINDOW**2, self.num_features)
+        self.fc = WideLinear(50 * window**2, self.num_features)
         init_xavier(*self.modules())
         nn.init.zeros_(self.theta.weight)
         with torch.no_grad():
@@ -56,8 +61,8 @@ class STN(VectorEncoder):
         return theta.view(-1, 2, 3)
 
     def transform(self, frames: Tensor) -> Tensor:
-        """The sampled windows: `N C H W -> N C 32 32`."""
-        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
+        """The sampled windows: `N C H W -> N C h w`, squares of `window`."""
+        return spatial_transform(frames, self.windows(frames), (self.window, self.window))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

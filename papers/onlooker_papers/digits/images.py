@@ -1,0 +1,106 @@
+"""Figures 2 to 5 of Shan & Atanasov 2017, as images: the spatial transformer's windows, the variants, a deformation.
+
+`python -m onlooker_papers.digits.images RUN --mnist MNIST` makes them again from the models of a run.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor
+
+from onlooker.data.digits import DigitSplit
+from onlooker.data.moving_mnist import Batch
+from onlooker.data.transforms import to_video
+from onlooker.drawing.plots import to_png
+from onlooker.files import write_bytes
+from onlooker.models.video_model import VideoModel
+from onlooker_papers.digits import figures
+from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.pretraining import DATA, pretrained
+from onlooker_papers.digits.published import FRAMES
+from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.scenes import elastic_fields
+from onlooker_papers.mnist import split_mnist
+
+SHOWN = 8  # frames in a row
+
+
+def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tuple[bytes, str]]:
+    """Write `figure-2.png` to `figure-5.png`.
+
+    Args:
+        folder: that gets the files.
+        splits: the digits; those of the test are shown.
+        stn: the model whose encoder is the spatial transformer.
+
+    Returns:
+        Each image with its caption.
+    """
+    batches = {name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
+    single = SingleDigits(ScaledDigits(splits.test), seed=2).__getitems__(list(range(SHOWN)))
+    alone = {"Scaled MNIST": _windows(stn, torch.stack([frames[0] for frames, _, _ in single]))}
+    pairs = {
+        f"{name}:\none window for two": _windows(stn, batch.video[0, :: FRAMES // SHOWN][:SHOWN].movedim(1, -1))
+        for name, batch in batches.items()
+        if name != "gesture"
+    }
+    made = {
+        "figure-2": (
+            figures.windows(alone),
+            "Figure 2: single digits, the spatial transformer's window on them, and its output.",
+        ),
+        "figure-3": (
+            figures.variants(batches),
+            "Figure 3: the variants, a frame of each setting, with the true boxes.",
+        ),
+        "figure-4": (
+            figures.windows(pairs),
+            "Figure 4: what the pre-trained spatial transformer looks at, and what it sees.",
+        ),
+        "figure-5": (
+            _deformation(batches["rotation+scale"]),
+            "Figure 5: elastic deformation, as the paper's numbers have it, and with a wider window.",
+        ),
+    }
+    images = {name: to_png(figure, dpi=160) for name, (figure, _) in made.items()}
+    for name, image in images.items():
+        write_bytes(folder / f"{name}.png", image)
+    return [(images[name], caption) for name, (_, caption) in made.items()]
+
+
+def seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames `N 1 H W` and their windows, as `figures.windows` takes them."""
+    with torch.inference_mode():
+        return frames, encoder.windows(frames)
+
+
+def _windows(model: VideoModel, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """`seen` for `N H W 1`, uint8."""
+    return seen(model.encoder, to_video(frames, DATA.normalization))
+
+
+def _deformation(batch: Batch) -> Any:
+    image = batch.video[0, 0, 0]
+    fields = {
+        f"window {window} × {window}\n{words}": elastic_fields(
+            1, image.shape[-1], torch.Generator().manual_seed(3), window=window
+        )[0]
+        for window, words in ((7, "as published"), (61, "smooth"))
+    }
+    return figures.deformation(image, fields)
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `onlooker reproduce digits`.")],
+    mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's idx files.")] = None,
+    recipe: Annotated[str, typer.Option(help="How the spatial transformer was trained.")] = "published",
+) -> None:
+    """Write figures 2 to 5 into the run's folder."""
+    write_images(run, split_mnist(mnist), pretrained(run / "pretraining", "stn", recipe))
+    typer.echo(f"images: {run}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
