@@ -55,6 +55,7 @@ class Budget:
         few: models that see few videos many times; `repeated` of them.
         memory: encoders whose memory in training is measured.
         hands: models on hand gestures.
+        hand_frames, hand_seeds: frames of a clip of hands, and trainings of each model.
         epochs: passes through the hand gestures.
     """
 
@@ -80,6 +81,8 @@ class Budget:
     repeated: int
     memory: tuple[str, ...]
     hands: tuple[DigitModel, ...]
+    hand_frames: int
+    hand_seeds: int
     epochs: int
 
     @property
@@ -143,6 +146,8 @@ QUICK = Budget(
     repeated=0,
     memory=("lenet",),
     hands=(_both("lenet")[0],),
+    hand_frames=5,
+    hand_seeds=1,
     epochs=1,
 )
 STANDARD = Budget(
@@ -191,6 +196,8 @@ STANDARD = Budget(
     repeated=440,
     memory=ENCODERS,
     hands=(*_both("lenet"), *_both("stn"), *_both("dcn", "long")),
+    hand_frames=5,
+    hand_seeds=1,
     epochs=30,
 )
 FULL = Budget(
@@ -226,6 +233,11 @@ FULL = Budget(
     few=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
     repeated=440,
     memory=ENCODERS,
-    hands=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
+    hands=(
+        *(spec for encoder in ENCODERS for spec in _both(encoder)),
+        DigitModel("conv4", model="alstm", lr=3e-3),
+    ),
+    hand_frames=30,
+    hand_seeds=3,
     epochs=20,
 )

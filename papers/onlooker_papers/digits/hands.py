@@ -21,28 +21,49 @@ DATA = DataConfig(frames=5, size=SIZE, channels=1, normalization="mnist", transl
 TRAINING = TrainConfig(batch=16, patience=0)
 
 
-def carry_over(run: Path, encoders: Path, clips: Path, spec: DigitModel, epochs: int) -> dict[str, Any]:
+def carry_over(
+    run: Path, encoders: Path, clips: Path, spec: DigitModel, epochs: int, frames: int = DATA.frames, seed: int = 0
+) -> dict[str, Any]:
     """Train one model on a folder of clips (one sub-folder per class), and test it on held-out clips.
+
+    Args:
+        run, encoders: folders of the rows, and of the models of `pretrain`.
+        clips: the folder.
+        spec: the model.
+        epochs: through the training clips.
+        frames: of each clip.
+        seed: of weights and orders; the split of the clips is always the same.
 
     Returns:
         `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,
         and what `models.train` returns.
     """
-    folder = run / spec.name
-    how = replace(TRAINING, epochs=epochs)
+    folder = run / (f"{spec.name}-{seed}" if seed else spec.name)
+    how, data = replace(TRAINING, epochs=epochs, seed=seed), replace(DATA, frames=frames)
 
     def compute() -> dict[str, Any]:
         found = find_clips(clips)
         classes = tuple(sorted({clip.label for clip in found}))
-        samples, skipped = read_clips(found, classes, DATA)
+        samples, skipped = read_clips(found, classes, data)
         split = split_clips(samples.clips)
         learn, choose = samples.only(split.training), samples.only(split.validation)
-        recognizer, figures = train(spec, classes, learn, choose, DATA, how, folder, encoders, f"hands, {spec.name}")
+        recognizer, figures = train(spec, classes, learn, choose, data, how, folder, encoders, f"hands, {spec.name}")
         measured = measure(recognizer.evaluate(samples.only(split.test), skipped=skipped))
         kept = ("accuracy", "accuracy_interval", "frame_accuracy", "majority_share", "videos")
-        return {**{name: measured[name] for name in kept}, "training": len(learn), "epochs": epochs, **figures}
+        return {
+            **{name: measured[name] for name in kept},
+            "training": len(learn),
+            "epochs": epochs,
+            "frames": frames,
+            **figures,
+        }
 
-    settings = {"clips": digest(find_clips(clips)), **how.to_dict(), **settings_of(spec, folder, encoders)}
+    settings = {
+        "clips": digest(find_clips(clips)),
+        "frames_per_clip": frames,
+        **how.to_dict(),
+        **settings_of(spec, folder, encoders),
+    }
     return memo_of_training(folder, settings, compute)
 
 

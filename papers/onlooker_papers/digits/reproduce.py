@@ -21,7 +21,7 @@ from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import APART, PIXELS, PUBLISHED, READINGS, SLIDES, TABLE, conv3d_cell, table_cell
 from onlooker_papers.mnist import digest, split_mnist
-from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
+from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, means, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "held-out")
@@ -266,5 +266,12 @@ class _Tables:
         (spec,) = (spec for spec in self.budget.hands if spec.name == name)
         if spec.recipe:
             self._pretrained(spec.encoder, spec.recipe)
-        figures = carry_over(self.run / "hands", self.encoders, self.clips, spec, self.budget.epochs)
-        return Row.of(figures, self.run / "hands" / f"{name}.json")
+        budget, folder = self.budget, self.run / "hands"
+        seeds = [
+            carry_over(folder, self.encoders, self.clips, spec, budget.epochs, budget.hand_frames, seed)
+            for seed in range(budget.hand_seeds)
+        ]
+        paths = [folder / (f"{name}-{seed}.json" if seed else f"{name}.json") for seed in range(len(seeds))]
+        if len(seeds) == 1:
+            return Row.of(seeds[0], *paths)
+        return Row.of({**means(seeds), "per_seed": [figures["accuracy"] for figures in seeds]}, *paths)

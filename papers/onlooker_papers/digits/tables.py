@@ -315,8 +315,8 @@ def hands(results: Results) -> Table:
     first = next(iter(found.values()))
     rows.append(["majority class", share(first["majority_share"]), "", ""])
     note = (
-        f"{first['training']} training and {first['videos']} test clips, {first['epochs']} epochs each, five gray "
-        "frames per clip. *two-stage*: the encoder is pre-trained on digits and frozen."
+        f"{first['training']} training and {first['videos']} test clips, {first['epochs']} epochs each, "
+        f"{first.get('frames', 5)} gray frames per clip. *two-stage*: the encoder is pre-trained on digits and frozen."
     )
     return Table(["model", "clips correct, %", "95 % interval", "minutes"], rows, note)
 

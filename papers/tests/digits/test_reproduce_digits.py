@@ -16,7 +16,7 @@ from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.transforms import to_video
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
-from onlooker_papers.digits import hands, held_out, models, pretraining, published, reproduce
+from onlooker_papers.digits import hands, held_out, models, overfitting, pretraining, published, reproduce
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
@@ -156,6 +156,8 @@ TINY = replace(
     repeated=20,
     memory=("lenet",),
     hands=(DigitModel("lenet", recipe="one-cycle"),),
+    hand_frames=3,
+    hand_seeds=2,
     epochs=1,
 )
 
@@ -217,6 +219,23 @@ def test_the_published_system_itself_is_among_the_held_out_models(run: Path) -> 
     assert 0 <= literal["accuracy"] <= 1
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     assert "lenet-literal" in page
+
+
+def test_hands_are_a_mean_over_seeds(run: Path) -> None:
+    (row,) = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["hands"].values()
+    assert row["accuracy"] == pytest.approx(sum(row["per_seed"]) / 2)
+    assert (len(row["per_seed"]), row["frames"]) == (2, 3)
+    cells = [read_json(path) for path in sorted((run / "run" / "hands").glob("*.json"))]
+    assert sorted(cell["settings"]["seed"] for cell in cells) == [0, 1]
+
+
+def test_few_videos_are_the_same_in_every_epoch_and_compared_with_unseen_ones(run: Path, splits: DigitSplit) -> None:
+    (row,) = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["overfitting"].values()
+    assert (row["videos"], row["epochs"]) == (20, 10)
+    assert row["gap"] == row["training"]["accuracy"] - row["unseen"]["accuracy"]
+    assert row["lowest"] <= row["unseen"]["loss"]
+    first, again = (overfitting._fixed(splits.training, 3, 0) for _ in range(2))
+    assert all(torch.equal(a[0], b[0]) and a[1:] == b[1:] for a, b in zip(first, again, strict=True))
 
 
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
