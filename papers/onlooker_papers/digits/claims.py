@@ -37,7 +37,7 @@ def _percent(value: float) -> str:
 
 def _lowest(accuracy: Mapping[str, Mapping[str, float]]) -> str:
     """By encoder, the variant with the lowest accuracy."""
-    found = {encoder: min(of, key=lambda v, of=of: of[v]) for encoder, of in accuracy.items()}
+    found = {encoder: min(of, key=of.__getitem__) for encoder, of in accuracy.items()}
     return ", ".join(f"`{e}` {v} ({_percent(accuracy[e][v])})" for e, v in found.items())
 
 
@@ -48,7 +48,7 @@ def _by_encoder(of: Callable[[str, str], float | None], encoders: tuple[str, ...
 
 
 def _scaling(claim: str, paper: str, here: Mapping[str, Mapping[str, float]]) -> list[Any]:
-    held = {e: min(row, key=lambda v, row=row: row[v]) == "scale" for e, row in here.items()}
+    held = {e: min(row, key=row.__getitem__) == "scale" for e, row in here.items()}
     return [claim, paper, "lowest: " + _lowest(here) if here else _OPEN, _verdict(held)]
 
 
