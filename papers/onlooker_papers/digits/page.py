@@ -56,6 +56,9 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
         add_table(page, claims(figures))
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
+    if budget.windows:
+        page.text("Output sizes of the spatial transformer.")
+        add_table(page, tables.window_sizes(figures))
     add_table(page, tables.layers(figures))
     page.heading("Figures 2 to 5")
     for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen["stn"])):
