@@ -4,6 +4,7 @@
 `onlooker_papers.hmdb10.on_jhmdb` shares features, budget and learning rate: the same number of epochs for all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -46,6 +47,7 @@ class Size:
 
 REPORT = Size()
 SIZES = (Size(batch=60), Size(batch=5), Size(channels=64))
+NARROW = tuple(size for size in SIZES if size.channels == REPORT.channels)
 DRAWS = 1
 
 
@@ -62,8 +64,14 @@ def test_frames(draw: Draw, rate: float) -> dict[str, Any]:
     return memo(folder.with_name(f"{folder.name}-test.json"), {"weights": fingerprint(folder)}, compute)
 
 
-def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> dict[str, Any]:
-    """Compute what is missing, and write the rows of `hmdb10-sizes.json`.
+def reproduce(
+    run: Path,
+    results: Path,
+    draws: int = DRAWS,
+    training: TrainConfig = TRAINING,
+    sizes: Sequence[Size] = SIZES,
+) -> dict[str, Any]:
+    """Compute what is missing of these sizes and of the report's, and write their rows of `hmdb10-sizes.json`.
 
     Raises:
         FileNotFoundError: `on_jhmdb` has not been run.
@@ -75,7 +83,7 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
     recordings = [clip.recording or str(clip.path) for draw in every for clip in draw.split.test]
     rows: dict[tuple[str, ...], Row] = {}
     of_report: list[float] = []
-    for size in (REPORT, *SIZES):
+    for size in (REPORT, *sizes):
         of_size = [size.of(draw) for draw in every]
         cells = [draw.figures(ATTENTION, rate) for draw in of_size]
         each = [cell["frame_accuracy"] for cell in cells]
@@ -95,7 +103,8 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
             "test_clips": len(frames),
         }
         rows[(size.name,)] = Row.of(figures, *(d.folder(ATTENTION, rate).with_suffix(".json") for d in of_size))
-    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), rows)
+    options = [f"--draws {draws}", *(["--no-wide"] if list(sizes) == list(NARROW) else [])]
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), rows, " ".join(options))
     return {key[0]: row.figures for key, row in rows.items()}
 
 
@@ -103,9 +112,10 @@ def main(
     run: Annotated[Path, typer.Option(help="Folder of `on_jhmdb`.")] = Path("runs/hmdb10-jhmdb"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
     draws: Annotated[int, typer.Option(help="Draws of the split.", min=1, max=5)] = DRAWS,
+    wide: Annotated[bool, typer.Option(help="Also 64 channels.")] = True,
 ) -> None:
     """Train the sizes on every draw."""
-    for name, of in reproduce(run, results, draws).items():
+    for name, of in reproduce(run, results, draws, sizes=SIZES if wide else NARROW).items():
         typer.echo(f"{name}: {of['frame_accuracy']:.1%}")
 
 

@@ -42,10 +42,10 @@ def test_whole_clips_have_the_accuracy_of_the_training_run(folder: Path) -> None
     assert disturbed.reproduce(folder / "run", folder / "results", 2, ONCE, kinds) == figures
 
 
-def test_sizes_are_trainings_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "SIZES", (sizes.Size(batch=5), sizes.Size(channels=8)))
+def test_sizes_are_trainings_of_their_own(folder: Path) -> None:
+    few = (sizes.Size(batch=5), sizes.Size(channels=8))
     trained = on_jhmdb.reproduce(folder / "run", folder / "results", 2, ONCE)
-    figures = sizes.reproduce(folder / "run", folder / "results", 2, ONCE)
+    figures = sizes.reproduce(folder / "run", folder / "results", 2, ONCE, few)
     assert list(figures) == ["5 channels, batch 15", "5 channels, batch 5", "8 channels, batch 15"]
     assert figures["8 channels, batch 15"]["parameters"] > figures["5 channels, batch 5"]["parameters"]
     report = figures["5 channels, batch 15"]
@@ -55,4 +55,4 @@ def test_sizes_are_trainings_of_their_own(folder: Path, monkeypatch: pytest.Monk
     assert sum(tested) / len(tested) == pytest.approx(report["each"][0])
     table = tables.sizes({sizes.FILE: assembled(folder / "results", sizes.FILE)["figures"]}).markdown()
     assert table.count("\n| 5 | ") == 2
-    assert sizes.reproduce(folder / "run", folder / "results", 2, ONCE) == figures
+    assert sizes.reproduce(folder / "run", folder / "results", 2, ONCE, few) == figures
