@@ -15,7 +15,7 @@ test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(READY)  ## the exhaustive and long tests too
+test-all: $(READY)  ## all tests, including slow ones
 	$(BIN)/pytest -n 2 --dist worksteal
 
 $(READY): pyproject.toml papers/pyproject.toml constraints.txt
@@ -24,13 +24,13 @@ $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
 
-hashed:  ## the environment from files whose hashes are stored (Linux on x86-64), instead of those the index has today
+hashed:  ## the environment from files with known hashes (Linux on x86-64)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-hashes.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . -e papers
 	@touch $(READY)
 
-hashes: $(READY)  ## requirements-hashes.txt from constraints.txt; asks the package index
+hashes: $(READY)  ## requirements-hashes.txt from constraints.txt; needs the package index
 	$(BIN)/python tools/dependencies.py hashes
 
 licenses: $(READY)  ## docs/licenses.md from the installed packages
@@ -39,15 +39,15 @@ licenses: $(READY)  ## docs/licenses.md from the installed packages
 sbom: $(READY)  ## docs/sbom.cdx.json from the installed packages
 	$(BIN)/python tools/dependencies.py sbom
 
-# A separate environment: pip-audit's own dependencies are not onlooker's. A package without an answer is a failure.
-audit:  ## known vulnerabilities of requirements-hashes.txt; asks the package index's database of advisories
+# A separate environment, because pip-audit has other dependencies. A package that cannot be checked is a failure.
+audit:  ## known vulnerabilities of the packages in requirements-hashes.txt; needs the package index
 	@$(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
 		|| { echo "audit: pip-audit cannot be installed: the package index is not reachable; run it on a machine where it is" >&2; exit 1; }
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashes.txt \
 		|| { echo "audit: vulnerable packages are listed above; \"not found\" says that this machine's index has no advisories: run it where it has" >&2; exit 1; }
 
-# The benchmarks have an environment with the libraries that onlooker is compared with: all are measured in one run.
+# The environment of the benchmarks also has the libraries that onlooker is compared with.
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
@@ -62,10 +62,10 @@ bench: $(BENCH_READY)  ## run all benchmarks, write the table of results
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
 	$(BENCH)/bin/python benchmarks/table.py
 
-notebook: $(READY)  ## run the notebook and store its output in it
+notebook: $(READY)  ## run the notebook and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
 
-clean:  ## the environment and the caches; runs/ and results/ stay
+clean:  ## remove environments and caches; runs/ and results/ are kept
 	rm -rf $(VENV) .venv-bench .venv-audit .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
