@@ -119,10 +119,10 @@ def test_scales_must_be_positive() -> None:
 
 def test_the_legend_is_in_the_lower_right_corner() -> None:
     drawn = np.zeros((80, 120, 3), np.uint8)
-    picture = with_wheel(drawn)
-    np.testing.assert_array_equal(picture[60:, 100:], color_wheel(20))
-    assert not picture[:60].any()
-    assert not picture[:, :100].any()
+    image = with_wheel(drawn)
+    np.testing.assert_array_equal(image[60:, 100:], color_wheel(20))
+    assert not image[:60].any()
+    assert not image[:, :100].any()
     assert not drawn.any()
     tiny = np.zeros((12, 12, 3), np.uint8)
     np.testing.assert_array_equal(with_wheel(tiny), tiny)

@@ -14,14 +14,14 @@ SCORES = np.array([0.8, 0.2], np.float32)
 PLAIN = Step(3, 0.5, SCORES, ("wave", "run"), source="0", pixels=GRAY)
 
 
-def has(picture: np.ndarray, color: tuple[int, int, int]) -> bool:
-    return bool((picture == color).all(-1).any())
+def has(image: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool((image == color).all(-1).any())
 
 
 def test_without_attention_text_and_a_bar_are_drawn() -> None:
     drawn = StreamAnnotator()(PLAIN)
     assert drawn.shape == GRAY.shape
-    assert (drawn[60:230] == 90).all(), "nothing on the picture itself"
+    assert (drawn[60:230] == 90).all(), "nothing on the image itself"
     surer = StreamAnnotator()(replace(PLAIN, scores=SCORES[::-1].copy()))
     assert (drawn != surer).any()
     assert (GRAY == 90).all(), "the step's frame stays as it was"

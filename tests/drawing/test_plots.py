@@ -82,8 +82,8 @@ def test_files_are_png_and_svg():
         return timeline([0.0, 0.5], [[0.4, 0.6], [0.1, 0.9]], ["a & b", "<c>"])
 
     png = to_png(drawn(), dpi=50)
-    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape[:2] == (145, 380)
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape[:2] == (145, 380)
     assert ET.fromstring(to_svg(drawn())).tag == "{http://www.w3.org/2000/svg}svg"
     assert to_svg(drawn()) == to_svg(drawn())
 

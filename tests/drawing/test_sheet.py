@@ -12,23 +12,23 @@ def counted(T, H, W):
 
 
 def test_frames_are_in_order_from_left_to_right():
-    picture = sheet([("", counted(15, 40, 40))], columns=8, height=64)
-    middle = picture[picture.shape[0] // 2, :, 0]
+    image = sheet([("", counted(15, 40, 40))], columns=8, height=64)
+    middle = image[image.shape[0] // 2, :, 0]
     shades = [int(v) for v in middle[np.r_[True, np.diff(middle) != 0]] if v != 255]
     assert shades == [10 * (t + 1) for t in (0, 2, 4, 6, 8, 10, 12, 14)]
 
 
 def test_a_clip_with_few_frames_leaves_places_empty():
-    picture = sheet([("long", counted(8, 40, 40)), ("short", counted(2, 40, 40))], columns=8, height=64)
-    half = picture.shape[0] // 2
-    assert (picture[half + 10 : -10, -64 * 4 :] == 255).all()
-    assert (picture[10 : half - 10, -64 * 4 :] != 255).any()
+    image = sheet([("long", counted(8, 40, 40)), ("short", counted(2, 40, 40))], columns=8, height=64)
+    half = image.shape[0] // 2
+    assert (image[half + 10 : -10, -64 * 4 :] == 255).all()
+    assert (image[10 : half - 10, -64 * 4 :] != 255).any()
 
 
 def test_clips_of_different_shapes_keep_them_and_share_the_columns():
     tall, wide, tiny = counted(2, 120, 40), counted(2, 90, 160), counted(2, 16, 16)
-    picture = sheet([("", tall), ("", wide), ("", tiny)], columns=2, height=90)
-    rows = [picture[y, :, 0] for y in (50, 140, 230)]
+    image = sheet([("", tall), ("", wide), ("", tiny)], columns=2, height=90)
+    rows = [image[y, :, 0] for y in (50, 140, 230)]
     widths = [int((row == 10).sum()) for row in rows]
     assert widths == [30, 160, 90]
     centers = [np.nonzero(row == 20)[0].mean() for row in rows]
@@ -53,7 +53,7 @@ def test_nothing_to_show_is_an_error():
 
 @pytest.mark.parametrize(("H", "W"), [(7, 8191), (8191, 7), (2, 16384), (16384, 2)])
 def test_thin_clips_are_at_least_one_pixel_wide(H, W):
-    picture = sheet([("", counted(2, H, W)), ("", counted(2, 40, 40))], columns=2, height=64)
-    assert picture.shape[0] < 200
-    assert picture.shape[1] < 400
-    assert {10, 20} <= set(picture[:70].reshape(-1).tolist())
+    image = sheet([("", counted(2, H, W)), ("", counted(2, 40, 40))], columns=2, height=64)
+    assert image.shape[0] < 200
+    assert image.shape[1] < 400
+    assert {10, 20} <= set(image[:70].reshape(-1).tolist())

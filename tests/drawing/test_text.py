@@ -25,20 +25,20 @@ def test_wrapped_lines_keep_every_word_and_the_width():
 
 def test_text_is_visible_on_white_and_on_black():
     for ground in (0, 255):
-        picture = np.full((40, 120, 3), ground, np.uint8)
-        write(picture, "walk", (10, 10), 18)
-        assert picture.min() < 60
-        assert picture.max() > 195
+        image = np.full((40, 120, 3), ground, np.uint8)
+        write(image, "walk", (10, 10), 18)
+        assert image.min() < 60
+        assert image.max() > 195
 
 
 def test_non_ascii_letters_are_drawn():
-    pictures = []
+    images = []
     for text in ("жест", "kéž", "ωμέ"):
-        picture = np.zeros((40, 120, 3), np.uint8)
-        write(picture, text, (5, 5), 18)
-        pictures.append(picture)
-    assert all(picture.any() for picture in pictures)
-    assert not np.array_equal(pictures[0], pictures[1])
+        image = np.zeros((40, 120, 3), np.uint8)
+        write(image, text, (5, 5), 18)
+        images.append(image)
+    assert all(image.any() for image in images)
+    assert not np.array_equal(images[0], images[1])
 
 
 def test_text_over_the_edge_is_cut_off_there():

@@ -37,15 +37,15 @@ def tensors(case, spread, dtype=torch.float32):
     taps = offset_groups * kernel[0] * kernel[1]
     offset = torch.randn(N, 2 * taps, *out.shape[2:]) * spread
     mask = torch.rand(N, taps, *out.shape[2:]) if masked else None
-    given = [None if t is None else t.to(dtype).requires_grad_() for t in (input, offset, weight, bias, mask)]
-    return given, geometry
+    inputs = [None if t is None else t.to(dtype).requires_grad_() for t in (input, offset, weight, bias, mask)]
+    return inputs, geometry
 
 
-def everything(conv, given, geometry, pull):
+def everything(conv, inputs, geometry, output_gradient):
     """The output, and the gradients with respect to all inputs."""
-    input, offset, weight, bias, mask = given
+    input, offset, weight, bias, mask = inputs
     out = conv(input, offset, weight, bias, *geometry, mask)
-    return [out, *torch.autograd.grad(out, [t for t in given if t is not None], pull)]
+    return [out, *torch.autograd.grad(out, [t for t in inputs if t is not None], output_gradient)]
 
 
 @BOTH
@@ -53,25 +53,25 @@ def everything(conv, given, geometry, pull):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_equals_torchvision_with_all_gradients(conv, case, spread, dtype):
-    given, geometry = tensors(case, spread, dtype)
-    pull = torch.randn_like(torchvision.ops.deform_conv2d(*given[:4], *geometry, given[4]))
-    expected = everything(torchvision.ops.deform_conv2d, given, geometry, pull)
+    inputs, geometry = tensors(case, spread, dtype)
+    output_gradient = torch.randn_like(torchvision.ops.deform_conv2d(*inputs[:4], *geometry, inputs[4]))
+    expected = everything(torchvision.ops.deform_conv2d, inputs, geometry, output_gradient)
     # The plain version sums in another order, which in single precision shows where terms cancel.
     single = 1e-5 if conv is deformable_conv2d else 1e-4
-    for ours, theirs in zip(everything(conv, given, geometry, pull), expected, strict=True):
+    for ours, theirs in zip(everything(conv, inputs, geometry, output_gradient), expected, strict=True):
         assert (ours - theirs).abs().max() <= (single if dtype == torch.float32 else 1e-12) * theirs.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES)
 def test_the_size_of_the_chunks_changes_nothing(case, dtype, monkeypatch):
-    given, geometry = tensors(case, 2, dtype)
-    pull = torch.randn_like(torchvision.ops.deform_conv2d(*given[:4], *geometry, given[4]))
-    whole = everything(deformable_conv2d, given, geometry, pull)
+    inputs, geometry = tensors(case, 2, dtype)
+    output_gradient = torch.randn_like(torchvision.ops.deform_conv2d(*inputs[:4], *geometry, inputs[4]))
+    whole = everything(deformable_conv2d, inputs, geometry, output_gradient)
     for chunk in (150, 3000):
         for name in ("_PLANES_CHUNK", "_ROWS_CHUNK"):
             monkeypatch.setattr(f"onlooker.ops.deform_conv.{name}", chunk)
-        for ours, expected in zip(everything(deformable_conv2d, given, geometry, pull), whole, strict=True):
+        for ours, expected in zip(everything(deformable_conv2d, inputs, geometry, output_gradient), whole, strict=True):
             assert (ours - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 1e-12) * expected.abs().max()
 
 
@@ -139,24 +139,26 @@ def test_nan_offsets_give_nan_outputs(conv, channels):
 
 
 def test_gradients_are_those_of_finite_differences():
-    given, geometry = tensors("groups, strides, dilation", 0.3, torch.float64)
-    given[0] = torch.randn(1, 8, 4, 4, dtype=torch.float64, requires_grad=True)
-    out = F.conv2d(given[0], given[2], None, *geometry, 2)
-    given[1] = torch.rand(1, 72, *out.shape[2:], dtype=torch.float64).mul_(0.8).add_(0.1).requires_grad_()
-    given[4] = torch.rand(1, 36, *out.shape[2:], dtype=torch.float64).requires_grad_()
+    inputs, geometry = tensors("groups, strides, dilation", 0.3, torch.float64)
+    inputs[0] = torch.randn(1, 8, 4, 4, dtype=torch.float64, requires_grad=True)
+    out = F.conv2d(inputs[0], inputs[2], None, *geometry, 2)
+    inputs[1] = torch.rand(1, 72, *out.shape[2:], dtype=torch.float64).mul_(0.8).add_(0.1).requires_grad_()
+    inputs[4] = torch.rand(1, 36, *out.shape[2:], dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(
         lambda input, offset, weight, mask: deformable_conv2d(input, offset, weight, None, *geometry, mask),
-        (given[0], given[1], given[2], given[4]),
+        (inputs[0], inputs[1], inputs[2], inputs[4]),
         fast_mode=True,
     )
 
 
 def test_the_memory_layout_of_inputs_does_not_matter():
-    given, geometry = tensors("digits, second layer", 1)
-    pull = torch.randn(2, 50, 12, 12)
-    plain = everything(deformable_conv2d, given, geometry, pull)
-    last = [t.detach().to(memory_format=torch.channels_last).requires_grad_() if t.ndim == 4 else t for t in given[:4]]
-    turned = everything(deformable_conv2d, [*last, None], geometry, pull.to(memory_format=torch.channels_last))
+    inputs, geometry = tensors("digits, second layer", 1)
+    output_gradient = torch.randn(2, 50, 12, 12)
+    plain = everything(deformable_conv2d, inputs, geometry, output_gradient)
+    last = [t.detach().to(memory_format=torch.channels_last).requires_grad_() if t.ndim == 4 else t for t in inputs[:4]]
+    turned = everything(
+        deformable_conv2d, [*last, None], geometry, output_gradient.to(memory_format=torch.channels_last)
+    )
     for ours, expected in zip(turned, plain, strict=True):
         assert torch.allclose(ours, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
@@ -176,10 +178,10 @@ def test_under_autocast_coordinates_keep_their_precision(channels):
 
 
 def test_the_second_derivative_is_an_error_instead_of_wrong():
-    given, geometry = tensors("flat kernel", 1)
-    out = deformable_conv2d(*given[:4], *geometry)
-    pull = torch.ones_like(out, requires_grad=True)
-    (slope,) = torch.autograd.grad(out, given[1], pull, create_graph=True)
+    inputs, geometry = tensors("flat kernel", 1)
+    out = deformable_conv2d(*inputs[:4], *geometry)
+    output_gradient = torch.ones_like(out, requires_grad=True)
+    (slope,) = torch.autograd.grad(out, inputs[1], output_gradient, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
 
@@ -225,6 +227,6 @@ def test_the_trained_layer_equals_torchvision():
     ],
 )
 def test_shapes_that_do_not_fit_are_an_error(changed, message):
-    given = {"input": torch.ones(1, 4, 8, 8), "offset": torch.ones(1, 18, 8, 8), "weight": torch.ones(3, 4, 3, 3)}
+    inputs = {"input": torch.ones(1, 4, 8, 8), "offset": torch.ones(1, 18, 8, 8), "weight": torch.ones(3, 4, 3, 3)}
     with pytest.raises(ValueError, match=message):
-        deformable_conv2d(**{**given, "padding": 1, **changed})
+        deformable_conv2d(**{**inputs, "padding": 1, **changed})

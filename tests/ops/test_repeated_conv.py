@@ -34,9 +34,9 @@ def both(conv, maps, of=slice(None), **how):
     found = []
     for within in (True, False):
         outputs = looped(conv, maps, within=within, **how)
-        pull = torch.linspace(-1, 2, outputs.numel(), dtype=outputs.dtype).view_as(outputs)
+        weights = torch.linspace(-1, 2, outputs.numel(), dtype=outputs.dtype).view_as(outputs)
         wanted = [p for p in (maps, *conv.parameters()) if p.requires_grad]
-        found.append([outputs, *torch.autograd.grad((outputs * pull)[of].sum(), wanted)])
+        found.append([outputs, *torch.autograd.grad((outputs * weights)[of].sum(), wanted)])
     return zip(*found, strict=True)
 
 
