@@ -56,7 +56,7 @@ def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_
     model, features = made(statistics=EVERY, regions=2), made_features()
     logits = model.forward_features(features).logits
     for t in range(7):
-        standard = (model.summarize(features[:, : t + 1]) - model.center) / model.scale
+        standard = (model.summarize(features[:, : t + 1]) - model.center[t]) / model.scale[t]
         np.testing.assert_allclose(logits[:, t], model.head(standard), atol=1e-5)
 
 
@@ -92,10 +92,10 @@ def test_a_stream_forgets_frames_older_than_the_window():
 def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class():
     model, features = made(statistics="spread,change,mean"), made_features()
     logits, attention, _ = model.forward_features(features)
-    weights = ((model.head.weight - model.head.weight.mean(0)) / model.scale).view(4, 3, 64).numpy()
-    center = model.center.view(3, 64, 1, 1).numpy()
+    weights = model.head.weight - model.head.weight.mean(0)
     for b, t in ((0, 0), (1, 3), (1, 6)):
-        of_class = weights[logits[b, t].argmax()]
+        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(3, 64).numpy()
+        center = model.center[t].view(3, 64, 1, 1).numpy()
         x = features[b].numpy()
         change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
         added = np.einsum("d,dhw->hw", of_class[1], change - center[1])

@@ -59,9 +59,9 @@ def made(num_classes: int = 3, **settings: Any) -> LinearClassifier:
 
 
 def fitted(model: LinearClassifier, samples: Dataset[Any]) -> Choice:
-    clips = statistics_of(model, samples, [str(i) for i in range(len(samples))], DATA)  # type: ignore[arg-type]
+    clips, early = statistics_of(model, samples, [str(i) for i in range(len(samples))], DATA)  # type: ignore[arg-type]
     choice = choose(clips)
-    fit_layer(model, clips, choice)
+    fit_layer(model, clips, choice, early)
     return choice
 
 
@@ -129,9 +129,26 @@ def test_it_learns_and_is_deterministic() -> None:
     new = Squares([0, 1, 2] * 10, 3)
     scores = answers(first, new)
     assert (scores.argmax(1) == torch.tensor(new.targets)).float().mean() > 0.95
-    statistics = (first.summarize(first.encode_video(to_video(training.samples, "half"))) - first.center) / first.scale
-    assert statistics.mean(0).abs().max() < 1e-4
-    assert abs(statistics.square().sum(1).mean() - 1) < 0.3, "clips are vectors of unit length"
+    features = first.encode_video(to_video(training.samples, "half"))
+    for count in (2, features.shape[1]):
+        standard = (first.summarize(features[:, :count]) - first.center[count - 1]) / first.scale[count - 1]
+        assert standard.mean(0).abs().max() < 1e-4
+        assert abs(standard.square().sum(1).mean() - 1) < 0.3, "clips are vectors of unit length, after two frames too"
+
+
+def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() -> None:
+    training = Squares([0, 1, 2] * 11, 1)
+    net = made()
+    clips, early = statistics_of(net, training, ["one"] * len(training), DATA)  # type: ignore[arg-type]
+    features = net.encode_video(to_video(training.samples, "half"))
+    for count in range(1, features.shape[1]):
+        every = net.summarize(features[:, :count]).double().numpy()
+        np.testing.assert_allclose(early.mean[count - 1], every.mean(0), atol=1e-6)
+        np.testing.assert_allclose(early.spread[count - 1], every.std(0), atol=1e-6)
+    fit_layer(net, clips, choose(clips), early)
+    ends = net.center[-1], net.scale[-1]
+    fit_layer(net, clips, choose(clips))
+    assert all(torch.equal(*pair) for pair in zip(ends, (net.center[0], net.scale[0]), strict=True))
 
 
 def test_the_choice_equals_a_naive_cross_validation() -> None:

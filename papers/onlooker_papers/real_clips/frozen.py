@@ -199,4 +199,4 @@ def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
     net = _head(clips.num_classes)
     fit_layer(net, clips, choice)
     with torch.inference_mode():
-        return cast(Floats, net.head((torch.from_numpy(x).float() - net.center) / net.scale).double().numpy())
+        return cast(Floats, net.head((torch.from_numpy(x).float() - net.center[-1]) / net.scale[-1]).double().numpy())

@@ -9,6 +9,7 @@ from onlooker_papers.real_clips.recipes import ABLATION
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
 CANDIDATES, LABELS, PEERS, MIXUP = "candidates", "label-errors", "peers", "mixup-ema"
+FIRST = "first-frames"
 GOALS = {
     "hand_gestures": "85",
     "basketball": "65",
@@ -139,6 +140,22 @@ def label_errors(results: Results) -> Table:
     )
 
 
+def first_frames(results: Results) -> Table:
+    """How well the first frames of a clip are recognized, one row per set and way of standardizing."""
+    rows, counts = [], list[str]()
+    for name, of in results[FIRST].items():
+        for row, after in of.items():
+            if row != "clips":
+                counts = list(after)
+                cells = [f"{share(each['accuracy'])} ({share(each['confidence'])})" for each in after.values()]
+                rows.append([f"{name} ({of['clips']} clips)", row, *cells])
+    note = (
+        "Clips correct, %, in parentheses the mean confidence, both after so many frames of 16; five folds, recordings "
+        "kept apart."
+    )
+    return Table(["set", "standardized", *counts], rows, note)
+
+
 def peers(results: Results) -> Table:
     """The default command and published networks on the same clips, one row per set and network."""
     rows: list[list[str | None]] = []
@@ -236,6 +253,7 @@ TABLES = {
     CURVES: learning_curves,
     CANDIDATES: candidates,
     LABELS: label_errors,
+    FIRST: first_frames,
     PEERS: peers,
     MIXUP: mixup_ema,
     "real-nothing": false_alarms,

@@ -82,8 +82,9 @@ class LinearClassifier(VideoModel):
         end      last minus first x_τi                 trend    rise of the least-squares line over x_τi
 
     Each is averaged over the locations, or over those of `regions`×`regions` parts of the map, and standardized by its
-    mean m and spread s over the training clips. A stream forgets what is more than W frames ago; a clip of up to W
-    frames ends with the statistics of all its frames. `training.linear` fits the layer.
+    mean m and spread s over the training clips after as many frames, because a clip has changed less after two frames
+    than after sixteen. A stream forgets what is more than W frames ago; a clip of up to W frames ends with the
+    statistics of all its frames. `training.linear` fits the layer.
 
     Attention is class activation mapping (Zhou et al. 2016) by `mean` and `change`: what a location of this frame adds
     to the highest logit k, with weights w = (w_k - mean of all w) / s,
@@ -108,8 +109,8 @@ class LinearClassifier(VideoModel):
     attends = True
     encoder: Encoder
     head: nn.Linear
-    center: Tensor
-    scale: Tensor
+    center: Tensor  # `W M`, m after 1 to W frames
+    scale: Tensor  # `W M`, s
     pooling: Tensor
 
     def __init__(
@@ -138,8 +139,8 @@ class LinearClassifier(VideoModel):
         pooling = F.adaptive_avg_pool2d(torch.eye(h * w).view(1, -1, h, w), regions)[0].flatten(1)
         self.register_buffer("pooling", pooling, persistent=False)  # `N R`
         self.num_features = len(self.names) * self.encoder.num_features * regions**2
-        self.register_buffer("center", torch.zeros(self.num_features))
-        self.register_buffer("scale", torch.ones(self.num_features))
+        self.register_buffer("center", torch.zeros(window, self.num_features))
+        self.register_buffer("scale", torch.ones(window, self.num_features))
         self.head = nn.Linear(self.num_features, num_classes)
         self.to(memory_format=torch.channels_last)
 
@@ -185,15 +186,19 @@ class LinearClassifier(VideoModel):
         return torch.stack([STATISTICS[name](window) @ self.pooling for name in self.names], 1).flatten(1)
 
     def _output(self, window: Window) -> Output:
-        logits = self.head((self._values(window) - self.center) / self.scale)
-        return Output(logits, self._attention(window, logits))
+        count = window.seen.flatten().long() - 1
+        center, scale = self.center[count], self.scale[count]
+        logits = self.head((self._values(window) - center) / scale)
+        weights = (self.head.weight - self.head.weight.mean(0))[logits.argmax(1)] / scale
+        return Output(logits, self._attention(window, weights, center))
 
-    def _attention(self, window: Window, logits: Tensor) -> Tensor:
+    def _attention(self, window: Window, weights: Tensor, center: Tensor) -> Tensor:
+        """Class activation mapping `B h w` by weights and means `B M` of the statistics."""
         shape = len(self.names), self.encoder.num_features, self.pooling.shape[1]
-        weights = ((self.head.weight - self.head.weight.mean(0)) / self.scale)[logits.argmax(1)].unflatten(1, shape)
         newest = {"mean": window.frames[:, -1], "change": window.changes[:, -1]}
         added = torch.zeros_like(window.frames[:, 0, 0])
-        for name, w, m in zip(self.names, weights.unbind(1), self.center.view(shape), strict=True):
+        of_names = (of.unflatten(1, shape).unbind(1) for of in (weights, center))
+        for name, w, m in zip(self.names, *of_names, strict=True):
             if name in newest:
                 added = added + (w @ self.pooling.T * newest[name]).sum(1) - (w * m).sum(1) @ self.pooling.T
         positive = added.clamp_min(0)

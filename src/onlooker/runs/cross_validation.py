@@ -60,9 +60,9 @@ def fit_linear(
     """Fit the layer of a linear model to all samples, with what cross-validation chooses; clips of a recording are kept
     together."""
     groups = [clip.recording or str(clip.path) for clip in samples.clips]
-    clips = statistics_of(net, samples, groups, data, title)
+    clips, early = statistics_of(net, samples, groups, data, title)
     choice = choose(clips)
-    fit_layer(net, clips, choice)
+    fit_layer(net, clips, choice, early)
     return clips, choice
 
 

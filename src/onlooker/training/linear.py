@@ -24,6 +24,7 @@ __all__ = [
     "METHODS",
     "Choice",
     "Clips",
+    "Early",
     "Method",
     "choose",
     "cross_validated",
@@ -36,6 +37,7 @@ Ints = NDArray[np.int64]
 
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
+_EARLY = 16  # batches whose first frames are looked at
 # The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 _EQUAL = 1e-12  # variance up to which no clip differs from the others of its class
@@ -79,6 +81,13 @@ class Layer(NamedTuple):
     def logits(self, x: Floats) -> Floats:
         """Statistics `B M` to `B K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
+
+
+class Early(NamedTuple):
+    """Mean and spread over clips of the statistics after 1 to W - 1 frames, `W-1 M` each."""
+
+    mean: Floats
+    spread: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,11 +218,19 @@ def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats,
 
 
 @_one_thread
-def fit_layer(model: VideoModel, clips: Clips, choice: Choice) -> None:
-    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class."""
-    layer = _fitted(clips, choice)
-    values = {"center": layer.center, "scale": layer.scale, "head.weight": layer.weight, "head.bias": layer.bias}
-    model.load_state_dict({**model.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
+def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | None = None) -> None:
+    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class.
+
+    Without `early`, the statistics of the first frames of a stream are standardized as those of whole clips.
+    """
+    layer, net = _fitted(clips, choice), cast(LinearClassifier, model)
+    center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
+    if early is not None:
+        columns = clips.columns(choice.statistics)
+        center[:-1, columns], spread = early.mean[:, columns], early.spread[:, columns]
+        scale[:-1, columns] = _scale(center[:-1, columns], spread)
+    values = {"center": center, "scale": scale, "head.weight": layer.weight, "head.bias": layer.bias}
+    net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
 
 def _fitted(clips: Clips, choice: Choice) -> Layer:
@@ -228,8 +245,8 @@ def _fitted(clips: Clips, choice: Choice) -> Layer:
 def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS) -> list[Layer]:
     """A layer for each method, from the statistics of clips `B M` and their classes `B`."""
     present, targets = np.unique(y, return_inverse=True)
-    center, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-6 * np.abs(center), scale, 1) * np.sqrt(x.shape[1])
+    center = x.mean(0)
+    scale = _scale(center, x.std(0))
     x = (x - center) / scale
     # The weights stay in the space that the clips span: with few clips it is much smaller, and as exact.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
@@ -239,6 +256,12 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
         weight[present], bias[present] = rows @ basis.T, biases
         layers.append(Layer(center, scale, weight, bias))
     return layers
+
+
+def _scale(center: Floats, spread: Floats) -> Floats:
+    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is next to nothing."""
+    scale: Floats = np.where(spread > 1e-6 * np.abs(center), spread, 1) * np.sqrt(spread.shape[-1])
+    return scale
 
 
 def _rows(z: Floats, y: Ints, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
@@ -286,8 +309,8 @@ class _Discriminant:
 @torch.inference_mode()
 def statistics_of(
     model: VideoModel, samples: Dataset[Any], groups: Sequence[str], data: DataConfig, title: str | None = None
-) -> Clips:
-    """The statistics of all clips, on the device where the model then is.
+) -> tuple[Clips, Early]:
+    """The statistics of all clips, on the device where the model then is; and those of their first frames.
 
     Args:
         model: a `LinearClassifier`.
@@ -302,16 +325,24 @@ def statistics_of(
     net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
-    for batch, of_batch, _ in track(DataLoader(samples, _CLIPS), title or "", disable=title is None):
+    starts: list[Tensor] = []
+    batches = DataLoader(samples, _CLIPS)
+    every = -(-len(batches) // _EARLY)
+    for number, (batch, of_batch, _) in enumerate(track(batches, title or "", disable=title is None)):
         features = encode_samples(net, batch, data, _FRAMES)
         rows.append(net.summarize(features).double().cpu())
         targets.append(of_batch)
+        if number % every == 0:
+            counts = range(1, net.window)
+            starts.append(torch.stack([net.summarize(features[:, :count]) for count in counts], 1).double().cpu())
     x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
     if len(np.unique(y)) < 2:
         raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
-    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names))
+    of_starts = torch.cat(starts).numpy()
+    early = Early(of_starts.mean(0), of_starts.std(0))
+    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names)), early
 
 
 def _log_loss(logits: Floats, y: Ints) -> float:
