@@ -355,7 +355,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, gestures: Path,
     with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
         held_out.Trial(tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits).train()
     with pytest.raises(ValueError, match=r"end-to-end.json: made with other settings \(begins_with\)"):
-        hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs)
+        hands.carry_over(tmp_path / "run" / "hands", encoders, gestures, TINY.hands[0], TINY.epochs, TINY.hand_frames)
 
 
 def test_a_cell_of_table_one_continues_with_what_it_had(
