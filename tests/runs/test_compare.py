@@ -413,6 +413,7 @@ def test_clips_are_read_once_for_all_models(squares: Path, tmp_path: Path, monke
     assert read == ["rgb", "flow", "both", "both"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_computed_again_where_a_member_is_another(
     fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
 ) -> None:
@@ -427,6 +428,7 @@ def test_an_ensemble_is_computed_again_where_a_member_is_another(
     assert after["fold1"] == times["fold1"]
 
 
+@pytest.mark.slow
 def test_report_and_single_frame_are_compared_on_pixels(squares: Path, tmp_path: Path) -> None:
     figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(encoder="conv4", hidden=8))
     assert list(figures["accuracy"]) == ["report", "single-frame"]

@@ -406,6 +406,7 @@ def test_a_run_of_another_budget_is_reported(run: Path, gestures: Path, monkeypa
         reproduce.reproduce(run / "run", clips=gestures, budget="tiny")
 
 
+@pytest.mark.slow
 def test_one_protocol_after_the_other_makes_one_page(
     run: Path, gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +427,7 @@ def test_one_protocol_after_the_other_makes_one_page(
     assert unseen in both
 
 
+@pytest.mark.slow
 def test_the_baseline_on_pixels_is_a_separate_cell(
     splits: DigitSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

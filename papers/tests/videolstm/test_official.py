@@ -290,6 +290,7 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
     assert BUDGETS["full"].features("flow").flow == "tvl1"
 
 
+@pytest.mark.slow
 def test_a_run_with_the_settings_of_the_authors_code(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

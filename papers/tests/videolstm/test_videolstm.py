@@ -283,6 +283,7 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
         reproduce.reproduce(run / "run", budget="tiny")
 
 
+@pytest.mark.slow
 def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> None:
     brief = replace(TINY, curve=(), seeds=(0,))
     motion, flow = (
