@@ -272,6 +272,7 @@ def test_wrong_specs(text: str, message: str) -> None:
         ModelSpec.parse(text)
 
 
+@pytest.mark.slow
 def test_attention_regularization_applies_only_to_models_with_attention(squares: Path, tmp_path: Path) -> None:
     specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
     compare(
@@ -369,6 +370,7 @@ def test_the_ensemble_row_equals_an_ensemble_by_hand(
     np.testing.assert_allclose(list(figures["ensemble_weights"].values()), expected)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
     out = shutil.copytree(fused[0], tmp_path / "fused")
     shutil.rmtree(out / "ensemble" / "fold1-seed0")

@@ -120,6 +120,7 @@ def test_rows_are_replaced_only_by_their_like(
     assert hands["accuracy"] == {"lstm": 0.25, "motion": 0.6, "fused": 0.9}
 
 
+@pytest.mark.slow
 def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_set(tmp_path / "clips" / "squares", clips=4, frames=4)
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
