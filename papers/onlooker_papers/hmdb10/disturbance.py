@@ -31,11 +31,11 @@ class Disturbance:
         kind: `whole`: nothing, not even the window; `still`: the window alone; `pan`: from one side to the other, by
             this share of the frame's width; `zoom`: in or out by this factor above 1; `shake`: another place at each
             frame, in a square of this share of the frame; `noise`: with this standard deviation, in levels of 255;
-            `people`: so many drawn figures walk in front.
+            `people`: this number of drawn figures walk in front.
         strength: of it.
 
     Raises:
-        ValueError: an unknown kind, or a strength that there is no room for.
+        ValueError: an unknown kind, or a strength above its limit.
     """
 
     kind: str
@@ -107,7 +107,7 @@ def cut_windows(frames: Pixels, centers: Floats, sides: Floats) -> Pixels:
 
 
 def with_people(frames: Pixels, count: int, seed: int) -> Pixels:
-    """Frames `T H W 3` with so many drawn figures who walk in front of everything."""
+    """Frames `T H W 3` with this number of drawn figures who walk in front of everything."""
     drawn = StickFigures(
         frames=max(4, len(frames)), fps=30.0, size=frames.shape[1:3], event=(1.0, 1.0), height=(0.45, 0.8),
         bystanders=0.0, background="plain",

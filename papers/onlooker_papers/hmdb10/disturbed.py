@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.split import group_of
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores
@@ -133,7 +134,7 @@ def reproduce(
     rates = chosen_rates(results)
     every = on_jhmdb.every_draw(run, draws, training)
     found = [accuracies(draw, rates, disturbances) for draw in every]
-    recordings = [clip.recording or str(clip.path) for draw in every for clip in draw.split.test]
+    recordings = [group_of(clip) for draw in every for clip in draw.split.test]
     rows = {of.name: {name: _row(found, of.name, name, recordings) for name in rates} for of in disturbances}
     figures = {
         "disturbances": rows,

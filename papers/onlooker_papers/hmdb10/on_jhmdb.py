@@ -18,7 +18,7 @@ from torch import nn
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.split import Split, apportion
+from onlooker.data.split import Split, apportion, group_of
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
@@ -80,8 +80,7 @@ class Draw:
     @property
     def split(self) -> Split:
         """In the report's proportions, source videos kept whole."""
-        recordings = [clip.recording or str(clip.path) for clip in self.clips]
-        return Split(**apportion(self.clips, recordings, REPORT_CLIPS, self.number))
+        return Split(**apportion(self.clips, [group_of(clip) for clip in self.clips], REPORT_CLIPS, self.number))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
-from onlooker.data.split import Split, apportion
+from onlooker.data.split import Split, apportion, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
@@ -190,7 +190,7 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
     name = set_name(folder)
     chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
     kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
-    parts = apportion(kept, [clip.recording or str(clip.path) for clip in kept], REPORT_CLIPS, budget.training.seed)
+    parts = apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed)
     return ClipSet(f"{name}/", folder, Split(**parts))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from onlooker.config import TrainConfig
+from onlooker.data.split import group_of
 from onlooker.recognizer import load
 from onlooker.runs.memo import fingerprint, memo
 from onlooker_papers.hmdb10 import on_jhmdb
@@ -80,7 +81,7 @@ def reproduce(
     """
     rate = chosen_rates(results)[ATTENTION]
     every = on_jhmdb.every_draw(run, draws, training)
-    recordings = [clip.recording or str(clip.path) for draw in every for clip in draw.split.test]
+    recordings = [group_of(clip) for draw in every for clip in draw.split.test]
     rows: dict[tuple[str, ...], Row] = {}
     of_report: list[float] = []
     for size in (REPORT, *sizes):

@@ -19,6 +19,7 @@ from torch import nn
 
 from onlooker.config import TrainConfig
 from onlooker.data.samples import read_sample
+from onlooker.data.split import group_of
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
 from onlooker.runs.features import weights_digest
@@ -122,7 +123,7 @@ def measure(name: str, run: Path, results: Path) -> dict[str, float]:
     clips = (*split.training, *split.validation)
     classes = sorted({clip.label for clip in clips})
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
-    groups, blocks = np.array([clip.recording or str(clip.path) for clip in clips]), encode(name, clips, run)
+    groups, blocks = np.array([group_of(clip) for clip in clips]), encode(name, clips, run)
     accuracy = {}
     for row, names in ROWS.items():
         x = np.concatenate([blocks[block] for block in names], 1).astype(np.float64)

@@ -1,23 +1,26 @@
 """How well the first frames of a clip are recognized: after 1 to 16 frames, as in a live stream.
 
-    python -m onlooker_papers.real_clips.first_frames      # 5 minutes of one core
+    python -m onlooker_papers.real_clips.first_frames      # 4 minutes of one core
 
 Five folds of all clips, recordings kept apart; of J-HMDB, 300 clips by a fixed seed. The model is chosen and fitted
 without the fold. One row standardizes the statistics of n frames by those of n frames of the training clips, as the
 default does; the other by those of whole clips.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
-from onlooker.config import TrainConfig
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.split import group_of
+from onlooker.data.transforms import to_features
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
 from onlooker.runs.evaluate import read_clips
@@ -31,6 +34,7 @@ COMMAND = "python -m onlooker_papers.real_clips.first_frames"
 OF = ("weizmann", "surveillance", "jhmdb")
 COUNTS = (1, 2, 4, 8, 12, 16)
 CLIPS, SEED = 300, 0
+Item = tuple[Tensor, int, int]  # frames `T H W C` uint8, or features `T h w D` float16; target, index
 ROWS = ("by as many frames", "by whole clips")
 
 
@@ -47,9 +51,18 @@ def figures_of(logits: Tensor, targets: Tensor) -> dict[str, dict[str, float]]:
 
 
 @torch.inference_mode()
-def _logits(net: LinearClassifier, samples: Any) -> Tensor:
-    _, data, _ = resolve(replace(MODEL, pretrained=True), DATA, TrainConfig())
-    return torch.cat([net.forward_features(encode_samples(net, frames[None], data)).logits for frames, *_ in samples])
+def _encoded(net: LinearClassifier, samples: Iterable[Item], data: DataConfig) -> Dataset[Item]:
+    """The samples with stored features, `T h w D` float16, in place of frames."""
+    encoded: list[Item] = []
+    for frames, target, index in samples:
+        features = encode_samples(net, frames, data).movedim(1, -1)
+        encoded.append((features.half().contiguous(), target, index))
+    return cast(Dataset[Item], encoded)
+
+
+@torch.inference_mode()
+def _logits(net: LinearClassifier, encoded: Iterable[Item]) -> Tensor:
+    return torch.cat([net.forward_features(to_features(features)[None]).logits for features, *_ in encoded])
 
 
 def measure(name: str, results: Path) -> dict[str, Any]:
@@ -61,18 +74,18 @@ def measure(name: str, results: Path) -> dict[str, Any]:
     classes = tuple(sorted({clip.label for clip in clips}))
     _, data, _ = resolve(replace(MODEL, pretrained=True), DATA, TrainConfig())
     samples, _ = read_clips(clips, classes, data, strict=True)
-    groups = [clip.recording or str(clip.path) for clip in clips]
+    groups = [group_of(clip) for clip in clips]
     net = model(len(classes))
-    every, _ = statistics_of(net, samples, groups, data, name)
+    encoded = _encoded(net, cast(Iterable[Item], samples), data)
+    every, _ = statistics_of(net, encoded, groups, data)
     logits: dict[str, list[Tensor]] = {row: [] for row in ROWS}
     targets = []
     for fit, test in every.folds(5):
-        some = [groups[i] for i in fit]
-        training, early = statistics_of(net, Subset(samples, fit.tolist()), some, data)
+        training, early = statistics_of(net, Subset(encoded, fit.tolist()), [groups[i] for i in fit], data)
         choice = choose(training, folds=3)
         for row, starts in zip(ROWS, (early, None), strict=True):
             fit_layer(net, training, choice, starts)
-            logits[row].append(_logits(net, Subset(samples, test.tolist())) / choice.temperature)
+            logits[row].append(_logits(net, [encoded[i] for i in test]) / choice.temperature)
         targets.append(torch.from_numpy(every.y[test]))
     figures = {row: figures_of(torch.cat(of), torch.cat(targets)) for row, of in logits.items()}
     settings = {"set": name, "clips": len(clips), "counts": list(COUNTS), "data": data.to_dict()}

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.sets import read_set
-from onlooker.data.split import Split, make_splits
+from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, resolve
@@ -161,7 +161,7 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     with np.load(path) as stored:
         x, frames, minutes = stored["x"], stored["frames"], float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
-    groups = np.array([clip.recording or str(clip.path) for clip in clips])
+    groups = np.array([group_of(clip) for clip in clips])
     statistics = Clips(x, y, groups, len(classes), tuple(net.names))
     return Encoded(statistics, frames, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
 

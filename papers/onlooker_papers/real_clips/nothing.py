@@ -33,7 +33,7 @@ from onlooker.cli.command import command, stoppable
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
-from onlooker.data.split import Split, make_splits
+from onlooker.data.split import Split, group_of, make_splits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png
 from onlooker.evaluation.events import choose_threshold
@@ -232,7 +232,7 @@ def _digest(net: LinearClassifier) -> str:
 def _part(clip: Clip, net: LinearClassifier, setting: Setting, data: DataConfig, folder: Path) -> Part:
     label = clip.label if clip.label in setting.events else NOTHING
     features = encode(clip, net, data, setting.rate, folder)
-    return Part(features, label, clip.label not in setting.unseen, clip.recording or str(clip.path))
+    return Part(features, label, clip.label not in setting.unseen, group_of(clip))
 
 
 def _fit(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str]) -> Fitted:

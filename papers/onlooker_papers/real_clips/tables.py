@@ -150,8 +150,8 @@ def first_frames(results: Results) -> Table:
                 cells = [f"{share(each['accuracy'])} ({share(each['confidence'])})" for each in after.values()]
                 rows.append([f"{name} ({of['clips']} clips)", row, *cells])
     note = (
-        "Clips correct, %, in parentheses the mean confidence, both after so many frames of 16; five folds, recordings "
-        "kept apart."
+        "Clips correct, %, in parentheses the mean confidence, both after this number of the 16 frames; five folds, "
+        "recordings kept apart."
     )
     return Table(["set", "standardized", *counts], rows, note)
 

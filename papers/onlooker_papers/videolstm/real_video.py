@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from onlooker.data.split import group_of
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.videolstm import control
@@ -85,7 +86,7 @@ def measure(
             found[words].append(fuse(of, words, seed))
             memos.append(of.run / f"seed{seed}" / f"{words}.json")
     right = {name: [each["right"] for each in cells] for name, cells in found.items()}
-    recordings = [clip.recording or str(clip.path) for clip in of.split.test]
+    recordings = [group_of(clip) for clip in of.split.test]
     targets = [clip.label for clip in of.split.test]
     rows = {name: _row(cells) for name, cells in found.items()}
     shared = {

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from onlooker.data.split import group_of
 from onlooker.video.flow import flow
 from onlooker.video.reader import VideoReader
 from onlooker_papers.real_clips.frozen import splits_of
@@ -109,7 +110,7 @@ def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
         ValueError: ONLOOKER_DATA is not set, or a run made with other settings.
     """
     of = RealSet(run / SET / "split1", SET, splits_of(SET)["split1"])
-    recordings = [clip.recording or str(clip.path) for clip in of.split.test]
+    recordings = [group_of(clip) for clip in of.split.test]
     ours = [Cell(of, MODEL, seed).figures() for seed in range(seeds)]
     rows: dict[tuple[str, ...], Row] = {}
     for variant in VARIANTS:

@@ -14,7 +14,7 @@ from onlooker.config import field_of
 from onlooker.data.fingerprint import fingerprint
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Split", "apportion", "make_splits", "split_clips"]
+__all__ = ["Split", "apportion", "group_of", "make_splits", "split_clips"]
 
 _NAMED = 5  # clips in an error
 _RESTORE = "the split of the run names it; restore it, or train again with the clips that are there (another --run)"

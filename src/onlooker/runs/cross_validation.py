@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames
+from onlooker.data.split import group_of
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import write_json
@@ -59,7 +60,7 @@ def fit_linear(
 ) -> tuple[Clips, Choice]:
     """Fit the layer of a linear model to all samples, with what cross-validation chooses; clips of a recording are kept
     together."""
-    groups = [clip.recording or str(clip.path) for clip in samples.clips]
+    groups = [group_of(clip) for clip in samples.clips]
     clips, early = statistics_of(net, samples, groups, data, title)
     choice = choose(clips)
     fit_layer(net, clips, choice, early)

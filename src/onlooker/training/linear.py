@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
-_EARLY = 16  # batches whose first frames are looked at
+_EARLY = 16  # batches from which the statistics of first frames come
 # The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 _EQUAL = 1e-12  # variance up to which no clip differs from the others of its class
@@ -227,8 +227,8 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | No
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
         columns = clips.columns(choice.statistics)
-        center[:-1, columns], spread = early.mean[:, columns], early.spread[:, columns]
-        scale[:-1, columns] = _scale(center[:-1, columns], spread)
+        center[:-1, columns] = early.mean[:, columns]
+        scale[:-1, columns] = _scale(early.mean[:, columns], early.spread[:, columns])
     values = {"center": center, "scale": scale, "head.weight": layer.weight, "head.bias": layer.bias}
     net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
@@ -325,7 +325,8 @@ def statistics_of(
     net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
-    starts: list[Tensor] = []
+    starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
+    count = 0
     batches = DataLoader(samples, _CLIPS)
     every = -(-len(batches) // _EARLY)
     for number, (batch, of_batch, _) in enumerate(track(batches, title or "", disable=title is None)):
@@ -333,15 +334,17 @@ def statistics_of(
         rows.append(net.summarize(features).double().cpu())
         targets.append(of_batch)
         if number % every == 0:
-            counts = range(1, net.window)
-            starts.append(torch.stack([net.summarize(features[:, :count]) for count in counts], 1).double().cpu())
+            # Sums, because the statistics after each frame of all clips are as large as their frames.
+            every_start = torch.stack([net.summarize(features[:, :t]) for t in range(1, net.window)], 1).double().cpu()
+            starts, squares = starts + every_start.sum(0), squares + every_start.square().sum(0)
+            count += len(of_batch)
     x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
     if len(np.unique(y)) < 2:
         raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
-    of_starts = torch.cat(starts).numpy()
-    early = Early(of_starts.mean(0), of_starts.std(0))
+    mean = starts / count
+    early = Early(mean.numpy(), (squares / count - mean.square()).clamp_min(0).sqrt().numpy())
     return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names)), early
 
 
