@@ -20,7 +20,6 @@ from torch.utils.data import Dataset, Subset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.split import group_of
-from onlooker.data.transforms import to_features
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
 from onlooker.runs.evaluate import read_clips
@@ -61,8 +60,9 @@ def _encoded(net: LinearClassifier, samples: Iterable[Item], data: DataConfig) -
 
 
 @torch.inference_mode()
-def _logits(net: LinearClassifier, encoded: Iterable[Item]) -> Tensor:
-    return torch.cat([net.forward_features(to_features(features)[None]).logits for features, *_ in encoded])
+def _logits(net: LinearClassifier, encoded: Iterable[Item], data: DataConfig) -> Tensor:
+    every = (encode_samples(net, features[None], data) for features, *_ in encoded)
+    return torch.cat([net.forward_features(features).logits for features in every])
 
 
 def measure(name: str, results: Path) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def measure(name: str, results: Path) -> dict[str, Any]:
         choice = choose(training, folds=3)
         for row, starts in zip(ROWS, (early, None), strict=True):
             fit_layer(net, training, choice, starts)
-            logits[row].append(_logits(net, [encoded[i] for i in test]) / choice.temperature)
+            logits[row].append(_logits(net, [encoded[i] for i in test], data) / choice.temperature)
         targets.append(torch.from_numpy(every.y[test]))
     figures = {row: figures_of(torch.cat(of), torch.cat(targets)) for row, of in logits.items()}
     settings = {"set": name, "clips": len(clips), "counts": list(COUNTS), "data": data.to_dict()}
