@@ -17,7 +17,7 @@ from onlooker.cli import app
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
-from onlooker_papers.videolstm import ablation, reproduce
+from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget
 from onlooker_papers.videolstm.reproduce import train_ahead, trials
@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videolstm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
+        patch.setattr(localization, "CANDIDATES", localization.CANDIDATES[:3])
         squares = moving_squares.make_set(folder / "squares", clips=4, frames=4)
         reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results", clips=[squares])
     return folder
