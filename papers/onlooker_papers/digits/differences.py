@@ -6,7 +6,7 @@ from typing import Any
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.digits.pretraining import PUBLISHED as SINGLE_DIGITS
-from onlooker_papers.digits.published import CODE, PUBLISHED, PUBLISHED_READING, SLIDES, SMOOTH, TEXT
+from onlooker_papers.digits.published import CODE, PIXELS, PUBLISHED, PUBLISHED_READING, SLIDES, SMOOTH, TEXT
 
 Results = Mapping[str, Mapping[str, Any]]  # figures by the name of the results file
 
@@ -16,8 +16,8 @@ def differences(results: Results) -> Table:
     cells, held_out = results["digits-paper"]["cells"], results["digits-honest"]["models"]
     trained, single = results["pretraining"], cells["normal"]["lenet"]
 
-    def of(kind: str, variant: str = "normal", reading: str = PUBLISHED_READING) -> str:
-        found = cells.get(variant, {}).get("lenet", {}).get(kind, {}).get(reading)
+    def of(kind: str, variant: str = "normal", reading: str = PUBLISHED_READING, encoder: str = "lenet") -> str:
+        found = cells.get(variant, {}).get(encoder, {}).get(kind, {}).get(reading)
         return f"{found['loss']:.2f} · {100 * found['accuracy']:.1f}" if found else "not measured"
 
     def passes(encoder: str) -> str:
@@ -46,7 +46,7 @@ def differences(results: Results) -> Table:
         ["Table I", "the poster's figures", "–", "both tables, and the distance from each",
          f"slides differ by up to {apart[0]:.2f} in loss, {100 * apart[1]:.1f} points on average"],
         ["other models", "–", "GRU(32), one linear layer of 256, 3-D convolutions", "as the code",
-         f"{of('gru')} (GRU), {of('mlp')} (MLP)"],
+         f"{of('gru')} (GRU), {of('mlp')} (MLP), {of('conv3d', encoder=PIXELS)} (3-D, on pixels)"],
         ["`gesture`", "in Table I, LeNet's figures twice", "no such option", "as the text", "–"],
         ["elastic deformation", "σ 10, 7 × 7, α 300; a smooth figure", "–", "both windows, 7 and 61",
          f"{of(CODE, 'gesture')} (7), {of(CODE, SMOOTH)} (61)"],
