@@ -1,0 +1,144 @@
+"""The server of the page: its routes, what surrounds them, and how it starts and ends."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+import onlooker
+from onlooker.serve.jobs import Jobs
+from onlooker.serve.look import Looks
+from onlooker.serve.models import Models
+from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.security import Guard
+from onlooker.serve.service import Service
+from onlooker.serve.settings import ServeSettings
+
+try:  # SKELETON: until teach.py is there
+    from onlooker.serve import teach
+    from onlooker.serve.project import Project
+except ImportError:
+    from fastapi import APIRouter
+
+    class Project:
+        def __init__(self, folder): self.folder = folder
+        def summary(self): return {"name": self.folder.name, "path": str(self.folder), "clips": 0, "version": 0}
+
+    class teach:
+        @staticmethod
+        def router(project, service): return APIRouter()
+        start = stop = staticmethod(lambda project, service: None)
+
+__all__ = ["ServeSettings", "create_app"]
+
+_HERE = Path(__file__).parent
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """The page as an ASGI application; its temporary folder is deleted when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
+    service = Service(settings, folder, Jobs(), Models(settings), Looks(folder))
+    project = Project(settings.clips)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        teach.start(project, service)
+        try:
+            yield
+        finally:
+            teach.stop(project, service)
+            service.jobs.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # The generated documentation of FastAPI would load scripts from another server.
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.service, app.state.project = service, project
+    app.add_middleware(Guard, settings=settings)
+    _explain_errors(app)
+    _add_page(app)
+    _add_state(app, service, project)
+    app.include_router(teach.router(project, service))
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/static/texts/en.json")
+    def texts() -> dict[str, Any]:
+        return _texts()
+
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+
+    @app.get("/")
+    def page() -> Response:
+        environment = Environment(
+            loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
+        )
+        html = environment.get_template("page.html").render(texts=_texts(), version=onlooker.__version__)
+        return Response(html, media_type="text/html")
+
+
+def _texts() -> dict[str, Any]:
+    if not (_HERE / "texts" / "en.json").exists():
+        return {}
+    texts: dict[str, Any] = json.loads((_HERE / "texts" / "en.json").read_text("utf-8"))
+    return texts
+
+
+def _add_state(app: FastAPI, service: Service, project: Project) -> None:
+    settings = service.settings
+
+    @app.get("/api/state")
+    def state() -> dict[str, Any]:
+        return {
+            "models": service.models.describe(),
+            "project": project.summary(),
+            "limits": {"bytes": settings.max_upload, "seconds": settings.max_seconds},
+            "examples": [],
+            "version": onlooker.__version__,
+        }
+
+    @app.get("/api/jobs/{job_id}")
+    def job(job_id: str) -> dict[str, Any]:
+        return service.jobs.describe(service.jobs.get(job_id))
+
+    @app.delete("/api/jobs/{job_id}")
+    def cancel(job_id: str) -> dict[str, Any]:
+        service.jobs.get(job_id).cancel()
+        return service.jobs.describe(service.jobs.get(job_id))
+
+
+def _explain_errors(app: FastAPI) -> None:
+    """Every error becomes the JSON of a `Problem`."""
+
+    def respond(problem: Problem) -> JSONResponse:
+        return JSONResponse(problem.to_dict(), problem.status)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()[:3])
+        return respond(Problem(422, "request", found, "the values that the page sends", "reload the page"))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        return respond(Problem(error.status_code, code, str(error.detail), "an address of the page", "reload the page"))
+
+    @app.exception_handler(Problem)
+    @app.exception_handler(ValueError)
+    @app.exception_handler(OSError)
+    def known(request: Request, error: Exception) -> JSONResponse:
+        return respond(as_problem(error))
+
+    @app.exception_handler(Exception)
+    def unknown(request: Request, error: Exception) -> JSONResponse:
+        return respond(as_problem(error))

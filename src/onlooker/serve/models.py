@@ -1,0 +1,131 @@
+"""The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import onlooker
+from onlooker.files import read_json
+from onlooker.models.registry import find_class
+from onlooker.models.video_model import RECORD
+from onlooker.recognizer import Recognizer, trained_run
+from onlooker.serve.problem import Problem
+from onlooker.serve.settings import ServeSettings
+
+__all__ = ["Model", "Models"]
+
+_IN_MEMORY = 3
+_MAX_RUNS = 200
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run with a trained model, as its files describe it.
+
+    Args:
+        record: the file that saving a model writes last.
+        saved: when that was, in nanoseconds: a run that was trained again is another model in memory.
+    """
+
+    id: str
+    run: Path
+    record: Path
+    saved: int
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.run.name
+
+
+class Models:
+    """The run that was named at the start, and the runs in a folder.
+
+    Ensembles are not among them: they predict whole clips only.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._run, self._runs = settings.run, settings.runs
+        self._loaded: OrderedDict[tuple[str, int], Recognizer] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self) -> list[Model]:
+        """All models there are now: the named one first, then the newest first."""
+        named = [self._run] if self._run else []
+        folders = sorted(self._runs.iterdir())[:_MAX_RUNS] if self._runs.is_dir() else []
+        runs = {run.resolve(): run for run in [*folders, *named] if run.is_dir()}
+        models = [model for run in runs.values() if (model := _model(run))]
+        chosen = self._run and self._run.resolve()
+        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
+
+    def newest(self) -> Model | None:
+        """The model that was trained last."""
+        return max(self.find(), key=lambda model: model.saved, default=None)
+
+    def get(self, model_id: str) -> Model:
+        """The model with this id; a Problem 404 if it has disappeared."""
+        for model in self.find():
+            if model.id == model_id:
+                return model
+        gone = "this model is not there any more"
+        raise Problem(404, "model_gone", gone, "a run that `onlooker train` has finished", "choose another model")
+
+    def load(self, model_id: str) -> Recognizer:
+        """The recognizer of a model, kept in memory while it is among the last few that were used.
+
+        Raises:
+            Problem: 404 if the run has disappeared, 422 if it is damaged.
+        """
+        model = self.get(model_id)
+        key = model.id, model.saved
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = _load(model)
+                while len(self._loaded) > _IN_MEMORY:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Plain values of all models that can be read, for JSON; no weights are loaded."""
+        models, newest = self.find(), self.newest()
+        described = [(model, _describe(model)) for model in models]
+        return [{**values, "newest": model == newest} for model, values in described if values]
+
+
+def _model(run: Path) -> Model | None:
+    """The run's model; None if it has none (yet)."""
+    record = trained_run(run) / "model" / RECORD
+    record = record if record.exists() else run / RECORD
+    try:
+        saved = record.stat().st_mtime_ns
+    except OSError:
+        return None
+    return Model(hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16], run, record, saved)
+
+
+def _load(model: Model) -> Recognizer:
+    try:
+        return onlooker.load(model.run)
+    except FileNotFoundError as error:
+        raise Problem(404, "model_gone", str(error), "a trained run", "choose another model") from error
+    except (ValueError, OSError, RuntimeError) as error:
+        raise Problem(422, "model_damaged", str(error), "a trained run", "train again, or choose another") from error
+
+
+def _describe(model: Model) -> dict[str, Any] | None:
+    """What the model's record says; None if it cannot be read."""
+    try:
+        values = read_json(model.record)
+        settings = read_json(model.record.with_name("config.json"))
+        kind = find_class(values["model"], values["package"])
+        known = {name: values.get(name) for name in ("frame_rate", "threshold")}
+        classes = [str(name) for name in values["classes"]]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+    # A state that begins from the whole clip cannot begin a stream.
+    streams = kind.streams and settings.get("init") != "clip-mean"
+    return {"id": model.id, "name": model.name, "classes": classes, "streams": streams, **known}

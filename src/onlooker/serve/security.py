@@ -1,0 +1,168 @@
+"""Who may use the page: this machine or a holder of the token, from the page itself, under one of its own names.
+
+Against other web pages open in the same browser: the header `Host` must be a name of this server (a foreign name that
+resolves to this machine is refused), whatever changes something needs a header of its own and the origin of the page,
+and the content-security policy keeps the page from loading or sending anything elsewhere.
+"""
+
+import re
+import secrets
+import socket
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from urllib.parse import parse_qs, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from onlooker.files import format_bytes
+from onlooker.serve.problem import Problem
+from onlooker.serve.settings import ServeSettings, is_loopback
+
+__all__ = ["Guard"]
+
+UPLOADS = ("/api/look", "/api/project/clips")  # whose bodies are clips
+_MAX_JSON = 64_000  # bytes of every other body
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
+    "wss://{host}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
+}
+
+
+class Guard:
+    """ASGI middleware: checks host, token, origin and size of every request before the page sees it."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self.app, self.settings = app, settings
+        self.cookie = f"onlooker-{settings.port}"  # cookies of all ports of a machine are one set
+        self._names = _names(settings.host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with what is wrong."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        send = _with_headers(send, headers.get("host", "")) if scope["type"] == "http" else send
+        try:
+            self._check_host(headers)
+            if (response := self._check_token(scope, headers)) is None:
+                _check_origin(scope, headers)
+                await self.app(scope, self._limited(scope, headers, receive), send)
+                return
+        except Problem as problem:
+            response = JSONResponse(problem.to_dict(), problem.status)
+        await (_refuse(scope, receive, send, response))
+
+    def _check_host(self, headers: Headers) -> None:
+        match = _HOST.fullmatch(headers.get("host", ""))
+        if match is None or not self._is_own(match[1].lower()):
+            raise Problem(403, "host", "an unknown name of this server", "its address", "open the address as printed")
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name is one of this server's: an IP address cannot be given to it by somebody else."""
+        if name in self._names:
+            return True
+        try:
+            address = ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return address.is_loopback or not is_loopback(self.settings.host)
+
+    def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+        """A redirect that stores the token in a cookie, if the address contains it; None if the request has it."""
+        if (token := self.settings.token) is None or secrets.compare_digest(self._cookie(headers), token.encode()):
+            return None
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        given = query.pop("token", [""])[0]
+        if scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
+            missing = "another token" if given else "no token"
+            raise Problem(401, "token", missing, "the token of this server", "open the address that it has printed")
+        response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
+        response.set_cookie(self.cookie, token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+        return response
+
+    def _cookie(self, headers: Headers) -> bytes:
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
+        except CookieError:
+            return b""
+        return morsel.value.encode() if morsel else b""
+
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        """Receive at most as many bytes as this address may get."""
+        if scope["type"] != "http":
+            return receive
+        limit = self.settings.max_upload if scope["path"] in UPLOADS else _MAX_JSON
+        stated = headers.get("content-length", "0")
+        if not stated.isdecimal() or int(stated) > limit:
+            raise too_large(int(stated) if stated.isdecimal() else None, limit)
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise too_large(received, limit)
+            return message
+
+        return limited
+
+
+def too_large(found: int | None, limit: int) -> Problem:
+    """What to say about a body of more than `limit` bytes; `found`: its bytes if they are known."""
+    size = "an unknown size" if found is None else format_bytes(found)
+    return Problem(413, "too_large", size, f"at most {format_bytes(limit)}", "cut the clip, or make it smaller")
+
+
+def _names(host: str) -> frozenset[str]:
+    own = {"localhost", host.lower()}
+    if not is_loopback(host):
+        name = socket.gethostname().lower()
+        own |= {name, f"{name.partition('.')[0]}.local"}
+    return frozenset(own)
+
+
+def _check_origin(scope: Scope, headers: Headers) -> None:
+    """Refuse what changes something unless the page itself asks for it."""
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        return
+    host = headers.get("host", "")
+    if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
+        raise Problem(403, "origin", "a request of another page", "one of this page", "open the page itself")
+    if scope["type"] == "http" and headers.get("x-onlooker") != "1":
+        raise Problem(403, "header", "no header X-Onlooker", "X-Onlooker: 1", "reload the page")
+
+
+def _with_headers(send: Send, host: str) -> Send:
+    policy = _POLICY.format(host=host) if _HOST.fullmatch(host) else _POLICY.replace("ws://{host} wss://{host}", "")
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Content-Security-Policy"] = policy
+            headers.setdefault("Cache-Control", "no-store")
+            for name, value in _HEADERS.items():
+                headers[name] = value
+        await send(message)
+
+    return sending
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # its request to connect
+        await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
+    else:
+        await response(scope, receive, send)

@@ -1,0 +1,52 @@
+"""The settings of a server."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+__all__ = ["ServeSettings", "is_loopback"]
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What the page shows, and who may open it.
+
+    Args:
+        run: a run to look with, besides those in `runs`.
+        clips: the folder that is taught, one sub-folder per class; made when its first class is added.
+        runs: the folder of runs: the models of the page, and where it writes new ones.
+        host, port: where it listens.
+        token: text that the first address must contain; required for a host other than this machine.
+        max_upload: bytes of a clip.
+        max_seconds: length of a clip.
+
+    Raises:
+        ValueError: a host other than this machine without a token, or a limit or port out of range.
+    """
+
+    run: Path | None = None
+    clips: Path = Path("clips")
+    runs: Path = Path("runs")
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    max_upload: int = 512_000_000
+    max_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host) and not self.token:
+            raise ValueError(f"host is {self.host}, which other machines reach; give a token (--token)")
+        if self.token is not None and not (self.token.isascii() and self.token.isalnum() and len(self.token) >= 8):
+            raise ValueError("the token is too short or has other characters; expected at least 8 letters and digits")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port is {self.port}, expected 0 (any that is free) to 65535")
+        if self.max_upload < 1 or not self.max_seconds > 0:
+            raise ValueError(f"limits are {self.max_upload} bytes and {self.max_seconds} s, expected more than 0")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach this address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
