@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from onlooker.structures import ClipError
-from onlooker.video.container import REENCODE, check_size, error_text, open_video
+from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
@@ -28,15 +28,19 @@ RATE = 25.0  # frames per second, assumed for images, and where a file or sender
 
 
 class Converter:
-    """Decoded frames to upright RGB of one size: that of the first; errors name the file or address."""
+    """Decoded frames to upright RGB of one size: that of the first; errors name the file or address.
 
-    def __init__(self, name: Path | str) -> None:
-        self.name, self._reformatter = name, VideoReformatter()
+    Args:
+        max_side: larger frames are scaled down to this length of their longer side, with their aspect ratio.
+    """
+
+    def __init__(self, name: Path | str, max_side: int | None = None) -> None:
+        self.name, self._max_side, self._reformatter = name, max_side, VideoReformatter()
         self._size: tuple[int, int] | None = None
 
     def __call__(self, frame: VideoFrame) -> Pixels:
         """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot be converted."""
-        width, height = self._size = self._size or (frame.width, frame.height)
+        width, height = self._size = self._size or self._fitted(frame.width, frame.height)
         if frame.colorspace not in _MATRICES:
             frame.colorspace = _UNSPECIFIED
         try:
@@ -46,6 +50,10 @@ class Converter:
             raise ClipError(self.name, what, REENCODE) from error
         # Counter-clockwise, as the display matrix says; other angles are rounded to a multiple of 90 degrees.
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+    def _fitted(self, width: int, height: int) -> tuple[int, int]:
+        scale = min(1.0, (self._max_side or MAX_SIDE) / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def frame_rate(stream: VideoStream) -> float:

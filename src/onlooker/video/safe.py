@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.files import DiskFullError, NotWritableError
 from onlooker.structures import ClipError
 
 if TYPE_CHECKING:
@@ -82,7 +84,9 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
             worker.close()
 
 
-_ERRORS: dict[str, type[Exception]] = {"ClipError": ClipError, "IndexError": IndexError, "ValueError": ValueError}
+_ERRORS: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
+}
 
 
 def _idle_worker() -> "_Worker | None":
@@ -185,7 +189,7 @@ def serve() -> None:
             for values, array in _CALLS[request.pop("call")](reader, **request):
                 _write(out, values, array)
             _write(out, {"end": True})
-        except (ClipError, IndexError, ValueError) as error:
+        except tuple(_ERRORS.values()) as error:
             name = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
             arguments = [str(error)]
             if isinstance(error, ClipError):
@@ -240,4 +244,14 @@ def _frames(reader: "VideoReader") -> Iterator[Answer]:
         yield {"index": index, "seconds": seconds}, pixels
 
 
-_CALLS: dict[str, Any] = {"get": _get, "facts": _facts, "frames": _frames}
+def _transcode(
+    reader: "VideoReader", copies: list[dict[str, Any]], still: str | None, max_seconds: float
+) -> Iterator[Answer]:
+    from onlooker.video.transcode import Copy, transcode
+
+    wanted = [Copy(Path(copy.pop("path")), **copy) for copy in copies]
+    for facts in transcode(reader.path, wanted, still and Path(still), max_seconds):
+        yield asdict(facts), np.zeros(0, np.uint8)
+
+
+_CALLS: dict[str, Any] = {"get": _get, "facts": _facts, "frames": _frames, "transcode": _transcode}

@@ -28,6 +28,8 @@ _GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
+_SEEKABLE = {"movflags": "+faststart"}
+_KEY_FRAMES = 30  # at least every so many frames of a file to seek in
 _RECORD_AGAIN = "what it holds can be played; free some space, and run the same command again for a new one"
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
@@ -84,6 +86,8 @@ class Recording:
 
     Args:
         path: the file, .mp4. Missing folders are created; an existing file is not replaced.
+        seekable: index the frames, so that a browser can seek in the file; it can be played once it is closed.
+        crf: as for `write`.
 
     Raises:
         ValueError: another suffix.
@@ -92,14 +96,15 @@ class Recording:
             until then can be played.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, seekable: bool = False, crf: int = _CRF) -> None:
+        self.path, self._seekable, self._crf = Path(path), seekable, crf
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(exist_ok=False)
-            self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_PIECES)
+            options = _SEEKABLE if seekable else _PIECES
+            self._container = av.open(f"file:{self.path}", "w", format="mp4", options=options)
         self._stream: VideoStream | None = None
         self._ticks = -1
 
@@ -112,7 +117,9 @@ class Recording:
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, live=True)
+            self._stream = _add_stream(self._container, image, Fraction(25), self._crf, live=not self._seekable)
+            if self._seekable:
+                self._stream.codec_context.gop_size = _KEY_FRAMES
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)

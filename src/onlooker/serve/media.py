@@ -1,0 +1,129 @@
+"""Clips from the browser: received into a file, checked by decoding them, and copied as what every browser plays.
+
+What decodes them is a separate process with limits of memory and time (`video.safe`): a clip that attacks or exhausts
+it is an error of this clip alone.
+"""
+
+import math
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from fastapi import Request
+
+from onlooker.files import explain_write_errors
+from onlooker.serve.problem import Problem
+from onlooker.serve.security import too_large
+from onlooker.structures import ClipError
+from onlooker.video.transcode import Copy, VideoFacts, safe_transcode
+
+__all__ = ["Upload", "convert", "inspect", "make_playable", "make_preview", "receive"]
+
+SECONDS = 900.0  # that decoding a clip may take in all, of which the queue waits
+_NAME_LENGTH = 100
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PREVIEW_RATE, _PREVIEW_CRF = 12.0, 28
+
+OnFacts = Callable[[VideoFacts], object]
+
+
+class Upload(NamedTuple):
+    """A file that was received: where it is, the name to show, and its bytes."""
+
+    path: Path
+    name: str
+    size: int
+
+
+async def receive(request: Request, folder: Path, limit: int) -> Upload:
+    """Write the body of a request to a new file in the folder.
+
+    Raises:
+        Problem: 413 for more than `limit` bytes, 422 for none.
+        DiskFullError: no space for it; what was written is removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, size = folder / f"{secrets.token_hex(8)}.part", 0
+    try:
+        with explain_write_errors("this clip", folder, "free some space, and drop the clip again"), path.open("wb") as f:
+            async for part in request.stream():
+                if (size := size + len(part)) > limit:
+                    raise too_large(size, limit)
+                f.write(part)
+        if not size:
+            raise Problem(422, "empty", "a file of zero bytes", "a video", "record or export the clip again")
+    except BaseException:  # also a browser that goes away
+        path.unlink(missing_ok=True)
+        raise
+    return Upload(path, clean_name(request.headers.get("x-filename", "")), size)
+
+
+def clean_name(name: str) -> str:
+    """The name of a file to show: without folders and control characters, and not too long."""
+    name = _UNSAFE.sub("", re.split(r"[/\\]", unquote(name, errors="replace"))[-1]).strip(" .")
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 10]}…{name[-9:]}"
+
+
+def inspect(path: Path, max_seconds: float = math.inf) -> VideoFacts:
+    """What decoding a whole clip finds.
+
+    Raises:
+        Problem: 422, no video, one that cannot be decoded, a single frame, or longer than `max_seconds`.
+    """
+    return convert(path, (), None, max_seconds)
+
+
+def make_playable(
+    path: Path, target: Path, max_seconds: float = math.inf, side: int = 1280, start: float = 0.0, end: float = math.inf
+) -> VideoFacts:
+    """Write a clip, or a part of it, as a new mp4 that every browser plays; errors as for `inspect`."""
+    return convert(path, [Copy(target, side, start=start, end=end)], None, max_seconds)
+
+
+def make_preview(path: Path, video: Path, still: Path, side: int = 160) -> VideoFacts:
+    """Write a small moving preview (a new mp4) and its first frame (JPEG); errors as for `inspect`."""
+    return convert(path, [Copy(video, side, _PREVIEW_RATE, crf=_PREVIEW_CRF)], still)
+
+
+def convert(
+    path: Path,
+    copies: Sequence[Copy] = (),
+    still: Path | None = None,
+    max_seconds: float = math.inf,
+    on_facts: OnFacts = lambda _: None,
+) -> VideoFacts:
+    """Decode a clip once for facts, copies and a still; `on_facts` gets the facts so far and may raise to end it.
+
+    Raises:
+        Problem: as for `inspect`; copies that were begun are removed.
+        DiskFullError: no space for a copy.
+    """
+    deadline, facts = monotonic() + SECONDS, None
+    try:
+        for facts in safe_transcode(path, copies, still, max_seconds):
+            on_facts(facts)
+            if monotonic() > deadline:
+                raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
+        if facts is None or facts.frames < 2:
+            raise Problem(422, "one_frame", "a single frame", "a video of at least two", "record or choose a longer one")
+    except BaseException as error:
+        for copy in copies:
+            copy.path.unlink(missing_ok=True)
+        if isinstance(error, ClipError):
+            raise _explained(error, max_seconds) from error
+        raise
+    return facts
+
+
+def _explained(error: ClipError, max_seconds: float) -> Problem:
+    """A remedy for somebody at a browser, not at a command line."""
+    if error.found.startswith("longer than"):
+        limit = f"at most {max_seconds:g} s"
+        return Problem(422, "too_long", error.found, limit, "cut it into parts, or drop a shorter clip")
+    return Problem(
+        422, "not_decodable", error.found, "a video", "choose another file, or convert it to mp4 (HandBrake, VLC)"
+    )
