@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import ClipFrames, Files, prepare
@@ -27,6 +26,7 @@ from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, read_curves
 from onlooker.structures import Clip, ClipError, Evaluation
+from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
@@ -90,7 +90,7 @@ def read_clips(
     """`data.clips.prepare` with a progress bar, unless `quiet`; with `strict` the first unreadable clip is an error."""
 
     def progress(items: Iterable[Files | ClipError], total: int) -> Iterable[Files | ClipError]:
-        for item in items if quiet else track(items, "reading clips", total):
+        for item in tracked(items, "reading clips", total, None if quiet else "reading clips"):
             if strict and isinstance(item, ClipError):
                 raise item
             yield item
@@ -183,7 +183,8 @@ def _drawn_clips(
     first = {int(targets[i]): i for i in reversed(correct) if any(targets[i] in pair for pair in pairs)}.values()
     correct.sort(key=lambda i: i not in first)
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
-    for i in correct[: _SHOWN - len(mistakes)] + mistakes:
+    drawn = correct[: _SHOWN - len(mistakes)] + mistakes
+    for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
             answer = (
                 f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"

@@ -35,6 +35,7 @@ from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.fit import check_regularization, fit
+from onlooker.training.stages import OnProgress, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
@@ -65,6 +66,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     background: Path | str | None = None,
+    progress: OnProgress | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -78,6 +80,8 @@ def train(
         resume: continue a run that was interrupted, with its own settings.
         quiet: no table of classes and no progress bars.
         background: footage in which nothing of interest happens, as one more class (`cut_background`).
+        progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are;
+            what it raises ends the training, which `resume` continues.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -99,16 +103,17 @@ def train(
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     data = DataConfig(**of_data)
-    figures = train_run(
-        Path(clips),
-        path,
-        ModelConfig(model, **of_model),
-        data if "modality" in of_data else ModelSpec(model).data_config(data),
-        TrainConfig(**of_training),
-        resume=resume,
-        quiet=quiet,
-        background=None if background is None else Path(background),
-    )
+    with reporting(progress):
+        figures = train_run(
+            Path(clips),
+            path,
+            ModelConfig(model, **of_model),
+            data if "modality" in of_data else ModelSpec(model).data_config(data),
+            TrainConfig(**of_training),
+            resume=resume,
+            quiet=quiet,
+            background=None if background is None else Path(background),
+        )
     return TrainedRun(path, figures)
 
 

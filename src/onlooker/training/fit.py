@@ -24,7 +24,7 @@ from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, 
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
-from onlooker.training.progress import Curves, CurvesFile, EpochProgress, quiet
+from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
 from onlooker.training.weight_average import WeightAverage
 
 __all__ = ["PUBLISHED", "choose_precision", "fit"]
@@ -332,7 +332,7 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
         MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
     )
     best, last = checkpoint("best", monitor="validation_loss"), checkpoint("last")
-    callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv")]
+    callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv"), EpochReport()]
     if title is not None:
         callbacks.append(EpochProgress(title))
     if train.patience:

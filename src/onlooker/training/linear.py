@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -19,6 +18,7 @@ from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
+from onlooker.training.stages import tracked
 
 __all__ = [
     "METHODS",
@@ -201,8 +201,8 @@ def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats,
     # In random order: the first clips of a class are often of one recording.
     random = np.random.default_rng(0)
     parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
-    points = []
-    for share in (4, 2, 1):
+    points, shares = [], (4, 2, 1)
+    for share in tracked(shares, "fitting", len(shares)):
         fitted = 0
         for fit, test in parts:
             by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
@@ -329,7 +329,7 @@ def statistics_of(
     count = 0
     batches = DataLoader(samples, _CLIPS)
     every = -(-len(batches) // _EARLY)
-    for number, (batch, of_batch, _) in enumerate(track(batches, title or "", disable=title is None)):
+    for number, (batch, of_batch, _) in enumerate(tracked(batches, "encoding clips", len(batches), title)):
         features = encode_samples(net, batch, data, _FRAMES)
         rows.append(net.summarize(features).double().cpu())
         targets.append(of_batch)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from onlooker.files import is_disk_full, write_bytes
+from onlooker.training.stages import report as report_stage
 
 Curves = dict[str, dict[str, list[float]]]  # split -> "loss" or "accuracy" -> one value per epoch
 
@@ -36,6 +37,14 @@ class CurvesFile(Callback):
         rows = zip(*columns.values(), (round(s, 1) for s in fitting.seconds), strict=False)
         writer.writerows([epoch, *row] for epoch, row in enumerate(rows))
         write_bytes(self.path, text.getvalue().encode())
+
+
+class EpochReport(Callback):
+    """Reports epochs to `onlooker.train(progress=…)`."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
+        """Report how many are done."""
+        report_stage("training", trainer.current_epoch + 1, trainer.max_epochs or 1)
 
 
 class EpochProgress(Callback):

@@ -1,0 +1,188 @@
+"""Hints while clips are collected: classes with few clips, dark or short ones, near-duplicates, doubtful labels."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from onlooker.answer import nothing_class
+from onlooker.data.clip_facts import ClipFacts, read_facts, resemblances
+from onlooker.runs.findings import fact_findings
+from onlooker.serve.previews import Previews
+from onlooker.serve.problem import as_problem
+from onlooker.serve.project import ProjectClip
+from onlooker.structures import Clip
+from onlooker.video.transcode import VideoFacts
+
+__all__ = ["Hint", "Measured", "Measurements", "hints"]
+
+_FEW = 5  # clips of a class, with which it can be taught
+_IMBALANCE = 3  # the clips of the largest class over those of the smallest
+_SAME_SCENE, _SAME_MOTION = 0.99, 0.97  # correlations of near-duplicates; two recordings of a gesture differ more
+_LISTED = 300  # clips that are compared with each other
+# What to do about the findings of `onlooker check` that a single clip can be blamed for.
+_REMEDIES = {
+    "two labels": "one of the two classes is wrong: move or delete one clip of each pair",
+    "one frame": "record them again",
+    "short": "hold the button longer, so that the whole action is in the clip",
+    "still": "look at them: an action is a change over time",
+    "dark": "turn on a light, and record them again",
+    "blurred": "hold the camera still, and look at them",
+}
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Something to know while clips are collected.
+
+    Args:
+        clips: ids, the most important first; empty for a hint about classes.
+    """
+
+    code: str
+    text: str
+    clips: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was found about a clip: facts of the video and a few frames of it; or why it cannot be read."""
+
+    video: VideoFacts | None
+    facts: ClipFacts | None
+    error: str = ""
+
+
+class Measurements:
+    """Measures clips in the background, one at a time."""
+
+    def __init__(self, previews: Previews) -> None:
+        self._previews = previews
+        self._known: dict[tuple[str, int], Measured] = {}
+        self._waiting: deque[tuple[tuple[str, int], ProjectClip]] = deque()
+        self._lock, self._busy = Lock(), False
+
+    def of(self, clips: Sequence[ProjectClip]) -> dict[str, Measured]:
+        """What is known about clips, by their ids; the others are measured next."""
+        keys = {clip.id: _key(clip) for clip in clips}
+        with self._lock:
+            known = {clip.id: self._known[keys[clip.id]] for clip in clips if keys[clip.id] in self._known}
+            self._waiting = deque((keys[clip.id], clip) for clip in clips if clip.id not in known)
+            if self._waiting and not self._busy:
+                self._busy = True
+                Thread(target=self._work, name="measurements", daemon=True).start()
+        return known
+
+    def stop(self) -> None:
+        """Measure nothing more."""
+        with self._lock:
+            self._waiting.clear()
+
+    def _next(self) -> tuple[tuple[str, int], ProjectClip] | None:
+        with self._lock:
+            while self._waiting:
+                key, clip = self._waiting.popleft()
+                if key not in self._known:
+                    return key, clip
+            self._busy = False
+            return None
+
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            key, clip = item
+            measured = self._measure(clip)
+            with self._lock:
+                self._known[key] = measured
+
+    def _measure(self, clip: ProjectClip) -> Measured:
+        try:
+            return Measured(self._previews.of(clip).facts, read_facts(clip.path))
+        except Exception as error:
+            return Measured(None, None, as_problem(error).found)
+
+
+def hints(
+    classes: Mapping[str, Sequence[ProjectClip]], measured: Mapping[str, Measured], looks_like: Mapping[str, str]
+) -> list[Hint]:
+    """All hints, the most important first.
+
+    Args:
+        measured: by the id of the clip, those that are known so far.
+        looks_like: the class that the newest model takes a clip for, where it is not its own.
+    """
+    clips = [clip for of_class in classes.values() for clip in of_class]
+    return [
+        *_unreadable(clips, measured),
+        *_of_classes({label: len(of_class) for label, of_class in classes.items()}),
+        *_of_frames(clips, measured),
+        *_looks_like(clips, looks_like),
+    ]
+
+
+def _of_classes(counts: Mapping[str, int]) -> Iterator[Hint]:
+    if few := {label: count for label, count in counts.items() if count < _FEW}:
+        missing = ", ".join(f"{label} {count} of {_FEW}" for label, count in few.items())
+        yield Hint("few_clips", f"Record at least {_FEW} clips of each class: {missing}")
+    large, small = max(counts, key=counts.__getitem__, default=""), min(counts, key=counts.__getitem__, default="")
+    if not few and counts and counts[large] > _IMBALANCE * counts[small]:
+        text = f"{large} has {counts[large]} clips, {small} only {counts[small]}: record more of {small}"
+        yield Hint("unbalanced", text)
+    if len(counts) > 1 and nothing_class([*counts]) is None:
+        text = "Add a class nothing with clips in which nobody acts, so that the model can say that nothing happens"
+        yield Hint("no_nothing", text)
+
+
+def _unreadable(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
+    errors = {clip.id: measured[clip.id].error for clip in clips if clip.id in measured and measured[clip.id].error}
+    if errors:
+        first = next(iter(errors.values()))
+        yield Hint("unreadable", f"{_count(len(errors))} cannot be read ({first}): delete or replace them", (*errors,))
+
+
+def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
+    """What a few frames of the clips tell."""
+    known = [clip for clip in clips if clip.id in measured and measured[clip.id].facts][:_LISTED]
+    facts = [of for clip in known if (of := measured[clip.id].facts)]
+    ids = {clip.path: clip.id for clip in known}
+    for finding in fact_findings([Clip(clip.path, clip.label) for clip in known], facts, None):
+        if remedy := _REMEDIES.get(finding.name):
+            about = tuple(dict.fromkeys(ids[path] for paths in finding.clips for path in paths))
+            yield Hint(finding.name.replace(" ", "_"), f"{_sentence(finding.found)}: {remedy}", about)
+    if len(known) < 2:
+        return
+    similar = resemblances(facts, _SAME_SCENE)
+    moving = np.array([clip.change > 0 for clip in facts])[similar.pairs].all(1)
+    twins = similar.pairs[(similar.motion >= _SAME_MOTION) & moving].tolist()
+    if same := [(known[i].id, known[j].id) for i, j in twins if known[i].label == known[j].label]:
+        text = f"{_count(len(same), 'pair')} of clips in a class look the same: vary place, distance and speed"
+        yield Hint("duplicate", text, tuple(dict.fromkeys(clip for pair in same for clip in pair)))
+
+
+def _looks_like(clips: Sequence[ProjectClip], looks_like: Mapping[str, str]) -> Iterator[Hint]:
+    doubtful = {clip.id: looks_like[clip.id] for clip in clips if clip.id in looks_like}
+    for label, other in dict.fromkeys((clip.label, doubtful[clip.id]) for clip in clips if clip.id in doubtful):
+        about = tuple(clip.id for clip in clips if clip.label == label and doubtful.get(clip.id) == other)
+        are = "looks" if len(about) == 1 else "look"
+        yield Hint("looks_like", f"{_count(len(about))} of {label} {are} like {other} to the newest model", about)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _count(number: int, thing: str = "clip") -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _key(clip: ProjectClip) -> tuple[str, int]:
+    try:
+        return clip.id, clip.path.stat().st_mtime_ns
+    except OSError:  # removed meanwhile
+        return clip.id, 0

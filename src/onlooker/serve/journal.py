@@ -1,0 +1,264 @@
+"""The journal of changes to a folder: each is a list of renames, which can be undone, also after a restart."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from onlooker.files import read_json, reading, write_json
+from onlooker.serve.problem import Problem
+
+__all__ = ["STORE", "TRASH", "Change", "Journal", "Move"]
+
+STORE = ".onlooker"
+TRASH = f"{STORE}/trash"
+_FILE = "journal.json"
+_KEPT = 500  # changes that can be undone; what older ones have deleted is gone
+
+Move = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of the user.
+
+    Args:
+        text: what it is, in words.
+        moves: the renames, in their order: paths relative to the folder.
+        settled: ids of the clips whose label it confirms.
+    """
+
+    text: str
+    moves: tuple[Move, ...]
+    settled: tuple[str, ...] = ()
+
+
+class Journal:
+    """What was done to a folder, in `.onlooker/journal.json`, and the ids of clips that were moved.
+
+    Args:
+        folder: nothing is written to it before the first change.
+
+    Raises:
+        ValueError: the journal is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store = folder, folder / STORE
+        self.version = 0
+        self.done: list[Change] = []
+        self.undone: list[Change] = []
+        self._ids: dict[str, str] = {}  # of clips that are not where they were found first
+        self._taken: set[str] = set()
+        self._settled: set[str] = set()  # by changes that are too old to be undone
+        self._lock: FileLock | None = None
+        if (self.store / _FILE).exists():
+            self._read()
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """Ids of all clips whose label was confirmed."""
+        return frozenset(self._settled.union(*(change.settled for change in self.done)))
+
+    def id_of(self, path: str) -> str:
+        """The id of the clip at a path: made from the path where the clip was found first."""
+        if path in self._ids:
+            return self._ids[path]
+        chosen = _digest(path)
+        while chosen in self._taken:
+            chosen = _digest(chosen)
+        return chosen
+
+    def new_path(self, suffix: str = "") -> str:
+        """A path in the trash that nothing has yet."""
+        self._begin()
+        return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
+
+    def new_clip(self, suffix: str) -> str:
+        """A path in the trash for a clip that is to be added, which gets a random id."""
+        path = self.new_path(suffix)
+        (self.folder / TRASH).mkdir(exist_ok=True)
+        self._name(path, secrets.token_hex(8))
+        return path
+
+    def do(self, change: Change) -> None:
+        """Make a change; those that were undone cannot be done again afterwards.
+
+        Raises:
+            FileNotFoundError: a source does not exist, or a target does.
+            Problem: 409 if another server changes this folder.
+        """
+        self._begin()
+        _check(self.folder, change.moves)
+        done = [*self.done, change]
+        forgotten, old = self.undone, done[:-_KEPT]
+        self._settled.update(*(each.settled for each in old))
+        self._apply(change.moves, done[-_KEPT:], [])
+        for each in (*old, *forgotten):
+            self._forget(each)
+
+    def undo(self) -> tuple[Move, ...] | None:
+        """Take back the last change; None if there is none, else the renames. What cannot be taken back is forgotten.
+
+        Raises:
+            FileNotFoundError: another program has removed what was to be renamed, or made what it was to become.
+        """
+        if not self._ready(self.done):
+            return None
+        moves = tuple((target, source) for source, target in reversed(self.done[-1].moves))
+        with self._forgetting(self.done):
+            _check(self.folder, moves)
+        self._apply(moves, self.done[:-1], [*self.undone, self.done[-1]])
+        return moves
+
+    def redo(self) -> tuple[Move, ...] | None:
+        """Make the change again that was taken back last; as `undo`."""
+        if not self._ready(self.undone):
+            return None
+        moves = self.undone[-1].moves
+        with self._forgetting(self.undone):
+            _check(self.folder, moves)
+        self._apply(moves, [*self.done, self.undone[-1]], self.undone[:-1])
+        return moves
+
+    def close(self) -> None:
+        """Let another process change the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _ready(self, changes: list[Change]) -> bool:
+        if changes:
+            self._begin()
+        return bool(changes)
+
+    @contextmanager
+    def _forgetting(self, changes: list[Change]) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            changes.pop()
+            self._write()
+            raise
+
+    def _begin(self) -> None:
+        """Before the first change: no other server changes the folder, and nothing useless is in the trash."""
+        if self._lock is not None:
+            return
+        self.store.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.store / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            found, expected = "another `onlooker serve` teaches this folder", "one server for it"
+            raise Problem(409, "locked", found, expected, "use that one, or end it") from error
+        self._lock = lock
+        if (self.store / _FILE).exists():
+            self._read()
+        used = {path for change in (*self.done, *self.undone) for move in change.moves for path in move}
+        for path in (self.folder / TRASH).glob("*"):
+            if f"{TRASH}/{path.name}" not in used:
+                _delete(path)
+
+    def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
+        """Rename: the journal with the new state is written first, with the renames that are still to be made."""
+        before = self.version, self.done, self.undone, dict(self._ids)
+        self.version, self.done, self.undone = self.version + 1, done, undone
+        self._move_ids(moves)
+        try:
+            self._write(moves)
+        except BaseException:  # nothing was renamed
+            self.version, self.done, self.undone, self._ids = before
+            raise
+        self._rename(moves)
+        self._write()
+
+    def _rename(self, moves: tuple[Move, ...]) -> None:
+        for source, target in moves:
+            start, end = self.folder / source, self.folder / target
+            if start.exists() and not end.exists():
+                end.parent.mkdir(parents=True, exist_ok=True)
+                start.rename(end)
+
+    def _move_ids(self, moves: tuple[Move, ...]) -> None:
+        """Clips keep their ids: those at and below every source."""
+        for source, target in moves:
+            for path in (path for path in self._found(source) if path not in self._ids):
+                self._name(path, self.id_of(path))
+            for path in [path for path in self._ids if path == source or path.startswith(f"{source}/")]:
+                self._ids[target + path[len(source) :]] = self._ids.pop(path)
+
+    def _found(self, source: str) -> list[str]:
+        """The clips at a path of a class or clip; those in the trash have ids already."""
+        if source.startswith(f"{STORE}/"):
+            return []
+        if "/" in source:
+            return [source]
+        return [f"{source}/{path.name}" for path in (self.folder / source).glob("*")]
+
+    def _name(self, path: str, clip_id: str) -> None:
+        self._ids[path] = clip_id
+        self._taken.add(clip_id)
+
+    def _forget(self, change: Change) -> None:
+        """Delete what only this change could bring back."""
+        for path in {each for move in change.moves for each in move if each.startswith(f"{TRASH}/")}:
+            _delete(self.folder / path)
+            self._ids = {each: clip_id for each, clip_id in self._ids.items() if not each.startswith(path)}
+
+    def _write(self, pending: tuple[Move, ...] = ()) -> None:
+        lists = {name: [asdict(each) for each in getattr(self, name)] for name in ("done", "undone")}
+        values = {"version": self.version, "ids": self._ids, "settled": sorted(self._settled), "pending": pending}
+        write_json(self.store / _FILE, {**values, **lists})
+
+    def _read(self) -> None:
+        file = self.store / _FILE
+        with reading(file):
+            values = read_json(file)
+            self.version, self._ids = int(values["version"]), dict(values["ids"])
+            self._taken = set(self._ids.values())
+            self._settled = set(values["settled"])
+            self.done, self.undone = ([_change(each) for each in values[name]] for name in ("done", "undone"))
+            pending = tuple(map(_move, values["pending"]))
+        if pending:
+            self._rename(pending)
+            self._write()
+
+
+def _change(values: dict[str, Any]) -> Change:
+    return Change(str(values["text"]), tuple(map(_move, values["moves"])), tuple(values["settled"]))
+
+
+def _move(values: list[str]) -> Move:
+    """A rename within the folder, whatever the file says."""
+    source, target = values
+    if any(Path(path).is_absolute() or ".." in Path(path).parts for path in (source, target)):
+        raise ValueError(f"a rename of {source} to {target}, expected paths within the folder")
+    return source, target
+
+
+def _check(folder: Path, moves: tuple[Move, ...]) -> None:
+    """Raise a FileNotFoundError if the renames cannot all be made."""
+    for source, target in moves:
+        if not (folder / source).exists():
+            raise FileNotFoundError(f"{source} is not there any more")
+        if (folder / target).exists():
+            raise FileNotFoundError(f"{target} is there already")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]

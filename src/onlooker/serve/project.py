@@ -1,0 +1,338 @@
+"""The folder of clips that the page teaches: its classes and clips, and changes that can be undone, also later.
+
+Every change is a list of renames within the folder: what is deleted goes to `.onlooker/trash`, what is added comes from
+there. The journal says what was done, in the order in which it can be undone, and is written before and after the
+renames: a change that the end of the server has interrupted is completed at its next start.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from onlooker.answer import nothing_class
+from onlooker.data.folder import entries
+from onlooker.data.lists import SPLIT_NAMES
+from onlooker.files import short_name
+from onlooker.serve.journal import Change, Journal, Move
+from onlooker.serve.problem import Problem
+from onlooker.serve.recordings import follow_moves
+from onlooker.video.reader import is_video
+
+__all__ = ["Project", "ProjectClip"]
+
+_MAX_NAME = 60  # characters of a class
+_MAX_FILE = 100  # bytes of the name of a clip
+
+
+@dataclass(frozen=True)
+class ProjectClip:
+    """A clip of the project.
+
+    Args:
+        id: stays the same when the clip is moved.
+        label: its class.
+    """
+
+    id: str
+    label: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+
+class Project:
+    """A folder with one sub-folder per class, made when its first class is added. All methods can be called from
+    several threads.
+
+    Args:
+        folder: other programs may change it too, which gives it a new version.
+
+    Raises:
+        ValueError: the folder is a file, or holds splits; its journal is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
+        if any(path.name.lower() in SPLIT_NAMES and _holds_folders(path) for path in self._entries()):
+            raise ValueError(f"{folder}: holds splits, expected one sub-folder per class; teach one of them (--clips)")
+        self._lock = RLock()
+        self._journal = Journal(self.folder)
+        self._seen = self._listing()
+
+    @property
+    def store(self) -> Path:
+        """The hidden folder in which the page keeps what belongs to the project."""
+        return self._journal.store
+
+    @property
+    def version(self) -> int:
+        """How often the project has changed, by the page or by other programs."""
+        with self._lock:
+            if (listing := self._listing()) != self._seen:
+                self._seen = listing
+                self._journal.version += 1
+            return self._journal.version
+
+    @property
+    def undo_text(self) -> str | None:
+        """What can be undone; None: nothing."""
+        return self._journal.done[-1].text if self._journal.done else None
+
+    @property
+    def redo_text(self) -> str | None:
+        """What can be done again; None: nothing."""
+        return self._journal.undone[-1].text if self._journal.undone else None
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """Ids of the clips whose labels the user has confirmed or corrected."""
+        with self._lock:
+            return self._journal.settled
+
+    def summary(self) -> dict[str, Any]:
+        """Name, path, number of clips and version, for JSON."""
+        return {
+            "name": self.folder.name,
+            "path": str(self.folder),
+            "clips": len(self.clips()),
+            "version": self.version,
+        }
+
+    def classes(self) -> dict[str, list[ProjectClip]]:
+        """The clips of each class, sorted by name."""
+        with self._lock:
+            return {
+                path.name: [self._clip(each) for each in _videos(path)] for path in self._entries() if path.is_dir()
+            }
+
+    def clips(self) -> list[ProjectClip]:
+        """The clips of all classes."""
+        return [clip for clips in self.classes().values() for clip in clips]
+
+    def clip(self, clip_id: str) -> ProjectClip:
+        """The clip with this id; a Problem 404 if there is none (any more)."""
+        for clip in self.clips():
+            if clip.id == clip_id:
+                return clip
+        raise Problem(404, "no_clip", "no such clip", "one of the project", "it was removed: reload the page")
+
+    @contextmanager
+    def at(self, version: int) -> Iterator[None]:
+        """Let nobody else change the project meanwhile.
+
+        Raises:
+            Problem: 409 if it has changed since the page saw this version.
+        """
+        with self._lock:
+            if version != self.version:
+                found, expected = f"version {self.version}", f"version {version}"
+                raise Problem(409, "changed", found, expected, "look at the project as it is now, and try again")
+            yield
+
+    def add_class(self, name: str) -> None:
+        """Make an empty class.
+
+        Raises:
+            Problem: 422 for a name that cannot be one, 409 if there is such a class.
+        """
+        with self._lock:
+            name = self._new_class(name)
+            self._do(Change(f"add class {name}", (self._empty(name),)))
+
+    def rename_class(self, name: str, to: str) -> None:
+        """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no such class."""
+        with self._lock:
+            self._require_class(name)
+            to = self._new_class(to, besides=name)
+            if to != name:
+                self._do(Change(f"rename class {name} to {to}", ((name, to),)))
+
+    def delete_class(self, name: str) -> None:
+        """Remove a class with all its clips; a Problem 404 if there is none."""
+        with self._lock:
+            self._require_class(name)
+            self._do(Change(f"delete class {name}", ((name, self._journal.new_path()),)))
+
+    def add_clip(self, label: str, file: Path, name: str) -> ProjectClip:
+        """Move a video file into a class, which is made if it does not exist; other names that are taken get a number.
+
+        Args:
+            file: anywhere; it is no longer there afterwards.
+            name: that the clip is to have, with the suffix of its format.
+        """
+        return self.add_clips([(label, file, name)], f"add {name} to {label}")[0]
+
+    def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str) -> list[ProjectClip]:
+        """Several at once, as one change: class, file and name of each; see `add_clip`."""
+        with self._lock:
+            moves: list[Move] = []
+            classes = set(self.classes())
+            for label, file, name in files:
+                if label not in classes:
+                    label = self._new_class(label)
+                    moves.append(self._empty(label))
+                    classes.add(label)
+                target = self._free(label, name, {target for _, target in moves})
+                source = self._journal.new_clip(Path(target).suffix)
+                shutil.move(file, self.folder / source)
+                moves.append((source, target))
+            self._do(Change(text, tuple(moves)))
+            return [self._clip(self.folder / target) for _, target in moves if "/" in target]
+
+    def move_clip(self, clip_id: str, label: str) -> None:
+        """Give a clip another class; a Problem 404 if there is no such clip or class."""
+        with self._lock:
+            if (clip := self.clip(clip_id)).label != label:
+                self._do(self._moving(clip, label))
+
+    def settle(self, clip_id: str, label: str) -> None:
+        """What the user says that a clip shows, as one change: it is moved if it was in another class."""
+        with self._lock:
+            clip = self.clip(clip_id)
+            self._require_class(label)
+            change = Change(f"confirm {clip.name} as {label}", ())
+            if clip.label != label:
+                change = self._moving(clip, label)
+            self._do(replace(change, settled=(clip_id,)))
+
+    def delete_clip(self, clip_id: str) -> None:
+        """Remove a clip; a Problem 404 if there is none."""
+        with self._lock:
+            clip = self.clip(clip_id)
+            move = self._relative(clip.path), self._journal.new_path(clip.path.suffix)
+            self._do(Change(f"delete {clip.name} of {clip.label}", (move,)))
+
+    def undo(self) -> None:
+        """Take back the last change; a Problem 409 if there is none, or another program has removed what it needs."""
+        with self._lock:
+            self._step(self._journal.undo, "undo")
+
+    def redo(self) -> None:
+        """Do again what was taken back last; a Problem 409 as for `undo`."""
+        with self._lock:
+            self._step(self._journal.redo, "redo")
+
+    def close(self) -> None:
+        """Let another server teach this folder."""
+        self._journal.close()
+
+    def _step(self, step: Callable[[], tuple[Move, ...] | None], name: str) -> None:
+        try:
+            moves = step()
+        except FileNotFoundError as error:
+            raise Problem(
+                409, f"cannot_{name}", str(error), "files as the page left them", "reload the page"
+            ) from error
+        if moves is None:
+            raise Problem(409, f"nothing_to_{name}", f"nothing to {name}", "a change", "reload the page")
+        self._changed(moves)
+
+    def _do(self, change: Change) -> None:
+        self._journal.do(change)
+        self._changed(change.moves)
+
+    def _changed(self, moves: tuple[Move, ...]) -> None:
+        follow_moves(self.folder, moves, [self._relative(clip.path) for clip in self.clips()])
+        self._seen = self._listing()
+
+    def _empty(self, label: str) -> Move:
+        """The change that makes a class folder."""
+        source = self._journal.new_path()
+        (self.folder / source).mkdir(parents=True)
+        return source, label
+
+    def _moving(self, clip: ProjectClip, label: str) -> Change:
+        self._require_class(label)
+        move = self._relative(clip.path), self._free(label, clip.name)
+        return Change(f"move {clip.name} from {clip.label} to {label}", (move,))
+
+    def _clip(self, path: Path) -> ProjectClip:
+        return ProjectClip(self._journal.id_of(self._relative(path)), path.parent.name, path)
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _entries(self) -> list[Path]:
+        return entries(self.folder) if self.folder.is_dir() else []
+
+    def _listing(self) -> str:
+        """A digest of all clips, their times and sizes, to notice what other programs change."""
+        digest = hashlib.sha256()
+        for folder in (path for path in self._entries() if path.is_dir()):
+            digest.update(os.fsencode(folder.name) + b"/")
+            with suppress(OSError):  # removed meanwhile: the next look will see it
+                for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+                    stat = entry.stat()
+                    digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
+        return digest.hexdigest()
+
+    def _require_class(self, name: str) -> None:
+        if name not in self.classes():
+            classes = ", ".join(self.classes()) or "none yet"
+            raise Problem(404, "no_class", f"no class {name[:_MAX_NAME]}", f"one of: {classes}", "reload the page")
+
+    def _new_class(self, name: str, besides: str | None = None) -> str:
+        """A name that a new class can have."""
+        name = _class_name(name)
+        others = [other for other in self.classes() if other != besides]
+        if same := [other for other in others if other.casefold() == name.casefold()]:
+            raise Problem(409, "class_exists", f"class {same[0]} exists", "another name", "choose another name")
+        try:
+            nothing_class([*others, name])
+        except ValueError as error:
+            raise Problem(409, "class_exists", str(error), "one class in which nothing happens", "use it") from error
+        if (self.folder / name).exists():
+            raise Problem(409, "class_exists", f"a file {name} in the folder", "another name", "choose another name")
+        return name
+
+    def _free(self, label: str, name: str, taken: Iterable[str] = ()) -> str:
+        """A path for a clip in a class that nothing has yet, with its name or one like it."""
+        name = _file_name(name)
+        stem, suffix, number, chosen = Path(name).stem, Path(name).suffix, 1, f"{label}/{name}"
+        while chosen in taken or (self.folder / chosen).exists():
+            number += 1
+            chosen = f"{label}/{stem}-{number}{suffix}"
+        return chosen
+
+
+def _holds_folders(path: Path) -> bool:
+    return path.is_dir() and any(each.is_dir() for each in entries(path)) and not _videos(path)
+
+
+def _videos(folder: Path) -> list[Path]:
+    return [path for path in entries(folder) if is_video(path)]
+
+
+def _class_name(name: str) -> str:
+    """A name of a folder on every system.
+
+    Raises:
+        Problem: 422, what is wrong with it.
+    """
+    name, remedy = " ".join(name.split()), "choose another name"
+    if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
+        raise Problem(422, "bad_name", f"a name of {len(name)} characters", f"1 to {_MAX_NAME} characters", remedy)
+    if bad := re.search(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]', name):
+        raise Problem(422, "bad_name", f"the character {bad[0]!a}", "characters that a folder's name may have", remedy)
+    if name.startswith((".", "__MACOSX")) or name.endswith("."):
+        raise Problem(422, "bad_name", "a dot at the start or end", "a name without it", remedy)
+    return name
+
+
+def _file_name(name: str) -> str:
+    """A name for a clip: what a file system may not like is replaced."""
+    clean = re.sub(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]', "_", name).lstrip(". ")
+    path = Path(clean or "clip")
+    return short_name(path.stem or "clip", _MAX_FILE) + path.suffix

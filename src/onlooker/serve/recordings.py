@@ -1,0 +1,45 @@
+"""`recordings.csv` of a folder whose clips are moved: every clip keeps its recording, and new ones are listed too."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from onlooker.data.folder import RECORDINGS
+from onlooker.files import read_bytes, write_bytes
+
+__all__ = ["follow_moves"]
+
+
+def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Sequence[str]) -> None:
+    """Rewrite the list, if there is one that can be read.
+
+    Args:
+        moves: renames of clips and class folders; hidden paths are those of deleted clips, whose rows stay.
+        clips: all that are there afterwards. Those without a row are recordings of their own.
+    """
+    file = folder / RECORDINGS
+    try:
+        rows = [*csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""))]
+    except (OSError, ValueError, csv.Error):
+        return  # none, or one that training complains about
+    if not rows or not {"clip", "recording"} <= set(rows[0]):
+        return
+    before = [dict(row) for row in rows]
+    for source, target in moves:
+        if not (source.startswith(".") or target.startswith(".")):
+            for row in rows:
+                row["clip"] = _moved(row["clip"] or "", source, target)
+    listed = {row["clip"] for row in rows}
+    rows += [{"clip": clip, "recording": clip} for clip in clips if clip not in listed]
+    if rows != before:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [name for name in rows[0] if name], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(file, text.getvalue().encode())
+
+
+def _moved(clip: str, source: str, target: str) -> str:
+    inside = clip == source or clip.startswith(f"{source}/")
+    return target + clip[len(source) :] if inside else clip

@@ -1,0 +1,231 @@
+"""Train the project in a process of its own: progress, cancel, and a training that goes on after a restart.
+
+    python -m onlooker.serve.training CLIPS RUN
+
+The process writes a line of JSON for each step to its standard output, and ends when its standard input is closed,
+so that it never outlives the server.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Thread
+from time import monotonic
+from typing import IO, Any
+
+from onlooker.data.sets import set_name
+from onlooker.files import read_json, write_json
+from onlooker.models.video_model import RECORD
+from onlooker.serve.jobs import Job
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project
+
+__all__ = ["Training", "newest_run", "trained_clips"]
+
+_MIN_CLIPS, _MIN_CLASSES = 2, 2
+_STATE = "training.json"  # of a training that has not finished
+_TRAINED = "trained"  # which clips a run was trained with, by their ids
+_GROUP = "page"  # runs of the page are CLIPS-page-1, -2, …
+# Seconds that the stages take on one slow core, in their order: for all clips, and for each. Only their proportions
+# count once the training has begun.
+_STAGES = {
+    "starting": (8.0, 0.0),
+    "reading clips": (0.0, 0.1),
+    "encoding clips": (1.0, 0.3),
+    "fitting": (2.0, 0.05),
+    "drawing clips": (4.0, 0.0),
+}
+_PRIOR = 10.0  # seconds after which the measured speed counts as much as the expected one
+
+
+def newest_run(runs: Path, clips: Path) -> Path | None:
+    """The last finished run of the page with these clips; None if there is none."""
+    return next((run for run in reversed(_runs(runs, clips)) if (run / "model" / RECORD).exists()), None)
+
+
+def trained_clips(project: Project, run: Path) -> dict[str, str]:
+    """The ids of the clips that a run was trained with, by their names in its files; empty for other runs."""
+    file = project.store / _TRAINED / f"{run.name}.json"
+    with suppress(OSError, ValueError):
+        values = read_json(file)
+        if values.get("run") == str(run.resolve()):
+            return dict(values["clips"])
+    return {}
+
+
+def _runs(runs: Path, clips: Path) -> list[Path]:
+    """All runs of the page with these clips, the oldest first."""
+    start = f"{set_name(clips)}-{_GROUP}-"
+    found = runs.iterdir() if runs.is_dir() else []
+    numbered = {path: path.name.removeprefix(start) for path in found if path.name.startswith(start)}
+    return sorted((path for path, number in numbered.items() if number.isdecimal()), key=lambda p: int(numbered[p]))
+
+
+class Training:
+    """The training of a project: at most one at a time.
+
+    Args:
+        runs: the folder of runs.
+    """
+
+    def __init__(self, project: Project, runs: Path) -> None:
+        self.project, self.runs = project, runs
+        self._lock, self._stopping = Lock(), False
+        self._child: subprocess.Popen[str] | None = None
+
+    @property
+    def interrupted(self) -> str | None:
+        """The id of the job of a training that did not finish when the server ended."""
+        with suppress(OSError, ValueError, KeyError):
+            return str(read_json(self.project.store / _STATE)["job"])
+        return None
+
+    def check(self) -> None:
+        """Raise a Problem if the clips cannot be trained on."""
+        counts = {name: len(clips) for name, clips in self.project.classes().items()}
+        expected = f"at least {_MIN_CLASSES} classes, each with at least {_MIN_CLIPS} clips"
+        if len(counts) < _MIN_CLASSES:
+            number = f"{len(counts)} class{'' if len(counts) == 1 else 'es'}"
+            raise Problem(422, "too_few_classes", number, expected, "add a class")
+        if few := [f"{name} {count}" for name, count in counts.items() if count < _MIN_CLIPS]:
+            remedy = "add clips to these classes, or delete them"
+            raise Problem(422, "too_few_clips", ", ".join(few), expected, remedy)
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Train on the clips as they are now: what a job does; returns the name and the figures of the new run.
+
+        Raises:
+            Cancelled: the user does not want it any more; nothing is left of it.
+            Problem: what is wrong with the clips.
+        """
+        run = self._prepare(job.id)
+        try:
+            figures = self._follow(job, run)
+        except BaseException:
+            if not self._stopping:  # else it goes on at the next start
+                self._end()
+                shutil.rmtree(run, ignore_errors=True)
+                (self.project.store / _STATE).unlink(missing_ok=True)
+            raise
+        (self.project.store / _STATE).unlink(missing_ok=True)
+        return {"run": run.name, "seconds_left": 0, **figures}
+
+    def stop(self) -> None:
+        """End the process with the server, which continues it at its next start."""
+        self._stopping = True
+        self._end()
+
+    def _prepare(self, job_id: str) -> Path:
+        """A new run, and the note that it was begun."""
+        runs = _runs(self.runs, self.project.folder)
+        started = {} if self.interrupted != job_id else read_json(self.project.store / _STATE)
+        start = f"{set_name(self.project.folder)}-{_GROUP}-"
+        last = int(runs[-1].name.removeprefix(start)) if runs else 0
+        run = self.runs / str(started.get("run", f"{start}{last + 1}"))
+        shutil.rmtree(run, ignore_errors=True)  # what an interrupted training has left
+        clips = {clip.path.relative_to(self.project.folder).as_posix(): clip.id for clip in self.project.clips()}
+        write_json(self.project.store / _STATE, {"job": job_id, "run": run.name})
+        write_json(self.project.store / _TRAINED / f"{run.name}.json", {"run": str(run.resolve()), "clips": clips})
+        return run
+
+    def _follow(self, job: Job, run: Path) -> dict[str, Any]:
+        """Start the process, and report what it does until the model is there."""
+        job.report("starting", 0.0)
+        command = [sys.executable, "-m", __name__, str(self.project.folder), str(run.absolute())]
+        path = os.pathsep.join(filter(None, sys.path))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+        child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, start_new_session=True, **pipes)
+        with self._lock:
+            self._child = child
+        job.on_cancel = child.kill
+        forecast = Forecast(len(self.project.clips()))
+        assert child.stdout
+        for line in child.stdout:
+            step = json.loads(line)
+            if "error" in step:
+                raise Problem(422, "training_failed", *step["error"])
+            if "figures" in step:
+                Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
+                return dict(step["figures"])
+            progress, left = forecast.after(step["stage"], step["done"], step["total"])
+            job.report(step["stage"], progress, seconds_left=left)
+        job.check()
+        found = f"the training process ended with status {child.wait()}"
+        raise Problem(500, "training_ended", found, "a trained model", "the terminal of `onlooker serve` says more")
+
+    def _end(self) -> None:
+        with self._lock:
+            if self._child is not None:
+                self._child.kill()
+                self._child.wait()
+
+
+class Forecast:
+    """How far a training is and how long it will take, from the stages that are done.
+
+    Args:
+        clips: their number.
+    """
+
+    def __init__(self, clips: int) -> None:
+        self._expected = {stage: fixed + each * clips for stage, (fixed, each) in _STAGES.items()}
+        self._total, self._begun = sum(self._expected.values()), monotonic()
+        self._done = 0.0
+
+    def after(self, stage: str, done: int, total: int) -> tuple[float, int]:
+        """The share of the training that is done, from 0 to 1, and the seconds that are left."""
+        stages = list(self._expected)
+        place = stages.index(stage) if stage in stages else 0
+        before = sum(self._expected[each] for each in stages[:place])
+        self._done = max(self._done, before + self._expected[stages[place]] * done / max(total, 1))
+        elapsed = monotonic() - self._begun
+        slowness = (elapsed + _PRIOR) / (self._done + _PRIOR)
+        return min(self._done / self._total, 1.0), max(1, round(slowness * (self._total - self._done)))
+
+
+def main() -> None:
+    """Train in this process, and tell how."""
+    clips, run = map(Path, sys.argv[1:])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # nothing else writes between the lines
+    Thread(target=_end_with_input, daemon=True).start()
+    with suppress(OSError):
+        os.nice(5)  # the live view goes first
+    for step in _steps(clips, run, out):
+        print(json.dumps(step), file=out, flush=True)
+
+
+def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
+    yield {"stage": "starting", "done": 0, "total": 1}
+    from onlooker.evaluation.conclusion import first_line
+    from onlooker.runs.train import train
+    from onlooker.structures import ClipError
+
+    def tell(stage: str, done: int, total: int) -> None:
+        print(json.dumps({"stage": stage, "done": done, "total": total}), file=out, flush=True)
+
+    try:
+        figures = train(clips, run, quiet=True, progress=tell).figures
+    except ClipError as error:
+        yield {"error": [f"{error.path.name}: {error.found}", "clips to train on", error.remedy]}
+    except (ValueError, OSError) as error:
+        found, _, remedy = str(error).partition("; ")
+        yield {"error": [found, "", remedy]}
+    else:
+        names = "accuracy", "accuracy_interval", "learning_curve"
+        chosen = {name: figures[name] for name in names if name in figures}
+        yield {"figures": {**chosen, "conclusion": first_line(figures) if figures else ""}}
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
