@@ -1,0 +1,25 @@
+// One color for each class, the same in every part of the page.
+
+const SIZE = 10; // colors --class-0 … --class-9 in base.css: Petroff (2021), legible with color vision deficiencies
+const order = [];
+
+/** Gives classes their colors in this order; those that already have one keep it. */
+export function rememberClasses(names) {
+  for (const name of names) if (name !== "nothing" && !order.includes(name)) order.push(name);
+}
+
+/** The CSS color of a class; "nothing" is gray. */
+export function colorOf(name) {
+  if (!name || name === "nothing") return "var(--nothing)";
+  rememberClasses([name]);
+  return `var(--class-${order.indexOf(name) % SIZE})`;
+}
+
+/** The same as a value that a canvas understands. */
+export function canvasColor(name) {
+  const variable = colorOf(name).slice(4, -1);
+  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+}
+
+/** `jumping_jack` as people write it. */
+export const spoken = (name) => name.replaceAll("_", " ");

@@ -1,0 +1,115 @@
+// Correct: clips whose label is in doubt, one click each; a map of all clips; then train again.
+
+import { get, post } from "./api.js";
+import { colorOf, rememberClasses, spoken } from "./colors.js";
+import { announce, button, complain, errorCard, h, patch, percent, show, t } from "./dom.js";
+import { clipMap } from "./map.js";
+import { clipDialog, clipsById, preview } from "./wall.js";
+
+export class Correct {
+  constructor(panel, page) {
+    Object.assign(this, { panel, page, items: [], cards: new Map(), corrected: 0 });
+    this.inbox = h("ul.inbox", { "aria-label": t("inbox.label") });
+    this.note = h("div.inbox-note");
+    this.again = h("div.row");
+    this.mapSlot = h("div");
+    this.undo = button("undo", t("undo"), () => this.page.change("POST", "/api/project/undo").then(() => this.load()));
+    show(panel, h("div.correct", {},
+      h("div.head", {}, h("div", {}, h("h1", {}, t("correct.title")), h("p.lead", {}, t("correct.lead"))), h("div.row", {}, this.undo, this.again)),
+      h("section", { "aria-label": t("inbox.label") }, this.note, this.inbox),
+      h("section.card.map-card", { "aria-label": t("map.title") }, h("h2", {}, t("map.title")), h("p.hint", {}, t("map.lead")), this.mapSlot)));
+  }
+
+  enter() { this.load(); }
+  leave() {}
+
+  update(project) {
+    this.undo.disabled = !project.undo;
+    this.undo.title = project.undo ?? "";
+  }
+
+  async load() {
+    show(this.note, h("div.spinner"));
+    try {
+      await this.page.loadProject();
+      this.update(this.page.project);
+      rememberClasses(this.page.project.classes.map(({ name }) => name));
+      this.items = (await get("/api/project/inbox")).items;
+      this.showInbox();
+    } catch (error) {
+      this.untrained(error, this.note);
+    }
+    await this.loadMap();
+  }
+
+  untrained(error, slot) {
+    show(this.inbox);
+    this.page.setInboxCount(0);
+    if (error.status !== 404) { show(slot, errorCard(error, button(null, t("again"), () => this.load()))); return; }
+    show(slot, h("div.empty", {}, h("h2", {}, t("inbox.untrained")), h("p", {}, t("inbox.untrained_remedy")),
+      h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" }))));
+  }
+
+  showInbox() {
+    const { project } = this.page;
+    const keys = new Set(this.items.map((item) => item.clip));
+    for (const key of this.cards.keys()) if (!keys.has(key)) this.cards.delete(key);
+    for (const item of this.items) if (!this.cards.has(item.clip)) this.cards.set(item.clip, this.card(item));
+    patch(this.inbox, this.items.map((item) => this.cards.get(item.clip)));
+    this.page.setInboxCount(this.items.length);
+    show(this.again, button(null, t("train.again"), () => this.trainAgain(), { kind: this.corrected ? "primary" : "quiet" }));
+    if (!project.model) { this.untrained({ status: 404 }, this.note); return; }
+    show(this.note, this.items.length ? h("p.hint", {}, t("inbox.count", { count: this.items.length })) : h("div.empty", {}, h("h2", {}, t("inbox.empty")),
+      h("p", {}, t(this.corrected ? "inbox.empty_corrected" : "inbox.empty_remedy"))));
+  }
+
+  card(item) {
+    const names = this.page.project.classes.map(({ name }) => name);
+    const first = [...new Set([item.label, item.suggested])].filter(Boolean);
+    const answer = (name, kind) => h(`button.${kind}`, { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"), spoken(name));
+    const other = h("select", { "aria-label": t("inbox.other"), onchange: () => this.answer(item, other.value) }, h("option", { value: "" }, t("inbox.other")),
+      names.filter((name) => !first.includes(name)).map((name) => h("option", { value: name }, spoken(name))));
+    const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }), onclick: () => this.open(item.clip) }, preview(item.clip));
+    return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
+      h("p.why", {}, t(item.why === "label" ? "inbox.label_error" : "inbox.uncertain", { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
+      h("div.row", { role: "group", "aria-label": t("inbox.is") }, first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")), names.length > first.length && other)));
+  }
+
+  async answer(item, label) {
+    if (!label) return;
+    const next = this.cards.get(item.clip)?.nextElementSibling?.querySelector(".answer-button");
+    try {
+      await post(`/api/project/inbox/${item.clip}?version=${this.page.project.version}`, { label });
+      if (label !== item.label) this.corrected += 1;
+      this.items = this.items.filter((each) => each !== item);
+      announce(t("inbox.answered", { label: spoken(label) }));
+      await this.page.loadProject();
+      this.update(this.page.project);
+      this.showInbox();
+      next?.focus();
+    } catch (error) {
+      complain(error);
+      if (error.code === "changed") this.load();
+    }
+  }
+
+  open(id) {
+    const clip = clipsById(this.page.project).get(id);
+    if (clip) clipDialog(clip, clip.label, this.page.project, async (...change) => { if (await this.page.change(...change)) this.load(); });
+  }
+
+  trainAgain() {
+    this.corrected = 0;
+    this.page.go("teach");
+    this.page.parts.teach.training.start();
+  }
+
+  async loadMap() {
+    try {
+      const { points } = await get("/api/project/map");
+      show(this.mapSlot, points.length ? clipMap(points, (id) => this.open(id)) : h("p.hint", {}, t("map.empty")));
+    } catch (error) {
+      show(this.mapSlot, error.status === 404 ? h("p.hint", {}, t("map.empty")) : errorCard(error));
+    }
+  }
+}

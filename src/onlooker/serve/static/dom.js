@@ -1,0 +1,128 @@
+// Elements, texts and messages: what every part of the page is built with.
+
+const TEXTS = JSON.parse(document.getElementById("texts").textContent);
+const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "g", "text", "title"]);
+
+/** The text of a key such as "look.drop", with {names} replaced; "name.one" and "name.other" by `count`. */
+export function t(key, values = {}) {
+  let text = key.split(".").reduce((node, part) => node?.[part], TEXTS);
+  if (text && typeof text === "object") text = values.count === 1 ? text.one : text.other;
+  if (text === undefined) return key;
+  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+}
+
+/** An element: `h("button.big", {onclick}, "text", child)`; SVG elements are made in their namespace. */
+export function h(selector, props = {}, ...children) {
+  const [tag, ...classes] = selector.split(".");
+  const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  for (const [name, value] of Object.entries(props)) setProperty(element, name, value);
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+function setProperty(element, name, value) {
+  if (value === null || value === undefined || value === false) return;
+  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+  else if (name.startsWith("--")) element.style.setProperty(name, value);
+  else if (name === "value" || name === "muted" || name === "checked") element[name] = value;
+  else element.setAttribute(name, value === true ? "" : value);
+}
+
+/** Replaces what a panel or a slot shows. */
+export function show(parent, ...children) {
+  parent.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+const ICONS = {
+  play: "M8 5v14l11-7z",
+  pause: "M7 5h4v14H7zM13 5h4v14h-4z",
+  back: "M15 5 8 12l7 7",
+  forward: "m9 5 7 7-7 7",
+  loop: "M4 12a6 6 0 0 1 6-6h8m-3-3 3 3-3 3M20 12a6 6 0 0 1-6 6H6m3 3-3-3 3-3",
+  camera: "M3 7.5A1.5 1.5 0 0 1 4.5 6h9A1.5 1.5 0 0 1 15 7.5v9a1.5 1.5 0 0 1-1.5 1.5h-9A1.5 1.5 0 0 1 3 16.5zM15 10l6-3v10l-6-3z",
+  upload: "M12 16V4m-5 5 5-5 5 5M4 20h16",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+  undo: "M9 7 4 12l5 5M4 12h10a6 6 0 0 1 6 6",
+  redo: "m15 7 5 5-5 5m5-5H10a6 6 0 0 0-6 6",
+  plus: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6 6 18",
+  download: "M12 4v12m-5-5 5 5 5-5M4 20h16",
+  pencil: "M4 20l1-5L16 4l4 4L9 19z",
+  more: "M6 12h.01M12 12h.01M18 12h.01",
+  warn: "M12 4 2.5 20h19zM12 10v4m0 3h.01",
+  check: "m5 12.5 4.5 4.5L19 7",
+};
+
+export function icon(name) {
+  const filled = name === "play" || name === "pause";
+  return h(filled ? "svg.glyph.filled" : "svg.glyph", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: ICONS[name] }));
+}
+
+/** A button with an icon; `label` is read aloud, and shown unless `iconOnly`. */
+export function button(glyph, label, onclick, { kind = "quiet", iconOnly = false, ...props } = {}) {
+  const inside = [glyph && icon(glyph), iconOnly ? null : h("span", {}, label)];
+  const names = iconOnly ? { "aria-label": label, title: label } : {};
+  return h(`button.${kind}${iconOnly ? ".icon" : ""}`, { type: "button", onclick, ...names, ...props }, inside);
+}
+
+/** An error as a card: what was found, what was expected, what to do. */
+export function errorCard(error, ...actions) {
+  const { found, expected, remedy } = error;
+  return h("div.error", { role: "alert" }, icon("warn"),
+    h("div", {}, h("p.found", {}, found || t("error.unknown")), expected && h("p", {}, expected), remedy && h("p.remedy", {}, remedy),
+      actions.length ? h("div.row", {}, actions) : null));
+}
+
+export function toast(text, { error = false, action = null } = {}) {
+  const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, text));
+  const close = () => box.remove();
+  if (action) box.append(h("button.link", { type: "button", onclick: () => { close(); action.run(); } }, action.label));
+  box.append(button("close", t("close"), close, { iconOnly: true }));
+  document.getElementById("toasts").append(box);
+  if (!error) setTimeout(close, 6000);
+}
+
+/** Shows a failed request as a message that stays until it is closed. */
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  const text = [error.found ?? error.message, error.remedy].filter(Boolean).join(" ");
+  toast(text, { error: true });
+}
+
+let announced = 0;
+
+/** Has screen readers say something, at most once in `every` milliseconds. */
+export function announce(text, every = 0) {
+  if (performance.now() - announced < every) return;
+  announced = performance.now();
+  document.getElementById("announcer").textContent = text;
+}
+
+/** A dialog that closes with Escape, its button, or a click beside it. */
+export function dialog(title, ...children) {
+  const box = h("dialog", { "aria-label": title },
+    h("div.head", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })), children);
+  box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+export const seconds = (value) => t("seconds", { value: value < 9.95 ? value.toFixed(1) : Math.round(value) });
+export const percent = (value) => `${Math.round(100 * value)} %`;
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Whether a key press belongs to a field or button rather than to the page. */
+export function typing(event, { buttons = true } = {}) {
+  const what = buttons ? "input, select, textarea, button, a, summary, dialog" : "input:not([type=range]), select, textarea, dialog";
+  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(what) !== null;
+}
+
+/** Makes `nodes` the children of `parent` without touching those that stay: videos in them play on. */
+export function patch(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, i) => { if (parent.children[i] !== node) parent.insertBefore(node, parent.children[i] ?? null); });
+}

@@ -1,0 +1,129 @@
+// The camera with live answers over it: heat map, box, label, bars, the last seconds, the delay.
+
+import { Bars } from "./bars.js";
+import { closeCamera, isMirrored, openCamera } from "./camera.js";
+import { canvasColor, colorOf, spoken } from "./colors.js";
+import { LiveConnection } from "./connection.js";
+import { announce, button, errorCard, h, percent, show, t } from "./dom.js";
+import { drawMoment } from "./overlay.js";
+
+const MEMORY = 20; // seconds that the strip below the camera shows
+
+export class LiveView {
+  /** `options`: what is drawn, `{heat, box, point}`, shared with the controls of the page. */
+  constructor(options) {
+    this.options = options;
+    this.video = h("video", { playsinline: true, muted: true, autoplay: true, "aria-label": t("live.video") });
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.cover = h("div.cover", { hidden: true });
+    this.badge = h("div.badge", {}, h("span.dot"), t("live.badge"));
+    this.count = h("div.count", { hidden: true });
+    this.stage = h("div.stage.live", {}, this.video, this.canvas, this.badge, this.count, this.cover);
+    this.strip = h("canvas.history", { "aria-hidden": "true" });
+    this.label = h("p.label", {}, t("live.waiting"));
+    this.detail = h("p.detail");
+    this.speed = h("p.speed");
+    this.bars = new Bars();
+    this.answerCard = h("div.answer", {}, this.label, this.detail);
+    this.history = [];
+  }
+
+  /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
+  async open(facing) {
+    if (this.stream) return true;
+    this.say(h("div.waiting", {}, h("div.spinner"), h("p", {}, t("camera.asking"))));
+    try {
+      this.stream = await openCamera(facing);
+    } catch (error) {
+      this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing).then((opened) => opened && this.model && this.look(this.model)), { kind: "primary" })));
+      return false;
+    }
+    this.stream.getVideoTracks()[0].onended = () => { this.close(); this.say(errorCard({ found: t("camera.ended"), remedy: t("camera.ended_remedy") })); };
+    this.mirrored = isMirrored(this.stream);
+    this.stage.classList.toggle("mirrored", this.mirrored);
+    this.video.srcObject = this.stream;
+    await this.video.play().catch(() => {});
+    const { videoWidth = 4, videoHeight = 3 } = this.video;
+    if (videoWidth) this.stage.style.setProperty("--ratio", String(videoWidth / videoHeight));
+    this.say(null);
+    return true;
+  }
+
+  say(content) {
+    this.cover.hidden = !content;
+    show(this.cover, content ?? []);
+  }
+
+  /** Starts to look with a model (as in /api/state); the camera must be open. */
+  look(model) {
+    this.model = model;
+    this.connection?.close();
+    this.history = [];
+    if (!this.stream) return;
+    this.bars.set(model.classes, model.threshold);
+    this.connection = new LiveConnection(this.video, model.id, { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
+  }
+
+  /** Stops looking; the camera stays open. */
+  rest() {
+    this.connection?.close();
+    this.connection = null;
+    this.stage.classList.remove("looking");
+    drawMoment(this.canvas, null, this.options);
+  }
+
+  close() {
+    this.rest();
+    closeCamera(this.stream);
+    this.stream = null;
+    this.video.srcObject = null;
+  }
+
+  state(name, error) {
+    this.stage.classList.toggle("looking", name === "live");
+    if (name === "live") this.say(null);
+    if (name === "lost") this.say(errorCard(error, button(null, t("live.now"), () => this.connection.connect(), { kind: "primary" })));
+    if (name === "refused") this.say(errorCard(error, button(null, t("live.again"), () => this.look(this.model), { kind: "primary" })));
+  }
+
+  answer(message) {
+    const { label, score } = message;
+    const boxes = message.box ? [{ corners: message.box, label, score }] : [];
+    const quiet = label === "nothing";
+    drawMoment(this.canvas, { attention: message.attention, point: message.point, boxes: quiet ? [] : boxes }, this.options, this.mirrored);
+    this.bars.update(message.scores, label);
+    if (this.label.textContent !== spoken(label)) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
+    this.label.textContent = spoken(label);
+    this.answerCard.style.setProperty("--color", colorOf(label));
+    this.answerCard.classList.toggle("quiet", quiet);
+    this.detail.textContent = t("live.confidence", { score: percent(score) });
+    this.measure(message);
+    this.remember(label, score);
+  }
+
+  measure({ delay, milliseconds, dropped }) {
+    const now = performance.now();
+    this.delay = this.delay === undefined ? delay : 0.9 * this.delay + 0.1 * delay;
+    if (this.last) this.rate = this.rate ? 0.9 * this.rate + 0.1 * (1000 / (now - this.last)) : 1000 / (now - this.last);
+    this.last = now;
+    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0), dropped };
+    this.speed.textContent = t("live.speed", values);
+    Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
+  }
+
+  remember(label, score) {
+    const now = performance.now() / 1000;
+    this.history.push({ now, label, score });
+    while (this.history[0].now < now - MEMORY) this.history.shift();
+    const ratio = devicePixelRatio || 1;
+    Object.assign(this.strip, { width: this.strip.clientWidth * ratio, height: this.strip.clientHeight * ratio });
+    const context = this.strip.getContext("2d");
+    const x = (time) => this.strip.width * (1 - (now - time) / MEMORY);
+    this.history.forEach((entry, i) => {
+      const until = this.history[i + 1]?.now ?? now;
+      context.fillStyle = canvasColor(entry.label);
+      const height = this.strip.height * (entry.label === "nothing" ? 0.12 : Math.max(0.12, entry.score));
+      context.fillRect(x(entry.now), this.strip.height - height, x(until) - x(entry.now) + 1, height);
+    });
+  }
+}

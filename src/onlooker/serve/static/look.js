@@ -1,0 +1,167 @@
+// Look: a clip, an example or the camera, and what a model sees in it.
+
+import { cancel, follow, get, jobText, post, tooLarge, upload } from "./api.js";
+import { cameraAllowed } from "./camera.js";
+import { rememberClasses, spoken } from "./colors.js";
+import { announce, button, errorCard, h, icon, percent, show, t } from "./dom.js";
+import { LiveView } from "./live.js";
+import { LookResult } from "./result.js";
+import { drawnControls } from "./settings.js";
+
+const drawn = { heat: 0.75, box: true, point: true };
+
+export class Look {
+  constructor(panel, page) {
+    Object.assign(this, { panel, page, second: null });
+    panel.addEventListener("dragover", (event) => { event.preventDefault(); panel.classList.add("dropping"); });
+    panel.addEventListener("dragleave", (event) => { if (!panel.contains(event.relatedTarget)) panel.classList.remove("dropping"); });
+    panel.addEventListener("drop", (event) => this.drop(event));
+  }
+
+  get state() { return this.page.state; }
+  get model() { return this.state.models.find((model) => model.id === this.chosen) ?? this.state.models.find((model) => model.newest) ?? this.state.models[0]; }
+
+  enter() { if (!this.result && !this.live) this.start(); }
+
+  leave() { if (this.live) this.start(); this.result?.pause(); }
+
+  /** The beginning: where clips come from. */
+  start() {
+    this.stop();
+    if (!this.state.models.length) { this.noModel(); return; }
+    this.state.models.forEach((model) => rememberClasses(model.classes));
+    show(this.panel, h("div.welcome", {},
+      h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
+      this.dropZone(), this.exampleRow(), this.modelRow()));
+  }
+
+  noModel() {
+    show(this.panel, h("div.welcome", {}, h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
+      h("div.empty", {}, h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
+        h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })))));
+  }
+
+  dropZone() {
+    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", onchange: () => this.lookAt(input.files[0]) });
+    const film = h("input.unseen", { type: "file", accept: "video/*", capture: "environment", id: "clip-film", onchange: () => this.lookAt(film.files[0]) });
+    const buttons = [button("upload", t("look.choose"), () => input.click(), { kind: "primary" })];
+    if (cameraAllowed()) buttons.push(button("camera", t("look.camera"), () => this.openCamera()));
+    else buttons.push(button("camera", t("look.film"), () => film.click()));
+    return h("div.drop", { "aria-label": t("look.drop") }, h("div.drop-picture", { "aria-hidden": "true" }, icon("upload")),
+      h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, buttons), input, film);
+  }
+
+  exampleRow() {
+    const examples = this.state.examples ?? [];
+    if (!examples.length) return null;
+    return h("section.examples", {}, h("h2", {}, t("look.examples")),
+      h("div.example-row", {}, examples.map(({ id, label }) => {
+        const picture = h("img", { src: `/media/example/${id}.jpg`, alt: "", loading: "lazy" });
+        picture.addEventListener("error", () => picture.remove());
+        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, picture, h("span", {}, spoken(label)));
+      })));
+  }
+
+  modelSelect(value, onchange, { none = false, label = t("look.model") } = {}) {
+    const select = h("select", { "aria-label": label, onchange: () => onchange(select.value || null) }, none && h("option", { value: "" }, t("look.none")),
+      this.state.models.map((model) => h("option", { value: model.id }, model.name)));
+    select.value = value ?? "";
+    return select;
+  }
+
+  modelRow() {
+    const classes = h("ul.chips", { "aria-label": t("look.classes") });
+    const fill = () => show(classes, this.model.classes.map((name) => h("li", {}, spoken(name))));
+    fill();
+    return h("section.model", {}, h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => { this.chosen = id; fill(); })), classes);
+  }
+
+  drop(event) {
+    event.preventDefault();
+    this.panel.classList.remove("dropping");
+    const file = event.dataTransfer.files[0];
+    if (file && this.state.models.length) this.lookAt(file);
+  }
+
+  query() { return new URLSearchParams({ model: this.model.id, ...(this.second && { second: this.second }) }); }
+
+  lookAt(file) {
+    if (!file) return null;
+    this.again = () => this.lookAt(file);
+    const error = tooLarge(file, this.state.limits?.bytes);
+    if (error) { this.fail(error); return null; }
+    return this.wait(file.name, (progress) => upload(`/api/look?${this.query()}`, file, file.name, progress));
+  }
+
+  lookAtExample(id, label) {
+    this.again = () => this.lookAtExample(id, label);
+    return this.wait(spoken(label), () => post(`/api/look/example/${id}?${this.query()}`));
+  }
+
+  /** Shows a job from its upload to its answer. */
+  async wait(name, begin) {
+    this.stop();
+    const run = (this.run = {});
+    const note = h("p", { role: "status" }, t("look.sending"));
+    const bar = h("progress", { max: 1, "aria-label": t("look.progress") });
+    show(this.panel, h("div.working", {}, h("div.spinner"), h("h2", {}, name), note, bar, button("close", t("cancel"), () => this.giveUp())));
+    try {
+      const { job } = await begin((share) => { bar.value = share; });
+      this.job = job;
+      bar.removeAttribute("value");
+      const result = await follow(job, (now) => {
+        note.textContent = jobText(now);
+        if (now.progress !== null) bar.value = now.progress;
+      }, { stopped: () => this.run !== run });
+      if (this.run === run) { this.job = null; if (result) this.present(result); else this.start(); }
+    } catch (error) {
+      if (this.run === run) { this.job = null; this.fail(error); }
+    }
+  }
+
+  giveUp() { if (this.job) cancel(this.job).catch(() => {}); this.start(); }
+
+  fail(error) {
+    this.stop();
+    const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
+    if (this.again) actions.push(button(null, t("again"), this.again));
+    show(this.panel, h("div.working", {}, errorCard(error, ...actions)));
+  }
+
+  present(result) {
+    this.result = new LookResult(result, drawn, this);
+    show(this.panel, this.result.element);
+    this.result.begin();
+    const [best] = result.answers;
+    announce(t("look.says", { label: spoken(best.label), score: percent(best.score) }));
+  }
+
+  async openCamera() {
+    this.stop();
+    this.live = new LiveView(drawn);
+    const { live } = this;
+    show(this.panel, h("div.result", {},
+      h("div.watch", {}, live.stage, live.strip, live.speed),
+      h("aside.side", {}, live.answerCard, live.bars.element, drawnControls(drawn),
+        h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => { this.chosen = id; live.look(this.model); })),
+        button("close", t("look.stop_camera"), () => this.start()))));
+    if (await live.open() && this.live === live) live.look(this.model);
+    else if (this.live !== live) live.close();
+  }
+
+  /** Looks again, with another model or a second one. */
+  change({ model, second }) {
+    if (model !== undefined) this.chosen = model;
+    if (second !== undefined) this.second = second;
+    this.again();
+  }
+
+  stop() {
+    this.run = null;
+    this.live?.close();
+    this.result?.close();
+    this.live = this.result = null;
+  }
+
+  facts(id) { return get(`/api/models/${id}/facts`); }
+}

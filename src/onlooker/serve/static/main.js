@@ -1,0 +1,145 @@
+// The page: its tabs, what the server knows, and the connection to it.
+
+import { get, onConnection, send } from "./api.js";
+import { Correct } from "./correct.js";
+import { complain, dialog, errorCard, h, show, t, toast } from "./dom.js";
+import { Look } from "./look.js";
+import { Teach } from "./teach.js";
+
+const TABS = ["look", "teach", "correct"];
+const $ = (id) => document.getElementById(id);
+
+class Page {
+  constructor() {
+    this.change = this.change.bind(this);
+    const kinds = { look: Look, teach: Teach, correct: Correct };
+    this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
+    this.listen();
+  }
+
+  listen() {
+    addEventListener("hashchange", () => this.showTab());
+    addEventListener("dragover", (event) => event.preventDefault());
+    addEventListener("drop", (event) => event.preventDefault());
+    const tabs = TABS.map((name) => $(`tab-${name}`));
+    tabs.forEach((tab, i) => {
+      tab.addEventListener("click", () => this.go(TABS[i]));
+      tab.addEventListener("keydown", (event) => {
+        const to = { ArrowRight: i + 1, ArrowLeft: i + 2, Home: 0, End: 2 }[event.key];
+        if (to !== undefined) { event.preventDefault(); this.go(TABS[to % 3]); tabs[to % 3].focus(); }
+      });
+    });
+    $("open-keys").addEventListener("click", showKeys);
+    $("open-phone").addEventListener("click", () => showPhone(this.state?.phone));
+    $("retry").addEventListener("click", () => this.reconnect());
+    addEventListener("keydown", (event) => { if (event.key === "?" && !event.target.closest?.("input, textarea, dialog")) showKeys(); });
+    onConnection((online) => this.connection(online));
+  }
+
+  async begin() {
+    const tab = TABS.find((name) => location.hash === `#${name}`) ?? "look";
+    show($(`panel-${tab}`), h("div.working", {}, h("div.spinner"), h("p", { role: "status" }, t("loading"))));
+    $(`panel-${tab}`).hidden = false;
+    try {
+      await Promise.all([this.loadState(), this.loadProject()]);
+    } catch (error) {
+      show($(`panel-${tab}`), h("div.working", {}, errorCard(error, h("button.primary", { type: "button", onclick: () => location.reload() }, t("again")))));
+      return;
+    }
+    this.parts.teach.build();
+    this.showTab();
+  }
+
+  get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
+
+  go(name) {
+    if (this.tab === name) this.showTab(); else location.hash = name;
+  }
+
+  showTab() {
+    const now = this.tab;
+    for (const name of TABS) {
+      const chosen = name === now;
+      $(`tab-${name}`).setAttribute("aria-selected", String(chosen));
+      $(`tab-${name}`).tabIndex = chosen ? 0 : -1;
+      if (!chosen && !$(`panel-${name}`).hidden) this.parts[name].leave();
+      $(`panel-${name}`).hidden = !chosen;
+    }
+    this.parts[now].enter();
+  }
+
+  async loadState() { this.state = await get("/api/state"); }
+  async loadProject() { this.setProject(await get("/api/project")); }
+
+  /** Takes a project from an answer of the server; older ones than the current are ignored. */
+  setProject(project) {
+    if (this.project && project.version < this.project.version && project.path === this.project.path) return;
+    this.project = project;
+    this.parts.teach.update(project);
+    clearTimeout(this.measuring);
+    if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), 1000);
+  }
+
+  /** Changes the project; what went wrong is shown. Returns whether it has been changed. */
+  async change(method, path, body) {
+    try {
+      const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
+      this.setProject(await send(method, versioned, body));
+      return true;
+    } catch (error) {
+      if (error.code === "changed") {
+        await this.loadProject().catch(() => {});
+        toast(t("changed"), { error: true });
+      } else complain(error);
+      return false;
+    }
+  }
+
+  trainingChanged(running) {
+    this.training = running;
+    $("tab-teach").classList.toggle("busy", running);
+    this.parts.teach.trainingChanged(running);
+  }
+
+  /** The camera with the newest model, in Teach. */
+  tryLive() {
+    this.go("teach");
+    this.parts.teach.tryLive();
+  }
+
+  setInboxCount(count) {
+    $("count-correct").hidden = count === 0;
+    $("count-correct").textContent = String(count);
+  }
+
+  connection(online) {
+    if (online === this.online) return;
+    const back = this.online === false;
+    this.online = online;
+    $("offline").hidden = online;
+    if (online) {
+      clearInterval(this.asking);
+      if (back) { toast(t("offline.back")); this.loadProject().catch(() => {}); }
+      return;
+    }
+    $("offline").querySelector(".text").textContent = t("offline.text");
+    this.asking = setInterval(() => this.reconnect(), 3000);
+  }
+
+  reconnect() { this.loadState().catch(() => {}); }
+}
+
+function showKeys() {
+  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "tabs"];
+  dialog(t("shortcuts.open"), h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))), h("dd", {}, t(`shortcuts.${name}`))])));
+}
+
+function showPhone(address) {
+  if (!address) {
+    dialog(t("phone.open"), h("p", {}, t("phone.local")), h("pre.code", { tabindex: 0 }, t("phone.command")), h("p.hint", {}, t("phone.private")));
+    return;
+  }
+  dialog(t("phone.open"), h("p", {}, t("phone.scan")), h("img.qr", { src: "/api/phone.svg", alt: t("phone.code") }), h("p", {}, h("a", { href: address }, address)), h("p.hint", {}, t("phone.film")));
+}
+
+new Page().begin();

@@ -1,0 +1,98 @@
+// A video with a canvas over it, and its controls: play, step, speed, loop, time.
+
+import { button, h, icon, show, t, typing } from "./dom.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).padStart(5, "0")}`;
+
+export class Player {
+  constructor(onframe) {
+    this.onframe = onframe;
+    this.loop = null;
+    this.step = 1 / 25;
+    this.video = h("video", { playsinline: true, muted: true, preload: "auto", "aria-label": t("player.video") });
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.stage = h("div.stage", {}, this.video, this.canvas);
+    this.video.addEventListener("click", () => this.toggle());
+    for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) this.video.addEventListener(name, () => this.refresh());
+    this.video.addEventListener("ended", () => this.restart());
+    this.controls = this.buildControls();
+    this.keys = (event) => this.key(event);
+  }
+
+  buildControls() {
+    this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
+    this.clock = h("span.clock", { "aria-hidden": "true" });
+    this.speed = h("select", { "aria-label": t("player.speed"), onchange: () => this.setSpeed(Number(this.speed.value)) },
+      SPEEDS.map((value) => h("option", { value }, t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
+    this.speed.value = "1";
+    return h("div.controls", {},
+      button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
+      button("forward", t("player.forward"), () => this.stepBy(1), { iconOnly: true }), this.clock, this.speed);
+  }
+
+  get time() { return this.video.currentTime; }
+  get duration() { return this.seconds; }
+
+  /** Plays a clip of `seconds`, whose frames come every `step` seconds. */
+  open(source, { seconds, width, height, frames_per_second: rate }) {
+    this.seconds = seconds;
+    this.step = 1 / (rate || 25);
+    this.stage.style.setProperty("--ratio", String(width / height));
+    this.video.src = source;
+    this.setSpeed(Number(this.speed.value));
+    addEventListener("keydown", this.keys);
+    this.running = true;
+    this.tick();
+  }
+
+  close() {
+    this.running = false;
+    removeEventListener("keydown", this.keys);
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
+  tick() {
+    if (!this.running) return;
+    if (!this.video.paused) {
+      if (this.loop && (this.time >= this.loop.end || this.time < this.loop.start - 0.05)) this.video.currentTime = this.loop.start;
+      this.refresh();
+    }
+    requestAnimationFrame(() => this.tick());
+  }
+
+  refresh() {
+    const playing = !this.video.paused;
+    if (playing !== this.shownPlaying) {
+      this.shownPlaying = playing;
+      show(this.playButton, icon(playing ? "pause" : "play"));
+      this.playButton.setAttribute("aria-label", t(playing ? "player.pause" : "player.play"));
+    }
+    this.clock.textContent = `${clock(this.time)} / ${clock(this.seconds ?? 0)}`;
+    this.onframe(this.time);
+  }
+
+  play() { this.video.play().catch(() => this.refresh()); }
+  toggle() { if (this.video.paused) this.play(); else this.video.pause(); }
+  restart() { if (this.running) { this.video.currentTime = this.loop?.start ?? 0; this.play(); } }
+  seek(time) { this.video.currentTime = Math.min(Math.max(0, time), Math.max(0, this.seconds - 0.001)); }
+  stepBy(frames) { this.video.pause(); this.seek((Math.floor(this.time / this.step + 1e-3) + frames + 0.5) * this.step); }
+  setSpeed(value) { this.video.playbackRate = this.video.defaultPlaybackRate = value; this.speed.value = String(value); }
+
+  changeSpeed(by) {
+    const at = SPEEDS.indexOf(this.video.playbackRate);
+    this.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + by))]);
+  }
+
+  key(event) {
+    if (!this.stage.isConnected || !this.stage.offsetParent || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
+    const actions = {
+      " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1), Home: () => this.seek(0), End: () => this.seek(this.seconds),
+      "-": () => this.changeSpeed(-1), "+": () => this.changeSpeed(1),
+    };
+    if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+  }
+}

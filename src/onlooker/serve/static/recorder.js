@@ -1,0 +1,109 @@
+// Recording clips of a class: hold, or tap for a countdown; pauses become clips of "nothing".
+
+import { record } from "./camera.js";
+import { spoken } from "./colors.js";
+import { announce, button, h, t } from "./dom.js";
+
+const TAP = 400; // ms; a shorter press starts the countdown
+const COUNTDOWN = 3; // seconds
+const LENGTH = 2.5; // seconds of a clip after the countdown
+const LONGEST = 10; // seconds
+const PAUSE = 1.2; // seconds after a clip before a pause is recorded
+const REST = 2; // seconds of a pause that is recorded
+
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+export class Recorder {
+  /** `live`: a LiveView; `save(name, blob)` keeps a clip; `wantsNothing()`: whether another pause is needed. */
+  constructor(live, save, wantsNothing) {
+    Object.assign(this, { live, save, wantsNothing, turn: 0 });
+  }
+
+  /** A button that records clips of the class that `name()` gives. */
+  holdButton(name, label) {
+    const hold = button("camera", label, null, { kind: "hold" });
+    const begin = () => { hold.classList.add("held"); this.press(name()); };
+    const end = () => { if (hold.classList.contains("held")) { hold.classList.remove("held"); this.release(); } };
+    const isKey = (event) => event.key === " " || event.key === "Enter";
+    hold.addEventListener("pointerdown", (event) => { if (event.button === 0) { hold.setPointerCapture(event.pointerId); begin(); } });
+    for (const type of ["pointerup", "pointercancel", "blur"]) hold.addEventListener(type, end);
+    hold.addEventListener("keydown", (event) => { if (isKey(event)) { event.preventDefault(); if (!event.repeat) begin(); } });
+    hold.addEventListener("keyup", (event) => { if (isKey(event)) { event.preventDefault(); end(); } });
+    hold.addEventListener("contextmenu", (event) => event.preventDefault());
+    return hold;
+  }
+
+  say(text, kind = "") {
+    this.live.count.hidden = !text;
+    this.live.count.className = `count ${kind}`;
+    this.live.count.replaceChildren(h("span", {}, text ?? ""));
+  }
+
+  press(name) {
+    if (!this.live.stream || !name) return;
+    this.turn += 1;
+    this.discard();
+    Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
+    this.clock(this.turn, LONGEST, () => this.release());
+  }
+
+  /** Shows the length of the recording while it runs. */
+  clock(turn, longest, end) {
+    if (turn !== this.turn || !this.finish) return;
+    const length = (performance.now() - this.since) / 1000;
+    if (length >= longest) { end(); return; }
+    this.say(t("record.running", { label: spoken(this.name), time: length.toFixed(1) }), "running");
+    setTimeout(() => this.clock(turn, longest, end), 100);
+  }
+
+  release() {
+    if (!this.finish) return;
+    if (performance.now() - this.since < TAP) { this.discard(); this.countdown(this.name); } else this.keep();
+  }
+
+  async countdown(name) {
+    const turn = (this.turn += 1);
+    for (let left = COUNTDOWN; left > 0; left -= 1) {
+      this.say(String(left), "big");
+      announce(String(left));
+      await sleep(1);
+      if (turn !== this.turn || !this.live.stream) { this.say(null); return; }
+    }
+    Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
+    this.clock(turn, LENGTH, () => this.keep());
+  }
+
+  discard() {
+    this.finish?.();
+    this.finish = null;
+    this.say(null);
+  }
+
+  async keep() {
+    const { finish, name } = this;
+    const turn = this.turn;
+    this.finish = null;
+    this.say(null);
+    this.save(name, await finish());
+    announce(t("record.saved", { label: spoken(name) }));
+    if (name !== "nothing") this.rest(turn);
+  }
+
+  /** Records the pause after a clip as "nothing", unless something else begins. */
+  async rest(turn) {
+    await sleep(PAUSE);
+    if (turn !== this.turn || !this.live.stream || !this.wantsNothing()) return;
+    const finish = record(this.live.stream);
+    this.say(t("record.pause"), "small");
+    await sleep(REST);
+    const clip = await finish();
+    if (turn !== this.turn) return;
+    this.say(null);
+    if (this.wantsNothing()) this.save("nothing", clip);
+  }
+
+  stop() {
+    this.turn += 1;
+    this.discard();
+  }
+}

@@ -1,0 +1,192 @@
+// Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
+
+import { endingOf, cameraAllowed } from "./camera.js";
+import { colorOf, rememberClasses, spoken } from "./colors.js";
+import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
+import { LiveView } from "./live.js";
+import { Recorder } from "./recorder.js";
+import { drawnControls } from "./settings.js";
+import { Training } from "./training.js";
+import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
+import { clipDialog, Wall } from "./wall.js";
+
+const drawn = { heat: 0.65, box: true, point: true };
+
+export class Teach {
+  constructor(panel, page) {
+    Object.assign(this, { panel, page, cards: new Map() });
+    this.live = new LiveView(drawn);
+    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.wantsNothing());
+    this.training = new Training(page, () => this.tryLive());
+    this.uploads = new Uploads((project) => page.setProject(project), () => page.state?.limits?.bytes);
+    this.build();
+    addEventListener("keydown", (event) => this.key(event));
+    addEventListener("keyup", (event) => { if (event.key === " " && this.spaced) { this.spaced = false; this.recorder.release(); } });
+  }
+
+  build() {
+    this.title = h("div.where");
+    this.undo = button("undo", t("undo"), () => this.page.change("POST", "/api/project/undo"), { iconOnly: true });
+    this.redo = button("redo", t("redo"), () => this.page.change("POST", "/api/project/redo"), { iconOnly: true });
+    this.classes = h("div.classes");
+    this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, t("teach.empty_remedy")),
+      h("div.row", {}, button("plus", t("teach.examples"), () => this.addExamples())));
+    this.pauses = h("input", { type: "checkbox", checked: true });
+    this.target = h("div.target");
+    this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
+    show(this.panel, h("div.teach", {},
+      h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title), h("div.row", {}, this.undo, this.redo)),
+      h("div.left", {}, this.uploads.element, this.classes, this.empty, this.addForm()),
+      h("aside.right", {}, this.camera, this.training.element)));
+    this.panel.addEventListener("dragover", (event) => event.preventDefault());
+    this.panel.addEventListener("drop", (event) => this.drop(event, null));
+    this.showCamera();
+  }
+
+  addForm() {
+    const input = h("input", { type: "text", maxlength: 100, placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class", autocomplete: "off" });
+    const folder = h("input.unseen", { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"), onchange: () => { this.addFiles(chosenFiles(folder), null); folder.value = ""; } });
+    const add = async (event) => {
+      event.preventDefault();
+      const name = input.value.trim();
+      if (name && await this.page.change("POST", "/api/project/classes", { name })) { input.value = ""; this.choose(name); }
+      input.focus();
+    };
+    return h("form.add", { onsubmit: add }, input, button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }), folder,
+      button("upload", t("teach.folder"), () => folder.click()));
+  }
+
+  enter() { this.live.say(this.live.stream ? null : this.cameraCover()); this.update(this.page.project); this.page.loadProject().catch(complain); }
+  leave() { this.recorder.stop(); this.live.close(); this.showCamera(); }
+
+  cameraCover() {
+    if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")), h("p.hint", {}, t("camera.insecure_remedy")));
+    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.openCamera(), { kind: "primary" }), h("p.hint", {}, t("look.private")));
+  }
+
+  async openCamera() {
+    const opened = await this.live.open();
+    if (opened && this.panel.hidden) { this.live.close(); return false; }
+    this.showCamera();
+    if (opened && !this.training.job) this.lookLive();
+    return opened;
+  }
+
+  /** Below the camera: into which class it records, and what the newest model says. */
+  showCamera() {
+    if (!this.live.stream) { this.live.say(this.cameraCover()); show(this.target); return; }
+    const hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
+    hold.classList.add("primary");
+    hold.disabled = !this.chosen;
+    this.into = h("span.into");
+    show(this.target, h("div.row.spread", {}, this.into, hold), h("p.hint", {}, t("record.how")),
+      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
+      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element, this.live.strip, this.live.speed, drawnControls(drawn)));
+    this.choose(this.chosen);
+  }
+
+  lookLive() {
+    const model = this.page.state.models.find(({ id }) => id === this.page.project?.model);
+    if (!model) return;
+    rememberClasses(model.classes);
+    this.live.look(model);
+    this.showCamera();
+  }
+
+  /** After a training: the camera with the new model, in the same place. */
+  async tryLive() {
+    toast(t("train.done"));
+    if (await this.openCamera()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+
+  trainingChanged(running) { if (running && this.live.connection) { this.live.rest(); this.showCamera(); } }
+
+  choose(name) {
+    const names = this.page.project?.classes.map((each) => each.name) ?? [];
+    this.chosen = names.includes(name) ? name : names.find((each) => each !== "nothing") ?? names[0];
+    for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
+    if (this.into) show(this.into, this.chosen ? [h("span.dot", { "--color": colorOf(this.chosen) }), spoken(this.chosen)] : t("teach.name_first"));
+    const hold = this.target.querySelector(".hold");
+    if (hold) hold.disabled = !this.chosen;
+  }
+
+  key(event) {
+    if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
+    event.preventDefault();
+    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
+  }
+
+  wantsNothing() {
+    const counts = new Map(this.page.project.classes.map(({ name, clips }) => [name, clips.length]));
+    const most = Math.max(0, ...[...counts].filter(([name]) => name !== "nothing").map(([, count]) => count));
+    return this.pauses.checked && (counts.get("nothing") ?? 0) < most;
+  }
+
+  async keepRecording(label, blob) {
+    if (label === "nothing" && !this.page.project.classes.some(({ name }) => name === "nothing")
+      && !await this.page.change("POST", "/api/project/classes", { name: "nothing" })) return;
+    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
+  }
+
+  async drop(event, label) {
+    event.preventDefault();
+    event.stopPropagation();
+    event.currentTarget.classList.remove("dropping");
+    this.addFiles(await droppedFiles(event.dataTransfer), label);
+  }
+
+  /** Adds files to a class, or, without one, each to the class that is named like its folder. */
+  async addFiles(files, label) {
+    const known = new Set(this.page.project.classes.map(({ name }) => name));
+    const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder })).filter((item) => item.label && !item.name.startsWith("."));
+    if (files.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
+    for (const name of new Set(items.map((item) => item.label))) {
+      if (!known.has(name) && !await this.page.change("POST", "/api/project/classes", { name })) return;
+    }
+    this.uploads.add(items);
+  }
+
+  async addExamples() { if (await this.page.change("POST", "/api/project/examples")) announce(t("teach.examples_added")); }
+
+  update(project) {
+    if (!project || this.panel.hidden) return;
+    rememberClasses(project.classes.map(({ name }) => name));
+    const clips = project.classes.reduce((sum, each) => sum + each.clips.length, 0);
+    show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })), h("code", {}, project.path));
+    this.empty.hidden = project.classes.length > 0;
+    for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
+      control.disabled = !what;
+      control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
+    }
+    const names = new Set(project.classes.map(({ name }) => name));
+    for (const name of [...this.cards.keys()]) if (!names.has(name)) this.cards.delete(name);
+    for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, this.card(name));
+    for (const { name, clips: all } of project.classes) this.cards.get(name).set(all);
+    patch(this.classes, project.classes.map(({ name }) => this.cards.get(name).element));
+    this.training.update(project);
+    this.choose(this.chosen);
+  }
+
+  card(name) {
+    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change));
+    const count = h("span.many");
+    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1, "aria-label": t("class.upload", { label: spoken(name) }), onchange: () => { this.addFiles(chosenFiles(input), name); input.value = ""; } });
+    const title = h("input.class-name", { type: "text", value: name, maxlength: 100, "aria-label": t("class.name"), onchange: () => this.rename(name, title) });
+    title.addEventListener("keydown", (event) => { if (event.key === "Enter") title.blur(); if (event.key === "Escape") { title.value = name; title.blur(); } });
+    const element = h("section.card.class", { "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
+      onpointerdown: () => this.choose(name), onfocusin: () => this.choose(name),
+      ondragover: (event) => { event.preventDefault(); element.classList.add("dropping"); }, ondragleave: () => element.classList.remove("dropping"), ondrop: (event) => this.drop(event, name) },
+    h("div.class-head", {}, h("span.dot"), title, count, h("span.grow"), input,
+      button("upload", t("class.upload", { label: spoken(name) }), () => input.click(), { iconOnly: true }),
+      button("trash", t("class.delete", { label: spoken(name) }), () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name })}`), { iconOnly: true })),
+    wall.element);
+    const hint = h("p.hint.drop-here", {}, t("class.empty"));
+    element.append(hint);
+    return { element, set: (clips) => { wall.set(clips, name); count.textContent = t("class.clips", { count: clips.length }); hint.hidden = clips.length > 0; } };
+  }
+
+  async rename(name, title) {
+    const to = title.value.trim();
+    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
+  }
+}

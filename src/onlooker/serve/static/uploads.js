@@ -1,0 +1,81 @@
+// Clips from files and folders into classes, one after the other, with what went wrong.
+
+import { tooLarge, upload } from "./api.js";
+import { button, h, show, t, toast } from "./dom.js";
+
+const SHOWN = 4; // failures that are named
+
+/** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
+export async function droppedFiles(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, folder: null }));
+  return (await Promise.all(entries.map((entry) => walk(entry, null)))).flat();
+}
+
+async function walk(entry, folder) {
+  if (entry.name.startsWith(".")) return [];
+  if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder }];
+  const reader = entry.createReader();
+  const inside = [];
+  for (let part; (part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))).length;) inside.push(...part);
+  return (await Promise.all(inside.map((each) => walk(each, entry.name)))).flat();
+}
+
+/** The same for an input that chooses a folder. */
+export const chosenFiles = (input) => [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
+
+/** A queue of uploads; `done(project)` is called after each. */
+export class Uploads {
+  constructor(done, limit) {
+    Object.assign(this, { done, limit, queue: [], finished: 0, failures: [] });
+    this.element = h("div.uploads", { role: "status", hidden: true });
+  }
+
+  /** Adds files as `[{file, name, label}]`. */
+  add(items) {
+    this.queue.push(...items);
+    if (!this.running) this.run();
+  }
+
+  async run() {
+    this.running = true;
+    while (this.queue.length) {
+      const { file, name, label } = this.queue.shift();
+      this.report(name);
+      try {
+        const error = tooLarge({ name, size: file.size }, this.limit());
+        if (error) throw error;
+        const { project } = await upload(`/api/project/clips?${new URLSearchParams({ class: label })}`, file, name);
+        this.finished += 1;
+        this.done(project);
+      } catch (error) {
+        this.failures.push({ name, error });
+        if (error.status === 0 || error.status === 507) this.queue = [];
+      }
+    }
+    this.running = false;
+    this.summary();
+  }
+
+  report(name) {
+    const total = this.finished + this.failures.length + this.queue.length + 1;
+    this.element.hidden = total === 1;
+    const bar = h("progress", { max: total, value: total - this.queue.length - 1, "aria-label": t("uploads.progress") });
+    show(this.element, h("p", {}, t("uploads.running", { at: total - this.queue.length, total, name })), bar,
+      button("close", t("uploads.stop"), () => { this.queue = []; }));
+  }
+
+  summary() {
+    const { failures, finished } = this;
+    Object.assign(this, { failures: [], finished: 0 });
+    this.element.hidden = !failures.length;
+    if (!failures.length) {
+      if (finished > 1) toast(t("uploads.done", { count: finished }));
+      return;
+    }
+    show(this.element, h("p.found", {}, t("uploads.failed", { count: failures.length })),
+      h("ul.failures", {}, failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", [error.found ?? error.message, error.remedy].filter(Boolean).join(" ")))),
+      failures.length > SHOWN && h("p", {}, t("uploads.others", { count: failures.length - SHOWN })),
+      button("close", t("close"), () => { this.element.hidden = true; }));
+  }
+}

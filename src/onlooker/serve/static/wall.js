@@ -1,0 +1,83 @@
+// Clips as small moving pictures, and what can be done with one of them.
+
+import { colorOf, spoken } from "./colors.js";
+import { button, dialog, h, icon, patch, seconds, still, t } from "./dom.js";
+
+const FIRST = 24; // clips of a class that are shown until one asks for all
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting && !still()) target.play().catch(() => {});
+    else target.pause();
+  }
+}, { rootMargin: "80px" });
+
+/** A small muted video of a clip, which plays while it is visible; with reduced motion only under the pointer. */
+export function preview(id) {
+  const video = h("video", { src: `/media/clip/${id}.mp4`, poster: `/media/clip/${id}.jpg`, playsinline: true, loop: true, muted: true, preload: "none", "aria-hidden": "true", tabindex: -1 });
+  video.addEventListener("pointerenter", () => video.play().catch(() => {}));
+  video.addEventListener("pointerleave", () => still() && video.pause());
+  watcher.observe(video);
+  return video;
+}
+
+const describe = (clip, label) => [spoken(label), clip.name, clip.seconds && seconds(clip.seconds), clip.hint && t("clip.hint")].filter(Boolean).join(", ");
+
+/** Tiles of a class's clips, kept while they stay the same. */
+export class Wall {
+  constructor(open) {
+    this.open = open;
+    this.tiles = new Map();
+    this.list = h("ul.wall");
+    this.more = h("button.link", { type: "button", hidden: true, onclick: () => { this.all = true; this.set(this.clips, this.label); } });
+    this.element = h("div", {}, this.list, this.more);
+  }
+
+  set(clips, label) {
+    Object.assign(this, { clips, label });
+    const shown = this.all ? clips : clips.slice(-FIRST);
+    const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.hint ?? ""} ${clip.seconds ?? ""} ${label}`, clip]));
+    for (const [key] of this.tiles) if (!keys.has(key)) this.tiles.delete(key);
+    for (const [key, clip] of keys) if (!this.tiles.has(key)) this.tiles.set(key, this.tile(clip, label));
+    patch(this.list, [...keys.keys()].map((key) => this.tiles.get(key)));
+    this.more.hidden = shown.length === clips.length;
+    this.more.textContent = t("clip.more", { count: clips.length });
+  }
+
+  tile(clip, label) {
+    const open = h("button.tile", { type: "button", "aria-label": describe(clip, label), "data-clip": clip.id, onclick: () => this.open(clip, label) },
+      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds)), clip.hint && h("span.flag", { title: t("clip.hint") }, icon("warn")));
+    open.addEventListener("keydown", (event) => { if (event.key === "Delete") this.open(clip, label, true); });
+    return h("li", {}, open);
+  }
+}
+
+/** A clip in large: its class can be changed, and it can be deleted. */
+export function clipDialog(clip, label, project, change) {
+  const hints = project.hints.filter((hint) => hint.clips.includes(clip.id));
+  const select = h("select", { "aria-label": t("clip.class") }, project.classes.map(({ name }) => h("option", { value: name }, spoken(name))));
+  select.value = label;
+  select.addEventListener("change", () => { box.close(); change("POST", `/api/project/clips/${clip.id}/move`, { class: select.value }); });
+  const box = dialog(clip.name ?? spoken(label),
+    h("video.large", { src: `/media/clip/${clip.id}/full.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true, loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(label) }),
+    hints.map((hint) => h("p.hint-line", {}, icon("warn"), hint.text)),
+    h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("clip.class")), select),
+      button("trash", t("clip.delete"), () => { box.close(); change("DELETE", `/api/project/clips/${clip.id}`); })));
+  return box;
+}
+
+/** Clips (of `clipsById`) in a dialog, for example those of a cell of the confusion matrix. */
+export function clipsDialog(title, clips, project, change) {
+  const open = (clip, label) => { box.close(); clipDialog(clip, label, project, change); };
+  const walls = [...new Set(clips.map((clip) => clip.label))].map((label) => {
+    const wall = new Wall(open);
+    wall.all = true;
+    wall.set(clips.filter((clip) => clip.label === label), label);
+    return wall.element;
+  });
+  const box = dialog(title, walls);
+  return box;
+}
+
+/** The clips of a project by their ids. */
+export const clipsById = (project) => new Map(project.classes.flatMap(({ name, clips }) => clips.map((clip) => [clip.id, { ...clip, label: name }])));
