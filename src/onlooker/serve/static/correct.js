@@ -34,7 +34,7 @@ export class Correct {
       await this.page.loadProject();
       this.update(this.page.project);
       rememberClasses(this.page.project.classes.map(({ name }) => name));
-      this.items = (await get("/api/project/inbox")).items;
+      this.items = this.page.project.model ? (await get("/api/project/inbox")).items : [];
       this.showInbox();
     } catch (error) {
       this.untrained(error, this.note);
@@ -106,7 +106,7 @@ export class Correct {
 
   async loadMap() {
     try {
-      const { points } = await get("/api/project/map");
+      const { points } = this.page.project.model ? await get("/api/project/map") : { points: [] };
       show(this.mapSlot, points.length ? clipMap(points, (id) => this.open(id)) : h("p.hint", {}, t("map.empty")));
     } catch (error) {
       show(this.mapSlot, error.status === 404 ? h("p.hint", {}, t("map.empty")) : errorCard(error));

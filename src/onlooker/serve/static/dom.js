@@ -1,7 +1,7 @@
 // Elements, texts and messages: what every part of the page is built with.
 
 const TEXTS = JSON.parse(document.getElementById("texts").textContent);
-const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "g", "text", "title"]);
+const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "polygon", "g", "text", "title"]);
 
 /** The text of a key such as "look.drop", with {names} replaced; "name.one" and "name.other" by `count`. */
 export function t(key, values = {}) {

@@ -74,6 +74,7 @@ export class LiveView {
 
   close() {
     this.rest();
+    this.say(null);
     closeCamera(this.stream);
     this.stream = null;
     this.video.srcObject = null;

@@ -9,7 +9,7 @@ const COUNTDOWN = 3; // seconds
 const LENGTH = 2.5; // seconds of a clip after the countdown
 const LONGEST = 10; // seconds
 const PAUSE = 1.2; // seconds after a clip before a pause is recorded
-const REST = 2; // seconds of a pause that is recorded
+const REST = 2.5; // seconds of a pause that is recorded
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 

@@ -25,7 +25,7 @@ function lane(answer, duration, name) {
       h("span.name", {}, spoken(run.label))));
   const tops = answer.scores.map((scores) => Math.max(...scores));
   const points = tops.map((top, i) => `${(1000 * answer.times[i]) / duration},${100 - 100 * top}`).join(" ");
-  const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("polyline", { points }));
+  const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("polygon", { points: `${1000 * answer.times[0] / duration},100 ${points} ${1000 * answer.times.at(-1) / duration},100` }), h("polyline", { points }));
   return h("div.lane", {}, name && h("span.lane-name", {}, name), h("div.strip", {}, runs), curve);
 }
 

@@ -67,7 +67,7 @@ export class Training {
 
   async loadResults() {
     try {
-      this.last = await get("/api/project/results");
+      this.last = this.loaded ? await get("/api/project/results") : null;
     } catch (error) {
       this.last = null;
       if (error.status !== 404) complain(error);
