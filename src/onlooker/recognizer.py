@@ -234,12 +234,21 @@ class Recognizer:
         """
         sources = [source] if isinstance(source, int | str | Path) else source
         config = config or StreamConfig()
-        threshold = self.threshold if config.threshold is None else config.threshold
-        settings = self.localization, self.temperature, threshold, config.agreement
-        streams = Streams(self.model, self.classes, self.data, *settings)
+        streams = self.streams(config)
         if config.rate is None:
             config = replace(config, rate=self.frame_rate or 0.0)
         return watch(streams, sources, config, on_error, on_status)
+
+    def streams(self, config: StreamConfig | None = None) -> Streams:
+        """The model for streams whose frames the caller has: `Streams.step`. `watch` reads them itself.
+
+        Raises:
+            ValueError: a model that needs whole clips.
+        """
+        config = config or StreamConfig()
+        threshold = self.threshold if config.threshold is None else config.threshold
+        settings = self.localization, self.temperature, threshold, config.agreement
+        return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.

@@ -1,7 +1,8 @@
 """A model on streams, frame by frame: constant memory, one batch for all streams that have a new frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from threading import Condition
 from time import monotonic
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.answer import best_event
+from onlooker.answer import NOTHING, best_event, nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
@@ -26,7 +27,7 @@ from onlooker.localization.online import (
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
-from onlooker.structures import Box, ClipError, Step
+from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
 from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink
@@ -208,6 +209,62 @@ def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
         x, y = (place.point * scale[:2]).tolist()
         point = x, y
     return replace(step, box=box, point=point)
+
+
+def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
+    """The steps of one recording as its prediction: each frame is answered from it and those before it.
+
+    Segments are the runs of steps with the same event; those with boxes are tubes as well. The probabilities of the
+    clip are the mean over the steps of all events, or over all steps if there are none.
+
+    Args:
+        watched: with their pixels, as of `Recognizer.watch`; they are not kept.
+
+    Raises:
+        ClipError: no steps: the recording is too short for the model.
+    """
+    steps, size = list[Step](), None
+    for step in watched:
+        size = size if step.pixels is None else (step.pixels.shape[0], step.pixels.shape[1])
+        steps.append(replace(step, pixels=None))
+    if not steps:
+        raise ClipError(path, "too short for this model", "give a longer clip")
+    first, scores = steps[0], np.stack([step.scores for step in steps])
+    quiet = nothing_class(first.classes)
+    names = (NOTHING,) if quiet is None else (NOTHING, first.classes[quiet])
+    events = np.array([step.label not in names for step in steps])
+    runs = [list(run) for label, run in groupby(steps, lambda step: step.label) if label not in names]
+    ends = dict(zip(steps, [*(step.time for step in steps[1:]), 2 * steps[-1].time - steps[-2:][0].time], strict=True))
+    segments = [_segment(run, ends[run[-1]]) for run in runs if ends[run[-1]] > run[0].time]
+    return Prediction(
+        Path(path),
+        first.classes,
+        scores,
+        scores[events].mean(0) if events.any() else scores.mean(0),
+        np.array([step.time for step in steps]),
+        np.array([step.index for step in steps]),
+        attention=_stacked([step.attention for step in steps]),
+        size=size,
+        tubes=tuple(_tube([step for step in run if step.box]) for run in runs if any(step.box for step in run)),
+        segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
+        evidence=_stacked([step.evidence for step in steps]),
+        points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
+        threshold=first.threshold,
+    )
+
+
+def _segment(run: Sequence[Step], end: float) -> Segment:
+    return Segment(run[0].label, run[0].time, end, float(np.mean([step.score for step in run])))
+
+
+def _tube(run: Sequence[Step]) -> Tube:
+    boxes = np.array([step.box.corners for step in run if step.box], np.float32)
+    score = float(np.mean([step.score for step in run]))
+    return Tube(run[0].label, np.array([step.index for step in run]), boxes, score)
+
+
+def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:
+    return None if values[0] is None else np.array(values, np.float32)
 
 
 def watch(

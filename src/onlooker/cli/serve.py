@@ -1,6 +1,7 @@
 """`onlooker serve`: the web page."""
 
 import functools
+import os
 import secrets
 import socket
 import threading
@@ -19,15 +20,16 @@ _command = functools.partial(command, group=group, panel="Use a run")
 @_command
 def serve(
     run: Annotated[Path | None, typer.Argument(help="A run to look with; without it those in runs/.")] = None,
-    clips: Annotated[
-        Path, typer.Option(help="The folder of clips that is taught, one sub-folder per class.")
-    ] = Path("clips"),
+    clips: Annotated[Path, typer.Option(help="The folder of clips that is taught, one sub-folder per class.")] = Path(
+        "clips"
+    ),
     host: Annotated[
         str, typer.Option(help="Where it listens; an address other than this machine's own requires a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0: any that is free.", min=0, max=65535)] = 8765,
     token: Annotated[
-        str | None, typer.Option(help="Text that the first address must contain; without one, other hosts get a random one.")
+        str | None,
+        typer.Option(help="Text that the first address must contain; without one, other hosts get a random one."),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
@@ -36,17 +38,17 @@ def serve(
         import uvicorn
 
         from onlooker.serve.app import create_app
+        from onlooker.serve.phone import page_address
         from onlooker.serve.settings import ServeSettings, is_loopback
+        from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
-    if run and not run.is_dir():
-        raise FileNotFoundError(f"{run}: no such folder; expected a run, what `onlooker train` writes")
+    os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
     token = token or (None if is_loopback(host) else secrets.token_hex(8))
-    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
+    with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{port}/{f'?token={token}' if token else ''}"
+        address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
@@ -60,3 +62,10 @@ def serve(
                 timeout_graceful_shutdown=3,
             )
             uvicorn.Server(config).run([listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ValueError(f"{host}, port {port}: {error.strerror}; give another --port (0: any that is free)") from error

@@ -1,11 +1,13 @@
 """The server of the page: its routes, what surrounds them, and how it starts and ends."""
 
+import asyncio
 import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,46 +18,39 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 import onlooker
+from onlooker.serve import live, look_routes, teach
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.look import Looks
+from onlooker.serve.look import EXAMPLES, Looks
 from onlooker.serve.models import Models
+from onlooker.serve.phone import phone_address, phone_code
 from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.service import Service
 from onlooker.serve.settings import ServeSettings
 
-try:  # SKELETON: until teach.py is there
-    from onlooker.serve import teach
-    from onlooker.serve.project import Project
-except ImportError:
-    from fastapi import APIRouter
-
-    class Project:
-        def __init__(self, folder): self.folder = folder
-        def summary(self): return {"name": self.folder.name, "path": str(self.folder), "clips": 0, "version": 0}
-
-    class teach:
-        @staticmethod
-        def router(project, service): return APIRouter()
-        start = stop = staticmethod(lambda project, service: None)
-
 __all__ = ["ServeSettings", "create_app"]
 
 _HERE = Path(__file__).parent
+_SWEEP = 60.0  # seconds
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
     """The page as an ASGI application; its temporary folder is deleted when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
-    service = Service(settings, folder, Jobs(), Models(settings), Looks(folder))
+    models = Models(settings)
+    service = Service(settings, folder, Jobs(), models, Looks(folder, settings, models))
     project = Project(settings.clips)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         teach.start(project, service)
+        sweeping = asyncio.create_task(_sweep(service))
+        Thread(target=_warm_up, args=(service.models,), name="warm up", daemon=True).start()
         try:
             yield
         finally:
+            sweeping.cancel()
             teach.stop(project, service)
             service.jobs.stop()
             shutil.rmtree(folder, ignore_errors=True)
@@ -67,8 +62,24 @@ def create_app(settings: ServeSettings) -> FastAPI:
     _explain_errors(app)
     _add_page(app)
     _add_state(app, service, project)
+    app.include_router(look_routes.router(service))
+    app.include_router(live.router(service))
     app.include_router(teach.router(project, service))
     return app
+
+
+def _warm_up(models: Models) -> None:
+    """Load the model that the page shows first, which takes seconds, before it is used."""
+    if found := models.find():
+        with suppress(Problem):  # whoever uses it is told
+            models.load(found[0].id)
+
+
+async def _sweep(service: Service) -> None:
+    """Delete old uploads also while nobody uses the page."""
+    while True:
+        await asyncio.sleep(_SWEEP)
+        await asyncio.to_thread(service.looks.sweep)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -103,9 +114,14 @@ def _add_state(app: FastAPI, service: Service, project: Project) -> None:
             "models": service.models.describe(),
             "project": project.summary(),
             "limits": {"bytes": settings.max_upload, "seconds": settings.max_seconds},
-            "examples": [],
+            "examples": [{"id": name, "label": label} for name, label in EXAMPLES.items()],
+            "phone": phone_address(settings),
             "version": onlooker.__version__,
         }
+
+    @app.get("/api/phone.svg")
+    def phone() -> Response:
+        return Response(phone_code(settings), media_type="image/svg+xml")
 
     @app.get("/api/jobs/{job_id}")
     def job(job_id: str) -> dict[str, Any]:

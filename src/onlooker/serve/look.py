@@ -1,12 +1,294 @@
-"""Looking at a clip: what a model answers at every moment of it, for the page."""
+"""Looking at a clip: what models answer at every moment of it, as the page shows it.
 
+A clip is kept until half an hour after it was received, or until the server ends.
+"""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any
 
-__all__ = ["Looks"]
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.answer import NOTHING, nothing_class
+from onlooker.data.stick_figures import StickFigures
+from onlooker.drawing.overlay import full_strength
+from onlooker.recognizer import Recognizer
+from onlooker.runs.predict import to_values
+from onlooker.serve.jobs import Job
+from onlooker.serve.media import Upload, convert
+from onlooker.serve.models import Models
+from onlooker.serve.problem import Problem
+from onlooker.serve.settings import ServeSettings
+from onlooker.streaming import join_steps
+from onlooker.structures import Prediction, Step
+from onlooker.video.transcode import Copy, VideoFacts
+from onlooker.video.write import write
+
+__all__ = ["EXAMPLES", "Look", "Looks"]
+
+EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
+SECONDS_KEPT = 1800.0
+_MAX_KEPT = 40  # clips; of more the oldest is deleted
+_LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
+_SHOWN_SCORE = 0.3  # of boxes and segments
+_PLAYED_SIDE = 1280
+
+
+@dataclass(eq=False)
+class Look:
+    """A clip that was looked at.
+
+    Args:
+        path: the clip as it was received.
+        video: what the page plays: the clip itself, or a copy.
+        action: for an example, what is drawn into `path` before it is looked at.
+        predictions: by the ids of the models.
+        since: when it was received, on the monotonic clock.
+    """
+
+    id: str
+    name: str
+    path: Path
+    video: Path
+    action: str | None = None
+    facts: VideoFacts | None = None
+    predictions: dict[str, Prediction] = field(default_factory=dict)
+    since: float = field(default_factory=monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """Everything that is stored of it."""
+        return self.path.parent
 
 
 class Looks:
-    """The clips that were looked at."""
+    """The clips that were looked at, in a temporary folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
+        self.folder, self.settings, self.models = folder / "looks", settings, models
+        self._looks: dict[str, Look] = {}
+        self._lock, self._drawing = Lock(), Lock()
+
+    def add(self, upload: Upload) -> Look:
+        """Keep a clip that was received."""
+        look = self._new(upload.name or "clip")
+        upload.path.replace(look.path)
+        return look
+
+    def example(self, name: str) -> Look:
+        """A clip that will be drawn when it is looked at; a Problem 404 for an unknown name."""
+        if name not in EXAMPLES:
+            raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
+        look = self._new(f"{name}.mp4")
+        look.action = name
+        return look
+
+    def get(self, look_id: str) -> Look:
+        """The clip with this id; a Problem 404 if it was deleted."""
+        self.sweep()
+        with self._lock:
+            if look := self._looks.get(look_id):
+                return look
+        raise Problem(404, "look_gone", "this clip was deleted", "a clip of the last half hour", "drop it again")
+
+    def delete(self, look_id: str) -> None:
+        """Delete a clip and everything made of it."""
+        with self._lock:
+            look = self._looks.pop(look_id, None)
+        if look:
+            shutil.rmtree(look.folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Delete clips that are too old, or too many."""
+        with self._lock:
+            oldest = sorted(self._looks.values(), key=lambda look: look.since)
+        late = [look for look in oldest if monotonic() - look.since > SECONDS_KEPT]
+        for look in {*late, *oldest[: max(0, len(oldest) - _MAX_KEPT)]}:
+            self.delete(look.id)
+
+    def work(self, look: Look, models: Sequence[str]) -> Callable[[Job], dict[str, Any]]:
+        """The job that looks at a clip with some models; a clip that fails is deleted."""
+
+        def run(job: Job) -> dict[str, Any]:
+            try:
+                if look.action:
+                    job.report("drawing")
+                    _draw(look.action, look.path)
+                job.report("checking")
+                look.facts = self._prepare(look, job)
+                answers = [self._answer(look, model, job) for model in models]
+                return {**describe(look), "answers": answers}
+            except BaseException:
+                self.delete(look.id)
+                raise
+
+        return run
+
+    def overlay(self, look: Look, model: str) -> Path:
+        """The clip with the answers of a model drawn on it, made on first use; a Problem 404 for a model not asked."""
+        out = look.folder / f"{_safe(model)}-overlay.mp4"
+        with self._drawing:
+            if not out.exists():
+                self.models.load(model).overlay(look.video, out, prediction_of(look, model))
+        return out
+
+    def _new(self, name: str) -> Look:
+        self.sweep()
+        look_id = secrets.token_hex(8)
+        folder = self.folder / look_id
+        folder.mkdir(parents=True)
+        look = Look(look_id, name, folder / "clip", folder / "clip")
+        with self._lock:
+            self._looks[look_id] = look
+        return look
+
+    def _prepare(self, look: Look, job: Job) -> VideoFacts:
+        """Check the clip by decoding all of it, and copy it if browsers do not play it."""
+        limit = self.settings.max_seconds
+        facts = convert(look.path, max_seconds=limit, on_facts=lambda _: job.check())
+        if facts.playable:
+            return facts
+        copy = look.folder / "copy.mp4"
+        progress = _progress(job, "preparing", facts.seconds)
+        convert(look.path, [Copy(copy, _PLAYED_SIDE)], None, limit, lambda now: progress(now.seconds))
+        look.video = copy
+        return facts
+
+    def _answer(self, look: Look, model_id: str, job: Job) -> dict[str, Any]:
+        assert look.facts
+        job.report("looking")
+        recognizer = self.models.load(model_id)
+        if is_recording(recognizer, look.facts.seconds):
+            progress = _progress(job, "looking", look.facts.seconds)
+            prediction = join_steps(look.video, _reported(recognizer.watch(look.video), progress))
+            labels = _labels_of_segments(prediction)
+        else:
+            prediction = recognizer.predict(look.path)
+            labels = [step.label for step in prediction.steps]
+        look.predictions[model_id] = prediction
+        return {"model": model_id, **answer(prediction, labels)}
+
+
+def _draw(action: str, path: Path) -> None:
+    figures, drawn = StickFigures(frames=72, size=(288, 384), bystanders=0), path.with_name("drawn.mp4")
+    write(drawn, figures.video(action, secrets.randbelow(1000)).pixels, figures.fps).replace(path)
+
+
+def describe(look: Look) -> dict[str, Any]:
+    """A clip for the page, as plain values."""
+    assert look.facts
+    facts = {name: getattr(look.facts, name) for name in ("seconds", "width", "height", "frames")}
+    video = f"/media/{look.id}.mp4"
+    return {"id": look.id, "name": look.name, "video": video, "frames_per_second": look.facts.rate, **facts}
+
+
+def is_recording(recognizer: Recognizer, seconds: float) -> bool:
+    """Whether a clip is so much longer than training clips that the model runs over it as on a stream."""
+    if not (recognizer.frame_rate and recognizer.model.streams):
+        return False
+    return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
+
+
+def prediction_of(look: Look, model: str) -> Prediction:
+    """What a model has answered; a Problem 404 if it was not asked."""
+    if model in look.predictions:
+        return look.predictions[model]
+    raise Problem(404, "not_looked", "this model has not looked at the clip", "one that has", "look again with it")
+
+
+def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
+    """A prediction for the page: places as shares of the frame, attention as shares of its strongest weight."""
+    attention = prediction.attention
+    scale = 1.0 if attention is None else full_strength(attention)
+    return {
+        "classes": list(prediction.classes),
+        "label": prediction.label,
+        "score": prediction.score,
+        "threshold": prediction.threshold,
+        "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
+        "times": np.round(prediction.times, 4).tolist(),
+        "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
+        "labels": list(labels),
+        "attention": None if attention is None else to_levels(attention, scale),
+        "points": _points(prediction),
+        "boxes": _boxes(prediction),
+        "segments": [vars(each) for each in prediction.segments if _is_shown(prediction, each.label, each.score)],
+    }
+
+
+def to_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:
+    """Attention as shares of the weight that is drawn at full strength, from 0 to 1."""
+    levels: list[Any] = np.round(np.clip(attention.astype(float) / scale, 0, 1), 3).tolist()
+    return levels
+
+
+def full_answer(look: Look) -> dict[str, Any]:
+    """Everything that is known about a clip, for a file; as `onlooker predict --json`."""
+    return {
+        **describe(look),
+        "predictions": [{**to_values(each), "path": look.name} for each in look.predictions.values()],
+    }
+
+
+def _size(prediction: Prediction) -> NDArray[np.float64]:
+    height, width = prediction.size or (1, 1)
+    return np.array([width, height], float)
+
+
+def _points(prediction: Prediction) -> list[list[float] | None]:
+    if prediction.points is None:
+        return [None] * len(prediction.times)
+    places = np.round(prediction.points / _size(prediction), 4).tolist()
+    return [None if np.isnan(x) else [x, y] for x, y in places]
+
+
+def _boxes(prediction: Prediction) -> list[dict[str, Any]]:
+    """The boxes of the tubes that are shown, each at a frame of the prediction."""
+    position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
+    return [
+        {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
+        for tube in prediction.tubes
+        if _is_shown(prediction, tube.label, tube.score)
+        for index, corners in zip(
+            tube.frames, np.round(tube.boxes / np.tile(_size(prediction), 2), 4).tolist(), strict=True
+        )
+        if int(index) in position
+    ]
+
+
+def _is_shown(prediction: Prediction, label: str, score: float) -> bool:
+    quiet = nothing_class(prediction.classes)
+    if label == NOTHING or (quiet is not None and label == prediction.classes[quiet]):
+        return False
+    return label == prediction.label or score >= _SHOWN_SCORE
+
+
+def _labels_of_segments(prediction: Prediction) -> list[str]:
+    """The event at each frame of a recording; nothing between the segments."""
+    quiet = nothing_class(prediction.classes)
+    labels = [NOTHING if quiet is None else prediction.classes[quiet]] * len(prediction.times)
+    for segment in prediction.segments:
+        for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
+            labels[t] = segment.label
+    return labels
+
+
+def _progress(job: Job, note: str, seconds: float) -> Callable[[float], None]:
+    return lambda now: job.report(note, min(1.0, now / seconds) if seconds else None)
+
+
+def _reported(steps: Iterator[Step], progress: Callable[[float], None]) -> Iterator[Step]:
+    for step in steps:
+        progress(step.time)
+        yield step
+
+
+def _safe(model_id: str) -> str:
+    """An id as part of the name of a file: those of models are hexadecimal."""
+    return "".join(character for character in model_id if character in "0123456789abcdef")[:16]

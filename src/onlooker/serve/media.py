@@ -49,7 +49,10 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
     folder.mkdir(parents=True, exist_ok=True)
     path, size = folder / f"{secrets.token_hex(8)}.part", 0
     try:
-        with explain_write_errors("this clip", folder, "free some space, and drop the clip again"), path.open("wb") as f:
+        with (
+            explain_write_errors("this clip", folder, "free some space, and drop the clip again"),
+            path.open("wb") as f,
+        ):
             async for part in request.stream():
                 if (size := size + len(part)) > limit:
                     raise too_large(size, limit)
@@ -109,7 +112,9 @@ def convert(
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
         if facts is None or facts.frames < 2:
-            raise Problem(422, "one_frame", "a single frame", "a video of at least two", "record or choose a longer one")
+            raise Problem(
+                422, "one_frame", "a single frame", "a video of at least two", "record or choose a longer one"
+            )
     except BaseException as error:
         for copy in copies:
             copy.path.unlink(missing_ok=True)

@@ -45,10 +45,15 @@ class Models:
     """The run that was named at the start, and the runs in a folder.
 
     Ensembles are not among them: they predict whole clips only.
+
+    Raises:
+        FileNotFoundError: the run that was named has no model.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
         self._run, self._runs = settings.run, settings.runs
+        if self._run and _model(self._run) is None:
+            raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
         self._loaded: OrderedDict[tuple[str, int], Recognizer] = OrderedDict()
         self._lock = Lock()
 

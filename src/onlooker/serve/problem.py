@@ -41,4 +41,6 @@ def as_problem(error: BaseException) -> Problem:
         return Problem(404, "gone", str(error), "a file that exists", "reload the page")
     if isinstance(error, ValueError):
         return Problem(422, "invalid", str(error))
-    return Problem(500, "internal", f"{type(error).__name__}: {error}", "", "the terminal of `onlooker serve` says more")
+    return Problem(
+        500, "internal", f"{type(error).__name__}: {error}", "", "the terminal of `onlooker serve` says more"
+    )

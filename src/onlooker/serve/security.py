@@ -62,7 +62,7 @@ class Guard:
                 return
         except Problem as problem:
             response = JSONResponse(problem.to_dict(), problem.status)
-        await (_refuse(scope, receive, send, response))
+        await _refuse(scope, receive, send, response)
 
     def _check_host(self, headers: Headers) -> None:
         match = _HOST.fullmatch(headers.get("host", ""))

@@ -250,7 +250,7 @@ def _transcode(
     from onlooker.video.transcode import Copy, transcode
 
     wanted = [Copy(Path(copy.pop("path")), **copy) for copy in copies]
-    for facts in transcode(reader.path, wanted, still and Path(still), max_seconds):
+    for facts in transcode(reader.path, wanted, Path(still) if still else None, max_seconds):
         yield asdict(facts), np.zeros(0, np.uint8)
 
 

@@ -1,0 +1,223 @@
+"""A camera of the browser, live: JPEG frames in, what the model answers out.
+
+Only the newest frame of a connection is kept, so that the delay does not grow when a model is slower than the camera.
+"""
+
+import asyncio
+import io
+import math
+import struct
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from PIL import Image
+from starlette.websockets import WebSocketState
+
+from onlooker.drawing.overlay import CONTRAST_FLOOR
+from onlooker.recognizer import Recognizer
+from onlooker.serve.look import to_levels
+from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.service import Service
+from onlooker.structures import Step
+from onlooker.video.resize import Pixels
+
+__all__ = ["Viewer", "decode_jpeg", "router"]
+
+MAX_CONNECTIONS = 4
+MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
+_CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
+_DECAY = 0.99  # per step, of the strongest attention, which determines the scale of colors
+_EARLY = 0.9  # share of the time between two steps after which the next may begin: cameras are not exact
+
+
+class Arrived(NamedTuple):
+    """A frame as the browser has sent it: its clock, the time here in seconds, and the JPEG."""
+
+    sent: float
+    time: float
+    jpeg: bytes
+
+
+class Viewer:
+    """One camera: the model's state, and what the page needs to draw its answers.
+
+    Raises:
+        ValueError: a model that needs whole clips.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.streams = recognizer.streams()
+        self.wait = _EARLY / recognizer.frame_rate if recognizer.frame_rate else 0.0
+        self._index, self._strength = -1, 0.0
+
+    @property
+    def needed(self) -> int:
+        """How many frames a step needs: those after it too for a model that receives optical flow."""
+        return 1 + self.streams.lookahead
+
+    def step(self, frames: list[Arrived]) -> dict[str, Any]:
+        """The answer for the first of some frames, as the page gets it.
+
+        Raises:
+            Problem: a frame that is no JPEG or too large.
+        """
+        begin = perf_counter()
+        images = [decode_jpeg(frame.jpeg) for frame in frames]
+        same = [image if image.shape == images[0].shape else images[0] for image in images]
+        self._index += 1
+        pixels = np.stack(same) if self.streams.lookahead else images[0]
+        step = self.streams.step({"": (self._index, frames[0].time, pixels)})[""]
+        values = self._describe(step)
+        return {"sent": frames[0].sent, **values, "milliseconds": round(1000 * (perf_counter() - begin), 2)}
+
+    def _describe(self, step: Step) -> dict[str, Any]:
+        assert step.pixels is not None
+        height, width = step.pixels.shape[:2]
+        box = step.box and np.round(np.divide(step.box.corners, (width, height, width, height)), 4).tolist()
+        return {
+            "time": round(step.time, 3),
+            "label": step.label,
+            "score": round(step.score, 4),
+            "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
+            "happening": step.happening,
+            "threshold": step.threshold,
+            "box": box,
+            "point": step.point and [round(step.point[0] / width, 4), round(step.point[1] / height, 4)],
+            "attention": self._levels(step),
+        }
+
+    def _levels(self, step: Step) -> list[Any] | None:
+        if step.attention is None:
+            return None
+        floor = CONTRAST_FLOOR / step.attention.size
+        self._strength = max(float(step.attention.max()), _DECAY * self._strength, floor)
+        return to_levels(step.attention, self._strength)
+
+
+def decode_jpeg(content: bytes) -> Pixels:
+    """A frame `H W 3`; only JPEG is read, and its size is checked before its pixels are.
+
+    Raises:
+        Problem: 422, no JPEG, a damaged one, or one of more than 1280 pixels on a side.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                found = "a frame of {} by {} pixels".format(*image.size)
+                raise Problem(422, "frame", found, f"at most {MAX_SIDE} on a side", "choose a smaller camera picture")
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Problem(422, "frame", "a frame that is no JPEG", "JPEG", "reload the page") from error
+
+
+class _Newest:
+    """The newest frames of a connection, and how many were replaced before they were used."""
+
+    def __init__(self, count: int) -> None:
+        self._frames: deque[Arrived] = deque(maxlen=count)
+        self._new, self.dropped, self._arrived, self._begin = 0, 0, asyncio.Event(), monotonic()
+
+    def put(self, message: bytes) -> None:
+        """Keep what the browser has sent; a Problem for too many bytes or too few."""
+        if not _CLOCK.size < len(message) <= MAX_BYTES:
+            found = f"a frame of {len(message)} bytes"
+            raise Problem(413, "frame", found, f"9 to {MAX_BYTES} bytes", "choose a smaller camera picture")
+        (sent,) = _CLOCK.unpack(message[: _CLOCK.size])
+        sent = sent if math.isfinite(sent) else 0.0
+        self._frames.append(Arrived(sent, monotonic() - self._begin, message[_CLOCK.size :]))
+        self._new += 1
+        if len(self._frames) == self._frames.maxlen:
+            self._arrived.set()
+
+    async def wait(self) -> None:
+        """Wait until there is a frame that was not used."""
+        await self._arrived.wait()
+
+    def take(self) -> list[Arrived]:
+        """The newest frames; they count as used."""
+        self._arrived.clear()
+        self.dropped += max(0, self._new - 1)
+        self._new = 0
+        return list(self._frames)
+
+
+def router(service: Service) -> APIRouter:
+    """The route of live view; all cameras share one thread, in turn."""
+    routes, connections = APIRouter(), set[WebSocket]()
+    executor = ThreadPoolExecutor(1, thread_name_prefix="live")
+
+    @routes.websocket("/api/live")
+    async def live(socket: WebSocket, model: str = "") -> None:
+        await socket.accept()
+        if len(connections) >= MAX_CONNECTIONS:
+            limit = f"{MAX_CONNECTIONS} cameras are open"
+            full = Problem(503, "full", limit, f"at most {MAX_CONNECTIONS}", "close the page in another window")
+            await _fail(socket, full)
+            return
+        connections.add(socket)
+        try:
+            await _serve(socket, executor, lambda: _viewer(service, model))
+        finally:
+            connections.discard(socket)
+
+    return routes
+
+
+def _viewer(service: Service, model: str) -> Viewer:
+    try:
+        return Viewer(service.models.load(model))
+    except ValueError as error:
+        remedy = "choose another model, or look at clips with this one"
+        raise Problem(422, "no_stream", str(error), "a model that works on streams", remedy) from error
+
+
+async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable[[], Viewer]) -> None:
+    """Answer until the browser leaves, or something is wrong."""
+    loop = asyncio.get_running_loop()
+    try:
+        viewer = await loop.run_in_executor(executor, make)
+        newest = _Newest(viewer.needed)
+        async with asyncio.TaskGroup() as tasks:
+            answering = tasks.create_task(_answer(socket, executor, viewer, newest))
+            try:
+                while True:
+                    newest.put(await socket.receive_bytes())
+            except WebSocketDisconnect:
+                answering.cancel()
+    except* WebSocketDisconnect:
+        pass
+    except* Exception as group:
+        await _fail(socket, as_problem(_first(group)))
+
+
+async def _answer(socket: WebSocket, executor: ThreadPoolExecutor, viewer: Viewer, newest: _Newest) -> None:
+    """Step on the newest frame, as often as the model was trained for."""
+    loop, due = asyncio.get_running_loop(), 0.0
+    while True:
+        await newest.wait()
+        if (early := due - monotonic()) > 0:
+            await asyncio.sleep(early)
+        due = monotonic() + viewer.wait
+        answer = await loop.run_in_executor(executor, viewer.step, newest.take())
+        await socket.send_json({**answer, "dropped": newest.dropped})
+
+
+async def _fail(socket: WebSocket, problem: Problem) -> None:
+    """Say what is wrong, and close."""
+    if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
+        try:
+            await socket.send_json(problem.to_dict())
+            await socket.close(1011 if problem.status == 500 else 1008)
+        except (RuntimeError, WebSocketDisconnect):  # it has left in the meantime
+            return
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

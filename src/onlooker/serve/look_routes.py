@@ -1,0 +1,91 @@
+"""The addresses of looking: clips and their answers, and what the page tells about a model."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+
+from onlooker.serve.facts import ModelFacts
+from onlooker.serve.look import Looks, full_answer, prediction_of
+from onlooker.serve.media import receive
+from onlooker.serve.service import Service
+
+__all__ = ["router"]
+
+_STORED = {"Cache-Control": "private, max-age=1800"}
+
+
+def router(service: Service) -> APIRouter:
+    """The routes of looking at clips, and of models."""
+    routes = APIRouter()
+    _add_looks(routes, service)
+    _add_results(routes, service.looks)
+    _add_models(routes, ModelFacts(service))
+    return routes
+
+
+def _add_looks(routes: APIRouter, service: Service) -> None:
+    looks, models = service.looks, service.models
+
+    def chosen(model: str, second: str | None) -> list[str]:
+        return [models.get(name).id for name in dict.fromkeys(filter(None, (model, second)))]
+
+    @routes.post("/api/look", status_code=202)
+    async def upload(request: Request, model: str, second: str | None = None) -> dict[str, str]:
+        names = chosen(model, second)
+        look = looks.add(await receive(request, looks.folder, service.settings.max_upload))
+        return {"job": service.jobs.submit(looks.work(look, names)).id, "look": look.id}
+
+    @routes.post("/api/look/example/{example}", status_code=202)
+    def draw(example: str, model: str, second: str | None = None) -> dict[str, str]:
+        names = chosen(model, second)
+        look = looks.example(example)
+        return {"job": service.jobs.submit(looks.work(look, names)).id, "look": look.id}
+
+    @routes.delete("/api/look/{look_id}")
+    def delete(look_id: str) -> dict[str, bool]:
+        looks.get(look_id)
+        looks.delete(look_id)
+        return {"deleted": True}
+
+
+def _add_results(routes: APIRouter, looks: Looks) -> None:
+    @routes.get("/media/{look_id}.mp4")
+    def video(look_id: str) -> FileResponse:
+        return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
+
+    @routes.get("/api/look/{look_id}/overlay.mp4")
+    def overlay(look_id: str, model: str) -> FileResponse:
+        look = looks.get(look_id)
+        prediction_of(look, model)
+        return FileResponse(
+            looks.overlay(look, model), media_type="video/mp4", filename=_named(look.name, "-overlay.mp4")
+        )
+
+    @routes.get("/api/look/{look_id}/result.json")
+    def result(look_id: str) -> Response:
+        look = looks.get(look_id)
+        return _download(json.dumps(full_answer(look)), _named(look.name, ".json"))
+
+
+def _add_models(routes: APIRouter, facts: ModelFacts) -> None:
+    @routes.get("/api/models/{model_id}/facts")
+    def describe(model_id: str) -> dict[str, Any]:
+        return facts.describe(model_id)
+
+    @routes.get("/api/models/{model_id}/step.onnx")
+    def step(model_id: str) -> FileResponse:
+        return FileResponse(facts.export(model_id), media_type="application/octet-stream", filename="step.onnx")
+
+
+def _named(name: str, suffix: str) -> str:
+    return f"{Path(name).stem or 'clip'}{suffix}"
+
+
+def _download(content: str, name: str) -> Response:
+    """A file to save; a name that is not ASCII is percent-encoded (RFC 6266), as `FileResponse` does."""
+    headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+    return Response(content, media_type="application/json", headers=headers)
