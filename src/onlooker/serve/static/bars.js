@@ -1,11 +1,12 @@
 // The classes of a model as bars that follow the moment.
 
 import { colorOf, spoken } from "./colors.js";
-import { h, percent, show, t } from "./dom.js";
+import { h, patch, percent, t } from "./dom.js";
 
 const TOP = 5;
+const FADE = 0.95; // per update: how long a class that was likely stays among the bars
 
-/** Bars of a few classes, in an order that does not jump, and of "nothing" where the model has a threshold. */
+/** Bars of a few classes, which change places only when another class becomes the answer. */
 export class Bars {
   constructor() {
     this.element = h("ul.bars", { "aria-label": t("bars.label") });
@@ -14,31 +15,43 @@ export class Bars {
 
   /** `names`, best first; `threshold`: the score below which the answer is "nothing", or null. */
   set(names, threshold) {
-    const shown = names.slice(0, TOP);
-    if (names.includes("nothing") && !shown.includes("nothing")) shown[TOP - 1] = "nothing";
-    if (threshold !== null && !names.includes("nothing")) shown.push("nothing");
-    this.key = [...shown, threshold].join("\n");
+    this.threshold = threshold;
     this.judged = threshold !== null && !names.includes("nothing"); // "nothing" has no score of its own
-    this.rows = new Map(shown.map((name) => [name, this.row(name, threshold)]));
-    show(this.element, [...this.rows.values()].map((row) => row.item));
+    const shown = names.filter((name) => name !== "nothing").slice(0, TOP);
+    const silent = threshold !== null || names.includes("nothing") ? ["nothing"] : [];
+    this.rows = new Map([...shown, ...silent].map((name) => [name, this.row(name)]));
+    this.arrange();
   }
 
-  row(name, threshold) {
+  arrange() { patch(this.element, [...this.rows.values()].map((row) => row.item)); }
+
+  row(name) {
     const value = h("span.value");
-    const mark = threshold !== null && name !== "nothing" ? h("span.mark", { "--at": `${100 * threshold}%`, title: t("bars.threshold") }) : null;
+    const marked = this.threshold !== null && name !== "nothing";
+    const mark = marked && h("span.mark", { "--at": `${100 * this.threshold}%`, title: t("bars.threshold") });
     const item = h("li", { "--color": colorOf(name) }, h("span.name", { title: spoken(name) }, spoken(name)),
       h("span.track", {}, h("span.fill"), mark), value);
-    return { item, value };
+    return { item, value, recent: 0 };
+  }
+
+  /** Gives the answer a bar, instead of the class that was least likely lately. */
+  admit(label) {
+    const others = [...this.rows].filter(([name]) => name !== "nothing");
+    const [least] = others.reduce((a, b) => (b[1].recent < a[1].recent ? b : a));
+    this.rows = new Map([...this.rows].map(([name, row]) => (name === least ? [label, this.row(label)] : [name, row])));
+    this.arrange();
   }
 
   /** Shows scores, a mapping from names, and the label of the moment. */
   update(scores, label) {
-    for (const [name, { item, value }] of this.rows) {
+    if (label !== "nothing" && this.rows.size && !this.rows.has(label)) this.admit(label);
+    for (const [name, row] of this.rows) {
       const silent = name === "nothing" && this.judged;
       const score = silent ? Number(label === "nothing") : scores[name] ?? 0;
-      item.style.setProperty("--score", score.toFixed(3));
-      item.classList.toggle("best", name === label);
-      value.textContent = silent ? (label === "nothing" ? t("bars.below") : "") : percent(score);
+      row.recent = Math.max(score, FADE * row.recent);
+      row.item.style.setProperty("--score", score.toFixed(3));
+      row.item.classList.toggle("best", name === label);
+      row.value.textContent = silent ? (label === "nothing" ? t("bars.below") : "") : percent(score);
     }
   }
 }

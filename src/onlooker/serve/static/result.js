@@ -75,7 +75,7 @@ export class LookResult {
     const [{ model }] = this.answers;
     const link = (path, text) => h("a.quiet", { href: path, download: true }, icon("download"), h("span", {}, text));
     const facts = h("dl.facts", {});
-    const code = t("save.code", { run: JSON.stringify(this.nameOf(model)), clip: JSON.stringify(this.result.name) });
+    const code = t("save.code", { run: JSON.stringify(`runs/${this.nameOf(model)}`), clip: JSON.stringify(this.result.name) });
     const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) }, h("summary", {}, t("save.title")),
       h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")), link(`/api/look/${this.result.id}/result.json`, t("save.json")),
         button("download", t("save.onnx"), () => this.saveModel(model))),
