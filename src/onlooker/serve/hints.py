@@ -1,9 +1,7 @@
 """Hints while clips are collected: classes with few clips, dark or short ones, near-duplicates, doubtful labels."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from onlooker.serve.project import ProjectClip
 from onlooker.structures import Clip
 from onlooker.video.transcode import VideoFacts
 
-__all__ = ["Hint", "Measured", "Measurements", "hints"]
+__all__ = ["Hint", "Measured", "hints", "measure"]
 
 _FEW = 5  # clips of a class, with which it can be taught
 _IMBALANCE = 3  # the clips of the largest class over those of the smallest
@@ -60,52 +58,12 @@ class Measured:
     error: str = ""
 
 
-class Measurements:
-    """Measures clips in the background, one at a time."""
-
-    def __init__(self, previews: Previews) -> None:
-        self._previews = previews
-        self._known: dict[tuple[str, int], Measured] = {}
-        self._waiting: deque[tuple[tuple[str, int], ProjectClip]] = deque()
-        self._lock, self._busy = Lock(), False
-
-    def of(self, clips: Sequence[ProjectClip]) -> dict[str, Measured]:
-        """What is known about clips, by their ids; the others are measured next."""
-        keys = {clip.id: _key(clip) for clip in clips}
-        with self._lock:
-            known = {clip.id: self._known[keys[clip.id]] for clip in clips if keys[clip.id] in self._known}
-            self._waiting = deque((keys[clip.id], clip) for clip in clips if clip.id not in known)
-            if self._waiting and not self._busy:
-                self._busy = True
-                Thread(target=self._work, name="measurements", daemon=True).start()
-        return known
-
-    def stop(self) -> None:
-        """Measure nothing more."""
-        with self._lock:
-            self._waiting.clear()
-
-    def _next(self) -> tuple[tuple[str, int], ProjectClip] | None:
-        with self._lock:
-            while self._waiting:
-                key, clip = self._waiting.popleft()
-                if key not in self._known:
-                    return key, clip
-            self._busy = False
-            return None
-
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            key, clip = item
-            measured = self._measure(clip)
-            with self._lock:
-                self._known[key] = measured
-
-    def _measure(self, clip: ProjectClip) -> Measured:
-        try:
-            return Measured(self._previews.of(clip).facts, read_facts(clip.path))
-        except Exception as error:
-            return Measured(None, None, as_problem(error).found)
+def measure(previews: Previews, clip: ProjectClip) -> Measured:
+    """Decode a clip; a clip that cannot be read is measured too."""
+    try:
+        return Measured(previews.of(clip).facts, read_facts(clip.path))
+    except Exception as error:
+        return Measured(None, None, as_problem(error).found)
 
 
 def hints(
@@ -179,10 +137,3 @@ def _sentence(text: str) -> str:
 
 def _count(number: int, thing: str = "clip") -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _key(clip: ProjectClip) -> tuple[str, int]:
-    try:
-        return clip.id, clip.path.stat().st_mtime_ns
-    except OSError:  # removed meanwhile
-        return clip.id, 0

@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
@@ -11,18 +13,22 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.serve.hints import Measured, Measurements, hints
+from onlooker.serve.background import Background
+from onlooker.serve.correct import Guess, guess, inbox, map_points, results
+from onlooker.serve.examples import draw_examples
+from onlooker.serve.hints import Measured, hints, measure
 from onlooker.serve.jobs import Job
-from onlooker.serve.media import Upload, receive
+from onlooker.serve.media import make_playable, receive
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.service import Service
-from onlooker.serve.training import Training, newest_run
+from onlooker.serve.training import Training, map_file, newest_run, trained_clips
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "router", "start", "stop"]
 
+_SURE = 0.5  # the margin from which a model's answer is a hint that a clip looks like another class
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -41,24 +47,39 @@ class Renamed(BaseModel):
     to: str
 
 
+class Answer(BaseModel):
+    """What a clip shows."""
+
+    label: str
+
+
+class Part(BaseModel):
+    """A part of a clip, in seconds."""
+
+    start: float
+    end: float
+
+
 class Teaching:
     """The project and what the page needs to teach it."""
 
     def __init__(self, project: Project, service: Service) -> None:
         self.project, self.service = project, service
         self.previews = Previews(project.store / "previews")
-        self.measurements = Measurements(self.previews)
-        self.training = Training(project, service.settings.runs)
+        self.measurements = Background(lambda clip, _: measure(self.previews, clip))
+        self.guesses = Background(self._guess)
+        self.training = Training(project, service.settings.runs, self._load)
         self.job: Job | None = None  # of the training
 
     def start(self) -> None:
         """Continue a training that the end of the last server has interrupted."""
         if job_id := self.training.interrupted:
-            self.job = self.service.jobs.start(self._train, job_id)
+            self.job = self.service.jobs.start(self.training.run, job_id)
 
     def stop(self) -> None:
         """End what runs in the background."""
         self.measurements.stop()
+        self.guesses.stop()
         self.training.stop()
         self.project.close()
 
@@ -66,7 +87,8 @@ class Teaching:
         """The whole project as plain values, for JSON."""
         project, classes = self.project, self.project.classes()
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
-        found = hints(classes, measured, {})
+        guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
+        found = hints(classes, measured, _unlike(clips, guesses))
         codes = {clip: hint.code for hint in reversed(found) for clip in hint.clips}
         return {
             **project.summary(),
@@ -82,12 +104,59 @@ class Teaching:
             "training": self._describe_training(),
         }
 
+    def newest_run(self) -> Path | None:
+        """The newest run of the page."""
+        return newest_run(self.service.settings.runs, self.project.folder)
+
     def newest_model(self) -> str | None:
         """The id of the newest run's model."""
-        run = newest_run(self.service.settings.runs, self.project.folder)
-        if run is None:
-            return None
-        return next((model.id for model in self.service.models.find() if model.run.resolve() == run.resolve()), None)
+        run = self.newest_run()
+        return None if run is None else self._model(run)
+
+    def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
+        """What the newest model says about the clips that it was not trained with, as far as it has looked at them."""
+        run, model = self.newest_run(), self.newest_model()
+        if run is None or model is None:
+            return {}
+        trained = set(trained_clips(self.project, run).values())
+        return self.guesses.of([clip for clip in clips if clip.id not in trained], model) if trained else {}
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """The clips whose labels the user should confirm."""
+        clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
+        run = self.newest_run()
+        ids = {} if run is None else trained_clips(self.project, run)
+        return [doubt.to_dict() for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+
+    def results(self) -> dict[str, Any]:
+        """The results of the newest run; a Problem 404 if there is none."""
+        run = self._require_run()
+        return results(run, trained_clips(self.project, run))
+
+    def map(self) -> list[dict[str, Any]]:
+        """The map of the newest run's clips; a Problem 404 if there is none."""
+        run = self._require_run()
+        return map_points(map_file(self.project, run), self.project.clips(), trained_clips(self.project, run))
+
+    def _require_run(self) -> Path:
+        if (run := self.newest_run()) is None:
+            raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+        return run
+
+    def _model(self, run: Path) -> str | None:
+        models = self.service.models.find()
+        return next((model.id for model in models if model.run.resolve() == run.resolve()), None)
+
+    def _load(self, run: Path) -> str | None:
+        """Have the model of a run in memory, so that it is live at once."""
+        if model := self._model(run):
+            self.service.models.load(model)
+        return model
+
+    def _guess(self, clip: ProjectClip, model: str) -> Guess | None:
+        with suppress(Problem):  # a model that has disappeared
+            return guess(self.service.models.load(model), clip)
+        return None
 
     def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
         """Change the project if it still is at the version that the page has seen, and describe it."""
@@ -95,34 +164,49 @@ class Teaching:
             make()
         return self.describe()
 
-    def add(self, label: str, upload: Upload) -> dict[str, Any]:
-        """Add a clip that was received, after decoding all of it."""
-        suffix = Path(upload.name).suffix.lower()
-        name = upload.name if suffix in SUFFIXES else f"{upload.name or 'clip'}.mp4"
+    def add(self, label: str, file: Path, name: str, brief: bool = False) -> dict[str, Any]:
+        """Add a clip, after decoding all of it; the file is gone afterwards.
+
+        Args:
+            brief: without describing the project, which takes long for one of many clips.
+        """
+        suffix = Path(name).suffix.lower()
+        name = name if suffix in SUFFIXES else f"{name or 'clip'}.mp4"
         temporary = secrets.token_hex(8)
         try:
-            preview = self.previews.make(upload.path, temporary, self.service.settings.max_seconds)
-            clip = self.project.add_clip(label, upload.path, name)
+            preview = self.previews.make(file, temporary, self.service.settings.max_seconds)
+            clip = self.project.add_clip(label, file, name)
             self.previews.adopt(preview, clip)
         finally:
-            upload.path.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
             self.previews.discard(temporary)
-        return {"clip": _describe(clip, self.measurements.of([clip]), {}), "project": self.describe()}
+        described = _describe(clip, self.measurements.of([clip]) if not brief else {}, {})
+        return {"clip": described, "project": None if brief else self.describe()}
+
+    def add_part(self, label: str, look_id: str, part: Part) -> dict[str, Any]:
+        """Add a part of a clip that was looked at."""
+        look = self.service.looks.get(look_id)
+        if not 0 <= part.start < part.end:
+            found = f"from {part.start:.2f} to {part.end:.2f} s"
+            raise Problem(422, "bad_part", found, "a start before the end", "drag the ends of the event again")
+        file = self.service.folder / f"{secrets.token_hex(8)}.mp4"
+        make_playable(look.path, file, start=part.start, end=part.end)
+        stem = Path(look.name).stem or "clip"
+        return self.add(label, file, f"{stem}-{part.start:.1f}-{part.end:.1f}.mp4")
+
+    def add_examples(self) -> dict[str, Any]:
+        """Add drawn clips of three actions and of nothing."""
+        with TemporaryDirectory(dir=self.service.folder) as folder:
+            self.project.add_clips(draw_examples(Path(folder)), "add examples")
+        return self.describe()
 
     def train(self) -> Job:
         """Begin to train; a Problem if a training runs already, or there are too few clips."""
         if self.job is not None and not self.job.finished:
             raise Problem(409, "training", "a training runs already", "one at a time", "wait for it, or cancel it")
         self.training.check()
-        self.job = self.service.jobs.start(self._train)
+        self.job = self.service.jobs.start(self.training.run)
         return self.job
-
-    def _train(self, job: Job) -> dict[str, Any]:
-        figures = self.training.run(job)
-        model = self.newest_model()
-        if model is not None:
-            self.service.models.load(model)  # so that it is live at once
-        return {**figures, "model": model}
 
     def _describe_training(self) -> dict[str, Any] | None:
         if self.job is None or self.job.finished:
@@ -169,9 +253,17 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
     project, service = teaching.project, teaching.service
 
     @routes.post("/api/project/clips")
-    async def add(request: Request, label: Label) -> dict[str, Any]:
+    async def add(request: Request, label: Label, brief: bool = False) -> dict[str, Any]:
         upload = await receive(request, service.folder, service.settings.max_upload)
-        return await run_in_threadpool(teaching.add, label, upload)
+        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, brief)
+
+    @routes.post("/api/project/segment")
+    def add_part(label: Label, look: str, body: Part) -> dict[str, Any]:
+        return teaching.add_part(label, look, body)
+
+    @routes.post("/api/project/examples")
+    def add_examples() -> dict[str, Any]:
+        return teaching.add_examples()
 
     @routes.post("/api/project/clips/{clip_id}/move")
     def move(clip_id: str, body: dict[str, str], version: int) -> dict[str, Any]:
@@ -203,11 +295,37 @@ def _add_training(routes: APIRouter, teaching: Teaching) -> None:
         return {"job": teaching.train().id}
 
 
+def _add_corrections(routes: APIRouter, teaching: Teaching) -> None:
+    @routes.get("/api/project/results")
+    def of_newest() -> dict[str, Any]:
+        return teaching.results()
+
+    @routes.get("/api/project/inbox")
+    def doubts() -> dict[str, Any]:
+        return {"items": teaching.inbox()}
+
+    @routes.post("/api/project/inbox/{clip_id}")
+    def answer(clip_id: str, body: Answer, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: teaching.project.settle(clip_id, body.label))
+
+    @routes.get("/api/project/map")
+    def places() -> dict[str, Any]:
+        return {"points": teaching.map()}
+
+
+def _unlike(clips: list[ProjectClip], guesses: dict[str, Guess | None]) -> dict[str, str]:
+    """The class that the newest model takes a clip for, for those where it is sure that it is not their own."""
+    labels = {clip.id: clip.label for clip in clips}
+    made = {clip: each for clip, each in guesses.items() if each and each.margin > _SURE}
+    return {clip: each.label for clip, each in made.items() if each.label != labels[clip]}
+
+
 def _routes(teaching: Teaching) -> APIRouter:
     routes = APIRouter()
     _add_classes(routes, teaching)
     _add_clips(routes, teaching)
     _add_training(routes, teaching)
+    _add_corrections(routes, teaching)
     return routes
 
 

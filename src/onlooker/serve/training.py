@@ -1,6 +1,6 @@
 """Train the project in a process of its own: progress, cancel, and a training that goes on after a restart.
 
-    python -m onlooker.serve.training CLIPS RUN
+    python -m onlooker.serve.training CLIPS RUN MAP
 
 The process writes a line of JSON for each step to its standard output, and ends when its standard input is closed,
 so that it never outlives the server.
@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -25,7 +25,7 @@ from onlooker.serve.jobs import Job
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
-__all__ = ["Training", "newest_run", "trained_clips"]
+__all__ = ["Training", "map_file", "newest_run", "trained_clips"]
 
 _MIN_CLIPS, _MIN_CLASSES = 2, 2
 _STATE = "training.json"  # of a training that has not finished
@@ -58,6 +58,11 @@ def trained_clips(project: Project, run: Path) -> dict[str, str]:
     return {}
 
 
+def map_file(project: Project, run: Path) -> Path:
+    """Where the map of the clips of a run is."""
+    return project.store / _TRAINED / f"{run.name}-map.json"
+
+
 def _runs(runs: Path, clips: Path) -> list[Path]:
     """All runs of the page with these clips, the oldest first."""
     start = f"{set_name(clips)}-{_GROUP}-"
@@ -71,10 +76,11 @@ class Training:
 
     Args:
         runs: the folder of runs.
+        on_saved: called with a new run as soon as its model is there, before its results; returns the model's id.
     """
 
-    def __init__(self, project: Project, runs: Path) -> None:
-        self.project, self.runs = project, runs
+    def __init__(self, project: Project, runs: Path, on_saved: Callable[[Path], str | None]) -> None:
+        self.project, self.runs, self.on_saved = project, runs, on_saved
         self._lock, self._stopping = Lock(), False
         self._child: subprocess.Popen[str] | None = None
 
@@ -136,14 +142,18 @@ class Training:
     def _follow(self, job: Job, run: Path) -> dict[str, Any]:
         """Start the process, and report what it does until the model is there."""
         job.report("starting", 0.0)
-        command = [sys.executable, "-m", __name__, str(self.project.folder), str(run.absolute())]
+        self._end()  # the last one may still draw its map
+        files = self.project.folder, run.absolute(), map_file(self.project, run)
+        command = [sys.executable, "-m", __name__, *map(str, files)]
         path = os.pathsep.join(filter(None, sys.path))
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
-        child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, start_new_session=True, **pipes)
+        environment, pipe = {**os.environ, "PYTHONPATH": path}, subprocess.PIPE
+        child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, encoding="utf-8", env=environment, start_new_session=True
+        )
         with self._lock:
             self._child = child
         job.on_cancel = child.kill
-        forecast = Forecast(len(self.project.clips()))
+        forecast, model = Forecast(len(self.project.clips())), None
         assert child.stdout
         for line in child.stdout:
             step = json.loads(line)
@@ -151,9 +161,12 @@ class Training:
                 raise Problem(422, "training_failed", *step["error"])
             if "figures" in step:
                 Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
-                return dict(step["figures"])
+                return {**step["figures"], "model": model or self.on_saved(run)}
             progress, left = forecast.after(step["stage"], step["done"], step["total"])
             job.report(step["stage"], progress, seconds_left=left)
+            if step["stage"] == "drawing clips" and model is None:  # the report comes after the model
+                model = self.on_saved(run)
+                job.report(step["stage"], progress, seconds_left=left, model=model)
         job.check()
         found = f"the training process ended with status {child.wait()}"
         raise Problem(500, "training_ended", found, "a trained model", "the terminal of `onlooker serve` says more")
@@ -190,7 +203,7 @@ class Forecast:
 
 def main() -> None:
     """Train in this process, and tell how."""
-    clips, run = map(Path, sys.argv[1:])
+    clips, run, places = map(Path, sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing else writes between the lines
     Thread(target=_end_with_input, daemon=True).start()
@@ -198,6 +211,9 @@ def main() -> None:
         os.nice(5)  # the live view goes first
     for step in _steps(clips, run, out):
         print(json.dumps(step), file=out, flush=True)
+        if "figures" in step:
+            _write_map(run, places)
+    os._exit(0)  # without waiting for the thread
 
 
 def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
@@ -222,8 +238,15 @@ def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
         yield {"figures": {**chosen, "conclusion": first_line(figures) if figures else ""}}
 
 
+def _write_map(run: Path, file: Path) -> None:
+    from onlooker.serve.correct import write_map
+
+    write_map(run, file)
+
+
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os._exit(1)
 
 

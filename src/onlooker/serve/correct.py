@@ -1,0 +1,229 @@
+"""What the page's tab Correct shows of the newest run: its results, an inbox of doubtful clips, and a map of all."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.evaluation.conclusion import advice, first_line
+from onlooker.files import read_bytes, read_json, write_json
+from onlooker.models.linear import LinearClassifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.folder import RunRecord
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import ProjectClip
+from onlooker.training.linear import statistics_of
+
+__all__ = ["Doubt", "Guess", "guess", "inbox", "map_points", "results", "write_map"]
+
+Floats = NDArray[np.float64]
+
+_SHOWN = 20  # clips in the inbox
+_UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
+_FAR, _FACTOR = 3.0, 1.3  # outlier: this many deviations farther from its class than the median, and this factor
+_MIN_CLIPS = 4  # of a class, of which one may be an outlier
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a model says about a clip that it was not trained with: the class, its probability and the margin."""
+
+    label: str
+    score: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A clip whose label the user should confirm.
+
+    Args:
+        suggested: what the model takes it for, with the probability `score`.
+        why: "label": it may be wrong; "uncertain": the model wavers, so that a correct label teaches it most.
+    """
+
+    clip: str
+    label: str
+    suggested: str
+    score: float
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
+    """The figures of a run, and which clips are in each cell of its confusion matrix.
+
+    Args:
+        ids: of the clips, by their names in the files of the run.
+
+    Raises:
+        Problem: 404 if the run has no results.
+    """
+    measured, rows = _measured(run), _scores(run)
+    classes = list(measured["classes"])
+    cells: list[list[list[str]]] = [[[] for _ in classes] for _ in classes]
+    for row in rows:
+        if row.name in ids:
+            cells[classes.index(row.truth)][classes.index(row.predicted)].append(ids[row.name])
+    curve = [
+        {"clips_per_class": point["clips"] / len(classes), "accuracy": point["correct"] / point["tested"]}
+        for point in measured.get("learning_curve", [])
+    ]
+    return {
+        "run": run.name,
+        "accuracy": measured["accuracy"],
+        "interval": measured["accuracy_interval"],
+        "clips": measured["videos"],
+        "conclusion": first_line(measured),
+        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+        "classes": classes,
+        "confusion": measured["confusion"],
+        "cells": cells,
+        "curve": curve,
+    }
+
+
+def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
+    """What a model says about a clip; None for one that it cannot read."""
+    with suppress(ValueError, OSError, RuntimeError):
+        scores = recognizer.predict(clip.path).scores
+        second, first = np.sort(scores)[-2:].tolist()
+        return Guess(recognizer.classes[int(scores.argmax())], first, first - second)
+    return None
+
+
+def inbox(
+    clips: Sequence[ProjectClip], run: Path | None, ids: Mapping[str, str], guesses: Mapping[str, Guess | None]
+) -> list[Doubt]:
+    """The most doubtful clips: probable label errors first, then those that the model is least sure about.
+
+    Args:
+        clips: without those whose labels the user has confirmed.
+        run: the newest; None: there is none.
+        ids: as for `results`.
+        guesses: of the clips that were added since, by their ids.
+    """
+    now = {clip.id: clip for clip in clips}
+    doubts = [*_of_run(run, ids)] if run is not None else []
+    doubts += [_of_guess(now[clip], each) for clip, each in guesses.items() if each and clip in now]
+    first: dict[str, Doubt] = {}
+    for doubt in sorted(doubts, key=lambda doubt: doubt.why != "label"):  # stable: most doubtful first
+        if doubt.clip in now and now[doubt.clip].label == doubt.label and doubt.why:
+            first.setdefault(doubt.clip, doubt)
+    return list(first.values())[:_SHOWN]
+
+
+def _of_run(run: Path, ids: Mapping[str, str]) -> Iterator[Doubt]:
+    with suppress(Problem):
+        for each in _measured(run).get("labels_to_check", []):
+            if each["name"] in ids:
+                yield Doubt(ids[each["name"]], each["label"], each["predicted"], each["score"], "label")
+        for row in sorted(_scores(run), key=lambda row: row.margin):
+            if row.name in ids and row.margin < _UNSURE:
+                yield Doubt(ids[row.name], row.truth, row.predicted, row.score, "uncertain")
+
+
+def _of_guess(clip: ProjectClip, made: Guess) -> Doubt:
+    why = "uncertain" if made.margin < _UNSURE else "label" if made.label != clip.label else ""
+    return Doubt(clip.id, clip.label, made.label, made.score, why)
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    truth: str
+    predicted: str
+    score: float
+    margin: float
+
+
+def _measured(run: Path) -> dict[str, Any]:
+    if not (run / "evaluation.json").exists():
+        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+    return cast(dict[str, Any], read_json(run / "evaluation.json"))
+
+
+def _scores(run: Path) -> list[_Row]:
+    """The tested clips: `scores.csv`."""
+    if not (run / "scores.csv").exists():
+        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+    rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
+    next(rows)
+    return [_row(*values) for values in rows]
+
+
+def _row(name: str, truth: str, predicted: str, *scores: str) -> _Row:
+    second, first = sorted(map(float, scores))[-2:]
+    # A text that a spreadsheet would compute is preceded by an apostrophe there.
+    name, truth, predicted = (text.removeprefix("'") for text in (name, truth, predicted))
+    return _Row(name, truth, predicted, first, first - second)
+
+
+def write_map(run: Path, file: Path) -> None:
+    """Write where the clips of a run are on a map: the first two principal components of the statistics that its linear
+    model gets. Other models have no map."""
+    recognizer, record = load(run), RunRecord.read(run)
+    if not isinstance(recognizer.model, LinearClassifier):
+        return
+    samples, _ = read_clips(record.split.clips, record.classes, record.data, quiet=True)
+    clips, _ = statistics_of(recognizer.model, samples, [""] * len(samples), record.data)
+    outliers = find_outliers(clips.x, clips.y)
+    rows = zip(samples.names, principal_components(clips.x).tolist(), outliers.tolist(), strict=True)
+    write_json(file, {name: [*place, far] for name, place, far in rows})
+
+
+def map_points(file: Path, clips: Sequence[ProjectClip], ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The clips of the project that are on a map, for JSON.
+
+    Raises:
+        Problem: 404 if there is no map (yet).
+    """
+    if not file.exists():
+        raise Problem(
+            404, "no_map", "no map yet", "a trained model", "train the model; the map follows some seconds later"
+        )
+    now, points = {clip.id: clip for clip in clips}, []
+    for name, (x, y, outlier) in read_json(file).items():
+        if clip := now.get(ids.get(name, "")):
+            points.append({"clip": clip.id, "label": clip.label, "x": x, "y": y, "outlier": outlier})
+    return points
+
+
+def principal_components(x: Floats) -> Floats:
+    """Standardized clips `B M` to `B 2`, at most 1 from the center."""
+    z = _standardized(x)
+    places = np.zeros((len(z), 2))
+    vectors, values, _ = np.linalg.svd(z, full_matrices=False)
+    count = min(2, len(values))
+    places[:, :count] = vectors[:, :count] * values[:count]
+    return np.round(places / max(np.abs(places).max(), 1e-9), 4)
+
+
+def find_outliers(x: Floats, y: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which clips `B` of `B M` are much farther from the mean of the others of their class `B` than these."""
+    z, far = _standardized(x), np.zeros(len(y), bool)
+    for k in np.unique(y):
+        of = np.flatnonzero(y == k)
+        if len(of) < _MIN_CLIPS:
+            continue
+        others = (z[of].sum(0) - z[of]) / (len(of) - 1)
+        distances = np.linalg.norm(z[of] - others, axis=1)
+        median = np.median(distances)
+        deviation = 1.4826 * np.median(np.abs(distances - median))  # the standard deviation, if they are normal
+        far[of] = (distances > median + _FAR * deviation) & (distances > _FACTOR * median)
+    return far
+
+
+def _standardized(x: Floats) -> Floats:
+    spread = x.std(0)
+    return np.asarray((x - x.mean(0)) / np.where(spread > 1e-9, spread, 1))
