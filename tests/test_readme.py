@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, place: Path) -> None:
     words = shlex.split(command)
+    if words[1] == "serve":
+        return serve(words[1:], place)
     if words[1] in ("train", "compare") and "--resume" not in words:
         words += shlex.split(BRIEF)
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
@@ -77,6 +80,20 @@ def run(command: str, place: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return None
+
+
+def serve(words: list[str], place: Path) -> None:
+    """Start the page, read it, and stop it."""
+    command = [sys.executable, "-c", "from onlooker.cli import main; main()", *words, "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[0]
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert b"onlooker" in page.read()
+        finally:
+            server.terminate()
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
