@@ -25,7 +25,7 @@ __all__ = ["Doubt", "Guess", "guess", "inbox", "map_points", "results", "write_m
 
 Floats = NDArray[np.float64]
 
-_SHOWN = 20  # clips in the inbox
+_SHOWN = 12  # clips in the inbox
 _UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
 _FAR, _FACTOR = 3.0, 1.3  # outlier: this many deviations farther from its class than the median, and this factor
 _MIN_CLIPS = 4  # of a class, of which one may be an outlier
@@ -94,7 +94,9 @@ def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
-    """What a model says about a clip; None for one that it cannot read."""
+    """What a model says about a clip; None for one that it cannot read, or of a class that it does not know."""
+    if clip.label not in recognizer.classes:
+        return None
     with suppress(ValueError, OSError, RuntimeError):
         scores = recognizer.predict(clip.path).scores
         second, first = np.sort(scores)[-2:].tolist()

@@ -109,9 +109,11 @@ def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -
     known = [clip for clip in clips if clip.id in measured and measured[clip.id].facts][:_LISTED]
     facts = [of for clip in known if (of := measured[clip.id].facts)]
     ids = {clip.path: clip.id for clip in known}
+    nothing = {clip.id for clip in known if nothing_class([clip.label]) is not None}
     for finding in fact_findings([Clip(clip.path, clip.label) for clip in known], facts, None):
-        if remedy := _REMEDIES.get(finding.name):
-            about = tuple(dict.fromkeys(ids[path] for paths in finding.clips for path in paths))
+        about = tuple(dict.fromkeys(ids[path] for paths in finding.clips for path in paths))
+        still = finding.name == "still" and nothing.issuperset(about)  # as it should be
+        if (remedy := _REMEDIES.get(finding.name)) and not still:
             yield Hint(finding.name.replace(" ", "_"), f"{_sentence(finding.found)}: {remedy}", about)
     if len(known) < 2:
         return

@@ -29,6 +29,8 @@ __all__ = ["Project", "ProjectClip"]
 
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
+# What some system does not allow in names, or what a terminal or page does not show as it is.
+_UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
 
 
 @dataclass(frozen=True)
@@ -324,7 +326,7 @@ def _class_name(name: str) -> str:
     name, remedy = " ".join(name.split()), "choose another name"
     if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
         raise Problem(422, "bad_name", f"a name of {len(name)} characters", f"1 to {_MAX_NAME} characters", remedy)
-    if bad := re.search(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]', name):
+    if bad := re.search(_UNSAFE, name):
         raise Problem(422, "bad_name", f"the character {bad[0]!a}", "characters that a folder's name may have", remedy)
     if name.startswith((".", "__MACOSX")) or name.endswith("."):
         raise Problem(422, "bad_name", "a dot at the start or end", "a name without it", remedy)
@@ -333,6 +335,6 @@ def _class_name(name: str) -> str:
 
 def _file_name(name: str) -> str:
     """A name for a clip: what a file system may not like is replaced."""
-    clean = re.sub(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]', "_", name).lstrip(". ")
-    path = Path(clean or "clip")
-    return short_name(path.stem or "clip", _MAX_FILE) + path.suffix
+    clean = re.sub(_UNSAFE, "_", name)
+    stem = short_name(Path(clean).stem.strip(". "), _MAX_FILE)
+    return (stem or "clip") + Path(clean).suffix

@@ -85,13 +85,14 @@ class Teaching:
 
     def describe(self) -> dict[str, Any]:
         """The whole project as plain values, for JSON."""
-        project, classes = self.project, self.project.classes()
+        project = self.project
+        summary, classes = project.summary(), project.classes()  # a version that is too old is safe, a new one is not
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
         guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
         found = hints(classes, measured, _unlike(clips, guesses))
         codes = {clip: hint.code for hint in reversed(found) for clip in hint.clips}
         return {
-            **project.summary(),
+            **summary,
             "classes": [
                 {"name": label, "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()

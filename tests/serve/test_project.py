@@ -1,0 +1,407 @@
+"""The folder that the page teaches: changes, undo also after a restart, an interrupted rename, two tabs, bad names."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onlooker.data.folder import find_clips
+from onlooker.serve.journal import Journal
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project
+
+Tree = dict[str, dict[str, str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = Project(tmp_path / "clips")
+    yield project
+    project.close()
+
+
+def add(project: Project, label: str, content: str, name: str = "clip.mp4") -> str:
+    file = project.folder.parent / "upload"
+    file.write_text(content)
+    return project.add_clip(label, file, name).id
+
+
+def tree(project: Project) -> Tree:
+    """What is in each class: contents by id."""
+    return {name: {clip.id: clip.path.read_text() for clip in clips} for name, clips in project.classes().items()}
+
+
+def restarted(project: Project) -> Project:
+    project.close()
+    return Project(project.folder)
+
+
+def test_nothing_is_written_before_the_first_change(project: Project) -> None:
+    assert project.summary() == {"name": "clips", "path": str(project.folder), "clips": 0, "version": 0}
+    assert not project.folder.exists()
+
+
+def test_a_folder_made_by_hand_keeps_ids_and_the_page_makes_an_ordinary_folder(project: Project) -> None:
+    for name in ("wave/a.mp4", "wave/b.mp4", "nothing/a.mp4", "wave/notes.txt", ".hidden/a.mp4"):
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text(name)
+    before = tree(project)
+    assert {name: sorted(clips.values()) for name, clips in before.items()} == {
+        "nothing": ["nothing/a.mp4"],
+        "wave": ["wave/a.mp4", "wave/b.mp4"],
+    }
+    add(project, "wave", "new")
+    assert tree(restarted(project)) | {"wave": {}} == before | {"wave": {}}
+    assert set(before["wave"]) < set(tree(project)["wave"])
+    assert len(find_clips(project.folder)) == 4, "what the page keeps for itself is no class"
+
+
+def test_clips_keep_their_ids_wherever_they_go(project: Project) -> None:
+    project.add_class("a")
+    project.add_class("b")
+    first, second = add(project, "a", "1"), add(project, "a", "2")
+    assert [clip.name for clip in project.classes()["a"]] == ["clip-2.mp4", "clip.mp4"]
+    project.move_clip(second, "b")
+    project.rename_class("b", "c")
+    third = add(project, "a", "3")  # at the path where the second one was
+    assert tree(restarted(project)) == {"a": {first: "1", third: "3"}, "c": {second: "2"}}
+
+
+def test_a_clip_that_another_program_puts_in_the_place_of_a_moved_one_has_another_id(project: Project) -> None:
+    (project.folder / "a").mkdir(parents=True)
+    (project.folder / "a" / "x.mp4").write_text("1")
+    first = project.clips()[0].id
+    project.add_class("b")
+    project.move_clip(first, "b")
+    (project.folder / "a" / "x.mp4").write_text("2")
+    assert len({clip.id for clip in project.clips()}) == 2
+    assert project.clip(first).label == "b"
+
+
+def test_every_random_sequence_of_changes_is_undone_and_done_again_also_after_restarts(project: Project) -> None:
+    dice, states = random.Random(3), [tree(project)]
+    for number in range(60):
+        change_something(project, dice, number)
+        states.append(tree(project))
+        if number % 20 == 19:
+            project = restarted(project)
+    for state in reversed(states[:-1]):
+        project.undo()
+        assert tree(project) == state
+        if dice.random() < 0.1:
+            project = restarted(project)
+    assert project.undo_text is None
+    for state in states[1:]:
+        project.redo()
+        assert tree(project) == state
+    assert project.redo_text is None
+    project.close()
+
+
+def change_something(project: Project, dice: random.Random, number: int) -> None:
+    classes, clips = [*project.classes()], project.clips()
+    kind = dice.choice(["class", "add", "add", "add", "move", "move", "delete", "rename", "remove", "settle"])
+    if kind == "class" or not classes:
+        project.add_class(f"class {number}")
+    elif kind == "rename":
+        project.rename_class(dice.choice(classes), f"renamed {number}")
+    elif kind == "remove" and len(classes) > 2:
+        project.delete_class(dice.choice(classes))
+    elif kind == "add" or not clips:
+        add(project, dice.choice(classes), str(number))
+    elif kind == "delete":
+        project.delete_clip(dice.choice(clips).id)
+    elif kind == "settle":
+        project.settle(dice.choice(clips).id, dice.choice(classes))
+    else:
+        clip = dice.choice(clips)
+        project.move_clip(clip.id, dice.choice([name for name in classes if name != clip.label] or [clip.label]))
+        if len(classes) == 1:
+            project.delete_clip(clip.id)
+
+
+def test_what_is_done_after_an_undo_replaces_what_could_be_done_again(project: Project) -> None:
+    project.add_class("a")
+    add(project, "a", "1")
+    project.undo()
+    assert project.redo_text == "add clip.mp4 to a"
+    second = add(project, "a", "2")
+    assert project.redo_text is None
+    assert tree(project) == {"a": {second: "2"}}
+    trash = [*(project.store / "trash").iterdir()]
+    assert not trash, "the first clip cannot come back"
+
+
+def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(project: Project) -> None:
+    project.add_class("a")
+    project.add_class("b")
+    first, second = add(project, "a", "1"), add(project, "a", "2")
+    project.settle(first, "a")
+    project.settle(second, "b")
+    assert restarted(project).settled == {first, second}
+    assert project.clip(second).label == "b"
+    project.undo()
+    assert project.settled == {first}
+    assert project.clip(second).label == "a"
+
+
+def test_the_journal_forgets_what_is_too_old_but_not_what_is_settled(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.serve.journal._KEPT", 3)
+    project.add_class("a")
+    clip, other = add(project, "a", "1"), add(project, "a", "2")
+    project.settle(clip, "a")
+    project.delete_clip(other)
+    for number in range(4):
+        project.add_class(f"b{number}")
+    project = restarted(project)
+    assert clip in project.settled
+    for _ in range(3):
+        project.undo()
+    with pytest.raises(Problem, match="nothing to undo"):
+        project.undo()
+    assert not any((project.store / "trash").glob("*.mp4")), "a clip that cannot come back takes no space"
+    project.close()
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_change_that_was_interrupted_is_completed_at_the_next_start(
+    project: Project, renamed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The server ends after the journal was written and some of the renames were made."""
+    for number in range(2):
+        (tmp_path / f"{number}").write_text(str(number))
+    rename, made = Path.rename, itertools.count()
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if next(made) == renamed:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        project.add_clips([("a", tmp_path / f"{number}", f"{number}.mp4") for number in range(2)], "add two")
+    monkeypatch.undo()
+    again = restarted(project)
+    assert sorted(tree(again)["a"].values()) == ["0", "1"]
+    assert again.undo_text == "add two"
+    again.undo()
+    assert tree(again) == {}
+    again.close()
+
+
+def test_a_journal_that_cannot_be_written_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.add_class("a")
+    clip = add(project, "a", "1")
+    before, version = tree(project), project.version
+
+    def full(path: Path, values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onlooker.serve.journal.write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            project.delete_clip(clip)
+    assert (tree(project), project.version) == (before, version)
+    assert project.undo_text == "add clip.mp4 to a"
+    project.delete_clip(clip)
+    assert tree(project) == {"a": {}}
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from onlooker.serve.project import Project
+project, file = Project(Path(sys.argv[1])), Path(sys.argv[2])
+project.add_class("a"), project.add_class("b")
+print("begun", flush=True)
+while True:
+    file.write_text("x")
+    clip = project.add_clip("a", file, "clip.mp4")
+    project.move_clip(clip.id, "b")
+    project.delete_clip(clip.id)
+    project.undo()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_a_server_that_is_killed_at_any_moment_leaves_a_project_that_can_be_undone(tmp_path: Path, seed: int) -> None:
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "clips"), str(tmp_path / "upload")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"begun\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2 + 0.1 * random.Random(seed).random())
+    process.kill()
+    process.wait()
+    project = Project(tmp_path / "clips")
+    count = len(project.clips())
+    added = sum(change.text.startswith("add clip") for change in project._journal.done)
+    assert count in (added, added - 1), "at most one is deleted, and none is lost"
+    while project.undo_text:
+        project.undo()
+    assert tree(project) == {}
+    project.close()
+
+
+def test_a_second_tab_that_has_not_seen_the_newest_version_changes_nothing(project: Project) -> None:
+    seen = project.version
+    with project.at(seen):
+        project.add_class("a")
+    with pytest.raises(Problem, match="version 1") as error, project.at(seen):
+        project.add_class("b")
+    assert (error.value.status, error.value.code) == (409, "changed")
+    assert [*project.classes()] == ["a"]
+
+
+def test_what_another_program_changes_gives_a_new_version(project: Project) -> None:
+    project.add_class("a")
+    version = project.version
+    assert project.version == version
+    (project.folder / "a" / "clip.mp4").write_text("1")
+    assert project.version == version + 1
+    (project.folder / "a" / "clip.mp4").write_text("22")
+    assert project.version == version + 2
+    (project.folder / "a" / "clip.mp4").unlink()
+    assert project.version == version + 3
+
+
+def test_undo_without_its_files_says_so_once_and_continues_with_the_change_before(project: Project) -> None:
+    project.add_class("a")
+    clip = add(project, "a", "1")
+    project.clip(clip).path.unlink()
+    with pytest.raises(Problem, match="not there any more") as error:
+        project.undo()
+    assert (error.value.status, error.value.code) == (409, "cannot_undo")
+    project.undo()
+    assert tree(project) == {}
+
+
+def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
+    project.add_class("a")
+    other = Project(project.folder)
+    assert [*other.classes()] == ["a"], "looking is allowed"
+    with pytest.raises(Problem, match="another `onlooker serve`") as error:
+        other.add_class("b")
+    assert error.value.status == 409
+    project.close()
+    other.add_class("b")
+    assert other.undo_text == "add class b"
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "a name of 0 characters"),
+        (" \t", "a name of 0 characters"),
+        ("x" * 300, "a name of 300 characters"),
+        ("ü" * 61, "a name of 61 characters"),
+        ("../up", "the character '/'"),
+        ("a\\b", "the character"),
+        ("<b>bold</b>", "the character '<'"),
+        ("right\u202eleft", "the character"),
+        ("zero\x00", "the character"),
+        (".hidden", "a dot"),
+        ("end.", "a dot"),
+        ("__MACOSX", "a dot"),
+    ],
+)
+def test_names_that_no_class_can_have(project: Project, name: str, message: str) -> None:
+    with pytest.raises(Problem, match=message) as error:
+        project.add_class(name)
+    assert (error.value.status, error.value.code) == (422, "bad_name")
+    assert not project.folder.exists()
+
+
+def test_names_that_are_taken(project: Project) -> None:
+    project.add_class("Wave  hand")
+    assert [*project.classes()] == ["Wave hand"]
+    with pytest.raises(Problem, match="class Wave hand exists"):
+        project.add_class("wave hand")
+    project.rename_class("Wave hand", "wave hand")
+    project.add_class("nothing")
+    with pytest.raises(Problem, match="all mean that nothing happens"):
+        project.add_class("none")
+    project.rename_class("nothing", "none")
+    with pytest.raises(Problem, match="class none exists"):
+        project.rename_class("wave hand", "none")
+    (project.folder / "notes").write_text("of the user")
+    with pytest.raises(Problem, match="a file notes"):
+        project.add_class("notes")
+
+
+def test_names_of_clips_stay_in_their_class(project: Project) -> None:
+    project.add_class("a")
+    for name in ("../../evil.mp4", "..", "a/b.mp4", "x" * 400 + ".mp4", "\x00<img>.mp4", "/etc/passwd.mp4", "ü.mp4"):
+        add(project, "a", name, name if name.endswith(".mp4") else f"{name}.mp4")
+    paths = [*project.folder.rglob("*.mp4")]
+    assert len(paths) == 7
+    assert {path.parent for path in paths} == {project.folder / "a"}
+    assert max(len(os.fsencode(path.name)) for path in paths) < 130
+
+
+@pytest.mark.parametrize(
+    "call", ["rename_class('x', 'y')", "delete_class('x')", "move_clip(clip, 'x')", "settle(clip, 'x')"]
+)
+def test_classes_and_clips_that_are_not_there(project: Project, call: str) -> None:
+    project.add_class("a")
+    clip = add(project, "a", "1")
+    with pytest.raises(Problem, match=r"no class x.*a") as error:
+        eval(f"project.{call}", {"project": project, "clip": clip})
+    assert error.value.status == 404
+    with pytest.raises(Problem, match="no such clip"):
+        project.delete_clip("0" * 16)
+
+
+def test_folders_that_cannot_be_taught(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file: a file, expected the folder of clips"):
+        Project(tmp_path / "file")
+    (tmp_path / "set" / "train" / "wave").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"holds splits, expected one sub-folder per class"):
+        Project(tmp_path / "set")
+    (tmp_path / "clips" / ".onlooker").mkdir(parents=True)
+    (tmp_path / "clips" / ".onlooker" / "journal.json").write_text('{"version": 1}')
+    with pytest.raises(ValueError, match=r"journal.json: no ids; restore it"):
+        Project(tmp_path / "clips")
+
+
+def test_a_journal_that_names_other_folders_is_refused(project: Project) -> None:
+    project.add_class("a")
+    file = project.store / "journal.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    values["pending"] = [["a", "../../b"]]
+    file.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"expected paths within the folder"):
+        Journal(project.folder)
+
+
+def test_recordings_follow_their_clips(project: Project) -> None:
+    for name in ("a/1.mp4", "a/2.mp4", "b/1.mp4"):
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text(name)
+    rows = "clip,recording,note\na/1.mp4,anna,x\na/2.mp4,ben,y\nb/1.mp4,anna,z\n"
+    (project.folder / "recordings.csv").write_text(rows)
+    ids = {clip.path.read_text(): clip.id for clip in project.clips()}
+    project.move_clip(ids["a/1.mp4"], "b")
+    project.rename_class("a", "c")
+    add(project, "c", "new", "new.mp4")
+    recordings = {
+        clip.path.relative_to(project.folder).as_posix(): clip.recording for clip in find_clips(project.folder)
+    }
+    assert recordings == {"b/1-2.mp4": "anna", "b/1.mp4": "anna", "c/2.mp4": "ben", "c/new.mp4": "c/new.mp4"}
+    for _ in range(3):
+        project.undo()
+    assert (project.folder / "recordings.csv").read_text().startswith(rows)
+    project.delete_clip(ids["a/2.mp4"])
+    project.undo()
+    assert {clip.path.read_text(): clip.recording for clip in find_clips(project.folder)}["a/2.mp4"] == "ben"
