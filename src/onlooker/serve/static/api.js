@@ -92,7 +92,7 @@ export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 /** How far a job is, in words. */
 export function jobText(job) {
   if (job.state === "queued" && job.place > 0) return t("job.place", { place: job.place });
-  const known = { queued: "job.queued", checking: "job.checking", preparing: "job.preparing", looking: "job.looking" }[job.note];
+  const known = { queued: "job.queued", drawing: "job.drawing", checking: "job.checking", preparing: "job.preparing", looking: "job.looking" }[job.note];
   return known ? t(known) : job.note || t("job.running");
 }
 

@@ -66,11 +66,19 @@ export function button(glyph, label, onclick, { kind = "quiet", iconOnly = false
   return h(`button.${kind}${iconOnly ? ".icon" : ""}`, { type: "button", onclick, ...names, ...props }, inside);
 }
 
+/** A phrase of the server as a sentence: "no video" becomes "No video." */
+export function sentence(text) {
+  const whole = text.trim();
+  const start = /^[a-z’']+[ ,]/.test(whole) ? whole.charAt(0).toUpperCase() : whole.charAt(0); // names of files stay
+  return start + whole.slice(1) + (/[.!?…]$/.test(whole) ? "" : ".");
+}
+
 /** An error as a card: what was found, what was expected, what to do. */
 export function errorCard(error, ...actions) {
   const { found, expected, remedy } = error;
   return h("div.error", { role: "alert" }, icon("warn"),
-    h("div", {}, h("p.found", {}, found || t("error.unknown")), expected && h("p", {}, expected), remedy && h("p.remedy", {}, remedy),
+    h("div", {}, h("p.found", {}, sentence(found || t("error.unknown"))),
+      expected && h("p", {}, t("error.expected", { expected })), remedy && h("p.remedy", {}, sentence(remedy)),
       actions.length ? h("div.row", {}, actions) : null));
 }
 
@@ -83,11 +91,13 @@ export function toast(text, { error = false, action = null } = {}) {
   if (!error) setTimeout(close, 6000);
 }
 
+/** An error in a line: what was found, what to do. */
+export const errorText = (error) => [error.found ?? error.message, error.remedy].filter(Boolean).map(sentence).join(" ");
+
 /** Shows a failed request as a message that stays until it is closed. */
 export function complain(error) {
   if (error.name === "AbortError") return;
-  const text = [error.found ?? error.message, error.remedy].filter(Boolean).join(" ");
-  toast(text, { error: true });
+  toast(errorText(error), { error: true });
 }
 
 let announced = 0;

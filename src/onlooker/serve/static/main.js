@@ -53,7 +53,8 @@ class Page {
   get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
 
   go(name) {
-    if (this.tab === name) this.showTab(); else location.hash = name;
+    if (this.tab !== name) history.pushState(null, "", `#${name}`);
+    this.showTab();
   }
 
   showTab() {

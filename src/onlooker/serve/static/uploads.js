@@ -1,7 +1,7 @@
 // Clips from files and folders into classes, one after the other, with what went wrong.
 
 import { tooLarge, upload } from "./api.js";
-import { button, h, show, t, toast } from "./dom.js";
+import { button, errorText, h, show, t, toast } from "./dom.js";
 
 const SHOWN = 4; // failures that are named
 
@@ -74,7 +74,7 @@ export class Uploads {
       return;
     }
     show(this.element, h("p.found", {}, t("uploads.failed", { count: failures.length })),
-      h("ul.failures", {}, failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", [error.found ?? error.message, error.remedy].filter(Boolean).join(" ")))),
+      h("ul.failures", {}, failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", errorText(error)))),
       failures.length > SHOWN && h("p", {}, t("uploads.others", { count: failures.length - SHOWN })),
       button("close", t("close"), () => { this.element.hidden = true; }));
   }

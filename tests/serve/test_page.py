@@ -1,0 +1,303 @@
+"""The page in a real browser: what a person sees and does, with the real server and a real model."""
+
+import base64
+import importlib.util
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import moving_squares
+import numpy as np
+import pytest
+
+import onlooker
+
+pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
+
+STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@contextmanager
+def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> Iterator[str]:
+    """A server of its own in a thread; gives its address."""
+    import uvicorn
+
+    from onlooker.serve.app import create_app
+    from onlooker.serve.settings import ServeSettings
+
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        port = listening.getsockname()[1]
+        settings = ServeSettings(run, clips, runs, port=port, max_upload=20_000_000)
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{port}/"
+        server.should_exit = True
+        thread.join(10)
+
+
+def write_camera(path: Path, seconds: float = 4.0) -> Path:
+    """What the fake camera films, as motion JPEG: a square that moves to the right."""
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=20, width=320, height=240, pix_fmt="yuvj420p")
+        for t in range(int(20 * seconds)):
+            frame = np.full((240, 320, 3), 40, np.uint8)
+            left = 6 * t % 240
+            frame[80:160, left : left + 80] = 230
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+        try:
+            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+        except sync_api.Error as error:
+            pytest.skip(f"no browser starts: {str(error).splitlines()[0]}")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def address(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with one small model, whose project is empty."""
+    folder = tmp_path_factory.mktemp("page")
+    with serving(folder / "clips", folder / "runs", trained[0]) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages that may neither log an error nor ask anybody but their server."""
+    wrong: list[str] = []
+    contexts = []
+
+    def start(url: str, errors_expected: bool = False, **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
+        page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        if not errors_expected:
+            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert [text for text in wrong if "Not Found" not in text] == []
+
+
+def is_foreign(url: str, origin: str) -> bool:
+    return not url.startswith((origin, "data:", f"blob:{origin}"))
+
+
+def drop(page: Any, selector: str, path: Path, name: str | None = None) -> None:
+    """Drops a file, as from the desktop."""
+    page.evaluate(
+        """([selector, name, text]) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name));
+            const element = document.querySelector(selector);
+            for (const type of ["dragover", "drop"]) {
+                element.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+            }
+        }""",
+        [selector, name or path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+
+
+def texts_of(locator: Any) -> list[str]:
+    return [text.strip() for text in locator.all_inner_texts()]
+
+
+def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in texts.items():
+        if isinstance(value, dict) and not value.keys() <= {"one", "other"}:
+            yield from keys_of(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_every_text_is_used_and_every_used_text_exists():
+    texts = json.loads((STATIC / "texts" / "en.json").read_text("utf-8"))
+    code = "\n".join(path.read_text("utf-8") for path in (STATIC / "static").glob("*.js"))
+    literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
+    built = {
+        *(f"shortcuts.{name}" for name in re.findall(r'"([a-z]+)"', re.search(r"const rows = \[(.*?)\]", code)[1])),  # type: ignore[index]
+        *(f"drawn.{name}" for name in ("box", "point")),
+        *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
+    }
+    built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
+    built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
+    page = (STATIC / "templates" / "page.html").read_text("utf-8")
+    rendered = {*re.findall(r"texts\.([a-z_.]+)", page), *(f"tabs.{name}" for name in ("look", "teach", "correct"))}
+    used = literal | built | rendered
+    keys = set(keys_of(texts))
+    assert keys - used == set()
+    asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
+    assert asked - keys == set()
+
+
+def test_code_of_the_page_is_small_and_loads_nothing_else():
+    modules = sorted((STATIC / "static").glob("*.js"))
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in modules}
+    assert sum(lengths.values()) <= 3000
+    assert max(lengths.values()) <= 300
+    for path in (*modules, *(STATIC / "static").glob("*.css"), STATIC / "templates" / "page.html"):
+        outside = [url for url in re.findall(r"(?:https?:)?//[\w.]+\.\w+", path.read_text("utf-8"))]
+        assert set(outside) <= {"http://www.w3.org"}, path.name
+
+
+def test_a_dropped_clip_shows_label_box_and_timeline(
+    address: str, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clip = squares / "left" / "00.mp4"
+    expected = onlooker.load(trained[0]).predict(clip)
+    page = open_page(address)
+    page.wait_for_selector(".drop")
+    drop(page, ".drop", clip)
+    assert page.inner_text(".answer .label") == expected.label
+    assert f"{100 * expected.score:.0f} % sure" in page.inner_text(".answer .detail")
+    runs = texts_of(page.locator(".run .name"))
+    assert runs
+    assert set(runs) <= {*moving_squares.WAYS, "nothing"}
+    drawn = "() => document.querySelector('.stage canvas').getContext('2d').getImageData(0, 0, 40, 40).data.some(Boolean)"
+    page.wait_for_function(drawn)  # attention
+    assert page.locator(".bars li").count() == 4
+    widths = page.evaluate("[...document.querySelectorAll('.run')].map((run) => run.getBoundingClientRect().width)")
+    strip = page.locator(".strip").bounding_box()["width"]
+    assert sum(widths) == pytest.approx(strip, rel=0.02)  # every moment has a class
+
+
+def test_keys_and_mouse_move_through_the_clip(address: str, open_page: Callable[..., Any], squares: Path):
+    page = open_page(address)
+    page.set_input_files("#clip-file", squares / "up" / "01.mp4")
+    page.wait_for_selector(".timeline")
+    page.wait_for_function("() => document.querySelector('.stage video').readyState >= 2")
+    now = "document.querySelector('.stage video').currentTime"
+    paused = "document.querySelector('.stage video').paused"
+    page.wait_for_function(f"() => !{paused}")
+    page.keyboard.press("Space")
+    assert page.evaluate(paused)
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(now) == pytest.approx(0.15, abs=0.02)  # the middle of the second of 10 frames per second
+    box = page.locator(".timeline").bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
+    assert page.evaluate(now) == pytest.approx(0.6, abs=0.05)
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20, steps=4)
+    page.mouse.up()
+    assert "0.30 – 0.60 s" in page.inner_text(".selection")
+    page.keyboard.press("Space")
+    time.sleep(0.6)
+    assert 0.2 < page.evaluate(now) < 0.7  # it repeats the part
+    page.keyboard.press("Escape")
+    assert "0.30" not in page.inner_text(".selection")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("notes.mp4", b"no video at all, only text\n" * 40, r"(?i)video|read|decode"),
+        ("empty.mp4", b"", r"(?i)empty|0 bytes|no bytes|video"),
+        ('<img src=x onerror="alert(1)">.mp4', b"markup" * 100, r"(?i)video|read|decode"),
+    ],
+)
+def test_what_is_not_a_clip_is_explained(
+    address: str, open_page: Callable[..., Any], tmp_path: Path, name: str, content: bytes, said: str
+):
+    page = open_page(address, errors_expected=True)
+    page.wait_for_selector(".drop")
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    drop(page, ".drop", path, name)
+    page.wait_for_selector(".error")
+    assert re.search(said, page.inner_text(".error"))
+    assert page.locator(".error .remedy").count() == 1
+    page.click(".error .primary")
+    page.wait_for_selector(".drop")  # the next clip can be tried
+
+
+def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Callable[..., Any]):
+    page = open_page(address)
+    page.wait_for_selector(".drop")
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(20_000_001)], "long.mp4"));
+        const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+        document.querySelector(".drop").dispatchEvent(event);
+    }""")
+    assert "long.mp4 has 20 MB" in page.inner_text(".error")
+
+
+def test_live_camera_is_recognized_with_its_delay(address: str, open_page: Callable[..., Any]):
+    page = open_page(address)
+    page.click("text=Use the camera")
+    page.wait_for_selector(".stage.looking")
+    page.wait_for_function("() => Number(document.querySelector('.stage').dataset.rate) > 0")
+    assert page.inner_text(".answer .label") in {*moving_squares.WAYS, "nothing"}
+    assert re.match(r"\d+ ms from camera to answer", page.inner_text(".speed"))
+    page.click("text=Stop the camera")
+    page.wait_for_selector(".drop")
+
+
+def test_refused_camera_says_what_to_do(address: str, open_page: Callable[..., Any]):
+    page = open_page(address)
+    refuse = "(name) => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', name)); }"
+    for name, remedy in [("NotAllowedError", "allow the camera"), ("NotFoundError", "Connect one"), ("NotReadableError", "other programs")]:
+        page.evaluate(refuse, name)
+        page.click("text=Use the camera")
+        assert remedy in page.inner_text(".cover .error")
+        page.click("text=Stop the camera")
+
+
+def test_a_lost_server_is_announced_and_found_again(
+    trained: tuple[Path, str], tmp_path: Path, open_page: Callable[..., Any]
+):
+    with serving(tmp_path / "clips", tmp_path / "runs", trained[0]) as url:
+        page = open_page(url, errors_expected=True)
+        page.click("text=Use the camera")
+        page.wait_for_selector(".stage.looking")
+        port = int(url.rsplit(":", 1)[1].strip("/"))
+    page.wait_for_selector(".cover .error")
+    assert "connection" in page.inner_text(".cover .error").lower()
+    with serving(tmp_path / "clips", tmp_path / "runs", trained[0], port):
+        page.wait_for_selector(".stage.looking .cover", state="hidden")
+        page.wait_for_selector(".stage.looking")
+        page.click("text=Stop the camera")
+
+
+def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Callable[..., Any]):
+    page = open_page(address, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce")
+    page.wait_for_selector(".drop")
+    page.focus("#tab-look")
+    for name in ("teach", "correct", "look"):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.id") == f"tab-{name}"
+        assert page.get_attribute(f"#tab-{name}", "aria-selected") == "true"
+        page.wait_for_selector(f"#panel-{name} h1")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background))) < 60  # dark
