@@ -38,29 +38,31 @@ def serve(
         import uvicorn
 
         from onlooker.serve.app import create_app
-        from onlooker.serve.phone import page_address
+        from onlooker.serve.phone import page_address, phone_address
         from onlooker.serve.settings import ServeSettings, is_loopback
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
-    os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
     token = token or (None if is_loopback(host) else secrets.token_hex(8))
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token)
+        config = uvicorn.Config(
+            create_app(settings),
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=2_000_000,
+            timeout_graceful_shutdown=3,
+        )
         address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
+        if phone := phone_address(settings):
+            typer.echo(f"{phone}  on other devices in this network")
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
+        os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         with stoppable(lambda: "run the same command to open the page again"):
-            config = uvicorn.Config(
-                create_app(settings),
-                log_level="warning",
-                server_header=False,
-                proxy_headers=False,
-                ws_max_size=2_000_000,
-                timeout_graceful_shutdown=3,
-            )
             uvicorn.Server(config).run([listening])
 
 
@@ -68,4 +70,5 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ValueError(f"{host}, port {port}: {error.strerror}; give another --port (0: any that is free)") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ValueError(f"{host}, port {port}: {reason}; give another --port (0: any that is free)") from error

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 import onlooker
 from onlooker.serve import live, look_routes, teach
+from onlooker.serve.folder import temporary_folder
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import EXAMPLES, Looks
 from onlooker.serve.models import Models
@@ -37,7 +37,7 @@ _SWEEP = 60.0  # seconds
 
 def create_app(settings: ServeSettings) -> FastAPI:
     """The page as an ASGI application; its temporary folder is deleted when it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
+    folder = temporary_folder()
     models = Models(settings)
     service = Service(settings, folder, Jobs(), models, Looks(folder, settings, models))
     project = Project(settings.clips)

@@ -33,7 +33,7 @@ class ModelFacts:
         self._lock = Lock()
 
     def describe(self, model_id: str) -> dict[str, Any]:
-        """Bytes of the weights, parameters (frozen ones too), milliseconds for one frame, and the machine that this was measured on."""
+        """Bytes of the weights, parameters (frozen ones too), and milliseconds for one frame on which machine."""
         model, recognizer = self._models.get(model_id), self._models.load(model_id)
         with self._lock:
             if (key := (model.id, model.saved)) not in self._measured:

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem
@@ -38,7 +38,7 @@ class Job:
         self.state, self.note, self.progress = "queued", "queued", None
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
-        self.cancelled = False
+        self.cancelled, self.ended = False, Event()
 
     state: str
     note: str
@@ -72,6 +72,7 @@ class Job:
         self.cancelled = True
         if self.state == "queued":
             self.state = "cancelled"
+            self.ended.set()
         elif self.on_cancel:
             self.on_cancel()
 
@@ -90,6 +91,8 @@ class Job:
             self.state = "cancelled" if self.cancelled else "failed"
             if self.error.status == 500:
                 logging.getLogger(__name__).exception("job %s", self.id)
+        finally:
+            self.ended.set()
 
 
 class Jobs:
@@ -131,6 +134,13 @@ class Jobs:
             if job := self._jobs.get(job_id):
                 return job
         raise Problem(404, "no_job", "no such job", "one of this server", "the server was restarted: try again")
+
+    def wait(self, job_id: str, seconds: float) -> Job:
+        """Wait until a job has finished; a TimeoutError if it takes longer."""
+        job = self.get(job_id)
+        if not job.ended.wait(seconds):
+            raise TimeoutError(f"job {job_id} has not finished in {seconds:g} s")
+        return job
 
     def describe(self, job: Job) -> dict[str, Any]:
         """Plain values, for JSON; `place` is 0 for a job that runs, 1 for the next one."""

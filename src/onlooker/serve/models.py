@@ -67,8 +67,9 @@ class Models:
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
 
     def newest(self) -> Model | None:
-        """The model that was trained last."""
-        return max(self.find(), key=lambda model: model.saved, default=None)
+        """The model that was trained last, of those that can be read."""
+        latest = sorted(self.find(), key=lambda model: -model.saved)
+        return next((model for model in latest if _describe(model)), None)
 
     def get(self, model_id: str) -> Model:
         """The model with this id; a Problem 404 if it has disappeared."""

@@ -70,7 +70,7 @@ class _Writer:
     def __init__(self, copy: Copy, opened: ExitStack) -> None:
         self.copy = copy
         self._recording = opened.enter_context(Recording(copy.path, seekable=True, crf=copy.crf))
-        self._next = copy.start
+        self._next, self.is_empty = copy.start, True
 
     def wants(self, seconds: float) -> bool:
         """Whether the frame at this time is part of the copy; times differ from multiples of 1 / rate by rounding."""
@@ -78,7 +78,7 @@ class _Writer:
 
     def add(self, pixels: Pixels, seconds: float) -> None:
         """Write the frame `H W 3`, scaled down if it is larger than the copy."""
-        self._next = max(self._next + 1 / self.copy.rate, seconds)
+        self._next, self.is_empty = max(self._next + 1 / self.copy.rate, seconds), False
         self._recording.add(_fit(pixels, self.copy.side), seconds - self.copy.start)
 
 
@@ -116,6 +116,9 @@ def transcode(
             facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, rate, playable)
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
+        if empty := [writer.copy for writer in writers if writer.is_empty]:
+            what = f"no frame from {empty[0].start:g} to {empty[0].end:g} s"
+            raise ClipError(path, what, f"choose a part between 0 and {facts.seconds:.2f} s")
     yield facts
 
 

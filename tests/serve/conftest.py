@@ -1,0 +1,56 @@
+"""A page with one small model, as a client in the same process sees it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from onlooker.config import DataConfig
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.serve.app import create_app
+from onlooker.serve.settings import ServeSettings
+
+ADDRESS = "http://127.0.0.1:8765"
+OWN = {"X-Onlooker": "1", "Origin": ADDRESS}  # what the page itself sends
+
+
+def save_model(runs: Path, name: str = "tiny", **settings: object) -> Recognizer:
+    """A run folder with an untrained model."""
+    torch.manual_seed(0)
+    data = DataConfig(frames=4, size=16, normalization="half")
+    model = create_model("convalstm", 3, size=16, hidden=4, **settings)
+    recognizer = Recognizer(model, ("clap", "nothing", "wave"), data, frame_rate=10.0, threshold=0.3)
+    recognizer.save(runs / name / "model")
+    return recognizer
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServeSettings:
+    save_model(tmp_path / "runs")
+    return ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "runs", max_upload=2_000_000, max_seconds=20)
+
+
+@pytest.fixture
+def page(settings: ServeSettings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as client:
+        yield client
+
+
+@pytest.fixture
+def model(page: TestClient) -> str:
+    """The id of the model of the page."""
+    return str(page.get("/api/state").json()["models"][0]["id"])
+
+
+@pytest.fixture
+def finish(page: TestClient) -> Callable[[str], dict[str, object]]:
+    """Wait for a job."""
+
+    def wait(job: str) -> dict[str, object]:
+        page.app.state.service.jobs.wait(job, 60)  # type: ignore[attr-defined]
+        return dict(page.get(f"/api/jobs/{job}").json())
+
+    return wait

@@ -1,0 +1,149 @@
+"""The page's server as a whole: what it says of itself, its errors, its start and its end."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from commands import fails
+from fastapi.testclient import TestClient
+
+from conftest import ADDRESS, save_model
+from onlooker.files import DiskFullError, NotWritableError
+from onlooker.serve.app import create_app
+from onlooker.serve.problem import as_problem
+from onlooker.serve.settings import ServeSettings
+
+
+def test_the_state_names_models_project_and_limits(page: TestClient, settings: ServeSettings) -> None:
+    state = page.get("/api/state").json()
+    (model,) = state["models"]
+    del model["id"]
+    assert model == {
+        "name": "tiny", "classes": ["clap", "nothing", "wave"], "streams": True, "frame_rate": 10.0, "threshold": 0.3,
+        "newest": True,
+    }  # fmt: skip
+    assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
+    assert state["project"]["clips"] == 0
+    assert [set(example) for example in state["examples"]] == [{"id", "label"}] * len(state["examples"])
+
+
+def test_the_page_without_any_model(tmp_path: Path) -> None:
+    settings = ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "none")
+    with TestClient(create_app(settings), base_url=ADDRESS) as client:
+        assert client.get("/api/state").json()["models"] == []
+        assert "<html" in client.get("/").text
+    assert list(tmp_path.iterdir()) == []  # opening the page writes nothing
+
+
+def test_models_are_listed_newest_first_and_damaged_ones_are_not(page: TestClient, settings: ServeSettings) -> None:
+    save_model(settings.runs, "whole", init="clip-mean")
+    save_model(settings.runs, "damaged")
+    (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
+    (settings.runs / "file").touch()
+    models = page.get("/api/state").json()["models"]
+    assert [(each["name"], each["newest"], each["streams"]) for each in models] == [
+        ("whole", True, False),
+        ("tiny", False, True),
+    ]
+
+
+def test_the_run_that_was_named_comes_first(settings: ServeSettings, tmp_path: Path) -> None:
+    save_model(tmp_path, "mine")
+    save_model(settings.runs, "newer")
+    named = ServeSettings(tmp_path / "mine", settings.clips, settings.runs)
+    with TestClient(create_app(named), base_url=ADDRESS) as client:
+        assert [model["name"] for model in client.get("/api/state").json()["models"]] == ["mine", "newer", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/api/state", 405, "method"),
+        ("GET", "/api/jobs/nobody", 404, "no_job"),
+        ("DELETE", "/api/jobs/nobody", 404, "no_job"),
+        ("POST", "/api/look", 422, "request"),
+        ("POST", "/api/look?model=nobody", 404, "model_gone"),
+        ("POST", "/api/look/example/nobody?model=MODEL", 404, "no_example"),
+        ("GET", "/media/nobody.mp4", 404, "look_gone"),
+        ("DELETE", "/api/look/nobody", 404, "look_gone"),
+        ("GET", "/api/models/nobody/facts", 404, "model_gone"),
+    ],
+)
+def test_errors_say_what_to_do(page: TestClient, model: str, method: str, path: str, status: int, code: str) -> None:
+    answer = page.request(method, path.replace("MODEL", model))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert all(error[name] for name in ("found", "expected", "remedy"))
+
+
+def test_errors_of_the_disk_are_told() -> None:
+    full, locked = as_problem(DiskFullError("no space left")), as_problem(NotWritableError("read-only"))
+    assert [(each.status, each.code) for each in (full, locked)] == [(507, "disk_full"), (507, "not_writable")]
+
+
+def test_the_temporary_folder_is_deleted_at_the_end(settings: ServeSettings) -> None:
+    app = create_app(settings)
+    folder = app.state.service.folder
+    with TestClient(app, base_url=ADDRESS):
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_the_folder_of_a_server_that_was_killed_is_deleted_by_the_next(
+    settings: ServeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = f"""
+import os, tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+from onlooker.serve.folder import temporary_folder
+folder = temporary_folder()
+(folder / "clip").touch()
+print(folder)
+os._exit(9)
+"""
+    left = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip())
+    assert (left / "clip").exists()
+    app = create_app(settings)
+    other = create_app(settings)
+    assert not left.exists()
+    assert app.state.service.folder.exists()  # that of a server that runs stays
+    for each in (app, other):
+        shutil.rmtree(each.state.service.folder)
+
+
+def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
+    assert "no trained model" in fails("serve", tmp_path, "--no-browser", "--port", 0)
+    assert "give a token" not in fails("serve", "--token", "short", "--no-browser", "--port", 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port}: Address already in use; give another --port" in fails("serve", "--port", port)
+
+
+def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from onlooker.cli import main; main()", "serve", "--no-browser", "--port", "0"]
+    paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **paths}
+    ) as server:
+        assert server.stdout and server.stderr
+        address = server.stdout.readline().split()[0]
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                with urlopen(f"{address}api/state", timeout=5) as answer:
+                    assert answer.status == 200
+                break
+            except OSError:
+                time.sleep(0.1)
+        server.terminate()
+        assert server.wait(20) in (0, 130, -15)
+        assert "Traceback" not in server.stderr.read()
+    assert list(tmp_path.iterdir()) == []

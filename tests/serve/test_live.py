@@ -1,0 +1,171 @@
+"""Live view: the answers of a stream, with the newest frame only, for at most four cameras."""
+
+import io
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from starlette.testclient import WebSocketTestSession
+
+from conftest import save_model
+from onlooker.serve import live
+from onlooker.serve.live import Arrived, Viewer, decode_jpeg
+from onlooker.serve.problem import Problem
+from onlooker.serve.settings import ServeSettings
+
+
+def jpeg(number: int = 0, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:
+    content, rng = io.BytesIO(), np.random.default_rng(number)
+    Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), np.uint8)).save(content, kind)
+    return content.getvalue()
+
+
+def message(number: int = 0, sent: float = 1.5) -> bytes:
+    return struct.pack("<d", sent) + jpeg(number)
+
+
+def connect(page: TestClient, model: str) -> WebSocketTestSession:
+    return page.websocket_connect(f"ws://127.0.0.1:8765/api/live?model={model}")
+
+
+def test_the_camera_is_answered(page: TestClient, model: str) -> None:
+    with connect(page, model) as camera:
+        camera.send_bytes(message(sent=123.25))
+        got = camera.receive_json()
+    assert set(got) == {
+        "sent", "time", "label", "score", "scores", "happening", "threshold", "box", "point", "attention", "milliseconds",
+        "dropped",
+    }  # fmt: skip
+    assert (got["sent"], got["threshold"], got["dropped"]) == (123.25, 0.3, 0)
+    assert set(got["scores"]) == {"clap", "nothing", "wave"}
+    assert sum(got["scores"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
+    recognizer = save_model(tmp_path)
+    viewer, streams = Viewer(recognizer), recognizer.streams()
+    for number in range(6):
+        got = viewer.step([Arrived(0.0, number / 10, jpeg(number))])
+        frame = decode_jpeg(jpeg(number))
+        step = streams.step({"a": (number, number / 10, frame)})["a"]
+        assert (got["label"], got["happening"], got["time"]) == (step.label, step.happening, number / 10)
+        np.testing.assert_allclose(list(got["scores"].values()), step.scores, atol=1e-4)
+        if step.box is not None:
+            np.testing.assert_allclose(np.multiply(got["box"], (64, 48, 64, 48)), step.box.corners, atol=0.01)
+        if step.point is not None:
+            np.testing.assert_allclose(np.multiply(got["point"], (64, 48)), step.point, atol=0.01)
+        assert 0 <= np.max(got["attention"]) <= 1
+
+
+def test_only_the_newest_frame_is_used_at_the_rate_of_the_model(page: TestClient, model: str) -> None:
+    with connect(page, model) as camera:
+        for number in range(30):
+            camera.send_bytes(message(number % 3, sent=number))
+        begin = time.monotonic()
+        got = [camera.receive_json()]
+        while got[-1]["sent"] != 29:
+            got.append(camera.receive_json())
+        assert len(got) + got[-1]["dropped"] == 30
+        assert len(got) <= 3 + 10 * (time.monotonic() - begin)  # 10 frames per second at most
+
+
+def test_a_slow_model_drops_frames_and_does_not_fall_behind(
+    page: TestClient, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Viewer.step
+
+    def slow(viewer: Viewer, frames: list[Arrived]) -> dict[str, Any]:
+        time.sleep(0.2)
+        return step(viewer, frames)
+
+    monkeypatch.setattr(Viewer, "step", slow)
+    with connect(page, model) as camera:
+        for number in range(20):
+            camera.send_bytes(message(sent=number))
+            time.sleep(0.02)
+        got = [camera.receive_json() for _ in range(2)]
+        assert got[1]["sent"] - got[0]["sent"] >= 5
+        assert got[1]["dropped"] > 0
+
+
+def test_a_fifth_camera_is_refused_and_may_come_back(page: TestClient, model: str) -> None:
+    cameras = [connect(page, model) for _ in range(live.MAX_CONNECTIONS)]
+    for camera in cameras:
+        camera.__enter__()
+        camera.send_bytes(message())
+        assert "label" in camera.receive_json()
+    with connect(page, model) as fifth:
+        assert fifth.receive_json()["error"]["code"] == "full"
+    cameras.pop().__exit__(None, None, None)
+    for _ in range(100):
+        with connect(page, model) as fifth:
+            fifth.send_bytes(message())
+            if "label" in fifth.receive_json():
+                break
+    else:
+        pytest.fail("its place is still taken")
+    for camera in cameras:
+        camera.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", "frame"),
+        (b"short", "frame"),
+        (struct.pack("<d", 0) + b"no JPEG at all", "frame"),
+        (struct.pack("<d", 0) + jpeg()[:200], "frame"),
+        (struct.pack("<d", 0) + jpeg(kind="png"), "frame"),
+        (struct.pack("<d", 0) + jpeg(size=(1281, 8)), "frame"),
+        (struct.pack("<d", 0) + bytes(1_000_000), "frame"),
+    ],
+)
+def test_what_is_no_frame_ends_the_connection_with_its_reason(
+    page: TestClient, model: str, sent: bytes, code: str
+) -> None:
+    with connect(page, model) as camera:
+        camera.send_bytes(sent)
+        assert camera.receive_json()["error"]["code"] == code
+        assert camera.receive()["type"] == "websocket.close"
+
+
+def test_text_instead_of_a_frame_is_refused(page: TestClient, model: str) -> None:
+    with connect(page, model) as camera:
+        camera.send_text("{}")
+        assert "error" in camera.receive_json()
+
+
+def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSettings) -> None:
+    save_model(settings.runs, "whole", init="clip-mean")
+    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
+    for model, code in ((whole, "no_stream"), ("nobody", "model_gone"), ("", "model_gone")):
+        with connect(page, model) as camera:
+            error = camera.receive_json()["error"]
+            assert (error["code"], bool(error["remedy"])) == (code, True)
+
+
+def test_a_clock_that_is_no_number_is_no_error(page: TestClient, model: str) -> None:
+    with connect(page, model) as camera:
+        camera.send_bytes(message(sent=float("nan")))
+        assert camera.receive_json()["sent"] == 0
+
+
+def test_a_camera_that_turns_begins_a_new_picture(tmp_path: Path) -> None:
+    viewer = Viewer(save_model(tmp_path))
+    viewer.step([Arrived(0, 0.0, jpeg(size=(64, 48)))])
+    got = viewer.step([Arrived(0, 0.1, jpeg(size=(48, 64)))])
+    assert len(got["attention"]) == len(got["attention"][0])
+
+
+def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(jpeg())
+    start = content.index(b"\xff\xc0")  # the frame header: height and width
+    content[start + 5 : start + 9] = struct.pack(">HH", 8000, 8000)
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(Problem, match="8000 by 8000"):
+        decode_jpeg(bytes(content))

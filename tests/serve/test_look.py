@@ -1,0 +1,224 @@
+"""Looking at clips: every answer of the page equals that of the library, in shares of the frame."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import quote
+
+import clips
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from conftest import save_model
+from onlooker.data.figure_motion import ACTIONS
+from onlooker.drawing.overlay import full_strength
+from onlooker.recognizer import load
+from onlooker.serve import look as module
+from onlooker.serve.look import EXAMPLES, Looks, answer
+from onlooker.serve.settings import ServeSettings
+from onlooker.streaming import join_steps
+from onlooker.structures import Prediction, Segment, Tube
+
+Make = Callable[..., Path]
+Finish = Callable[[str], dict[str, Any]]
+
+
+def send(page: TestClient, path: Path, name: str = "clip.mp4", **query: str) -> str:
+    headers = {"X-Filename": quote(name)}
+    answered = page.post("/api/look", params=query, content=path.read_bytes(), headers=headers)
+    assert answered.status_code == 202, answered.text
+    return str(answered.json()["job"])
+
+
+def test_a_clip_is_answered_as_by_the_library(
+    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+) -> None:
+    path = make_clip(frames=5, size=(80, 40))
+    result = finish(send(page, path, "<b>a</b>.mp4", model=model))["result"]
+    expected = load(settings.runs / "tiny").predict(path)
+    assert (result["name"], result["width"], result["height"], result["frames"]) == ("b>.mp4", 80, 40, 5)
+    (got,) = result["answers"]
+    assert (got["label"], got["score"], got["classes"]) == (expected.label, expected.score, list(expected.classes))
+    assert got["labels"] == [step.label for step in expected.steps]
+    np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
+    np.testing.assert_allclose(got["times"], expected.times, atol=1e-4)
+    assert expected.attention is not None
+    shares = np.clip(expected.attention / full_strength(expected.attention), 0, 1)
+    np.testing.assert_allclose(got["attention"], shares, atol=1e-3)
+    played = page.get(result["video"])
+    assert played.content == path.read_bytes()  # H.264: played as it is
+    part = page.get(result["video"], headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
+
+
+def test_places_are_shares_of_the_frame() -> None:
+    prediction = Prediction(
+        Path("a.mp4"), ("nothing", "wave"), np.array([[0.4, 0.6]] * 3, np.float32), np.array([0.4, 0.6], np.float32),
+        np.array([0.0, 0.5, 1.0]), np.array([0, 5, 10]), size=(100, 200),
+        points=np.array([[50, 50], [np.nan, np.nan], [200, 100]], np.float32),
+        tubes=(
+            Tube("wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9),
+            Tube("nothing", np.array([0]), np.array([[0, 0, 1, 1]], np.float32), 0.9),
+        ),
+        segments=(Segment("wave", 0.5, 1.0, 0.8), Segment("nothing", 0.0, 0.5, 0.9)),
+    )  # fmt: skip
+    values = answer(prediction, ["nothing", "wave", "wave"])
+    assert values["points"] == [[0.25, 0.5], None, [1.0, 1.0]]
+    # Frame 7 is none of the prediction's, and nothing has no box and is no event.
+    box = {"corners": [0.1, 0.1, 0.5, 0.5], "label": "wave", "score": 0.9}
+    assert values["boxes"] == [{"t": 1, **box}, {"t": 2, **box}]
+    assert values["segments"] == [{"label": "wave", "start": 0.5, "end": 1.0, "score": 0.8}]
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+def test_a_long_clip_is_answered_as_a_stream(
+    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+) -> None:
+    path = make_clip(frames=40)  # 4 s; training clips have 4 frames at 10 per second
+    (got,) = finish(send(page, path, model=model))["result"]["answers"]
+    expected = join_steps(path, load(settings.runs / "tiny").watch(path))
+    assert len(got["times"]) == 40
+    np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
+    events = {segment["label"] for segment in got["segments"]}
+    assert set(got["labels"]) <= events | {"nothing"}
+
+
+def test_two_models_look_at_the_same_clip(
+    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+) -> None:
+    save_model(settings.runs, "other", init="clip-mean")
+    ids = [each["id"] for each in page.get("/api/state").json()["models"]]
+    result = finish(send(page, make_clip(), model=model, second=next(each for each in ids if each != model)))["result"]
+    assert [each["model"] for each in result["answers"]] == [model, next(each for each in ids if each != model)]
+    same = finish(send(page, make_clip(), model=model, second=model))["result"]
+    assert len(same["answers"]) == 1
+
+
+def test_examples_are_drawn_by_the_package(page: TestClient, model: str, finish: Finish) -> None:
+    assert set(EXAMPLES) <= set(ACTIONS)
+    job = finish(page.post("/api/look/example/wave", params={"model": model}).json()["job"])
+    assert (job["state"], job["error"]) == ("done", None)
+    assert job["result"]["frames"] == 72
+
+
+def test_results_can_be_saved(page: TestClient, model: str, finish: Finish, make_clip: Make, tmp_path: Path) -> None:
+    result = finish(send(page, make_clip("a.webm", frames=6), "Größe/ä.webm", model=model))["result"]
+    saved = page.get(f"/api/look/{result['id']}/result.json")
+    assert saved.headers["content-disposition"] == "attachment; filename*=utf-8''%C3%A4.json"
+    assert saved.json()["predictions"][0]["label"] == result["answers"][0]["label"]
+    assert str(tmp_path) not in saved.text  # no paths of the machine
+    drawn = page.get(f"/api/look/{result['id']}/overlay.mp4", params={"model": model})
+    (tmp_path / "drawn.mp4").write_bytes(drawn.content)
+    assert len(clips.all_frames(tmp_path / "drawn.mp4")[0]) == 6
+    other = page.get(f"/api/look/{result['id']}/overlay.mp4", params={"model": "../x"})
+    assert other.json()["error"]["code"] == "not_looked"
+    played = tmp_path / "played.mp4"
+    played.write_bytes(page.get(result["video"]).content)  # browsers do not all play webm: a copy
+    assert len(clips.all_frames(played)[0]) == 6
+
+
+@pytest.mark.parametrize("kind", ["text", "audio only", "one frame", "missing moov", "huge claim"])
+def test_a_hostile_clip_is_refused_and_deleted(
+    page: TestClient, model: str, finish: Finish, make_clip: Make, kind: str
+) -> None:
+    path = make_clip(frames=1 if kind == "one frame" else 10)
+    if kind == "audio only":
+        clips.make_sound(path)
+    elif kind != "one frame":
+        clips.damage(path, kind, 0)
+    failed, good = send(page, path, model=model), send(page, make_clip("good.mp4"), model=model)
+    job = finish(failed)
+    assert job["state"] == "failed", job
+    assert job["error"]["found"] and job["error"]["remedy"]
+    assert finish(good)["state"] == "done"
+    folder = page.app.state.service.folder / "looks"  # type: ignore[attr-defined]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_clip_can_be_deleted_and_is_after_half_an_hour(
+    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(2))
+    assert page.delete(f"/api/look/{first}").json() == {"deleted": True}
+    assert page.get(f"/media/{first}.mp4").json()["error"]["code"] == "look_gone"
+    assert page.get(f"/media/{second}.mp4").status_code == 200
+    looks: Looks = page.app.state.service.looks  # type: ignore[attr-defined]
+    since = looks.get(second).since
+    monkeypatch.setattr(module, "monotonic", lambda: since + 1801)
+    assert page.get(f"/media/{second}.mp4").json()["error"]["code"] == "look_gone"
+    assert list(looks.folder.iterdir()) == []
+
+
+def test_only_so_many_clips_are_kept(
+    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_KEPT", 2)
+    ids = [finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(4)]
+    assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
+
+
+def test_a_run_that_disappears_is_told(
+    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+) -> None:
+    go, begun = Event(), Event()
+    page.app.state.service.jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})  # type: ignore[attr-defined]
+    assert begun.wait(10)
+    job = send(page, make_clip(), model=model)
+    assert page.get(f"/api/jobs/{job}").json()["place"] == 1
+    shutil.rmtree(settings.runs / "tiny")
+    go.set()
+    assert finish(job)["error"]["code"] == "model_gone"
+    assert page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
+    assert page.get("/api/state").json()["models"] == []
+
+
+def test_a_damaged_run_is_told(page: TestClient, settings: ServeSettings, finish: Finish, make_clip: Make) -> None:
+    save_model(settings.runs, "cut")
+    weights = settings.runs / "cut" / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    model = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut")
+    assert finish(send(page, make_clip(), model=model))["error"]["code"] == "model_damaged"
+
+
+def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finish, make_clip: Make) -> None:
+    go, begun = Event(), Event()
+    page.app.state.service.jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})  # type: ignore[attr-defined]
+    assert begun.wait(10)
+    job = send(page, make_clip(), model=model)
+    assert page.delete(f"/api/jobs/{job}").json()["state"] == "cancelled"
+    go.set()
+    assert finish(job)["result"] is None
+
+
+def test_facts_of_a_model(page: TestClient, settings: ServeSettings, model: str) -> None:
+    facts = page.get(f"/api/models/{model}/facts").json()
+    recognizer = load(settings.runs / "tiny")
+    assert facts["parameters"] == sum(part.numel() for part in recognizer.model.parameters())
+    assert facts["bytes"] == (settings.runs / "tiny" / "model" / "model.safetensors").stat().st_size
+    assert 0 < facts["milliseconds"] < 1000
+    assert "cores" in facts["machine"]
+    save_model(settings.runs, "whole", init="clip-mean")  # no stream: its share of a clip
+    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
+    assert page.get(f"/api/models/{whole}/facts").json()["milliseconds"] > 0
+    assert page.get(f"/api/models/{whole}/step.onnx").json()["error"]["code"] == "no_step"
+
+
+@pytest.mark.slow
+def test_the_step_is_exported_once(page: TestClient, model: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    step = page.get(f"/api/models/{model}/step.onnx")
+    assert [each.name for each in onnx.load_from_string(step.content).graph.input][0] == "frame"
+    assert page.get(f"/api/models/{model}/step.onnx").content == step.content
+
+
+def test_export_without_its_packages_says_what_to_install(
+    page: TestClient, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    answered = page.get(f"/api/models/{model}/step.onnx")
+    assert (answered.status_code, answered.json()["error"]["code"]) == (501, "no_export")
+    assert "onlooker[export]" in answered.text

@@ -1,0 +1,203 @@
+"""Uploads: what is no clip is refused with its reason, and nothing of it stays; copies keep the time of every frame."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from starlette.requests import Request
+
+from onlooker.files import DiskFullError
+from onlooker.serve import media
+from onlooker.serve.media import Upload, clean_name, convert, inspect, make_playable, make_preview, receive
+from onlooker.serve.problem import Problem
+from onlooker.video.transcode import Copy, VideoFacts
+from onlooker.video.write import write
+
+Make = Callable[..., Path]
+
+
+def upload(folder: Path, *parts: bytes, name: str = "", limit: int = 1000) -> Upload:
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    sent = iter([*messages, {"type": "http.request", "body": b"", "more_body": False}])
+
+    async def send() -> dict[str, object]:
+        return next(sent)
+
+    request = Request({"type": "http", "headers": [(b"x-filename", name.encode())], "method": "POST"}, send)
+    return asyncio.run(receive(request, folder, limit))
+
+
+def test_a_body_becomes_a_file(tmp_path: Path) -> None:
+    got = upload(tmp_path / "new", b"ab", b"cd", name="My%20clip%20%C3%A9.mp4")
+    assert (got.path.read_bytes(), got.name, got.size) == (b"abcd", "My clip é.mp4", 4)
+    assert got.path.parent == tmp_path / "new"
+
+
+@pytest.mark.parametrize(("parts", "code"), [((b"x" * 600, b"y" * 600), "too_large"), ((), "empty")])
+def test_nothing_stays_of_what_is_refused(tmp_path: Path, parts: tuple[bytes, ...], code: str) -> None:
+    with pytest.raises(Problem, match=code):
+        upload(tmp_path, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_stays_of_a_browser_that_goes_away(tmp_path: Path) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    request = Request({"type": "http", "headers": [], "method": "POST"})
+    request.stream = parts  # type: ignore[method-assign]
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(receive(request, tmp_path, 100))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_full_disk: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(media.secrets, "token_hex", lambda _: "name")
+    on_full_disk(tmp_path / "name.part")
+    with pytest.raises(DiskFullError, match="no space left for this clip"):
+        upload(tmp_path, b"x" * 100_000, limit=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ("C:\\clips\\a.mp4", "a.mp4"),
+        ("%3Cimg src=x onerror=alert(1)%3E.mp4", "<img src=x onerror=alert(1)>.mp4"),  # escaped where it is shown
+        ("a%00b%0Ac%1B[31m.mp4", "abc[31m.mp4"),
+        ("%E2%80%AEgpj.mp4", "gpj.mp4"),  # right-to-left override
+        ("%ff%fe", "��"),
+        ("..", ""),
+        ("", ""),
+    ],
+)
+def test_names_are_cleaned(sent: str, shown: str) -> None:
+    assert clean_name(sent) == shown
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    assert clean_name("x" * 300 + ".mp4") == "x" * 90 + "…" + "xxxxx.mp4"
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("text", "not a video file"),
+        ("audio only", "no video stream, only audio"),
+        ("one frame", "a single frame"),
+        ("zero bytes", "zero bytes"),
+        ("missing moov", "starts like a video"),
+        ("long", "longer than 1 s"),
+    ],
+)
+def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: Make, kind: str, found: str) -> None:
+    path = make_clip(frames={"one frame": 1, "long": 30}.get(kind, 10))
+    if kind == "audio only":
+        clips.make_sound(path)
+    elif kind not in ("one frame", "long"):
+        clips.damage(path, kind, 0)
+    copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"
+    with pytest.raises(Problem) as problem:
+        convert(path, [Copy(copy)], still, max_seconds=1)
+    assert (problem.value.status, found in problem.value.found) == (422, True), problem.value.found
+    assert problem.value.remedy and "--safe" not in problem.value.remedy
+    assert not copy.exists()
+
+
+def test_a_damaged_clip_affects_no_other(make_clip: Make) -> None:
+    whole = make_clip("whole.mp4")
+    for seed in range(20):
+        kind = clips.DAMAGES[seed % len(clips.DAMAGES)]
+        damaged = clips.damage(make_clip(f"{seed}.mp4", frames=8), kind, seed)
+        try:
+            assert inspect(damaged).frames > 1
+        except Problem as problem:
+            assert problem.status == 422, (kind, seed)
+        assert inspect(whole).frames == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "playable"),
+    [
+        ("a.mp4", {}, True),
+        ("a.mov", {}, True),
+        ("a.webm", {}, False),
+        ("a.avi", {}, False),
+        ("a.gif", {}, False),
+        ("a.mkv", {}, False),
+        ("a.mp4", {"pix_fmt": "yuv444p"}, False),
+        ("a.mp4", {"size": (1922, 32)}, False),
+        ("a.mp4", {"rotation": 90}, True),
+    ],
+)
+def test_facts_and_copies_of_every_kind_of_file(
+    make_clip: Make, tmp_path: Path, name: str, settings: dict[str, object], playable: bool
+) -> None:
+    path, copy = make_clip(name, **settings), tmp_path / "copy.mp4"
+    facts = inspect(path)
+    width, height = settings.get("size", (64, 48))  # type: ignore[misc]
+    width, height = (height, width) if "rotation" in settings else (width, height)
+    assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
+    assert (facts.seconds, facts.rate) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
+    assert make_playable(path, copy) == facts
+    again = inspect(copy)
+    assert again.playable
+    assert again.frames == 20
+
+
+def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
+    times = [0, 40, 200, 210, 700, 1500, 1501, 3000]
+    path, copy = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"}), tmp_path / "copy.mp4"
+    make_playable(path, copy)
+    originals, copies = clips.all_frames(path), clips.all_frames(copy)
+    np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True)) < 6
+
+
+def test_a_part_of_a_clip_begins_at_zero(make_clip: Make, tmp_path: Path) -> None:
+    make_playable(path := make_clip(), cut := tmp_path / "cut.mp4", start=0.5, end=1.2)
+    frames, times = clips.all_frames(cut)
+    np.testing.assert_allclose(times, np.arange(7) / 10, atol=1e-3)
+    assert [clips.painted_number(frame) for frame in frames] == list(range(5, 12))
+    with pytest.raises(Problem, match="no frame"):
+        make_playable(path, tmp_path / "none.mp4", start=1.21, end=1.22)
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_a_preview_is_small_and_not_faster_than_12_frames_per_second(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(size=(640, 480), fps=30, frames=60)
+    make_preview(path, video := tmp_path / "p.mp4", still := tmp_path / "p.jpg")
+    facts = inspect(video)
+    assert (facts.width, facts.height, facts.frames) == (160, 120, pytest.approx(24, abs=1))
+    assert facts.seconds == pytest.approx(2, abs=0.1)
+    assert still.read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_an_8k_video_is_scaled_down(tmp_path: Path) -> None:
+    path = write(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 99, np.uint8)] * 2, 25)
+    facts = make_playable(path, copy := tmp_path / "copy.mp4")
+    assert (facts.width, facts.height, facts.playable) == (7680, 4320, False)
+    small = inspect(copy)
+    assert (small.width, small.height) == (1280, 720)
+
+
+def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
+    def end(_: VideoFacts) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(make_clip(frames=300), [Copy(tmp_path / "copy.mp4")], on_facts=end)
+    assert not (tmp_path / "copy.mp4").exists()
+
+
+def test_decoding_that_takes_too_long_is_ended(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "SECONDS", 0.0)
+    with pytest.raises(Problem, match="decoding takes more than 0 s"):
+        inspect(make_clip())

@@ -1,0 +1,147 @@
+"""Who may use the page, and what it may load."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+import onlooker.serve
+from conftest import ADDRESS, OWN
+from onlooker.serve.app import create_app
+from onlooker.serve.settings import ServeSettings
+
+HERE = Path(onlooker.serve.__file__).parent
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "10.0.0.1:8765", "localhost@evil", "a b", "", "[::2]"],
+)  # fmt: skip
+def test_a_foreign_name_of_this_machine_is_refused(page: TestClient, host: str) -> None:
+    answer = page.get("/api/state", headers={"Host": host})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "host")
+
+
+@pytest.mark.parametrize("host", ["localhost:8765", "127.0.0.1", "LOCALHOST", "[::1]:8765", "127.0.0.2:1"])
+def test_own_names_are_accepted(page: TestClient, host: str) -> None:
+    assert page.get("/api/state", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"X-Onlooker": ""}, "header"),
+        ({"X-Onlooker": "2"}, "header"),
+        ({"Origin": "http://evil.example"}, "origin"),
+        ({"Origin": "null"}, "origin"),
+        ({"Origin": "http://127.0.0.1:9999"}, "origin"),
+        ({"Origin": "http://127.0.0.1:8765.evil.example"}, "origin"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/api/look?model=x"), ("DELETE", "/api/jobs/x"), ("POST", "/api/project/classes"), ("PATCH", "/nowhere")],
+)
+def test_only_the_page_itself_changes_something(
+    page: TestClient, headers: dict[str, str], code: str, method: str, path: str
+) -> None:
+    answer = page.request(method, path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, code)
+
+
+def test_a_request_without_an_origin_changes_nothing(settings: ServeSettings) -> None:
+    with TestClient(create_app(settings), base_url=ADDRESS, headers={"X-Onlooker": "1"}) as client:
+        assert client.delete("/api/jobs/x").json()["error"]["code"] == "origin"
+
+
+def test_a_camera_is_watched_by_the_page_alone(page: TestClient, model: str) -> None:
+    for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+        connecting = page.websocket_connect(f"{ADDRESS.replace('http', 'ws')}/api/live?model={model}", headers=headers)
+        with pytest.raises(WebSocketDisconnect), connecting:
+            pass
+
+
+def with_token(settings: ServeSettings, tmp_path: Path) -> TestClient:
+    kept = ServeSettings(clips=tmp_path / "clips", runs=settings.runs, host="0.0.0.0", token=TOKEN)
+    return TestClient(create_app(kept), base_url="http://192.0.2.7:8765", follow_redirects=False)
+
+
+def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) -> None:
+    with with_token(settings, tmp_path) as client:
+        for path in ("/", "/api/state", "/static/main.js", "/media/a.mp4", "/?token=", "/?token=wrong", "/?token=%00"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token"), path
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/live", headers={"Origin": "http://a"}):
+            pass
+        answer = client.get(f"/?token={TOKEN}&tab=look")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?tab=look")  # the address no longer shows it
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+        assert client.get("/api/state").status_code == 200  # by the cookie
+        assert client.get("/api/state", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_the_phone_gets_the_address_with_the_token(settings: ServeSettings, page: TestClient, tmp_path: Path) -> None:
+    assert page.get("/api/state").json()["phone"] is None
+    assert page.get("/api/phone.svg").json()["error"]["code"] == "no_phone"
+    with with_token(settings, tmp_path) as client:
+        client.get(f"/?token={TOKEN}")
+        address = client.get("/api/state").json()["phone"]
+        assert re.fullmatch(rf"http://[\d.]+:8765/\?token={TOKEN}", address)
+        code = client.get("/api/phone.svg")
+        assert code.headers["content-type"] == "image/svg+xml"
+        assert code.text.startswith("<svg")
+
+
+@pytest.mark.parametrize("token", [None, "", "short", "with space", "ünicode-token"])
+def test_a_host_for_others_needs_a_good_token(token: str | None) -> None:
+    with pytest.raises(ValueError, match="token"):
+        ServeSettings(host="0.0.0.0", token=token)
+
+
+def test_bodies_are_limited(page: TestClient, model: str) -> None:
+    clip = page.post(f"/api/look?model={model}", content=bytes(2_000_001))
+    assert (clip.status_code, clip.json()["error"]["code"]) == (413, "too_large")
+    assert clip.json()["error"]["found"] == "2.0 MB"
+    stated = page.post("/api/project/classes", content=b"x", headers={"Content-Length": "65000"})
+    assert stated.status_code == 413
+    streamed = page.post(f"/api/look?model={model}", content=(bytes(100_000) for _ in range(30)))
+    assert (streamed.status_code, streamed.json()["error"]["code"]) == (413, "too_large")
+    assert list((page.app.state.service.folder / "looks").glob("*")) == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/media/../../../etc/passwd.mp4",
+     "/media/%2e%2e%2fclip.mp4", "/media/clip/..%2f..%2fa.mp4", "/api/look/..%2f/overlay.mp4?model=.."],
+)  # fmt: skip
+def test_no_path_leads_out(page: TestClient, path: str) -> None:
+    answer = page.get(path)
+    assert answer.status_code in (404, 422)
+    assert answer.json()["error"]["remedy"]
+
+
+def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
+    policy = page.get("/").headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'self'" and "unsafe" not in policy
+    assert rules["connect-src"] == "'self' ws://127.0.0.1:8765 wss://127.0.0.1:8765"
+    files = [path for path in HERE.rglob("*") if path.suffix in (".html", ".js", ".css", ".json", ".svg")]
+    assert len(files) > 5
+    for path in files:
+        addresses = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text("utf-8"))
+        assert [each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each] == [], path
+    for path in ("/docs", "/redoc", "/openapi.json"):  # FastAPI's own pages load scripts from elsewhere
+        assert page.get(path).status_code == 404
+
+
+def test_every_answer_has_the_headers(page: TestClient) -> None:
+    for path in ("/", "/api/state", "/api/nowhere", "/static/main.js", "/api/phone.svg"):
+        headers = page.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["x-frame-options"] == "DENY", path
+        assert "content-security-policy" in headers, path
+    assert OWN["Origin"] == ADDRESS
