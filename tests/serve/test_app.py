@@ -133,7 +133,8 @@ def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **paths}
     ) as server:
-        assert server.stdout and server.stderr
+        assert server.stdout
+        assert server.stderr
         address = server.stdout.readline().split()[0]
         until = time.monotonic() + 30
         while time.monotonic() < until:

@@ -38,8 +38,8 @@ def test_the_camera_is_answered(page: TestClient, model: str) -> None:
         camera.send_bytes(message(sent=123.25))
         got = camera.receive_json()
     assert set(got) == {
-        "sent", "time", "label", "score", "scores", "happening", "threshold", "box", "point", "attention", "milliseconds",
-        "dropped",
+        "sent", "time", "label", "score", "scores", "happening", "threshold", "box", "point", "attention",
+        "milliseconds", "dropped",
     }  # fmt: skip
     assert (got["sent"], got["threshold"], got["dropped"]) == (123.25, 0.3, 0)
     assert set(got["scores"]) == {"clap", "nothing", "wave"}

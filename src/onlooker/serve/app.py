@@ -41,30 +41,31 @@ def create_app(settings: ServeSettings) -> FastAPI:
     models = Models(settings)
     service = Service(settings, folder, Jobs(), models, Looks(folder, settings, models))
     project = Project(settings.clips)
+    teaching = teach.Teaching(project, service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        teach.start(project, service)
+        teaching.start()
         sweeping = asyncio.create_task(_sweep(service))
         Thread(target=_warm_up, args=(service.models,), name="warm up", daemon=True).start()
         try:
             yield
         finally:
             sweeping.cancel()
-            teach.stop(project, service)
+            teaching.stop()
             service.jobs.stop()
             shutil.rmtree(folder, ignore_errors=True)
 
     # The generated documentation of FastAPI would load scripts from another server.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.service, app.state.project = service, project
+    app.state.service, app.state.project, app.state.teaching = service, project, teaching
     app.add_middleware(Guard, settings=settings)
     _explain_errors(app)
     _add_page(app)
     _add_state(app, service, project)
     app.include_router(look_routes.router(service))
     app.include_router(live.router(service))
-    app.include_router(teach.router(project, service))
+    app.include_router(teach.routes(teaching))
     return app
 
 
