@@ -96,7 +96,7 @@ export class LiveView {
     if (this.label.textContent !== spoken(label)) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
     this.label.textContent = spoken(label);
     this.answerCard.style.setProperty("--color", colorOf(label));
-    this.answerCard.classList.toggle("quiet", quiet);
+    this.answerCard.classList.toggle("silent", quiet);
     this.detail.textContent = t("live.confidence", { score: percent(score) });
     this.measure(message);
     this.remember(label, score);

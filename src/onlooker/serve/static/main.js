@@ -12,9 +12,7 @@ const $ = (id) => document.getElementById(id);
 class Page {
   constructor() {
     this.change = this.change.bind(this);
-    const kinds = { look: Look, teach: Teach, correct: Correct };
-    this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
-    this.listen();
+    onConnection((online) => this.connection(online));
   }
 
   listen() {
@@ -33,7 +31,6 @@ class Page {
     $("open-phone").addEventListener("click", () => showPhone(this.state?.phone));
     $("retry").addEventListener("click", () => this.reconnect());
     addEventListener("keydown", (event) => { if (event.key === "?" && !event.target.closest?.("input, textarea, dialog")) showKeys(); });
-    onConnection((online) => this.connection(online));
   }
 
   async begin() {
@@ -46,8 +43,15 @@ class Page {
       show($(`panel-${tab}`), h("div.working", {}, errorCard(error, h("button.primary", { type: "button", onclick: () => location.reload() }, t("again")))));
       return;
     }
-    this.parts.teach.build();
+    const kinds = { look: Look, teach: Teach, correct: Correct };
+    this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
+    this.listen();
     this.showTab();
+    if (this.tab !== "correct") this.countInbox().catch(() => {});
+  }
+
+  async countInbox() {
+    if (this.project.model) this.setInboxCount((await get("/api/project/inbox")).items.length);
   }
 
   get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
@@ -76,7 +80,7 @@ class Page {
   setProject(project) {
     if (this.project && project.version < this.project.version && project.path === this.project.path) return;
     this.project = project;
-    this.parts.teach.update(project);
+    this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), 1000);
   }
@@ -114,7 +118,7 @@ class Page {
   }
 
   connection(online) {
-    if (online === this.online) return;
+    if (online === this.online || !this.parts) return;
     const back = this.online === false;
     this.online = online;
     $("offline").hidden = online;

@@ -48,7 +48,7 @@ export class LookResult {
 
   answerCard(answer, i) {
     const several = this.answers.length > 1;
-    const quiet = answer.label === "nothing" ? ".quiet" : "";
+    const quiet = answer.label === "nothing" ? ".silent" : "";
     return h(`div.answer${quiet}`, { "--color": colorOf(answer.label), "data-model": answer.model },
       h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown), onclick: () => this.choose(i) }, this.nameOf(answer.model)),
       h("p.label", {}, spoken(answer.label)),

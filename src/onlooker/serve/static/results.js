@@ -1,7 +1,7 @@
 // What a training reached: accuracy with its interval, confusion matrix with clips, learning curve.
 
 import { colorOf, spoken } from "./colors.js";
-import { button, h, percent, t } from "./dom.js";
+import { button, h, percent, sentence, t } from "./dom.js";
 import { clipsById, clipsDialog } from "./wall.js";
 
 /** A line through `[[x, share]]`, shares from 0 to 1. */
@@ -11,7 +11,7 @@ export function chart(points, label) {
   const grid = [0, 0.5, 1].map((y) => h("g", {}, h("line", { x1: 40, x2: 280, y1: 90 - 78 * y, y2: 90 - 78 * y, class: "grid" }),
     h("text", { x: 34, y: 94 - 78 * y, "text-anchor": "end" }, percent(y))));
   const marks = points.length > 12 ? [] : points.map((point) => h("circle", { cx: place(point)[0], cy: place(point)[1], r: 3 }));
-  const ends = [...new Set([left, right])].map((x) => h("text", { x: place([x, 0])[0], y: 108, "text-anchor": "middle" }, String(x)));
+  const ends = [...new Set([left, right])].map((x) => h("text", { x: place([x, 0])[0], y: 108, "text-anchor": "middle" }, String(Math.round(10 * x) / 10)));
   const summary = points.map(([x, y]) => `${x}: ${percent(y)}`).join(", ");
   return h("figure.chart", {}, h("svg", { viewBox: "0 0 290 112", role: "img", "aria-label": `${label}: ${summary}` }, grid,
     h("polyline", { points: points.map((point) => place(point).join(",")).join(" ") }), marks, ends), h("figcaption", {}, label));
@@ -41,11 +41,11 @@ function matrix(results, page) {
 export function resultsView(results, page) {
   const [low, high] = results.interval;
   const curve = results.curve ?? [];
-  return [
+  const reached = h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)), h("span", {}, t("results.of", { count: results.clips }), h("br"),
       h("small", {}, t("results.interval", { low: percent(low), high: percent(high) })))),
-    results.conclusion && h("p.conclusion", {}, results.conclusion), matrix(results, page),
+    [results.conclusion, ...(results.advice ?? []).slice(0, 1)].filter(Boolean).map((advice) => h("p.conclusion", {}, sentence(advice))),
     curve.length > 1 && chart(curve.map((point) => [point.clips_per_class, point.accuracy]), t("results.curve")),
-    h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }), button("upload", t("results.clip"), () => page.go("look"))),
-  ];
+    h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }), button("upload", t("results.clip"), () => page.go("look"))));
+  return [reached, matrix(results, page)];
 }

@@ -36,7 +36,7 @@ export class Teach {
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title), h("div.row", {}, this.undo, this.redo)),
-      h("div.left", {}, this.uploads.element, this.classes, this.empty, this.addForm()),
+      h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
       h("aside.right", {}, this.camera, this.training.element)));
     this.panel.addEventListener("dragover", (event) => event.preventDefault());
     this.panel.addEventListener("drop", (event) => this.drop(event, null));

@@ -12,8 +12,8 @@ export class Training {
     Object.assign(this, { page, finished });
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
-    this.results = h("div.results");
-    this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")), this.hints, this.action, this.results);
+    this.results = h("section.card.results", { "aria-label": t("results.title") });
+    this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")), this.hints, this.action);
   }
 
   update(project) {
