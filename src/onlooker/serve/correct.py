@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 _SHOWN = 12  # clips in the inbox
 _UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
-_FAR, _FACTOR = 3.0, 1.3  # outlier: this many deviations farther from its class than the median, and this factor
+_FAR, _FACTOR = 4.0, 1.5  # outlier: this many deviations farther from its class than the median, and this factor
 _MIN_CLIPS = 4  # of a class, of which one may be an outlier
 
 

@@ -1,7 +1,7 @@
 """Hints while clips are collected: classes with few clips, dark or short ones, near-duplicates, doubtful labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from onlooker.serve.project import ProjectClip
 from onlooker.structures import Clip
 from onlooker.video.transcode import VideoFacts
 
-__all__ = ["Hint", "Measured", "hints", "measure"]
+__all__ = ["Hint", "Hints", "Measured", "measure"]
 
 _FEW = 5  # clips of a class, with which it can be taught
 _IMBALANCE = 3  # the clips of the largest class over those of the smallest
@@ -66,22 +66,34 @@ def measure(previews: Previews, clip: ProjectClip) -> Measured:
         return Measured(None, None, as_problem(error).found)
 
 
-def hints(
-    classes: Mapping[str, Sequence[ProjectClip]], measured: Mapping[str, Measured], looks_like: Mapping[str, str]
-) -> list[Hint]:
-    """All hints, the most important first.
+class Hints:
+    """The hints of a project; those about clips are computed again when a clip was added, moved or removed."""
 
-    Args:
-        measured: by the id of the clip, those that are known so far.
-        looks_like: the class that the newest model takes a clip for, where it is not its own.
-    """
-    clips = [clip for of_class in classes.values() for clip in of_class]
-    return [
-        *_unreadable(clips, measured),
-        *_of_classes({label: len(of_class) for label, of_class in classes.items()}),
-        *_of_frames(clips, measured),
-        *_looks_like(clips, looks_like),
-    ]
+    def __init__(self) -> None:
+        self._about: object = None
+        self._of_clips: list[Hint] = []
+
+    def of(
+        self,
+        classes: Mapping[str, Sequence[ProjectClip]],
+        measured: Mapping[str, Measured],
+        looks_like: Mapping[str, str],
+    ) -> list[Hint]:
+        """All hints, the most important first; while clips are measured, about the others what was known before.
+
+        Args:
+            measured: by the id of the clip, those that are known so far.
+            looks_like: the class that the newest model takes a clip for, where it is not its own.
+        """
+        clips = [clip for of_class in classes.values() for clip in of_class]
+        about = [(clip.id, clip.label, id(measured.get(clip.id))) for clip in clips], dict(looks_like)
+        if all(clip.id in measured for clip in clips) and about != self._about:
+            self._of_clips = [*_unreadable(clips, measured), *_of_frames(clips, measured), *_unlike(clips, looks_like)]
+            self._about = about
+        there = {clip.id for clip in clips}
+        of_clips = [replace(hint, clips=tuple(filter(there.__contains__, hint.clips))) for hint in self._of_clips]
+        counts = {label: len(of_class) for label, of_class in classes.items()}
+        return [*_of_classes(counts), *(hint for hint in of_clips if hint.clips)]
 
 
 def _of_classes(counts: Mapping[str, int]) -> Iterator[Hint]:
@@ -125,7 +137,7 @@ def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -
         yield Hint("duplicate", text, tuple(dict.fromkeys(clip for pair in same for clip in pair)))
 
 
-def _looks_like(clips: Sequence[ProjectClip], looks_like: Mapping[str, str]) -> Iterator[Hint]:
+def _unlike(clips: Sequence[ProjectClip], looks_like: Mapping[str, str]) -> Iterator[Hint]:
     doubtful = {clip.id: looks_like[clip.id] for clip in clips if clip.id in looks_like}
     for label, other in dict.fromkeys((clip.label, doubtful[clip.id]) for clip in clips if clip.id in doubtful):
         about = tuple(clip.id for clip in clips if clip.label == label and doubtful.get(clip.id) == other)

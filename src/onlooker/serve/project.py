@@ -246,7 +246,7 @@ class Project:
         self._changed(change.moves)
 
     def _changed(self, moves: tuple[Move, ...]) -> None:
-        follow_moves(self.folder, moves, [self._relative(clip.path) for clip in self.clips()])
+        follow_moves(self.folder, moves, lambda: [self._relative(clip.path) for clip in self.clips()])
         self._seen = self._listing()
 
     def _empty(self, label: str) -> Move:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onlooker.data.folder import RECORDINGS
@@ -11,12 +11,12 @@ from onlooker.files import read_bytes, write_bytes
 __all__ = ["follow_moves"]
 
 
-def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Sequence[str]) -> None:
+def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable[[], Sequence[str]]) -> None:
     """Rewrite the list, if there is one that can be read.
 
     Args:
         moves: renames of clips and class folders; hidden paths are those of deleted clips, whose rows stay.
-        clips: all that are there afterwards. Those without a row are recordings of their own.
+        clips: gives all that are there afterwards. Those without a row are recordings of their own.
     """
     file = folder / RECORDINGS
     try:
@@ -31,7 +31,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Sequence
             for row in rows:
                 row["clip"] = _moved(row["clip"] or "", source, target)
     listed = {row["clip"] for row in rows}
-    rows += [{"clip": clip, "recording": clip} for clip in clips if clip not in listed]
+    rows += [{"clip": clip, "recording": clip} for clip in clips() if clip not in listed]
     if rows != before:
         text = io.StringIO()
         writer = csv.DictWriter(text, [name for name in rows[0] if name], extrasaction="ignore", lineterminator="\n")

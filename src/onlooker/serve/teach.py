@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
@@ -16,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from onlooker.serve.background import Background
 from onlooker.serve.correct import Guess, guess, inbox, map_points, results
 from onlooker.serve.examples import draw_examples
-from onlooker.serve.hints import Measured, hints, measure
+from onlooker.serve.hints import Hints, Measured, measure
 from onlooker.serve.jobs import Job
 from onlooker.serve.media import make_playable, receive
 from onlooker.serve.previews import Previews
@@ -26,7 +25,7 @@ from onlooker.serve.service import Service
 from onlooker.serve.training import Training, map_file, newest_run, trained_clips
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Teaching", "router", "start", "stop"]
+__all__ = ["Teaching", "routes"]
 
 _SURE = 0.5  # the margin from which a model's answer is a hint that a clip looks like another class
 _CACHED = {"Cache-Control": "private, max-age=3600"}
@@ -67,7 +66,7 @@ class Teaching:
         self.project, self.service = project, service
         self.previews = Previews(project.store / "previews")
         self.measurements = Background(lambda clip, _: measure(self.previews, clip))
-        self.guesses = Background(self._guess)
+        self.guesses, self.hints = Background(self._guess), Hints()
         self.training = Training(project, service.settings.runs, self._load)
         self.job: Job | None = None  # of the training
 
@@ -89,7 +88,7 @@ class Teaching:
         summary, classes = project.summary(), project.classes()  # a version that is too old is safe, a new one is not
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
         guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
-        found = hints(classes, measured, _unlike(clips, guesses))
+        found = self.hints.of(classes, measured, _unlike(clips, guesses))
         codes = {clip: hint.code for hint in reversed(found) for clip in hint.clips}
         return {
             **summary,
@@ -321,29 +320,9 @@ def _unlike(clips: list[ProjectClip], guesses: dict[str, Guess | None]) -> dict[
     return {clip: each.label for clip, each in made.items() if each.label != labels[clip]}
 
 
-def _routes(teaching: Teaching) -> APIRouter:
-    routes = APIRouter()
-    _add_classes(routes, teaching)
-    _add_clips(routes, teaching)
-    _add_training(routes, teaching)
-    _add_corrections(routes, teaching)
-    return routes
-
-
-_teachings: WeakKeyDictionary[Project, Teaching] = WeakKeyDictionary()
-
-
-def router(project: Project, service: Service) -> APIRouter:
-    """All routes of a project."""
-    _teachings[project] = Teaching(project, service)
-    return _routes(_teachings[project])
-
-
-def start(project: Project, service: Service) -> None:
-    """When the server starts."""
-    _teachings[project].start()
-
-
-def stop(project: Project, service: Service) -> None:
-    """When the server ends."""
-    _teachings[project].stop()
+def routes(teaching: Teaching) -> APIRouter:
+    """Everything of the tabs Teach and Correct."""
+    router = APIRouter()
+    for add in (_add_classes, _add_clips, _add_training, _add_corrections):
+        add(router, teaching)
+    return router

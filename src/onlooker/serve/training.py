@@ -82,6 +82,7 @@ class Training:
     def __init__(self, project: Project, runs: Path, on_saved: Callable[[Path], str | None]) -> None:
         self.project, self.runs, self.on_saved = project, runs, on_saved
         self._lock, self._stopping = Lock(), False
+        self.child = (sys.executable, "-m", __name__)  # the process that trains
         self._child: subprocess.Popen[str] | None = None
 
     @property
@@ -144,7 +145,7 @@ class Training:
         job.report("starting", 0.0)
         self._end()  # the last one may still draw its map
         files = self.project.folder, run.absolute(), map_file(self.project, run)
-        command = [sys.executable, "-m", __name__, *map(str, files)]
+        command = [*self.child, *map(str, files)]
         path = os.pathsep.join(filter(None, sys.path))
         environment, pipe = {**os.environ, "PYTHONPATH": path}, subprocess.PIPE
         child = subprocess.Popen(

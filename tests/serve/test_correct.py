@@ -1,0 +1,193 @@
+"""Results whose cells name clips, the inbox of doubtful clips, the map and its outliers; after each correction."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import moving_squares
+import numpy as np
+import pytest
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.sets import read_set
+from onlooker.files import write_json
+from onlooker.recognizer import load
+from onlooker.runs.train import train_run
+from onlooker.serve.background import Background
+from onlooker.serve.correct import (
+    Guess,
+    find_outliers,
+    guess,
+    inbox,
+    map_points,
+    principal_components,
+    results,
+    write_map,
+)
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project, ProjectClip
+
+WRONG = "left/up-00.mp4"  # a clip that moves up
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips with one wrong label, and `run` with a run on them."""
+    folder = tmp_path_factory.mktemp("correct")
+    moving_squares.make_set(folder / "squares", clips=8)
+    (folder / "squares" / "up" / "00.mp4").rename(folder / "squares" / WRONG)
+    for name in ("down", "right"):
+        shutil.rmtree(folder / "squares" / name)
+    data = DataConfig(frames=6, size=32)
+    train_run(
+        read_set(folder / "squares"), folder / "run", ModelConfig("linear", "conv4"), data, TrainConfig(), quiet=True
+    )
+    return folder
+
+
+@pytest.fixture
+def project(folder: Path, tmp_path: Path) -> Iterator[Project]:
+    project = Project(shutil.copytree(folder / "squares", tmp_path / "squares"))
+    yield project
+    project.close()
+
+
+def ids_of(project: Project) -> dict[str, str]:
+    return {f"{clip.label}/{clip.name}": clip.id for clip in project.clips()}
+
+
+def test_the_cells_of_the_confusion_matrix_name_its_clips(folder: Path, project: Project) -> None:
+    ids = ids_of(project)
+    shown = results(folder / "run", ids)
+    assert shown["classes"] == ["left", "up"]
+    assert [[len(cell) for cell in row] for row in shown["cells"]] == shown["confusion"]
+    assert sorted(clip for row in shown["cells"] for cell in row for clip in cell) == sorted(ids.values())
+    labels = {clip: name.split("/")[0] for name, clip in ids.items()}
+    assert [{labels[clip] for cell in row for clip in cell} for row in shown["cells"]] == [
+        {k} for k in shown["classes"]
+    ]
+    right = sum(shown["confusion"][k][k] for k in range(2))
+    assert shown["accuracy"] == pytest.approx(right / 16)
+    assert shown["interval"][0] < shown["accuracy"] < shown["interval"][1]
+    assert shown["conclusion"].startswith(f"accuracy {right} of 16") or "not better" in shown["conclusion"]
+    assert [point["clips_per_class"] for point in shown["curve"]] == sorted(
+        point["clips_per_class"] for point in shown["curve"]
+    )
+
+
+def test_a_run_without_results_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="no results yet") as error:
+        results(tmp_path, {})
+    assert error.value.status == 404
+    with pytest.raises(Problem, match="no map yet"):
+        map_points(tmp_path / "map.json", [], {})
+    assert inbox([], tmp_path, {}, {}) == []
+
+
+def test_a_wrong_label_is_in_the_inbox_until_it_is_corrected_or_confirmed(folder: Path, project: Project) -> None:
+    ids = ids_of(project)
+    clip = ids[WRONG]
+
+    def asked() -> list[str]:
+        clips = [each for each in project.clips() if each.id not in project.settled]
+        return [doubt.clip for doubt in inbox(clips, folder / "run", ids, {})]
+
+    doubts = inbox(project.clips(), folder / "run", ids, {})
+    first = doubts[0]
+    assert (first.clip, first.label, first.suggested, first.why) == (clip, "left", "up", "label")
+    assert len({doubt.clip for doubt in doubts}) == len(doubts) <= 12
+    project.move_clip(clip, "up")
+    assert clip not in asked(), "the run saw it with another label"
+    project.undo()
+    assert clip in asked()
+    project.settle(clip, "left")
+    assert clip not in asked(), "the user knows better"
+    project.undo()
+    assert clip in asked()
+    project.delete_clip(clip)
+    assert clip not in asked()
+
+
+def test_new_clips_are_asked_about_if_the_model_doubts_them(folder: Path, project: Project) -> None:
+    known = load(folder / "run")
+    (new,) = [clip for clip in project.clips() if ids_of(project)[WRONG] == clip.id]
+    made = guess(known, new)
+    assert made is not None
+    prediction = known.predict(new.path)
+    assert made.label == known.classes[int(prediction.scores.argmax())]
+    assert made.score == pytest.approx(float(prediction.scores.max()))
+    sure, unsure, agreed = Guess("up", 0.9, 0.8), Guess("left", 0.4, 0.1), Guess("left", 0.9, 0.8)
+    doubts = [inbox([new], None, {}, {new.id: each}) for each in (sure, unsure, agreed, None)]
+    assert [[doubt.why for doubt in each] for each in doubts] == [["label"], ["uncertain"], [], []]
+
+
+def test_a_model_says_nothing_about_classes_that_it_does_not_know(folder: Path, project: Project) -> None:
+    clip = project.clips()[0]
+    assert guess(load(folder / "run"), ProjectClip(clip.id, "wave", clip.path)) is None
+    assert guess(load(folder / "run"), ProjectClip(clip.id, clip.label, clip.path.with_name("gone.mp4"))) is None
+
+
+def test_the_map_shows_the_clips_with_their_labels_of_today(folder: Path, project: Project, tmp_path: Path) -> None:
+    write_map(folder / "run", tmp_path / "map.json")
+    ids = ids_of(project)
+    clip, gone = ids[WRONG], ids["up/01.mp4"]
+    project.move_clip(clip, "up")
+    project.delete_clip(gone)
+    points = {point["clip"]: point for point in map_points(tmp_path / "map.json", project.clips(), ids)}
+    assert set(points) == set(ids.values()) - {gone}
+    assert points[clip]["label"] == "up"
+    assert max(abs(point[axis]) for point in points.values() for axis in "xy") <= 1
+    assert len({(point["x"], point["y"]) for point in points.values()}) > 12
+
+
+def test_a_map_that_another_program_has_changed_shows_no_foreign_clips(project: Project, tmp_path: Path) -> None:
+    write_json(tmp_path / "map.json", {"up/99.mp4": [0, 0, False]})
+    assert map_points(tmp_path / "map.json", project.clips(), ids_of(project)) == []
+
+
+def test_principal_components_are_those_of_the_covariance() -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((30, 5)) @ random.standard_normal((5, 5)) + 7
+    places = principal_components(x)
+    z = (x - x.mean(0)) / x.std(0)
+    _, vectors = np.linalg.eigh(z.T @ z)
+    expected = z @ vectors[:, [4, 3]]
+    expected = expected / np.abs(expected).max() * np.sign((expected * places).sum(0))
+    assert places == pytest.approx(expected, abs=1e-4)
+    assert principal_components(np.ones((1, 3))).tolist() == [[0, 0]], "a single clip"
+
+
+def test_outliers_are_far_from_their_own_class_only() -> None:
+    random = np.random.default_rng(1)
+    x, y = random.standard_normal((40, 8)), np.repeat([0, 1], 20)
+    x[y == 1] += 20
+    assert not find_outliers(x, y).any()
+    x[5] += 20  # with the clips of the other class
+    assert np.flatnonzero(find_outliers(x, y)).tolist() == [5]
+    assert not find_outliers(x[:3], y[:3]).any(), "three clips have no outlier"
+    assert not find_outliers(np.ones((6, 4)), np.zeros(6, int)).any(), "equal clips"
+
+
+def test_background_values_are_computed_once_and_again_for_a_clip_that_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_text("1")
+    computed: list[tuple[str, str]] = []
+
+    def compute(clip: ProjectClip, about: str) -> str:
+        computed.append((clip.path.read_text(), about))
+        return clip.path.read_text()
+
+    background = Background(compute)
+    clip = ProjectClip("id", "wave", tmp_path / "clip.mp4")
+
+    def value(about: str = "") -> str:
+        for _ in range(1000):
+            if known := background.of([clip], about):
+                return known["id"]
+            time.sleep(0.01)
+        raise AssertionError("not within 10 s")
+
+    assert [value(), value(), value("model")] == ["1", "1", "1"]
+    (tmp_path / "clip.mp4").write_text("22")
+    assert value() == "22"
+    assert computed == [("1", ""), ("1", "model"), ("22", "")]

@@ -1,0 +1,202 @@
+"""The routes that teach and correct: clips by upload, versions, previews, parts of clips, what cannot be trained on."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import clips
+import pytest
+from fastapi.testclient import TestClient
+
+from onlooker.data.folder import find_clips
+from onlooker.serve.settings import ServeSettings
+from onlooker.video.reader import VideoReader
+
+Make = Callable[..., Path]
+
+
+def describe(page: TestClient) -> dict[str, Any]:
+    return dict(page.get("/api/project").json())
+
+
+def change(page: TestClient, method: str, path: str, **options: Any) -> dict[str, Any]:
+    """A change at the newest version."""
+    options["params"] = {"version": describe(page)["version"]} | options.get("params", {})
+    response = page.request(method, f"/api/project/{path}", **options)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def upload(page: TestClient, label: str, file: Path, name: str | None = None) -> dict[str, Any]:
+    headers = {"X-Filename": name or file.name}
+    return dict(
+        page.post("/api/project/clips", params={"class": label}, content=file.read_bytes(), headers=headers).json()
+    )
+
+
+def measured(page: TestClient) -> dict[str, Any]:
+    """The project when all clips are measured."""
+    for _ in range(200):
+        if not (project := describe(page))["measuring"]:
+            return project
+        time.sleep(0.05)
+    raise AssertionError("not measured within 10 s")
+
+
+def names(project: dict[str, Any]) -> dict[str, list[str]]:
+    return {each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]}
+
+
+def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestClient, make_clip: Make) -> None:
+    change(page, "POST", "classes", json={"name": "wave"})
+    change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
+    answer = upload(page, "clap", make_clip(), "my%20clip.mp4")
+    clip = answer["clip"]["id"]
+    assert names(answer["project"]) == {"clap": ["my clip.mp4"]}
+    change(page, "POST", "classes", json={"name": "nothing"})
+    change(page, "POST", f"clips/{clip}/move", json={"class": "nothing"})
+    change(page, "DELETE", f"clips/{clip}")
+    project = change(page, "DELETE", "classes", params={"name": "clap"})
+    assert names(project) == {"nothing": []}
+    assert (project["undo"], project["redo"]) == ("delete class clap", None)
+    for _ in range(2):
+        project = change(page, "POST", "undo")
+    assert names(project) == {"clap": [], "nothing": ["my clip.mp4"]}
+    assert names(change(page, "POST", "redo")) == {"clap": [], "nothing": []}
+
+
+def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
+    clip = upload(page, "a", make_clip())["clip"]["id"]
+    project = describe(page)
+    changes: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "classes", {"json": {"name": "b"}}),
+        ("PATCH", "classes", {"json": {"name": "a", "to": "b"}}),
+        ("DELETE", "classes", {"params": {"name": "a"}}),
+        ("POST", f"clips/{clip}/move", {"json": {"class": "a"}}),
+        ("DELETE", f"clips/{clip}", {}),
+        ("POST", f"inbox/{clip}", {"json": {"label": "a"}}),
+        ("POST", "undo", {}),
+        ("POST", "redo", {}),
+    ]
+    for method, path, options in changes:
+        options["params"] = {"version": project["version"] - 1} | options.get("params", {})
+        response = page.request(method, f"/api/project/{path}", **options)
+        assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), path
+        del options["params"]["version"]
+        assert page.request(method, f"/api/project/{path}", **options).status_code == 422, f"{path}: no version"
+    assert (names(describe(page)), describe(page)["version"]) == (names(project), project["version"])
+
+
+def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: Path) -> None:
+    """Chrome's MediaRecorder: VP8 in a WebM that was not finished, without a length or an index."""
+    file = tmp_path / "recording.webm"
+    with av.open(str(file), "w", format="webm", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx", 24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(24):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([40 + 5 * number]) * plane.buffer_size)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    answer = upload(page, "wave", file)
+    stored = page.app.state.project.clips()[0].path  # type: ignore[attr-defined]
+    assert (stored.name, stored.read_bytes()) == ("recording.webm", file.read_bytes())
+    assert len(VideoReader(stored)) == 24
+    clip = measured(page)["classes"][0]["clips"][0]
+    assert clip["frames"] == 24
+    assert clip["seconds"] == pytest.approx(1, abs=0.05)
+    full = page.get(f"/media/clip/{answer['clip']['id']}/full.mp4")
+    assert full.headers["content-type"] == "video/mp4"
+    assert full.content[4:8] == b"ftyp", "a copy that every browser plays"
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [("text", "not_decodable"), ("audio only", "not_decodable"), ("one frame", "one_frame"), ("empty", "empty")],
+)
+def test_uploads_that_are_no_clips_change_nothing(page: TestClient, tmp_path: Path, damage: str, code: str) -> None:
+    file = tmp_path / "clip.mp4"
+    if damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "one frame":
+        clips.make_clip(file, frames=1)
+    elif damage == "text":
+        file.write_text("a text" * 100)
+    else:
+        clips.damage(clips.make_clip(file), damage, 0)
+    response = page.post("/api/project/clips", params={"class": "wave"}, content=file.read_bytes())
+    assert response.status_code == 422
+    assert response.json()["error"]["code"] == code
+    assert describe(page)["classes"] == []
+    assert not [*page.app.state.service.folder.glob("*.part")], "nothing is left"  # type: ignore[attr-defined]
+
+
+def test_a_clip_that_is_too_long_names_the_limit(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
+    error = upload(page, "wave", make_clip(frames=40, fps=1))["error"]
+    assert (error["code"], error["expected"]) == ("too_long", f"at most {settings.max_seconds:g} s")
+
+
+def test_previews_are_small_and_follow_their_clip(page: TestClient, make_clip: Make, tmp_path: Path) -> None:
+    clip = upload(page, "wave", make_clip(size=(640, 480), frames=30))["clip"]["id"]
+    (tmp_path / "preview.mp4").write_bytes(page.get(f"/media/clip/{clip}.mp4").content)
+    height, width = VideoReader(tmp_path / "preview.mp4").size
+    assert (height, width) == (120, 160)
+    assert page.get(f"/media/clip/{clip}.jpg").content[:2] == b"\xff\xd8"
+    change(page, "POST", "classes", json={"name": "b"})
+    change(page, "POST", f"clips/{clip}/move", json={"class": "b"})
+    assert page.get(f"/media/clip/{clip}.mp4").content == (tmp_path / "preview.mp4").read_bytes()
+    part = page.get(f"/media/clip/{clip}/full.mp4", headers={"Range": "bytes=0-9"})
+    assert (part.status_code, len(part.content)) == (206, 10)
+    for path in (f"/media/clip/{'0' * 16}.mp4", "/media/clip/..%2f..%2fjournal.json.mp4"):
+        assert page.get(path).status_code == 404
+
+
+def test_a_part_of_a_clip_that_was_looked_at_becomes_a_clip(
+    page: TestClient, make_clip: Make, model: str, finish: Callable[[str], dict[str, Any]]
+) -> None:
+    started = page.post("/api/look", params={"model": model}, content=make_clip(frames=40).read_bytes()).json()
+    look = finish(started["job"])["result"]["id"]
+    answer = page.post("/api/project/segment", params={"class": "wave", "look": look}, json={"start": 1.0, "end": 2.0})
+    assert answer.status_code == 200, answer.text
+    clip = measured(page)["classes"][0]["clips"][0]
+    assert clip["id"] == answer.json()["clip"]["id"]
+    assert clip["seconds"] == pytest.approx(1.0, abs=0.11)
+    for part in ({"start": 2, "end": 1}, {"start": -1, "end": 1}):
+        response = page.post("/api/project/segment", params={"class": "wave", "look": look}, json=part)
+        assert response.json()["error"]["code"] == "bad_part"
+    gone = page.post("/api/project/segment", params={"class": "wave", "look": "0" * 16}, json={"start": 0, "end": 1})
+    assert gone.status_code == 404
+
+
+def test_examples_are_an_ordinary_folder_that_one_undo_removes(page: TestClient) -> None:
+    project = page.post("/api/project/examples").json()
+    assert {name: len(clips) for name, clips in names(project).items()} == {
+        "bend": 6,
+        "jumping_jack": 6,
+        "nothing": 6,
+        "wave": 6,
+    }
+    folder = page.app.state.project.folder  # type: ignore[attr-defined]
+    assert {len(VideoReader(clip.path)) >= 24 for clip in find_clips(folder)} == {True}
+    assert names(change(page, "POST", "undo")) == {}
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"), [({}, "too_few_classes"), ({"a": 3}, "too_few_classes"), ({"a": 3, "b": 1}, "too_few_clips")]
+)
+def test_too_few_clips_are_not_trained_on(page: TestClient, make_clip: Make, counts: dict[str, int], code: str) -> None:
+    for label, count in counts.items():
+        for _ in range(count):
+            upload(page, label, make_clip())
+    response = page.post("/api/project/train")
+    assert (response.status_code, response.json()["error"]["code"]) == (422, code)
+
+
+def test_without_a_run_there_are_no_results_and_an_empty_inbox(page: TestClient) -> None:
+    for path in ("results", "map"):
+        response = page.get(f"/api/project/{path}")
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "no_results")
+    assert page.get("/api/project/inbox").json() == {"items": []}

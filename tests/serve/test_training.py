@@ -1,0 +1,239 @@
+"""Training the project: progress and time left, cancel, one at a time, continuing after a restart, failures."""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import moving_squares
+import pytest
+from fastapi.testclient import TestClient
+
+import onlooker
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.sets import read_set
+from onlooker.files import read_json, write_json
+from onlooker.runs.train import train_run
+from onlooker.serve import training as module
+from onlooker.serve.jobs import Job, Jobs
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project
+from onlooker.serve.training import Forecast, Training, newest_run, trained_clips
+from onlooker.training.stages import reporting
+
+# A process that trains as fast as its lines say: those are steps; "model" writes one, "wait" waits.
+_CHILD = """
+import json, pathlib, sys, time
+pathlib.Path(sys.argv[3]).mkdir(parents=True, exist_ok=True)
+for line in json.loads(sys.argv[1]):
+    if line == "wait":
+        time.sleep(60)
+    elif line == "fail":
+        sys.exit(3)
+    elif line == "model":
+        model = pathlib.Path(sys.argv[3], "model")
+        model.mkdir()
+        (model / "recognizer.json").write_text("{}")
+    else:
+        print(json.dumps(line), flush=True)
+"""
+READING = {"stage": "reading clips", "done": 1, "total": 2}
+DRAWING = {"stage": "drawing clips", "done": 0, "total": 1}
+FIGURES = {"figures": {"accuracy": 0.5}}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / f"{name}.mp4").write_text(name)
+    project = Project(tmp_path / "clips")
+    yield project
+    project.close()
+
+
+def training(project: Project, *lines: object) -> Training:
+    made = Training(project, project.folder.parent / "runs", lambda run: f"model of {run.name}")
+    made.child = (sys.executable, "-c", _CHILD, json.dumps(lines))
+    return made
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not within 10 s")
+
+
+def test_progress_is_told_and_the_model_is_live_before_its_results(project: Project) -> None:
+    reports: list[tuple[str, float | None, dict[str, Any]]] = []
+
+    class Recorded(Job):
+        def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
+            super().report(note, progress, **partial)
+            reports.append((note, progress, partial))
+
+    made = training(project, READING, "model", DRAWING, FIGURES)
+    result = made.run(Recorded("1" * 16))
+    assert result == {"run": "clips-page-1", "seconds_left": 0, "accuracy": 0.5, "model": "model of clips-page-1"}
+    notes = [note for note, _, _ in reports]
+    assert notes == ["starting", "reading clips", "drawing clips", "drawing clips"]
+    shares = [share for _, share, _ in reports if share is not None]
+    assert shares == sorted(shares)
+    assert 0 < shares[1] < shares[2] < 1
+    assert all(partial["seconds_left"] > 0 for _, _, partial in reports[1:])
+    assert reports[-1][2]["model"] == "model of clips-page-1"
+    assert made.interrupted is None
+    run = newest_run(made.runs, project.folder)
+    assert run == made.runs / "clips-page-1"
+    ids = {f"{clip.label}/{clip.name}": clip.id for clip in project.clips()}
+    assert trained_clips(project, run) == ids
+    assert trained_clips(project, run.with_name("another")) == {}
+
+
+def test_a_cancelled_training_leaves_nothing(project: Project) -> None:
+    made = training(project, READING, "wait")
+    jobs = Jobs()
+    job = jobs.start(made.run)
+    until(lambda: job.note == "reading clips")
+    begun = time.monotonic()
+    job.cancel()
+    until(lambda: job.finished)
+    assert time.monotonic() - begun < 5
+    assert job.state == "cancelled"
+    assert not [*made.runs.iterdir()]
+    assert made.interrupted is None
+    jobs.stop()
+
+
+def test_a_training_goes_on_after_the_server_has_ended(project: Project) -> None:
+    made, jobs = training(project, READING, "wait"), Jobs()
+    job = jobs.start(made.run)
+    until(lambda: job.note == "reading clips")
+    made.stop()
+    until(lambda: job.finished)
+    jobs.stop()
+    again = training(project, READING, "model", FIGURES)
+    assert again.interrupted == job.id
+    result = again.run(Job(again.interrupted))
+    assert result["run"] == "clips-page-1", "the run that was begun"
+    assert again.interrupted is None
+
+
+def test_runs_are_numbered_and_unfinished_ones_are_not_the_newest(project: Project) -> None:
+    runs = project.folder.parent / "runs"
+    assert newest_run(runs, project.folder) is None
+    for name in ("clips-page-2", "clips-page-10", "clips-page-x", "other-page-12"):
+        write_json(runs / name / "model" / "recognizer.json", {})
+    (runs / "clips-page-11").mkdir()
+    assert newest_run(runs, project.folder) == runs / "clips-page-10"
+    assert training(project, "model", FIGURES).run(Job())["run"] == "clips-page-12"
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "message"),
+    [
+        ([{"error": ["clips are gone", "clips", "put them back"]}], "training_failed", "clips are gone.*put them back"),
+        ([READING, "fail"], "training_ended", "ended with status 3"),
+        ([], "training_ended", "ended with status 0"),
+    ],
+)
+def test_a_training_that_fails_says_why_and_leaves_nothing(
+    project: Project, lines: list[object], code: str, message: str
+) -> None:
+    made = training(project, *lines)
+    with pytest.raises(Problem, match=message) as error:
+        made.run(Job())
+    assert error.value.code == code
+    assert not [*made.runs.iterdir()]
+    assert made.interrupted is None
+
+
+def test_a_second_training_waits_for_the_first(page: TestClient, make_clip: Callable[..., Path]) -> None:
+    folder = page.app.state.project.folder  # type: ignore[attr-defined]
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_clip(folder / f"{name}.mp4")
+    teaching = page.app.state.teaching  # type: ignore[attr-defined]
+    teaching.training.child = (sys.executable, "-c", _CHILD, json.dumps([READING, "wait"]))
+    job = page.post("/api/project/train").json()["job"]
+    second = page.post("/api/project/train")
+    assert (second.status_code, second.json()["error"]["code"]) == (409, "training")
+    until(lambda: (page.get("/api/project").json()["training"] or {}).get("note") == "reading clips")
+    shown = page.get("/api/project").json()["training"]
+    assert shown["job"] == job
+    assert shown["result"]["seconds_left"] > 0
+    page.delete(f"/api/jobs/{job}")
+    until(lambda: page.get("/api/project").json()["training"] is None)
+    assert page.get(f"/api/jobs/{job}").json()["state"] == "cancelled"
+
+
+def test_the_time_left_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is four times slower than expected, a long training is seen to take four times as long."""
+    now = [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    forecast = Forecast(1000)
+    expected = sum(fixed + each * 1000 for fixed, each in module._STAGES.values())
+    _, left = forecast.after("starting", 0, 1)
+    assert left == pytest.approx(expected, rel=0.01)
+    now[0] = 4 * (expected - module._STAGES["drawing clips"][0])
+    share, left = forecast.after("drawing clips", 0, 1)
+    assert share == pytest.approx(1 - module._STAGES["drawing clips"][0] / expected)
+    assert left == pytest.approx(4 * module._STAGES["drawing clips"][0], abs=1)
+    assert forecast.after("reading clips", 0, 1)[0] == share, "it never goes back"
+
+
+def test_every_stage_that_training_reports_is_expected_in_its_order(tmp_path: Path) -> None:
+    squares, stages = moving_squares.make_set(tmp_path / "squares", clips=5), []
+    with reporting(lambda stage, done, total: stages.append((stage, done, total))):
+        data, training = DataConfig(frames=6, size=32), TrainConfig()
+        train_run(read_set(squares), tmp_path / "run", ModelConfig("linear", "conv4"), data, training, quiet=True)
+    order = [stage for number, (stage, _, _) in enumerate(stages) if not number or stages[number - 1][0] != stage]
+    assert order == [*module._STAGES][1:]
+    assert [(done, total) for stage, done, total in stages if stage == "reading clips"] == [
+        (number, 20) for number in range(21)
+    ]
+    ends = {stage: (done, total) for stage, done, total in stages}
+    assert all(done == total > 0 for done, total in ends.values())
+
+
+def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(tmp_path: Path) -> None:
+    squares, stages = moving_squares.make_set(tmp_path / "squares", clips=5), []
+
+    def note(stage: str, done: int, total: int) -> None:
+        stages.append((stage, done, total))
+        if (stage, done) == ("training", 2):
+            raise KeyboardInterrupt
+
+    settings = {"model": "convalstm", "hidden": 4, "frames": 4, "size": 16, "epochs": 3, "encoder": "conv4"}
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        onlooker.train(squares, tmp_path / "run", quiet=True, progress=note, **settings)
+    assert [each for each in stages if each[0] == "training"] == [("training", 1, 3), ("training", 2, 3)]
+
+
+def test_the_process_tells_what_is_wrong_with_the_clips(tmp_path: Path) -> None:
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / f"{name}.mp4").write_text("no video")
+    steps = [*module._steps(tmp_path / "clips", tmp_path / "run", io.StringIO())]
+    assert steps[0] == {"stage": "starting", "done": 0, "total": 1}
+    (found, expected, _) = steps[1]["error"]
+    assert "none of 4 clips can be read" in found
+    assert expected == "clips to train on"
+
+
+@pytest.mark.slow
+def test_the_process_trains_a_run_with_a_map_that_every_command_reads(project: Project, tmp_path: Path) -> None:
+    squares = moving_squares.make_set(tmp_path / "squares", clips=5)
+    made = Training(Project(squares), tmp_path / "runs", lambda run: run.name)
+    result = made.run(Job())
+    run = tmp_path / "runs" / result["run"]
+    assert onlooker.load(run).classes == ("down", "left", "right", "up")
+    assert read_json(run / "evaluation.json")["videos"] == 20
+    places = module.map_file(made.project, run)
+    until(places.exists)
+    assert len(read_json(places)) == 20
