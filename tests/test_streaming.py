@@ -22,8 +22,8 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import event_frames
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.streaming import Streams
-from onlooker.structures import ClipError, Step
+from onlooker.streaming import Streams, join_steps
+from onlooker.structures import Box, ClipError, Step
 from onlooker.video.motion_crop import Crop, next_crop
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize, shrink
@@ -412,3 +412,43 @@ def crops_of(frames: list[np.ndarray]) -> list[Crop]:
         crop, state = next_crop(state, shrink(frame, 64), 0.5)
         crops.append(crop)
     return crops
+
+
+def step_of(index: int, scores: list[float], box: float | None = None, threshold: float | None = None) -> Step:
+    corners = None if box is None else Box("", index, (box, 0, box + 2, 4))
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    return Step(
+        index, index / 10, np.array(scores, np.float32), ("nothing", "run", "wave"), box=corners, pixels=pixels,
+        attention=np.full((2, 2), 0.25, np.float32), point=None if box is None else (box, 1), threshold=threshold,
+    )  # fmt: skip
+
+
+def test_steps_of_a_recording_become_one_prediction() -> None:
+    quiet, run, wave = [0.8, 0.1, 0.1], [0.0, 0.75, 0.25], [0.1, 0.2, 0.7]
+    steps = [step_of(0, quiet), step_of(1, run, 3), step_of(2, run), step_of(3, quiet), step_of(4, wave, 5)]
+    joined = join_steps("a.mp4", iter(steps))
+    found = [(each.label, each.start, each.end, round(each.score, 3)) for each in joined.segments]
+    assert found == [("run", 0.1, pytest.approx(0.3), 0.75), ("wave", 0.4, 0.5, 0.7)]
+    np.testing.assert_allclose(joined.scores, np.mean([run, run, wave], 0), atol=1e-6)  # of the events alone
+    assert [(tube.label, tube.frames.tolist()) for tube in joined.tubes] == [("run", [1]), ("wave", [4])]
+    np.testing.assert_allclose(joined.tubes[1].boxes, [[5, 0, 7, 4]])
+    assert (joined.size, joined.label, len(joined.times)) == ((8, 16), "run", 5)
+    assert joined.points is not None
+    np.testing.assert_array_equal(np.isnan(joined.points[:, 0]), [True, False, True, True, False])
+
+
+def test_a_recording_without_events_is_answered_by_all_its_steps() -> None:
+    joined = join_steps("a.mp4", [step_of(0, [0.8, 0.1, 0.1]), step_of(1, [0.6, 0.2, 0.2])])
+    assert (joined.label, joined.segments, joined.tubes) == ("nothing", (), ())
+    np.testing.assert_allclose(joined.scores, [0.7, 0.15, 0.15], atol=1e-6)
+    single = join_steps("a.mp4", [step_of(0, [0.1, 0.8, 0.1])])
+    assert (single.label, single.segments) == ("run", ())  # one frame has no duration
+    with pytest.raises(ClipError, match="too short"):
+        join_steps("a.mp4", [])
+
+
+def test_steps_keep_no_frames(make_clip: Make) -> None:
+    path = make_clip()
+    joined = join_steps(path, recognizer().watch(path))
+    np.testing.assert_allclose(joined.frame_scores, expected(recognizer(), path)[0], atol=1e-5)
+    assert all(step.pixels is None for step in joined.steps)

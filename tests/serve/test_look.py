@@ -102,7 +102,11 @@ def test_examples_are_drawn_by_the_package(page: TestClient, model: str, finish:
     assert set(EXAMPLES) <= set(ACTIONS)
     job = finish(page.post("/api/look/example/wave", params={"model": model}).json()["job"])
     assert (job["state"], job["error"]) == ("done", None)
-    assert job["result"]["frames"] == 72
+    assert (job["result"]["frames"], job["result"]["name"]) == (72, "Waving")
+    stills = {page.get(f"/media/example/{name}.jpg").content for name in EXAMPLES}
+    assert len(stills) == len(EXAMPLES)
+    assert all(still.startswith(b"\xff\xd8\xff") for still in stills)
+    assert page.get("/media/example/nobody.jpg").json()["error"]["code"] == "no_example"
 
 
 def test_results_can_be_saved(page: TestClient, model: str, finish: Finish, make_clip: Make, tmp_path: Path) -> None:

@@ -149,6 +149,19 @@ def test_a_recording_ends_once_and_pads_odd_sides(tmp_path: Path) -> None:
     assert frame[:, 45].min() > 230, "the last one is repeated"
 
 
+def test_a_seekable_recording_is_indexed_at_its_beginning(tmp_path: Path) -> None:
+    seconds = [0.0, 0.04, 0.5, 2.0]
+    with Recording(tmp_path / "a.mp4", seekable=True) as recording:
+        for frame, second in zip(painted(4), seconds, strict=True):
+            recording.add(frame, second)
+    content = recording.path.read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")
+    assert b"moof" not in content
+    frames = read(recording.path, 4)
+    assert [clips.painted_number(frame) for frame in frames.pixels] == [0, 1, 2, 3]
+    assert frames.times == pytest.approx(seconds, abs=1e-4)
+
+
 def test_a_recording_by_another_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("onlooker.video.write._ENCODERS", ("mpeg4",))
     with Recording(tmp_path / "a.mp4") as recording:

@@ -32,7 +32,6 @@ MAX_CONNECTIONS = 4
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
 _DECAY = 0.99  # per step, of the strongest attention, which determines the scale of colors
-_EARLY = 0.9  # share of the time between two steps after which the next may begin: cameras are not exact
 
 
 class Arrived(NamedTuple):
@@ -52,7 +51,7 @@ class Viewer:
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.streams = recognizer.streams()
-        self.wait = _EARLY / recognizer.frame_rate if recognizer.frame_rate else 0.0
+        self.wait = 1 / recognizer.frame_rate if recognizer.frame_rate else 0.0
         self._index, self._strength = -1, 0.0
 
     @property
@@ -202,7 +201,7 @@ async def _answer(socket: WebSocket, executor: ThreadPoolExecutor, viewer: Viewe
         await newest.wait()
         if (early := due - monotonic()) > 0:
             await asyncio.sleep(early)
-        due = monotonic() + viewer.wait
+        due = max(due, monotonic() - viewer.wait / 2) + viewer.wait  # a late frame does not delay all others
         answer = await loop.run_in_executor(executor, viewer.step, newest.take())
         await socket.send_json({**answer, "dropped": newest.dropped})
 

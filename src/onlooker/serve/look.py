@@ -3,10 +3,12 @@
 A clip is kept until half an hour after it was received, or until the server ends.
 """
 
+import io
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from onlooker.answer import NOTHING, nothing_class
 from onlooker.data.stick_figures import StickFigures
@@ -38,6 +41,7 @@ _MAX_KEPT = 40  # clips; of more the oldest is deleted
 _LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
 _SHOWN_SCORE = 0.3  # of boxes and segments
 _PLAYED_SIDE = 1280
+_SHOWN_PERSON = 3  # of the stills of examples
 
 
 @dataclass(eq=False)
@@ -83,9 +87,8 @@ class Looks:
 
     def example(self, name: str) -> Look:
         """A clip that will be drawn when it is looked at; a Problem 404 for an unknown name."""
-        if name not in EXAMPLES:
-            raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
-        look = self._new(f"{name}.mp4")
+        _check_example(name)
+        look = self._new(EXAMPLES[name])
         look.action = name
         return look
 
@@ -173,6 +176,21 @@ class Looks:
             labels = [step.label for step in prediction.steps]
         look.predictions[model_id] = prediction
         return {"model": model_id, **answer(prediction, labels)}
+
+
+@cache
+def example_still(name: str) -> bytes:
+    """A frame of an example, as JPEG; a Problem 404 for an unknown name."""
+    _check_example(name)
+    frames = StickFigures(frames=9, size=(144, 192), bystanders=0, event=(1, 1)).video(name, _SHOWN_PERSON).pixels
+    content = io.BytesIO()
+    Image.fromarray(frames[len(frames) // 2]).save(content, "jpeg", quality=85)
+    return content.getvalue()
+
+
+def _check_example(name: str) -> None:
+    if name not in EXAMPLES:
+        raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
 
 
 def _draw(action: str, path: Path) -> None:

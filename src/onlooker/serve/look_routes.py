@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from onlooker.serve.facts import ModelFacts
-from onlooker.serve.look import Looks, full_answer, prediction_of
+from onlooker.serve.look import Looks, example_still, full_answer, prediction_of
 from onlooker.serve.media import receive
 from onlooker.serve.service import Service
 
@@ -56,6 +56,10 @@ def _add_results(routes: APIRouter, looks: Looks) -> None:
     @routes.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
+
+    @routes.get("/media/example/{example}.jpg")
+    def still(example: str) -> Response:
+        return Response(example_still(example), media_type="image/jpeg", headers=_STORED)
 
     @routes.get("/api/look/{look_id}/overlay.mp4")
     def overlay(look_id: str, model: str) -> FileResponse:
