@@ -194,9 +194,21 @@ def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finis
     page.app.state.service.jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})  # type: ignore[attr-defined]
     assert begun.wait(10)
     job = send(page, make_clip(), model=model)
+    looks: Looks = page.app.state.service.looks  # type: ignore[attr-defined]
+    assert len(list(looks.folder.iterdir())) == 1
     assert page.delete(f"/api/jobs/{job}").json()["state"] == "cancelled"
+    assert list(looks.folder.iterdir()) == []
     go.set()
     assert finish(job)["result"] is None
+
+
+def test_a_full_queue_keeps_no_clip(
+    page: TestClient, model: str, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.serve.jobs.MAX_WAITING", 0)
+    answered = page.post("/api/look", params={"model": model}, content=make_clip().read_bytes())
+    assert (answered.status_code, answered.json()["error"]["code"]) == (503, "busy")
+    assert list((page.app.state.service.folder / "looks").iterdir()) == []  # type: ignore[attr-defined]
 
 
 def test_facts_of_a_model(page: TestClient, settings: ServeSettings, model: str) -> None:

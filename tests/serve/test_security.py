@@ -1,6 +1,9 @@
 """Who may use the page, and what it may load."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 import onlooker.serve
 from conftest import ADDRESS, OWN
 from onlooker.serve.app import create_app
+from onlooker.serve.phone import phone_address
 from onlooker.serve.settings import ServeSettings
 
 HERE = Path(onlooker.serve.__file__).parent
@@ -95,6 +99,8 @@ def test_the_phone_gets_the_address_with_the_token(settings: ServeSettings, page
         code = client.get("/api/phone.svg")
         assert code.headers["content-type"] == "image/svg+xml"
         assert code.text.startswith("<svg")
+    secure = ServeSettings(host="192.0.2.7", token=TOKEN, certificate=tmp_path / "certificate.pem")
+    assert phone_address(secure) == f"https://192.0.2.7:8765/?token={TOKEN}"
 
 
 @pytest.mark.parametrize("token", [None, "", "short", "with space", "ünicode-token"])
@@ -138,6 +144,44 @@ def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
         assert [each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each] == [], path
     for path in ("/docs", "/redoc", "/openapi.json"):  # FastAPI's own pages load scripts from elsewhere
         assert page.get(path).status_code == 404
+
+
+_VISIT = """
+import sys
+tried = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "urllib.Request", "socket.gethostbyname"):
+        tried.append((event, str(arguments)))
+sys.addaudithook(watch)
+from pathlib import Path
+from fastapi.testclient import TestClient
+from conftest import ADDRESS, OWN, save_model
+from onlooker.serve.app import create_app
+from onlooker.serve.phone import phone_address
+from onlooker.serve.settings import ServeSettings
+from test_live import message
+
+folder = Path(sys.argv[1])
+save_model(folder / "runs")
+settings = ServeSettings(clips=folder / "clips", runs=folder / "runs")
+with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
+    model = page.get("/api/state").json()["models"][0]["id"]
+    job = page.post("/api/look/example/wave", params={"model": model}).json()["job"]
+    assert page.app.state.service.jobs.wait(job, 60).state == "done"
+    assert page.get(f"/api/models/{model}/facts").status_code == page.get("/").status_code == 200
+    with page.websocket_connect(f"ws://127.0.0.1:8765/api/live?model={model}") as camera:
+        camera.send_bytes(message())
+        assert "label" in camera.receive_json()
+print(tried)
+"""
+
+
+@pytest.mark.slow
+def test_the_server_opens_no_connection(tmp_path: Path) -> None:
+    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", _VISIT, str(tmp_path)]
+    visited = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **paths})
+    assert visited.stdout.strip() == "[]", visited.stdout + visited.stderr
 
 
 def test_every_answer_has_the_headers(page: TestClient) -> None:

@@ -31,6 +31,10 @@ def serve(
         str | None,
         typer.Option(help="Text that the first address must contain; without one, other hosts get a random one."),
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="A certificate (PEM) to serve by HTTPS, as phones require for their camera.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key, if the certificate's file has none.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open a web page: look at clips and cameras with a model, teach it by showing, correct it."""
@@ -46,11 +50,13 @@ def serve(
     token = token or (None if is_loopback(host) else secrets.token_hex(8))
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
-        settings = ServeSettings(run, clips, host=host, port=port, token=token)
+        settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)
         config = uvicorn.Config(
             create_app(settings),
             log_level="warning",
             server_header=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
             proxy_headers=False,
             ws_max_size=2_000_000,
             timeout_graceful_shutdown=3,

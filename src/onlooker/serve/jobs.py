@@ -29,7 +29,7 @@ class Job:
     """A piece of work: its state, how far it is, and its result.
 
     Args:
-        on_cancel: called when the user cancels the job while it runs, to end what it waits for.
+        on_cancel: called when the user cancels the job: ends what it waits for, deletes what it was for.
     """
 
     def __init__(self, job_id: str | None = None, on_cancel: Callable[[], object] | None = None) -> None:
@@ -73,7 +73,7 @@ class Job:
         if self.state == "queued":
             self.state = "cancelled"
             self.ended.set()
-        elif self.on_cancel:
+        if self.on_cancel:
             self.on_cancel()
 
     def run(self, work: Work) -> None:
@@ -105,8 +105,8 @@ class Jobs:
         self._lock = Lock()
         Thread(target=self._work, name="jobs", daemon=True).start()
 
-    def submit(self, work: Work) -> Job:
-        """Put work at the end of the queue.
+    def submit(self, work: Work, on_cancel: Callable[[], object] | None = None) -> Job:
+        """Put work at the end of the queue; `on_cancel` as for `Job`.
 
         Raises:
             Problem: 503, when `MAX_WAITING` jobs wait already.
@@ -116,7 +116,7 @@ class Jobs:
             if len(self._waiting) >= MAX_WAITING:
                 waiting = f"{len(self._waiting)} clips wait already"
                 raise Problem(503, "busy", waiting, f"at most {MAX_WAITING}", "wait a moment and try again")
-            job = self._keep(Job())
+            job = self._keep(Job(on_cancel=on_cancel))
             self._waiting.append(job)
             self._queue.put((job, work))
         return job

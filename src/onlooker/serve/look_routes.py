@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from onlooker.serve.facts import ModelFacts
-from onlooker.serve.look import Looks, example_still, full_answer, prediction_of
+from onlooker.serve.look import Look, Looks, example_still, full_answer, prediction_of
 from onlooker.serve.media import receive
+from onlooker.serve.problem import Problem
 from onlooker.serve.service import Service
 
 __all__ = ["router"]
@@ -33,17 +34,23 @@ def _add_looks(routes: APIRouter, service: Service) -> None:
     def chosen(model: str, second: str | None) -> list[str]:
         return [models.get(name).id for name in dict.fromkeys(filter(None, (model, second)))]
 
+    def submitted(look: Look, names: list[str]) -> dict[str, str]:
+        try:
+            job = service.jobs.submit(looks.work(look, names), lambda: looks.delete(look.id))
+        except Problem:  # the queue is full
+            looks.delete(look.id)
+            raise
+        return {"job": job.id, "look": look.id}
+
     @routes.post("/api/look", status_code=202)
     async def upload(request: Request, model: str, second: str | None = None) -> dict[str, str]:
         names = chosen(model, second)
-        look = looks.add(await receive(request, looks.folder, service.settings.max_upload))
-        return {"job": service.jobs.submit(looks.work(look, names)).id, "look": look.id}
+        return submitted(looks.add(await receive(request, looks.folder, service.settings.max_upload)), names)
 
     @routes.post("/api/look/example/{example}", status_code=202)
     def draw(example: str, model: str, second: str | None = None) -> dict[str, str]:
         names = chosen(model, second)
-        look = looks.example(example)
-        return {"job": service.jobs.submit(looks.work(look, names)).id, "look": look.id}
+        return submitted(looks.example(example), names)
 
     @routes.delete("/api/look/{look_id}")
     def delete(look_id: str) -> dict[str, bool]:

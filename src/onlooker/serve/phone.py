@@ -13,7 +13,8 @@ def page_address(settings: ServeSettings, host: str | None = None) -> str:
     """The address to open, with the token if there is one."""
     host = host or settings.host
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{settings.port}/{f'?token={settings.token}' if settings.token else ''}"
+    scheme = "https" if settings.certificate else "http"
+    return f"{scheme}://{shown}:{settings.port}/{f'?token={settings.token}' if settings.token else ''}"
 
 
 def phone_address(settings: ServeSettings) -> str | None:

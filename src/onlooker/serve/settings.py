@@ -17,6 +17,7 @@ class ServeSettings:
         runs: the folder of runs: the models of the page, and where it writes new ones.
         host, port: where it listens.
         token: text that the first address must contain; required for a host other than this machine.
+        certificate: a file (PEM) that the page is served with by HTTPS, which browsers require for a phone's camera.
         max_upload: bytes of a clip.
         max_seconds: length of a clip.
 
@@ -30,6 +31,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
+    certificate: Path | None = None
     max_upload: int = 512_000_000
     max_seconds: float = 600.0
 
