@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from onlooker.data.folder import find_clips
+from onlooker.files import DiskFullError
 from onlooker.serve.journal import Journal
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
@@ -213,6 +215,42 @@ def test_a_journal_that_cannot_be_written_changes_nothing(project: Project, monk
     assert project.undo_text == "add clip.mp4 to a"
     project.delete_clip(clip)
     assert tree(project) == {"a": {}}
+
+
+def test_a_rename_that_is_refused_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.add_class("a")
+    (project.folder.parent / "upload").write_text("1")
+    before, rename, made = tree(project), Path.rename, itertools.count()
+
+    def refused(path: Path, target: Path) -> Path:
+        if next(made) == 1:
+            raise PermissionError(13, "in use")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refused)
+        with pytest.raises(PermissionError):
+            project.add_clip("b", project.folder.parent / "upload", "1.mp4")
+    assert tree(restarted(project)) == before
+    assert project.undo_text == "add class a"
+
+
+def test_a_folder_that_was_deleted_while_the_page_is_open_is_made_again(project: Project) -> None:
+    project.add_class("a")
+    shutil.rmtree(project.folder)
+    assert tree(project) == {}
+    clip = add(project, "b", "1")
+    assert tree(project) == {"b": {clip: "1"}}
+
+
+def test_a_full_disk_says_so(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("onlooker.serve.project.shutil.move", full)
+    with pytest.raises(DiskFullError, match="no space left for this clip"):
+        add(project, "a", "1")
+    assert tree(project) == {}
 
 
 _KILLED = """

@@ -5,14 +5,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onlooker.files import read_json, reading, write_json
+from onlooker.files import check_writable, read_json, reading, write_json
 from onlooker.serve.problem import Problem
 
 __all__ = ["STORE", "TRASH", "Change", "Journal", "Move"]
@@ -84,7 +84,7 @@ class Journal:
     def new_clip(self, suffix: str) -> str:
         """A path in the trash for a clip that is to be added, which gets a random id."""
         path = self.new_path(suffix)
-        (self.folder / TRASH).mkdir(exist_ok=True)
+        (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
         self._name(path, secrets.token_hex(8))
         return path
 
@@ -152,7 +152,7 @@ class Journal:
         """Before the first change: no other server changes the folder, and nothing useless is in the trash."""
         if self._lock is not None:
             return
-        self.store.mkdir(parents=True, exist_ok=True)
+        check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         lock = FileLock(self.store / "lock", timeout=0)
         try:
             lock.acquire()
@@ -177,7 +177,14 @@ class Journal:
         except BaseException:  # nothing was renamed
             self.version, self.done, self.undone, self._ids = before
             raise
-        self._rename(moves)
+        try:
+            self._rename(moves)
+        except OSError:  # such as a file that another program holds: as if nothing had been tried
+            with suppress(OSError):
+                self._rename(tuple((target, source) for source, target in reversed(moves)))
+            self.version, self.done, self.undone, self._ids = before
+            self._write()
+            raise
         self._write()
 
     def _rename(self, moves: tuple[Move, ...]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from onlooker.answer import nothing_class
 from onlooker.data.folder import entries
 from onlooker.data.lists import SPLIT_NAMES
-from onlooker.files import short_name
+from onlooker.files import explain_write_errors, short_name
 from onlooker.serve.journal import Change, Journal, Move
 from onlooker.serve.problem import Problem
 from onlooker.serve.recordings import follow_moves
@@ -188,7 +188,8 @@ class Project:
                     classes.add(label)
                 target = self._free(label, name, {target for _, target in moves})
                 source = self._journal.new_clip(Path(target).suffix)
-                shutil.move(file, self.folder / source)
+                with explain_write_errors("this clip", self.folder, "free some space, and try again"):
+                    shutil.move(file, self.folder / source)
                 moves.append((source, target))
             self._do(Change(text, tuple(moves)))
             return [self._clip(self.folder / target) for _, target in moves if "/" in target]

@@ -21,7 +21,7 @@ from typing import IO, Any
 from onlooker.data.sets import set_name
 from onlooker.files import read_json, write_json
 from onlooker.models.video_model import RECORD
-from onlooker.serve.jobs import Job
+from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
@@ -113,11 +113,13 @@ class Training:
         run = self._prepare(job.id)
         try:
             figures = self._follow(job, run)
-        except BaseException:
-            if not self._stopping:  # else it goes on at the next start
-                self._end()
-                shutil.rmtree(run, ignore_errors=True)
-                (self.project.store / _STATE).unlink(missing_ok=True)
+        except BaseException as error:
+            if self._stopping:  # it goes on at the next start
+                raise Cancelled from error
+            self._end()
+            shutil.rmtree(run, ignore_errors=True)
+            for file in (self.project.store / _STATE, self.project.store / _TRAINED / f"{run.name}.json"):
+                file.unlink(missing_ok=True)
             raise
         (self.project.store / _STATE).unlink(missing_ok=True)
         return {"run": run.name, "seconds_left": 0, **figures}
