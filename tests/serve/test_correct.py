@@ -11,7 +11,7 @@ import pytest
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.sets import read_set
-from onlooker.files import write_json
+from onlooker.files import read_json, write_json
 from onlooker.recognizer import load
 from onlooker.runs.train import train_run
 from onlooker.serve.background import Background
@@ -27,6 +27,8 @@ from onlooker.serve.correct import (
 )
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
+from onlooker.serve.training import _STAGES
+from onlooker.training.stages import reporting
 
 WRONG = "left/up-00.mp4"  # a clip that moves up
 
@@ -39,10 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "squares" / "up" / "00.mp4").rename(folder / "squares" / WRONG)
     for name in ("down", "right"):
         shutil.rmtree(folder / "squares" / name)
-    data = DataConfig(frames=6, size=32)
-    train_run(
-        read_set(folder / "squares"), folder / "run", ModelConfig("linear", "conv4"), data, TrainConfig(), quiet=True
-    )
+    clips, model, stages = read_set(folder / "squares"), ModelConfig("linear", "conv4"), []
+    with reporting(lambda stage, done, total: stages.append((stage, done, total))):
+        train_run(clips, folder / "run", model, DataConfig(frames=6, size=32), TrainConfig(), quiet=True)
+    write_json(folder / "stages.json", stages)
     return folder
 
 
@@ -55,6 +57,16 @@ def project(folder: Path, tmp_path: Path) -> Iterator[Project]:
 
 def ids_of(project: Project) -> dict[str, str]:
     return {f"{clip.label}/{clip.name}": clip.id for clip in project.clips()}
+
+
+def test_every_stage_that_training_reports_is_expected_in_its_order(folder: Path) -> None:
+    stages = read_json(folder / "stages.json", list)
+    order = [stage for number, (stage, _, _) in enumerate(stages) if not number or stages[number - 1][0] != stage]
+    assert order == [*_STAGES][1:]
+    reading = [(done, total) for stage, done, total in stages if stage == "reading clips"]
+    assert reading == [(number, 16) for number in range(17)]
+    ends = {stage: (done, total) for stage, done, total in stages}
+    assert all(done == total > 0 for done, total in ends.values())
 
 
 def test_the_cells_of_the_confusion_matrix_name_its_clips(folder: Path, project: Project) -> None:

@@ -13,16 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.sets import read_set
 from onlooker.files import read_json, write_json
-from onlooker.runs.train import train_run
 from onlooker.serve import training as module
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.training import Forecast, Training, newest_run, trained_clips
-from onlooker.training.stages import reporting
 
 # A process that trains as fast as its lines say: those are steps; "model" writes one, "wait" waits.
 _CHILD = """
@@ -185,20 +181,6 @@ def test_the_time_left_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
     assert share == pytest.approx(1 - module._STAGES["drawing clips"][0] / expected)
     assert left == pytest.approx(4 * module._STAGES["drawing clips"][0], abs=1)
     assert forecast.after("reading clips", 0, 1)[0] == share, "it never goes back"
-
-
-def test_every_stage_that_training_reports_is_expected_in_its_order(tmp_path: Path) -> None:
-    squares, stages = moving_squares.make_set(tmp_path / "squares", clips=5), []
-    with reporting(lambda stage, done, total: stages.append((stage, done, total))):
-        data, training = DataConfig(frames=6, size=32), TrainConfig()
-        train_run(read_set(squares), tmp_path / "run", ModelConfig("linear", "conv4"), data, training, quiet=True)
-    order = [stage for number, (stage, _, _) in enumerate(stages) if not number or stages[number - 1][0] != stage]
-    assert order == [*module._STAGES][1:]
-    assert [(done, total) for stage, done, total in stages if stage == "reading clips"] == [
-        (number, 20) for number in range(21)
-    ]
-    ends = {stage: (done, total) for stage, done, total in stages}
-    assert all(done == total > 0 for done, total in ends.values())
 
 
 def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(tmp_path: Path) -> None:

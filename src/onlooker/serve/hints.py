@@ -61,7 +61,7 @@ class Measured:
 def measure(previews: Previews, clip: ProjectClip) -> Measured:
     """Decode a clip; a clip that cannot be read is measured too."""
     try:
-        return Measured(previews.of(clip).facts, read_facts(clip.path))
+        return Measured(previews.of(clip.path).facts, read_facts(clip.path))
     except Exception as error:
         return Measured(None, None, as_problem(error).found)
 

@@ -4,8 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,28 +103,30 @@ class Journal:
         for each in (*old, *forgotten):
             self._forget(each)
 
-    def undo(self) -> tuple[Move, ...] | None:
-        """Take back the last change; None if there is none, else the renames. What cannot be taken back is forgotten.
+    def replay(self, back: bool) -> tuple[Move, ...] | None:
+        """Take back the last change, or make the last one again that was taken back; None if there is none.
+
+        Returns:
+            The renames that were made.
 
         Raises:
-            FileNotFoundError: another program has removed what was to be renamed, or made what it was to become.
+            FileNotFoundError: another program has removed what was to be renamed, or made what it was to become; this
+                change is forgotten.
         """
-        if not self._ready(self.done):
+        if not (self.done if back else self.undone):
             return None
-        moves = tuple((target, source) for source, target in reversed(self.done[-1].moves))
-        with self._forgetting(self.done):
+        self._begin()
+        source = self.done if back else self.undone
+        change = source[-1]
+        moves = tuple((target, start) for start, target in reversed(change.moves)) if back else change.moves
+        try:
             _check(self.folder, moves)
-        self._apply(moves, self.done[:-1], [*self.undone, self.done[-1]])
-        return moves
-
-    def redo(self) -> tuple[Move, ...] | None:
-        """Make the change again that was taken back last; as `undo`."""
-        if not self._ready(self.undone):
-            return None
-        moves = self.undone[-1].moves
-        with self._forgetting(self.undone):
-            _check(self.folder, moves)
-        self._apply(moves, [*self.done, self.undone[-1]], self.undone[:-1])
+        except FileNotFoundError:
+            source.pop()
+            self._write()
+            raise
+        done, undone = (self.done[:-1], [*self.undone, change]) if back else ([*self.done, change], self.undone[:-1])
+        self._apply(moves, done, undone)
         return moves
 
     def close(self) -> None:
@@ -133,20 +134,6 @@ class Journal:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    def _ready(self, changes: list[Change]) -> bool:
-        if changes:
-            self._begin()
-        return bool(changes)
-
-    @contextmanager
-    def _forgetting(self, changes: list[Change]) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            changes.pop()
-            self._write()
-            raise
 
     def _begin(self) -> None:
         """Before the first change: no other server changes the folder, and nothing useless is in the trash."""

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,20 +220,20 @@ class Project:
     def undo(self) -> None:
         """Take back the last change; a Problem 409 if there is none, or another program has removed what it needs."""
         with self._lock:
-            self._step(self._journal.undo, "undo")
+            self._replay("undo")
 
     def redo(self) -> None:
         """Do again what was taken back last; a Problem 409 as for `undo`."""
         with self._lock:
-            self._step(self._journal.redo, "redo")
+            self._replay("redo")
 
     def close(self) -> None:
         """Let another server teach this folder."""
         self._journal.close()
 
-    def _step(self, step: Callable[[], tuple[Move, ...] | None], name: str) -> None:
+    def _replay(self, name: str) -> None:
         try:
-            moves = step()
+            moves = self._journal.replay(back=name == "undo")
         except FileNotFoundError as error:
             raise Problem(
                 409, f"cannot_{name}", str(error), "files as the page left them", "reload the page"

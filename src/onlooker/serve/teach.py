@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.serve.background import Background
@@ -31,32 +30,9 @@ _SURE = 0.5  # the margin from which a model's answer is a hint that a clip look
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
-
-
-class Named(BaseModel):
-    """The name of a class."""
-
-    name: str
-
-
-class Renamed(BaseModel):
-    """A class and its new name."""
-
-    name: str
-    to: str
-
-
-class Answer(BaseModel):
-    """What a clip shows."""
-
-    label: str
-
-
-class Part(BaseModel):
-    """A part of a clip, in seconds."""
-
-    start: float
-    end: float
+Target = Annotated[str, Body(alias="class", embed=True)]
+Text = Annotated[str, Body(embed=True)]
+Number = Annotated[float, Body(embed=True)]
 
 
 class Teaching:
@@ -72,6 +48,7 @@ class Teaching:
 
     def start(self) -> None:
         """Continue a training that the end of the last server has interrupted."""
+        self.previews.prune()
         if job_id := self.training.interrupted:
             self.job = self.service.jobs.start(self.training.run, job_id)
 
@@ -172,27 +149,24 @@ class Teaching:
         """
         suffix = Path(name).suffix.lower()
         name = name if suffix in SUFFIXES else f"{name or 'clip'}.mp4"
-        temporary = secrets.token_hex(8)
         try:
-            preview = self.previews.make(file, temporary, self.service.settings.max_seconds)
+            self.previews.of(file, self.service.settings.max_seconds)
             clip = self.project.add_clip(label, file, name)
-            self.previews.adopt(preview, clip)
         finally:
             file.unlink(missing_ok=True)
-            self.previews.discard(temporary)
         described = _describe(clip, self.measurements.of([clip]) if not brief else {}, {})
         return {"clip": described, "project": None if brief else self.describe()}
 
-    def add_part(self, label: str, look_id: str, part: Part) -> dict[str, Any]:
+    def add_part(self, label: str, look_id: str, start: float, end: float) -> dict[str, Any]:
         """Add a part of a clip that was looked at."""
         look = self.service.looks.get(look_id)
-        if not 0 <= part.start < part.end:
-            found = f"from {part.start:.2f} to {part.end:.2f} s"
+        if not 0 <= start < end:
+            found = f"from {start:.2f} to {end:.2f} s"
             raise Problem(422, "bad_part", found, "a start before the end", "drag the ends of the event again")
         file = self.service.folder / f"{secrets.token_hex(8)}.mp4"
-        make_playable(look.path, file, start=part.start, end=part.end)
+        make_playable(look.path, file, start=start, end=end)
         stem = Path(look.name).stem or "clip"
-        return self.add(label, file, f"{stem}-{part.start:.1f}-{part.end:.1f}.mp4")
+        return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4")
 
     def add_examples(self) -> dict[str, Any]:
         """Add drawn clips of three actions and of nothing."""
@@ -229,12 +203,12 @@ def _add_classes(routes: APIRouter, teaching: Teaching) -> None:
         return teaching.describe()
 
     @routes.post("/api/project/classes")
-    def add(body: Named, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.add_class(body.name))
+    def add(name: Text, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.add_class(name))
 
     @routes.patch("/api/project/classes")
-    def rename(body: Renamed, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.rename_class(body.name, body.to))
+    def rename(name: Text, to: Text, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.rename_class(name, to))
 
     @routes.delete("/api/project/classes")
     def delete(name: str, version: int) -> dict[str, Any]:
@@ -258,18 +232,16 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
         return await run_in_threadpool(teaching.add, label, upload.path, upload.name, brief)
 
     @routes.post("/api/project/segment")
-    def add_part(label: Label, look: str, body: Part) -> dict[str, Any]:
-        return teaching.add_part(label, look, body)
+    def add_part(label: Label, look: str, start: Number, end: Number) -> dict[str, Any]:
+        return teaching.add_part(label, look, start, end)
 
     @routes.post("/api/project/examples")
     def add_examples() -> dict[str, Any]:
         return teaching.add_examples()
 
     @routes.post("/api/project/clips/{clip_id}/move")
-    def move(clip_id: str, body: dict[str, str], version: int) -> dict[str, Any]:
-        if "class" not in body:
-            raise Problem(422, "request", "no class", "the class to move to", "reload the page")
-        return teaching.change(version, lambda: project.move_clip(clip_id, body["class"]))
+    def move(clip_id: str, label: Target, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.move_clip(clip_id, label))
 
     @routes.delete("/api/project/clips/{clip_id}")
     def delete(clip_id: str, version: int) -> dict[str, Any]:
@@ -277,15 +249,15 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
 
     @routes.get("/media/clip/{clip_id}.mp4")
     def preview(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.of(project.clip(clip_id)).video, headers=_CACHED)
+        return FileResponse(teaching.previews.of(project.clip(clip_id).path).video, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.of(project.clip(clip_id)).still, headers=_CACHED)
+        return FileResponse(teaching.previews.of(project.clip(clip_id).path).still, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}/full.mp4")
     def full(clip_id: str) -> FileResponse:
-        path = teaching.previews.full(project.clip(clip_id))
+        path = teaching.previews.full(project.clip(clip_id).path)
         return FileResponse(path, media_type="video/mp4", headers=_CACHED)
 
 
@@ -305,8 +277,8 @@ def _add_corrections(routes: APIRouter, teaching: Teaching) -> None:
         return {"items": teaching.inbox()}
 
     @routes.post("/api/project/inbox/{clip_id}")
-    def answer(clip_id: str, body: Answer, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: teaching.project.settle(clip_id, body.label))
+    def answer(clip_id: str, label: Text, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: teaching.project.settle(clip_id, label))
 
     @routes.get("/api/project/map")
     def places() -> dict[str, Any]:
