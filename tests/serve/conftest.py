@@ -4,27 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from fastapi.testclient import TestClient
+from serving import ADDRESS, OWN, save_model
 
-from onlooker.config import DataConfig
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
-
-ADDRESS = "http://127.0.0.1:8765"
-OWN = {"X-Onlooker": "1", "Origin": ADDRESS}  # what the page itself sends
-
-
-def save_model(runs: Path, name: str = "tiny", **settings: object) -> Recognizer:
-    """A run folder with an untrained model."""
-    torch.manual_seed(0)
-    data = DataConfig(frames=4, size=16, normalization="half")
-    model = create_model("convalstm", 3, size=16, hidden=4, **settings)
-    recognizer = Recognizer(model, ("clap", "nothing", "wave"), data, frame_rate=10.0, threshold=0.3)
-    recognizer.save(runs / name / "model")
-    return recognizer
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from urllib.request import urlopen
 import pytest
 from commands import fails
 from fastapi.testclient import TestClient
+from serving import ADDRESS, save_model
 
-from conftest import ADDRESS, save_model
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.serve.app import create_app
 from onlooker.serve.problem import as_problem
@@ -127,6 +127,7 @@ def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
         assert f"port {port}: Address already in use; give another --port" in fails("serve", "--port", port)
 
 
+@pytest.mark.slow
 def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from onlooker.cli import main; main()", "serve", "--no-browser", "--port", "0"]
     paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from serving import save_model
 from starlette.testclient import WebSocketTestSession
 
-from conftest import save_model
 from onlooker.serve import live
 from onlooker.serve.live import Arrived, Viewer, decode_jpeg
 from onlooker.serve.problem import Problem

@@ -12,8 +12,8 @@ import clips
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from serving import save_model
 
-from conftest import save_model
 from onlooker.data.figure_motion import ACTIONS
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import load

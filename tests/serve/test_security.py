@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from serving import ADDRESS, OWN
 from starlette.websockets import WebSocketDisconnect
 
 import onlooker.serve
-from conftest import ADDRESS, OWN
 from onlooker.serve.app import create_app
 from onlooker.serve.phone import phone_address
 from onlooker.serve.settings import ServeSettings
@@ -155,7 +155,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from pathlib import Path
 from fastapi.testclient import TestClient
-from conftest import ADDRESS, OWN, save_model
+from serving import ADDRESS, OWN, save_model
 from onlooker.serve.app import create_app
 from onlooker.serve.phone import phone_address
 from onlooker.serve.settings import ServeSettings
