@@ -6,24 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import moving_squares
-import numpy as np
 import pytest
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.files import read_json, write_json
 from onlooker.recognizer import load
+from onlooker.runs.clip_map import clip_map
 from onlooker.runs.train import train_run
 from onlooker.serve.background import Background
 from onlooker.serve.correct import (
     Guess,
-    find_outliers,
     guess,
     inbox,
     map_points,
-    principal_components,
     results,
-    write_map,
 )
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
@@ -141,7 +138,7 @@ def test_a_model_says_nothing_about_classes_that_it_does_not_know(folder: Path, 
 
 
 def test_the_map_shows_the_clips_with_their_labels_of_today(folder: Path, project: Project, tmp_path: Path) -> None:
-    write_map(folder / "run", tmp_path / "map.json")
+    write_json(tmp_path / "map.json", clip_map(folder / "run"))
     ids = ids_of(project)
     clip, gone = ids[WRONG], ids["up/01.mp4"]
     project.move_clip(clip, "up")
@@ -156,29 +153,6 @@ def test_the_map_shows_the_clips_with_their_labels_of_today(folder: Path, projec
 def test_a_map_that_another_program_has_changed_shows_no_foreign_clips(project: Project, tmp_path: Path) -> None:
     write_json(tmp_path / "map.json", {"up/99.mp4": [0, 0, False]})
     assert map_points(tmp_path / "map.json", project.clips(), ids_of(project)) == []
-
-
-def test_principal_components_are_those_of_the_covariance() -> None:
-    random = np.random.default_rng(0)
-    x = random.standard_normal((30, 5)) @ random.standard_normal((5, 5)) + 7
-    places = principal_components(x)
-    z = (x - x.mean(0)) / x.std(0)
-    _, vectors = np.linalg.eigh(z.T @ z)
-    expected = z @ vectors[:, [4, 3]]
-    expected = expected / np.abs(expected).max() * np.sign((expected * places).sum(0))
-    assert places == pytest.approx(expected, abs=1e-4)
-    assert principal_components(np.ones((1, 3))).tolist() == [[0, 0]], "a single clip"
-
-
-def test_outliers_are_far_from_their_own_class_only() -> None:
-    random = np.random.default_rng(1)
-    x, y = random.standard_normal((40, 8)), np.repeat([0, 1], 20)
-    x[y == 1] += 20
-    assert not find_outliers(x, y).any()
-    x[5] += 20  # with the clips of the other class
-    assert np.flatnonzero(find_outliers(x, y)).tolist() == [5]
-    assert not find_outliers(x[:3], y[:3]).any(), "three clips have no outlier"
-    assert not find_outliers(np.ones((6, 4)), np.zeros(6, int)).any(), "equal clips"
 
 
 def test_background_values_are_computed_once_and_again_for_a_clip_that_has_changed(tmp_path: Path) -> None:

@@ -9,26 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onlooker.evaluation.conclusion import advice, first_line
-from onlooker.files import read_bytes, read_json, write_json
-from onlooker.models.linear import LinearClassifier
-from onlooker.recognizer import Recognizer, load
-from onlooker.runs.evaluate import read_clips
-from onlooker.runs.folder import RunRecord
+from onlooker.files import read_bytes, read_json
+from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import ProjectClip
-from onlooker.training.linear import statistics_of
 
-__all__ = ["Doubt", "Guess", "guess", "inbox", "map_points", "results", "write_map"]
-
-Floats = NDArray[np.float64]
+__all__ = ["Doubt", "Guess", "guess", "inbox", "map_points", "results"]
 
 _SHOWN = 12  # clips in the inbox
 _UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
-_FAR, _FACTOR = 4.0, 1.5  # outlier: this many deviations farther from its class than the median, and this factor
-_MIN_CLIPS = 4  # of a class, of which one may be an outlier
 
 
 @dataclass(frozen=True)
@@ -171,19 +162,6 @@ def _row(name: str, truth: str, predicted: str, *scores: str) -> _Row:
     return _Row(name, truth, predicted, first, first - second)
 
 
-def write_map(run: Path, file: Path) -> None:
-    """Write where the clips of a run are on a map: the first two principal components of the statistics that its linear
-    model gets. Other models have no map."""
-    recognizer, record = load(run), RunRecord.read(run)
-    if not isinstance(recognizer.model, LinearClassifier):
-        return
-    samples, _ = read_clips(record.split.clips, record.classes, record.data, quiet=True)
-    clips, _ = statistics_of(recognizer.model, samples, [""] * len(samples), record.data)
-    outliers = find_outliers(clips.x, clips.y)
-    rows = zip(samples.names, principal_components(clips.x).tolist(), outliers.tolist(), strict=True)
-    write_json(file, {name: [*place, far] for name, place, far in rows})
-
-
 def map_points(file: Path, clips: Sequence[ProjectClip], ids: Mapping[str, str]) -> list[dict[str, Any]]:
     """The clips of the project that are on a map, for JSON.
 
@@ -199,33 +177,3 @@ def map_points(file: Path, clips: Sequence[ProjectClip], ids: Mapping[str, str])
         if clip := now.get(ids.get(name, "")):
             points.append({"clip": clip.id, "label": clip.label, "x": x, "y": y, "outlier": outlier})
     return points
-
-
-def principal_components(x: Floats) -> Floats:
-    """Standardized clips `B M` to `B 2`, at most 1 from the center."""
-    z = _standardized(x)
-    places = np.zeros((len(z), 2))
-    vectors, values, _ = np.linalg.svd(z, full_matrices=False)
-    count = min(2, len(values))
-    places[:, :count] = vectors[:, :count] * values[:count]
-    return np.round(places / max(np.abs(places).max(), 1e-9), 4)
-
-
-def find_outliers(x: Floats, y: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which clips `B` of `B M` are much farther from the mean of the others of their class `B` than these."""
-    z, far = _standardized(x), np.zeros(len(y), bool)
-    for k in np.unique(y):
-        of = np.flatnonzero(y == k)
-        if len(of) < _MIN_CLIPS:
-            continue
-        others = (z[of].sum(0) - z[of]) / (len(of) - 1)
-        distances = np.linalg.norm(z[of] - others, axis=1)
-        median = np.median(distances)
-        deviation = 1.4826 * np.median(np.abs(distances - median))  # the standard deviation, if they are normal
-        far[of] = (distances > median + _FAR * deviation) & (distances > _FACTOR * median)
-    return far
-
-
-def _standardized(x: Floats) -> Floats:
-    spread = x.std(0)
-    return np.asarray((x - x.mean(0)) / np.where(spread > 1e-9, spread, 1))

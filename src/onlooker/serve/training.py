@@ -215,7 +215,9 @@ def main() -> None:
     for step in _steps(clips, run, out):
         print(json.dumps(step), file=out, flush=True)
         if "figures" in step:
-            _write_map(run, places)
+            from onlooker.runs.clip_map import clip_map
+
+            write_json(places, clip_map(run))
     os._exit(0)  # without waiting for the thread
 
 
@@ -239,12 +241,6 @@ def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
         names = "accuracy", "accuracy_interval", "learning_curve"
         chosen = {name: figures[name] for name in names if name in figures}
         yield {"figures": {**chosen, "conclusion": first_line(figures) if figures else ""}}
-
-
-def _write_map(run: Path, file: Path) -> None:
-    from onlooker.serve.correct import write_map
-
-    write_map(run, file)
 
 
 def _end_with_input() -> None:
