@@ -6,6 +6,11 @@ import { announce, button, complain, errorCard, h, patch, percent, show, t } fro
 import { clipMap } from "./map.js";
 import { clipDialog, clipsById, preview } from "./wall.js";
 
+function reason({ why, label, suggested }) {
+  if (why === "label") return "inbox.label_error";
+  return label === suggested ? "inbox.hesitates" : "inbox.uncertain";
+}
+
 export class Correct {
   constructor(panel, page) {
     Object.assign(this, { panel, page, items: [], cards: new Map(), corrected: 0 });
@@ -71,7 +76,7 @@ export class Correct {
       names.filter((name) => !first.includes(name)).map((name) => h("option", { value: name }, spoken(name))));
     const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }), onclick: () => this.open(item.clip) }, preview(item.clip));
     return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
-      h("p.why", {}, t(item.why === "label" ? "inbox.label_error" : "inbox.uncertain", { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
+      h("p.why", {}, t(reason(item), { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
       h("div.row", { role: "group", "aria-label": t("inbox.is") }, first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")), names.length > first.length && other)));
   }
 

@@ -11,13 +11,15 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 
+const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+
 /** An element: `h("button.big", {onclick}, "text", child)`; SVG elements are made in their namespace. */
 export function h(selector, props = {}, ...children) {
   const [tag, ...classes] = selector.split(".");
   const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [name, value] of Object.entries(props)) setProperty(element, name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...real(children));
   return element;
 }
 
@@ -31,7 +33,7 @@ function setProperty(element, name, value) {
 
 /** Replaces what a panel or a slot shows. */
 export function show(parent, ...children) {
-  parent.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(...real(children));
 }
 
 const ICONS = {
@@ -121,7 +123,7 @@ export function dialog(title, ...children) {
 }
 
 export const seconds = (value) => t("seconds", { value: value < 9.95 ? value.toFixed(1) : Math.round(value) });
-export const percent = (value) => `${Math.round(100 * value)} %`;
+export const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Whether a key press belongs to a field or button rather than to the page. */

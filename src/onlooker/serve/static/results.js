@@ -29,7 +29,7 @@ function matrix(results, page) {
     const share = count / Math.max(1, confusion[row].reduce((sum, each) => sum + each, 0));
     const label = t("matrix.cell", { label: spoken(classes[row]), prediction: spoken(classes[column]), count });
     const inside = count ? h("button.cell", { type: "button", "aria-label": label, onclick: () => open(row, column) }, String(count)) : h("span.zero", {}, "·");
-    return h(row === column ? "td.right" : "td.wrong", { "--share": share.toFixed(2) }, inside);
+    return h(row === column ? "td.hit" : "td.miss", { "--share": share.toFixed(2) }, inside);
   };
   const name = (text) => [h("span.dot", { "--color": colorOf(text) }), h("span", { title: spoken(text) }, spoken(text))];
   return h("div.matrix", { tabindex: 0, role: "region", "aria-label": t("matrix.title") }, h("table", {},

@@ -79,9 +79,10 @@ export class Teach {
     hold.classList.add("primary");
     hold.disabled = !this.chosen;
     this.into = h("span.into");
-    show(this.target, h("div.row.spread", {}, this.into, hold), h("p.hint", {}, t("record.how")),
-      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
-      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element, this.live.strip, this.live.speed, drawnControls(drawn)));
+    show(this.target,
+      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element, this.live.strip, this.live.speed),
+      h("div.row.spread", {}, this.into, hold), h("p.hint", {}, t("record.how")),
+      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))), this.live.connection && drawnControls(drawn));
     this.choose(this.chosen);
   }
 
