@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from onlooker.files import DiskFullError
 from onlooker.serve import media
-from onlooker.serve.media import Upload, clean_name, convert, inspect, make_playable, make_preview, receive
+from onlooker.serve.media import Upload, clean_name, convert, make_playable, receive
 from onlooker.serve.problem import Problem
 from onlooker.video.transcode import Copy, VideoFacts
 from onlooker.video.write import write
@@ -118,10 +118,10 @@ def test_a_damaged_clip_affects_no_other(make_clip: Make) -> None:
     for seed in range(20):
         damaged = clips.damage(make_clip(f"{seed}.mp4", frames=8), clips.DAMAGES[seed % len(clips.DAMAGES)], seed)
         try:
-            inspect(damaged)
+            convert(damaged)
         except Problem as problem:
             refused += problem.status == 422  # no other error is allowed
-        assert inspect(whole).frames == 20
+        assert convert(whole).frames == 20
     assert refused > 5
 
 
@@ -143,13 +143,13 @@ def test_facts_and_copies_of_every_kind_of_file(
     make_clip: Make, tmp_path: Path, name: str, settings: dict[str, object], playable: bool
 ) -> None:
     path, copy = make_clip(name, **settings), tmp_path / "copy.mp4"
-    facts = inspect(path)
+    facts = convert(path)
     width, height = settings.get("size", (64, 48))  # type: ignore[misc]
     width, height = (height, width) if "rotation" in settings else (width, height)
     assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
     assert (facts.seconds, facts.rate) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
     assert make_playable(path, copy) == facts
-    again = inspect(copy)
+    again = convert(copy)
     assert again.playable
     assert again.frames == 20
 
@@ -175,8 +175,9 @@ def test_a_part_of_a_clip_begins_at_zero(make_clip: Make, tmp_path: Path) -> Non
 
 def test_a_preview_is_small_and_not_faster_than_12_frames_per_second(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", [np.full((240, 320, 3), 99, np.uint8)] * 60, 30)
-    make_preview(path, video := tmp_path / "p.mp4", still := tmp_path / "p.jpg")
-    facts = inspect(video)
+    video, still = tmp_path / "p.mp4", tmp_path / "p.jpg"
+    convert(path, [Copy(video, 160, rate=12)], still)
+    facts = convert(video)
     assert (facts.width, facts.height, facts.frames) == (160, 120, pytest.approx(24, abs=1))
     assert facts.seconds == pytest.approx(2, abs=0.1)
     assert still.read_bytes()[:3] == b"\xff\xd8\xff"
@@ -187,7 +188,7 @@ def test_an_8k_video_is_scaled_down(tmp_path: Path) -> None:
     path = write(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 99, np.uint8)] * 2, 25)
     facts = make_playable(path, copy := tmp_path / "copy.mp4")
     assert (facts.width, facts.height, facts.playable) == (7680, 4320, False)
-    small = inspect(copy)
+    small = convert(copy)
     assert (small.width, small.height) == (1280, 720)
 
 
@@ -203,4 +204,4 @@ def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
 def test_decoding_that_takes_too_long_is_ended(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "SECONDS", 0.0)
     with pytest.raises(Problem, match="decoding takes more than 0 s"):
-        inspect(make_clip())
+        convert(make_clip())

@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from serving import ADDRESS, OWN
+from serving import ADDRESS, OWN, save_model
 from starlette.websockets import WebSocketDisconnect
 
 import onlooker.serve
@@ -66,6 +67,16 @@ def test_a_camera_is_watched_by_the_page_alone(page: TestClient, model: str) -> 
         connecting = page.websocket_connect(f"{ADDRESS.replace('http', 'ws')}/api/live?model={model}", headers=headers)
         with pytest.raises(WebSocketDisconnect), connecting:
             pass
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One page for all tests of this file: none of them changes anything."""
+    folder = tmp_path_factory.mktemp("page")
+    save_model(folder / "runs")
+    settings = ServeSettings(clips=folder / "clips", runs=folder / "runs", max_upload=2_000_000)
+    with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as client:
+        yield client
 
 
 def with_token(settings: ServeSettings, tmp_path: Path) -> TestClient:

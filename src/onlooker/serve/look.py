@@ -23,7 +23,7 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import to_values
-from onlooker.serve.jobs import Job
+from onlooker.serve.jobs import MAX_WAITING, Job
 from onlooker.serve.media import Upload, convert
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
@@ -37,7 +37,7 @@ __all__ = ["EXAMPLES", "Look", "Looks"]
 
 EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
-_MAX_KEPT = 40  # clips; of more the oldest is deleted
+_MAX_KEPT = 2 * MAX_WAITING  # clips; of more the oldest is deleted, which no longer waits
 _LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
 _SHOWN_SCORE = 0.3  # of boxes and segments
 _PLAYED_SIDE = 1280
@@ -64,11 +64,6 @@ class Look:
     facts: VideoFacts | None = None
     predictions: dict[str, Prediction] = field(default_factory=dict)
     since: float = field(default_factory=monotonic)
-
-    @property
-    def folder(self) -> Path:
-        """Everything that is stored of it."""
-        return self.path.parent
 
 
 class Looks:
@@ -105,7 +100,7 @@ class Looks:
         with self._lock:
             look = self._looks.pop(look_id, None)
         if look:
-            shutil.rmtree(look.folder, ignore_errors=True)
+            shutil.rmtree(look.path.parent, ignore_errors=True)
 
     def sweep(self) -> None:
         """Delete clips that are too old, or too many."""
@@ -135,10 +130,12 @@ class Looks:
 
     def overlay(self, look: Look, model: str) -> Path:
         """The clip with the answers of a model drawn on it, made on first use; a Problem 404 for a model not asked."""
-        out = look.folder / f"{_safe(model)}-overlay.mp4"
+        if model not in look.predictions:
+            raise Problem(404, "not_looked", "a model that has not looked at the clip", "one that has", "look again")
+        out = look.path.parent / f"{model}-overlay.mp4"
         with self._drawing:
             if not out.exists():
-                self.models.load(model).overlay(look.video, out, prediction_of(look, model))
+                self.models.load(model).overlay(look.video, out, look.predictions[model])
         return out
 
     def _new(self, name: str) -> Look:
@@ -157,7 +154,7 @@ class Looks:
         facts = convert(look.path, max_seconds=limit, on_facts=lambda _: job.check())
         if facts.playable:
             return facts
-        copy = look.folder / "copy.mp4"
+        copy = look.path.parent / "copy.mp4"
         progress = _progress(job, "preparing", facts.seconds)
         convert(look.path, [Copy(copy, _PLAYED_SIDE)], None, limit, lambda now: progress(now.seconds))
         look.video = copy
@@ -213,13 +210,6 @@ def is_recording(recognizer: Recognizer, seconds: float) -> bool:
     return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
 
 
-def prediction_of(look: Look, model: str) -> Prediction:
-    """What a model has answered; a Problem 404 if it was not asked."""
-    if model in look.predictions:
-        return look.predictions[model]
-    raise Problem(404, "not_looked", "this model has not looked at the clip", "one that has", "look again with it")
-
-
 def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     """A prediction for the page: places as shares of the frame, attention as shares of its strongest weight."""
     attention = prediction.attention
@@ -254,16 +244,17 @@ def full_answer(look: Look) -> dict[str, Any]:
     }
 
 
-def _size(prediction: Prediction) -> NDArray[np.float64]:
+def _shares(places: NDArray[np.floating], prediction: Prediction) -> list[list[float]]:
+    """Points `T 2` or boxes `T 4` in pixels, as shares of the frame's width and height."""
     height, width = prediction.size or (1, 1)
-    return np.array([width, height], float)
+    shares: list[list[float]] = np.round(places / np.tile([width, height], places.shape[1] // 2), 4).tolist()
+    return shares
 
 
 def _points(prediction: Prediction) -> list[list[float] | None]:
     if prediction.points is None:
         return [None] * len(prediction.times)
-    places = np.round(prediction.points / _size(prediction), 4).tolist()
-    return [None if np.isnan(x) else [x, y] for x, y in places]
+    return [None if np.isnan(x) else [x, y] for x, y in _shares(prediction.points, prediction)]
 
 
 def _boxes(prediction: Prediction) -> list[dict[str, Any]]:
@@ -273,9 +264,7 @@ def _boxes(prediction: Prediction) -> list[dict[str, Any]]:
         {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
         for tube in prediction.tubes
         if _is_shown(prediction, tube.label, tube.score)
-        for index, corners in zip(
-            tube.frames, np.round(tube.boxes / np.tile(_size(prediction), 2), 4).tolist(), strict=True
-        )
+        for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
         if int(index) in position
     ]
 
@@ -305,8 +294,3 @@ def _reported(steps: Iterator[Step], progress: Callable[[float], None]) -> Itera
     for step in steps:
         progress(step.time)
         yield step
-
-
-def _safe(model_id: str) -> str:
-    """An id as part of the name of a file: those of models are hexadecimal."""
-    return "".join(character for character in model_id if character in "0123456789abcdef")[:16]

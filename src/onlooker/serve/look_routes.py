@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from onlooker.serve.facts import ModelFacts
-from onlooker.serve.look import Look, Looks, example_still, full_answer, prediction_of
+from onlooker.serve.look import Look, Looks, example_still, full_answer
 from onlooker.serve.media import receive
 from onlooker.serve.problem import Problem
 from onlooker.serve.service import Service
@@ -71,7 +71,6 @@ def _add_results(routes: APIRouter, looks: Looks) -> None:
     @routes.get("/api/look/{look_id}/overlay.mp4")
     def overlay(look_id: str, model: str) -> FileResponse:
         look = looks.get(look_id)
-        prediction_of(look, model)
         return FileResponse(
             looks.overlay(look, model), media_type="video/mp4", filename=_named(look.name, "-overlay.mp4")
         )

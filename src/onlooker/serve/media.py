@@ -21,12 +21,11 @@ from onlooker.serve.security import too_large
 from onlooker.structures import ClipError
 from onlooker.video.transcode import Copy, VideoFacts, safe_transcode
 
-__all__ = ["Upload", "convert", "inspect", "make_playable", "make_preview", "receive"]
+__all__ = ["Upload", "convert", "make_playable", "receive"]
 
 SECONDS = 900.0  # that decoding a clip may take in all, of which the queue waits
 _NAME_LENGTH = 100
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PREVIEW_RATE, _PREVIEW_CRF = 12.0, 28
 
 OnFacts = Callable[[VideoFacts], object]
 
@@ -71,25 +70,9 @@ def clean_name(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 10]}…{name[-9:]}"
 
 
-def inspect(path: Path, max_seconds: float = math.inf) -> VideoFacts:
-    """What decoding a whole clip finds.
-
-    Raises:
-        Problem: 422, no video, one that cannot be decoded, a single frame, or longer than `max_seconds`.
-    """
-    return convert(path, (), None, max_seconds)
-
-
-def make_playable(
-    path: Path, target: Path, max_seconds: float = math.inf, side: int = 1280, start: float = 0.0, end: float = math.inf
-) -> VideoFacts:
-    """Write a clip, or a part of it, as a new mp4 that every browser plays; errors as for `inspect`."""
-    return convert(path, [Copy(target, side, start=start, end=end)], None, max_seconds)
-
-
-def make_preview(path: Path, video: Path, still: Path, side: int = 160) -> VideoFacts:
-    """Write a small moving preview (a new mp4) and its first frame (JPEG); errors as for `inspect`."""
-    return convert(path, [Copy(video, side, _PREVIEW_RATE, crf=_PREVIEW_CRF)], still)
+def make_playable(path: Path, target: Path, start: float = 0.0, end: float = math.inf) -> VideoFacts:
+    """Write a clip, or a part of it, as a new mp4 that every browser plays; errors as for `convert`."""
+    return convert(path, [Copy(target, start=start, end=end)])
 
 
 def convert(
@@ -102,7 +85,8 @@ def convert(
     """Decode a clip once for facts, copies and a still; `on_facts` gets the facts so far and may raise to end it.
 
     Raises:
-        Problem: as for `inspect`; copies that were begun are removed.
+        Problem: 422, no video, one that cannot be decoded, a single frame, or longer than `max_seconds`; copies that
+            were begun are removed.
         DiskFullError: no space for a copy.
     """
     deadline, facts = monotonic() + SECONDS, None
