@@ -42,8 +42,8 @@ export class Look {
   }
 
   dropZone() {
-    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", onchange: () => this.lookAt(input.files[0]) });
-    const film = h("input.unseen", { type: "file", accept: "video/*", capture: "environment", id: "clip-film", onchange: () => this.lookAt(film.files[0]) });
+    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", tabindex: -1, "aria-label": t("look.choose"), onchange: () => this.lookAt(input.files[0]) });
+    const film = h("input.unseen", { type: "file", accept: "video/*", capture: "environment", id: "clip-film", tabindex: -1, "aria-label": t("look.film"), onchange: () => this.lookAt(film.files[0]) });
     const buttons = [button("upload", t("look.choose"), () => input.click(), { kind: "primary" })];
     if (cameraAllowed()) buttons.push(button("camera", t("look.camera"), () => this.openCamera()));
     else buttons.push(button("camera", t("look.film"), () => film.click()));

@@ -4,12 +4,17 @@ import { colorOf, spoken } from "./colors.js";
 import { h, show, t } from "./dom.js";
 import { preview } from "./wall.js";
 
-const [WIDTH, HEIGHT, EDGE] = [640, 400, 24];
+const [WIDTH, HEIGHT, EDGE] = [640, 320, 24];
 
-const scale = (values, low, high) => {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return (value) => low + ((high - low) * (value - least)) / (most - least || 1);
-};
+/** A scale from `low` to `high` on which most points have most of the room, and outliers are still far away. */
+function scale(values, low, high) {
+  const middle = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+  const center = middle(values);
+  const spread = middle(values.map((value) => Math.abs(value - center))) || 1;
+  const place = (value) => Math.asinh((value - center) / (2 * spread));
+  const [least, most] = [Math.min(...values.map(place)), Math.max(...values.map(place))];
+  return (value) => low + ((high - low) * (place(value) - least)) / (most - least || 1);
+}
 
 /** `points` of /api/project/map as a picture; `open(clip id)` is called when one is chosen. */
 export function clipMap(points, open) {

@@ -39,11 +39,9 @@ function matrix(results, page) {
 }
 
 export function resultsView(results, page) {
-  const [low, high] = results.interval;
   const curve = results.curve ?? [];
   const reached = h("div.reached", {},
-    h("p.accuracy", {}, h("b", {}, percent(results.accuracy)), h("span", {}, t("results.of", { count: results.clips }), h("br"),
-      h("small", {}, t("results.interval", { low: percent(low), high: percent(high) })))),
+    h("p.accuracy", {}, h("b", {}, percent(results.accuracy)), h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, ...(results.advice ?? []).slice(0, 1)].filter(Boolean).map((advice) => h("p.conclusion", {}, sentence(advice))),
     curve.length > 1 && chart(curve.map((point) => [point.clips_per_class, point.accuracy]), t("results.curve")),
     h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }), button("upload", t("results.clip"), () => page.go("look"))));

@@ -17,7 +17,7 @@ export class Teach {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn);
     this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.wantsNothing());
-    this.training = new Training(page, () => this.tryLive());
+    this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
     this.uploads = new Uploads((project) => page.setProject(project), () => page.state?.limits?.bytes);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
@@ -96,7 +96,6 @@ export class Teach {
 
   /** After a training: the camera with the new model, in the same place. */
   async tryLive() {
-    toast(t("train.done"));
     if (await this.openCamera()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
