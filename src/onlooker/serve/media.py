@@ -54,7 +54,7 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
         ):
             async for part in request.stream():
                 if (size := size + len(part)) > limit:
-                    raise too_large(size, limit)
+                    raise too_large(None, limit)
                 f.write(part)
         if not size:
             raise Problem(422, "empty", "a file of zero bytes", "a video", "record or export the clip again")

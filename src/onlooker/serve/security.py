@@ -114,15 +114,15 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise too_large(received, limit)
+                raise too_large(None, limit)
             return message
 
         return limited
 
 
 def too_large(found: int | None, limit: int) -> Problem:
-    """What to say about a body of more than `limit` bytes; `found`: its bytes if they are known."""
-    size = "an unknown size" if found is None else format_bytes(found)
+    """What to say about a body of more than `limit` bytes; `found`: its bytes, if it states them."""
+    size = f"more than {format_bytes(limit)}" if found is None else format_bytes(found)
     return Problem(413, "too_large", size, f"at most {format_bytes(limit)}", "cut the clip, or make it smaller")
 
 
