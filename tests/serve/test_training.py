@@ -183,20 +183,6 @@ def test_the_time_left_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
     assert forecast.after("reading clips", 0, 1)[0] == share, "it never goes back"
 
 
-def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(tmp_path: Path) -> None:
-    squares, stages = moving_squares.make_set(tmp_path / "squares", clips=5), []
-
-    def note(stage: str, done: int, total: int) -> None:
-        stages.append((stage, done, total))
-        if (stage, done) == ("training", 2):
-            raise KeyboardInterrupt
-
-    settings = {"model": "convalstm", "hidden": 4, "frames": 4, "size": 16, "epochs": 3, "encoder": "conv4"}
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        onlooker.train(squares, tmp_path / "run", quiet=True, progress=note, **settings)
-    assert [each for each in stages if each[0] == "training"] == [("training", 1, 3), ("training", 2, 3)]
-
-
 def test_the_process_tells_what_is_wrong_with_the_clips(tmp_path: Path) -> None:
     for name in ("a/1", "a/2", "b/1", "b/2"):
         (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -209,13 +195,21 @@ def test_the_process_tells_what_is_wrong_with_the_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_process_trains_a_run_with_a_map_that_every_command_reads(project: Project, tmp_path: Path) -> None:
-    squares = moving_squares.make_set(tmp_path / "squares", clips=5)
-    made = Training(Project(squares), tmp_path / "runs", lambda run: run.name)
-    result = made.run(Job())
-    run = tmp_path / "runs" / result["run"]
+def test_the_process_trains_a_run_that_every_command_reads_and_the_next_one_uses_corrections(tmp_path: Path) -> None:
+    project = Project(moving_squares.make_set(tmp_path / "squares", clips=5))
+    made = Training(project, tmp_path / "runs", lambda run: run.name)
+    run = tmp_path / "runs" / made.run(Job())["run"]
     assert onlooker.load(run).classes == ("down", "left", "right", "up")
     assert read_json(run / "evaluation.json")["videos"] == 20
-    places = module.map_file(made.project, run)
-    until(places.exists)
-    assert len(read_json(places)) == 20
+    until(module.map_file(project, run).exists)
+    assert len(read_json(module.map_file(project, run))) == 20
+    corrected = [clip.id for clip in project.classes()["down"][:3]]
+    for clip in corrected:
+        project.settle(clip, "up")
+    again = tmp_path / "runs" / made.run(Job())["run"]
+    ids = trained_clips(project, again)
+    assert {name.split("/")[0] for name, clip in ids.items() if clip in corrected} == {"up"}
+    split = read_json(again / "split.json")
+    labels = [clip["label"] for part in ("training", "validation", "test") for clip in split[part]]
+    assert (labels.count("down"), labels.count("up")) == (2, 8)
+    project.close()

@@ -1,8 +1,7 @@
 """Hints while clips are collected: classes with few clips, dark or short ones, near-duplicates, doubtful labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,10 +42,6 @@ class Hint:
     code: str
     text: str
     clips: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

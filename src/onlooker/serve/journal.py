@@ -97,11 +97,9 @@ class Journal:
         self._begin()
         _check(self.folder, change.moves)
         done = [*self.done, change]
-        forgotten, old = self.undone, done[:-_KEPT]
-        self._settled.update(*(each.settled for each in old))
+        self._settled.update(*(each.settled for each in done[:-_KEPT]))
         self._apply(change.moves, done[-_KEPT:], [])
-        for each in (*old, *forgotten):
-            self._forget(each)
+        self._purge()
 
     def replay(self, back: bool) -> tuple[Move, ...] | None:
         """Take back the last change, or make the last one again that was taken back; None if there is none.
@@ -149,10 +147,7 @@ class Journal:
         self._lock = lock
         if (self.store / _FILE).exists():
             self._read()
-        used = {path for change in (*self.done, *self.undone) for move in change.moves for path in move}
-        for path in (self.folder / TRASH).glob("*"):
-            if f"{TRASH}/{path.name}" not in used:
-                _delete(path)
+        self._purge()
 
     def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
         """Rename: the journal with the new state is written first, with the renames that are still to be made."""
@@ -201,11 +196,13 @@ class Journal:
         self._ids[path] = clip_id
         self._taken.add(clip_id)
 
-    def _forget(self, change: Change) -> None:
-        """Delete what only this change could bring back."""
-        for path in {each for move in change.moves for each in move if each.startswith(f"{TRASH}/")}:
-            _delete(self.folder / path)
-            self._ids = {each: clip_id for each, clip_id in self._ids.items() if not each.startswith(path)}
+    def _purge(self) -> None:
+        """Empty the trash of what no change could bring back."""
+        used = {path for change in (*self.done, *self.undone) for move in change.moves for path in move}
+        for path in (self.folder / TRASH).glob("*"):
+            if (name := f"{TRASH}/{path.name}") not in used:
+                _delete(path)
+                self._ids = {each: clip_id for each, clip_id in self._ids.items() if not each.startswith(name)}
 
     def _write(self, pending: tuple[Move, ...] = ()) -> None:
         lists = {name: [asdict(each) for each in getattr(self, name)] for name in ("done", "undone")}

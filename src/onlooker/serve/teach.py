@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -73,7 +74,7 @@ class Teaching:
                 {"name": label, "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()
             ],
-            "hints": [hint.to_dict() for hint in found],
+            "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
             "undo": project.undo_text,
             "redo": project.redo_text,
@@ -103,7 +104,7 @@ class Teaching:
         clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
         run = self.newest_run()
         ids = {} if run is None else trained_clips(self.project, run)
-        return [doubt.to_dict() for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+        return [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips))]
 
     def results(self) -> dict[str, Any]:
         """The results of the newest run; a Problem 404 if there is none."""
