@@ -6,7 +6,8 @@ import { t } from "./dom.js";
 export class ApiError extends Error {
   constructor(status, error) {
     super(error.found);
-    Object.assign(this, { status, code: error.code, found: error.found, expected: error.expected, remedy: error.remedy });
+    Object.assign(this,
+      { status, code: error.code, found: error.found, expected: error.expected, remedy: error.remedy });
   }
 }
 
@@ -22,7 +23,8 @@ async function parse(response) {
   const value = await response.json().catch(() => null);
   if (response.ok && value !== null) return value;
   if (response.status === 204) return null;
-  const fallback = { code: "unknown", found: t("error.status", { status: response.status }), remedy: t("error.status_remedy") };
+  const fallback = { code: "unknown", found: t("error.status", { status: response.status }),
+    remedy: t("error.status_remedy") };
   throw new ApiError(response.status, value?.error ?? fallback);
 }
 
@@ -92,7 +94,8 @@ export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 /** How far a job is, in words. */
 export function jobText(job) {
   if (job.state === "queued" && job.place > 0) return t("job.place", { place: job.place });
-  const known = { queued: "job.queued", drawing: "job.drawing", checking: "job.checking", preparing: "job.preparing", looking: "job.looking" }[job.note];
+  const known = { queued: "job.queued", drawing: "job.drawing", checking: "job.checking", preparing: "job.preparing",
+    looking: "job.looking" }[job.note];
   return known ? t(known) : job.note || t("job.running");
 }
 
@@ -100,7 +103,10 @@ export function jobText(job) {
 export function tooLarge(file, limit) {
   if (!limit || file.size <= limit) return null;
   const values = { name: file.name, size: megabytes(file.size), limit: megabytes(limit) };
-  return new ApiError(413, { code: "too_large", found: t("error.large", values), expected: t("error.large_limit", values), remedy: t("error.large_remedy") });
+  return new ApiError(413,
+    { code: "too_large", found: t("error.large", values), expected: t("error.large_limit", values),
+    remedy: t("error.large_remedy") });
 }
 
-export const megabytes = (bytes) => t("megabytes", { value: bytes < 9.5e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en") });
+export const megabytes = (bytes) => t("megabytes",
+  { value: bytes < 9.5e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en") });

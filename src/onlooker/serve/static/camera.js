@@ -3,10 +3,12 @@
 import { ApiError } from "./api.js";
 import { t } from "./dom.js";
 
-const REASONS = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing", NotReadableError: "busy", AbortError: "busy" };
+const REASONS = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing",
+  OverconstrainedError: "missing", NotReadableError: "busy", AbortError: "busy" };
 const TYPES = ["video/webm;codecs=vp8", "video/webm", "video/mp4"];
 
-const refusal = (reason) => new ApiError(0, { code: `camera_${reason}`, found: t(`camera.${reason}`), remedy: t(`camera.${reason}_remedy`) });
+const refusal = (reason) => new ApiError(0,
+  { code: `camera_${reason}`, found: t(`camera.${reason}`), remedy: t(`camera.${reason}_remedy`) });
 
 /** Whether browsers give the camera to this page at all: only on this machine, or by https. */
 export const cameraAllowed = () => Boolean(navigator.mediaDevices?.getUserMedia);
@@ -14,7 +16,8 @@ export const cameraAllowed = () => Boolean(navigator.mediaDevices?.getUserMedia)
 /** A stream of the camera. Throws an ApiError that says what is in the way and what to do. */
 export async function openCamera(facing = "user") {
   if (!cameraAllowed()) throw refusal("insecure");
-  const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: { ideal: facing } };
+  const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 },
+    facingMode: { ideal: facing } };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: false });
   } catch (error) {
@@ -33,7 +36,9 @@ export function record(stream) {
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 2_500_000 });
   const parts = [];
   recorder.ondataavailable = (event) => event.data.size && parts.push(event.data);
-  const stopped = new Promise((resolve) => { recorder.onstop = () => resolve(new Blob(parts, { type: recorder.mimeType })); });
+  const stopped = new Promise((resolve) => {
+    recorder.onstop = () => resolve(new Blob(parts, { type: recorder.mimeType }));
+  });
   recorder.start(200);
   return () => {
     if (recorder.state !== "inactive") recorder.stop();

@@ -1,6 +1,6 @@
 // One color for each class, the same in every part of the page.
 
-const SIZE = 10; // colors --class-0 … --class-9 in base.css: Petroff (2021), legible with color vision deficiencies
+const SIZE = 20; // colors --class-0 … --class-19 in base.css; the first ten keep apart with color vision deficiencies
 const order = [];
 
 /** Gives classes their colors in this order; those that already have one keep it. */

@@ -41,7 +41,8 @@ export class LiveConnection {
   lost() {
     if (this.closed || this.refused) return;
     const pause = Math.min(10, 2 ** this.tries++);
-    const error = new ApiError(0, { code: "lost", found: t("live.lost"), remedy: t("live.lost_remedy", { seconds: pause }) });
+    const error = new ApiError(0,
+      { code: "lost", found: t("live.lost"), remedy: t("live.lost_remedy", { seconds: pause }) });
     this.on.state("lost", error, pause);
     this.retry = setTimeout(() => this.connect(), 1000 * pause);
   }
@@ -51,7 +52,8 @@ export class LiveConnection {
     if (this.closed || this.socket.readyState !== WebSocket.OPEN) return;
     this.waiting = this.waiting.filter((sent) => sent > performance.now() - PATIENCE);
     const next = () => this.pump();
-    const wait = () => (this.video.requestVideoFrameCallback && !document.hidden ? this.video.requestVideoFrameCallback(next) : setTimeout(next, 33));
+    const wait = () => (this.video.requestVideoFrameCallback && !document.hidden
+      ? this.video.requestVideoFrameCallback(next) : setTimeout(next, 33));
     if (this.waiting.length >= AHEAD || !this.video.videoWidth) { setTimeout(next, 8); return; }
     this.sendFrame().then(wait, wait);
   }

@@ -20,9 +20,11 @@ export class Correct {
     this.mapSlot = h("div");
     this.undo = button("undo", t("undo"), () => this.page.change("POST", "/api/project/undo").then(() => this.load()));
     show(panel, h("div.correct", {},
-      h("div.head", {}, h("div", {}, h("h1", {}, t("correct.title")), h("p.lead", {}, t("correct.lead"))), h("div.row", {}, this.undo, this.again)),
+      h("div.head", {}, h("div", {}, h("h1", {}, t("correct.title")), h("p.lead", {}, t("correct.lead"))),
+        h("div.row", {}, this.undo, this.again)),
       h("section", { "aria-label": t("inbox.label") }, this.note, this.inbox),
-      h("section.card.map-card", { "aria-label": t("map.title") }, h("h2", {}, t("map.title")), h("p.hint", {}, t("map.lead")), this.mapSlot)));
+      h("section.card.map-card", { "aria-label": t("map.title") }, h("h2", {}, t("map.title")),
+        h("p.hint", {}, t("map.lead")), this.mapSlot)));
   }
 
   enter() { this.load(); }
@@ -62,22 +64,32 @@ export class Correct {
     for (const item of this.items) if (!this.cards.has(item.clip)) this.cards.set(item.clip, this.card(item));
     patch(this.inbox, this.items.map((item) => this.cards.get(item.clip)));
     this.page.setInboxCount(this.items.length);
-    show(this.again, button(null, t("train.again"), () => this.trainAgain(), { kind: this.corrected ? "primary" : "quiet" }));
+    show(this.again, button(null, t("train.again"), () => this.trainAgain(),
+      { kind: this.corrected ? "primary" : "quiet" }));
     if (!project.model) { this.untrained({ status: 404 }, this.note); return; }
-    show(this.note, this.items.length ? h("p.hint", {}, t("inbox.count", { count: this.items.length })) : h("div.empty", {}, h("h2", {}, t("inbox.empty")),
+    show(this.note, this.items.length ? h("p.hint", {}, t("inbox.count", { count: this.items.length }))
+      : h("div.empty", {}, h("h2", {}, t("inbox.empty")),
       h("p", {}, t(this.corrected ? "inbox.empty_corrected" : "inbox.empty_remedy"))));
   }
 
   card(item) {
     const names = this.page.project.classes.map(({ name }) => name);
     const first = [...new Set([item.label, item.suggested])].filter(Boolean);
-    const answer = (name, kind) => h(`button.${kind}`, { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"), spoken(name));
-    const other = h("select", { "aria-label": t("inbox.other"), onchange: () => this.answer(item, other.value) }, h("option", { value: "" }, t("inbox.other")),
+    const answer = (name, kind) => h(`button.${kind}`,
+      { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"),
+      spoken(name));
+    const other = h("select", { "aria-label": t("inbox.other"), onchange: () => this.answer(item, other.value) },
+      h("option", { value: "" }, t("inbox.other")),
       names.filter((name) => !first.includes(name)).map((name) => h("option", { value: name }, spoken(name))));
-    const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }), onclick: () => this.open(item.clip) }, preview(item.clip));
+    const open = h("button.tile",
+      { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }),
+      onclick: () => this.open(item.clip) }, preview(item.clip));
     return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
-      h("p.why", {}, t(reason(item), { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
-      h("div.row", { role: "group", "aria-label": t("inbox.is") }, first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")), names.length > first.length && other)));
+      h("p.why", {}, t(reason(item),
+        { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
+      h("div.row", { role: "group", "aria-label": t("inbox.is") },
+        first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")),
+        names.length > first.length && other)));
   }
 
   async answer(item, label) {
@@ -100,7 +112,9 @@ export class Correct {
 
   open(id) {
     const clip = clipsById(this.page.project).get(id);
-    if (clip) clipDialog(clip, clip.label, this.page.project, async (...change) => { if (await this.page.change(...change)) this.load(); });
+    if (clip) clipDialog(clip, clip.label, this.page.project, async (...change) => {
+      if (await this.page.change(...change)) this.load();
+    });
   }
 
   trainAgain() {

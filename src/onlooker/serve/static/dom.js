@@ -11,12 +11,14 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 
-const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+const isShown = (child) => child !== null && child !== undefined && child !== false;
+const real = (children) => children.flat(Infinity).filter(isShown);
 
 /** An element: `h("button.big", {onclick}, "text", child)`; SVG elements are made in their namespace. */
 export function h(selector, props = {}, ...children) {
   const [tag, ...classes] = selector.split(".");
-  const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+    : document.createElement(tag);
   if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [name, value] of Object.entries(props)) setProperty(element, name, value);
   element.append(...real(children));
@@ -42,7 +44,7 @@ const ICONS = {
   back: "M15 5 8 12l7 7",
   forward: "m9 5 7 7-7 7",
   loop: "M4 12a6 6 0 0 1 6-6h8m-3-3 3 3-3 3M20 12a6 6 0 0 1-6 6H6m3 3-3-3 3-3",
-  camera: "M3 7.5A1.5 1.5 0 0 1 4.5 6h9A1.5 1.5 0 0 1 15 7.5v9a1.5 1.5 0 0 1-1.5 1.5h-9A1.5 1.5 0 0 1 3 16.5zM15 10l6-3v10l-6-3z",
+  camera: "M4.5 6h9L15 7.5v9L13.5 18h-9L3 16.5v-9zM15 10l6-3v10l-6-3z",
   upload: "M12 16V4m-5 5 5-5 5 5M4 20h16",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
   undo: "M9 7 4 12l5 5M4 12h10a6 6 0 0 1 6 6",
@@ -58,7 +60,8 @@ const ICONS = {
 
 export function icon(name) {
   const filled = name === "play" || name === "pause";
-  return h(filled ? "svg.glyph.filled" : "svg.glyph", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: ICONS[name] }));
+  return h(filled ? "svg.glyph.filled" : "svg.glyph", { viewBox: "0 0 24 24", "aria-hidden": "true" },
+    h("path", { d: ICONS[name] }));
 }
 
 /** A button with an icon; `label` is read aloud, and shown unless `iconOnly`. */
@@ -94,7 +97,8 @@ export function toast(text, { error = false, action = null } = {}) {
 }
 
 /** An error in a line: what was found, what to do. */
-export const errorText = (error) => [error.found ?? error.message, error.remedy].filter(Boolean).map(sentence).join(" ");
+export const errorText = ({ found, message, remedy }) =>
+  [found ?? message, remedy].filter(Boolean).map(sentence).join(" ");
 
 /** Shows a failed request as a message that stays until it is closed. */
 export function complain(error) {
@@ -114,7 +118,8 @@ export function announce(text, every = 0) {
 /** A dialog that closes with Escape, its button, or a click beside it. */
 export function dialog(title, ...children) {
   const box = h("dialog", { "aria-label": title },
-    h("div.head", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })), children);
+    h("div.head", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })),
+      children);
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
   box.addEventListener("close", () => box.remove());
   document.body.append(box);
@@ -128,7 +133,8 @@ export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matche
 
 /** Whether a key press belongs to a field or button rather than to the page. */
 export function typing(event, { buttons = true } = {}) {
-  const what = buttons ? "input, select, textarea, button, a, summary, dialog" : "input:not([type=range]), select, textarea, dialog";
+  const what = buttons ? "input, select, textarea, button, a, summary, dialog"
+    : "input:not([type=range]), select, textarea, dialog";
   return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(what) !== null;
 }
 
@@ -136,5 +142,7 @@ export function typing(event, { buttons = true } = {}) {
 export function patch(parent, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
-  nodes.forEach((node, i) => { if (parent.children[i] !== node) parent.insertBefore(node, parent.children[i] ?? null); });
+  nodes.forEach((node, i) => {
+    if (parent.children[i] !== node) parent.insertBefore(node, parent.children[i] ?? null);
+  });
 }

@@ -35,10 +35,16 @@ export class LiveView {
     try {
       this.stream = await openCamera(facing);
     } catch (error) {
-      this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing).then((opened) => opened && this.model && this.look(this.model)), { kind: "primary" })));
+      this.say(errorCard(error,
+        button("camera", t("camera.retry"),
+        () => this.open(facing).then((opened) => opened && this.model && this.look(this.model)),
+        { kind: "primary" })));
       return false;
     }
-    this.stream.getVideoTracks()[0].onended = () => { this.close(); this.say(errorCard({ found: t("camera.ended"), remedy: t("camera.ended_remedy") })); };
+    this.stream.getVideoTracks()[0].onended = () => {
+      this.close();
+      this.say(errorCard({ found: t("camera.ended"), remedy: t("camera.ended_remedy") }));
+    };
     this.mirrored = isMirrored(this.stream);
     this.stage.classList.toggle("mirrored", this.mirrored);
     this.video.srcObject = this.stream;
@@ -61,7 +67,8 @@ export class LiveView {
     this.history = [];
     if (!this.stream) return;
     this.bars.set(model.classes, model.threshold);
-    this.connection = new LiveConnection(this.video, model.id, { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
+    this.connection = new LiveConnection(this.video, model.id,
+      { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
   }
 
   /** Stops looking; the camera stays open. */
@@ -83,17 +90,21 @@ export class LiveView {
   state(name, error) {
     this.stage.classList.toggle("looking", name === "live");
     if (name === "live") this.say(null);
-    if (name === "lost") this.say(errorCard(error, button(null, t("live.now"), () => this.connection.connect(), { kind: "primary" })));
-    if (name === "refused") this.say(errorCard(error, button(null, t("live.again"), () => this.look(this.model), { kind: "primary" })));
+    if (name === "lost") this.say(errorCard(error,
+      button(null, t("live.now"), () => this.connection.connect(), { kind: "primary" })));
+    if (name === "refused") this.say(errorCard(error,
+      button(null, t("live.again"), () => this.look(this.model), { kind: "primary" })));
   }
 
   answer(message) {
     const { label, score } = message;
     const boxes = message.box ? [{ corners: message.box, label, score }] : [];
     const quiet = label === "nothing";
-    drawMoment(this.canvas, { attention: message.attention, point: message.point, boxes: quiet ? [] : boxes }, this.options, this.mirrored);
+    drawMoment(this.canvas, { attention: message.attention, point: message.point, boxes: quiet ? [] : boxes },
+      this.options, this.mirrored);
     this.bars.update(message.scores, label);
-    if (this.label.textContent !== spoken(label)) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
+    const news = this.label.textContent !== spoken(label);
+    if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
     this.label.textContent = spoken(label);
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
@@ -105,9 +116,11 @@ export class LiveView {
   measure({ delay, milliseconds, dropped }) {
     const now = performance.now();
     this.delay = this.delay === undefined ? delay : 0.9 * this.delay + 0.1 * delay;
-    if (this.last) this.rate = this.rate ? 0.9 * this.rate + 0.1 * (1000 / (now - this.last)) : 1000 / (now - this.last);
+    const rate = 1000 / (now - (this.last ?? now - 1000));
+    this.rate = this.rate ? 0.9 * this.rate + 0.1 * rate : rate;
     this.last = now;
-    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0), dropped };
+    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0),
+      dropped };
     this.speed.textContent = t("live.speed", values);
     Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
   }

@@ -14,12 +14,17 @@ export class Look {
   constructor(panel, page) {
     Object.assign(this, { panel, page, second: null });
     panel.addEventListener("dragover", (event) => { event.preventDefault(); panel.classList.add("dropping"); });
-    panel.addEventListener("dragleave", (event) => { if (!panel.contains(event.relatedTarget)) panel.classList.remove("dropping"); });
+    panel.addEventListener("dragleave", (event) => {
+      if (!panel.contains(event.relatedTarget)) panel.classList.remove("dropping");
+    });
     panel.addEventListener("drop", (event) => this.drop(event));
   }
 
   get state() { return this.page.state; }
-  get model() { return this.state.models.find((model) => model.id === this.chosen) ?? this.state.models.find((model) => model.newest) ?? this.state.models[0]; }
+  get model() {
+    return this.state.models.find((model) => model.id === this.chosen)
+      ?? this.state.models.find((model) => model.newest) ?? this.state.models[0];
+  }
 
   enter() { if (!this.result && !this.live) this.start(); }
 
@@ -36,19 +41,26 @@ export class Look {
   }
 
   noModel() {
-    show(this.panel, h("div.welcome", {}, h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
+    show(this.panel, h("div.welcome", {},
+      h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
       h("div.empty", {}, h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
         h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })))));
   }
 
   dropZone() {
-    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", tabindex: -1, "aria-label": t("look.choose"), onchange: () => this.lookAt(input.files[0]) });
-    const film = h("input.unseen", { type: "file", accept: "video/*", capture: "environment", id: "clip-film", tabindex: -1, "aria-label": t("look.film"), onchange: () => this.lookAt(film.files[0]) });
+    const input = h("input.unseen",
+      { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", tabindex: -1, "aria-label": t("look.choose"),
+      onchange: () => this.lookAt(input.files[0]) });
+    const film = h("input.unseen",
+      { type: "file", accept: "video/*", capture: "environment", id: "clip-film", tabindex: -1,
+      "aria-label": t("look.film"), onchange: () => this.lookAt(film.files[0]) });
     const buttons = [button("upload", t("look.choose"), () => input.click(), { kind: "primary" })];
     if (cameraAllowed()) buttons.push(button("camera", t("look.camera"), () => this.openCamera()));
     else buttons.push(button("camera", t("look.film"), () => film.click()));
-    return h("div.drop", { "aria-label": t("look.drop") }, h("div.drop-picture", { "aria-hidden": "true" }, icon("upload")),
-      h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, buttons), input, film);
+    return h("div.drop", { "aria-label": t("look.drop") },
+      h("div.drop-picture", { "aria-hidden": "true" }, icon("upload")),
+      h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, buttons), input,
+        film);
   }
 
   exampleRow() {
@@ -58,12 +70,14 @@ export class Look {
       h("div.example-row", {}, examples.map(({ id, label }) => {
         const picture = h("img", { src: `/media/example/${id}.jpg`, alt: "", loading: "lazy" });
         picture.addEventListener("error", () => picture.remove());
-        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, picture, h("span", {}, spoken(label)));
+        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, picture,
+          h("span", {}, spoken(label)));
       })));
   }
 
   modelSelect(value, onchange, { none = false, label = t("look.model") } = {}) {
-    const select = h("select", { "aria-label": label, onchange: () => onchange(select.value || null) }, none && h("option", { value: "" }, t("look.none")),
+    const select = h("select", { "aria-label": label, onchange: () => onchange(select.value || null) },
+      none && h("option", { value: "" }, t("look.none")),
       this.state.models.map((model) => h("option", { value: model.id }, model.name)));
     select.value = value ?? "";
     return select;
@@ -73,7 +87,11 @@ export class Look {
     const classes = h("ul.chips", { "aria-label": t("look.classes") });
     const fill = () => show(classes, this.model.classes.map((name) => h("li", {}, spoken(name))));
     fill();
-    return h("section.model", {}, h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => { this.chosen = id; fill(); })), classes);
+    return h("section.model", {},
+      h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => {
+      this.chosen = id;
+      fill();
+    })), classes);
   }
 
   drop(event) {
@@ -104,7 +122,8 @@ export class Look {
     const run = (this.run = {});
     const note = h("p", { role: "status" }, t("look.sending"));
     const bar = h("progress", { max: 1, "aria-label": t("look.progress") });
-    show(this.panel, h("div.working", {}, h("div.spinner"), h("h2", {}, name), note, bar, button("close", t("cancel"), () => this.giveUp())));
+    show(this.panel, h("div.working", {}, h("div.spinner"), h("h2", {}, name), note, bar,
+      button("close", t("cancel"), () => this.giveUp())));
     try {
       const { job } = await begin((share) => { bar.value = share; });
       this.job = job;
@@ -143,7 +162,10 @@ export class Look {
     show(this.panel, h("div.result", {},
       h("div.watch", {}, live.stage, live.strip, live.speed),
       h("aside.side", {}, live.answerCard, live.bars.element, drawnControls(drawn),
-        h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => { this.chosen = id; live.look(this.model); })),
+        h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => {
+          this.chosen = id;
+          live.look(this.model);
+        })),
         button("close", t("look.stop_camera"), () => this.start()))));
     if (await live.open() && this.live === live) live.look(this.model);
     else if (this.live !== live) live.close();

@@ -30,7 +30,9 @@ class Page {
     $("open-keys").addEventListener("click", showKeys);
     $("open-phone").addEventListener("click", () => showPhone(this.state?.phone));
     $("retry").addEventListener("click", () => this.reconnect());
-    addEventListener("keydown", (event) => { if (event.key === "?" && !event.target.closest?.("input, textarea, dialog")) showKeys(); });
+    addEventListener("keydown", (event) => {
+      if (event.key === "?" && !event.target.closest?.("input, textarea, dialog")) showKeys();
+    });
   }
 
   async begin() {
@@ -40,7 +42,9 @@ class Page {
     try {
       await Promise.all([this.loadState(), this.loadProject()]);
     } catch (error) {
-      show($(`panel-${tab}`), h("div.working", {}, errorCard(error, h("button.primary", { type: "button", onclick: () => location.reload() }, t("again")))));
+      show($(`panel-${tab}`),
+        h("div.working", {},
+        errorCard(error, h("button.primary", { type: "button", onclick: () => location.reload() }, t("again")))));
       return;
     }
     const kinds = { look: Look, teach: Teach, correct: Correct };
@@ -136,15 +140,19 @@ class Page {
 
 function showKeys() {
   const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "tabs"];
-  dialog(t("shortcuts.open"), h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))), h("dd", {}, t(`shortcuts.${name}`))])));
+  dialog(t("shortcuts.open"),
+    h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))),
+    h("dd", {}, t(`shortcuts.${name}`))])));
 }
 
 function showPhone(address) {
   if (!address) {
-    dialog(t("phone.open"), h("p", {}, t("phone.local")), h("pre.code", { tabindex: 0 }, t("phone.command")), h("p.hint", {}, t("phone.private")));
+    dialog(t("phone.open"), h("p", {}, t("phone.local")), h("pre.code", { tabindex: 0 }, t("phone.command")),
+      h("p.hint", {}, t("phone.private")));
     return;
   }
-  dialog(t("phone.open"), h("p", {}, t("phone.scan")), h("img.qr", { src: "/api/phone.svg", alt: t("phone.code") }), h("p", {}, h("a", { href: address }, address)), h("p.hint", {}, t("phone.film")));
+  dialog(t("phone.open"), h("p", {}, t("phone.scan")), h("img.qr", { src: "/api/phone.svg", alt: t("phone.code") }),
+    h("p", {}, h("a", { href: address }, address)), h("p.hint", {}, t("phone.film")));
 }
 
 new Page().begin();

@@ -31,12 +31,21 @@ export function clipMap(points, open) {
   };
   const mark = (point) => h("g", {
     class: point.outlier ? "mark outlier" : "mark", tabindex: 0, role: "button",
-    "aria-label": t(point.outlier ? "map.outlier" : "map.point", { label: spoken(point.label) }), "--color": colorOf(point.label),
-    onclick: () => open(point.clip), onpointerenter: () => look(point), onpointerleave: () => look(null), onfocus: () => look(point), onblur: () => look(null),
-    onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(point.clip); } },
-  }, point.outlier && h("circle", { class: "ring", cx: x(point.x), cy: y(point.y), r: 12 }), h("circle", { cx: x(point.x), cy: y(point.y), r: 6 }));
+    "aria-label": t(point.outlier ? "map.outlier" : "map.point", { label: spoken(point.label) }),
+      "--color": colorOf(point.label),
+    onclick: () => open(point.clip), onpointerenter: () => look(point), onpointerleave: () => look(null),
+      onfocus: () => look(point), onblur: () => look(null),
+    onkeydown: (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(point.clip); }
+    },
+  }, point.outlier && h("circle", { class: "ring", cx: x(point.x), cy: y(point.y), r: 12 }),
+    h("circle", { cx: x(point.x), cy: y(point.y), r: 6 }));
   const order = [...points].sort((a, b) => Number(a.outlier) - Number(b.outlier));
   const names = [...new Set(points.map((point) => point.label))];
-  return h("div.map", {}, h("div.map-plot", {}, h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": t("map.title") }, order.map(mark)), glance),
-    h("ul.chips", {}, names.map((name) => h("li", {}, h("span.dot", { "--color": colorOf(name) }), spoken(name))), h("li.ring-note", {}, t("map.ring"))));
+  return h("div.map", {},
+    h("div.map-plot", {},
+    h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": t("map.title") }, order.map(mark)),
+    glance),
+    h("ul.chips", {}, names.map((name) => h("li", {}, h("span.dot", { "--color": colorOf(name) }), spoken(name))),
+      h("li.ring-note", {}, t("map.ring"))));
 }

@@ -13,14 +13,21 @@ function rampColor(value) {
   return [1, 2, 3].map((channel) => from[channel] + share * (to[channel] - from[channel]));
 }
 
-/** A map `h w` from 0 to 1 as a small picture, one pixel per cell, transparent where there is no attention. */
+// Attention above the mean of its frame is drawn. The contrast is partly that of the frame, so that moments of spread
+// attention show something; of even attention nothing is drawn.
+const FRAME_CONTRAST = 0.75;
+
+/** A map `h w` from 0 to 1 as a small picture, one pixel per cell, transparent where attention is low. */
 function heatPicture(map) {
   const [height, width] = [map.length, map[0].length];
   const picture = new OffscreenCanvas(width, height);
   const data = new ImageData(width, height);
-  map.flat().forEach((value, cell) => {
-    const shown = Math.min(1, Math.max(0, value));
-    data.data.set([...rampColor(shown), 255 * Math.min(1, 1.15 * Math.sqrt(shown) * shown + 0.15 * shown)], 4 * cell);
+  const values = map.flat();
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const contrast = 1 - FRAME_CONTRAST + FRAME_CONTRAST * (Math.max(...values) - mean);
+  values.forEach((value, cell) => {
+    const shown = Math.min(1, Math.max(0, (value - mean) / contrast));
+    data.data.set([...rampColor(shown), 255 * Math.min(1, 1.1 * Math.sqrt(shown))], 4 * cell);
   });
   picture.getContext("2d").putImageData(data, 0, 0);
   return picture;

@@ -14,7 +14,9 @@ export class Player {
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.stage = h("div.stage", {}, this.video, this.canvas);
     this.video.addEventListener("click", () => this.toggle());
-    for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) this.video.addEventListener(name, () => this.refresh());
+    for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) {
+      this.video.addEventListener(name, () => this.refresh());
+    }
     this.video.addEventListener("ended", () => this.restart());
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
@@ -23,8 +25,10 @@ export class Player {
   buildControls() {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
-    this.speed = h("select", { "aria-label": t("player.speed"), onchange: () => this.setSpeed(Number(this.speed.value)) },
-      SPEEDS.map((value) => h("option", { value }, t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
+    this.speed = h("select",
+      { "aria-label": t("player.speed"), onchange: () => this.setSpeed(Number(this.speed.value)) },
+      SPEEDS.map((value) => h("option", { value },
+        t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
     this.speed.value = "1";
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
@@ -56,7 +60,8 @@ export class Player {
   tick() {
     if (!this.running) return;
     if (!this.video.paused) {
-      if (this.loop && (this.time >= this.loop.end || this.time < this.loop.start - 0.05)) this.video.currentTime = this.loop.start;
+      const outside = this.loop && (this.time >= this.loop.end || this.time < this.loop.start - 0.05);
+      if (outside) this.video.currentTime = this.loop.start;
       this.refresh();
     }
     requestAnimationFrame(() => this.tick());
@@ -77,8 +82,14 @@ export class Player {
   toggle() { if (this.video.paused) this.play(); else this.video.pause(); }
   restart() { if (this.running) { this.video.currentTime = this.loop?.start ?? 0; this.play(); } }
   seek(time) { this.video.currentTime = Math.min(Math.max(0, time), Math.max(0, this.seconds - 0.001)); }
-  stepBy(frames) { this.video.pause(); this.seek((Math.floor(this.time / this.step + 1e-3) + frames + 0.5) * this.step); }
-  setSpeed(value) { this.video.playbackRate = this.video.defaultPlaybackRate = value; this.speed.value = String(value); }
+  stepBy(frames) {
+    this.video.pause();
+    this.seek((Math.floor(this.time / this.step + 1e-3) + frames + 0.5) * this.step);
+  }
+  setSpeed(value) {
+    this.video.playbackRate = this.video.defaultPlaybackRate = value;
+    this.speed.value = String(value);
+  }
 
   changeSpeed(by) {
     const at = SPEEDS.indexOf(this.video.playbackRate);
@@ -86,9 +97,11 @@ export class Player {
   }
 
   key(event) {
-    if (!this.stage.isConnected || !this.stage.offsetParent || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
+    if (!this.stage.isConnected || !this.stage.offsetParent
+      || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
     const actions = {
-      " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1), Home: () => this.seek(0), End: () => this.seek(this.seconds),
+      " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1),
+        Home: () => this.seek(0), End: () => this.seek(this.seconds),
       "-": () => this.changeSpeed(-1), "+": () => this.changeSpeed(1),
     };
     if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;

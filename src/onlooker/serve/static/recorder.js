@@ -25,9 +25,13 @@ export class Recorder {
     const begin = () => { hold.classList.add("held"); this.press(name()); };
     const end = () => { if (hold.classList.contains("held")) { hold.classList.remove("held"); this.release(); } };
     const isKey = (event) => event.key === " " || event.key === "Enter";
-    hold.addEventListener("pointerdown", (event) => { if (event.button === 0) { hold.setPointerCapture(event.pointerId); begin(); } });
+    hold.addEventListener("pointerdown", (event) => {
+      if (event.button === 0) { hold.setPointerCapture(event.pointerId); begin(); }
+    });
     for (const type of ["pointerup", "pointercancel", "blur"]) hold.addEventListener(type, end);
-    hold.addEventListener("keydown", (event) => { if (isKey(event)) { event.preventDefault(); if (!event.repeat) begin(); } });
+    hold.addEventListener("keydown", (event) => {
+      if (isKey(event)) { event.preventDefault(); if (!event.repeat) begin(); }
+    });
     hold.addEventListener("keyup", (event) => { if (isKey(event)) { event.preventDefault(); end(); } });
     hold.addEventListener("contextmenu", (event) => event.preventDefault());
     return hold;

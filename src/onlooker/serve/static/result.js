@@ -50,37 +50,47 @@ export class LookResult {
     const several = this.answers.length > 1;
     const quiet = answer.label === "nothing" ? ".silent" : "";
     return h(`div.answer${quiet}`, { "--color": colorOf(answer.label), "data-model": answer.model },
-      h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown), onclick: () => this.choose(i) }, this.nameOf(answer.model)),
+      h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown),
+        onclick: () => this.choose(i) }, this.nameOf(answer.model)),
       h("p.label", {}, spoken(answer.label)),
-      h("p.detail", {}, t(answer.segments.length ? "result.detail" : "result.detail_none", { score: percent(answer.score), count: answer.segments.length })),
+      h("p.detail", {}, t(answer.segments.length ? "result.detail" : "result.detail_none",
+        { score: percent(answer.score), count: answer.segments.length })),
       this.events(answer), this.nows[i], this.bars[i].element);
   }
 
   events(answer) {
     if (!answer.segments.length) return null;
     return h("ul.events", { "aria-label": t("result.events") }, answer.segments.slice(0, 6).map((part) => h("li", {},
-      h("button.event", { type: "button", "--color": colorOf(part.label), onclick: () => this.timeline.select({ start: part.start, end: Math.max(part.end, part.start + 0.05) }) },
-        h("span.dot"), h("span", {}, spoken(part.label)), h("span.when", {}, t("part.range", { start: part.start.toFixed(1), end: part.end.toFixed(1) }))))));
+      h("button.event", { type: "button", "--color": colorOf(part.label),
+        onclick: () => this.timeline.select({ start: part.start, end: Math.max(part.end, part.start + 0.05) }) },
+        h("span.dot"), h("span", {}, spoken(part.label)),
+          h("span.when", {}, t("part.range", { start: part.start.toFixed(1), end: part.end.toFixed(1) }))))));
   }
 
   models() {
     const { look } = this;
     if (look.state.models.length < 2) return null;
     return h("div.models", {},
-      h("label.field", {}, h("span", {}, t("look.model")), look.modelSelect(look.model.id, (model) => look.change({ model }))),
-      h("label.field", {}, h("span", {}, t("look.second")), look.modelSelect(look.second, (second) => look.change({ second }), { none: true, label: t("look.second") })));
+      h("label.field", {}, h("span", {}, t("look.model")),
+        look.modelSelect(look.model.id, (model) => look.change({ model }))),
+      h("label.field", {}, h("span", {}, t("look.second")),
+        look.modelSelect(look.second, (second) => look.change({ second }), { none: true, label: t("look.second") })));
   }
 
   takeAway() {
     const [{ model }] = this.answers;
     const link = (path, text) => h("a.quiet", { href: path, download: true }, icon("download"), h("span", {}, text));
     const facts = h("dl.facts", {});
-    const code = t("save.code", { run: JSON.stringify(`runs/${this.nameOf(model)}`), clip: JSON.stringify(this.result.name) });
-    const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) }, h("summary", {}, t("save.title")),
-      h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")), link(`/api/look/${this.result.id}/result.json`, t("save.json")),
+    const code = t("save.code",
+      { run: JSON.stringify(`runs/${this.nameOf(model)}`), clip: JSON.stringify(this.result.name) });
+    const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) },
+      h("summary", {}, t("save.title")),
+      h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")),
+        link(`/api/look/${this.result.id}/result.json`, t("save.json")),
         button("download", t("save.onnx"), () => this.saveModel(model))),
       facts, h("pre.code", { tabindex: 0, "aria-label": t("save.code_label") }, code),
-      button(null, t("save.copy"), () => navigator.clipboard.writeText(code).then(() => toast(t("save.copied")), complain)));
+      button(null, t("save.copy"),
+        () => navigator.clipboard.writeText(code).then(() => toast(t("save.copied")), complain)));
     return box;
   }
 
@@ -90,8 +100,10 @@ export class LookResult {
     show(list, item(t("facts.size"), "…"));
     try {
       const facts = await this.look.facts(model);
-      show(list, item(t("facts.size"), megabytes(facts.bytes)), item(t("facts.parameters"), facts.parameters.toLocaleString("en")),
-        item(t("facts.step"), t("facts.milliseconds", { value: facts.milliseconds.toFixed(1) })), item(t("facts.machine"), facts.machine));
+      show(list, item(t("facts.size"), megabytes(facts.bytes)),
+        item(t("facts.parameters"), facts.parameters.toLocaleString("en")),
+        item(t("facts.step"), t("facts.milliseconds", { value: facts.milliseconds.toFixed(1) })),
+          item(t("facts.machine"), facts.machine));
     } catch (error) {
       show(list, item(t("facts.size"), "–"));
       complain(error);
@@ -103,7 +115,8 @@ export class LookResult {
     const response = await fetch(`/api/models/${model}/step.onnx`).catch(() => null);
     if (!response?.ok) {
       const value = await response?.json().catch(() => null);
-      complain(new ApiError(response?.status ?? 0, value?.error ?? { found: t("error.lost"), remedy: t("error.lost_remedy") }));
+      complain(new ApiError(response?.status ?? 0,
+        value?.error ?? { found: t("error.lost"), remedy: t("error.lost_remedy") }));
       return;
     }
     const address = URL.createObjectURL(await response.blob());
@@ -148,10 +161,13 @@ export class LookResult {
     }
     const project = this.look.page.project;
     const names = project?.classes.map(({ name }) => name) ?? [];
-    const select = h("select", { "aria-label": t("part.class") }, names.map((name) => h("option", { value: name }, spoken(name))));
+    const select = h("select", { "aria-label": t("part.class") },
+      names.map((name) => h("option", { value: name }, spoken(name))));
     if (names.includes(this.answers[this.shown].label)) select.value = this.answers[this.shown].label;
-    const teach = names.length ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part), { kind: "primary" })] : [];
-    show(this.selection, h("span.range", {}, icon("loop"), t("part.range", { start: part.start.toFixed(2), end: part.end.toFixed(2) })),
+    const teach = names.length
+      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part), { kind: "primary" })] : [];
+    show(this.selection,
+      h("span.range", {}, icon("loop"), t("part.range", { start: part.start.toFixed(2), end: part.end.toFixed(2) })),
       teach, button("close", t("part.clear"), () => this.timeline.select(null), { iconOnly: true }));
   }
 
@@ -159,7 +175,8 @@ export class LookResult {
     try {
       const query = new URLSearchParams({ class: name, look: this.result.id, version: this.look.page.project.version });
       await post(`/api/project/segment?${query}`, { start, end });
-      toast(t("part.taught", { label: spoken(name) }), { action: { label: t("look.go_teach"), run: () => this.look.page.go("teach") } });
+      toast(t("part.taught", { label: spoken(name) }),
+        { action: { label: t("look.go_teach"), run: () => this.look.page.go("teach") } });
       await this.look.page.loadProject();
     } catch (error) {
       complain(error);
@@ -168,8 +185,10 @@ export class LookResult {
   }
 
   key(event) {
-    if (!this.element.offsetParent || event.target.closest?.("input, select, dialog, [role=tab]") || event.ctrlKey || event.metaKey) return;
-    const actions = { "[": () => this.timeline.mark("start"), "]": () => this.timeline.mark("end"), l: () => this.timeline.selectHere(), Escape: () => this.timeline.select(null) };
+    if (!this.element.offsetParent || event.target.closest?.("input, select, dialog, [role=tab]") || event.ctrlKey
+      || event.metaKey) return;
+    const actions = { "[": () => this.timeline.mark("start"), "]": () => this.timeline.mark("end"),
+      l: () => this.timeline.selectHere(), Escape: () => this.timeline.select(null) };
     actions[event.key]?.();
   }
 

@@ -21,7 +21,9 @@ export class Teach {
     this.uploads = new Uploads((project) => page.setProject(project), () => page.state?.limits?.bytes);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
-    addEventListener("keyup", (event) => { if (event.key === " " && this.spaced) { this.spaced = false; this.recorder.release(); } });
+    addEventListener("keyup", (event) => {
+      if (event.key === " " && this.spaced) { this.spaced = false; this.recorder.release(); }
+    });
   }
 
   build() {
@@ -35,7 +37,8 @@ export class Teach {
     this.target = h("div.target");
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
-      h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title), h("div.row", {}, this.undo, this.redo)),
+      h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
+        h("div.row", {}, this.undo, this.redo)),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
       h("aside.right", {}, this.camera, this.training.element)));
     this.panel.addEventListener("dragover", (event) => event.preventDefault());
@@ -44,24 +47,41 @@ export class Teach {
   }
 
   addForm() {
-    const input = h("input", { type: "text", maxlength: 100, placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class", autocomplete: "off" });
-    const folder = h("input.unseen", { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"), onchange: () => { this.addFiles(chosenFiles(folder), null); folder.value = ""; } });
+    const input = h("input",
+      { type: "text", maxlength: 100, placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class",
+      autocomplete: "off" });
+    const folder = h("input.unseen",
+      { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"),
+      onchange: () => {
+      this.addFiles(chosenFiles(folder), null);
+      folder.value = "";
+    } });
     const add = async (event) => {
       event.preventDefault();
       const name = input.value.trim();
-      if (name && await this.page.change("POST", "/api/project/classes", { name })) { input.value = ""; this.choose(name); }
+      if (name && await this.page.change("POST", "/api/project/classes", { name })) {
+        input.value = "";
+        this.choose(name);
+      }
       input.focus();
     };
-    return h("form.add", { onsubmit: add }, input, button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }), folder,
+    return h("form.add", { onsubmit: add }, input,
+      button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }), folder,
       button("upload", t("teach.folder"), () => folder.click()));
   }
 
-  enter() { this.live.say(this.live.stream ? null : this.cameraCover()); this.update(this.page.project); this.page.loadProject().catch(complain); }
+  enter() {
+    this.live.say(this.live.stream ? null : this.cameraCover());
+    this.update(this.page.project);
+    this.page.loadProject().catch(complain);
+  }
   leave() { this.recorder.stop(); this.live.close(); this.showCamera(); }
 
   cameraCover() {
-    if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")), h("p.hint", {}, t("camera.insecure_remedy")));
-    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.openCamera(), { kind: "primary" }), h("p.hint", {}, t("look.private")));
+    if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
+      h("p.hint", {}, t("camera.insecure_remedy")));
+    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.openCamera(), { kind: "primary" }),
+      h("p.hint", {}, t("look.private")));
   }
 
   async openCamera() {
@@ -80,9 +100,11 @@ export class Teach {
     hold.disabled = !this.chosen;
     this.into = h("span.into");
     show(this.target,
-      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element, this.live.strip, this.live.speed),
+      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element,
+        this.live.strip, this.live.speed),
       h("div.row.spread", {}, this.into, hold), h("p.hint", {}, t("record.how")),
-      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))), this.live.connection && drawnControls(drawn));
+      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
+        this.live.connection && drawnControls(drawn));
     this.choose(this.chosen);
   }
 
@@ -105,7 +127,8 @@ export class Teach {
     const names = this.page.project?.classes.map((each) => each.name) ?? [];
     this.chosen = names.includes(name) ? name : names.find((each) => each !== "nothing") ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
-    if (this.into) show(this.into, this.chosen ? [h("span.dot", { "--color": colorOf(this.chosen) }), spoken(this.chosen)] : t("teach.name_first"));
+    if (this.into) show(this.into,
+      this.chosen ? [h("span.dot", { "--color": colorOf(this.chosen) }), spoken(this.chosen)] : t("teach.name_first"));
     const hold = this.target.querySelector(".hold");
     if (hold) hold.disabled = !this.chosen;
   }
@@ -138,7 +161,8 @@ export class Teach {
   /** Adds files to a class, or, without one, each to the class that is named like its folder. */
   async addFiles(files, label) {
     const known = new Set(this.page.project.classes.map(({ name }) => name));
-    const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder })).filter((item) => item.label && !item.name.startsWith("."));
+    const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
+      .filter((item) => item.label && !item.name.startsWith("."));
     if (files.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
     for (const name of new Set(items.map((item) => item.label))) {
       if (!known.has(name) && !await this.page.change("POST", "/api/project/classes", { name })) return;
@@ -146,13 +170,16 @@ export class Teach {
     this.uploads.add(items);
   }
 
-  async addExamples() { if (await this.page.change("POST", "/api/project/examples")) announce(t("teach.examples_added")); }
+  async addExamples() {
+    if (await this.page.change("POST", "/api/project/examples")) announce(t("teach.examples_added"));
+  }
 
   update(project) {
     if (!project || this.panel.hidden) return;
     rememberClasses(project.classes.map(({ name }) => name));
     const clips = project.classes.reduce((sum, each) => sum + each.clips.length, 0);
-    show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })), h("code", {}, project.path));
+    show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
+      h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
     for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
       control.disabled = !what;
@@ -170,23 +197,42 @@ export class Teach {
   card(name) {
     const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change));
     const count = h("span.many");
-    const input = h("input.unseen", { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1, "aria-label": t("class.upload", { label: spoken(name) }), onchange: () => { this.addFiles(chosenFiles(input), name); input.value = ""; } });
-    const title = h("input.class-name", { type: "text", value: name, maxlength: 100, "aria-label": t("class.name"), onchange: () => this.rename(name, title) });
-    title.addEventListener("keydown", (event) => { if (event.key === "Enter") title.blur(); if (event.key === "Escape") { title.value = name; title.blur(); } });
+    const input = h("input.unseen",
+      { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,
+      "aria-label": t("class.upload", { label: spoken(name) }), onchange: () => {
+      this.addFiles(chosenFiles(input), name);
+      input.value = "";
+    } });
+    const title = h("input.class-name",
+      { type: "text", value: name, maxlength: 100, "aria-label": t("class.name"),
+      onchange: () => this.rename(name, title) });
+    title.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") title.blur();
+      if (event.key === "Escape") { title.value = name; title.blur(); }
+    });
     const element = h("section.card.class", { "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
       onpointerdown: () => this.choose(name), onfocusin: () => this.choose(name),
-      ondragover: (event) => { event.preventDefault(); element.classList.add("dropping"); }, ondragleave: () => element.classList.remove("dropping"), ondrop: (event) => this.drop(event, name) },
+      ondragover: (event) => {
+        event.preventDefault();
+        element.classList.add("dropping");
+      }, ondragleave: () => element.classList.remove("dropping"), ondrop: (event) => this.drop(event, name) },
     h("div.class-head", {}, h("span.dot"), title, count, h("span.grow"), input,
       button("upload", t("class.upload", { label: spoken(name) }), () => input.click(), { iconOnly: true }),
-      button("trash", t("class.delete", { label: spoken(name) }), () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name })}`), { iconOnly: true })),
+      button("trash", t("class.delete", { label: spoken(name) }),
+        () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name })}`), { iconOnly: true })),
     wall.element);
     const hint = h("p.hint.drop-here", {}, t("class.empty"));
     element.append(hint);
-    return { element, set: (clips) => { wall.set(clips, name); count.textContent = t("class.clips", { count: clips.length }); hint.hidden = clips.length > 0; } };
+    return { element, set: (clips) => {
+      wall.set(clips, name);
+      count.textContent = t("class.clips", { count: clips.length });
+      hint.hidden = clips.length > 0;
+    } };
   }
 
   async rename(name, title) {
     const to = title.value.trim();
-    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
+    if (!to || to === name
+      || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
   }
 }

@@ -21,11 +21,14 @@ function lane(answer, duration, name) {
   const share = (value) => `${(100 * value) / duration}%`;
   const runs = runsOf(answer.labels, answer.times, duration).map((run) =>
     h(run.label === "nothing" ? "span.run.nothing" : "span.run",
-      { "--left": share(run.start), "--wide": share(run.end - run.start), "--color": colorOf(run.label), title: spoken(run.label) },
+      { "--left": share(run.start), "--wide": share(run.end - run.start), "--color": colorOf(run.label),
+        title: spoken(run.label) },
       h("span.name", {}, spoken(run.label))));
   const tops = answer.scores.map((scores) => Math.max(...scores));
   const points = tops.map((top, i) => `${(1000 * answer.times[i]) / duration},${100 - 100 * top}`).join(" ");
-  const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, h("polygon", { points: `${1000 * answer.times[0] / duration},100 ${points} ${1000 * answer.times.at(-1) / duration},100` }), h("polyline", { points }));
+  const [from, to] = [answer.times[0], answer.times.at(-1)].map((time) => (1000 * time) / duration);
+  const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+    h("polygon", { points: `${from},100 ${points} ${to},100` }), h("polyline", { points }));
   return h("div.lane", {}, name && h("span.lane-name", {}, name), h("div.strip", {}, runs), curve);
 }
 
@@ -39,8 +42,10 @@ export class Timeline {
       ...["start", "end"].map((edge) => h("span.edge", { "data-edge": edge, title: t("timeline.edge") })));
     this.lanes = h("div.lanes");
     this.element = h("div.timeline", {
-      role: "slider", tabindex: 0, "aria-label": t("timeline.label"), "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0,
-      onpointerdown: (event) => this.press(event), onpointermove: (event) => this.move(event), onpointerup: (event) => this.release(event),
+      role: "slider", tabindex: 0, "aria-label": t("timeline.label"), "aria-valuemin": 0, "aria-valuemax": 0,
+        "aria-valuenow": 0,
+      onpointerdown: (event) => this.press(event), onpointermove: (event) => this.move(event),
+        onpointerup: (event) => this.release(event),
       onpointercancel: () => { this.from = null; },
     }, this.lanes, this.range, this.head);
   }

@@ -13,7 +13,8 @@ export class Training {
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
     this.results = h("section.card.results", { "aria-label": t("results.title") });
-    this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")), this.hints, this.action);
+    this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")),
+      this.hints, this.action);
   }
 
   update(project) {
@@ -25,7 +26,8 @@ export class Training {
 
   showButton(project) {
     const ready = project.classes.filter(({ clips }) => clips.length).length >= FEWEST;
-    show(this.action, button(null, t(project.model ? "train.again" : "train.start"), () => this.start(), { kind: "primary", disabled: !ready }),
+    show(this.action, button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
+      { kind: "primary", disabled: !ready }),
       h("p.hint", {}, t(ready ? "train.about" : "train.need")));
   }
 
@@ -46,7 +48,8 @@ export class Training {
     const left = h("p.hint");
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });
     const curve = h("div.curve-slot");
-    show(this.action, h("div.progress", {}, note, bar, left, curve, button("close", t("train.cancel"), () => cancel(job).catch(complain))));
+    show(this.action, h("div.progress", {}, note, bar, left, curve,
+      button("close", t("train.cancel"), () => cancel(job).catch(complain))));
     try {
       const result = await follow(job, (state) => progress(state, { note, left, bar, curve }), { every: 500 });
       if (!result) toast(t("train.cancelled"));
@@ -81,7 +84,8 @@ function progress(job, { note, left, bar, curve }) {
   if (job.progress === null || job.progress === undefined) bar.removeAttribute("value");
   else bar.value = job.progress;
   const remaining = job.result?.seconds_left;
-  left.textContent = remaining === null || remaining === undefined ? "" : t("train.left", { time: seconds(Math.max(0, remaining)) });
+  left.textContent = remaining === null || remaining === undefined ? ""
+    : t("train.left", { time: seconds(Math.max(0, remaining)) });
   const points = (job.result?.curve ?? []).filter((point) => point.accuracy !== null && point.accuracy !== undefined);
   if (points.length > 1) show(curve, chart(points.map((point) => [point.epoch, point.accuracy]), t("train.curve")));
 }

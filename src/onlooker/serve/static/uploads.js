@@ -17,12 +17,14 @@ async function walk(entry, folder) {
   if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder }];
   const reader = entry.createReader();
   const inside = [];
-  for (let part; (part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))).length;) inside.push(...part);
+  const read = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  for (let part = await read(); part.length; part = await read()) inside.push(...part);
   return (await Promise.all(inside.map((each) => walk(each, entry.name)))).flat();
 }
 
 /** The same for an input that chooses a folder. */
-export const chosenFiles = (input) => [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
+export const chosenFiles = (input) =>
+  [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
 
 /** A queue of uploads; `done(project)` is called after each. */
 export class Uploads {
@@ -60,7 +62,8 @@ export class Uploads {
   report(name) {
     const total = this.finished + this.failures.length + this.queue.length + 1;
     this.element.hidden = total === 1;
-    const bar = h("progress", { max: total, value: total - this.queue.length - 1, "aria-label": t("uploads.progress") });
+    const bar = h("progress",
+      { max: total, value: total - this.queue.length - 1, "aria-label": t("uploads.progress") });
     show(this.element, h("p", {}, t("uploads.running", { at: total - this.queue.length, total, name })), bar,
       button("close", t("uploads.stop"), () => { this.queue = []; }));
   }
@@ -74,7 +77,8 @@ export class Uploads {
       return;
     }
     show(this.element, h("p.found", {}, t("uploads.failed", { count: failures.length })),
-      h("ul.failures", {}, failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", errorText(error)))),
+      h("ul.failures", {},
+        failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", errorText(error)))),
       failures.length > SHOWN && h("p", {}, t("uploads.others", { count: failures.length - SHOWN })),
       button("close", t("close"), () => { this.element.hidden = true; }));
   }

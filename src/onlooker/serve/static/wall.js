@@ -14,14 +14,18 @@ const watcher = new IntersectionObserver((entries) => {
 
 /** A small muted video of a clip, which plays while it is visible; with reduced motion only under the pointer. */
 export function preview(id) {
-  const video = h("video", { src: `/media/clip/${id}.mp4`, poster: `/media/clip/${id}.jpg`, playsinline: true, loop: true, muted: true, preload: "none", "aria-hidden": "true", tabindex: -1 });
+  const video = h("video",
+    { src: `/media/clip/${id}.mp4`, poster: `/media/clip/${id}.jpg`, playsinline: true, loop: true, muted: true,
+    preload: "none", "aria-hidden": "true", tabindex: -1 });
   video.addEventListener("pointerenter", () => video.play().catch(() => {}));
   video.addEventListener("pointerleave", () => still() && video.pause());
   watcher.observe(video);
   return video;
 }
 
-const describe = (clip, label) => [spoken(label), clip.name, clip.seconds && seconds(clip.seconds), clip.hint && t("clip.hint")].filter(Boolean).join(", ");
+const describe = (clip, label) =>
+  [spoken(label), clip.name, clip.seconds && seconds(clip.seconds), clip.hint && t("clip.hint")]
+    .filter(Boolean).join(", ");
 
 /** Tiles of a class's clips, kept while they stay the same. */
 export class Wall {
@@ -29,7 +33,10 @@ export class Wall {
     this.open = open;
     this.tiles = new Map();
     this.list = h("ul.wall");
-    this.more = h("button.link", { type: "button", hidden: true, onclick: () => { this.all = true; this.set(this.clips, this.label); } });
+    this.more = h("button.link", { type: "button", hidden: true, onclick: () => {
+      this.all = true;
+      this.set(this.clips, this.label);
+    } });
     this.element = h("div", {}, this.list, this.more);
   }
 
@@ -45,8 +52,11 @@ export class Wall {
   }
 
   tile(clip, label) {
-    const open = h("button.tile", { type: "button", "aria-label": describe(clip, label), "data-clip": clip.id, onclick: () => this.open(clip, label) },
-      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds)), clip.hint && h("span.flag", { title: t("clip.hint") }, icon("warn")));
+    const open = h("button.tile",
+      { type: "button", "aria-label": describe(clip, label), "data-clip": clip.id,
+      onclick: () => this.open(clip, label) },
+      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds)),
+        clip.hint && h("span.flag", { title: t("clip.hint") }, icon("warn")));
     open.addEventListener("keydown", (event) => { if (event.key === "Delete") this.open(clip, label, true); });
     return h("li", {}, open);
   }
@@ -55,11 +65,16 @@ export class Wall {
 /** A clip in large: its class can be changed, and it can be deleted. */
 export function clipDialog(clip, label, project, change) {
   const hints = project.hints.filter((hint) => hint.clips.includes(clip.id));
-  const select = h("select", { "aria-label": t("clip.class") }, project.classes.map(({ name }) => h("option", { value: name }, spoken(name))));
+  const select = h("select", { "aria-label": t("clip.class") },
+    project.classes.map(({ name }) => h("option", { value: name }, spoken(name))));
   select.value = label;
-  select.addEventListener("change", () => { box.close(); change("POST", `/api/project/clips/${clip.id}/move`, { class: select.value }); });
+  select.addEventListener("change", () => {
+    box.close();
+    change("POST", `/api/project/clips/${clip.id}/move`, { class: select.value });
+  });
   const box = dialog(clip.name ?? spoken(label),
-    h("video.large", { src: `/media/clip/${clip.id}/full.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true, loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(label) }),
+    h("video.large", { src: `/media/clip/${clip.id}/full.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
+      loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(label) }),
     hints.map((hint) => h("p.hint-line", {}, icon("warn"), hint.text)),
     h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("clip.class")), select),
       button("trash", t("clip.delete"), () => { box.close(); change("DELETE", `/api/project/clips/${clip.id}`); })));
@@ -80,4 +95,5 @@ export function clipsDialog(title, clips, project, change) {
 }
 
 /** The clips of a project by their ids. */
-export const clipsById = (project) => new Map(project.classes.flatMap(({ name, clips }) => clips.map((clip) => [clip.id, { ...clip, label: name }])));
+export const clipsById = (project) =>
+  new Map(project.classes.flatMap(({ name, clips }) => clips.map((clip) => [clip.id, { ...clip, label: name }])));
