@@ -10,9 +10,9 @@ import { drawMoment } from "./overlay.js";
 const MEMORY = 20; // seconds that the strip below the camera shows
 
 export class LiveView {
-  /** `options`: what is drawn, `{heat, box, point}`, shared with the controls of the page. */
-  constructor(options) {
-    this.options = options;
+  /** `options`: what is drawn, `{heat, box, point}`, as the page's controls set it; `opened()`: the camera is there. */
+  constructor(options, opened) {
+    Object.assign(this, { options, opened });
     this.video = h("video", { playsinline: true, muted: true, autoplay: true, "aria-label": t("live.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cover = h("div.cover", { hidden: true });
@@ -35,10 +35,7 @@ export class LiveView {
     try {
       this.stream = await openCamera(facing);
     } catch (error) {
-      this.say(errorCard(error,
-        button("camera", t("camera.retry"),
-        () => this.open(facing).then((opened) => opened && this.model && this.look(this.model)),
-        { kind: "primary" })));
+      this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing), { kind: "primary" })));
       return false;
     }
     this.stream.getVideoTracks()[0].onended = () => {
@@ -52,6 +49,7 @@ export class LiveView {
     const { videoWidth = 4, videoHeight = 3 } = this.video;
     if (videoWidth) this.stage.style.setProperty("--ratio", String(videoWidth / videoHeight));
     this.say(null);
+    this.opened();
     return true;
   }
 
@@ -100,7 +98,7 @@ export class LiveView {
     const { label, score } = message;
     const boxes = message.box ? [{ corners: message.box, label, score }] : [];
     const quiet = label === "nothing";
-    drawMoment(this.canvas, { attention: message.attention, point: message.point, boxes: quiet ? [] : boxes },
+    drawMoment(this.canvas, { attention: message.attention, point: quiet ? null : message.point, boxes: quiet ? [] : boxes },
       this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);

@@ -106,6 +106,7 @@ export class Look {
   lookAt(file) {
     if (!file) return null;
     this.again = () => this.lookAt(file);
+    this.name = file.name;
     const error = tooLarge(file, this.state.limits?.bytes);
     if (error) { this.fail(error); return null; }
     return this.wait(file.name, (progress) => upload(`/api/look?${this.query()}`, file, file.name, progress));
@@ -119,6 +120,7 @@ export class Look {
   /** Shows a job from its upload to its answer. */
   async wait(name, begin) {
     this.stop();
+    this.name = name;
     const run = (this.run = {});
     const note = h("p", { role: "status" }, t("look.sending"));
     const bar = h("progress", { max: 1, "aria-label": t("look.progress") });
@@ -144,7 +146,7 @@ export class Look {
     this.stop();
     const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
     if (this.again) actions.push(button(null, t("again"), this.again));
-    show(this.panel, h("div.working", {}, errorCard(error, ...actions)));
+    show(this.panel, h("div.working", {}, this.name && h("h2", {}, this.name), errorCard(error, ...actions)));
   }
 
   present(result) {
@@ -157,8 +159,8 @@ export class Look {
 
   async openCamera() {
     this.stop();
-    this.live = new LiveView(drawn);
-    const { live } = this;
+    const live = new LiveView(drawn, () => live.look(this.model));
+    this.live = live;
     show(this.panel, h("div.result", {},
       h("div.watch", {}, live.stage, live.strip, live.speed),
       h("aside.side", {}, live.answerCard, live.bars.element, drawnControls(drawn),
@@ -167,8 +169,8 @@ export class Look {
           live.look(this.model);
         })),
         button("close", t("look.stop_camera"), () => this.start()))));
-    if (await live.open() && this.live === live) live.look(this.model);
-    else if (this.live !== live) live.close();
+    await live.open();
+    if (this.live !== live) live.close();
   }
 
   /** Looks again, with another model or a second one. */

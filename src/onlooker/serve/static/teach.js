@@ -15,10 +15,10 @@ const drawn = { heat: 0.65, box: true, point: true };
 export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
-    this.live = new LiveView(drawn);
+    this.live = new LiveView(drawn, () => this.cameraOpened());
     this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.wantsNothing());
     this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
-    this.uploads = new Uploads((project) => page.setProject(project), () => page.state?.limits?.bytes);
+    this.uploads = new Uploads(() => page.loadProject(), () => page.state?.limits?.bytes);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("keyup", (event) => {
@@ -80,16 +80,14 @@ export class Teach {
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
       h("p.hint", {}, t("camera.insecure_remedy")));
-    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.openCamera(), { kind: "primary" }),
+    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
   }
 
-  async openCamera() {
-    const opened = await this.live.open();
-    if (opened && this.panel.hidden) { this.live.close(); return false; }
+  cameraOpened() {
+    if (this.panel.hidden) { this.live.close(); return; }
     this.showCamera();
-    if (opened && !this.training.job) this.lookLive();
-    return opened;
+    if (!this.training.job) this.lookLive();
   }
 
   /** Below the camera: into which class it records, and what the newest model says. */
@@ -118,7 +116,8 @@ export class Teach {
 
   /** After a training: the camera with the new model, in the same place. */
   async tryLive() {
-    if (await this.openCamera()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    if (this.live.stream) this.lookLive();
+    if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
   trainingChanged(running) { if (running && this.live.connection) { this.live.rest(); this.showCamera(); } }

@@ -1,9 +1,10 @@
 // Clips from files and folders into classes, one after the other, with what went wrong.
 
 import { tooLarge, upload } from "./api.js";
-import { button, errorText, h, show, t, toast } from "./dom.js";
+import { button, complain, errorText, h, show, t, toast } from "./dom.js";
 
 const SHOWN = 4; // failures that are named
+const REFRESH = 20; // clips after which the page shows those that were added
 
 /** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
 export async function droppedFiles(transfer) {
@@ -26,10 +27,10 @@ async function walk(entry, folder) {
 export const chosenFiles = (input) =>
   [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
 
-/** A queue of uploads; `done(project)` is called after each. */
+/** A queue of uploads; `refresh()` shows the project with the new clips; `limit()`: bytes of a clip. */
 export class Uploads {
-  constructor(done, limit) {
-    Object.assign(this, { done, limit, queue: [], finished: 0, failures: [] });
+  constructor(refresh, limit) {
+    Object.assign(this, { refresh, limit, queue: [], finished: 0, failures: [] });
     this.element = h("div.uploads", { role: "status", hidden: true });
   }
 
@@ -47,14 +48,16 @@ export class Uploads {
       try {
         const error = tooLarge({ name, size: file.size }, this.limit());
         if (error) throw error;
-        const { project } = await upload(`/api/project/clips?${new URLSearchParams({ class: label })}`, file, name);
+        const query = new URLSearchParams({ class: label, ...(this.queue.length && { brief: 1 }) });
+        await upload(`/api/project/clips?${query}`, file, name);
         this.finished += 1;
-        this.done(project);
+        if (this.finished % REFRESH === 0) await this.refresh();
       } catch (error) {
         this.failures.push({ name, error });
         if (error.status === 0 || error.status === 507) this.queue = [];
       }
     }
+    await this.refresh().catch(complain);
     this.running = false;
     this.summary();
   }
