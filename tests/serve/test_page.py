@@ -454,3 +454,33 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     for name in ("later", "first", "left"):
         page.click(".teach .head button >> nth=0")
         page.wait_for_selector(f"[data-class={name}]", state="detached")
+
+
+GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training
+
+
+@pytest.mark.slow
+def test_accuracy_of_four_taught_gestures_is_that_on_all_other_clips(
+    tmp_path: Path, open_page: Callable[..., Any], real_data: Path
+):
+    mine, unseen = tmp_path / "mine", []
+    for label in GESTURES:
+        clips = sorted((real_data / "clips" / "hand_gestures" / label).glob("*.mp4"))
+        (mine / label).mkdir(parents=True)
+        for clip in clips[:5]:
+            shutil.copy(clip, mine / label)
+        unseen += [(clip, label) for clip in clips[5:]]
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.set_input_files("input[webkitdirectory]", mine)
+        page.wait_for_selector(f"[data-class='{GESTURES[-1]}'] .tile >> nth=4")
+        page.wait_for_selector(".uploads", state="hidden")
+        page.click(".train-action .primary")
+        page.wait_for_selector(".accuracy b", timeout=180_000)
+        results = page.evaluate("() => fetch('/api/project/results').then((response) => response.json())")
+        page.close()
+    model = onlooker.load(next((tmp_path / "runs").iterdir()))
+    accuracy = sum(model.predict(clip).label == label for clip, label in unseen) / len(unseen)
+    low, high = results["interval"]
+    assert low <= accuracy <= high
+    assert accuracy > 2 / len(GESTURES)

@@ -59,7 +59,8 @@ export class Uploads {
     }
     await this.refresh().catch(complain);
     this.running = false;
-    this.summary();
+    if (this.queue.length) this.run();
+    else this.summary();
   }
 
   report(name) {
