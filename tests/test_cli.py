@@ -91,7 +91,7 @@ def test_choices_are_completed_in_the_shell() -> None:
     assert done.stdout.split() == ["dis", "farneback", "tvl1", "raft", "raft:large"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "check", "serve"])
 def test_every_command_has_help(command: str) -> None:
     result = call(command, "--help")
     assert "Usage" in result.output
