@@ -10,6 +10,7 @@ import argparse
 import random
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
@@ -81,15 +82,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             taught.append(teach(*draw(of_classes, seed), Path(folder)))
             print(taught[-1], flush=True)
+    tested = len(of_classes) - len(labels) * EACH
     figures: dict[str, Any] = {
         "seconds": round(median(each.live for each in taught), 2),
         "adding": round(median(each.adding for each in taught), 2),
         "report": round(median(each.done for each in taught), 2),
         "accuracy": mean(each.accuracy for each in taught),
+        "majority": max(Counter(clip.label for clip in draw(of_classes, 0)[1]).values()) / tested,
         "accuracies": [each.accuracy for each in taught],
         "classes": labels,
         "clips": len(labels) * EACH,
-        "tested": len(of_classes) - len(labels) * EACH,
+        "tested": tested,
     }
     harness.show("Taught", list(Taught._fields), [list(each) for each in taught])
     what = "five clips of each of four classes, in the page: seconds to a live model, accuracy on the other clips"
