@@ -72,7 +72,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 def _warm_up(models: Models) -> None:
     """Load the model that the page shows first, which takes seconds, before it is used."""
     if found := models.find():
-        with suppress(Problem):  # whoever uses it is told
+        with suppress(Problem):  # whoever uses it gets the error
             models.load(found[0].id)
 
 

@@ -24,7 +24,7 @@ _UNSURE = 0.25  # the margin between the two most probable classes, below which 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a model says about a clip that it was not trained with: the class, its probability and the margin."""
+    """What a model predicts for a clip that it was not trained with: the class, its probability and the margin."""
 
     label: str
     score: float
@@ -81,7 +81,7 @@ def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
-    """What a model says about a clip; None for one that it cannot read, or of a class that it does not know."""
+    """What a model predicts for a clip; None for one that it cannot read, or of a class that it does not know."""
     if clip.label not in recognizer.classes:
         return None
     with suppress(ValueError, OSError, RuntimeError):

@@ -53,7 +53,7 @@ class Job:
         """Tell how far the work is: a note, a share from 0 to 1, and values of its result so far.
 
         Raises:
-            Cancelled: the user does not want it any more.
+            Cancelled: the user has cancelled the job.
         """
         self.check()
         self.note, self.progress = note, progress

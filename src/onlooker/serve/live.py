@@ -108,7 +108,7 @@ def decode_jpeg(content: bytes) -> Pixels:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if max(image.size) > MAX_SIDE:
                 found = "a frame of {} by {} pixels".format(*image.size)
-                raise Problem(422, "frame", found, f"at most {MAX_SIDE} on a side", "choose a smaller camera picture")
+                raise Problem(422, "frame", found, f"at most {MAX_SIDE} on a side", "choose a smaller camera image")
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Problem(422, "frame", "a frame that is no JPEG", "JPEG", "reload the page") from error
@@ -125,7 +125,7 @@ class _Newest:
         """Keep what the browser has sent; a Problem for too many bytes or too few."""
         if not _CLOCK.size < len(message) <= MAX_BYTES:
             found = f"a frame of {len(message)} bytes"
-            raise Problem(413, "frame", found, f"9 to {MAX_BYTES} bytes", "choose a smaller camera picture")
+            raise Problem(413, "frame", found, f"9 to {MAX_BYTES} bytes", "choose a smaller camera image")
         (sent,) = _CLOCK.unpack(message[: _CLOCK.size])
         sent = sent if math.isfinite(sent) else 0.0
         self._frames.append(Arrived(sent, monotonic() - self._begin, message[_CLOCK.size :]))

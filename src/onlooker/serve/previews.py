@@ -1,4 +1,4 @@
-"""Small moving pictures of the project's clips, made once, and whole clips as every browser plays them."""
+"""Small moving previews of the project's clips, made once, and whole clips as every browser plays them."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ _SECONDS_KEPT = 30 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class Preview:
-    """A moving picture, a still, and what decoding the clip has found."""
+    """A moving preview, a still, and what decoding the clip has found."""
 
     video: Path
     still: Path

@@ -92,7 +92,7 @@ class Teaching:
         return None if run is None else self._model(run)
 
     def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
-        """What the newest model says about the clips that it was not trained with, as far as it has looked at them."""
+        """What the newest model predicts for clips that it was not trained with, as far as it has looked at them."""
         run, model = self.newest_run(), self.newest_model()
         if run is None or model is None:
             return {}

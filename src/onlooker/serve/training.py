@@ -107,7 +107,7 @@ class Training:
         """Train on the clips as they are now: what a job does; returns the name and the figures of the new run.
 
         Raises:
-            Cancelled: the user does not want it any more; nothing is left of it.
+            Cancelled: the user has cancelled it; its files are removed.
             Problem: what is wrong with the clips.
         """
         run = self._prepare(job.id)

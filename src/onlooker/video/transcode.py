@@ -21,7 +21,7 @@ __all__ = ["Copy", "VideoFacts", "safe_transcode", "transcode"]
 
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
 _LATE = 0.05  # seconds: a first frame that is shown later than that shifts all times of a player
-_REPORTED = 50  # frames after which the facts so far are told
+_REPORTED = 50  # frames after which the facts so far are reported
 _STILL_QUALITY = 80
 
 

@@ -27,7 +27,7 @@ export async function openCamera(facing = "user") {
 
 export const closeCamera = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
-/** Whether the picture is shown as in a mirror: not where the camera looks away from the person. */
+/** Whether the image is shown as in a mirror: not where the camera looks away from the person. */
 export const isMirrored = (stream) => stream.getVideoTracks()[0].getSettings().facingMode !== "environment";
 
 /** Starts a recording; call the result to end it. It resolves to a Blob. */

@@ -65,10 +65,10 @@ export class LiveConnection {
     const sent = performance.now();
     this.waiting.push(sent);
     this.canvas.getContext("2d").drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
-    const picture = await new Promise((resolve) => this.canvas.toBlob(resolve, "image/jpeg", 0.85));
-    const message = new Uint8Array(8 + picture.size);
+    const image = await new Promise((resolve) => this.canvas.toBlob(resolve, "image/jpeg", 0.85));
+    const message = new Uint8Array(8 + image.size);
     new DataView(message.buffer).setFloat64(0, sent, true);
-    message.set(new Uint8Array(await picture.arrayBuffer()), 8);
+    message.set(new Uint8Array(await image.arrayBuffer()), 8);
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
   }
 

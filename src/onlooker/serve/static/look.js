@@ -68,9 +68,9 @@ export class Look {
     if (!examples.length) return null;
     return h("section.examples", {}, h("h2", {}, t("look.examples")),
       h("div.example-row", {}, examples.map(({ id, label }) => {
-        const picture = h("img", { src: `/media/example/${id}.jpg`, alt: "", loading: "lazy" });
-        picture.addEventListener("error", () => picture.remove());
-        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, picture,
+        const still = h("img", { src: `/media/example/${id}.jpg`, alt: "", loading: "lazy" });
+        still.addEventListener("error", () => still.remove());
+        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, still,
           h("span", {}, spoken(label)));
       })));
   }

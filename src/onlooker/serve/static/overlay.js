@@ -17,10 +17,10 @@ function rampColor(value) {
 // attention show something; of even attention nothing is drawn.
 const FRAME_CONTRAST = 0.75;
 
-/** A map `h w` from 0 to 1 as a small picture, one pixel per cell, transparent where attention is low. */
+/** A map `h w` from 0 to 1 as a small image, one pixel per cell, transparent where attention is low. */
 function heatPicture(map) {
   const [height, width] = [map.length, map[0].length];
-  const picture = new OffscreenCanvas(width, height);
+  const image = new OffscreenCanvas(width, height);
   const data = new ImageData(width, height);
   const values = map.flat();
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -29,8 +29,8 @@ function heatPicture(map) {
     const shown = Math.min(1, Math.max(0, (value - mean) / contrast));
     data.data.set([...rampColor(shown), 255 * Math.min(1, 1.1 * Math.sqrt(shown))], 4 * cell);
   });
-  picture.getContext("2d").putImageData(data, 0, 0);
-  return picture;
+  image.getContext("2d").putImageData(data, 0, 0);
+  return image;
 }
 
 function fit(canvas) {

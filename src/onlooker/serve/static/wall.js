@@ -1,4 +1,4 @@
-// Clips as small moving pictures, and what can be done with one of them.
+// Clips as small moving previews, and what can be done with one of them.
 
 import { colorOf, spoken } from "./colors.js";
 import { button, dialog, h, icon, patch, seconds, still, t } from "./dom.js";
