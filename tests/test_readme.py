@@ -72,14 +72,8 @@ def run(command: str, place: Path) -> None:
         words += shlex.split(BRIEF)
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
             words += shlex.split(BY_GRADIENT)
-    done = subprocess.run(
-        [sys.executable, "-c", "from onlooker.cli import main; main()", *words[1:]],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    done = CliRunner().invoke(app, words[1:])
+    assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
     return None
 
 

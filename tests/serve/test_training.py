@@ -84,7 +84,7 @@ def test_progress_is_told_and_the_model_is_live_before_its_results(project: Proj
     assert all(partial["seconds_left"] > 0 for _, _, partial in reports[1:])
     assert reports[-1][2]["model"] == "model of clips-page-1"
     assert made.interrupted is None
-    run = newest_run(made.runs, project.folder)
+    run = newest_run(project, made.runs)
     assert run == made.runs / "clips-page-1"
     ids = {f"{clip.label}/{clip.name}": clip.id for clip in project.clips()}
     assert trained_clips(project, run) == ids
@@ -120,13 +120,42 @@ def test_a_training_goes_on_after_the_server_has_ended(project: Project) -> None
     assert again.interrupted is None
 
 
+def note_training(project: Project, run: Path) -> None:
+    """As the training of a run of this project does."""
+    write_json(
+        project.store / "trained" / f"{run.name}.json", {"run": str(run.resolve()), "clips": {"wave/0.mp4": "0"}}
+    )
+
+
+def test_the_runs_of_another_folder_with_the_same_name_are_not_shown(project: Project) -> None:
+    runs = project.folder.parent / "runs"
+    for name in ("clips-page-1", "clips-page-2"):
+        write_json(runs / name / "model" / "recognizer.json", {})
+    assert newest_run(project, runs) is None
+    note_training(project, runs / "clips-page-1")
+    assert newest_run(project, runs) == runs / "clips-page-1"
+
+
+@pytest.mark.parametrize("named", ["../precious", "clips-page-1", "{}"])
+def test_no_folder_is_deleted_because_a_file_of_the_project_names_it(project: Project, named: str) -> None:
+    folder = project.folder.parent
+    kept = [folder / "precious" / "file", folder / "runs" / "clips-page-1" / "model" / "recognizer.json"]
+    for file in kept:
+        write_json(file, {})
+    name = named.format(folder / "precious")
+    write_json(project.store / "training.json", {"job": "0" * 16, "run": name})
+    assert training(project, "model", FIGURES).run(Job("0" * 16))["run"] == "clips-page-2"
+    assert all(file.exists() for file in kept)
+
+
 def test_runs_are_numbered_and_unfinished_ones_are_not_the_newest(project: Project) -> None:
     runs = project.folder.parent / "runs"
-    assert newest_run(runs, project.folder) is None
+    assert newest_run(project, runs) is None
     for name in ("clips-page-2", "clips-page-10", "clips-page-x", "other-page-12"):
         write_json(runs / name / "model" / "recognizer.json", {})
+        note_training(project, runs / name)
     (runs / "clips-page-11").mkdir()
-    assert newest_run(runs, project.folder) == runs / "clips-page-10"
+    assert newest_run(project, runs) == runs / "clips-page-10"
     assert training(project, "model", FIGURES).run(Job())["run"] == "clips-page-12"
 
 

@@ -32,9 +32,17 @@ def serve(
         typer.Option(help="Text that the first address must contain; without one, other hosts get a random one."),
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help="A certificate (PEM) to serve by HTTPS, as phones require for their camera.")
+        Path | None,
+        typer.Option(
+            help="A certificate (PEM) to serve by HTTPS, as phones require for their camera.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key, if the certificate's file has none.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Its private key, if the certificate's file has none.", exists=True, dir_okay=False),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open a web page: look at clips and cameras with a model, teach it by showing, correct it."""
@@ -47,6 +55,8 @@ def serve(
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
+    if key and not certificate:
+        raise ValueError("--key without --certificate; give both, or neither")
     token = token or (None if is_loopback(host) else secrets.token_hex(8))
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
@@ -61,7 +71,8 @@ def serve(
             ws_max_size=2_000_000,
             timeout_graceful_shutdown=3,
         )
-        address = page_address(settings)
+        # The camera needs an address that browsers trust: this machine's own name.
+        address = page_address(settings, "localhost" if host in ("0.0.0.0", "::") else None)
         typer.echo(f"{address}  (Ctrl-C ends it)")
         if phone := phone_address(settings):
             typer.echo(f"{phone}  on other devices in this network")
@@ -74,7 +85,8 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family, both = (socket.AF_INET6, socket.has_dualstack_ipv6()) if ":" in host else (socket.AF_INET, False)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ValueError(f"{host}, port {port}: {reason}; give another --port (0: any that is free)") from error

@@ -21,9 +21,9 @@ from onlooker.evaluation.calibration import calibration_error, perfect_calibrati
 from onlooker.files import write_bytes
 from onlooker.structures import Evaluation
 
-__all__ = ["METRICS", "SHOWN", "measure", "wilson_interval", "write_scores"]
+__all__ = ["FORMULA", "METRICS", "SHOWN", "measure", "wilson_interval", "write_scores"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
 def _correct(of: Evaluation) -> int:
@@ -141,7 +141,7 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     writer.writerow(["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)])
     for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
         classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
-        texts = (f"'{text}" if text.startswith(_FORMULA) else text for text in (name, *classes))
+        texts = (f"'{text}" if text.startswith(FORMULA) else text for text in (name, *classes))
         writer.writerow([*texts, *(f"{float(score):.6g}" for score in scores)])
     write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
 

@@ -84,10 +84,6 @@ async def _sweep(service: Service) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    @app.get("/static/texts/en.json")
-    def texts() -> dict[str, Any]:
-        return _texts()
-
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
     @app.get("/")
@@ -100,8 +96,6 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _texts() -> dict[str, Any]:
-    if not (_HERE / "texts" / "en.json").exists():
-        return {}
     texts: dict[str, Any] = json.loads((_HERE / "texts" / "en.json").read_text("utf-8"))
     return texts
 

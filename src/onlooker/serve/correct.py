@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from onlooker.evaluation.conclusion import advice, first_line
+from onlooker.evaluation.metrics import FORMULA
 from onlooker.files import read_bytes, read_json
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
@@ -154,7 +155,9 @@ def _scores(run: Path) -> list[_Row]:
 def _row(name: str, truth: str, predicted: str, *scores: str) -> _Row:
     second, first = sorted(map(float, scores))[-2:]
     # A text that a spreadsheet would compute is preceded by an apostrophe there.
-    name, truth, predicted = (text.removeprefix("'") for text in (name, truth, predicted))
+    name, truth, predicted = (
+        text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text for text in (name, truth, predicted)
+    )
     return _Row(name, truth, predicted, first, first - second)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,13 +45,14 @@ class Journal:
 
     Args:
         folder: nothing is written to it before the first change.
+        on_moved: called after renames, which a kill may have interrupted and which are completed then.
 
     Raises:
         ValueError: the journal is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder, folder / STORE
+    def __init__(self, folder: Path, on_moved: Callable[[tuple[Move, ...]], object] = lambda _: None) -> None:
+        self.folder, self.store, self._on_moved = folder, folder / STORE, on_moved
         self.version = 0
         self.done: list[Change] = []
         self.undone: list[Change] = []
@@ -58,8 +60,9 @@ class Journal:
         self._taken: set[str] = set()
         self._settled: set[str] = set()  # by changes that are too old to be undone
         self._lock: FileLock | None = None
-        if (self.store / _FILE).exists():
-            self._read()
+        if (self.store / _FILE).exists() and self._read():
+            with suppress(Problem):  # another server does it
+                self.hold()
 
     @property
     def settled(self) -> frozenset[str]:
@@ -77,7 +80,7 @@ class Journal:
 
     def new_path(self, suffix: str = "") -> str:
         """A path in the trash that nothing has yet."""
-        self._begin()
+        self.hold()
         return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
 
     def new_clip(self, suffix: str) -> str:
@@ -94,7 +97,7 @@ class Journal:
             FileNotFoundError: a source does not exist, or a target does.
             Problem: 409 if another server changes this folder.
         """
-        self._begin()
+        self.hold()
         _check(self.folder, change.moves)
         done = [*self.done, change]
         self._settled.update(*(each.settled for each in done[:-_KEPT]))
@@ -113,7 +116,7 @@ class Journal:
         """
         if not (self.done if back else self.undone):
             return None
-        self._begin()
+        self.hold()
         source = self.done if back else self.undone
         change = source[-1]
         moves = tuple((target, start) for start, target in reversed(change.moves)) if back else change.moves
@@ -133,8 +136,8 @@ class Journal:
             self._lock.release()
             self._lock = None
 
-    def _begin(self) -> None:
-        """Before the first change: no other server changes the folder, and nothing useless is in the trash."""
+    def hold(self) -> None:
+        """Let no other server change the folder, and empty the trash of what is useless; a Problem 409 if one does."""
         if self._lock is not None:
             return
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
@@ -145,8 +148,10 @@ class Journal:
             found, expected = "another `onlooker serve` teaches this folder", "one server for it"
             raise Problem(409, "locked", found, expected, "use that one, or end it") from error
         self._lock = lock
-        if (self.store / _FILE).exists():
-            self._read()
+        if (self.store / _FILE).exists() and (pending := self._read()):
+            self._rename(pending)
+            self._on_moved(pending)
+            self._write()
         self._purge()
 
     def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
@@ -167,6 +172,7 @@ class Journal:
             self.version, self.done, self.undone, self._ids = before
             self._write()
             raise
+        self._on_moved(moves)
         self._write()
 
     def _rename(self, moves: tuple[Move, ...]) -> None:
@@ -209,7 +215,8 @@ class Journal:
         values = {"version": self.version, "ids": self._ids, "settled": sorted(self._settled), "pending": pending}
         write_json(self.store / _FILE, {**values, **lists})
 
-    def _read(self) -> None:
+    def _read(self) -> tuple[Move, ...]:
+        """Read the journal; returns the renames that were not completed."""
         file = self.store / _FILE
         with reading(file):
             values = read_json(file)
@@ -217,10 +224,7 @@ class Journal:
             self._taken = set(self._ids.values())
             self._settled = set(values["settled"])
             self.done, self.undone = ([_change(each) for each in values[name]] for name in ("done", "undone"))
-            pending = tuple(map(_move, values["pending"]))
-        if pending:
-            self._rename(pending)
-            self._write()
+            return tuple(map(_move, values["pending"]))
 
 
 def _change(values: dict[str, Any]) -> Change:

@@ -184,9 +184,9 @@ async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable
         async with asyncio.TaskGroup() as tasks:
             answering = tasks.create_task(_answer(socket, executor, viewer, newest))
             try:
-                while True:
-                    newest.put(await socket.receive_bytes())
-            except WebSocketDisconnect:
+                while (message := await socket.receive())["type"] != "websocket.disconnect":
+                    newest.put(message.get("bytes") or b"")
+            finally:
                 answering.cancel()
     except* WebSocketDisconnect:
         pass

@@ -197,7 +197,8 @@ def _draw(action: str, path: Path) -> None:
 
 def describe(look: Look) -> dict[str, Any]:
     """A clip for the page, as plain values."""
-    assert look.facts
+    if look.facts is None:
+        raise Problem(409, "not_looked", "a clip that waits", "one that was looked at", "wait for its answer")
     facts = {name: getattr(look.facts, name) for name in ("seconds", "width", "height", "frames")}
     video = f"/media/{look.id}.mp4"
     return {"id": look.id, "name": look.name, "video": video, "frames_per_second": look.facts.rate, **facts}

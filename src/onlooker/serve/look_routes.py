@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from onlooker.serve.facts import ModelFacts
 from onlooker.serve.look import Look, Looks, example_still, full_answer
-from onlooker.serve.media import receive
+from onlooker.serve.media import file_response, receive
 from onlooker.serve.problem import Problem
 from onlooker.serve.service import Service
 
@@ -44,8 +45,9 @@ def _add_looks(routes: APIRouter, service: Service) -> None:
 
     @routes.post("/api/look", status_code=202)
     async def upload(request: Request, model: str, second: str | None = None) -> dict[str, str]:
-        names = chosen(model, second)
-        return submitted(looks.add(await receive(request, looks.folder, service.settings.max_upload)), names)
+        names = await run_in_threadpool(chosen, model, second)
+        received = await receive(request, looks.folder, service.settings.max_upload)
+        return submitted(await run_in_threadpool(looks.add, received), names)
 
     @routes.post("/api/look/example/{example}", status_code=202)
     def draw(example: str, model: str, second: str | None = None) -> dict[str, str]:
@@ -62,7 +64,7 @@ def _add_looks(routes: APIRouter, service: Service) -> None:
 def _add_results(routes: APIRouter, looks: Looks) -> None:
     @routes.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:
-        return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
+        return file_response(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
     @routes.get("/media/example/{example}.jpg")
     def still(example: str) -> Response:

@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from fastapi import Request
+from fastapi.responses import FileResponse
 
 from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
@@ -62,6 +63,13 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
         path.unlink(missing_ok=True)
         raise
     return Upload(path, clean_name(request.headers.get("x-filename", "")), size)
+
+
+def file_response(path: Path, **options: Any) -> FileResponse:
+    """A file; a Problem 404 if it is not there (yet, or any more)."""
+    if not path.is_file():
+        raise Problem(404, "gone", "this file is not there", "one of the page", "wait a moment, or reload the page")
+    return FileResponse(path, **options)
 
 
 def clean_name(name: str) -> str:

@@ -60,16 +60,11 @@ class Models:
     def find(self) -> list[Model]:
         """All models there are now: the named one first, then the newest first."""
         named = [self._run] if self._run else []
-        folders = sorted(self._runs.iterdir())[:_MAX_RUNS] if self._runs.is_dir() else []
+        folders = [*self._runs.iterdir()] if self._runs.is_dir() else []
         runs = {run.resolve(): run for run in [*folders, *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := _model(run))]
         chosen = self._run and self._run.resolve()
-        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
-
-    def newest(self) -> Model | None:
-        """The model that was trained last, of those that can be read."""
-        latest = sorted(self.find(), key=lambda model: -model.saved)
-        return next((model for model in latest if _describe(model)), None)
+        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
 
     def get(self, model_id: str) -> Model:
         """The model with this id; a Problem 404 if it has disappeared."""
@@ -97,9 +92,9 @@ class Models:
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain values of all models that can be read, for JSON; no weights are loaded."""
-        models, newest = self.find(), self.newest()
-        described = [(model, _describe(model)) for model in models]
-        return [{**values, "newest": model == newest} for model, values in described if values]
+        described = [(model, values) for model in self.find() if (values := _describe(model))]
+        newest = max((model.saved for model, _ in described), default=None)
+        return [{**values, "newest": model.saved == newest} for model, values in described]
 
 
 def _model(run: Path) -> Model | None:

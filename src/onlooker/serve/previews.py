@@ -35,7 +35,7 @@ class Previews:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = Lock()  # one clip is decoded at a time
+        self._previewing, self._converting = Lock(), Lock()  # one clip each at a time
 
     def of(self, clip: Path, max_seconds: float = math.inf) -> Preview:
         """The preview of a clip, made now if there is none yet.
@@ -46,20 +46,21 @@ class Previews:
         """
         name = fingerprint(clip)
         video, still, facts = (self.folder / f"{name}.{suffix}" for suffix in ("mp4", "jpg", "json"))
-        with self._lock:
-            if not facts.exists():  # which is written last
-                self.folder.mkdir(parents=True, exist_ok=True)
-                video.unlink(missing_ok=True)
-                copy = Copy(video, _SIDE, _RATE, crf=_CRF)
-                write_json(facts, asdict(convert(clip, [copy], still, max_seconds)))
-            return Preview(video, still, VideoFacts(**read_json(facts)))
+        if not facts.exists():  # which is written last
+            with self._previewing:
+                if not facts.exists():
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    video.unlink(missing_ok=True)
+                    copy = Copy(video, _SIDE, _RATE, crf=_CRF)
+                    write_json(facts, asdict(convert(clip, [copy], still, max_seconds)))
+        return Preview(video, still, VideoFacts(**read_json(facts)))
 
     def full(self, clip: Path) -> Path:
         """The whole clip in a form that every browser plays: the file itself, or a copy; errors as for `of`."""
         if self.of(clip).facts.playable:
             return clip
         target = self.folder / f"{fingerprint(clip)}-full.mp4"
-        with self._lock:
+        with self._converting:
             if not target.exists():
                 part = target.with_name(f"{target.stem}.part.mp4")
                 part.unlink(missing_ok=True)
@@ -69,6 +70,7 @@ class Previews:
 
     def prune(self) -> None:
         """Delete those that were made long ago; they are made again when they are needed."""
-        for file in self.folder.glob("*"):
+        for file in sorted(self.folder.glob("*"), key=lambda file: file.suffix != ".json"):  # what is read first
             if time() - file.stat().st_mtime > _SECONDS_KEPT:
-                file.unlink(missing_ok=True)
+                for each in self.folder.glob(f"{file.stem}.*"):
+                    each.unlink(missing_ok=True)

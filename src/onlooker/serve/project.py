@@ -19,7 +19,7 @@ from typing import Any
 from onlooker.answer import nothing_class
 from onlooker.data.folder import entries
 from onlooker.data.lists import SPLIT_NAMES
-from onlooker.files import explain_write_errors, short_name
+from onlooker.files import explain_write_errors, printable, short_name
 from onlooker.serve.journal import Change, Journal, Move
 from onlooker.serve.problem import Problem
 from onlooker.serve.recordings import follow_moves
@@ -70,7 +70,7 @@ class Project:
         if any(path.name.lower() in SPLIT_NAMES and _holds_folders(path) for path in self._entries()):
             raise ValueError(f"{folder}: holds splits, expected one sub-folder per class; teach one of them (--clips)")
         self._lock = RLock()
-        self._journal = Journal(self.folder)
+        self._journal = Journal(self.folder, self._follow)
         self._seen = self._listing()
 
     @property
@@ -90,12 +90,14 @@ class Project:
     @property
     def undo_text(self) -> str | None:
         """What can be undone; None: nothing."""
-        return self._journal.done[-1].text if self._journal.done else None
+        with self._lock:
+            return self._journal.done[-1].text if self._journal.done else None
 
     @property
     def redo_text(self) -> str | None:
         """What can be done again; None: nothing."""
-        return self._journal.undone[-1].text if self._journal.undone else None
+        with self._lock:
+            return self._journal.undone[-1].text if self._journal.undone else None
 
     @property
     def settled(self) -> frozenset[str]:
@@ -106,8 +108,8 @@ class Project:
     def summary(self) -> dict[str, Any]:
         """Name, path, number of clips and version, for JSON."""
         return {
-            "name": self.folder.name,
-            "path": str(self.folder),
+            "name": printable(self.folder.name),
+            "path": printable(self.folder),
             "clips": len(self.clips()),
             "version": self.version,
         }
@@ -227,6 +229,11 @@ class Project:
         with self._lock:
             self._replay("redo")
 
+    def hold(self) -> None:
+        """Let no other server teach this folder; a Problem 409 if one does."""
+        with self._lock:
+            self._journal.hold()
+
     def close(self) -> None:
         """Let another server teach this folder."""
         self._journal.close()
@@ -240,15 +247,15 @@ class Project:
             ) from error
         if moves is None:
             raise Problem(409, f"nothing_to_{name}", f"nothing to {name}", "a change", "reload the page")
-        self._changed(moves)
+        self._seen = self._listing()
 
     def _do(self, change: Change) -> None:
         self._journal.do(change)
-        self._changed(change.moves)
-
-    def _changed(self, moves: tuple[Move, ...]) -> None:
-        follow_moves(self.folder, moves, lambda: [self._relative(clip.path) for clip in self.clips()])
         self._seen = self._listing()
+
+    def _follow(self, moves: tuple[Move, ...]) -> None:
+        folders = [path for path in self._entries() if path.is_dir()]
+        follow_moves(self.folder, moves, lambda: [self._relative(clip) for each in folders for clip in _videos(each)])
 
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""

@@ -1,23 +1,25 @@
 """The routes of the page's tabs Teach and Correct."""
 
+import logging
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.files import printable
 from onlooker.serve.background import Background
 from onlooker.serve.correct import Guess, guess, inbox, map_points, results
 from onlooker.serve.examples import draw_examples
 from onlooker.serve.hints import Hints, Measured, measure
 from onlooker.serve.jobs import Job
-from onlooker.serve.media import make_playable, receive
+from onlooker.serve.media import file_response, make_playable, receive
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
@@ -46,6 +48,7 @@ class Teaching:
         self.guesses, self.hints = Background(self._guess), Hints()
         self.training = Training(project, service.settings.runs, self._load)
         self.job: Job | None = None  # of the training
+        self._starting = Lock()
 
     def start(self) -> None:
         """Continue a training that the end of the last server has interrupted."""
@@ -71,20 +74,20 @@ class Teaching:
         return {
             **summary,
             "classes": [
-                {"name": label, "clips": [_describe(clip, measured, codes) for clip in of_class]}
+                {"name": printable(label), "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()
             ],
             "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
-            "undo": project.undo_text,
-            "redo": project.redo_text,
+            "undo": project.undo_text and printable(project.undo_text),
+            "redo": project.redo_text and printable(project.redo_text),
             "model": self.newest_model(),
             "training": self._describe_training(),
         }
 
     def newest_run(self) -> Path | None:
         """The newest run of the page."""
-        return newest_run(self.service.settings.runs, self.project.folder)
+        return newest_run(self.project, self.service.settings.runs)
 
     def newest_model(self) -> str | None:
         """The id of the newest run's model."""
@@ -132,9 +135,13 @@ class Teaching:
         return model
 
     def _guess(self, clip: ProjectClip, model: str) -> Guess | None:
-        with suppress(Problem):  # a model that has disappeared
+        try:
             return guess(self.service.models.load(model), clip)
-        return None
+        except Problem:  # a model that has disappeared
+            return None
+        except Exception:  # the other clips are not affected
+            logging.getLogger(__name__).exception("%s", clip.path)
+            return None
 
     def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
         """Change the project if it still is at the version that the page has seen, and describe it."""
@@ -177,11 +184,13 @@ class Teaching:
 
     def train(self) -> Job:
         """Begin to train; a Problem if a training runs already, or there are too few clips."""
-        if self.job is not None and not self.job.finished:
-            raise Problem(409, "training", "a training runs already", "one at a time", "wait for it, or cancel it")
-        self.training.check()
-        self.job = self.service.jobs.start(self.training.run)
-        return self.job
+        with self._starting:
+            if self.job is not None and not self.job.finished:
+                raise Problem(409, "training", "a training runs already", "one at a time", "wait for it, or cancel it")
+            self.training.check()
+            self.project.hold()
+            self.job = self.service.jobs.start(self.training.run)
+            return self.job
 
     def _describe_training(self) -> dict[str, Any] | None:
         if self.job is None or self.job.finished:
@@ -193,7 +202,7 @@ def _describe(clip: ProjectClip, measured: dict[str, Measured], codes: dict[str,
     of = measured.get(clip.id)
     video = of.video if of else None
     facts = {"seconds": round(video.seconds, 3) if video else None, "frames": video.frames if video else None}
-    return {"id": clip.id, "name": clip.name, **facts, "hint": codes.get(clip.id)}
+    return {"id": clip.id, "name": printable(clip.name), **facts, "hint": codes.get(clip.id)}
 
 
 def _add_classes(routes: APIRouter, teaching: Teaching) -> None:
@@ -250,16 +259,16 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
 
     @routes.get("/media/clip/{clip_id}.mp4")
     def preview(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.of(project.clip(clip_id).path).video, headers=_CACHED)
+        return file_response(teaching.previews.of(project.clip(clip_id).path).video, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.of(project.clip(clip_id).path).still, headers=_CACHED)
+        return file_response(teaching.previews.of(project.clip(clip_id).path).still, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}/full.mp4")
     def full(clip_id: str) -> FileResponse:
         path = teaching.previews.full(project.clip(clip_id).path)
-        return FileResponse(path, media_type="video/mp4", headers=_CACHED)
+        return file_response(path, media_type="video/mp4", headers=_CACHED)
 
 
 def _add_training(routes: APIRouter, teaching: Teaching) -> None:

@@ -43,17 +43,18 @@ _STAGES = {
 _PRIOR = 10.0  # seconds after which the measured speed counts as much as the expected one
 
 
-def newest_run(runs: Path, clips: Path) -> Path | None:
-    """The last finished run of the page with these clips; None if there is none."""
-    return next((run for run in reversed(_runs(runs, clips)) if (run / "model" / RECORD).exists()), None)
+def newest_run(project: Project, runs: Path) -> Path | None:
+    """The last finished run of this project; None if there is none."""
+    own = (run for run in reversed(_runs(runs, project.folder)) if trained_clips(project, run))
+    return next((run for run in own if (run / "model" / RECORD).exists()), None)
 
 
 def trained_clips(project: Project, run: Path) -> dict[str, str]:
     """The ids of the clips that a run was trained with, by their names in its files; empty for other runs."""
     file = project.store / _TRAINED / f"{run.name}.json"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, KeyError):
         values = read_json(file)
-        if values.get("run") == str(run.resolve()):
+        if values["run"] == str(run.resolve()):
             return dict(values["clips"])
     return {}
 
@@ -110,6 +111,7 @@ class Training:
             Cancelled: the user has cancelled it; its files are removed.
             Problem: what is wrong with the clips.
         """
+        self.project.hold()
         run = self._prepare(job.id)
         try:
             figures = self._follow(job, run)
@@ -132,15 +134,23 @@ class Training:
     def _prepare(self, job_id: str) -> Path:
         """A new run, and the note that it was begun."""
         runs = _runs(self.runs, self.project.folder)
-        started = {} if self.interrupted != job_id else read_json(self.project.store / _STATE)
         start = f"{set_name(self.project.folder)}-{_GROUP}-"
         last = int(runs[-1].name.removeprefix(start)) if runs else 0
-        run = self.runs / str(started.get("run", f"{start}{last + 1}"))
-        shutil.rmtree(run, ignore_errors=True)  # what an interrupted training has left
+        if run := self._begun(job_id):
+            shutil.rmtree(run, ignore_errors=True)
+        run = run or self.runs / f"{start}{last + 1}"
         clips = {clip.path.relative_to(self.project.folder).as_posix(): clip.id for clip in self.project.clips()}
         write_json(self.project.store / _STATE, {"job": job_id, "run": run.name})
         write_json(self.project.store / _TRAINED / f"{run.name}.json", {"run": str(run.resolve()), "clips": clips})
         return run
+
+    def _begun(self, job_id: str) -> Path | None:
+        """The run that an interrupted training has begun: only one of this project's, whatever the file says."""
+        with suppress(OSError, ValueError, KeyError):
+            values = read_json(self.project.store / _STATE)
+            own = [run for run in _runs(self.runs, self.project.folder) if trained_clips(self.project, run)]
+            return next((run for run in own if (values["job"], values["run"]) == (job_id, run.name)), None)
+        return None
 
     def _follow(self, job: Job, run: Path) -> dict[str, Any]:
         """Start the process, and report what it does until the model is there."""
