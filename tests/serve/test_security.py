@@ -170,7 +170,7 @@ from serving import ADDRESS, OWN, save_model
 from onlooker.serve.app import create_app
 from onlooker.serve.phone import phone_address
 from onlooker.serve.settings import ServeSettings
-from test_live import message
+from test_live_view import message
 
 folder = Path(sys.argv[1])
 save_model(folder / "runs")
