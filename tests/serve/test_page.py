@@ -219,6 +219,35 @@ def test_keys_and_mouse_move_through_the_clip(address: str, open_page: Callable[
     assert "0.30" not in page.inner_text(".selection")
 
 
+def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(
+    address: str, open_page: Callable[..., Any], squares: Path
+):
+    page = open_page(address)
+    page.wait_for_selector(".drop")
+    page.route("**/api/jobs/*", lambda route: None)  # the answers of the job are on their way
+    page.set_input_files("#clip-file", squares / "up" / "02.mp4")
+    page.wait_for_selector("#panel-look .working")
+    page.click("#tab-teach")
+    page.click("#tab-look")
+    page.click("#tab-look")
+    assert page.locator("#panel-look .working").count() == 1
+    with page.expect_request(lambda request: request.method == "DELETE") as cancelled:
+        page.click("#panel-look .working button")
+    assert "/api/jobs/" in cancelled.value.url
+    page.wait_for_selector(".drop")
+
+
+def test_a_cancelled_upload_is_ended(address: str, open_page: Callable[..., Any], squares: Path):
+    page = open_page(address, errors_expected=True)
+    page.wait_for_selector(".drop")
+    page.route("**/api/look?*", lambda route: None)  # the upload never ends
+    page.set_input_files("#clip-file", squares / "up" / "02.mp4")
+    with page.expect_event("requestfailed") as ended:
+        page.click("#panel-look .working button")
+    assert "/api/look?" in ended.value.url
+    page.wait_for_selector(".drop")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -337,6 +366,15 @@ def correct_three_and_undo(page: Any) -> None:
         card.locator("select").select_option(index=1)
         page.wait_for_selector(f".doubt[data-clip='{clip}']", state="detached")
         assert page.locator(".doubt").count() == left
+    page.click("#tab-look")
+    page.click("#tab-correct")
+    page.wait_for_selector(".inbox-note .spinner", state="detached")
+    assert page.locator(".doubt").count() == waiting - 3
+    if waiting > 3:  # the cards of the second visit answer, too
+        page.locator(".doubt .answer-button").first.click()
+        page.wait_for_function(f"() => document.querySelectorAll('.doubt').length === {waiting - 4}")
+        page.locator(".correct .head button").first.click()
+        page.wait_for_function(f"() => document.querySelectorAll('.doubt').length === {waiting - 3}")
     project = page.evaluate("() => fetch('/api/project').then((response) => response.json())")
     moved = {part["name"]: len(part["clips"]) for part in project["classes"]}
     assert sum(moved.values()) == 14
@@ -451,9 +489,12 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     page.fill("#new-class", "later")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-class=later]")
-    for name in ("later", "first", "left"):
-        page.click(".teach .head button >> nth=0")
+    page.locator(".teach .head button").first.dblclick()  # the second click does not wait for the first change
+    for name in ("later", "first"):
         page.wait_for_selector(f"[data-class={name}]", state="detached")
+    assert page.locator(".toast.bad").count() == 0
+    page.click(".teach .head button >> nth=0")
+    page.wait_for_selector("[data-class=left]", state="detached")
 
 
 GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training

@@ -52,15 +52,22 @@ export function send(method, path, body) {
 
 export const post = (path, body) => send("POST", path, body);
 
-/** Uploads a file or a recording; `progress(share)` is called while bytes are sent. */
-export function upload(path, blob, name, progress = () => {}) {
+/**
+ * Uploads a file or a recording; `progress(share)` is called while bytes are sent. An aborted `signal` ends it while
+ * bytes are sent; after that the answer still arrives, as the server has the file.
+ */
+export function upload(path, blob, name, progress = () => {}, signal = null) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
+    const abort = () => call.abort();
+    signal?.addEventListener("abort", abort);
     call.open("POST", path);
     call.setRequestHeader("X-Onlooker", "1");
     call.setRequestHeader("X-Filename", encodeURIComponent(name));
     call.setRequestHeader("Content-Type", "application/octet-stream");
     call.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    call.upload.onload = () => signal?.removeEventListener("abort", abort);
+    call.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     call.onload = () => parse(new Response(call.responseText, { status: call.status })).then(resolve, reject);
     call.onerror = () => { tell(false); reject(lost()); };
     call.send(blob);

@@ -16,13 +16,13 @@ export class LiveConnection {
   }
 
   connect() {
-    clearTimeout(this.retry);
+    this.disconnect();
     this.on.state("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/api/live?model=${encodeURIComponent(this.model)}`);
     this.socket.binaryType = "arraybuffer";
     this.waiting = [];
-    this.socket.onopen = () => { this.tries = 0; this.pump(); };
+    this.socket.onopen = () => { this.tries = 0; this.pump(this.socket); };
     this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));
     this.socket.onclose = () => this.lost();
   }
@@ -48,10 +48,10 @@ export class LiveConnection {
   }
 
   /** Sends a frame whenever the video has a new one and the server keeps up. */
-  pump() {
-    if (this.closed || this.socket.readyState !== WebSocket.OPEN) return;
+  pump(socket) {
+    if (this.closed || socket !== this.socket || socket.readyState !== WebSocket.OPEN) return;
     this.waiting = this.waiting.filter((sent) => sent > performance.now() - PATIENCE);
-    const next = () => this.pump();
+    const next = () => this.pump(socket);
     const wait = () => (this.video.requestVideoFrameCallback && !document.hidden
       ? this.video.requestVideoFrameCallback(next) : setTimeout(next, 33));
     if (this.waiting.length >= AHEAD || !this.video.videoWidth) { setTimeout(next, 8); return; }
@@ -74,7 +74,13 @@ export class LiveConnection {
 
   close() {
     this.closed = true;
+    this.disconnect();
+  }
+
+  disconnect() {
     clearTimeout(this.retry);
+    if (!this.socket) return;
+    this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
   }
 }

@@ -1,8 +1,8 @@
 // Correct: clips whose label is in doubt, one click each; a map of all clips; then train again.
 
-import { get, post } from "./api.js";
+import { get } from "./api.js";
 import { colorOf, rememberClasses, spoken } from "./colors.js";
-import { announce, button, complain, errorCard, h, patch, percent, show, t } from "./dom.js";
+import { announce, button, errorCard, h, patch, percent, show, t } from "./dom.js";
 import { clipMap } from "./map.js";
 import { clipDialog, clipsById, preview } from "./wall.js";
 
@@ -10,6 +10,9 @@ function reason({ why, label, suggested }) {
   if (why === "label") return "inbox.label_error";
   return label === suggested ? "inbox.hesitates" : "inbox.uncertain";
 }
+
+const MAP_TRIES = 60; // the map is drawn for some seconds after a training
+const MAP_PAUSE = 2000; // ms
 
 export class Correct {
   constructor(panel, page) {
@@ -36,12 +39,16 @@ export class Correct {
   }
 
   async load() {
+    const turn = (this.turn = {});
     show(this.note, h("div.spinner"));
     try {
       await this.page.loadProject();
       this.update(this.page.project);
       rememberClasses(this.page.project.classes.map(({ name }) => name));
-      this.items = this.page.project.model ? (await get("/api/project/inbox")).items : [];
+      const items = this.page.project.model ? (await get("/api/project/inbox")).items : [];
+      if (this.turn !== turn) return; // loaded again, or answered, meanwhile
+      this.items = items;
+      this.cards.clear(); // their buttons belong to the items before
       this.showInbox();
     } catch (error) {
       this.untrained(error, this.note);
@@ -93,21 +100,17 @@ export class Correct {
   }
 
   async answer(item, label) {
-    if (!label) return;
+    if (!label || item.answered) return;
+    item.answered = true;
     const next = this.cards.get(item.clip)?.nextElementSibling?.querySelector(".answer-button");
-    try {
-      await post(`/api/project/inbox/${item.clip}?version=${this.page.project.version}`, { label });
-      if (label !== item.label) this.corrected += 1;
-      this.items = this.items.filter((each) => each !== item);
-      announce(t("inbox.answered", { label: spoken(label) }));
-      await this.page.loadProject();
-      this.update(this.page.project);
-      this.showInbox();
-      next?.focus();
-    } catch (error) {
-      complain(error);
-      if (error.code === "changed") this.load();
-    }
+    if (!await this.page.change("POST", `/api/project/inbox/${item.clip}`, { label })) { this.load(); return; }
+    this.turn = null;
+    if (label !== item.label) this.corrected += 1;
+    this.items = this.items.filter((each) => each.clip !== item.clip);
+    announce(t("inbox.answered", { label: spoken(label) }));
+    this.update(this.page.project);
+    this.showInbox();
+    if (document.activeElement === document.body) next?.focus();
   }
 
   open(id) {
@@ -123,12 +126,15 @@ export class Correct {
     this.page.parts.teach.training.start();
   }
 
-  async loadMap() {
+  async loadMap(tries = MAP_TRIES) {
+    clearTimeout(this.asking);
     try {
       const { points } = this.page.project.model ? await get("/api/project/map") : { points: [] };
       show(this.mapSlot, points.length ? clipMap(points, (id) => this.open(id)) : h("p.hint", {}, t("map.empty")));
     } catch (error) {
       show(this.mapSlot, error.status === 404 ? h("p.hint", {}, t("map.empty")) : errorCard(error));
+      if (error.code !== "no_map" || tries === 0) return;
+      this.asking = setTimeout(() => { if (!this.panel.hidden) this.loadMap(tries - 1); }, MAP_PAUSE);
     }
   }
 }

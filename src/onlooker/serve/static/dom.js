@@ -107,12 +107,15 @@ export function complain(error) {
 }
 
 let announced = 0;
+let waiting;
 
-/** Has screen readers say something, at most once in `every` milliseconds. */
+/** Has screen readers say something, at most once in `every` milliseconds: the last message waits until then. */
 export function announce(text, every = 0) {
-  if (performance.now() - announced < every) return;
-  announced = performance.now();
-  document.getElementById("announcer").textContent = text;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    announced = performance.now();
+    document.getElementById("announcer").textContent = text;
+  }, Math.max(0, announced + every - performance.now()));
 }
 
 /** A dialog that closes with Escape, its button, or a click beside it. */

@@ -31,21 +31,26 @@ export class LiveView {
   /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
   async open(facing) {
     if (this.stream) return true;
+    const turn = (this.turn = {});
+    let stream;
     this.say(h("div.waiting", {}, h("div.spinner"), h("p", {}, t("camera.asking"))));
     try {
-      this.stream = await openCamera(facing);
+      stream = await openCamera(facing);
     } catch (error) {
-      this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing), { kind: "primary" })));
+      if (this.turn === turn) this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing), { kind: "primary" })));
       return false;
     }
-    this.stream.getVideoTracks()[0].onended = () => {
+    if (this.turn !== turn) { closeCamera(stream); return false; } // closed, or opened again, meanwhile
+    this.stream = stream;
+    stream.getVideoTracks()[0].onended = () => {
       this.close();
       this.say(errorCard({ found: t("camera.ended"), remedy: t("camera.ended_remedy") }));
     };
-    this.mirrored = isMirrored(this.stream);
+    this.mirrored = isMirrored(stream);
     this.stage.classList.toggle("mirrored", this.mirrored);
-    this.video.srcObject = this.stream;
+    this.video.srcObject = stream;
     await this.video.play().catch(() => {});
+    if (this.stream !== stream) return false;
     const { videoWidth = 4, videoHeight = 3 } = this.video;
     if (videoWidth) this.stage.style.setProperty("--ratio", String(videoWidth / videoHeight));
     this.say(null);
@@ -78,6 +83,7 @@ export class LiveView {
   }
 
   close() {
+    this.turn = null;
     this.rest();
     this.say(null);
     closeCamera(this.stream);
@@ -111,14 +117,13 @@ export class LiveView {
     this.remember(label, score);
   }
 
-  measure({ delay, milliseconds, dropped }) {
+  measure({ delay, milliseconds }) {
     const now = performance.now();
     this.delay = this.delay === undefined ? delay : 0.9 * this.delay + 0.1 * delay;
     const rate = 1000 / (now - (this.last ?? now - 1000));
     this.rate = this.rate ? 0.9 * this.rate + 0.1 * rate : rate;
     this.last = now;
-    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0),
-      dropped };
+    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0) };
     this.speed.textContent = t("live.speed", values);
     Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
   }

@@ -26,7 +26,7 @@ export class Look {
       ?? this.state.models.find((model) => model.newest) ?? this.state.models[0];
   }
 
-  enter() { if (!this.result && !this.live) this.start(); }
+  enter() { if (!this.run && !this.result && !this.live) this.start(); }
 
   leave() { if (this.live) this.start(); this.result?.pause(); }
 
@@ -109,7 +109,8 @@ export class Look {
     this.name = file.name;
     const error = tooLarge(file, this.state.limits?.bytes);
     if (error) { this.fail(error); return null; }
-    return this.wait(file.name, (progress) => upload(`/api/look?${this.query()}`, file, file.name, progress));
+    return this.wait(file.name, (progress, signal) =>
+      upload(`/api/look?${this.query()}`, file, file.name, progress, signal));
   }
 
   lookAtExample(id, label) {
@@ -121,29 +122,33 @@ export class Look {
   async wait(name, begin) {
     this.stop();
     this.name = name;
-    const run = (this.run = {});
+    const run = (this.run = new AbortController());
     const note = h("p", { role: "status" }, t("look.sending"));
     const bar = h("progress", { max: 1, "aria-label": t("look.progress") });
     show(this.panel, h("div.working", {}, h("div.spinner"), h("h2", {}, name), note, bar,
-      button("close", t("cancel"), () => this.giveUp())));
+      button("close", t("cancel"), () => this.start())));
     try {
-      const { job } = await begin((share) => { bar.value = share; });
-      this.job = job;
+      const { job } = await begin((share) => { bar.value = share; }, run.signal);
+      if (run.signal.aborted) { cancel(job).catch(() => {}); return; }
+      run.job = job;
       bar.removeAttribute("value");
       const result = await follow(job, (now) => {
         note.textContent = jobText(now);
         if (now.progress !== null) bar.value = now.progress;
-      }, { stopped: () => this.run !== run });
-      if (this.run === run) { this.job = null; if (result) this.present(result); else this.start(); }
+      }, { stopped: () => run.signal.aborted });
+      if (this.run !== run) return;
+      this.run = null;
+      if (result) this.present(result); else this.start();
     } catch (error) {
-      if (this.run === run) { this.job = null; this.fail(error); }
+      if (this.run !== run) return;
+      this.run = null;
+      this.fail(error);
     }
   }
 
-  giveUp() { if (this.job) cancel(this.job).catch(() => {}); this.start(); }
-
   fail(error) {
     this.stop();
+    this.run = new AbortController(); // the message stays until one begins something else
     const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
     if (this.again) actions.push(button(null, t("again"), this.again));
     show(this.panel, h("div.working", {}, this.name && h("h2", {}, this.name), errorCard(error, ...actions)));
@@ -153,6 +158,7 @@ export class Look {
     this.result = new LookResult(result, drawn, this);
     show(this.panel, this.result.element);
     this.result.begin();
+    if (this.panel.hidden) this.result.pause();
     const [best] = result.answers;
     announce(t("look.says", { label: spoken(best.label), score: percent(best.score) }));
   }
@@ -180,7 +186,10 @@ export class Look {
     this.again();
   }
 
+  /** Ends what is shown, and what is on its way. */
   stop() {
+    this.run?.abort();
+    if (this.run?.job) cancel(this.run.job).catch(() => {});
     this.run = null;
     this.live?.close();
     this.result?.close();

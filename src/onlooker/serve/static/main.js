@@ -12,6 +12,7 @@ const $ = (id) => document.getElementById(id);
 class Page {
   constructor() {
     this.change = this.change.bind(this);
+    this.changes = Promise.resolve(); // the last change, for the next one to wait for
     onConnection((online) => this.connection(online));
   }
 
@@ -26,6 +27,10 @@ class Page {
         const to = { ArrowRight: i + 1, ArrowLeft: i + 2, Home: 0, End: 2 }[event.key];
         if (to !== undefined) { event.preventDefault(); this.go(TABS[to % 3]); tabs[to % 3].focus(); }
       });
+    });
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the hash says which tab is shown
+      $("main").focus();
     });
     $("open-keys").addEventListener("click", showKeys);
     $("open-phone").addEventListener("click", () => showPhone(this.state?.phone));
@@ -78,30 +83,35 @@ class Page {
   }
 
   async loadState() { this.state = await get("/api/state"); }
-  async loadProject() { this.setProject(await get("/api/project")); }
+  async loadProject(force = false) { this.setProject(await get("/api/project"), force); }
 
-  /** Takes a project from an answer of the server; older ones than the current are ignored. */
-  setProject(project) {
-    if (this.project && project.version < this.project.version && project.path === this.project.path) return;
+  /** Takes a project from an answer of the server; older ones than the current are ignored unless forced. */
+  setProject(project, force = false) {
+    if (!force && this.project && project.version < this.project.version && project.path === this.project.path) return;
     this.project = project;
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), 1000);
   }
 
-  /** Changes the project; what went wrong is shown. Returns whether it has been changed. */
-  async change(method, path, body) {
+  /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */
+  change(method, path, body) {
+    this.changes = this.changes.then(() => this.changeNow(method, path, body));
+    return this.changes;
+  }
+
+  async changeNow(method, path, body, again = this.parts.teach.uploads.running && !/\/(undo|redo)$/.test(path)) {
     try {
       const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
       this.setProject(await send(method, versioned, body));
       return true;
     } catch (error) {
-      if (error.code === "changed") {
-        await this.loadProject().catch(() => {});
-        toast(t("changed"), { error: true });
-      } else complain(error);
-      return false;
+      if (error.code !== "changed") { complain(error); return false; }
     }
+    await this.loadProject(true).catch(() => {});
+    if (again) return this.changeNow(method, path, body, false); // an upload of this page has changed the version
+    toast(t("changed"), { error: true });
+    return false;
   }
 
   trainingChanged(running) {
@@ -128,7 +138,7 @@ class Page {
     $("offline").hidden = online;
     if (online) {
       clearInterval(this.asking);
-      if (back) { toast(t("offline.back")); this.loadProject().catch(() => {}); }
+      if (back) { toast(t("offline.back")); this.loadProject(true).catch(() => {}); }
       return;
     }
     $("offline").querySelector(".text").textContent = t("offline.text");

@@ -1,6 +1,6 @@
 // A video with a canvas over it, and its controls: play, step, speed, loop, time.
 
-import { button, h, icon, show, t, typing } from "./dom.js";
+import { button, errorCard, h, icon, show, t, typing } from "./dom.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).padStart(5, "0")}`;
@@ -12,11 +12,13 @@ export class Player {
     this.step = 1 / 25;
     this.video = h("video", { playsinline: true, muted: true, preload: "auto", "aria-label": t("player.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.stage = h("div.stage", {}, this.video, this.canvas);
+    this.cover = h("div.cover", { hidden: true });
+    this.stage = h("div.stage", {}, this.video, this.canvas, this.cover);
     this.video.addEventListener("click", () => this.toggle());
     for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) {
       this.video.addEventListener(name, () => this.refresh());
     }
+    this.video.addEventListener("error", () => this.fail());
     this.video.addEventListener("ended", () => this.restart());
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
@@ -45,9 +47,16 @@ export class Player {
     this.stage.style.setProperty("--ratio", String(width / height));
     this.video.src = source;
     this.setSpeed(Number(this.speed.value));
+    this.cover.hidden = true;
     addEventListener("keydown", this.keys);
     this.running = true;
     this.tick();
+  }
+
+  fail() {
+    if (!this.running) return;
+    show(this.cover, errorCard({ found: t("player.failed"), remedy: t("player.failed_remedy") }));
+    this.cover.hidden = false;
   }
 
   close() {

@@ -19,7 +19,7 @@ export class Recorder {
     Object.assign(this, { live, save, wantsNothing, turn: 0 });
   }
 
-  /** A button that records clips of the class that `name()` gives. */
+  /** A button that records clips of the class that `name()` gives; a click without a pointer counts down. */
   holdButton(name, label) {
     const hold = button("camera", label, null, { kind: "hold" });
     const begin = () => { hold.classList.add("held"); this.press(name()); };
@@ -28,11 +28,12 @@ export class Recorder {
     hold.addEventListener("pointerdown", (event) => {
       if (event.button === 0) { hold.setPointerCapture(event.pointerId); begin(); }
     });
-    for (const type of ["pointerup", "pointercancel", "blur"]) hold.addEventListener(type, end);
+    for (const type of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) hold.addEventListener(type, end);
     hold.addEventListener("keydown", (event) => {
       if (isKey(event)) { event.preventDefault(); if (!event.repeat) begin(); }
     });
     hold.addEventListener("keyup", (event) => { if (isKey(event)) { event.preventDefault(); end(); } });
+    hold.addEventListener("click", (event) => { if (event.detail === 0) this.tap(name()); }); // of a screen reader
     hold.addEventListener("contextmenu", (event) => event.preventDefault());
     return hold;
   }
@@ -49,6 +50,12 @@ export class Recorder {
     this.discard();
     Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
     this.clock(this.turn, LONGEST, () => this.release());
+  }
+
+  tap(name) {
+    if (!this.live.stream || !name) return;
+    this.discard();
+    this.countdown(name);
   }
 
   /** Shows the length of the recording while it runs. */

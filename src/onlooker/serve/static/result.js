@@ -89,7 +89,7 @@ export class LookResult {
         link(`/api/look/${this.result.id}/result.json`, t("save.json")),
         button("download", t("save.onnx"), () => this.saveModel(model))),
       facts, h("pre.code", { tabindex: 0, "aria-label": t("save.code_label") }, code),
-      button(null, t("save.copy"),
+      navigator.clipboard && button(null, t("save.copy"),
         () => navigator.clipboard.writeText(code).then(() => toast(t("save.copied")), complain)));
     return box;
   }
@@ -173,14 +173,13 @@ export class LookResult {
 
   async teach(name, { start, end }) {
     try {
-      const query = new URLSearchParams({ class: name, look: this.result.id, version: this.look.page.project.version });
+      const query = new URLSearchParams({ class: name, look: this.result.id });
       await post(`/api/project/segment?${query}`, { start, end });
       toast(t("part.taught", { label: spoken(name) }),
         { action: { label: t("look.go_teach"), run: () => this.look.page.go("teach") } });
       await this.look.page.loadProject();
     } catch (error) {
       complain(error);
-      if (error.code === "changed") await this.look.page.loadProject();
     }
   }
 

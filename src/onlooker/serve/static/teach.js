@@ -21,9 +21,9 @@ export class Teach {
     this.uploads = new Uploads(() => page.loadProject(), () => page.state?.limits?.bytes);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
-    addEventListener("keyup", (event) => {
-      if (event.key === " " && this.spaced) { this.spaced = false; this.recorder.release(); }
-    });
+    const lift = () => { if (this.spaced) { this.spaced = false; this.recorder.release(); } };
+    addEventListener("keyup", (event) => { if (event.key === " ") lift(); });
+    addEventListener("blur", lift); // the key may be released elsewhere
   }
 
   build() {
@@ -32,9 +32,8 @@ export class Teach {
     this.redo = button("redo", t("redo"), () => this.page.change("POST", "/api/project/redo"), { iconOnly: true });
     this.classes = h("div.classes");
     this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, t("teach.empty_remedy")),
-      h("div.row", {}, button("plus", t("teach.examples"), () => this.addExamples())));
-    this.pauses = h("input", { type: "checkbox", checked: true });
-    this.target = h("div.target");
+      h("div.row", {}, this.examples = button("plus", t("teach.examples"), () => this.addExamples())));
+    this.target = this.buildTarget();
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
@@ -44,6 +43,22 @@ export class Teach {
     this.panel.addEventListener("dragover", (event) => event.preventDefault());
     this.panel.addEventListener("drop", (event) => this.drop(event, null));
     this.showCamera();
+  }
+
+  /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
+  buildTarget() {
+    this.pauses = h("input", { type: "checkbox", checked: true });
+    this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
+    this.hold.classList.add("primary");
+    this.into = h("select", { onchange: () => this.choose(this.into.value) });
+    this.intoDot = h("span.dot");
+    this.answer = h("div.live-answer");
+    this.drawn = drawnControls(drawn);
+    return h("div.target", {}, this.answer,
+      h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
+        h("span.into", {}, this.intoDot, this.into)), this.hold),
+      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
+      this.drawn);
   }
 
   addForm() {
@@ -90,25 +105,17 @@ export class Teach {
     if (!this.training.job) this.lookLive();
   }
 
-  /** Below the camera: into which class it records, and what the newest model says. */
   showCamera() {
-    if (!this.live.stream) { this.live.say(this.cameraCover()); show(this.target); return; }
-    const hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
-    hold.classList.add("primary");
-    hold.disabled = !this.chosen;
-    this.into = h("span.into");
-    show(this.target,
-      h("div.live-answer", { hidden: !this.live.connection }, this.live.answerCard, this.live.bars.element,
-        this.live.strip, this.live.speed),
-      h("div.row.spread", {}, this.into, hold), h("p.hint", {}, t("record.how")),
-      h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
-        this.live.connection && drawnControls(drawn));
-    this.choose(this.chosen);
+    this.target.hidden = !this.live.stream;
+    const { connection, answerCard, bars, strip, speed } = this.live;
+    this.answer.hidden = this.drawn.hidden = !connection;
+    show(this.answer, connection ? [answerCard, bars.element, strip, speed] : []);
+    if (this.live.stream) this.choose(this.chosen); else this.live.say(this.cameraCover());
   }
 
   lookLive() {
     const model = this.page.state.models.find(({ id }) => id === this.page.project?.model);
-    if (!model) return;
+    if (!model || (this.live.connection && this.live.model.id === model.id)) return;
     rememberClasses(model.classes);
     this.live.look(model);
     this.showCamera();
@@ -116,20 +123,33 @@ export class Teach {
 
   /** After a training: the camera with the new model, in the same place. */
   async tryLive() {
+    if (this.panel.hidden) return;
     if (this.live.stream) this.lookLive();
     if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
-  trainingChanged(running) { if (running && this.live.connection) { this.live.rest(); this.showCamera(); } }
+  trainingChanged(running) {
+    if (running && this.live.connection) { this.live.rest(); this.showCamera(); }
+    if (!running && this.live.stream && !this.live.connection) this.lookLive();
+  }
 
   choose(name) {
     const names = this.page.project?.classes.map((each) => each.name) ?? [];
     this.chosen = names.includes(name) ? name : names.find((each) => each !== "nothing") ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
-    if (this.into) show(this.into,
-      this.chosen ? [h("span.dot", { "--color": colorOf(this.chosen) }), spoken(this.chosen)] : t("teach.name_first"));
-    const hold = this.target.querySelector(".hold");
-    if (hold) hold.disabled = !this.chosen;
+    this.hold.disabled = this.into.disabled = !this.chosen;
+    this.offer(names);
+    this.into.value = this.chosen ?? "";
+    this.intoDot.style.setProperty("--color", this.chosen ? colorOf(this.chosen) : "transparent");
+  }
+
+  /** The classes to record into; the list stays while they do, as it may be open. */
+  offer(names) {
+    const key = JSON.stringify(names);
+    if (this.offered === key) return;
+    this.offered = key;
+    const options = names.map((name) => h("option", { value: name }, spoken(name)));
+    show(this.into, names.length ? options : h("option", { value: "" }, t("teach.name_first")));
   }
 
   key(event) {
@@ -144,9 +164,7 @@ export class Teach {
     return this.pauses.checked && (counts.get("nothing") ?? 0) < most;
   }
 
-  async keepRecording(label, blob) {
-    if (label === "nothing" && !this.page.project.classes.some(({ name }) => name === "nothing")
-      && !await this.page.change("POST", "/api/project/classes", { name: "nothing" })) return;
+  keepRecording(label, blob) {
     this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
   }
 
@@ -158,19 +176,17 @@ export class Teach {
   }
 
   /** Adds files to a class, or, without one, each to the class that is named like its folder. */
-  async addFiles(files, label) {
-    const known = new Set(this.page.project.classes.map(({ name }) => name));
+  addFiles(files, label) {
     const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
       .filter((item) => item.label && !item.name.startsWith("."));
     if (files.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
-    for (const name of new Set(items.map((item) => item.label))) {
-      if (!known.has(name) && !await this.page.change("POST", "/api/project/classes", { name })) return;
-    }
     this.uploads.add(items);
   }
 
   async addExamples() {
+    this.examples.disabled = true; // drawing takes some seconds
     if (await this.page.change("POST", "/api/project/examples")) announce(t("teach.examples_added"));
+    this.examples.disabled = false;
   }
 
   update(project) {
@@ -210,7 +226,7 @@ export class Teach {
       if (event.key === "Escape") { title.value = name; title.blur(); }
     });
     const element = h("section.card.class", { "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
-      onpointerdown: () => this.choose(name), onfocusin: () => this.choose(name),
+      onpointerdown: () => this.choose(name),
       ondragover: (event) => {
         event.preventDefault();
         element.classList.add("dropping");
@@ -231,7 +247,9 @@ export class Teach {
 
   async rename(name, title) {
     const to = title.value.trim();
+    const chosen = this.chosen === name;
     if (!to || to === name
       || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
+    else if (chosen) this.choose(to);
   }
 }

@@ -24,25 +24,37 @@ export class Training {
     if (project.model !== this.loaded) { this.loaded = project.model; this.loadResults(); }
   }
 
+  /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
     const ready = project.classes.filter(({ clips }) => clips.length).length >= FEWEST;
-    show(this.action, button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
-      { kind: "primary", disabled: !ready }),
-      h("p.hint", {}, t(ready ? "train.about" : "train.need")));
+    const state = `${Boolean(project.model)} ${ready}`;
+    if (this.offered === state) return;
+    this.offered = state;
+    this.button = button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
+      { kind: "primary", disabled: !ready });
+    show(this.action, this.button, h("p.hint", {}, t(ready ? "train.about" : "train.need")));
   }
 
   async start() {
+    if (this.starting || this.job) return;
+    this.starting = true;
+    if (this.button) this.button.disabled = true;
     try {
       this.watch((await post(`/api/project/train?version=${this.page.project.version}`)).job);
     } catch (error) {
       complain(error);
-      if (error.status === 409) await this.page.loadProject();
+      if (error.status === 409) await this.page.loadProject().catch(complain);
+    } finally {
+      this.starting = false;
+      this.offered = null; // the button is made anew
+      if (!this.job) this.showButton(this.page.project);
     }
   }
 
   async watch(job) {
     if (this.job) return;
     this.job = job;
+    this.offered = null;
     this.page.trainingChanged(true);
     const note = h("p.note", { role: "status" }, t("job.running"));
     const left = h("p.hint");
@@ -62,9 +74,9 @@ export class Training {
 
   async end(trained) {
     this.job = null;
-    this.page.trainingChanged(false);
     await this.page.loadState().catch(complain);
     await this.page.loadProject().catch(complain);
+    this.page.trainingChanged(Boolean(this.job));
     if (trained) this.finished();
   }
 

@@ -31,7 +31,12 @@ export const chosenFiles = (input) =>
 export class Uploads {
   constructor(refresh, limit) {
     Object.assign(this, { refresh, limit, queue: [], finished: 0, failures: [] });
-    this.element = h("div.uploads", { role: "status", hidden: true });
+    this.note = h("p");
+    this.bar = h("progress", { "aria-label": t("uploads.progress") });
+    this.progress = h("div.uploads-part", { hidden: true }, this.note, this.bar,
+      button("close", t("uploads.stop"), () => { this.queue = []; }));
+    this.outcome = h("div.uploads-part", { role: "status" });
+    this.element = h("div.uploads", { hidden: true }, this.progress, this.outcome);
   }
 
   /** Adds files as `[{file, name, label}]`. */
@@ -42,48 +47,62 @@ export class Uploads {
 
   async run() {
     this.running = true;
+    show(this.outcome);
     while (this.queue.length) {
-      const { file, name, label } = this.queue.shift();
-      this.report(name);
+      const item = this.queue.shift();
+      this.report(item.name);
       try {
-        const error = tooLarge({ name, size: file.size }, this.limit());
-        if (error) throw error;
-        const query = new URLSearchParams({ class: label, ...(this.queue.length && { brief: 1 }) });
-        await upload(`/api/project/clips?${query}`, file, name);
-        this.finished += 1;
-        if (this.finished % REFRESH === 0) await this.refresh();
+        await this.send(item);
       } catch (error) {
-        this.failures.push({ name, error });
-        if (error.status === 0 || error.status === 507) this.queue = [];
+        this.failures.push({ item, error });
+        if (error.status === 0 || error.status === 507) this.failRest(error);
+        continue;
       }
+      this.finished += 1;
+      if (this.finished % REFRESH === 0) await this.refresh().catch(() => {}); // the next one, or the end, shows them
     }
-    await this.refresh().catch(complain);
+    await this.refresh().catch((error) => error.status !== 0 && complain(error));
     this.running = false;
     if (this.queue.length) this.run();
     else this.summary();
   }
 
+  async send({ file, name, label }) {
+    const error = tooLarge({ name, size: file.size }, this.limit());
+    if (error) throw error;
+    const query = new URLSearchParams({ class: label, ...(this.queue.length && { brief: 1 }) });
+    await upload(`/api/project/clips?${query}`, file, name);
+  }
+
+  /** Without a server, or without room on its disk, the files that wait would fail in the same way. */
+  failRest(error) {
+    this.failures.push(...this.queue.map((item) => ({ item, error })));
+    this.queue = [];
+  }
+
   report(name) {
     const total = this.finished + this.failures.length + this.queue.length + 1;
     this.element.hidden = total === 1;
-    const bar = h("progress",
-      { max: total, value: total - this.queue.length - 1, "aria-label": t("uploads.progress") });
-    show(this.element, h("p", {}, t("uploads.running", { at: total - this.queue.length, total, name })), bar,
-      button("close", t("uploads.stop"), () => { this.queue = []; }));
+    this.progress.hidden = false;
+    this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
+    Object.assign(this.bar, { max: total, value: total - this.queue.length - 1 });
   }
 
   summary() {
     const { failures, finished } = this;
     Object.assign(this, { failures: [], finished: 0 });
+    this.progress.hidden = true;
     this.element.hidden = !failures.length;
     if (!failures.length) {
       if (finished > 1) toast(t("uploads.done", { count: finished }));
       return;
     }
-    show(this.element, h("p.found", {}, t("uploads.failed", { count: failures.length })),
+    const items = failures.map(({ item }) => item);
+    show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", {},
-        failures.slice(0, SHOWN).map(({ name, error }) => h("li", {}, h("b", {}, name), ": ", errorText(error)))),
+        failures.slice(0, SHOWN).map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", errorText(error)))),
       failures.length > SHOWN && h("p", {}, t("uploads.others", { count: failures.length - SHOWN })),
-      button("close", t("close"), () => { this.element.hidden = true; }));
+      h("div.row", {}, button("upload", t("again"), () => this.add(items)),
+        button("close", t("close"), () => { this.element.hidden = true; })));
   }
 }

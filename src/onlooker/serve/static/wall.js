@@ -44,7 +44,11 @@ export class Wall {
     Object.assign(this, { clips, label });
     const shown = this.all ? clips : clips.slice(-FIRST);
     const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.hint ?? ""} ${clip.seconds ?? ""} ${label}`, clip]));
-    for (const [key] of this.tiles) if (!keys.has(key)) this.tiles.delete(key);
+    for (const [key, tile] of this.tiles) {
+      if (keys.has(key)) continue;
+      watcher.unobserve(tile.querySelector("video"));
+      this.tiles.delete(key);
+    }
     for (const [key, clip] of keys) if (!this.tiles.has(key)) this.tiles.set(key, this.tile(clip, label));
     patch(this.list, [...keys.keys()].map((key) => this.tiles.get(key)));
     this.more.hidden = shown.length === clips.length;
