@@ -84,6 +84,13 @@ def videolstm(
         str | None, typer.Option(help="With --ucf101 or --hmdb51: method of optical flow. [default: dis; --full: tvl1]")
     ] = None,
     pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
+    fine_tuned: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tuned",
+            help="With --ucf101 or --hmdb51: train the encoders on the split's images and flow first, as published.",
+        ),
+    ] = False,
     only: Annotated[str | None, typer.Option(help="Only `segments`, or only the rows of one model; no page.")] = None,
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
@@ -110,10 +117,14 @@ def videolstm(
         method = DataConfig.from_dict({"flow": flow}).flow if flow else None
         assert root is not None
         with stoppable():
-            page = reproduce_official(run, name, root, splits, split, budget, results, False, pretrained, boxes, method)
+            page = reproduce_official(
+                run, name, root, splits, split, budget, results, False, pretrained, boxes, method, fine_tuned
+            )
             typer.echo(f"report: {page}")
         return
-    refuse_unused(context, {"splits", "split", "pretrained", "boxes", "flow", *(["clips"] if only else [])}, "here")
+    refuse_unused(
+        context, {"splits", "split", "pretrained", "boxes", "flow", "fine_tuned", *(["clips"] if only else [])}, "here"
+    )
     from onlooker_papers.videolstm.reproduce import reproduce as reproduce_videolstm
 
     clips, run = clips or ([] if only else _clips_of_data_folder()), run or Path("runs") / f"videolstm-{budget}"

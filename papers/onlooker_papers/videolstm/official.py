@@ -6,15 +6,20 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from safetensors.torch import load_file, save
+from torch import nn
 
-from onlooker.config import DataConfig, FlowMethod
+from onlooker.config import DataConfig, FlowMethod, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
-from onlooker.files import write_json
+from onlooker.files import write_bytes, write_json
+from onlooker.models.encoders import build_encoder
+from onlooker.models.registry import resolve
 from onlooker.runs.ensemble import ensemble
+from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
@@ -22,9 +27,12 @@ from onlooker.structures import ClipError
 from onlooker.video.flow import flow as estimate_flow
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
+from onlooker_papers.videolstm.fine_tune import fine_tune, first_layers
 from onlooker_papers.videolstm.init_from import init_from
 from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
+    FINE_TUNING,
+    FINE_TUNING_FRAMES,
     FUSED,
     MOTION,
     MOTION_BEGINS,
@@ -53,11 +61,13 @@ def reproduce(
     pretrained: bool = True,
     boxes: Path | None = None,
     flow: FlowMethod | None = None,
+    fine_tuned: bool = False,
 ) -> Path:
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
-        run: the folder of everything, resumable: the features of all splits in `features`, runs in `split1`, ….
+        run: the folder of everything, resumable: the features of all splits in `features`, runs in `split1`, …; what is
+            `fine_tuned` in `split1-fine-tuned`, ….
         name: one of `SETS`.
         root: the set's own folder, as its site ships it.
         lists: the folder of its split files; None: they are in `root`.
@@ -68,6 +78,7 @@ def reproduce(
         pretrained: use ImageNet weights; random ones only show that everything runs.
         boxes: `finalAnnots.mat` of UCF101-24, or its folder, to score localization.
         flow: how flow is computed; None: as the budget has it.
+        fine_tuned: train the encoders on the split first, as published; features are then those of the split alone.
 
     Returns:
         The report's path.
@@ -78,13 +89,14 @@ def reproduce(
         DiskFullError: no room for the features.
         RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
     """
-    official, chosen = SETS[name], _chosen(budget, pretrained, flow)
+    official, chosen = SETS[name], _chosen(budget, pretrained, flow, fine_tuned)
     annotated = ucf101_24(boxes) if boxes else {}
     clips = _read(official, root, lists, split, chosen, annotated, boxes)
-    left_out = _encode(run / "features", clips, chosen, quiet)
+    folder = run / f"split{split}{'-fine-tuned' if fine_tuned else ''}"
+    features = (folder if fine_tuned else run) / "features"
+    left_out = _encode(features, clips, chosen, quiet)
     clips = clips.without({error.path for error in left_out})
-    folder = run / f"split{split}"
-    runs = _Runs(folder, root, clips, run / "features", chosen, name, split, quiet)
+    runs = _Runs(folder, root, clips, features, chosen, name, split, quiet)
     figures = runs.figures()
     if boxes:
         figures["places"] = runs.places(find_boxes(boxes), annotated)
@@ -95,7 +107,7 @@ def reproduce(
     write_json(folder / "figures.json", figures)
     options = {
         f"--{name}": official.published.title, "--split": split, "--splits": lists and "SPLITS",
-        "--boxes": boxes and "BOXES", "--flow": flow, "--no-pretrained": not pretrained,
+        "--boxes": boxes and "BOXES", "--flow": flow, "--no-pretrained": not pretrained, "--fine-tuned": fine_tuned,
         f"--{budget}": budget in ("quick", "full"),
     }  # fmt: skip
     command = command_line("videolstm", options)
@@ -104,11 +116,12 @@ def reproduce(
     return write_page(folder, official, split, chosen, figures, command)
 
 
-def _chosen(budget: str, pretrained: bool, flow: FlowMethod | None) -> Budget:
+def _chosen(budget: str, pretrained: bool, flow: FlowMethod | None, fine_tuned: bool) -> Budget:
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     chosen = BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained, flow=flow or chosen.flow)
+    chosen = replace(chosen, fine_tuning=chosen.fine_tuning or FINE_TUNING) if fine_tuned else chosen
     estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
     return chosen
 
@@ -158,9 +171,35 @@ def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[Cl
         settings = StoreSettings(
             encoder, budget.features(streams), budget.pretrained, every=True, seed=budget.training.seed
         )
-        made = make_features(paths, folder / name, settings, quiet=quiet)
+        net = _fine_tuned(folder.parent, clips, name, budget, quiet) if budget.fine_tuning else None
+        made = make_features(paths, folder / name, settings, quiet=quiet, encoder=net)
         failed = {error.path: error for error in made.failed} | failed
     return tuple(failed.values())
+
+
+def _fine_tuned(folder: Path, clips: Split, name: str, budget: Budget, quiet: bool) -> nn.Module:
+    """The encoder of a store, trained on the split's training clips; one of a map is part of that of the vector.
+
+    It is in `NAME-encoder.safetensors` of the folder once it is trained.
+    """
+    encoder, streams = budget.stores[name]
+    config = ModelConfig("convnet", encoder, pretrained=budget.pretrained)
+    _, data, how = resolve(config, budget.features(streams), cast(TrainConfig, budget.fine_tuning))
+    net = cast(nn.Module, build_encoder(encoder, data.in_channels, data.size, pretrained=False))
+    if budget.vector and encoder != budget.vector:
+        return first_layers(net, _fine_tuned(folder, clips, f"{name}-vector", budget, quiet))
+    file = folder / f"{name}-encoder.safetensors"
+    if not file.exists():
+        data = replace(data, frames=min(FINE_TUNING_FRAMES, data.frames))
+        classes = sorted({clip.label for clip in clips.training})
+        samples, left_out = read_clips((*clips.training, *clips.validation), classes, data, quiet=quiet)
+        readable = clips.without({error.path for error in left_out})
+        training, validation = samples.only(readable.training), samples.only(readable.validation)
+        run = folder / f"{name}-encoder"
+        trained = fine_tune(encoder, training, validation, data, run, how, budget.pretrained)
+        write_bytes(file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()}))
+    net.load_state_dict(load_file(file))
+    return net
 
 
 @dataclass(frozen=True)

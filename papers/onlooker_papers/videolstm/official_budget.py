@@ -49,6 +49,11 @@ SETS = {
 }
 
 
+# Eight epochs of a few random frames of each clip; steps this small keep ImageNet's filters in a VGG-16 without norms.
+FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-4)
+FINE_TUNING_FRAMES = 10  # of each clip, from which they are drawn
+
+
 @dataclass(frozen=True)
 class Budget:
     """What is computed, and with how much; the defaults are the published sizes.
@@ -67,6 +72,8 @@ class Budget:
         classes: number of classes, in alphabetical order; 0: all.
         clips: maximum per class and split; 0: all.
         complete: insist on the published number of clips; a cut-down copy of a set needs False.
+        fine_tuning: how encoders are trained on frames of the split's training clips before they encode; None: they
+            stay as they are.
         choose_on: validation clips on which it is chosen how to localize: each is encoded twice for 28 candidates.
     """
 
@@ -88,6 +95,7 @@ class Budget:
     classes: int = 0
     clips: int = 0
     complete: bool = True
+    fine_tuning: TrainConfig | None = None
     choose_on: int = 40
 
     def features(self, streams: Modality) -> DataConfig:

@@ -7,7 +7,16 @@ from typing import Any
 
 from onlooker.evaluation.report import Page, percent
 from onlooker_papers.pages import add_curves, add_left_out, add_settings, interval
-from onlooker_papers.videolstm.official_budget import BOTH, CITED_VIDEO_MAP_20, MOTION, SINGLE, Budget, OfficialSet
+from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
+from onlooker_papers.videolstm.official_budget import (
+    BOTH,
+    CITED_VIDEO_MAP_20,
+    FINE_TUNING_FRAMES,
+    MOTION,
+    SINGLE,
+    Budget,
+    OfficialSet,
+)
 from onlooker_papers.videolstm.places import BASELINES
 
 WORDS = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
@@ -39,7 +48,7 @@ def write_page(
     )
     if not budget.pretrained:
         page.text(
-            "**The encoder has random weights**, not ImageNet's, and they stay as they are (`--no-pretrained`). The "
+            "**The encoder has random weights**, not ImageNet's (`--no-pretrained`). The "
             "page shows that everything runs; how good the models are, it cannot show."
         )
     shown = {"ConvALSTM on RGB": models["convalstm-rgb"], "attention that follows motion": models[MOTION]}
@@ -130,9 +139,19 @@ def _differences(budget: Budget) -> str:
         if budget.pretrained
         else "its random weights"
     )
+    encoder = f"The encoder ({budget.encoder}, frames of {budget.size} pixels)"
+    if how := budget.fine_tuning:
+        kept = (
+            f"{encoder} is trained on images and flow of the split as in the paper, but with settings of our own: it "
+            f"begins with {weights}; {how.epochs} epochs of {RANDOM_FRAMES} random ones of {FINE_TUNING_FRAMES} frames "
+            f"of each clip, AdamW up to {how.lr:g}, the epoch with the lowest validation loss."
+        )
+    else:
+        kept = (
+            f"{encoder} keeps {weights}. Those of the paper were trained on images and flow of the set (--fine-tuned)."
+        )
     items = [
-        f"The encoder ({budget.encoder}, frames of {budget.size} pixels) keeps {weights}. Those of the paper were "
-        "trained on images and flow of the set.",
+        kept,
         "Frames are squashed whole, and nothing is augmented but the choice of the window; what the authors' encoders "
         "were trained with is not in their code.",
         "Frames that repeat the last one of a short clip count like others; the authors' code masks them.",

@@ -29,14 +29,14 @@ from onlooker.runs.evaluate import read_clips
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
+from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import FUSED, MOTION, MOTION_BEGINS, SINGLE, STREAMS
 from onlooker_papers.videolstm.published import PREFIX
 from onlooker_papers.videolstm.reduced import (
-    FLOW_TRAINING,
+    FINE_TUNING,
     NAME,
     encoder_of,
-    flow_encoder,
     make_store,
     reduced,
     sampling,
@@ -61,14 +61,16 @@ class RealSet:
         name: of the set, as in `real_clips`.
         split: which clips are used for what.
         training: of every model.
-        flow_training: of the flow encoder.
+        fine_tuning: of the encoders that are trained on the split.
+        fine_tuned: their streams.
     """
 
     run: Path
     name: str
     split: Split
     training: TrainConfig = TRAINING
-    flow_training: TrainConfig = FLOW_TRAINING
+    fine_tuning: TrainConfig = FINE_TUNING
+    fine_tuned: tuple[Modality, ...] = ("flow",)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,11 +93,11 @@ class RealSet:
         samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
         training = samples.only(self.split.training)
         if not (self.store(modality) / "store.json").exists():
-            if modality == "rgb":
-                inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
+            if modality in self.fine_tuned:
+                validation, folder = samples.only(self.split.validation), self.run / f"{modality}-encoder"
+                inner = fine_tune("small", training, validation, data, folder, self.fine_tuning)
             else:
-                validation = samples.only(self.split.validation)
-                inner = flow_encoder(training, validation, self.run / "flow-encoder", self.flow_training)
+                inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
             make_store(self.store(modality), reduced(inner, training, data), modality)
         return stored(samples, self.store(modality))
 

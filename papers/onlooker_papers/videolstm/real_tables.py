@@ -16,7 +16,12 @@ COST, MEASURED = "videolstm-cost", "bench-training"  # measured in `benchmarks/b
 EPOCHS = {"lstm": 200, "alstm": 200, "convlstm": 300, "convalstm": 300, "motion": 400}
 TRAINING_CLIPS = {"UCF101": 9537, "HMDB-51": 3570}
 WORD = {"rgb": "RGB", "flow": "flow"}
-TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101", "moving-target": "moving target"}
+TITLES = {
+    "jhmdb": "J-HMDB",
+    "jhmdb-fine-tuned": "J-HMDB, RGB encoder trained on it",
+    "ucf101_18": "18 classes of UCF101",
+    "moving-target": "moving target",
+}
 
 
 def title(key: str) -> str:

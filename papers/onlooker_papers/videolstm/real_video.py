@@ -20,6 +20,7 @@ from onlooker.data.split import group_of
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.videolstm import control
+from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import (
     CHANNELS,
@@ -32,7 +33,7 @@ from onlooker_papers.videolstm.on_features import (
     RealSet,
     fuse,
 )
-from onlooker_papers.videolstm.reduced import FLOW_FRAMES, FRAMES, WIDTH
+from onlooker_papers.videolstm.reduced import FRAMES, WIDTH
 
 FILE = "videolstm-real"
 COMMAND = "python -m onlooker_papers.videolstm.real_video"
@@ -42,6 +43,7 @@ CONTROL = control.FILE
 STEPS = [(f"{b}-{of}", f"{a}-{of}") for of in STREAMS for a, b in pairwise(SINGLE)]
 STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION)]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
+FINE_TUNED = "-fine-tuned"  # the end of a set's name in the results
 _Z = 1.959964
 
 
@@ -96,7 +98,7 @@ def measure(
         "budget": {
             "epochs": of.training.epochs, "lr": of.training.lr, "width": WIDTH, "units": UNITS, "channels": CHANNELS,
             "frames": FRAMES.frames, "size": FRAMES.size, "seeds": len(seeds),
-            "flow_encoder": {"epochs": of.flow_training.epochs, "frames": FLOW_FRAMES},
+            "flow_encoder": {"epochs": of.fine_tuning.epochs, "frames": RANDOM_FRAMES},
         },
     }  # fmt: skip
     steps = {f"{b} over {a}": difference(right[b], right[a], recordings) for b, a in STEPS}
@@ -127,8 +129,12 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**row, "each": [cell["accuracy"] for cell in cells]}
 
 
-def reproduce(name: str, split: int, seeds: int, run: Path, results: Path, controls: bool = True) -> dict[str, Any]:
+def reproduce(
+    name: str, split: int, seeds: int, run: Path, results: Path, controls: bool = True, fine_tuned: bool = False
+) -> dict[str, Any]:
     """Compute what is missing of one split of a set, and write its rows.
+
+    `fine_tuned`: the encoder of RGB is trained on the split, too; the rows are those of another set.
 
     Raises:
         ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -138,10 +144,12 @@ def reproduce(name: str, split: int, seeds: int, run: Path, results: Path, contr
     if f"split{split}" not in splits:
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
-    of = RealSet(run / name / f"split{split}", name, splits[f"split{split}"], training)
+    end = FINE_TUNED if fine_tuned else ""
+    of = RealSet(run / f"{name}{end}" / f"split{split}", name, splits[f"split{split}"], training)
+    of = replace(of, fine_tuned=STREAMS) if fine_tuned else of
     of.features  # noqa: B018 - stores are made before settings are read from them
     figures, compared, memos = measure(of, range(seeds), controls)
-    key = (name,) if split == 1 else (f"{name}-split{split}",)
+    key = (f"{name}{end}",) if split == 1 else (f"{name}{end}-split{split}",)
     row = Row.of(figures, *memos)
     write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: row})
     if controls:
@@ -155,12 +163,15 @@ def main(
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
     controls: Annotated[bool, typer.Option(help="Also models of image and flow without motion attention.")] = True,
+    fine_tuned: Annotated[
+        bool, typer.Option("--fine-tuned", help="Train the encoder of RGB on the split, too, not that of flow alone.")
+    ] = False,
     run: Annotated[Path, typer.Option(help="Folder of features and trainings.")] = Path("runs/videolstm-real"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
 ) -> None:
     """Train the models on each set."""
     for name in sets:
-        figures = reproduce(name, split, seeds, run, results, controls)
+        figures = reproduce(name, split, seeds, run, results, controls, fine_tuned)
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")
 

@@ -43,7 +43,8 @@ VARIANTS = (
 # Setting; in the paper; in the authors' code; in the tables of real video; with `--full`; the variant that measures it.
 SETTINGS = (
     ("encoder", "VGG-16, trained on ImageNet, then on images and flow of the set", "the same",
-     "`small`, frozen; for flow trained on the split", "VGG-16 of ImageNet, frozen", ""),
+     "`small`, frozen; for flow trained on the split",
+     "VGG-16 of ImageNet; trained on the split by `--fine-tuned`", ""),
     ("features", "pool5; fc7 for ConvNet and LSTM", "7×7×512; 4096", "7×7×64, principal components; their mean",
      "as the code", ""),
     ("flow", "TV-L1, clipped to ±20 pixels, 8 bit", "one field per frame", "DIS, one field per frame",

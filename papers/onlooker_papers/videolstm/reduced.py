@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
@@ -26,15 +25,15 @@ from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.features import weights_digest
-from onlooker.training.fit import choose_precision, fit
+from onlooker.training.fit import choose_precision
 from onlooker.training.forward import encode_samples
+from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64
 NAME = f"small-{WIDTH}"  # of the reduced encoder
 FRAMES = DataConfig(frames=16, size=112)
-# Of the flow encoder: a few random frames of each clip in an epoch.
-FLOW_TRAINING = TrainConfig(epochs=8, batch=16, lr=1e-3)
-FLOW_FRAMES = 4
+# Of an encoder that is trained on the clips of a split: that of flow, and that of RGB where it is not frozen.
+FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-3)
 _PER_CLIP = 4  # frames for the principal components
 
 
@@ -68,37 +67,6 @@ def sampling(modality: Modality) -> DataConfig:
     """How the encoder of a modality sees clips, without augmentation."""
     data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
     return resolve(ModelConfig(pretrained=True), data, TrainConfig())[1]
-
-
-class RandomFrames(Dataset[tuple[Tensor, int, int]]):
-    """A few frames of each clip, others in every epoch: a function of the epoch and the clip."""
-
-    def __init__(self, clips: ClipFrames, count: int) -> None:
-        self.clips, self.count, self.epoch = clips, count, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Training calls it before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        frames, target, _ = self.clips[index]
-        random = np.random.default_rng((self.epoch, index))
-        rows = np.sort(random.choice(len(frames), min(self.count, len(frames)), replace=False))
-        return frames[rows], target, index
-
-
-def flow_encoder(training: ClipFrames, validation: ClipFrames, folder: Path, how: TrainConfig) -> nn.Module:
-    """`small` for flow, trained frame by frame on training clips; the epoch with the lowest validation loss."""
-    data = replace(sampling("flow"), translate=0.1, scale=0.1, hflip=True)
-    torch.manual_seed(how.seed)
-    net = create_model(
-        "convnet", len(training.classes), encoder="small", in_channels=2, size=FRAMES.size, pretrained=True
-    )
-    fit(net, RandomFrames(training, FLOW_FRAMES), RandomFrames(validation, FLOW_FRAMES), data, how, folder)
-    return cast(nn.Module, net.encoder).cpu().eval()
 
 
 def principal_components(rows: NDArray[np.float64], width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

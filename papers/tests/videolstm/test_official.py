@@ -5,24 +5,28 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from commands import call, fails
 from published_trees import annotated_tube, write_annotations, write_ucf101
+from safetensors.torch import load_file
+from torch import nn
 
 from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.evaluation.report import percent
+from onlooker.models.encoders import build_encoder
 from onlooker.recognizer import load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.memo import fingerprint
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker_papers.videolstm import official
+from onlooker_papers.videolstm.fine_tune import first_layers
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
 from onlooker_papers.videolstm.official_page import write_page
 from onlooker_papers.videolstm.official_places import look
@@ -315,6 +319,34 @@ def test_a_run_with_the_settings_of_the_authors_code(
     page = (split / "report.html").read_text(encoding="utf-8")
     assert "Flow is farneback instead of TV-L1" in page
     assert "the averaged map" not in page
+
+
+def test_encoders_are_trained_on_the_split(done: Path, tree: Path, tmp_path: Path) -> None:
+    clips = SETS["ucf101"].published.split(tree, None, 1, complete=False)
+    limited = official._limited(clips, TINY)
+    budget = replace(TINY, fine_tuning=replace(TINY.training, lr=1e-3))
+    failed = official._encode(tmp_path / "features", limited, budget, quiet=True)
+    assert [error.path.name for error in failed] == ["v_Archery_g05_c01.avi"]
+    for streams in ("rgb", "flow"):
+        frozen, trained = (FeatureStore.open(of / "features" / streams) for of in (done / "run", tmp_path))
+        assert frozen.settings.weights != trained.settings.weights
+        assert load_file(tmp_path / f"{streams}-encoder.safetensors").keys() == load_file(trained.encoder_file).keys()
+    before = (tmp_path / "rgb-encoder.safetensors").stat().st_mtime_ns
+    official._encode(tmp_path / "features", limited, budget, quiet=True)
+    assert (tmp_path / "rgb-encoder.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow  # VGG-16 has 134 million weights up to fc7
+def test_the_map_of_a_fine_tuned_vgg_is_inside_its_vector() -> None:
+    whole, part = (cast(nn.Module, build_encoder(name, 3, 64, pretrained=False)) for name in ("vgg16:vector", "vgg16"))
+    taken = first_layers(part, whole).eval()
+    frames = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        features: Any = whole.net
+        assert torch.equal(taken(frames), features.features(frames))
+    small = cast(nn.Module, build_encoder("conv4", 3, 64, pretrained=False))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        first_layers(part, small)
 
 
 def test_flow_that_is_not_installed_is_an_error_before_anything_is_read(tree: Path, tmp_path: Path) -> None:

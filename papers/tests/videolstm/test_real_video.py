@@ -12,6 +12,7 @@ from onlooker.config import DataConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.files import read_json
+from onlooker.models.encoders import build_encoder
 from onlooker_papers.results import assembled
 from onlooker_papers.videolstm import control, on_features, real_tables, real_video, reduced
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED
@@ -72,6 +73,9 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     assert set(controls["gain"]) == set(on_features.CONTROLS)
     # The features of both streams are those of either, side by side, and encoders are those of the stores.
     of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
+    kept = reduced.encoder_of(of.store("rgb")).inner.state_dict()
+    shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
+    assert all(torch.equal(weight, shipped[name]) for name, weight in kept.items())
     rgb, flow, both = (of.features[name][0][0] for name in ("rgb", "flow", "both"))
     assert torch.equal(torch.cat((rgb, flow), -1), both)
     assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
@@ -92,6 +96,15 @@ def test_motion_begins_with_the_trained_streams(tiny: Path) -> None:
     assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
     with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
         real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
+
+
+def test_both_encoders_can_be_trained_on_the_split(tiny: Path) -> None:
+    figures = real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "results", False, fine_tuned=True)
+    folder = tiny / "run" / "squares-fine-tuned" / "split1"
+    trained = reduced.encoder_of(folder / "features-rgb").inner.state_dict()
+    shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
+    assert any(not torch.equal(weight, shipped[name]) for name, weight in trained.items())
+    assert assembled(tiny / "results", "videolstm-real")["figures"]["squares-fine-tuned"] == figures
 
 
 def test_the_cost_of_the_literal_recipe_is_extrapolated_by_clips() -> None:

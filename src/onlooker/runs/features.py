@@ -43,7 +43,12 @@ NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.
 
 
 def make_features(
-    clips: Path | Sequence[Path], folder: Path, settings: StoreSettings, shard: str = "1/1", quiet: bool = False
+    clips: Path | Sequence[Path],
+    folder: Path,
+    settings: StoreSettings,
+    shard: str = "1/1",
+    quiet: bool = False,
+    encoder: nn.Module | None = None,
 ) -> Extracted:
     """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
 
@@ -51,6 +56,8 @@ def make_features(
         clips: a folder with one sub-folder per class, a single clip, or several.
         folder, settings: the store, made if there is none, and what it is made with.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
+        quiet: no progress bar.
+        encoder: one of this name with weights of its own, such as one trained on the clips; None: built by its name.
 
     Raises:
         ValueError: the store was made by something else, or an invalid shard.
@@ -61,12 +68,16 @@ def make_features(
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
     paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
-    store, net = make_store(folder, settings)
+    store, net = make_store(folder, settings, encoder)
     return _extract(store, paths[int(number) - 1 :: int(count)], net, quiet)
 
 
-def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.Module]:
+def make_store(
+    folder: Path, settings: StoreSettings, encoder: nn.Module | None = None
+) -> tuple[FeatureStore, nn.Module]:
     """A feature store and its encoder, without clips; the one in the folder if it was made by the same settings.
+
+    `encoder` has weights of its own; None: it is built by its name.
 
     Raises:
         ValueError: the store was made by something else.
@@ -76,7 +87,7 @@ def make_store(folder: Path, settings: StoreSettings) -> tuple[FeatureStore, nn.
     _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
     s = replace(settings, pretrained=pretrained, data=data)
     torch.manual_seed(s.seed)
-    net = cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, pretrained))
+    net = encoder or cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, pretrained))
     precision = s.precision
     if precision == "auto" and (folder / "store.json").exists():
         precision = FeatureStore.open(folder).settings.precision

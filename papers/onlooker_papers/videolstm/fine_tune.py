@@ -1,0 +1,82 @@
+"""ConvNets that are trained on frames or flow of a split's training clips before their features are stored.
+
+Those of VideoLSTM are: VGG-16 with ImageNet's weights, trained on the images and on the flow of each set.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from onlooker.config import DataConfig, TrainConfig
+from onlooker.data.clips import ClipFrames
+from onlooker.models.registry import create_model
+from onlooker.training.fit import fit
+
+RANDOM_FRAMES = 4  # of each clip in an epoch
+
+
+class RandomFrames(Dataset[tuple[Tensor, int, int]]):
+    """A few frames of each clip, others in every epoch: a function of the epoch and the clip."""
+
+    def __init__(self, clips: ClipFrames, count: int) -> None:
+        self.clips, self.count, self.epoch = clips, count, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Training calls it before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        frames, target, _ = self.clips[index]
+        random = np.random.default_rng((self.epoch, index))
+        rows = np.sort(random.choice(len(frames), min(self.count, len(frames)), replace=False))
+        return frames[rows], target, index
+
+
+def fine_tune(
+    encoder: str,
+    training: ClipFrames,
+    validation: ClipFrames,
+    data: DataConfig,
+    folder: Path,
+    how: TrainConfig,
+    pretrained: bool = True,
+) -> nn.Module:
+    """An encoder trained frame by frame under a linear classifier; the epoch with the lowest validation loss.
+
+    Args:
+        encoder: its name (`build_encoder`).
+        training, validation: clips as `data` samples them.
+        data: how the encoder sees clips; frames are moved, scaled and mirrored for training.
+        folder: of the training, which continues where it was interrupted.
+        how: the settings of the training.
+        pretrained: begin with the encoder's pretrained weights.
+    """
+    augmented = replace(data, translate=0.1, scale=0.1, hflip=True)
+    torch.manual_seed(how.seed)
+    net = create_model(
+        "convnet", len(training.classes), encoder=encoder, in_channels=data.in_channels, size=data.size,
+        pretrained=pretrained,
+    )  # fmt: skip
+    some, others = (RandomFrames(clips, RANDOM_FRAMES) for clips in (training, validation))
+    fit(net, some, others, augmented, how, folder)
+    return cast(nn.Module, net.encoder).cpu().eval()
+
+
+def first_layers(encoder: nn.Module, whole: nn.Module) -> nn.Module:
+    """An encoder with the weights of another that has the same layers, in the same order, and more after them.
+
+    timm names the layers of VGG-16 differently where its last feature map is asked for and where its vector is.
+
+    Raises:
+        RuntimeError: their weights have other shapes.
+    """
+    encoder.load_state_dict(dict(zip(encoder.state_dict(), whole.state_dict().values(), strict=False)))
+    return encoder
