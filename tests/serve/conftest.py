@@ -1,9 +1,13 @@
-"""A page with one small model, as a client in the same process sees it."""
+"""A page with one small model, as a client in the same process and as a browser sees it."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import CAMERA, is_foreign, serving, write_camera
 from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
 
@@ -38,3 +42,52 @@ def finish(page: TestClient) -> Callable[[str], dict[str, object]]:
         return dict(page.get(f"/api/jobs/{job}").json())
 
     return wait
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium, whose camera films a square; skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+        try:
+            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+        except sync_api.Error as error:
+            pytest.skip(f"no browser starts: {str(error).splitlines()[0]}")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def address(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with one small model, whose project is empty."""
+    folder = tmp_path_factory.mktemp("page")
+    with serving(folder / "clips", folder / "runs", trained[0]) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages that may neither log an error nor ask anybody but their server."""
+    wrong: list[str] = []
+    contexts = []
+
+    def start(url: str, errors_expected: bool = False, **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
+        page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        if not errors_expected:
+            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -1,133 +1,24 @@
 """The page in a real browser: what a person sees and does, with the real server and a real model."""
 
-import base64
 import importlib.util
 import json
 import re
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import av
 import moving_squares
-import numpy as np
 import pytest
+from browsing import drop, serving, texts_of
 
 import onlooker
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
+pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
-
-@contextmanager
-def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> Iterator[str]:
-    """A server of its own in a thread; gives its address."""
-    import uvicorn
-
-    from onlooker.serve.app import create_app
-    from onlooker.serve.settings import ServeSettings
-
-    with socket.create_server(("127.0.0.1", port)) as listening:
-        port = listening.getsockname()[1]
-        settings = ServeSettings(run, clips, runs, port=port, max_upload=20_000_000)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{port}/"
-        server.should_exit = True
-        thread.join(10)
-
-
-def write_camera(path: Path, seconds: float = 4.0) -> Path:
-    """What the fake camera films, as motion JPEG: a square that moves to the right."""
-    with av.open(str(path), "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=20, width=320, height=240, pix_fmt="yuvj420p")
-        for t in range(int(20 * seconds)):
-            frame = np.full((240, 320, 3), 40, np.uint8)
-            left = 6 * t % 240
-            frame[80:160, left : left + 80] = 230
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
-        try:
-            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
-        except sync_api.Error as error:
-            pytest.skip(f"no browser starts: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def address(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with one small model, whose project is empty."""
-    folder = tmp_path_factory.mktemp("page")
-    with serving(folder / "clips", folder / "runs", trained[0]) as url:
-        yield url
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens pages that may neither log an error nor ask anybody but their server."""
-    wrong: list[str] = []
-    contexts = []
-
-    def start(url: str, errors_expected: bool = False, **settings: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
-        page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        if not errors_expected:
-            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.goto(url)
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def is_foreign(url: str, origin: str) -> bool:
-    return not url.startswith((origin, "data:", f"blob:{origin}"))
-
-
-def drop(page: Any, selector: str, path: Path, name: str | None = None) -> None:
-    """Drops a file, as from the desktop."""
-    page.evaluate(
-        """([selector, name, text]) => {
-            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-            const dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([bytes], name));
-            const element = document.querySelector(selector);
-            for (const type of ["dragover", "drop"]) {
-                element.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
-            }
-        }""",
-        [selector, name or path.name, base64.b64encode(path.read_bytes()).decode()],
-    )
-
-
-def texts_of(locator: Any) -> list[str]:
-    return [text.strip() for text in locator.all_inner_texts()]
 
 
 def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:

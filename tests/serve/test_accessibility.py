@@ -1,0 +1,116 @@
+"""The page has no serious accessibility problem that axe-core finds: light on a desktop, dark on a phone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import drop, serving, teach_run
+
+pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
+axe_playwright = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="no axe-playwright-python, which finds accessibility problems"
+)
+
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+# A change of colors that is not finished has other contrasts; moving previews take time from everything else.
+STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
+
+
+@pytest.fixture
+def taught(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> Iterator[str]:
+    """A server with clips and a model that was trained on them."""
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    with serving(clips, tmp_path / "runs", trained[0]) as url:
+        yield url
+
+
+def serious(page: Any, where: str) -> list[str]:
+    """What axe-core finds in what is shown: on a desktop in light colors, and on a phone in dark ones."""
+    found = []
+    for scheme, viewport in (("dark", PHONE), ("light", DESKTOP)):
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        violations = page.evaluate("axe.run({ resultTypes: ['violations'] }).then((results) => results.violations)")
+        found += [
+            f"{where}, {scheme}: {each['id']} ({each['help']}): {node['html'][:200]} {node['any'][:1]}"
+            for each in violations
+            if each["impact"] in ("serious", "critical")
+            for node in each["nodes"]
+        ]
+    return found
+
+
+def open_still(open_page: Callable[..., Any], url: str) -> Any:
+    page = open_page(url, errors_expected=True, bypass_csp=True, reduced_motion="reduce")
+    page.add_style_tag(content=STILL)
+    page.evaluate(axe_playwright.Axe().axe_script)
+    return page
+
+
+def test_axe_sees_a_serious_problem(address: str, open_page: Callable[..., Any]):
+    page = open_still(open_page, address)
+    page.wait_for_selector(".drop")
+    page.evaluate("document.querySelector('.drop .hint').style.color = '#e8e8e8'")
+    page.evaluate("document.getElementById('open-keys').removeAttribute('aria-label')")
+    page.evaluate("document.getElementById('open-keys').removeAttribute('title')")
+    found = " ".join(serious(page, "look"))
+    assert "color-contrast" in found
+    assert "button-name" in found
+
+
+def test_look_is_accessible(taught: str, open_page: Callable[..., Any], squares: Path, tmp_path: Path):
+    page = open_still(open_page, taught)
+    page.wait_for_selector(".drop")
+    found = serious(page, "look")
+    drop(page, ".drop", squares / "left" / "00.mp4")
+    page.wait_for_selector(".answer .label")
+    page.keyboard.press("]")
+    page.click(".save summary")
+    page.wait_for_selector(".selection .range")
+    found += serious(page, "a result")
+    page.locator(".models select").last.select_option(index=2)  # compared with another model
+    page.wait_for_selector(".which:visible")
+    found += serious(page, "two models")
+    for button in ("#open-keys", "#open-phone"):
+        page.click(button)
+        found += serious(page, button)
+        page.keyboard.press("Escape")
+    page.click("text=Another clip")
+    (tmp_path / "text.mp4").write_text("no video")
+    drop(page, ".drop", tmp_path / "text.mp4")
+    page.wait_for_selector(".error")
+    found += serious(page, "an error")
+    assert found == []
+
+
+def test_teach_is_accessible(taught: str, address: str, open_page: Callable[..., Any]):
+    page = open_still(open_page, f"{address}#teach")
+    page.wait_for_selector(".add")
+    found = serious(page, "an empty project")
+    page = open_still(open_page, f"{taught}#teach")
+    page.wait_for_selector(".cell")
+    page.wait_for_selector(".tile >> nth=20")
+    page.click("text=Turn on the camera")
+    page.wait_for_selector(".stage.looking")
+    found += serious(page, "teach")
+    page.locator(".cell").first.click()
+    page.wait_for_selector("dialog .tile")
+    found += serious(page, "clips of a cell")
+    page.locator("dialog .tile").first.click()
+    page.wait_for_selector("dialog video.large")
+    found += serious(page, "a clip")
+    assert found == []
+
+
+def test_correct_is_accessible(taught: str, open_page: Callable[..., Any]):
+    page = open_still(open_page, f"{taught}#correct")
+    page.wait_for_selector(".doubt")
+    page.wait_for_selector(".map .mark.outlier")
+    found = serious(page, "correct")
+    page.focus(".map .mark")
+    page.wait_for_selector(".glance:visible")
+    found += serious(page, "a clip on the map")
+    assert found == []
