@@ -71,13 +71,16 @@ def watch(
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
     out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
+    publish: Annotated[
+        str | None, typer.Option(help="Send each event to this address (HTTP POST of JSON) when it begins and ends.")
+    ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Classify live: a line when the class changes, an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
-        return watch_sources(run, sources, stream, json, out)
+        return watch_sources(run, sources, stream, json, out, publish)
 
 
 @_command

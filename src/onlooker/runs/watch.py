@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from onlooker.ensemble import is_ensemble
 from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
+from onlooker.runs.publish import Event, EventTracker, Publisher
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
 from onlooker.video.write import Recording
@@ -39,7 +40,12 @@ class _Progress:
 
 
 def watch_sources(
-    run: Path, sources: Sequence[str], config: StreamConfig, every_frame: bool = False, out: Path | None = None
+    run: Path,
+    sources: Sequence[str],
+    config: StreamConfig,
+    every_frame: bool = False,
+    out: Path | None = None,
+    publish: str | None = None,
 ) -> list[ClipError]:
     """Print what happens in the sources until all have ended, then on stderr how many frames were processed.
 
@@ -47,12 +53,14 @@ def watch_sources(
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
         every_frame: print one JSON object per frame instead of lines for people.
         out: a folder for a recording of each source, with the results drawn on it.
+        publish: an address to which events are sent as they begin and end (`publish.Publisher`).
 
     Returns:
-        An error for each source that could not be read, was lost, or could not be recorded any more.
+        An error for each source that could not be read, was lost, or could not be recorded any more, and for what could
+        not be published.
 
     Raises:
-        ValueError: a run that cannot process streams, an invalid source, or a file as `out`.
+        ValueError: a run that cannot process streams, an invalid source or address, or a file as `out`.
     """
     if is_ensemble(run):
         raise ValueError(f"{run}: an ensemble, which predicts whole clips; watch with one member: {run / 'member-0'}")
@@ -72,6 +80,9 @@ def watch_sources(
             reason = f" ({status.reason})" if status.reason else ""
             stderr.print(Text(f"{status.source}: {status.state}{reason}", style="dim"), soft_wrap=True)
 
+    publisher = None
+    if publish:
+        publisher = Publisher(publish, report, lambda text: stderr.print(Text(text, style="dim"), soft_wrap=True))
     recognizer = load(run)
     recordings = _Recordings(out, report) if out else None
     streams: dict[str | None, _Progress] = {}
@@ -83,7 +94,10 @@ def watch_sources(
         last.callback(_print_counts, streams, recordings)
         if recordings:
             last.callback(recordings.close)
+        events = last.enter_context(_published(publisher)) if publisher else None
         for step in steps:
+            if events:
+                events(step)
             if recordings:
                 recordings.add(step)
             stream = streams.setdefault(step.source, _Progress(step))
@@ -94,6 +108,22 @@ def watch_sources(
                 console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
                 stream.printed = step
     return errors
+
+
+@contextmanager
+def _published(publisher: Publisher) -> Iterator[Callable[[Step], None]]:
+    """A function that publishes the events of each step; at the end those that go on end, and all are sent."""
+    tracker = EventTracker()
+
+    def add(events: Sequence[Event]) -> None:
+        for event in events:
+            publisher.add(event)
+
+    try:
+        yield lambda step: add(tracker.add(step))
+    finally:
+        add(tracker.end_all())
+        publisher.close()
 
 
 def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordings | None") -> None:
