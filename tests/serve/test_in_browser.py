@@ -411,3 +411,34 @@ def test_accuracy_of_four_taught_gestures_is_that_on_all_other_clips(
     low, high = results["interval"]
     assert low <= accuracy <= high
     assert accuracy > 2 / len(GESTURES)
+
+
+@pytest.mark.slow
+def test_hundreds_of_files_at_once(tmp_path: Path, open_page: Callable[..., Any], squares: Path):
+    clip = (squares / "left" / "00.mp4").read_bytes()
+    bad = {f"bad-{number}.mp4" for number in range(0, 300, 50)}
+    for number in range(300):
+        name = f"bad-{number}.mp4" if f"bad-{number}.mp4" in bad else f"{number}.mp4"
+        content = b"no video" if name in bad else clip + b"\0\0\0\x0cfree%04d" % number  # a box that players skip
+        path = tmp_path / "many" / f"class {number % 40:02}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
+        page.set_input_files("input[webkitdirectory]", tmp_path / "many")
+        page.wait_for_selector(".uploads progress")
+        page.fill("#new-class", "meanwhile")  # the page can be used
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[data-class=meanwhile]")
+        page.wait_for_selector(".failures", timeout=240_000)
+        assert {text.partition(":")[0] for text in texts_of(page.locator(".failures li"))} == bad
+        assert page.locator(".class").count() == 41
+        added = {path.relative_to(tmp_path / "clips") for path in (tmp_path / "clips").glob("class */*.mp4")}
+        sent = {path.relative_to(tmp_path / "many") for path in (tmp_path / "many").glob("*/*") if path.name not in bad}
+        assert added == sent
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if request.url.endswith(".jpg") else None)
+        page.reload()
+        page.wait_for_selector(".tile >> nth=293")
+        page.wait_for_timeout(1000)
+        assert 0 < len(asked) < 150  # only those that are seen

@@ -208,7 +208,7 @@ def test_a_journal_that_cannot_be_written_changes_nothing(project: Project, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlooker.serve.journal.write_json", full)
+        patch.setattr("onlooker.serve.journal.write_bytes", full)
         with pytest.raises(OSError, match="No space left"):
             project.delete_clip(clip)
     assert (tree(project), project.version) == (before, version)

@@ -72,6 +72,9 @@ class Project:
         self._lock = RLock()
         self._journal = Journal(self.folder, self._follow)
         self._seen = self._listing()
+        self._classes: dict[str, list[ProjectClip]] = {}
+        self._clips: dict[str, ProjectClip] = {}  # by their ids
+        self._listed: object = None  # for which state of the folder
 
     @property
     def store(self) -> Path:
@@ -117,18 +120,26 @@ class Project:
     def classes(self) -> dict[str, list[ProjectClip]]:
         """The clips of each class, sorted by name."""
         with self._lock:
-            return {
-                path.name: [self._clip(each) for each in _videos(path)] for path in self._entries() if path.is_dir()
-            }
+            self._list()
+            return dict(self._classes)
 
     def clips(self) -> list[ProjectClip]:
         """The clips of all classes."""
         return [clip for clips in self.classes().values() for clip in clips]
 
+    def _list(self) -> None:
+        """List the clips again if the folder has changed: thousands of clips are asked for one by one."""
+        if self._listed != (state := (self.version, self._seen)):
+            folders = [path for path in self._entries() if path.is_dir()]
+            self._classes = {path.name: [self._clip(each) for each in _videos(path)] for path in folders}
+            self._clips = {clip.id: clip for clips in self._classes.values() for clip in clips}
+            self._listed = state
+
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
-        for clip in self.clips():
-            if clip.id == clip_id:
+        with self._lock:
+            self._list()
+            if clip := self._clips.get(clip_id):
                 return clip
         raise Problem(404, "no_clip", "no such clip", "one of the project", "it was removed: reload the page")
 
@@ -182,7 +193,7 @@ class Project:
         """Several at once, as one change: class, file and name of each; see `add_clip`."""
         with self._lock:
             moves: list[Move] = []
-            classes = set(self.classes())
+            classes = set(self._names())
             for label, file, name in files:
                 if label not in classes:
                     label = self._new_class(label)
@@ -277,6 +288,9 @@ class Project:
     def _entries(self) -> list[Path]:
         return entries(self.folder) if self.folder.is_dir() else []
 
+    def _names(self) -> list[str]:
+        return [path.name for path in self._entries() if path.is_dir()]
+
     def _listing(self) -> str:
         """A digest of all clips, their times and sizes, to notice what other programs change."""
         digest = hashlib.sha256()
@@ -289,14 +303,14 @@ class Project:
         return digest.hexdigest()
 
     def _require_class(self, name: str) -> None:
-        if name not in self.classes():
-            classes = ", ".join(self.classes()) or "none yet"
+        if name not in self._names():
+            classes = ", ".join(self._names()) or "none yet"
             raise Problem(404, "no_class", f"no class {name[:_MAX_NAME]}", f"one of: {classes}", "reload the page")
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
         """A name that a new class can have."""
         name = _class_name(name)
-        others = [other for other in self.classes() if other != besides]
+        others = [other for other in self._names() if other != besides]
         if same := [other for other in others if other.casefold() == name.casefold()]:
             raise Problem(409, "class_exists", f"class {same[0]} exists", "another name", "choose another name")
         try:

@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +22,7 @@ from onlooker.serve.examples import draw_examples
 from onlooker.serve.hints import Hints, Measured, measure
 from onlooker.serve.jobs import Job
 from onlooker.serve.media import file_response, make_playable, receive
-from onlooker.serve.previews import Previews
+from onlooker.serve.previews import Preview, Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.service import Service
@@ -30,6 +32,7 @@ from onlooker.video.reader import SUFFIXES
 __all__ = ["Teaching", "routes"]
 
 _SURE = 0.5  # the margin from which a model's answer is a hint that a clip looks like another class
+_PREVIEWS = 4  # threads that wait for previews: a wall of new clips leaves the others to the rest of the page
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -257,13 +260,20 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
     def delete(clip_id: str, version: int) -> dict[str, Any]:
         return teaching.change(version, lambda: project.delete_clip(clip_id))
 
+    previewing = CapacityLimiter(_PREVIEWS)
+
+    def preview_of(clip_id: str) -> Preview:
+        return teaching.previews.of(project.clip(clip_id).path)
+
     @routes.get("/media/clip/{clip_id}.mp4")
-    def preview(clip_id: str) -> FileResponse:
-        return file_response(teaching.previews.of(project.clip(clip_id).path).video, headers=_CACHED)
+    async def preview(clip_id: str) -> FileResponse:
+        made = await run_sync(preview_of, clip_id, limiter=previewing)
+        return file_response(made.video, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}.jpg")
-    def still(clip_id: str) -> FileResponse:
-        return file_response(teaching.previews.of(project.clip(clip_id).path).still, headers=_CACHED)
+    async def still(clip_id: str) -> FileResponse:
+        made = await run_sync(preview_of, clip_id, limiter=previewing)
+        return file_response(made.still, headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}/full.mp4")
     def full(clip_id: str) -> FileResponse:

@@ -91,7 +91,8 @@ class Page {
     this.project = project;
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
-    if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), 1000);
+    const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure
+    if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
   }
 
   /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */

@@ -3,7 +3,6 @@
 import { tooLarge, upload } from "./api.js";
 import { button, complain, errorText, h, show, t, toast } from "./dom.js";
 
-const SHOWN = 4; // failures that are named
 const REFRESH = 20; // clips after which the page shows those that were added
 
 /** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
@@ -99,9 +98,8 @@ export class Uploads {
     }
     const items = failures.map(({ item }) => item);
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
-      h("ul.failures", {},
-        failures.slice(0, SHOWN).map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", errorText(error)))),
-      failures.length > SHOWN && h("p", {}, t("uploads.others", { count: failures.length - SHOWN })),
+      h("ul.failures", { tabindex: 0 },
+        failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", errorText(error)))),
       h("div.row", {}, button("upload", t("again"), () => this.add(items)),
         button("close", t("close"), () => { this.element.hidden = true; })));
   }

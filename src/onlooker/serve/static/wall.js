@@ -7,6 +7,10 @@ const FIRST = 24; // clips of a class that are shown until one asks for all
 
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
+    if (isIntersecting && !target.poster) { // of thousands of clips only those that are seen are asked for
+      target.poster = `/media/clip/${target.dataset.preview}.jpg`;
+      target.src = `/media/clip/${target.dataset.preview}.mp4`;
+    }
     if (isIntersecting && !still()) target.play().catch(() => {});
     else target.pause();
   }
@@ -15,8 +19,8 @@ const watcher = new IntersectionObserver((entries) => {
 /** A small muted video of a clip, which plays while it is visible; with reduced motion only under the pointer. */
 export function preview(id) {
   const video = h("video",
-    { src: `/media/clip/${id}.mp4`, poster: `/media/clip/${id}.jpg`, playsinline: true, loop: true, muted: true,
-    preload: "none", "aria-hidden": "true", tabindex: -1 });
+    { "data-preview": id, playsinline: true, loop: true, muted: true, preload: "none", "aria-hidden": "true",
+    tabindex: -1 });
   video.addEventListener("pointerenter", () => video.play().catch(() => {}));
   video.addEventListener("pointerleave", () => still() && video.pause());
   watcher.observe(video);
