@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import moving_squares
+import numpy as np
 import pytest
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
@@ -19,12 +20,14 @@ from onlooker.serve.correct import (
     Guess,
     guess,
     inbox,
+    is_unsure,
     map_points,
     results,
 )
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.training import _STAGES
+from onlooker.structures import Prediction
 from onlooker.training.stages import reporting
 
 WRONG = "left/up-00.mp4"  # a clip that moves up
@@ -129,6 +132,19 @@ def test_new_clips_are_asked_about_if_the_model_doubts_them(folder: Path, projec
     sure, unsure, agreed = Guess("up", 0.9, 0.8), Guess("left", 0.4, 0.1), Guess("left", 0.9, 0.8)
     doubts = [inbox([new], None, {}, {new.id: each}) for each in (sure, unsure, agreed, None)]
     assert [[doubt.why for doubt in each] for each in doubts] == [["label"], ["uncertain"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "unsure"),
+    [([0.9, 0.1], None, False), ([0.55, 0.45], None, True), ([0.1, 0.9], 0.95, True), ([0.1, 0.9], 0.5, False)],
+)
+def test_answers_are_unsure_by_their_margin_and_below_the_threshold(
+    scores: list[float], threshold: float | None, unsure: bool
+) -> None:
+    values = np.array(scores, np.float32)
+    frames = values[None], values, np.zeros(1), np.zeros(1, np.int64)
+    prediction = Prediction(Path("a.mp4"), ("left", "up"), *frames, threshold=threshold)
+    assert is_unsure(prediction) is unsure
 
 
 def test_a_model_says_nothing_about_classes_that_it_does_not_know(folder: Path, project: Project) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import moving_squares
 import pytest
-from browsing import drop, serving, texts_of
+from browsing import drop, serving, teach_run, texts_of
 
 import onlooker
 
@@ -351,6 +351,25 @@ def teach_and_correct(page: Any, two_classes: Path) -> None:
     page.wait_for_selector(".result .label")
     assert page.inner_text(".answer .label") in {"left", "up", "push", "nothing"}
     correct_three_and_undo(page)
+
+
+def test_a_look_that_left_the_model_unsure_is_answered_in_correct(
+    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(url, reduced_motion="reduce")
+        page.wait_for_selector(".drop")
+        drop(page, ".drop", squares / "up" / "01.mp4", "mine.mp4")
+        page.click("text=Tell it what this is")  # four classes after one epoch: none is probable
+        card = page.locator(".doubt").first
+        assert "mine.mp4" in card.locator(".why").inner_text()
+        assert card.locator("video").evaluate("(video) => video.src").endswith(".mp4")
+        look = card.get_attribute("data-clip")
+        card.locator(".answer-button").first.click()
+        page.wait_for_selector(f".doubt[data-clip='{look}']", state="detached")
+        assert len([*clips.glob("*/mine.mp4")]) == 1
 
 
 def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..., Any]):

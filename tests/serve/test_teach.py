@@ -8,6 +8,7 @@ from typing import Any
 import av
 import clips
 import pytest
+from browsing import teach_run
 from fastapi.testclient import TestClient
 
 from onlooker.data.folder import find_clips
@@ -169,6 +170,42 @@ def test_a_part_of_a_clip_that_was_looked_at_becomes_a_clip(
         assert response.json()["error"]["code"] == "bad_part"
     gone = page.post("/api/project/segment", params={"class": "wave", "look": "0" * 16}, json={"start": 0, "end": 1})
     assert gone.status_code == 404
+
+
+def test_a_look_that_left_the_model_unsure_waits_until_its_class_is_named(
+    page: TestClient, make_clip: Make, settings: ServeSettings, finish: Callable[[str], dict[str, Any]]
+) -> None:
+    for label, level in (("clap", 50), ("wave", 90)):
+        upload(page, label, make_clip(f"{label}.mp4", frames=5 + level // 10))
+    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+    model, path = describe(page)["model"], make_clip("new.mp4", frames=6)
+
+    def looked_at() -> list[dict[str, Any]]:
+        return [item for item in page.get("/api/project/inbox").json()["items"] if item["why"] == "look"]
+
+    def look(**headers: str) -> dict[str, Any]:
+        started = page.post("/api/look", params={"model": model}, content=path.read_bytes(), headers=headers)
+        return dict(finish(started.json()["job"])["result"])
+
+    assert looked_at() == []
+    shown = look(**{"X-Filename": "new.mp4"})
+    assert shown["answers"][0]["unsure"]  # the model is not trained
+    (item,) = looked_at()
+    assert (item["look"], item["clip"], item["name"]) == (shown["id"], None, "new.mp4")
+    assert item["suggested"] in {"clap", "nothing", "wave"}
+    project = change(page, "POST", f"inbox/look/{item['look']}", json={"label": "wave"})
+    assert names(project) == {"clap": ["clap.mp4"], "wave": ["new.mp4", "wave.mp4"]}
+    assert (settings.clips / "wave" / "new.mp4").read_bytes() == path.read_bytes()
+    assert looked_at() == []
+    kept = project["classes"][1]["clips"][0]["id"]
+    measured(page)
+    assert kept not in [item["clip"] for item in page.get("/api/project/inbox").json()["items"]]  # no second question
+    assert page.get(shown["video"]).status_code == 200
+    assert names(change(page, "POST", "undo"))["wave"] == ["wave.mp4"]
+    page.delete(f"/api/look/{look()['id']}")
+    assert looked_at() == []  # deleted after use
+    gone = page.post(f"/api/project/inbox/look/{'0' * 16}", params={"version": 0}, json={"label": "wave"})
+    assert gone.json()["error"]["code"] == "look_gone"
 
 
 def test_examples_are_an_ordinary_folder_that_one_undo_removes(

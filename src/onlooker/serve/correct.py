@@ -16,8 +16,9 @@ from onlooker.files import read_bytes, read_json
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import ProjectClip
+from onlooker.structures import Prediction
 
-__all__ = ["Doubt", "Guess", "guess", "inbox", "map_points", "results"]
+__all__ = ["Doubt", "Guess", "guess", "inbox", "is_unsure", "map_points", "read_guess", "results"]
 
 _SHOWN = 12  # clips in the inbox
 _UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
@@ -86,10 +87,20 @@ def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
     if clip.label not in recognizer.classes:
         return None
     with suppress(ValueError, OSError, RuntimeError):
-        scores = recognizer.predict(clip.path).scores
-        second, first = np.sort(scores)[-2:].tolist()
-        return Guess(recognizer.classes[int(scores.argmax())], first, first - second)
+        return read_guess(recognizer.predict(clip.path))
     return None
+
+
+def read_guess(prediction: Prediction) -> Guess:
+    """The most probable class of a prediction, whatever its threshold."""
+    second, first = np.sort(np.append(prediction.scores, 0.0))[-2:].tolist()  # also of a single class
+    return Guess(prediction.classes[int(prediction.scores.argmax())], first, first - second)
+
+
+def is_unsure(prediction: Prediction) -> bool:
+    """Whether the two most probable classes are near each other, or none is probable enough to be the answer."""
+    made = read_guess(prediction)
+    return made.margin < _UNSURE or made.score < (prediction.threshold or 0.0)
 
 
 def inbox(

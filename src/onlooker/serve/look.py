@@ -23,6 +23,7 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import to_values
+from onlooker.serve.correct import is_unsure
 from onlooker.serve.jobs import MAX_WAITING, Job
 from onlooker.serve.media import Upload, convert
 from onlooker.serve.models import Models
@@ -53,6 +54,7 @@ class Look:
         video: what the page plays: the clip itself, or a copy.
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
+        unsure: the models that were unsure about it; those of a clip that the user has labeled are forgotten.
         since: when it was received, on the monotonic clock.
     """
 
@@ -63,6 +65,7 @@ class Look:
     action: str | None = None
     facts: VideoFacts | None = None
     predictions: dict[str, Prediction] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
     since: float = field(default_factory=monotonic)
 
 
@@ -94,6 +97,12 @@ class Looks:
             if look := self._looks.get(look_id):
                 return look
         raise Problem(404, "look_gone", "this clip was deleted", "a clip of the last half hour", "drop it again")
+
+    def unsure(self, model: str) -> list[Look]:
+        """The clips about which a model was unsure, the newest first."""
+        self.sweep()
+        with self._lock:
+            return [look for look in reversed(self._looks.values()) if model in look.unsure]
 
     def delete(self, look_id: str) -> None:
         """Delete a clip and everything made of it."""
@@ -171,8 +180,10 @@ class Looks:
         else:
             prediction = recognizer.predict(look.path)
             labels = [step.label for step in prediction.steps]
+            if look.action is None and is_unsure(prediction):
+                look.unsure.add(model_id)
         look.predictions[model_id] = prediction
-        return {"model": model_id, **answer(prediction, labels)}
+        return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
 
 
 @cache

@@ -189,8 +189,12 @@ class Project:
         """
         return self.add_clips([(label, file, name)], f"add {name} to {label}")[0]
 
-    def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str) -> list[ProjectClip]:
-        """Several at once, as one change: class, file and name of each; see `add_clip`."""
+    def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False) -> list[ProjectClip]:
+        """Several at once, as one change: class, file and name of each; see `add_clip`.
+
+        Args:
+            settled: the user has said what they show.
+        """
         with self._lock:
             moves: list[Move] = []
             classes = set(self._names())
@@ -204,7 +208,8 @@ class Project:
                 with explain_write_errors("this clip", self.folder, "free some space, and try again"):
                     shutil.move(file, self.folder / source)
                 moves.append((source, target))
-            self._do(Change(text, tuple(moves)))
+            ids = (self._journal.id_of(source) for source, target in moves if "/" in target)
+            self._do(Change(text, tuple(moves), tuple(ids) if settled else ()))
             return [self._clip(self.folder / target) for _, target in moves if "/" in target]
 
     def move_clip(self, clip_id: str, label: str) -> None:

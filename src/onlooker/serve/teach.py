@@ -2,7 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +16,9 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.files import printable
+from onlooker.files import explain_write_errors, printable
 from onlooker.serve.background import Background
-from onlooker.serve.correct import Guess, guess, inbox, map_points, results
+from onlooker.serve.correct import Guess, guess, inbox, map_points, read_guess, results
 from onlooker.serve.examples import draw_examples
 from onlooker.serve.hints import Hints, Measured, measure
 from onlooker.serve.jobs import Job
@@ -33,6 +34,7 @@ __all__ = ["Teaching", "routes"]
 
 _SURE = 0.5  # the margin from which a model's answer is a hint that a clip looks like another class
 _PREVIEWS = 4  # threads that wait for previews: a wall of new clips leaves the others to the rest of the page
+_MAX_LOOKS = 6  # clips in the inbox that were only looked at
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -110,7 +112,30 @@ class Teaching:
         clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
         run = self.newest_run()
         ids = {} if run is None else trained_clips(self.project, run)
-        return [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+        return [*self._unsure_looks(), *doubts]
+
+    def _unsure_looks(self) -> Iterator[dict[str, Any]]:
+        """Clips that were looked at, and about which the newest model was unsure."""
+        model = self.newest_model() or ""
+        for look in self.service.looks.unsure(model)[:_MAX_LOOKS]:
+            made = read_guess(look.predictions[model])
+            about = {"suggested": made.label, "score": made.score, "why": "look"}
+            yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
+
+    def keep_look(self, look_id: str, label: str, version: int) -> dict[str, Any]:
+        """Make a clip that was looked at one of a class, as the user has said what it shows."""
+        look = self.service.looks.get(look_id)
+        file = self.service.folder / secrets.token_hex(8)
+        with explain_write_errors("this clip", file.parent, "free some space, and try again"):
+            shutil.copyfile(look.path, file)
+        try:
+            files, text = [(label, file, _clip_name(look.name))], f"add {look.name} to {label}"
+            described = self.change(version, lambda: self.project.add_clips(files, text, settled=True))
+        finally:
+            file.unlink(missing_ok=True)
+        look.unsure.clear()
+        return described
 
     def results(self) -> dict[str, Any]:
         """The results of the newest run; a Problem 404 if there is none."""
@@ -158,11 +183,9 @@ class Teaching:
         Args:
             brief: without describing the project, which takes long for one of many clips.
         """
-        suffix = Path(name).suffix.lower()
-        name = name if suffix in SUFFIXES else f"{name or 'clip'}.mp4"
         try:
             self.previews.of(file, self.service.settings.max_seconds)
-            clip = self.project.add_clip(label, file, name)
+            clip = self.project.add_clip(label, file, _clip_name(name))
         finally:
             file.unlink(missing_ok=True)
         described = _describe(clip, self.measurements.of([clip]) if not brief else {}, {})
@@ -199,6 +222,11 @@ class Teaching:
         if self.job is None or self.job.finished:
             return None
         return {**self.service.jobs.describe(self.job), "job": self.job.id}
+
+
+def _clip_name(name: str) -> str:
+    """The name of a file, with the suffix of a video."""
+    return name if Path(name).suffix.lower() in SUFFIXES else f"{name or 'clip'}.mp4"
 
 
 def _describe(clip: ProjectClip, measured: dict[str, Measured], codes: dict[str, str]) -> dict[str, Any]:
@@ -299,6 +327,10 @@ def _add_corrections(routes: APIRouter, teaching: Teaching) -> None:
     @routes.post("/api/project/inbox/{clip_id}")
     def answer(clip_id: str, label: Text, version: int) -> dict[str, Any]:
         return teaching.change(version, lambda: teaching.project.settle(clip_id, label))
+
+    @routes.post("/api/project/inbox/look/{look_id}")
+    def keep_look(look_id: str, label: Text, version: int) -> dict[str, Any]:
+        return teaching.keep_look(look_id, label, version)
 
     @routes.get("/api/project/map")
     def places() -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 import { get } from "./api.js";
 import { colorOf, rememberClasses, spoken } from "./colors.js";
-import { announce, button, errorCard, h, patch, percent, show, t } from "./dom.js";
+import { announce, button, dialog, errorCard, h, patch, percent, show, t } from "./dom.js";
 import { clipMap } from "./map.js";
 import { clipDialog, clipsById, preview } from "./wall.js";
 
+const keyOf = (item) => item.clip ?? item.look;
+
 function reason({ why, label, suggested }) {
+  if (why === "look") return "inbox.look";
   if (why === "label") return "inbox.label_error";
   return label === suggested ? "inbox.hesitates" : "inbox.uncertain";
 }
@@ -66,10 +69,10 @@ export class Correct {
 
   showInbox() {
     const { project } = this.page;
-    const keys = new Set(this.items.map((item) => item.clip));
+    const keys = new Set(this.items.map(keyOf));
     for (const key of this.cards.keys()) if (!keys.has(key)) this.cards.delete(key);
-    for (const item of this.items) if (!this.cards.has(item.clip)) this.cards.set(item.clip, this.card(item));
-    patch(this.inbox, this.items.map((item) => this.cards.get(item.clip)));
+    for (const item of this.items) if (!this.cards.has(keyOf(item))) this.cards.set(keyOf(item), this.card(item));
+    patch(this.inbox, this.items.map((item) => this.cards.get(keyOf(item))));
     this.page.setInboxCount(this.items.length);
     show(this.again, button(null, t("train.again"), () => this.trainAgain(),
       { kind: this.corrected ? "primary" : "quiet" }));
@@ -81,7 +84,7 @@ export class Correct {
 
   card(item) {
     const names = this.page.project.classes.map(({ name }) => name);
-    const first = [...new Set([item.label, item.suggested])].filter(Boolean);
+    const first = [...new Set([item.label, item.suggested])].filter((name) => names.includes(name));
     const answer = (name, kind) => h(`button.${kind}`,
       { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"),
       spoken(name));
@@ -89,11 +92,12 @@ export class Correct {
       h("option", { value: "" }, t("inbox.other")),
       names.filter((name) => !first.includes(name)).map((name) => h("option", { value: name }, spoken(name))));
     const open = h("button.tile",
-      { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }),
-      onclick: () => this.open(item.clip) }, preview(item.clip));
-    return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
+      { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label ?? item.name) }),
+      onclick: () => (item.clip ? this.open(item.clip) : this.openLook(item)) },
+      item.clip ? preview(item.clip) : preview(null, `/media/${item.look}.mp4`));
+    return h("li.card.doubt", { "data-clip": keyOf(item) }, open, h("div", {},
       h("p.why", {}, t(reason(item),
-        { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) })),
+        { label: spoken(item.label ?? item.name), suggested: spoken(item.suggested), score: percent(item.score) })),
       h("div.row", { role: "group", "aria-label": t("inbox.is") },
         first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")),
         names.length > first.length && other)));
@@ -102,11 +106,12 @@ export class Correct {
   async answer(item, label) {
     if (!label || item.answered) return;
     item.answered = true;
-    const next = this.cards.get(item.clip)?.nextElementSibling?.querySelector(".answer-button");
-    if (!await this.page.change("POST", `/api/project/inbox/${item.clip}`, { label })) { this.load(); return; }
+    const next = this.cards.get(keyOf(item))?.nextElementSibling?.querySelector(".answer-button");
+    const path = item.clip ?? `look/${item.look}`;
+    if (!await this.page.change("POST", `/api/project/inbox/${path}`, { label })) { this.load(); return; }
     this.turn = null;
     if (label !== item.label) this.corrected += 1;
-    this.items = this.items.filter((each) => each.clip !== item.clip);
+    this.items = this.items.filter((each) => each !== item);
     announce(t("inbox.answered", { label: spoken(label) }));
     this.update(this.page.project);
     this.showInbox();
@@ -118,6 +123,10 @@ export class Correct {
     if (clip) clipDialog(clip, clip.label, this.page.project, async (...change) => {
       if (await this.page.change(...change)) this.load();
     });
+  }
+
+  openLook({ look, name }) {
+    dialog(name, h("video.large", { src: `/media/${look}.mp4`, controls: true, muted: true, playsinline: true }));
   }
 
   trainAgain() {

@@ -159,6 +159,7 @@ export class Look {
     show(this.panel, this.result.element);
     this.result.begin();
     if (this.panel.hidden) this.result.pause();
+    this.page.countInbox().catch(() => {});
     const [best] = result.answers;
     announce(t("look.says", { label: spoken(best.label), score: percent(best.score) }));
   }

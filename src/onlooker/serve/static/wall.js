@@ -7,7 +7,7 @@ const FIRST = 24; // clips of a class that are shown until one asks for all
 
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !target.poster) { // of thousands of clips only those that are seen are asked for
+    if (isIntersecting && !target.src) { // of thousands of clips only those that are seen are asked for
       target.poster = `/media/clip/${target.dataset.preview}.jpg`;
       target.src = `/media/clip/${target.dataset.preview}.mp4`;
     }
@@ -16,10 +16,10 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "80px" });
 
-/** A small muted video of a clip, which plays while it is visible; with reduced motion only under the pointer. */
-export function preview(id) {
+/** A small muted video of a clip (or of another address), which plays while it is visible; with reduced motion only under the pointer. */
+export function preview(id, src = null) {
   const video = h("video",
-    { "data-preview": id, playsinline: true, loop: true, muted: true, preload: "none", "aria-hidden": "true",
+    { "data-preview": id, src, playsinline: true, loop: true, muted: true, preload: src ? "metadata" : "none", "aria-hidden": "true",
     tabindex: -1 });
   video.addEventListener("pointerenter", () => video.play().catch(() => {}));
   video.addEventListener("pointerleave", () => still() && video.pause());
