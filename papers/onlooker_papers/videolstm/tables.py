@@ -10,7 +10,7 @@ from onlooker_papers.videolstm.places import BASELINES
 from onlooker_papers.videolstm.real_tables import interval
 from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL
 
-NAME, SEGMENTS, SEVERAL = "moving-target", "segments", "several-movers"
+NAME, SEGMENTS, SEVERAL, C3D = "moving-target", "segments", "several-movers", "c3d-curve"
 
 
 def seeds(rows: Sequence[Any]) -> str:
@@ -117,8 +117,7 @@ def several(results: Results) -> Table:
     rows: list[list[str | None]] = []
     for name, of in found["models"].items():
         gain = interval(of["motion_is_better_by"]) if name != "motion" else None
-        spread = f" ({share(min(of['each']))} to {share(max(of['each']))})" if len(of["each"]) > 1 else ""
-        accuracy = share(of["accuracy"]) + spread
+        accuracy = _with_range(of)
         for kind, words in (("attention", "attention"), ("grad_cam", "Grad-CAM")):
             if kind in of["maps"]:
                 rows.append([f"`{name}`, {words}", accuracy, gain, *_pointed(of["maps"][kind])])
@@ -146,6 +145,35 @@ def smoothed(results: Results) -> Table:
     return Table(["point on the target, %", *names], rows, "By a Gaussian over time; σ in frames.")
 
 
+def c3d_curve(results: Results) -> Table:
+    """3-D convolutions and a ConvLSTM, by the number of training clips."""
+    figures = results[C3D]
+    found, rates = figures["curve"], figures["rates"]
+    counts = list(found["c3d"])
+    names = {
+        name: f"`{name}`, {round(next(iter(of.values()))['parameters']):,} parameters" for name, of in found.items()
+    }
+    rows: list[list[str | None]] = [
+        [words, *(_with_range(found[name][count]) if count in found[name] else None for count in counts)]
+        for name, words in names.items()
+    ]
+    gains = [interval(found["convlstm"][count]["c3d_is_better_by"]) for count in counts]
+    rows.insert(2, ["`c3d` is better by, points", *gains])
+    each = next(iter(found["c3d"].values()))["each"]
+    chosen = ", ".join(f"`{name}` {of['chosen']:g}" for name, of in rates.items())
+    note = (
+        f"Test clips correct, %: means over {seeds(each)} and their range; the difference with its 95 % interval over "
+        f"seeds (Student's t). {figures['steps']} steps of 16 clips for every number of clips, {figures['test_clips']} "
+        f"test clips of unseen people, chance 16.7 %. Learning rates, chosen on validation clips: {chosen}."
+    )
+    return Table(["model", *(f"{int(count):,} clips" for count in counts)], rows, note)
+
+
+def _with_range(row: Mapping[str, Any]) -> str:
+    spread = f" ({share(min(row['each']))} to {share(max(row['each']))})" if len(row["each"]) > 1 else ""
+    return share(row["accuracy"]) + spread
+
+
 def _pointed(of: Mapping[str, float]) -> list[str | None]:
     return [share(of["target"]), share(of["other"])]
 
@@ -158,5 +186,6 @@ TABLES = {
     "target-places": places,
     "target-explained": explained,
     SEGMENTS: segments,
+    C3D: c3d_curve,
 }
 NEEDED = {name: {NAME} for name in TABLES if name.startswith("target-")} | {"several-smoothed": {SEVERAL}}
