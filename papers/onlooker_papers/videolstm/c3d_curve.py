@@ -30,7 +30,7 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.results import About, Row, write_rows
+from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.videolstm.control import gain
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -67,7 +67,7 @@ class Budget:
         validation, test: numbers of clips.
     """
 
-    clips: tuple[int, ...] = (60, 180, 540, 1620)
+    clips: tuple[int, ...] = (18, 60, 180, 540)
     epoch: int = 540
     epochs: int = 12
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -193,7 +193,9 @@ def reproduce(run: Path, results: Path, budget: Budget = STANDARD) -> dict[str, 
     for trial in sorted(chain(*made.values()), key=lambda each: each.seed):  # the clips of one seed are in memory
         typer.echo(f"{trial.folder.name}: {trial.figures()['accuracy']:.1%}")
     found = {key: [trial.figures() for trial in trials] for key, trials in made.items()}
-    rows = {("curve", *key): Row.of(_row(key, found), *(trial.memo for trial in made[key])) for key in made}
+    rows: dict[Key, Row] = {
+        ("curve", *key): Row.of(_row(key, found), *(trial.memo for trial in made[key])) for key in made
+    }
     steps = budget.epochs * -(-budget.epoch // (TRAINING.batch or 1))
     shared = {"steps": steps, "test_clips": budget.test, "rates": rates}
     write_rows(results, FILE, About(WHAT, COMMAND, budget.seeds, shared), rows)
