@@ -28,9 +28,10 @@ from onlooker.files import read_json, write_bytes
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
+from onlooker.runs.folder import read_curves
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.results import About, Key, Row, write_rows
+from onlooker_papers.results import About, Key, Row, means, write_rows
 from onlooker_papers.videolstm.control import gain
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -141,6 +142,11 @@ class Trial:
         }  # fmt: skip
         return memo_of_training(self.folder, settings, self._train)
 
+    def last(self) -> dict[str, float]:
+        """The accuracy of training and validation clips in the last epoch, which may not be the best one."""
+        curves = read_curves(self.folder)
+        return {} if curves is None else {split: of["accuracy"][-1] for split, of in curves.items()}
+
     @property
     def _training(self) -> TrainConfig:
         # At its last frame, a ConvLSTM has seen the whole clip, as the others have in their one prediction.
@@ -176,8 +182,8 @@ def reproduce(run: Path, results: Path, budget: Budget = STANDARD) -> dict[str, 
     """Choose learning rates, train what is missing, and write the rows of `c3d-curve.json`.
 
     Returns:
-        For each model and number of clips the row: `accuracy`, `each` (by seed), `parameters`; that of `convlstm`
-        also has `c3d_is_better_by`, with its 95 % interval over seeds.
+        For each model and number of clips: `accuracy`, `each` (by seed), `parameters`, `last` (accuracy of `training`
+        and `validation` clips in the last epoch), and for `convlstm` `c3d_is_better_by`, with its 95 % interval.
 
     Raises:
         ValueError: the run was made with other settings.
@@ -192,22 +198,23 @@ def reproduce(run: Path, results: Path, budget: Budget = STANDARD) -> dict[str, 
             made[name, str(clips)] = [Trial(run, budget, name, clips, rate, seed) for seed in budget.seeds]
     for trial in sorted(chain(*made.values()), key=lambda each: each.seed):  # the clips of one seed are in memory
         typer.echo(f"{trial.folder.name}: {trial.figures()['accuracy']:.1%}")
-    found = {key: [trial.figures() for trial in trials] for key, trials in made.items()}
-    rows: dict[Key, Row] = {
-        ("curve", *key): Row.of(_row(key, found), *(trial.memo for trial in made[key])) for key in made
-    }
+    each = {key: [trial.figures()["accuracy"] for trial in trials] for key, trials in made.items()}
+    rows: dict[Key, Row] = {}
+    for key, trials in made.items():
+        figures = _row(trials, each[key])
+        if key[0] == "convlstm":
+            figures["c3d_is_better_by"] = gain(each["c3d", key[1]], each[key])
+        rows["curve", *key] = Row.of(figures, *(trial.memo for trial in trials))
     steps = budget.epochs * -(-budget.epoch // (TRAINING.batch or 1))
     shared = {"steps": steps, "test_clips": budget.test, "rates": rates}
     write_rows(results, FILE, About(WHAT, COMMAND, budget.seeds, shared), rows)
-    return {" ".join(key): _row(key, found) for key in made}
+    return {"/".join(key[1:]): row.figures for key, row in rows.items()}
 
 
-def _row(key: tuple[str, str], found: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    each = [of["accuracy"] for of in found[key]]
-    row = {"accuracy": mean(each), "each": each, "parameters": found[key][0]["parameters"]}
-    if key[0] == "convlstm":
-        row["c3d_is_better_by"] = gain([of["accuracy"] for of in found["c3d", key[1]]], each)
-    return row
+def _row(trials: Sequence[Trial], each: Sequence[float]) -> dict[str, Any]:
+    """Means over seeds."""
+    last = means([trial.last() for trial in trials])
+    return {"accuracy": mean(each), "each": each, "parameters": trials[0].figures()["parameters"], "last": last}
 
 
 def plot(figures: Mapping[str, Any]) -> "Figure":

@@ -150,15 +150,17 @@ def c3d_curve(results: Results) -> Table:
     figures = results[C3D]
     found, rates = figures["curve"], figures["rates"]
     counts = list(found["c3d"])
-    names = {
-        name: f"`{name}`, {round(next(iter(of.values()))['parameters']):,} parameters" for name, of in found.items()
-    }
-    rows: list[list[str | None]] = [
-        [words, *(_with_range(found[name][count]) if count in found[name] else None for count in counts)]
-        for name, words in names.items()
-    ]
+    rows: list[list[str | None]] = []
+    for name, of in found.items():
+        size = next(iter(of.values()))["parameters"]
+        accuracy = [_with_range(of[count]) if count in of else None for count in counts]
+        rows.append([f"`{name}`, {size:,} parameters", *accuracy])
     gains = [interval(found["convlstm"][count]["c3d_is_better_by"]) for count in counts]
-    rows.insert(2, ["`c3d` is better by, points", *gains])
+    rows.append(["`c3d` is better by, points", *gains])
+    for name in ("c3d", "convlstm"):
+        for split in ("training", "validation"):
+            last = [share(found[name][count]["last"][split]) for count in counts]
+            rows.append([f"`{name}`, {split} clips, last epoch", *last])
     each = next(iter(found["c3d"].values()))["each"]
     chosen = ", ".join(f"`{name}` {of['chosen']:g}" for name, of in rates.items())
     note = (

@@ -53,6 +53,7 @@ def test_a_tiny_run_fills_table_and_plot(tmp_path: Path) -> None:
     assert list(figures["curve"][CONTROL]) == ["12"]
     for name, of in figures["rates"].items():
         assert of["chosen"] == float(min(of["losses"], key=of["losses"].__getitem__)), name
+    assert set(figures["curve"]["convlstm"]["6"]["last"]) == {"training", "validation"}
     # The learning rate is chosen by trainings that never see a test clip.
     chosen = [read_json(path)["figures"] for path in run.glob("*-seed100.json")]
     assert len(chosen) == len(c3d_curve.MODELS) * len(QUICK.rates)
