@@ -166,6 +166,15 @@ def test_only_so_many_clips_are_kept(
     assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
 
 
+def test_clips_together_have_a_largest_size(
+    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip()
+    monkeypatch.setattr(module, "_MAX_BYTES", 2.5 * clip.stat().st_size)
+    ids = [finish(send(page, clip, model=model))["result"]["id"] for _ in range(4)]
+    assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
+
+
 def test_a_run_that_disappears_is_told(
     page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = ["EXAMPLES", "Look", "Looks"]
 EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
 _MAX_KEPT = 2 * MAX_WAITING  # clips; of more the oldest is deleted, which no longer waits
+_MAX_BYTES = 8e9  # of all clips that wait for nothing any more; of more the oldest is deleted
 _LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
 _SHOWN_SCORE = 0.3  # of boxes and segments
 _PLAYED_SIDE = 1280
@@ -55,6 +57,7 @@ class Look:
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
         unsure: the models that were unsure about it; those of a clip that the user has labeled are forgotten.
+        done: all models have answered.
         since: when it was received, on the monotonic clock.
     """
 
@@ -66,6 +69,7 @@ class Look:
     facts: VideoFacts | None = None
     predictions: dict[str, Prediction] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
+    done: bool = False
     since: float = field(default_factory=monotonic)
 
 
@@ -112,11 +116,17 @@ class Looks:
             shutil.rmtree(look.path.parent, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete clips that are too old, or too many."""
+        """Delete clips that are too old, or too many, or too large together."""
         with self._lock:
             oldest = sorted(self._looks.values(), key=lambda look: look.since)
         late = [look for look in oldest if monotonic() - look.since > SECONDS_KEPT]
-        for look in {*late, *oldest[: max(0, len(oldest) - _MAX_KEPT)]}:
+        done = [look for look in oldest if look.done]
+        size, many = sum(map(_size, done)), []
+        for look in done[:-1]:
+            if size > _MAX_BYTES:
+                many.append(look)
+                size -= _size(look)
+        for look in {*late, *many, *oldest[: max(0, len(oldest) - _MAX_KEPT)]}:
             self.delete(look.id)
 
     def work(self, look: Look, models: Sequence[str]) -> Callable[[Job], dict[str, Any]]:
@@ -130,6 +140,7 @@ class Looks:
                 job.report("checking")
                 look.facts = self._prepare(look, job)
                 answers = [self._answer(look, model, job) for model in models]
+                look.done = True
                 return {**describe(look), "answers": answers}
             except BaseException:
                 self.delete(look.id)
@@ -184,6 +195,13 @@ class Looks:
                 look.unsure.add(model_id)
         look.predictions[model_id] = prediction
         return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
+
+
+def _size(look: Look) -> int:
+    """Bytes of a clip and what was made of it."""
+    with suppress(OSError):  # deleted meanwhile
+        return sum(file.stat().st_size for file in look.path.parent.glob("*"))
+    return 0
 
 
 @cache

@@ -89,7 +89,8 @@ class Guard:
             missing = "another token" if given else "no token"
             raise Problem(401, "token", missing, "the token of this server", "open the address that it has printed")
         response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
-        response.set_cookie(self.cookie, token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+        # Lax: a link in a mail on the web opens the page; what changes something needs the page's origin and header.
+        response.set_cookie(self.cookie, token, httponly=True, samesite="lax", secure=scope["scheme"] == "https")
         return response
 
     def _cookie(self, headers: Headers) -> bytes:
